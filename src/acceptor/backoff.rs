@@ -1,0 +1,31 @@
+//! Waits that double.
+
+use std::time::Duration;
+
+/// The wait after the first failure, short enough for a hiccup to go unnoticed.
+const FIRST: Duration = Duration::from_millis(5);
+/// The longest wait, so that recovery is seen within a second.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// How long to wait after each of consecutive failures: 5 ms, doubling up to 1 s.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    pub(crate) fn next_delay(&mut self) -> Duration {
+        // 5 ms × 2⁸ is past the longest already.
+        let delay = FIRST * 2u32.pow(self.failures.min(8));
+        self.failures += 1;
+        delay.min(LONGEST)
+    }
+
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.failures = 0;
+    }
+}

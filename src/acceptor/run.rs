@@ -1,0 +1,401 @@
+//! The accept loop.
+
+use super::{Acceptor, Backoff, ErrorClass, exhaustion::Exhausted};
+use crate::{
+    BoxError, Connection, ConnectionService, Spawn, Start,
+    listener::Sources,
+    outcome::panic_message,
+    panic::poll_catching,
+    server::{Life, Orders, Shared},
+};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    ops::ControlFlow,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
+use tower_service::Service;
+
+/// Makes the service of an acceptor.
+pub(crate) type Maker<S> =
+    Arc<dyn Fn(Acceptor) -> Pin<Box<dyn Future<Output = Result<S, BoxError>> + Send>> + Send + Sync>;
+
+/// After so many clients that were gone before they were accepted, one after the other, something
+/// else is wrong.
+const CONNECTION_ERRORS_AT_ONCE: u32 = 64;
+
+/// The last clients taken from a queue that is about to be closed; it holds no more by default.
+const SWEEP_AT_MOST: usize = 4096;
+
+/// An acceptor at work.
+///
+/// // ## Making => Accepting => (Making | Stopped)
+pub(crate) struct Run<S, X> {
+    acceptor: Acceptor,
+    group: usize,
+    shared: Arc<Shared>,
+    orders: watch::Receiver<Orders>,
+    make: Maker<S>,
+    /// Gives back what the service reserved for a client that is not there.
+    release: fn(&mut S),
+    spawn: X,
+    sources: Sources,
+    /// The source to try again without waiting for a client.
+    retry: Option<usize>,
+    connection_errors: u32,
+    backoff: Backoff,
+    exhausted: Option<Exhausted>,
+}
+
+impl<S: ConnectionService, X: Spawn> Run<S, X> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        group: usize,
+        index: usize,
+        make: Maker<S>,
+        release: fn(&mut S),
+        spawn: X,
+    ) -> Self {
+        Run {
+            acceptor: Acceptor { index, local_addr: shared.groups[group].addr().clone() },
+            group,
+            orders: shared.orders.subscribe(),
+            shared,
+            make,
+            release,
+            spawn,
+            sources: Sources::default(),
+            retry: None,
+            connection_errors: 0,
+            backoff: Backoff::default(),
+            exhausted: None,
+        }
+    }
+
+    /// Accepts until it is told to stop. `made` is told how making the first service went; if it failed,
+    /// there is no second try.
+    pub(crate) async fn run(mut self, made: Option<oneshot::Sender<Result<(), BoxError>>>) {
+        let mut made = made;
+        let mut failures = Backoff::default();
+        // Nobody has looked at the orders yet.
+        self.orders.mark_changed();
+        loop {
+            let result = match self.make().await {
+                Ok(service) => {
+                    if let Some(made) = made.take() {
+                        let _ = made.send(Ok(()));
+                    }
+                    self.serve(service, &mut failures).await
+                }
+                Err(error) => Err(error),
+            };
+            let Err(error) = result else { return };
+            if let Some(made) = made.take() {
+                let _ = made.send(Err(error));
+                return;
+            }
+            let delay = failures.next_delay();
+            self.shared.observe(|observer| observer.acceptor_failed(&self.acceptor, &error, delay));
+            if self.wait_out(delay).await.is_break() {
+                return;
+            }
+        }
+    }
+
+    async fn make(&mut self) -> Result<S, BoxError> {
+        catching(|| (self.make)(self.acceptor.clone())).await
+    }
+
+    /// Accepts with this service until it fails or the acceptor is told to stop.
+    async fn serve(&mut self, service: S, failures: &mut Backoff) -> Result<(), BoxError> {
+        let mut start = Start::new(service, self.spawn.clone());
+        let running = Running::new(self);
+        let result = catching(|| async { self.accept_loop(&mut start, failures).await }).await;
+        drop(running);
+        result
+    }
+
+    async fn accept_loop(
+        &mut self,
+        start: &mut Start<S, X>,
+        failures: &mut Backoff,
+    ) -> Result<(), BoxError> {
+        loop {
+            if self.orders.has_changed().unwrap_or(true)
+                && self.follow_orders(start).await.is_break()
+            {
+                return Ok(());
+            }
+            // 1. A client waits. Until then nothing is taken that another acceptor could use.
+            let index = match self.retry.take() {
+                Some(index) => index,
+                None => {
+                    let ready = poll_fn(|cx| self.sources.poll_ready(cx));
+                    match or_orders(&mut self.orders, ready).await {
+                        Some((index, Ok(()))) => index,
+                        Some((index, Err(error))) => {
+                            self.accept_failed(index, error).await;
+                            continue;
+                        }
+                        None => continue,
+                    }
+                }
+            };
+            // 2. The server and the stack can take one.
+            let permit = match self.shared.limit.try_acquire() {
+                Some(permit) => permit,
+                None => {
+                    let since = Instant::now();
+                    self.shared.observe(|observer| observer.limit_reached(&self.acceptor));
+                    let Some(permit) = or_orders(&mut self.orders, self.shared.limit.acquire()).await
+                    else {
+                        self.retry = Some(index);
+                        continue;
+                    };
+                    self.shared.observe(|observer| {
+                        observer.limit_waited(&self.acceptor, since.elapsed());
+                    });
+                    permit
+                }
+            };
+            match or_orders(&mut self.orders, poll_fn(|cx| start.poll_ready(cx))).await {
+                Some(ready) => ready?,
+                None => {
+                    (self.release)(&mut start.service);
+                    self.retry = Some(index);
+                    continue;
+                }
+            }
+            // 3. It is taken, or what was taken for it is given back.
+            let Some(source) = self.sources.list.get_mut(index) else { continue };
+            match source.listener.try_accept() {
+                Ok((transport, peer)) => {
+                    self.recovered();
+                    failures.reset();
+                    let conn = self.shared.register(self.group, transport, peer, permit);
+                    start_now(start, conn)?;
+                }
+                Err(error) => {
+                    drop(permit);
+                    (self.release)(&mut start.service);
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        self.recovered();
+                    } else {
+                        self.accept_failed(index, error).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what the orders say, and waits while they say to; breaks where this acceptor is to stop.
+    async fn follow_orders(&mut self, start: &mut Start<S, X>) -> ControlFlow<()> {
+        loop {
+            let orders = self.orders.borrow_and_update().clone();
+            if !matches!(orders.life, Life::Running | Life::Draining { sweep: true, .. })
+                || self.acceptor.index >= orders.acceptors()
+            {
+                return ControlFlow::Break(());
+            }
+            let group = &self.shared.groups[self.group];
+            let assigned =
+                group.assign(self.acceptor.index, orders.acceptors(), &mut self.sources);
+            if matches!(orders.life, Life::Draining { .. }) {
+                self.sweep(start).await;
+                return ControlFlow::Break(());
+            }
+            self.retry = None;
+            if orders.is_paused() {
+                let _ = self.orders.changed().await;
+                continue;
+            }
+            match assigned {
+                Ok(()) => return ControlFlow::Continue(()),
+                Err(error) => self.exhausted(&error, ErrorClass::Exhaustion).await,
+            }
+        }
+    }
+
+    /// Takes the clients that are in the queue already, as far as the limits allow without waiting: a
+    /// server that drains serves them rather than have the kernel reset them.
+    async fn sweep(&mut self, start: &mut Start<S, X>) {
+        // Who is in the queue is known once the runtime has asked the kernel, which it does before it
+        // comes back to a task that yielded.
+        let _ = self.sources.poll_ready(&mut Context::from_waker(Waker::noop()));
+        tokio::task::yield_now().await;
+        let mut cx = Context::from_waker(Waker::noop());
+        for source in &mut self.sources.list {
+            for _ in 0..SWEEP_AT_MOST {
+                let Some(permit) = self.shared.limit.try_acquire() else { return };
+                let Poll::Ready(Ok(())) = start.poll_ready(&mut cx) else { return };
+                let Ok((transport, peer)) = source.listener.try_accept() else { break };
+                let conn = self.shared.register(self.group, transport, peer, permit);
+                if start_now(start, conn).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn recovered(&mut self) {
+        self.connection_errors = 0;
+        if self.exhausted.take().is_some() {
+            self.backoff.reset();
+        }
+    }
+
+    async fn accept_failed(&mut self, index: usize, error: io::Error) {
+        let class = ErrorClass::of(&error);
+        self.shared.observe(|observer| observer.accept_failed(&self.acceptor, &error, class));
+        match class {
+            ErrorClass::Connection => {
+                self.retry = Some(index);
+                self.connection_errors += 1;
+                if self.connection_errors > CONNECTION_ERRORS_AT_ONCE {
+                    self.exhausted(&error, class).await;
+                }
+            }
+            ErrorClass::Exhaustion => {
+                self.retry = Some(index);
+                if ErrorClass::lacks_descriptors(&error) && self.backoff.failures() > 0 {
+                    if let Some(source) = self.sources.list.get_mut(index) {
+                        let count = self.shared.exhaustion.turn_away(&mut *source.listener);
+                        self.shared.counters.turned_away(count);
+                    }
+                }
+                self.exhausted(&error, class).await;
+            }
+            ErrorClass::Fatal => self.reopen(index, &error).await,
+        }
+    }
+
+    /// Waits a while for better times.
+    async fn exhausted(&mut self, error: &io::Error, class: ErrorClass) {
+        if class == ErrorClass::Exhaustion && self.exhausted.is_none() {
+            self.exhausted = Some(Exhausted::begin(&self.shared, error));
+        }
+        let delay = self.backoff.next_delay();
+        let _ = or_orders(&mut self.orders, tokio::time::sleep(delay)).await;
+    }
+
+    /// Replaces a listening socket that is lost.
+    async fn reopen(&mut self, index: usize, error: &io::Error) {
+        let source = self.sources.list.remove(index);
+        let shared = self.shared.clone();
+        let group = &shared.groups[self.group];
+        if group.lose(&source, error) {
+            shared.observe(|observer| observer.listener_lost(group.addr(), error));
+        }
+        let mut backoff = Backoff::default();
+        loop {
+            match group.reopen(&source) {
+                Some(Ok(is_news)) => {
+                    if is_news {
+                        shared.observe(|observer| observer.listener_reopened(group.addr()));
+                    }
+                    // Has the new queue assigned.
+                    self.orders.mark_changed();
+                    return;
+                }
+                Some(Err(error)) => {
+                    let delay = backoff.next_delay();
+                    shared.observe(|observer| {
+                        observer.listener_reopen_failed(group.addr(), &error, Some(delay));
+                    });
+                    if self.wait_out(delay).await.is_break() {
+                        return;
+                    }
+                }
+                None => {
+                    shared.observe(|observer| {
+                        observer.listener_reopen_failed(group.addr(), error, None);
+                    });
+                    shared.stop_if_deaf();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits this long, whatever the orders are, but for one to stop.
+    async fn wait_out(&mut self, delay: Duration) -> ControlFlow<()> {
+        let mut sleep = pin!(tokio::time::sleep(delay));
+        // What is seen here is still to be followed.
+        let mut orders = self.orders.clone();
+        orders.mark_changed();
+        loop {
+            if orders.has_changed().unwrap_or(true) {
+                let orders = orders.borrow_and_update();
+                if self.acceptor.index >= orders.acceptors() || !matches!(orders.life, Life::Running) {
+                    return ControlFlow::Break(());
+                }
+            }
+            if or_orders(&mut orders, sleep.as_mut()).await.is_some() {
+                return ControlFlow::Continue(());
+            }
+        }
+    }
+}
+
+/// Waits for `future`, but no longer than until there are new orders.
+async fn or_orders<T>(
+    orders: &mut watch::Receiver<Orders>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        _ = orders.changed() => None,
+    }
+}
+
+fn start_now<S, X>(start: &mut Start<S, X>, conn: Connection) -> Result<(), BoxError>
+where
+    S: ConnectionService,
+    X: Spawn,
+{
+    start.call(conn).into_inner().map(drop)
+}
+
+/// Makes and runs a future whose panic is an error.
+async fn catching<T, F>(future: impl FnOnce() -> F) -> Result<T, BoxError>
+where
+    F: Future<Output = Result<T, BoxError>>,
+{
+    let text = |panic: crate::panic::Panic| BoxError::from(format!("panicked: {}", panic_message(&*panic)));
+    let mut future = pin!(crate::panic::catch(future).map_err(text)?);
+    poll_fn(|cx| match poll_catching(future.as_mut(), cx) {
+        Ok(polled) => polled,
+        Err(panic) => Poll::Ready(Err(text(panic))),
+    })
+    .await
+}
+
+/// Says that the acceptor accepts, as long as it lives.
+struct Running {
+    shared: Arc<Shared>,
+    acceptor: Acceptor,
+}
+
+impl Running {
+    fn new<S, X>(run: &Run<S, X>) -> Self {
+        let running = Running { shared: run.shared.clone(), acceptor: run.acceptor.clone() };
+        running.shared.counters.acceptor_started();
+        running.shared.observe(|observer| observer.acceptor_started(&running.acceptor));
+        running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.counters.acceptor_stopped();
+        self.shared.observe(|observer| observer.acceptor_stopped(&self.acceptor));
+    }
+}

@@ -1,0 +1,81 @@
+//! Addresses of both families a server listens on, and of what a custom listener invents.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+/// Where a listener listens, or where a client comes from.
+///
+/// Prints as it is written in [`Server::bind`](crate::Server::bind): `127.0.0.1:8080`,
+/// `unix:/run/app.sock`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Addr {
+    /// An IP address and a TCP port.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket; a client usually has none. A path that starts with `@` is a name
+    /// in Linux' abstract namespace (`unix(7)`).
+    Unix(Option<Arc<Path>>),
+    /// What a [`Listener`](crate::Listener) of one's own calls its addresses.
+    Other(Arc<str>),
+}
+
+impl Addr {
+    /// The IP address, unless this is not a TCP address.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.socket_addr().map(|addr| addr.ip())
+    }
+
+    /// The port, unless this is not a TCP address.
+    pub fn port(&self) -> Option<u16> {
+        self.socket_addr().map(|addr| addr.port())
+    }
+
+    /// The IP address and port, unless this is not a TCP address.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Addr::Tcp(addr) => Some(*addr),
+            _ => None,
+        }
+    }
+
+    /// The path of a Unix socket that has one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Addr::Unix(path) => path.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Addr {
+    fn from(addr: SocketAddr) -> Self {
+        Addr::Tcp(addr)
+    }
+}
+
+impl PartialEq<SocketAddr> for Addr {
+    fn eq(&self, other: &SocketAddr) -> bool {
+        self.socket_addr() == Some(*other)
+    }
+}
+
+impl fmt::Display for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Addr::Tcp(addr) => addr.fmt(f),
+            Addr::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
+            Addr::Unix(None) => f.write_str("unix:"),
+            Addr::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Debug for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

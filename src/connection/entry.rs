@@ -1,0 +1,191 @@
+//! What the server knows of one connection, shared by all who hold a part of it.
+
+use super::ConnectionHandle;
+use crate::{Addr, Outcome, limit::Permit, server::Shared};
+use atomic_waker::AtomicWaker;
+use std::{
+    any::Any,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Phase {
+    /// Accepted, and not yet with a handler.
+    Accepted,
+    /// In a layer that turns it into another connection: a handshake, a header.
+    Upgrading,
+    /// With its handler.
+    Handling,
+    /// Its handler is done, and something else holds the stream: an HTTP upgrade, another task.
+    Detached,
+    /// Over.
+    Closed,
+}
+
+const PHASES: [Phase; 5] =
+    [Phase::Accepted, Phase::Upgrading, Phase::Handling, Phase::Detached, Phase::Closed];
+
+/// Facts that are set and never taken back.
+pub(crate) mod flag {
+    pub(crate) const SECURE: u8 = 1;
+    pub(crate) const DRAINING: u8 = 2;
+    pub(crate) const ABORTED: u8 = 4;
+    pub(crate) const RESET: u8 = 8;
+}
+
+pub(crate) struct Entry {
+    pub(crate) id: u64,
+    pub(crate) accepted_at: Instant,
+    pub(crate) socket_addr: Addr,
+    /// Index of the address it came in by.
+    pub(crate) listener: u32,
+    /// Holders whose end ends the connection: its stream, and its handler's future.
+    legs: AtomicU8,
+    flags: AtomicU8,
+    phase: AtomicU8,
+    pub(crate) peer_addr: OnceLock<Box<Addr>>,
+    pub(crate) local_addr: OnceLock<Box<Addr>>,
+    pub(crate) bytes_read: AtomicU64,
+    pub(crate) bytes_written: AtomicU64,
+    /// Who polls the handler's future, and who polls the stream: they see an abort.
+    pub(crate) task: AtomicWaker,
+    pub(crate) reader: AtomicWaker,
+    pub(crate) writer: AtomicWaker,
+    /// Told of a drain and of the end.
+    pub(crate) changed: Notify,
+    rare: Mutex<Rare>,
+    pub(crate) server: Arc<Shared>,
+}
+
+/// What changes seldom: once, or never.
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) labels: Vec<(&'static str, String)>,
+    pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) permit: Option<Permit>,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        server: Arc<Shared>,
+        id: u64,
+        listener: u32,
+        socket_addr: Addr,
+        permit: Permit,
+    ) -> Self {
+        Entry {
+            id,
+            accepted_at: Instant::now(),
+            socket_addr,
+            listener,
+            legs: AtomicU8::new(0),
+            flags: AtomicU8::new(0),
+            phase: AtomicU8::new(Phase::Accepted as u8),
+            peer_addr: OnceLock::new(),
+            local_addr: OnceLock::new(),
+            bytes_read: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
+            task: AtomicWaker::new(),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+            changed: Notify::new(),
+            rare: Mutex::new(Rare { permit: Some(permit), ..Rare::default() }),
+            server,
+        }
+    }
+
+    pub(crate) fn has(&self, flag: u8) -> bool {
+        self.flags.load(Ordering::Acquire) & flag != 0
+    }
+
+    pub(crate) fn set(&self, flag: u8) {
+        self.flags.fetch_or(flag, Ordering::AcqRel);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        PHASES[usize::from(self.phase.load(Ordering::Relaxed))]
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rare(&self) -> MutexGuard<'_, Rare> {
+        self.rare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.has(flag::ABORTED)
+    }
+
+    /// The handler's future is done, or goes. The first to say how is right; without a word, nobody
+    /// polled it to its end.
+    pub(crate) fn detach(&self, outcome: Option<Outcome>) {
+        self.rare().outcome.get_or_insert_with(|| outcome.unwrap_or_else(Outcome::of_neglect));
+        self.set_phase(Phase::Detached);
+    }
+
+    pub(crate) fn drain(&self) {
+        self.set(flag::DRAINING);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn abort(&self) {
+        self.set(flag::ABORTED);
+        self.task.wake();
+        self.reader.wake();
+        self.writer.wake();
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .field("socket_addr", &self.socket_addr)
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One of the two holders that keep a connection counted: its stream, and its handler's future.
+#[derive(Debug)]
+pub(crate) struct Leg(ConnectionHandle);
+
+impl Leg {
+    pub(crate) fn new(handle: &ConnectionHandle) -> Leg {
+        handle.entry.legs.fetch_add(1, Ordering::Relaxed);
+        Leg(handle.clone())
+    }
+
+    pub(crate) fn handle(&self) -> &ConnectionHandle {
+        &self.0
+    }
+
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.0.entry
+    }
+}
+
+impl Drop for Leg {
+    fn drop(&mut self) {
+        let entry = &self.0.entry;
+        if entry.legs.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        let permit = entry.server.ended(&self.0);
+        entry.set_phase(Phase::Closed);
+        entry.changed.notify_waiters();
+        // Last of all, so that nobody ever sees one connection too many.
+        drop(permit);
+    }
+}

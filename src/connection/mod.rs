@@ -1,0 +1,275 @@
+//! One accepted connection, and what is known of it.
+
+mod entry;
+mod handle;
+mod io;
+mod socket;
+
+pub use entry::Phase;
+pub(crate) use entry::{Entry, Leg};
+pub use handle::{ConnectionHandle, ConnectionInfo};
+pub(crate) use io::delegate_io;
+pub use io::{BoxIo, IoStream, Transport};
+
+use crate::{Addr, Extensions};
+use entry::flag;
+use socket::Socket;
+use std::{
+    any::Any,
+    fmt,
+    future::Future,
+    io as std_io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::time::Instant;
+
+/// An accepted connection: a stream of bytes, and what is known of it.
+///
+/// It reads and writes as its stream does. `Io` is the type of that stream: [`BoxIo`] as accepted and
+/// in a [`handle`](crate::handle) function, and what layers made of it in between.
+///
+/// The connection's place under `max_connections` and in the registry goes with the stream: moved
+/// into another task or an HTTP upgrade, it counts until it is dropped.
+pub struct Connection<Io = BoxIo> {
+    io: Io,
+    handle: ConnectionHandle,
+    extensions: Extensions,
+}
+
+delegate_io!(impl[Io: IoStream] for Connection<Io> { Connection { io, .. } => io });
+
+impl Connection {
+    pub(crate) fn new(transport: Transport, leg: Leg) -> Self {
+        let handle = leg.handle().clone();
+        let io = BoxIo::socket(Socket { transport, leg });
+        Connection { io, handle, extensions: Extensions::default() }
+    }
+}
+
+impl<Io> Connection<Io> {
+    /// Its number: unique in its server, counted from 1.
+    pub fn id(&self) -> u64 {
+        self.handle.id()
+    }
+
+    /// The client: what a PROXY header named, else [`socket_addr`](Self::socket_addr).
+    pub fn peer_addr(&self) -> &Addr {
+        self.handle.peer_addr()
+    }
+
+    /// The other end of the socket: with a proxy in front, the proxy.
+    pub fn socket_addr(&self) -> &Addr {
+        self.handle.socket_addr()
+    }
+
+    /// Names the client that a proxy speaks for; the first to name it is right.
+    pub fn set_peer_addr(&mut self, addr: Addr) {
+        let _ = self.handle.entry.peer_addr.set(Box::new(addr));
+    }
+
+    /// Names the address that the client connected to, as a proxy gives it; the first to name it is
+    /// right.
+    pub fn set_local_addr(&mut self, addr: Addr) {
+        let _ = self.handle.entry.local_addr.set(Box::new(addr));
+    }
+
+    /// The address that the listener it came in by listens on; `0.0.0.0` for a wildcard.
+    pub fn listener_addr(&self) -> &Addr {
+        self.handle.listener_addr()
+    }
+
+    /// When it was accepted.
+    pub fn accepted_at(&self) -> Instant {
+        self.handle.accepted_at()
+    }
+
+    /// What was given to [`Server::state`](crate::Server::state) as a `T`.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.handle.entry.server.state.get::<Arc<T>>().map(|state| &**state)
+    }
+
+    /// What layers left for the handler, such as the facts of a TLS handshake.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// The same, to add to.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
+    }
+
+    /// Whether a layer has encrypted it.
+    pub fn is_secure(&self) -> bool {
+        self.handle.is_secure()
+    }
+
+    /// For a layer that has encrypted it: says so, and which protocol was agreed on (ALPN, RFC 7301).
+    pub fn set_secure(&mut self, negotiated_protocol: Option<&[u8]>) {
+        self.handle.entry.set(flag::SECURE);
+        if let Some(protocol) = negotiated_protocol {
+            self.extensions.insert(NegotiatedProtocol(protocol.into()));
+        }
+    }
+
+    /// The protocol that the encrypting layer and the client agreed on (ALPN, RFC 7301), such as `h2`.
+    pub fn negotiated_protocol(&self) -> Option<&[u8]> {
+        self.extensions.get::<NegotiatedProtocol>().map(|protocol| &*protocol.0)
+    }
+
+    /// Adds a fact that [`ConnectionInfo::labels`] shows: a server name, a user, a state.
+    pub fn label(&self, key: &'static str, value: impl Into<String>) {
+        let value = value.into();
+        let labels = &mut self.handle.entry.rare().labels;
+        match labels.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, old)) => *old = value,
+            None => labels.push((key, value)),
+        }
+    }
+
+    /// Resolves when the connection is to finish, at once if that was said already. It does not borrow
+    /// the connection. Cancel safe.
+    pub fn draining(&self) -> Draining {
+        let handle = self.handle.clone();
+        Draining(Box::pin(async move {
+            loop {
+                let changed = handle.entry.changed.notified();
+                if handle.is_draining() {
+                    return;
+                }
+                changed.await;
+            }
+        }))
+    }
+
+    /// Whether it is to finish.
+    pub fn is_draining(&self) -> bool {
+        self.handle.is_draining()
+    }
+
+    /// Closes it with a reset (RST) instead of an orderly end: the client gets an error, and no
+    /// `TIME_WAIT` stays behind. It works through whatever layers wrapped the socket; streams that are
+    /// not TCP just close.
+    pub fn reset(self) {
+        self.handle.entry.set(flag::RESET);
+    }
+
+    /// The view from outside.
+    pub fn handle(&self) -> ConnectionHandle {
+        self.handle.clone()
+    }
+
+    /// Everything that is known of it now.
+    pub fn info(&self) -> ConnectionInfo {
+        self.handle.info()
+    }
+
+    /// The stream.
+    pub fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// The stream, to be used past the connection.
+    pub fn io_mut(&mut self) -> &mut Io {
+        &mut self.io
+    }
+
+    /// Splits it into its stream, with which it goes on counting, and the rest.
+    pub fn into_parts(self) -> (Io, ConnectionParts) {
+        (self.io, ConnectionParts { handle: self.handle, extensions: self.extensions })
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.handle.entry.set_phase(phase);
+    }
+}
+
+impl<Io: IoStream> Connection<Io> {
+    /// The address that the client connected to. Free for a listener bound to one address; for a
+    /// wildcard it asks the socket (`getsockname(2)`), and an error of that is returned.
+    pub fn local_addr(&self) -> std_io::Result<Addr> {
+        if let Some(addr) = self.handle.entry.local_addr.get() {
+            return Ok((**addr).clone());
+        }
+        let entry = &self.handle.entry;
+        if let Some(addr) = entry.server.fixed_local_addr(entry.listener) {
+            return Ok(addr.clone());
+        }
+        let tcp = (&self.io as &dyn Any).downcast_ref::<BoxIo>().and_then(BoxIo::tcp);
+        match tcp {
+            Some(stream) => Ok(Addr::Tcp(stream.local_addr()?)),
+            None => Ok(self.listener_addr().clone()),
+        }
+    }
+
+    /// Puts what `wrap` makes of the stream in its place.
+    pub fn map_io<T: IoStream>(self, wrap: impl FnOnce(Io) -> T) -> Connection<T> {
+        self.keep_local_addr();
+        Connection { io: wrap(self.io), handle: self.handle, extensions: self.extensions }
+    }
+
+    /// Erases the type of the stream.
+    pub fn boxed(self) -> Connection {
+        Connection {
+            io: BoxIo::new(self.io),
+            handle: self.handle,
+            extensions: self.extensions,
+        }
+    }
+
+    /// Once the socket is wrapped nobody can ask it for its address, so one that came in by a wildcard
+    /// is asked before.
+    fn keep_local_addr(&self) {
+        let entry = &self.handle.entry;
+        if entry.local_addr.get().is_none() && entry.server.fixed_local_addr(entry.listener).is_none()
+        {
+            if let Ok(addr) = self.local_addr() {
+                let _ = entry.local_addr.set(Box::new(addr));
+            }
+        }
+    }
+}
+
+impl<Io> fmt::Debug for Connection<Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.fmt(f)
+    }
+}
+
+/// What [`Connection::into_parts`] leaves beside the stream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ConnectionParts {
+    /// The view from outside.
+    pub handle: ConnectionHandle,
+    /// What layers left.
+    pub extensions: Extensions,
+}
+
+impl ConnectionParts {
+    /// Puts a connection together again, of the stream or of what became of it.
+    pub fn with_io<Io>(self, io: Io) -> Connection<Io> {
+        Connection { io, handle: self.handle, extensions: self.extensions }
+    }
+}
+
+#[derive(Clone)]
+struct NegotiatedProtocol(Arc<[u8]>);
+
+/// The future of [`Connection::draining`].
+pub struct Draining(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+
+impl Future for Draining {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Draining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Draining")
+    }
+}

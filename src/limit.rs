@@ -1,0 +1,222 @@
+//! The server-wide limit of connections: exact, first come first served, changeable at any time.
+
+use atomic_waker::AtomicWaker;
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+/// Like a semaphore whose size may change, also to less than what is taken.
+///
+/// Everything that counts changes under one lock, and a place that becomes free goes to the first in
+/// the queue before anybody else sees it; so `taken` is above `max` only where `max` was lowered, and
+/// nobody is overtaken.
+#[derive(Debug)]
+pub(crate) struct Limit(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    max: usize,
+    taken: usize,
+    queue: VecDeque<Arc<Waiter>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiter {
+    granted: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// The right to have one connection; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<Limit>);
+
+impl Limit {
+    pub(crate) fn new(max: usize) -> Self {
+        Limit(Mutex::new(State { max, taken: 0, queue: VecDeque::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.state().max
+    }
+
+    pub(crate) fn set_max(&self, max: usize) {
+        let mut state = self.state();
+        state.max = max;
+        state.admit();
+    }
+
+    pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
+        let mut state = self.state();
+        // A queue is there only where nothing is free.
+        if state.taken >= state.max {
+            return None;
+        }
+        state.taken += 1;
+        Some(Permit(self.clone()))
+    }
+
+    /// Waits for a permit. Cancel safe: a place in the queue is lost, a permit never is.
+    pub(crate) fn acquire(self: &Arc<Self>) -> Acquire {
+        Acquire { limit: self.clone(), waiter: None }
+    }
+
+    fn release(&self) {
+        let mut state = self.state();
+        state.taken -= 1;
+        state.admit();
+    }
+}
+
+impl State {
+    fn admit(&mut self) {
+        while self.taken < self.max {
+            let Some(first) = self.queue.pop_front() else { return };
+            self.taken += 1;
+            first.granted.store(true, Ordering::Release);
+            first.waker.wake();
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// The future of [`Limit::acquire`].
+pub(crate) struct Acquire {
+    limit: Arc<Limit>,
+    waiter: Option<Arc<Waiter>>,
+}
+
+impl Future for Acquire {
+    type Output = Permit;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
+        if self.waiter.is_none() {
+            if let Some(permit) = self.limit.try_acquire() {
+                return Poll::Ready(permit);
+            }
+            let waiter = Arc::new(Waiter::default());
+            waiter.waker.register(cx.waker());
+            let mut state = self.limit.state();
+            state.queue.push_back(waiter.clone());
+            // A place may have become free since it was asked for.
+            state.admit();
+            drop(state);
+            self.waiter = Some(waiter);
+        }
+        if let Some(waiter) = &self.waiter {
+            waiter.waker.register(cx.waker());
+            if waiter.granted.load(Ordering::Acquire) {
+                self.waiter = None;
+                return Poll::Ready(Permit(self.limit.clone()));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Acquire {
+    fn drop(&mut self) {
+        let Some(waiter) = self.waiter.take() else { return };
+        let mut state = self.limit.state();
+        if waiter.granted.load(Ordering::Acquire) {
+            state.taken -= 1;
+            state.admit();
+        } else {
+            state.queue.retain(|other| !Arc::ptr_eq(other, &waiter));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::atomic::AtomicUsize, thread};
+
+    fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+        Pin::new(future).poll(&mut Context::from_waker(std::task::Waker::noop()))
+    }
+
+    #[test]
+    fn a_lowered_limit_admits_nobody_until_enough_have_left() {
+        let limit = Arc::new(Limit::new(3));
+        let mut permits: Vec<_> = (0..3).map(|_| limit.try_acquire().unwrap()).collect();
+        limit.set_max(1);
+        limit.set_max(2);
+        permits.pop();
+        assert!(limit.try_acquire().is_none());
+        permits.pop();
+        assert!(limit.try_acquire().is_some());
+    }
+
+    #[test]
+    fn who_waits_is_served_in_turn_and_not_overtaken() {
+        let limit = Arc::new(Limit::new(1));
+        let permit = limit.try_acquire().unwrap();
+        let (mut first, mut second) = (limit.acquire(), limit.acquire());
+        assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
+        drop(permit);
+        assert!(limit.try_acquire().is_none());
+        assert!(poll(&mut second).is_pending());
+        assert!(poll(&mut first).is_ready());
+    }
+
+    #[test]
+    fn a_permit_that_nobody_fetched_goes_to_the_next() {
+        let limit = Arc::new(Limit::new(1));
+        let permit = limit.try_acquire().unwrap();
+        let (mut first, mut second) = (limit.acquire(), limit.acquire());
+        assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
+        drop(permit);
+        drop(first);
+        assert!(poll(&mut second).is_ready());
+        assert_eq!(limit.state().taken, 0);
+    }
+
+    #[test]
+    fn nobody_stays_in_the_queue_who_has_left() {
+        let limit = Arc::new(Limit::new(0));
+        for _ in 0..1000 {
+            assert!(poll(&mut limit.acquire()).is_pending());
+        }
+        assert!(limit.state().queue.is_empty());
+    }
+
+    #[test]
+    fn no_number_of_changes_at_once_admits_one_too_many() {
+        let limit = Arc::new(Limit::new(4));
+        let open = Arc::new(AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for seed in 0..4_usize {
+                let (limit, open) = (limit.clone(), open.clone());
+                scope.spawn(move || {
+                    for step in 0..5_000 {
+                        if let Some(permit) = limit.try_acquire() {
+                            assert!(open.fetch_add(1, Ordering::SeqCst) < 8);
+                            open.fetch_sub(1, Ordering::SeqCst);
+                            drop(permit);
+                        }
+                        limit.set_max((seed + step) % 9);
+                    }
+                });
+            }
+        });
+        limit.set_max(8);
+        assert_eq!(limit.state().taken, 0);
+        assert_eq!((0..8).map_while(|_| limit.try_acquire().map(std::mem::forget)).count(), 8);
+    }
+}

@@ -1,0 +1,99 @@
+//! What happens in a server, told to whom it may concern.
+
+use crate::{Acceptor, Addr, BoxError, ConnectionHandle, ErrorClass, Outcome};
+use std::{io, time::Duration};
+
+/// Is told what happens in a server; every callback does nothing unless it is written.
+///
+/// The core itself logs nothing. The callbacks run where the thing happens and hold it up: they must
+/// be quick and must not block. A panic in one is swallowed.
+///
+/// Every accepted connection gets one `connection_started` and one `connection_ended`, whatever ends it.
+pub trait Observer: Send + Sync + 'static {
+    /// An address is listened on.
+    fn listener_started(&self, addr: &Addr) {
+        let _ = addr;
+    }
+
+    /// A listening socket accepts no more; it is reopened if that is possible.
+    fn listener_lost(&self, addr: &Addr, error: &io::Error) {
+        let _ = (addr, error);
+    }
+
+    /// A lost listening socket could not be reopened; it will be tried again after `retry_in`, or never.
+    fn listener_reopen_failed(&self, addr: &Addr, error: &io::Error, retry_in: Option<Duration>) {
+        let _ = (addr, error, retry_in);
+    }
+
+    /// A lost listening socket has been replaced.
+    fn listener_reopened(&self, addr: &Addr) {
+        let _ = addr;
+    }
+
+    /// An address is listened on no more.
+    fn listener_stopped(&self, addr: &Addr) {
+        let _ = addr;
+    }
+
+    /// An acceptor has a service and begins to accept.
+    fn acceptor_started(&self, acceptor: &Acceptor) {
+        let _ = acceptor;
+    }
+
+    /// An acceptor's service failed, panicked or could not be made; a new one is made after
+    /// `retry_in`.
+    fn acceptor_failed(&self, acceptor: &Acceptor, error: &BoxError, retry_in: Duration) {
+        let _ = (acceptor, error, retry_in);
+    }
+
+    /// An acceptor has ended: the pool was made smaller, or the server stops.
+    fn acceptor_stopped(&self, acceptor: &Acceptor) {
+        let _ = acceptor;
+    }
+
+    /// Accepting a client failed. While the process lacks descriptors or memory, this comes once for
+    /// each attempt; [`exhausted`](Self::exhausted) once for all.
+    fn accept_failed(&self, acceptor: &Acceptor, error: &io::Error, class: ErrorClass) {
+        let _ = (acceptor, error, class);
+    }
+
+    /// The process or the system ran out of what a connection needs; no client can be served.
+    fn exhausted(&self, error: &io::Error) {
+        let _ = error;
+    }
+
+    /// Clients can be served again, after this long and after so many had to be turned away.
+    fn exhaustion_ended(&self, lasted: Duration, turned_away: u64) {
+        let _ = (lasted, turned_away);
+    }
+
+    /// A client waits, and `max_connections` are open.
+    fn limit_reached(&self, acceptor: &Acceptor) {
+        let _ = acceptor;
+    }
+
+    /// The client that waited at `max_connections` can be accepted, after this long.
+    fn limit_waited(&self, acceptor: &Acceptor, waited: Duration) {
+        let _ = (acceptor, waited);
+    }
+
+    /// A connection was accepted; it has not been seen by any layer.
+    fn connection_started(&self, connection: &ConnectionHandle) {
+        let _ = connection;
+    }
+
+    /// A connection is over, and its socket closed.
+    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+        let _ = (connection, outcome);
+    }
+
+    /// The server stops accepting and tells so many open connections to finish.
+    fn drain_started(&self, open: usize) {
+        let _ = open;
+    }
+
+    /// The server has stopped.
+    fn drain_ended(&self, report: &crate::DrainReport) {
+        let _ = report;
+    }
+}

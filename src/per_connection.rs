@@ -1,0 +1,119 @@
+//! A service of its own for each connection.
+
+use crate::{BoxError, Connection, ConnectionInfo};
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tower::{MakeService, util::Oneshot};
+use tower_service::Service;
+
+/// Makes a service of connections from one that makes a service for each connection, as frameworks give
+/// them out.
+///
+/// The made service is waited for, and called, in the connection's own task. A limit around `make` ends
+/// when the service is made; one that is to hold for as long as the connection belongs around this
+/// adapter.
+///
+/// ```
+/// use reagent::{Connection, ConnectionInfo, per_connection};
+/// use tower::service_fn;
+///
+/// let make = service_fn(|info: ConnectionInfo| async move {
+///     let greeting = format!("you are number {}", info.id);
+///     Ok::<_, std::io::Error>(reagent::handle(move |conn: Connection| {
+///         let greeting = greeting.clone();
+///         async move { tokio::io::AsyncWriteExt::write_all(&mut { conn }, greeting.as_bytes()).await }
+///     }))
+/// });
+/// let service = per_connection(make);
+/// # fn is_service(_: impl reagent::ConnectionService) {}
+/// # is_service(service);
+/// ```
+pub fn per_connection<M>(make: M) -> PerConnection<M> {
+    PerConnection { make }
+}
+
+/// The service that [`per_connection`] makes.
+#[derive(Clone, Debug)]
+pub struct PerConnection<M> {
+    make: M,
+}
+
+impl<M, Io> Service<Connection<Io>> for PerConnection<M>
+where
+    M: MakeService<ConnectionInfo, Connection<Io>>,
+    M::MakeError: Into<BoxError>,
+    M::Error: Into<BoxError>,
+{
+    type Response = M::Response;
+    type Error = BoxError;
+    type Future = PerConnectionFuture<M::Future, M::Service, Io>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.make.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, conn: Connection<Io>) -> Self::Future {
+        let making = self.make.make_service(conn.info());
+        PerConnectionFuture { state: State::Making { making, conn: Some(conn) } }
+    }
+}
+
+pin_project! {
+    /// The future of [`PerConnection`].
+    pub struct PerConnectionFuture<F, S, Io>
+    where
+        S: Service<Connection<Io>>,
+    {
+        #[pin]
+        state: State<F, S, Io>,
+    }
+}
+
+pin_project! {
+    // ## Making => Serving
+    #[project = StateProj]
+    enum State<F, S, Io>
+    where
+        S: Service<Connection<Io>>,
+    {
+        Making { #[pin] making: F, conn: Option<Connection<Io>> },
+        Serving { #[pin] serving: Oneshot<S, Connection<Io>> },
+    }
+}
+
+impl<F, S, E, Io> Future for PerConnectionFuture<F, S, Io>
+where
+    F: Future<Output = Result<S, E>>,
+    E: Into<BoxError>,
+    S: Service<Connection<Io>>,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<S::Response, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                StateProj::Making { making, conn } => {
+                    let service = ready!(making.poll(cx)).map_err(Into::into)?;
+                    let Some(conn) = conn.take() else {
+                        unreachable!("the state changes with the connection's leaving it")
+                    };
+                    state.set(State::Serving { serving: Oneshot::new(service, conn) });
+                }
+                StateProj::Serving { serving } => return serving.poll(cx).map_err(Into::into),
+            }
+        }
+    }
+}
+
+impl<F, S: Service<Connection<Io>>, Io> fmt::Debug for PerConnectionFuture<F, S, Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PerConnectionFuture")
+    }
+}

@@ -1,0 +1,47 @@
+//! What the parts of a server are told to do, and what stage of its life it is in.
+
+use super::DrainReport;
+use crate::Error;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Orders {
+    acceptors: usize,
+    pub(crate) paused: bool,
+    pub(crate) life: Life,
+}
+
+/// // ## Running => Draining => Stopped
+#[derive(Clone, Debug)]
+pub(crate) enum Life {
+    Running,
+    Draining {
+        /// When who is left is aborted; `None` for never.
+        deadline: Option<Instant>,
+        /// Whether clients in the queues are still served.
+        sweep: bool,
+        /// Why, if nobody asked for it.
+        error: Option<Arc<Error>>,
+    },
+    Stopped(Result<DrainReport, Arc<Error>>),
+}
+
+impl Orders {
+    pub(crate) fn new(acceptors: usize) -> Self {
+        Orders { acceptors, paused: false, life: Life::Running }
+    }
+
+    pub(crate) fn set_acceptors(&mut self, acceptors: usize) {
+        self.acceptors = acceptors;
+    }
+
+    /// How many acceptors there are to be: one of none stays and waits, to look after the queue.
+    pub(crate) fn acceptors(&self) -> usize {
+        self.acceptors.max(1)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused || self.acceptors == 0
+    }
+}

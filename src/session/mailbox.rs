@@ -1,0 +1,100 @@
+//! How others reach a session.
+
+use std::{error::Error, fmt};
+use tokio::sync::mpsc;
+
+/// Sends messages to one session; cheap to clone, and it keeps nothing open.
+///
+/// From [`Context::mailbox`](super::Context::mailbox) or
+/// [`ConnectionHandle::mailbox`](crate::ConnectionHandle::mailbox).
+pub struct Mailbox<M> {
+    sender: mpsc::Sender<M>,
+}
+
+impl<M> Mailbox<M> {
+    pub(super) fn new(messages: usize) -> (Self, mpsc::Receiver<M>) {
+        let (sender, receiver) = mpsc::channel(messages);
+        (Mailbox { sender }, receiver)
+    }
+
+    /// Sends a message, and waits while the mailbox is full. From within a session prefer
+    /// [`try_send`](Self::try_send): two sessions that wait for each other wait for ever.
+    ///
+    /// Cancel safe: the message is lost with the future, or was sent.
+    pub async fn send(&self, message: M) -> Result<(), SendError<M>> {
+        self.sender.send(message).await.map_err(|error| SendError(error.0))
+    }
+
+    /// Sends a message if there is room for it.
+    pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        self.sender.try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(message) => TrySendError::Full(message),
+            mpsc::error::TrySendError::Closed(message) => TrySendError::Closed(message),
+        })
+    }
+
+    /// Whether the session is over.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+}
+
+impl<M> Clone for Mailbox<M> {
+    fn clone(&self) -> Self {
+        Mailbox { sender: self.sender.clone() }
+    }
+}
+
+impl<M> fmt::Debug for Mailbox<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").field("room", &self.sender.capacity()).finish_non_exhaustive()
+    }
+}
+
+/// The session is over; here is the message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SendError<M>(pub M);
+
+/// The message could not be sent at once; here it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TrySendError<M> {
+    /// The mailbox is full.
+    Full(M),
+    /// The session is over.
+    Closed(M),
+}
+
+impl<M> fmt::Display for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the session is over")
+    }
+}
+
+impl<M> fmt::Display for TrySendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TrySendError::Full(_) => "the session's mailbox is full",
+            TrySendError::Closed(_) => "the session is over",
+        })
+    }
+}
+
+// Without the message, which may be a secret and need not be `Debug`.
+impl<M> fmt::Debug for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendError")
+    }
+}
+
+impl<M> fmt::Debug for TrySendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TrySendError::Full(_) => "Full",
+            TrySendError::Closed(_) => "Closed",
+        })
+    }
+}
+
+impl<M> Error for SendError<M> {}
+
+impl<M> Error for TrySendError<M> {}

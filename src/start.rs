@@ -1,0 +1,132 @@
+//! `start`: spawns what `handle` returns.
+
+use crate::{
+    BoxError, Connection, ConnectionHandle, ConnectionService, Outcome, Phase,
+    connection::Leg,
+    outcome::panic_message,
+    panic::{catch, poll_catching},
+};
+use pin_project_lite::pin_project;
+use std::{
+    future::{Future, Ready, ready},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tower_service::Service;
+
+/// Runs the futures of connections; what [`Server::spawn_with`](crate::Server::spawn_with) takes.
+pub trait Spawn: Clone + Send + 'static {
+    /// Runs `task` to its end. It may not be polled before this returns; dropped unfinished, it aborts
+    /// its connection.
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F);
+}
+
+/// Spawns on the Tokio runtime of the acceptor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokioSpawn;
+
+impl Spawn for TokioSpawn {
+    #[inline]
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        #[expect(clippy::disallowed_methods, reason = "the one place where connections are spawned")]
+        drop(tokio::spawn(task));
+    }
+}
+
+/// Tokio moves a future five times between `spawn` and its end. From this size on (in bytes) that
+/// costs more than a box, by the instructions of `examples/bench_echo.rs`.
+const BOXED_ABOVE: usize = 1024;
+
+/// Spawns what a service returns for a connection, and answers with the connection's handle; reagent's
+/// `start/1`, and what every acceptor drives.
+#[derive(Clone, Debug)]
+pub struct Start<S, X = TokioSpawn> {
+    pub(crate) service: S,
+    spawn: X,
+}
+
+impl<S, X> Start<S, X> {
+    /// Spawns the futures of `service` by `spawn`.
+    pub fn new(service: S, spawn: X) -> Self {
+        Start { service, spawn }
+    }
+}
+
+impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
+    type Response = ConnectionHandle;
+    type Error = BoxError;
+    type Future = Ready<Result<ConnectionHandle, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.service.poll_ready(cx).map_err(Into::into)
+    }
+
+    /// Fails where the service panics; the connection is closed then.
+    fn call(&mut self, conn: Connection) -> Self::Future {
+        let handle = conn.handle();
+        let leg = Leg::new(&handle);
+        let started = catch(|| {
+            if size_of::<S::Future>() > BOXED_ABOVE {
+                self.spawn.spawn(Box::pin(ConnectionTask {
+                    future: self.service.call(conn),
+                    leg,
+                }));
+            } else {
+                self.spawn.spawn(ConnectionTask {
+                    future: self.service.call(conn),
+                    leg,
+                });
+            }
+        });
+        match started {
+            Ok(()) => ready(Ok(handle)),
+            Err(panic) => ready(Err(format!("panicked: {}", panic_message(&*panic)).into())),
+        }
+    }
+}
+
+pin_project! {
+    /// A handler's future as it is, between an outcome and an abort.
+    struct ConnectionTask<F> {
+        #[pin]
+        future: F,
+        // Goes after the future, which may hold the stream, and only once the outcome is said.
+        leg: Leg,
+    }
+
+    impl<F> PinnedDrop for ConnectionTask<F> {
+        fn drop(this: Pin<&mut Self>) {
+            if this.leg.entry().phase() != Phase::Detached {
+                this.leg.entry().detach(None);
+            }
+        }
+    }
+}
+
+impl<F, T, E> Future for ConnectionTask<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<BoxError> + 'static,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let entry = this.leg.entry();
+        entry.task.register(cx.waker());
+        let outcome = if entry.is_aborted() {
+            Outcome::Aborted
+        } else {
+            match poll_catching(this.future, cx) {
+                Ok(polled) => match ready!(polled) {
+                    Ok(_) if this.leg.handle().is_draining() => Outcome::Drained,
+                    Ok(_) => Outcome::Completed,
+                    Err(error) => Outcome::of_error(error),
+                },
+                Err(panic) => Outcome::of_panic(&*panic),
+            }
+        };
+        entry.detach(Some(outcome));
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Layers that turn one connection into another.
+
+use crate::{BoxError, Connection, Phase, TimedOut};
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// An upgrade has this long unless it is told otherwise: what nginx (`ssl_handshake_timeout` is 60 s)
+/// and Apache (`handshake=5-20`) allow differs widely, and a client that is slower than this is seldom
+/// an honest one.
+const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// Turns one connection into another: a TLS handshake, a PROXY header, a check of who comes.
+///
+/// [`UpgradeLayer`] makes a layer of it and does what all such layers need: readiness, a time limit,
+/// and no more than one small allocation.
+///
+/// ```
+/// use reagent::{BoxError, Connection, IoStream, Rejected, Upgrade};
+/// use tokio::io::AsyncReadExt;
+///
+/// /// Admits clients that begin with a secret byte.
+/// struct Knock(u8);
+///
+/// impl<Io: IoStream> Upgrade<Io> for Knock {
+///     type Io = Io;
+///
+///     async fn upgrade(&self, mut conn: Connection<Io>) -> Result<Connection<Io>, BoxError> {
+///         match conn.read_u8().await? {
+///             byte if byte == self.0 => Ok(conn),
+///             _ => Err(Rejected::new("knock").into()),
+///         }
+///     }
+/// }
+/// ```
+pub trait Upgrade<Io>: Send + Sync + 'static {
+    /// The stream of the new connection.
+    type Io;
+
+    /// Makes the new connection of the old. Dropped at the time limit, or with the connection.
+    ///
+    /// An error ends the connection: [`Rejected`](crate::Rejected) and [`TimedOut`] become outcomes of
+    /// these names, any other [`Outcome::Failed`](crate::Outcome::Failed).
+    fn upgrade(
+        &self,
+        conn: Connection<Io>,
+    ) -> impl Future<Output = Result<Connection<Self::Io>, BoxError>> + Send;
+
+    /// What a time-out is called, in one word or two. Default `upgrade`.
+    fn name(&self) -> &'static str {
+        "upgrade"
+    }
+}
+
+/// The layer of an [`Upgrade`], which its clones share.
+pub struct UpgradeLayer<U> {
+    upgrade: Arc<U>,
+    time_limit: Option<Duration>,
+}
+
+impl<U> UpgradeLayer<U> {
+    /// A layer that gives each connection 10 seconds for its upgrade.
+    pub fn new(upgrade: U) -> Self {
+        UpgradeLayer { upgrade: Arc::new(upgrade), time_limit: Some(DEFAULT_TIME_LIMIT) }
+    }
+
+    /// Sets how long an upgrade may take; `None` is as long as the client likes.
+    pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.time_limit = limit.into();
+        self
+    }
+}
+
+impl<U> Clone for UpgradeLayer<U> {
+    fn clone(&self) -> Self {
+        UpgradeLayer { upgrade: self.upgrade.clone(), time_limit: self.time_limit }
+    }
+}
+
+impl<U> fmt::Debug for UpgradeLayer<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpgradeLayer").field("time_limit", &self.time_limit).finish_non_exhaustive()
+    }
+}
+
+impl<U, S> Layer<S> for UpgradeLayer<U> {
+    type Service = UpgradeService<U, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        UpgradeService { layer: self.clone(), inner }
+    }
+}
+
+/// The service of an [`UpgradeLayer`]: ready when the service inside is.
+pub struct UpgradeService<U, S> {
+    layer: UpgradeLayer<U>,
+    inner: S,
+}
+
+impl<U, S: Clone> Clone for UpgradeService<U, S> {
+    fn clone(&self) -> Self {
+        UpgradeService { layer: self.layer.clone(), inner: self.inner.clone() }
+    }
+}
+
+impl<U, S: fmt::Debug> fmt::Debug for UpgradeService<U, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpgradeService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<U, S, Io> Service<Connection<Io>> for UpgradeService<U, S>
+where
+    U: Upgrade<Io>,
+    S: Service<Connection<U::Io>> + Clone,
+    S::Error: Into<BoxError>,
+    Io: Send + 'static,
+    U::Io: 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = UpgradeFuture<S, U::Io>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, conn: Connection<Io>) -> Self::Future {
+        conn.set_phase(Phase::Upgrading);
+        // The one that was polled ready is the one to be called.
+        let clone = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, clone);
+        let UpgradeLayer { upgrade, time_limit } = self.layer.clone();
+        let upgrading: Upgrading<U::Io> = Box::pin(async move {
+            let upgrading = upgrade.upgrade(conn);
+            match time_limit {
+                None => upgrading.await,
+                Some(limit) => match tokio::time::timeout(limit, upgrading).await {
+                    Ok(result) => result,
+                    Err(_) => Err(TimedOut::new(upgrade.name()).into()),
+                },
+            }
+        });
+        UpgradeFuture { state: State::Upgrading { upgrading, inner: Some(inner) } }
+    }
+}
+
+/// Boxed, since it is small and soon gone, while the handler's future, which stays, is inline.
+type Upgrading<Io> = Pin<Box<dyn Future<Output = Result<Connection<Io>, BoxError>> + Send>>;
+
+pin_project! {
+    /// The future of an [`UpgradeService`].
+    pub struct UpgradeFuture<S, Io>
+    where
+        S: Service<Connection<Io>>,
+    {
+        #[pin]
+        state: State<S, Io>,
+    }
+}
+
+pin_project! {
+    // ## Upgrading => Serving
+    #[project = StateProj]
+    enum State<S, Io>
+    where
+        S: Service<Connection<Io>>,
+    {
+        Upgrading { upgrading: Upgrading<Io>, inner: Option<S> },
+        Serving { #[pin] serving: S::Future },
+    }
+}
+
+impl<S, Io> Future for UpgradeFuture<S, Io>
+where
+    S: Service<Connection<Io>>,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<S::Response, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                StateProj::Upgrading { upgrading, inner } => {
+                    let conn = ready!(upgrading.as_mut().poll(cx))?;
+                    conn.set_phase(Phase::Handling);
+                    let Some(mut inner) = inner.take() else {
+                        unreachable!("the state changes with the service's leaving it")
+                    };
+                    let serving = inner.call(conn);
+                    state.set(State::Serving { serving });
+                }
+                StateProj::Serving { serving } => return serving.poll(cx).map_err(Into::into),
+            }
+        }
+    }
+}
+
+impl<S: Service<Connection<Io>>, Io> fmt::Debug for UpgradeFuture<S, Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UpgradeFuture")
+    }
+}
