@@ -1,12 +1,11 @@
 //! Layers that turn one connection into another.
 
 use crate::{BoxError, Connection, Phase, TimedOut};
-use pin_project_lite::pin_project;
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     mem,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -140,45 +139,48 @@ where
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         let UpgradeLayer { upgrade, time_limit } = self.layer.clone();
-        let upgrading: Upgrading<U::Io> = Box::pin(async move {
-            let upgrading = upgrade.upgrade(conn);
-            match time_limit {
-                None => upgrading.await,
-                Some(limit) => match tokio::time::timeout(limit, upgrading).await {
-                    Ok(result) => result,
-                    Err(_) => Err(TimedOut::new(upgrade.name()).into()),
-                },
-            }
-        });
-        UpgradeFuture { state: State::Upgrading { upgrading, inner: Some(inner) } }
+        let upgrading = Box::pin(upgrade_in_time(upgrade, conn, time_limit));
+        UpgradeFuture { state: State::Upgrading { upgrading, inner } }
     }
 }
 
-/// Boxed, since it is small and soon gone, while the handler's future, which stays, is inline.
-type Upgrading<Io> = Pin<Box<dyn Future<Output = Result<Connection<Io>, BoxError>> + Send>>;
-
-pin_project! {
-    /// The future of an [`UpgradeService`].
-    pub struct UpgradeFuture<S, Io>
-    where
-        S: Service<Connection<Io>>,
-    {
-        #[pin]
-        state: State<S, Io>,
+async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
+    upgrade: Arc<U>,
+    conn: Connection<Io>,
+    limit: Option<Duration>,
+) -> Result<Connection<U::Io>, BoxError> {
+    let mut upgrading = pin!(upgrade.upgrade(conn));
+    // Most need no timer, since the client's first bytes are there or none are needed.
+    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(upgrading.as_mut().poll(cx))).await {
+        return result;
+    }
+    match limit {
+        None => upgrading.await,
+        Some(limit) => match tokio::time::timeout(limit, upgrading).await {
+            Ok(result) => result,
+            Err(_) => Err(TimedOut::new(upgrade.name()).into()),
+        },
     }
 }
 
-pin_project! {
-    // ## Upgrading => Serving
-    #[project = StateProj]
-    enum State<S, Io>
-    where
-        S: Service<Connection<Io>>,
-    {
-        Upgrading { upgrading: Upgrading<Io>, inner: Option<S> },
-        Serving { #[pin] serving: S::Future },
-    }
+/// The future of an [`UpgradeService`].
+pub struct UpgradeFuture<S: Service<Connection<Io>>, Io> {
+    state: State<S, Io>,
 }
+
+// ## Upgrading => Serving
+enum State<S: Service<Connection<Io>>, Io> {
+    Upgrading {
+        upgrading: Pin<Box<dyn Future<Output = Result<Connection<Io>, BoxError>> + Send>>,
+        inner: S,
+    },
+    /// Boxed here, where the handler's future is made, it moves no more: not into the task, nor through
+    /// the upgrades further out.
+    Serving(Pin<Box<S::Future>>),
+}
+
+// Nothing in it is pinned in place.
+impl<S: Service<Connection<Io>>, Io> Unpin for UpgradeFuture<S, Io> {}
 
 impl<S, Io> Future for UpgradeFuture<S, Io>
 where
@@ -187,21 +189,16 @@ where
 {
     type Output = Result<S::Response, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
-        loop {
-            match state.as_mut().project() {
-                StateProj::Upgrading { upgrading, inner } => {
-                    let conn = ready!(upgrading.as_mut().poll(cx))?;
-                    conn.set_phase(Phase::Handling);
-                    let Some(mut inner) = inner.take() else {
-                        unreachable!("the state changes with the service's leaving it")
-                    };
-                    let serving = inner.call(conn);
-                    state.set(State::Serving { serving });
-                }
-                StateProj::Serving { serving } => return serving.poll(cx).map_err(Into::into),
-            }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Upgrading { upgrading, inner } = &mut self.state {
+            let conn = ready!(upgrading.as_mut().poll(cx))?;
+            conn.set_phase(Phase::Handling);
+            let serving = Box::pin(inner.call(conn));
+            self.state = State::Serving(serving);
+        }
+        match &mut self.state {
+            State::Serving(serving) => serving.as_mut().poll(cx).map_err(Into::into),
+            State::Upgrading { .. } => unreachable!("left above"),
         }
     }
 }

@@ -352,7 +352,11 @@ async fn or_orders<T>(
     tokio::select! {
         biased;
         output = future => Some(output),
-        _ = orders.changed() => None,
+        _ = orders.changed() => {
+            // They are seen, but not yet followed.
+            orders.mark_changed();
+            None
+        }
     }
 }
 

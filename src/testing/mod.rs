@@ -1,1 +1,31 @@
-//! x
+//! Listeners for tests: without sockets, and with errors on script.
+//!
+//! They run the same server code as sockets do, on any Tokio clock:
+//!
+//! ```
+//! use reagent::{Connection, Server, testing::MemoryListener};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), reagent::BoxError> {
+//! let (listener, clients) = MemoryListener::new();
+//! let server = Server::new(listener)
+//!     .start(reagent::handle(|mut conn: Connection| async move {
+//!         tokio::time::sleep(std::time::Duration::from_secs(3600)).await; // takes no time here
+//!         conn.write_all(b"hello").await
+//!     }))
+//!     .await?;
+//!
+//! let mut client = clients.connect().await?;
+//! let mut answer = String::new();
+//! client.read_to_string(&mut answer).await?;
+//! assert_eq!(answer, "hello");
+//! # Ok(())
+//! # }
+//! ```
+
+mod flaky;
+mod memory;
+
+pub use flaky::{FlakyListener, Script};
+pub use memory::{Clients, MemoryListener};

@@ -1,0 +1,169 @@
+//! What the modules share: clients, handlers and an observer that remembers.
+
+use reagent::{
+    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorClass, Observer,
+    Outcome, ServerHandle,
+};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// What no test should take; a test that waits longer hangs.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// Sends back what it gets, until the client has sent all.
+pub async fn echo(mut conn: Connection) -> io::Result<()> {
+    let mut buf = [0; 1024];
+    loop {
+        match conn.read(&mut buf).await? {
+            0 => return Ok(()),
+            n => conn.write_all(&buf[..n]).await?,
+        }
+    }
+}
+
+/// A client of the server's first address.
+pub async fn connect(server: &ServerHandle) -> TcpStream {
+    connect_to(server.local_addr()).await
+}
+
+/// A client of this address.
+pub async fn connect_to(addr: &Addr) -> TcpStream {
+    TcpStream::connect(addr.socket_addr().expect("a TCP address")).await.expect("to be connected")
+}
+
+/// Whether what is sent comes back.
+pub async fn echoes(client: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), text: &str) -> bool {
+    let exchange = async {
+        client.write_all(text.as_bytes()).await?;
+        let mut answer = vec![0; text.len()];
+        client.read_exact(&mut answer).await?;
+        io::Result::Ok(answer == text.as_bytes())
+    };
+    matches!(tokio::time::timeout(LONG, exchange).await, Ok(Ok(true)))
+}
+
+/// Reads to the end; `Err` where the connection was reset.
+pub async fn rest(client: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match tokio::time::timeout(LONG, client.read_to_end(&mut bytes)).await {
+        Ok(result) => result.map(|_| bytes),
+        Err(_) => panic!("the connection stays open"),
+    }
+}
+
+/// Waits until `condition` holds.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if tokio::time::timeout(LONG, waiting).await.is_err() {
+        panic!("not so after {LONG:?}: {what}");
+    }
+}
+
+/// Remembers what happened, each event as a line.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// All events so far.
+    pub fn events(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// How many begin with this.
+    pub fn count(&self, start: &str) -> usize {
+        self.events().iter().filter(|event| event.starts_with(start)).count()
+    }
+
+    /// Waits until so many begin with this.
+    pub async fn wait_for(&self, start: &str, count: usize) {
+        until(&format!("{count} × {start}, among {:?}", self.events()), || {
+            self.count(start) >= count
+        })
+        .await;
+    }
+
+    fn add(&self, event: String) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+impl Observer for Log {
+    fn listener_started(&self, _: &Addr) {
+        self.add("listener started".to_owned());
+    }
+
+    fn listener_lost(&self, _: &Addr, error: &io::Error) {
+        self.add(format!("listener lost: {error}"));
+    }
+
+    fn listener_reopen_failed(&self, _: &Addr, error: &io::Error, retry_in: Option<Duration>) {
+        self.add(format!("listener reopen failed: {error}, retry in {retry_in:?}"));
+    }
+
+    fn listener_reopened(&self, _: &Addr) {
+        self.add("listener reopened".to_owned());
+    }
+
+    fn listener_stopped(&self, _: &Addr) {
+        self.add("listener stopped".to_owned());
+    }
+
+    fn acceptor_started(&self, acceptor: &Acceptor) {
+        self.add(format!("acceptor started: {}", acceptor.index));
+    }
+
+    fn acceptor_failed(&self, acceptor: &Acceptor, error: &BoxError, _: Duration) {
+        self.add(format!("acceptor failed: {}: {error}", acceptor.index));
+    }
+
+    fn acceptor_stopped(&self, acceptor: &Acceptor) {
+        self.add(format!("acceptor stopped: {}", acceptor.index));
+    }
+
+    fn accept_failed(&self, _: &Acceptor, error: &io::Error, class: ErrorClass) {
+        self.add(format!("accept failed: {class:?}: {error}"));
+    }
+
+    fn exhausted(&self, error: &io::Error) {
+        self.add(format!("exhausted: {error}"));
+    }
+
+    fn exhaustion_ended(&self, _: Duration, turned_away: u64) {
+        self.add(format!("exhaustion ended: {turned_away} turned away"));
+    }
+
+    fn limit_reached(&self, _: &Acceptor) {
+        self.add("limit reached".to_owned());
+    }
+
+    fn limit_waited(&self, _: &Acceptor, _: Duration) {
+        self.add("limit waited".to_owned());
+    }
+
+    fn connection_started(&self, connection: &ConnectionHandle) {
+        self.add(format!("connection started: {}", connection.id()));
+    }
+
+    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+        self.add(format!("connection ended: {}: {outcome}", connection.id()));
+    }
+
+    fn drain_started(&self, open: usize) {
+        self.add(format!("drain started: {open}"));
+    }
+
+    fn drain_ended(&self, report: &DrainReport) {
+        self.add(format!("drain ended: {} finished, {} aborted", report.finished, report.aborted));
+    }
+}
