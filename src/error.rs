@@ -33,11 +33,17 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn address(addr: &str, reason: impl Into<String>) -> Self {
-        Error::Address { addr: addr.to_owned(), reason: reason.into() }
+        Error::Address {
+            addr: addr.to_owned(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn bind(addr: &str, source: io::Error) -> Self {
-        Error::Bind { addr: addr.to_owned(), source }
+        Error::Bind {
+            addr: addr.to_owned(),
+            source,
+        }
     }
 }
 
@@ -52,9 +58,9 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
-            Error::NoListener => {
-                f.write_str("cannot start a server that has nothing to listen on; give it an address")
-            }
+            Error::NoListener => f.write_str(
+                "cannot start a server that has nothing to listen on; give it an address",
+            ),
             Error::Make(source) => {
                 write!(f, "cannot make the service of an acceptor: {source}")
             }
@@ -71,9 +77,9 @@ fn bind_advice(kind: io::ErrorKind) -> Option<&'static str> {
         io::ErrorKind::AddrInUse => {
             Some("another server listens there; stop it or choose another address")
         }
-        io::ErrorKind::PermissionDenied => {
-            Some("a port below 1024 needs CAP_NET_BIND_SERVICE, a path a directory one may write to")
-        }
+        io::ErrorKind::PermissionDenied => Some(
+            "a port below 1024 needs CAP_NET_BIND_SERVICE, a path a directory one may write to",
+        ),
         io::ErrorKind::AddrNotAvailable => Some("no interface of this machine has that address"),
         _ => None,
     }

@@ -34,7 +34,10 @@ where
     F: FnMut(Connection) -> Fut,
     Fut: Future<Output = Result<(), E>>,
 {
-    Handler { function, error: PhantomData }
+    Handler {
+        function,
+        error: PhantomData,
+    }
 }
 
 /// The service that [`handle`] makes; it is always ready.
@@ -64,7 +67,10 @@ where
 
 impl<F: Clone, E> Clone for Handler<F, E> {
     fn clone(&self) -> Self {
-        Handler { function: self.function.clone(), error: PhantomData }
+        Handler {
+            function: self.function.clone(),
+            error: PhantomData,
+        }
     }
 }
 

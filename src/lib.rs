@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// What libraries leave to programs.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod acceptor;
 mod addr;
@@ -24,8 +26,8 @@ mod upgrade;
 pub use acceptor::{Acceptor, ErrorClass};
 pub use addr::Addr;
 pub use connection::{
-    BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, IoStream, Phase,
-    Transport,
+    BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, IoStream,
+    Phase, Transport,
 };
 pub use error::Error;
 pub use extensions::Extensions;

@@ -39,7 +39,11 @@ pub(crate) struct Permit(Arc<Limit>);
 
 impl Limit {
     pub(crate) fn new(max: usize) -> Self {
-        Limit(Mutex::new(State { max, taken: 0, queue: VecDeque::new() }))
+        Limit(Mutex::new(State {
+            max,
+            taken: 0,
+            queue: VecDeque::new(),
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -68,7 +72,10 @@ impl Limit {
 
     /// Waits for a permit. Cancel safe: a place in the queue is lost, a permit never is.
     pub(crate) fn acquire(self: &Arc<Self>) -> Acquire {
-        Acquire { limit: self.clone(), waiter: None }
+        Acquire {
+            limit: self.clone(),
+            waiter: None,
+        }
     }
 
     fn release(&self) {
@@ -81,7 +88,9 @@ impl Limit {
 impl State {
     fn admit(&mut self) {
         while self.taken < self.max {
-            let Some(first) = self.queue.pop_front() else { return };
+            let Some(first) = self.queue.pop_front() else {
+                return;
+            };
             self.taken += 1;
             first.granted.store(true, Ordering::Release);
             first.waker.wake();
@@ -131,7 +140,9 @@ impl Future for Acquire {
 
 impl Drop for Acquire {
     fn drop(&mut self) {
-        let Some(waiter) = self.waiter.take() else { return };
+        let Some(waiter) = self.waiter.take() else {
+            return;
+        };
         let mut state = self.limit.state();
         if waiter.granted.load(Ordering::Acquire) {
             state.taken -= 1;
@@ -217,6 +228,11 @@ mod tests {
         });
         limit.set_max(8);
         assert_eq!(limit.state().taken, 0);
-        assert_eq!((0..8).map_while(|_| limit.try_acquire().map(std::mem::forget)).count(), 8);
+        assert_eq!(
+            (0..8)
+                .map_while(|_| limit.try_acquire().map(std::mem::forget))
+                .count(),
+            8
+        );
     }
 }

@@ -76,7 +76,10 @@ impl Outcome {
                 return Outcome::TimedOut(TimedOut::new("lifetime"));
             }
             // An `io::Error` passes over what it holds: its source is that error's source.
-            next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            next = match error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref)
+            {
                 Some(held) => Some(held),
                 None => error.source(),
             };
@@ -123,8 +126,15 @@ impl Error for SharedError {
     }
 }
 
-pub(crate) const NAMES: [&str; 7] =
-    ["completed", "failed", "rejected", "timed_out", "drained", "aborted", "panicked"];
+pub(crate) const NAMES: [&str; 7] = [
+    "completed",
+    "failed",
+    "rejected",
+    "timed_out",
+    "drained",
+    "aborted",
+    "panicked",
+];
 
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     if let Some(message) = payload.downcast_ref::<&str>() {
@@ -159,7 +169,9 @@ impl Rejected {
     /// A rejection for `reason`: a word or two, the same for every connection, since it becomes a
     /// label.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Rejected { reason: reason.into() }
+        Rejected {
+            reason: reason.into(),
+        }
     }
 
     /// Why.

@@ -59,7 +59,12 @@ where
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
         let making = self.make.make_service(conn.info());
-        PerConnectionFuture { state: State::Making { making, conn: Some(conn) } }
+        PerConnectionFuture {
+            state: State::Making {
+                making,
+                conn: Some(conn),
+            },
+        }
     }
 }
 
@@ -104,7 +109,9 @@ where
                     let Some(conn) = conn.take() else {
                         unreachable!("the state changes with the connection's leaving it")
                     };
-                    state.set(State::Serving { serving: Oneshot::new(service, conn) });
+                    state.set(State::Serving {
+                        serving: Oneshot::new(service, conn),
+                    });
                 }
                 StateProj::Serving { serving } => return serving.poll(cx).map_err(Into::into),
             }

@@ -19,7 +19,9 @@ type Shard = HashMap<u64, ConnectionHandle, BuildHasherDefault<IdHasher>>;
 
 impl Registry {
     fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
-        self.shards[id as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[id as usize % SHARDS]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn insert(&self, handle: ConnectionHandle) {

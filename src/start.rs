@@ -28,7 +28,10 @@ pub struct TokioSpawn;
 impl Spawn for TokioSpawn {
     #[inline]
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
-        #[expect(clippy::disallowed_methods, reason = "the one place where connections are spawned")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where connections are spawned"
+        )]
         drop(tokio::spawn(task));
     }
 }

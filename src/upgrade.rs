@@ -69,7 +69,10 @@ pub struct UpgradeLayer<U> {
 impl<U> UpgradeLayer<U> {
     /// A layer that gives each connection 10 seconds for its upgrade.
     pub fn new(upgrade: U) -> Self {
-        UpgradeLayer { upgrade: Arc::new(upgrade), time_limit: Some(DEFAULT_TIME_LIMIT) }
+        UpgradeLayer {
+            upgrade: Arc::new(upgrade),
+            time_limit: Some(DEFAULT_TIME_LIMIT),
+        }
     }
 
     /// Sets how long an upgrade may take; `None` is as long as the client likes.
@@ -81,13 +84,18 @@ impl<U> UpgradeLayer<U> {
 
 impl<U> Clone for UpgradeLayer<U> {
     fn clone(&self) -> Self {
-        UpgradeLayer { upgrade: self.upgrade.clone(), time_limit: self.time_limit }
+        UpgradeLayer {
+            upgrade: self.upgrade.clone(),
+            time_limit: self.time_limit,
+        }
     }
 }
 
 impl<U> fmt::Debug for UpgradeLayer<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpgradeLayer").field("time_limit", &self.time_limit).finish_non_exhaustive()
+        f.debug_struct("UpgradeLayer")
+            .field("time_limit", &self.time_limit)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,7 +103,10 @@ impl<U, S> Layer<S> for UpgradeLayer<U> {
     type Service = UpgradeService<U, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        UpgradeService { layer: self.clone(), inner }
+        UpgradeService {
+            layer: self.clone(),
+            inner,
+        }
     }
 }
 
@@ -107,13 +118,18 @@ pub struct UpgradeService<U, S> {
 
 impl<U, S: Clone> Clone for UpgradeService<U, S> {
     fn clone(&self) -> Self {
-        UpgradeService { layer: self.layer.clone(), inner: self.inner.clone() }
+        UpgradeService {
+            layer: self.layer.clone(),
+            inner: self.inner.clone(),
+        }
     }
 }
 
 impl<U, S: fmt::Debug> fmt::Debug for UpgradeService<U, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpgradeService").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("UpgradeService")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,9 +154,14 @@ where
         // The one that was polled ready is the one to be called.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
-        let UpgradeLayer { upgrade, time_limit } = self.layer.clone();
+        let UpgradeLayer {
+            upgrade,
+            time_limit,
+        } = self.layer.clone();
         let upgrading = Box::pin(upgrade_in_time(upgrade, conn, time_limit));
-        UpgradeFuture { state: State::Upgrading { upgrading, inner } }
+        UpgradeFuture {
+            state: State::Upgrading { upgrading, inner },
+        }
     }
 }
 

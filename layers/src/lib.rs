@@ -4,3 +4,5 @@
 //! This release has none yet. What a layer is made of, [`Upgrade`](reagent::Upgrade),
 //! [`Observer`](reagent::Observer) and [`ConnectionService`](reagent::ConnectionService), stands in
 //! the core, and `examples/custom_layer.rs` shows two complete ones.
+// What libraries leave to programs.
+#![warn(clippy::print_stdout, clippy::print_stderr)]

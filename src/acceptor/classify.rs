@@ -69,6 +69,9 @@ impl ErrorClass {
         #[cfg(unix)]
         return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
         #[cfg(not(unix))]
-        return { let _ = error; false };
+        return {
+            let _ = error;
+            false
+        };
     }
 }

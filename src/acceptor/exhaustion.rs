@@ -28,7 +28,11 @@ struct State {
 type Reserve = std::fs::File;
 
 fn reserve() -> Option<Reserve> {
-    if cfg!(unix) { std::fs::File::open("/dev/null").ok() } else { None }
+    if cfg!(unix) {
+        std::fs::File::open("/dev/null").ok()
+    } else {
+        None
+    }
 }
 
 impl Exhaustion {
@@ -87,7 +91,8 @@ impl Drop for Exhausted {
         if state.acceptors == 0 {
             let (lasted, turned_away) = (state.since.elapsed(), state.turned_away);
             drop(state);
-            self.0.observe(|observer| observer.exhaustion_ended(lasted, turned_away));
+            self.0
+                .observe(|observer| observer.exhaustion_ended(lasted, turned_away));
         }
     }
 }

@@ -24,8 +24,9 @@ use tokio::{
 use tower_service::Service;
 
 /// Makes the service of an acceptor.
-pub(crate) type Maker<S> =
-    Arc<dyn Fn(Acceptor) -> Pin<Box<dyn Future<Output = Result<S, BoxError>> + Send>> + Send + Sync>;
+pub(crate) type Maker<S> = Arc<
+    dyn Fn(Acceptor) -> Pin<Box<dyn Future<Output = Result<S, BoxError>> + Send>> + Send + Sync,
+>;
 
 /// After so many clients that were gone before they were accepted, one after the other, something
 /// else is wrong.
@@ -64,7 +65,10 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
         spawn: X,
     ) -> Self {
         Run {
-            acceptor: Acceptor { index, local_addr: shared.groups[group].addr().clone() },
+            acceptor: Acceptor {
+                index,
+                local_addr: shared.groups[group].addr().clone(),
+            },
             group,
             orders: shared.orders.subscribe(),
             shared,
@@ -102,7 +106,8 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 return;
             }
             let delay = failures.next_delay();
-            self.shared.observe(|observer| observer.acceptor_failed(&self.acceptor, &error, delay));
+            self.shared
+                .observe(|observer| observer.acceptor_failed(&self.acceptor, &error, delay));
             if self.wait_out(delay).await.is_break() {
                 return;
             }
@@ -153,8 +158,10 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 Some(permit) => permit,
                 None => {
                     let since = Instant::now();
-                    self.shared.observe(|observer| observer.limit_reached(&self.acceptor));
-                    let Some(permit) = or_orders(&mut self.orders, self.shared.limit.acquire()).await
+                    self.shared
+                        .observe(|observer| observer.limit_reached(&self.acceptor));
+                    let Some(permit) =
+                        or_orders(&mut self.orders, self.shared.limit.acquire()).await
                     else {
                         self.retry = Some(index);
                         continue;
@@ -174,7 +181,9 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 }
             }
             // 3. It is taken, or what was taken for it is given back.
-            let Some(source) = self.sources.list.get_mut(index) else { continue };
+            let Some(source) = self.sources.list.get_mut(index) else {
+                continue;
+            };
             match source.listener.try_accept() {
                 Ok((transport, peer)) => {
                     self.recovered();
@@ -199,14 +208,15 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
     async fn follow_orders(&mut self, start: &mut Start<S, X>) -> ControlFlow<()> {
         loop {
             let orders = self.orders.borrow_and_update().clone();
-            if !matches!(orders.life, Life::Running | Life::Draining { sweep: true, .. })
-                || self.acceptor.index >= orders.acceptors()
+            if !matches!(
+                orders.life,
+                Life::Running | Life::Draining { sweep: true, .. }
+            ) || self.acceptor.index >= orders.acceptors()
             {
                 return ControlFlow::Break(());
             }
             let group = &self.shared.groups[self.group];
-            let assigned =
-                group.assign(self.acceptor.index, orders.acceptors(), &mut self.sources);
+            let assigned = group.assign(self.acceptor.index, orders.acceptors(), &mut self.sources);
             if matches!(orders.life, Life::Draining { .. }) {
                 self.sweep(start).await;
                 return ControlFlow::Break(());
@@ -228,14 +238,22 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
     async fn sweep(&mut self, start: &mut Start<S, X>) {
         // Who is in the queue is known once the runtime has asked the kernel, which it does before it
         // comes back to a task that yielded.
-        let _ = self.sources.poll_ready(&mut Context::from_waker(Waker::noop()));
+        let _ = self
+            .sources
+            .poll_ready(&mut Context::from_waker(Waker::noop()));
         tokio::task::yield_now().await;
         let mut cx = Context::from_waker(Waker::noop());
         for source in &mut self.sources.list {
             for _ in 0..SWEEP_AT_MOST {
-                let Some(permit) = self.shared.limit.try_acquire() else { return };
-                let Poll::Ready(Ok(())) = start.poll_ready(&mut cx) else { return };
-                let Ok((transport, peer)) = source.listener.try_accept() else { break };
+                let Some(permit) = self.shared.limit.try_acquire() else {
+                    return;
+                };
+                let Poll::Ready(Ok(())) = start.poll_ready(&mut cx) else {
+                    return;
+                };
+                let Ok((transport, peer)) = source.listener.try_accept() else {
+                    break;
+                };
                 let conn = self.shared.register(self.group, transport, peer, permit);
                 if start_now(start, conn).is_err() {
                     return;
@@ -253,7 +271,8 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
 
     async fn accept_failed(&mut self, index: usize, error: io::Error) {
         let class = ErrorClass::of(&error);
-        self.shared.observe(|observer| observer.accept_failed(&self.acceptor, &error, class));
+        self.shared
+            .observe(|observer| observer.accept_failed(&self.acceptor, &error, class));
         match class {
             ErrorClass::Connection => {
                 self.retry = Some(index);
@@ -333,7 +352,9 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
         loop {
             if orders.has_changed().unwrap_or(true) {
                 let orders = orders.borrow_and_update();
-                if self.acceptor.index >= orders.acceptors() || !matches!(orders.life, Life::Running) {
+                if self.acceptor.index >= orders.acceptors()
+                    || !matches!(orders.life, Life::Running)
+                {
                     return ControlFlow::Break(());
                 }
             }
@@ -373,7 +394,9 @@ async fn catching<T, F>(future: impl FnOnce() -> F) -> Result<T, BoxError>
 where
     F: Future<Output = Result<T, BoxError>>,
 {
-    let text = |panic: crate::panic::Panic| BoxError::from(format!("panicked: {}", panic_message(&*panic)));
+    let text = |panic: crate::panic::Panic| {
+        BoxError::from(format!("panicked: {}", panic_message(&*panic)))
+    };
     let mut future = pin!(crate::panic::catch(future).map_err(text)?);
     poll_fn(|cx| match poll_catching(future.as_mut(), cx) {
         Ok(polled) => polled,
@@ -390,9 +413,14 @@ struct Running {
 
 impl Running {
     fn new<S, X>(run: &Run<S, X>) -> Self {
-        let running = Running { shared: run.shared.clone(), acceptor: run.acceptor.clone() };
+        let running = Running {
+            shared: run.shared.clone(),
+            acceptor: run.acceptor.clone(),
+        };
         running.shared.counters.acceptor_started();
-        running.shared.observe(|observer| observer.acceptor_started(&running.acceptor));
+        running
+            .shared
+            .observe(|observer| observer.acceptor_started(&running.acceptor));
         running
     }
 }
@@ -400,6 +428,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.counters.acceptor_stopped();
-        self.shared.observe(|observer| observer.acceptor_stopped(&self.acceptor));
+        self.shared
+            .observe(|observer| observer.acceptor_stopped(&self.acceptor));
     }
 }

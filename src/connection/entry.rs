@@ -30,8 +30,13 @@ pub enum Phase {
     Closed,
 }
 
-const PHASES: [Phase; 5] =
-    [Phase::Accepted, Phase::Upgrading, Phase::Handling, Phase::Detached, Phase::Closed];
+const PHASES: [Phase; 5] = [
+    Phase::Accepted,
+    Phase::Upgrading,
+    Phase::Handling,
+    Phase::Detached,
+    Phase::Closed,
+];
 
 /// Facts that are set and never taken back.
 pub(crate) mod flag {
@@ -98,7 +103,10 @@ impl Entry {
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
             changed: Notify::new(),
-            rare: Mutex::new(Rare { permit: Some(permit), ..Rare::default() }),
+            rare: Mutex::new(Rare {
+                permit: Some(permit),
+                ..Rare::default()
+            }),
             server,
         }
     }
@@ -130,7 +138,9 @@ impl Entry {
     /// The handler's future is done, or goes. The first to say how is right; without a word, nobody
     /// polled it to its end.
     pub(crate) fn detach(&self, outcome: Option<Outcome>) {
-        self.rare().outcome.get_or_insert_with(|| outcome.unwrap_or_else(Outcome::of_neglect));
+        self.rare()
+            .outcome
+            .get_or_insert_with(|| outcome.unwrap_or_else(Outcome::of_neglect));
         self.set_phase(Phase::Detached);
     }
 

@@ -27,7 +27,10 @@ impl ConnectionHandle {
 
     /// The client: what a PROXY header named, else [`socket_addr`](Self::socket_addr).
     pub fn peer_addr(&self) -> &Addr {
-        self.entry.peer_addr.get().map_or(&self.entry.socket_addr, |addr| addr)
+        self.entry
+            .peer_addr
+            .get()
+            .map_or(&self.entry.socket_addr, |addr| addr)
     }
 
     /// The other end of the socket.
@@ -122,7 +125,10 @@ impl ConnectionHandle {
     /// messages of type `M` serves it.
     pub fn mailbox<M: Send + 'static>(&self) -> Option<Mailbox<M>> {
         let mailbox = self.entry.rare().mailbox.clone()?;
-        mailbox.downcast::<Mailbox<M>>().ok().map(|mailbox| (*mailbox).clone())
+        mailbox
+            .downcast::<Mailbox<M>>()
+            .ok()
+            .map(|mailbox| (*mailbox).clone())
     }
 }
 

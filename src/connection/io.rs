@@ -1,11 +1,7 @@
 //! The streams a connection can be made of, from the transport up to the erased one.
 
 use super::socket::Socket;
-use std::{
-    any::Any,
-    fmt,
-    time::Duration,
-};
+use std::{any::Any, fmt, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,

@@ -44,7 +44,11 @@ impl Connection {
     pub(crate) fn new(transport: Transport, leg: Leg) -> Self {
         let handle = leg.handle().clone();
         let io = BoxIo::socket(Socket { transport, leg });
-        Connection { io, handle, extensions: Extensions::default() }
+        Connection {
+            io,
+            handle,
+            extensions: Extensions::default(),
+        }
     }
 }
 
@@ -87,7 +91,12 @@ impl<Io> Connection<Io> {
 
     /// What was given to [`Server::state`](crate::Server::state) as a `T`.
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.handle.entry.server.state.get::<Arc<T>>().map(|state| &**state)
+        self.handle
+            .entry
+            .server
+            .state
+            .get::<Arc<T>>()
+            .map(|state| &**state)
     }
 
     /// What layers left for the handler, such as the facts of a TLS handshake.
@@ -115,7 +124,9 @@ impl<Io> Connection<Io> {
 
     /// The protocol that the encrypting layer and the client agreed on (ALPN, RFC 7301), such as `h2`.
     pub fn negotiated_protocol(&self) -> Option<&[u8]> {
-        self.extensions.get::<NegotiatedProtocol>().map(|protocol| &*protocol.0)
+        self.extensions
+            .get::<NegotiatedProtocol>()
+            .map(|protocol| &*protocol.0)
     }
 
     /// Adds a fact that [`ConnectionInfo::labels`] shows: a server name, a user, a state.
@@ -177,7 +188,13 @@ impl<Io> Connection<Io> {
 
     /// Splits it into its stream, with which it goes on counting, and the rest.
     pub fn into_parts(self) -> (Io, ConnectionParts) {
-        (self.io, ConnectionParts { handle: self.handle, extensions: self.extensions })
+        (
+            self.io,
+            ConnectionParts {
+                handle: self.handle,
+                extensions: self.extensions,
+            },
+        )
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
@@ -196,7 +213,9 @@ impl<Io: IoStream> Connection<Io> {
         if let Some(addr) = entry.server.fixed_local_addr(entry.listener) {
             return Ok(addr.clone());
         }
-        let tcp = (&self.io as &dyn Any).downcast_ref::<BoxIo>().and_then(BoxIo::tcp);
+        let tcp = (&self.io as &dyn Any)
+            .downcast_ref::<BoxIo>()
+            .and_then(BoxIo::tcp);
         match tcp {
             Some(stream) => Ok(Addr::Tcp(stream.local_addr()?)),
             None => Ok(self.listener_addr().clone()),
@@ -206,7 +225,11 @@ impl<Io: IoStream> Connection<Io> {
     /// Puts what `wrap` makes of the stream in its place.
     pub fn map_io<T: IoStream>(self, wrap: impl FnOnce(Io) -> T) -> Connection<T> {
         self.keep_local_addr();
-        Connection { io: wrap(self.io), handle: self.handle, extensions: self.extensions }
+        Connection {
+            io: wrap(self.io),
+            handle: self.handle,
+            extensions: self.extensions,
+        }
     }
 
     /// Erases the type of the stream.
@@ -222,7 +245,8 @@ impl<Io: IoStream> Connection<Io> {
     /// is asked before.
     fn keep_local_addr(&self) {
         let entry = &self.handle.entry;
-        if entry.local_addr.get().is_none() && entry.server.fixed_local_addr(entry.listener).is_none()
+        if entry.local_addr.get().is_none()
+            && entry.server.fixed_local_addr(entry.listener).is_none()
         {
             if let Ok(addr) = self.local_addr() {
                 let _ = entry.local_addr.set(Box::new(addr));
@@ -250,7 +274,11 @@ pub struct ConnectionParts {
 impl ConnectionParts {
     /// Puts a connection together again, of the stream or of what became of it.
     pub fn with_io<Io>(self, io: Io) -> Connection<Io> {
-        Connection { io, handle: self.handle, extensions: self.extensions }
+        Connection {
+            io,
+            handle: self.handle,
+            extensions: self.extensions,
+        }
     }
 }
 

@@ -55,7 +55,10 @@ impl Socket {
 
 /// Adds without a locked instruction: reads, and likewise writes, follow one another.
 fn add(counter: &AtomicU64, n: usize) {
-    counter.store(counter.load(Ordering::Relaxed) + n as u64, Ordering::Relaxed);
+    counter.store(
+        counter.load(Ordering::Relaxed) + n as u64,
+        Ordering::Relaxed,
+    );
 }
 
 impl AsyncRead for Socket {

@@ -33,7 +33,11 @@ struct Slot {
 
 impl Slot {
     fn new(listener: Box<dyn Listener>) -> Self {
-        Slot { listener: Some(listener), generation: 0, lost: None }
+        Slot {
+            listener: Some(listener),
+            generation: 0,
+            lost: None,
+        }
     }
 }
 
@@ -76,7 +80,9 @@ impl Group {
         let before = slots.len();
         while slots.len() < acceptors {
             let first = slots[0].listener.as_ref();
-            let Some(another) = first.and_then(|first| first.try_another()) else { break };
+            let Some(another) = first.and_then(|first| first.try_another()) else {
+                break;
+            };
             slots.push(Slot::new(another?));
         }
         Ok(slots.len() > before)
@@ -96,11 +102,17 @@ impl Group {
             mine(source.slot) && slots[source.slot].generation == source.generation
         });
         for (number, slot) in slots.iter().enumerate().filter(|(number, _)| mine(*number)) {
-            let Some(listener) = &slot.listener else { continue };
+            let Some(listener) = &slot.listener else {
+                continue;
+            };
             if !sources.list.iter().any(|source| source.slot == number) {
                 let generation = slot.generation;
                 let listener = listener.try_clone()?;
-                sources.list.push(Source { slot: number, generation, listener });
+                sources.list.push(Source {
+                    slot: number,
+                    generation,
+                    listener,
+                });
             }
         }
         Ok(())
@@ -119,14 +131,20 @@ impl Group {
         if slot.generation != source.generation {
             return Some(Ok(false));
         }
-        let Some(reopened) = slot.listener.as_ref().and_then(|listener| listener.try_reopen())
+        let Some(reopened) = slot
+            .listener
+            .as_ref()
+            .and_then(|listener| listener.try_reopen())
         else {
             slot.listener = None;
             slot.generation += 1;
             return None;
         };
         Some(reopened.map(|listener| {
-            *slot = Slot { generation: slot.generation + 1, ..Slot::new(listener) };
+            *slot = Slot {
+                generation: slot.generation + 1,
+                ..Slot::new(listener)
+            };
             true
         }))
     }

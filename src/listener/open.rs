@@ -1,15 +1,15 @@
 //! From what is written to a socket that listens.
 
-use super::{
-    Bind, Listener, SocketListener, SocketOptions,
-    bind::Target,
-};
+use super::{Bind, Listener, SocketListener, SocketOptions, bind::Target};
 use crate::Error;
 use std::{io, net::SocketAddr, sync::Arc};
 
 impl Bind {
     /// Makes a listener of it.
-    pub(crate) async fn open(self, options: &Arc<SocketOptions>) -> Result<Box<dyn Listener>, Error> {
+    pub(crate) async fn open(
+        self,
+        options: &Arc<SocketOptions>,
+    ) -> Result<Box<dyn Listener>, Error> {
         match self.0 {
             Target::Listener(listener) => Ok(listener),
             Target::Tcp(addr) => tcp(&addr.to_string(), &[addr], options),
@@ -24,11 +24,13 @@ async fn open_text(text: &str, options: &Arc<SocketOptions>) -> Result<Box<dyn L
         Some(("unix", path)) => unix(text, path, options),
         Some(("systemd", name)) => systemd(text, name, options),
         Some(("tcp", rest)) if rest.starts_with("//") => resolve(text, &rest[2..], options).await,
-        Some((_, rest)) if rest.starts_with("//") => {
-            Err(bad("this scheme is not known; tcp://, unix: and systemd: are"))
-        }
+        Some((_, rest)) if rest.starts_with("//") => Err(bad(
+            "this scheme is not known; tcp://, unix: and systemd: are",
+        )),
         Some(_) => resolve(text, text, options).await,
-        None => Err(bad("a port is missing; write host:port, unix:/path or systemd:NAME")),
+        None => Err(bad(
+            "a port is missing; write host:port, unix:/path or systemd:NAME",
+        )),
     }
 }
 
@@ -80,7 +82,11 @@ fn unix(text: &str, _: &str, _: &Arc<SocketOptions>) -> Result<Box<dyn Listener>
 }
 
 #[cfg(target_os = "linux")]
-fn systemd(text: &str, name: &str, options: &Arc<SocketOptions>) -> Result<Box<dyn Listener>, Error> {
+fn systemd(
+    text: &str,
+    name: &str,
+    options: &Arc<SocketOptions>,
+) -> Result<Box<dyn Listener>, Error> {
     let socket = super::systemd::inherited(name).map_err(|error| Error::bind(text, error))?;
     match SocketListener::adopt(socket, options) {
         Ok(listener) => Ok(Box::new(listener)),
@@ -90,5 +96,8 @@ fn systemd(text: &str, name: &str, options: &Arc<SocketOptions>) -> Result<Box<d
 
 #[cfg(not(target_os = "linux"))]
 fn systemd(text: &str, _: &str, _: &Arc<SocketOptions>) -> Result<Box<dyn Listener>, Error> {
-    Err(Error::address(text, "systemd hands over sockets on Linux only"))
+    Err(Error::address(
+        text,
+        "systemd hands over sockets on Linux only",
+    ))
 }

@@ -83,7 +83,10 @@ pub struct Keepalive {
 impl Keepalive {
     /// Asks after `idle` of silence.
     pub fn after(idle: Duration) -> Self {
-        Keepalive { idle: Some(idle), ..Self::default() }
+        Keepalive {
+            idle: Some(idle),
+            ..Self::default()
+        }
     }
 }
 
@@ -144,6 +147,10 @@ impl SocketOptions {
         if self.user_timeout.is_some() {
             socket.set_tcp_user_timeout(self.user_timeout)?;
         }
-        if is_v6 { socket.set_freebind_v6(self.freebind) } else { socket.set_freebind_v4(self.freebind) }
+        if is_v6 {
+            socket.set_freebind_v6(self.freebind)
+        } else {
+            socket.set_freebind_v4(self.freebind)
+        }
     }
 }

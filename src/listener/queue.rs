@@ -30,7 +30,10 @@ pub(super) struct Queue {
 }
 
 enum State {
-    Idle { socket: Socket, is_tcp: bool },
+    Idle {
+        socket: Socket,
+        is_tcp: bool,
+    },
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(tokio::net::UnixListener),
@@ -55,10 +58,17 @@ impl Wake for Note {
 
 impl Queue {
     pub(super) fn new(socket: Socket, is_tcp: bool, options: &Arc<SocketOptions>) -> Self {
-        let note =
-            Arc::new(Note { came: AtomicBool::new(false), acceptor: AtomicWaker::new() });
+        let note = Arc::new(Note {
+            came: AtomicBool::new(false),
+            acceptor: AtomicWaker::new(),
+        });
         let waker = Waker::from(note.clone());
-        Queue { state: State::Idle { socket, is_tcp }, note, waker, options: options.clone() }
+        Queue {
+            state: State::Idle { socket, is_tcp },
+            note,
+            waker,
+            options: options.clone(),
+        }
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Self> {
@@ -137,6 +147,8 @@ impl Queue {
     /// whether any, differs.
     fn set_options(&self, stream: &tokio::net::TcpStream) {
         // It fails when the client is gone already, and who reads will learn that.
-        let _ = self.options.apply_connection(&socket2::SockRef::from(stream));
+        let _ = self
+            .options
+            .apply_connection(&socket2::SockRef::from(stream));
     }
 }

@@ -58,7 +58,11 @@ impl SocketListener {
             None => Some(Arc::new(OwnPath::bind(&socket, path, options.unix_mode)?)),
         };
         let listener = Self::listen(socket, options)?;
-        Ok(SocketListener { own_path, is_fixed: true, ..listener })
+        Ok(SocketListener {
+            own_path,
+            is_fixed: true,
+            ..listener
+        })
     }
 
     fn listen(socket: Socket, options: &Arc<SocketOptions>) -> io::Result<Self> {
@@ -164,7 +168,10 @@ fn abstract_name(name: &str) -> io::Result<SockAddr> {
     if cfg!(target_os = "linux") {
         SockAddr::unix(format!("\0{name}"))
     } else {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has abstract socket names"))
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "only Linux has abstract socket names",
+        ))
     }
 }
 

@@ -29,7 +29,10 @@ impl OwnPath {
             }
             socket.bind(&addr)?;
         }
-        let own = OwnPath { path: path.to_owned(), inode: inode(path)? };
+        let own = OwnPath {
+            path: path.to_owned(),
+            inode: inode(path)?,
+        };
         if let Some(mode) = mode {
             fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }

@@ -14,8 +14,10 @@ impl Cores {
     pub(super) fn start(count: usize, shared: &Arc<Shared>) -> Result<Self, Error> {
         let mut handles = Vec::with_capacity(count);
         for number in 0..count {
-            let runtime =
-                Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(Error::Runtime)?;
             handles.push(runtime.handle().clone());
             let shared = shared.clone();
             std::thread::Builder::new()

@@ -1,7 +1,7 @@
 //! The handle to a running server.
 
 use super::{DrainReport, Life, ListenerStatus, Shared, State, Stats};
-use crate::{Addr, ConnectionHandle, ConnectionInfo, Error};
+use crate::{Addr, ConnectionHandle, ConnectionInfo, Error, listener::Group};
 use std::{
     fmt,
     future::{Future, IntoFuture},
@@ -31,13 +31,18 @@ impl ServerHandle {
 
     /// All addresses it listens on, in the order they were given.
     pub fn local_addrs(&self) -> impl Iterator<Item = &Addr> {
-        self.shared.groups.iter().map(|group| group.addr())
+        self.shared.groups.iter().map(Group::addr)
     }
 
     /// The open connections as they are now, the oldest first. It takes a moment for each, and holds up
     /// none.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.shared.registry.all().iter().map(ConnectionHandle::info).collect()
+        self.shared
+            .registry
+            .all()
+            .iter()
+            .map(ConnectionHandle::info)
+            .collect()
     }
 
     /// The open connection of this number.
@@ -60,7 +65,10 @@ impl ServerHandle {
             ..Stats::default()
         };
         for group in &self.shared.groups {
-            stats.listeners.push(ListenerStatus { addr: group.addr().clone(), lost: group.lost() });
+            stats.listeners.push(ListenerStatus {
+                addr: group.addr().clone(),
+                lost: group.lost(),
+            });
         }
         self.shared.counters.fill(&mut stats);
         stats
@@ -86,18 +94,24 @@ impl ServerHandle {
     /// nothing in hand, and their queues go to those that stay: no connection and no waiting client is
     /// lost.
     pub fn set_acceptors(&self, count: usize) {
-        self.shared.orders.send_modify(|orders| orders.set_acceptors(count));
+        self.shared
+            .orders
+            .send_modify(|orders| orders.set_acceptors(count));
     }
 
     /// Stops accepting and leaves the sockets open: clients wait in the kernel's queue, as many as the
     /// backlog holds.
     pub fn pause(&self) {
-        self.shared.orders.send_modify(|orders| orders.paused = true);
+        self.shared
+            .orders
+            .send_modify(|orders| orders.paused = true);
     }
 
     /// Accepts again, those that waited first.
     pub fn resume(&self) {
-        self.shared.orders.send_modify(|orders| orders.paused = false);
+        self.shared
+            .orders
+            .send_modify(|orders| orders.paused = false);
     }
 
     /// Stops the server in an orderly way: serves the clients that are in the queue already, stops
@@ -108,7 +122,8 @@ impl ServerHandle {
     /// holds. Cancel safe: the drain goes on.
     pub async fn drain(&self, deadline: Duration) -> DrainReport {
         // A time too far away to be told is never.
-        self.shared.drain(Instant::now().checked_add(deadline), true, None);
+        self.shared
+            .drain(Instant::now().checked_add(deadline), true, None);
         self.shared.stopped().await.unwrap_or_default()
     }
 
@@ -135,6 +150,8 @@ impl IntoFuture for ServerHandle {
 
 impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ServerHandle").field(self.local_addr()).finish()
+        f.debug_tuple("ServerHandle")
+            .field(self.local_addr())
+            .finish()
     }
 }

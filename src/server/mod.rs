@@ -182,7 +182,7 @@ impl<L, X> Server<L, X> {
     /// Binds, and starts to serve: every acceptor drives a clone of `service` in its layers.
     ///
     /// The layers are applied once and then cloned, so what they share they share between all acceptors:
-    /// a [`ConcurrencyLimit`](tower::limit::ConcurrencyLimit) is one for the server. A stack that is not
+    /// a `tower::limit::ConcurrencyLimit` is one for the server. A stack that is not
     /// `Clone` goes by [`start_make`](Self::start_make).
     ///
     /// It must be called on a Tokio runtime, which then runs the server. Cancel safe: nothing is left
@@ -195,17 +195,27 @@ impl<L, X> Server<L, X> {
     {
         let service = Mutex::new(self.layers.service(service));
         let make: Maker<L::Service> = Arc::new(move |_| {
-            let service = service.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let service = service
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
             Box::pin(async move { Ok(service) })
         });
         let release: fn(&mut L::Service) = |service| *service = service.clone();
-        launch(self.binds, self.options, self.spawn, make, release, Config {
-            max_connections: self.max_connections,
-            acceptors: self.acceptors,
-            per_core: self.per_core,
-            state: self.state,
-            observers: self.observers,
-        })
+        launch(
+            self.binds,
+            self.options,
+            self.spawn,
+            make,
+            release,
+            Config {
+                max_connections: self.max_connections,
+                acceptors: self.acceptors,
+                per_core: self.per_core,
+                state: self.state,
+                observers: self.observers,
+            },
+        )
         .await
     }
 
@@ -213,7 +223,7 @@ impl<L, X> Server<L, X> {
     /// in layers of its own. When that fails, `make` is called again, after a while.
     ///
     /// So what the layers share they share within one acceptor: a
-    /// [`RateLimit`](tower::limit::RateLimit) is one for each. What a service has reserved while its
+    /// `tower::limit::RateLimit` is one for each. What a service has reserved while its
     /// acceptor found the queue empty stays reserved until the next client.
     ///
     /// The start fails if a service cannot be made. For the rest see [`start`](Self::start).
@@ -232,18 +242,27 @@ impl<L, X> Server<L, X> {
         let make: Maker<L::Service> = Arc::new(move |acceptor| {
             let (mut make, layers) = made.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Box::pin(async move {
-                poll_fn(|cx| make.poll_ready(cx)).await.map_err(Into::into)?;
+                poll_fn(|cx| make.poll_ready(cx))
+                    .await
+                    .map_err(Into::into)?;
                 let service = make.make_service(acceptor).await.map_err(Into::into)?;
                 Ok(layers.service(service))
             })
         });
-        launch(self.binds, self.options, self.spawn, make, |_| (), Config {
-            max_connections: self.max_connections,
-            acceptors: self.acceptors,
-            per_core: self.per_core,
-            state: self.state,
-            observers: self.observers,
-        })
+        launch(
+            self.binds,
+            self.options,
+            self.spawn,
+            make,
+            |_| (),
+            Config {
+                max_connections: self.max_connections,
+                acceptors: self.acceptors,
+                per_core: self.per_core,
+                state: self.state,
+                observers: self.observers,
+            },
+        )
         .await
     }
 }
@@ -274,7 +293,9 @@ async fn launch<S: ConnectionService, X: Spawn>(
         groups.push(Group::new(index, bind.open(&options).await?));
     }
     let cores = if config.per_core {
-        config.acceptors.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
+        config
+            .acceptors
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
     } else {
         0
     };
@@ -290,7 +311,10 @@ async fn launch<S: ConnectionService, X: Spawn>(
     let cores = Cores::start(cores, &shared)?;
     let mut supervisor = Supervisor::new(shared.clone(), make, release, spawn, cores);
     supervisor.start().await?;
-    #[expect(clippy::disallowed_methods, reason = "it ends with the server, whose handle tells of it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends with the server, whose handle tells of it"
+    )]
     drop(tokio::spawn(supervisor.run()));
     abandoned.keep();
     Ok(ServerHandle::new(shared))

@@ -29,7 +29,11 @@ pub(crate) enum Life {
 
 impl Orders {
     pub(crate) fn new(acceptors: usize) -> Self {
-        Orders { acceptors, paused: false, life: Life::Running }
+        Orders {
+            acceptors,
+            paused: false,
+            life: Life::Running,
+        }
     }
 
     pub(crate) fn set_acceptors(&mut self, acceptors: usize) {

@@ -114,21 +114,26 @@ impl Shared {
 
     /// Stops accepting, and sets or brings forward the deadline.
     pub(crate) fn drain(&self, by: Option<Instant>, also_queued: bool, why: Option<Error>) {
-        self.orders.send_if_modified(|orders| match &mut orders.life {
-            life @ Life::Running => {
-                let error = why.map(Arc::new);
-                *life = Life::Draining { deadline: by, sweep: also_queued, error };
-                true
-            }
-            Life::Draining { deadline, .. } => {
-                let sooner = by.is_some_and(|by| deadline.is_none_or(|deadline| by < deadline));
-                if sooner {
-                    *deadline = by;
+        self.orders
+            .send_if_modified(|orders| match &mut orders.life {
+                life @ Life::Running => {
+                    let error = why.map(Arc::new);
+                    *life = Life::Draining {
+                        deadline: by,
+                        sweep: also_queued,
+                        error,
+                    };
+                    true
                 }
-                sooner
-            }
-            Life::Stopped(_) => false,
-        });
+                Life::Draining { deadline, .. } => {
+                    let sooner = by.is_some_and(|by| deadline.is_none_or(|deadline| by < deadline));
+                    if sooner {
+                        *deadline = by;
+                    }
+                    sooner
+                }
+                Life::Stopped(_) => false,
+            });
     }
 
     /// A server without anything left to listen on must not look as if it served.
@@ -162,6 +167,8 @@ impl Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("groups", &self.groups).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
     }
 }

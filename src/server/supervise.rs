@@ -6,11 +6,7 @@ use crate::{
     acceptor::{Backoff, Maker, Run},
     listener::Group,
 };
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{
     sync::oneshot,
     task::JoinSet,
@@ -41,7 +37,15 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         cores: Cores,
     ) -> Self {
         let (acceptors, running) = (JoinSet::new(), HashSet::new());
-        Supervisor { shared, make, release, spawn, cores, acceptors, running }
+        Supervisor {
+            shared,
+            make,
+            release,
+            spawn,
+            cores,
+            acceptors,
+            running,
+        }
     }
 
     /// Starts the first acceptors; all of them get their services, or none stays.
@@ -62,14 +66,18 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
         for told in made {
             let gone = || "the runtime is shutting down".into();
-            let result = told.await.unwrap_or_else(|_| Err(gone())).map_err(Error::Make);
+            let result = told
+                .await
+                .unwrap_or_else(|_| Err(gone()))
+                .map_err(Error::Make);
             if result.is_err() {
                 self.acceptors.shutdown().await;
                 return result;
             }
         }
         for group in &self.shared.groups {
-            self.shared.observe(|observer| observer.listener_started(group.addr()));
+            self.shared
+                .observe(|observer| observer.listener_started(group.addr()));
         }
         Ok(())
     }
@@ -230,6 +238,9 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.stop(DrainReport { remaining: self.0.counters.open(), ..DrainReport::default() });
+        self.stop(DrainReport {
+            remaining: self.0.counters.open(),
+            ..DrainReport::default()
+        });
     }
 }

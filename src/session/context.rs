@@ -127,6 +127,8 @@ impl<M> Context<'_, M> {
 
 impl<M> fmt::Debug for Context<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("connection", &self.conn).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("connection", &self.conn)
+            .finish_non_exhaustive()
     }
 }

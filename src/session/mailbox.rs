@@ -22,7 +22,10 @@ impl<M> Mailbox<M> {
     ///
     /// Cancel safe: the message is lost with the future, or was sent.
     pub async fn send(&self, message: M) -> Result<(), SendError<M>> {
-        self.sender.send(message).await.map_err(|error| SendError(error.0))
+        self.sender
+            .send(message)
+            .await
+            .map_err(|error| SendError(error.0))
     }
 
     /// Sends a message if there is room for it.
@@ -41,13 +44,17 @@ impl<M> Mailbox<M> {
 
 impl<M> Clone for Mailbox<M> {
     fn clone(&self) -> Self {
-        Mailbox { sender: self.sender.clone() }
+        Mailbox {
+            sender: self.sender.clone(),
+        }
     }
 }
 
 impl<M> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailbox").field("room", &self.sender.capacity()).finish_non_exhaustive()
+        f.debug_struct("Mailbox")
+            .field("room", &self.sender.capacity())
+            .finish_non_exhaustive()
     }
 }
 

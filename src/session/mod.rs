@@ -120,7 +120,10 @@ where
     F: FnMut() -> S,
     S: Session,
 {
-    SessionService { factory, options: Options::default() }
+    SessionService {
+        factory,
+        options: Options::default(),
+    }
 }
 
 /// The service that [`session`] makes; it is always ready.

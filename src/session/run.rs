@@ -1,9 +1,6 @@
 //! The loop that turns a connection into callbacks.
 
-use super::{
-    Context, Mailbox, Options, Session,
-    context::State,
-};
+use super::{Context, Mailbox, Options, Session, context::State};
 use crate::{BoxError, Connection, Outcome, outcome::panic_message, panic::catch};
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use tokio::{
@@ -23,9 +20,14 @@ pub(super) async fn run<S: Session>(
     let (mailbox, messages) = Mailbox::new(options.mailbox);
     conn.handle().entry.rare().mailbox = Some(Arc::new(mailbox.clone()));
     let mut state = State::new(options, mailbox);
-    let mut session = Closing { session: Some(session), outcome: Outcome::Aborted };
+    let mut session = Closing {
+        session: Some(session),
+        outcome: Outcome::Aborted,
+    };
 
-    let result = session.serve(&mut conn, &mut state, messages, options.read_buffer).await;
+    let result = session
+        .serve(&mut conn, &mut state, messages, options.read_buffer)
+        .await;
     let outcome = match result {
         Ok(()) if conn.is_draining() => Outcome::Drained,
         Ok(()) => Outcome::Completed,
@@ -44,7 +46,9 @@ struct Closing<S: Session> {
 
 impl<S: Session> Drop for Closing<S> {
     fn drop(&mut self) {
-        let Some(mut session) = self.session.take() else { return };
+        let Some(mut session) = self.session.take() else {
+            return;
+        };
         // This may be the drop of a panic or of an abort, where a panic would end the process.
         let _ = catch(|| session.on_close(&self.outcome));
         let _ = catch(|| drop(session));
@@ -66,7 +70,13 @@ impl<S: Session> Closing<S> {
         mut messages: mpsc::Receiver<S::Message>,
         read_buffer: usize,
     ) -> Result<(), BoxError> {
-        let Closing { session: Some(session), outcome } = self else { return Ok(()) };
+        let Closing {
+            session: Some(session),
+            outcome,
+        } = self
+        else {
+            return Ok(());
+        };
         let mut buf = vec![0; read_buffer].into_boxed_slice();
         let mut draining = conn.draining();
         let mut is_told_of_drain = false;
@@ -90,7 +100,10 @@ impl<S: Session> Closing<S> {
             }
             state.flush(conn).await?;
 
-            let limit = state.next_read_timeout.or(state.read_timeout).filter(|_| !is_eof);
+            let limit = state
+                .next_read_timeout
+                .or(state.read_timeout)
+                .filter(|_| !is_eof);
             let began = Instant::now();
             let deadline = limit.and_then(|limit| silence.deadline(began, limit));
             let event = tokio::select! {
@@ -117,7 +130,9 @@ impl<S: Session> Closing<S> {
                         if state.is_closing {
                             break;
                         }
-                        let Ok(message) = messages.try_recv() else { break };
+                        let Ok(message) = messages.try_recv() else {
+                            break;
+                        };
                         tell!(on_message, message);
                     }
                 }
@@ -141,10 +156,13 @@ async fn told(
     callback: impl Future<Output = Result<(), BoxError>>,
 ) -> Result<(), BoxError> {
     let mut callback = pin!(callback);
-    let polled = std::future::poll_fn(|cx| match crate::panic::poll_catching(callback.as_mut(), cx) {
-        Ok(polled) => polled.map(Ok),
-        Err(panic) => std::task::Poll::Ready(Err(panic)),
-    });
+    let polled =
+        std::future::poll_fn(
+            |cx| match crate::panic::poll_catching(callback.as_mut(), cx) {
+                Ok(polled) => polled.map(Ok),
+                Err(panic) => std::task::Poll::Ready(Err(panic)),
+            },
+        );
     match polled.await {
         Ok(result) => result,
         Err(panic) => {

@@ -35,11 +35,20 @@ impl FlakyListener {
     /// A listener that is `inner` but for what its script says.
     pub fn new(inner: impl Listener) -> (FlakyListener, Script) {
         let script = Script::default();
-        (FlakyListener { inner: Box::new(inner), script: script.clone() }, script)
+        (
+            FlakyListener {
+                inner: Box::new(inner),
+                script: script.clone(),
+            },
+            script,
+        )
     }
 
     fn with(&self, inner: Box<dyn Listener>) -> Box<dyn Listener> {
-        Box::new(FlakyListener { inner, script: self.script.clone() })
+        Box::new(FlakyListener {
+            inner,
+            script: self.script.clone(),
+        })
     }
 }
 
@@ -131,7 +140,10 @@ impl Listener for FlakyListener {
             return Some(Err(error));
         }
         drop(state);
-        let reopened = self.inner.try_reopen().unwrap_or_else(|| self.inner.try_clone());
+        let reopened = self
+            .inner
+            .try_reopen()
+            .unwrap_or_else(|| self.inner.try_clone());
         Some(reopened.map(|inner| self.with(inner)))
     }
 }

@@ -57,17 +57,24 @@ impl Shared {
 
 impl MemoryListener {
     /// A listener, and what its clients connect by.
-    #[expect(clippy::new_ret_no_self, reason = "the two halves of a channel come together")]
     pub fn new() -> (MemoryListener, Clients) {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::new(Shared {
             addr: Addr::Other(format!("memory:{number}").into()),
-            queue: Mutex::new(Queue { listeners: 1, ..Queue::default() }),
+            queue: Mutex::new(Queue {
+                listeners: 1,
+                ..Queue::default()
+            }),
             room: Notify::new(),
             clients: AtomicU64::new(1),
         });
-        (MemoryListener { shared: shared.clone() }, Clients { shared })
+        (
+            MemoryListener {
+                shared: shared.clone(),
+            },
+            Clients { shared },
+        )
     }
 }
 
@@ -81,22 +88,32 @@ impl Listener for MemoryListener {
         if !queue.waiting.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if !queue.acceptors.iter().any(|waker| waker.will_wake(cx.waker())) {
+        if !queue
+            .acceptors
+            .iter()
+            .any(|waker| waker.will_wake(cx.waker()))
+        {
             queue.acceptors.push(cx.waker().clone());
         }
         Poll::Pending
     }
 
     fn try_accept(&mut self) -> io::Result<(Transport, Addr)> {
-        let (stream, peer) =
-            self.shared.queue().waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        let (stream, peer) = self
+            .shared
+            .queue()
+            .waiting
+            .pop_front()
+            .ok_or(io::ErrorKind::WouldBlock)?;
         self.shared.room.notify_waiters();
         Ok((Transport::other(stream), peer))
     }
 
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
         self.shared.queue().listeners += 1;
-        Ok(Box::new(MemoryListener { shared: self.shared.clone() }))
+        Ok(Box::new(MemoryListener {
+            shared: self.shared.clone(),
+        }))
     }
 }
 
@@ -118,7 +135,8 @@ impl Clients {
     /// An error says that nobody listens any more. Cancel safe.
     pub async fn connect(&self) -> io::Result<DuplexStream> {
         let number = self.shared.clients.fetch_add(1, Ordering::Relaxed);
-        self.connect_from(Addr::Other(format!("client:{number}").into())).await
+        self.connect_from(Addr::Other(format!("client:{number}").into()))
+            .await
     }
 
     /// Connects from an address of one's choice, such as a `SocketAddr`.

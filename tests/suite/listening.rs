@@ -6,7 +6,10 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn a_server_echoes() {
-    let server = Server::bind("127.0.0.1:0").start(handle(echo)).await.unwrap();
+    let server = Server::bind("127.0.0.1:0")
+        .start(handle(echo))
+        .await
+        .unwrap();
     let mut client = connect(&server).await;
     assert!(echoes(&mut client, "hello").await);
     drop(client);

@@ -2,5 +2,11 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
-mod support;
+mod examples;
 mod listening;
+mod support;
+
+// What it shows is its tests; `cargo test` builds examples, but does not run theirs.
+#[path = "../../examples/testing.rs"]
+#[expect(dead_code, reason = "it is a program")]
+mod testing_example;

@@ -35,7 +35,9 @@ pub async fn connect(server: &ServerHandle) -> TcpStream {
 
 /// A client of this address.
 pub async fn connect_to(addr: &Addr) -> TcpStream {
-    TcpStream::connect(addr.socket_addr().expect("a TCP address")).await.expect("to be connected")
+    TcpStream::connect(addr.socket_addr().expect("a TCP address"))
+        .await
+        .expect("to be connected")
 }
 
 /// Whether what is sent comes back.
@@ -82,14 +84,18 @@ impl Log {
 
     /// How many begin with this.
     pub fn count(&self, start: &str) -> usize {
-        self.events().iter().filter(|event| event.starts_with(start)).count()
+        self.events()
+            .iter()
+            .filter(|event| event.starts_with(start))
+            .count()
     }
 
     /// Waits until so many begin with this.
     pub async fn wait_for(&self, start: &str, count: usize) {
-        until(&format!("{count} × {start}, among {:?}", self.events()), || {
-            self.count(start) >= count
-        })
+        until(
+            &format!("{count} × {start}, among {:?}", self.events()),
+            || self.count(start) >= count,
+        )
         .await;
     }
 
@@ -108,7 +114,9 @@ impl Observer for Log {
     }
 
     fn listener_reopen_failed(&self, _: &Addr, error: &io::Error, retry_in: Option<Duration>) {
-        self.add(format!("listener reopen failed: {error}, retry in {retry_in:?}"));
+        self.add(format!(
+            "listener reopen failed: {error}, retry in {retry_in:?}"
+        ));
     }
 
     fn listener_reopened(&self, _: &Addr) {
@@ -164,6 +172,9 @@ impl Observer for Log {
     }
 
     fn drain_ended(&self, report: &DrainReport) {
-        self.add(format!("drain ended: {} finished, {} aborted", report.finished, report.aborted));
+        self.add(format!(
+            "drain ended: {} finished, {} aborted",
+            report.finished, report.aborted
+        ));
     }
 }

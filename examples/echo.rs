@@ -1,0 +1,40 @@
+//! An echo server with a limit and an orderly end.
+//!
+//! Run it with `cargo run --release --example echo`, talk to it with `nc 127.0.0.1 7000`, and end it with
+//! Ctrl-C. `--listen ADDR` listens elsewhere.
+
+use reagent::{Connection, Server};
+use std::{env, io, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::signal::{ctrl_c, unix::SignalKind, unix::signal};
+
+#[tokio::main]
+async fn main() -> Result<(), reagent::BoxError> {
+    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
+    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+        .max_connections(10_000)
+        .start(reagent::handle(echo))
+        .await?;
+    println!("listening on {}", server.local_addr());
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! { result = ctrl_c() => result?, _ = terminate.recv() => {} }
+    let report = server.drain(Duration::from_secs(10)).await;
+    println!(
+        "{} connections finished, {} were aborted",
+        report.finished, report.aborted
+    );
+    Ok(())
+}
+
+async fn echo(mut conn: Connection) -> io::Result<()> {
+    let mut draining = conn.draining();
+    let mut buf = [0; 4096];
+    loop {
+        let n = tokio::select! { n = conn.read(&mut buf) => n?, () = &mut draining => 0 };
+        if n == 0 {
+            return Ok(());
+        }
+        conn.write_all(&buf[..n]).await?;
+    }
+}

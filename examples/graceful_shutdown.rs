@@ -1,0 +1,59 @@
+//! A server that is paused, resumed and drained by signals, and says what comes of it.
+//!
+//! Run it with `cargo run --example graceful_shutdown`, join it with `nc 127.0.0.1 7000`, and then:
+//!
+//! - `kill -USR1 PID` pauses it: those who come now wait in the kernel's queue,
+//! - `kill -USR2 PID` resumes it: those who waited are served,
+//! - `kill PID`, or Ctrl-C, drains it: every client gets a farewell, or is cut off after 5 seconds.
+//!
+//! `--listen ADDR` listens elsewhere.
+
+use reagent::{BoxError, Connection, Server};
+use std::{env, io, time::Duration};
+use tokio::io::AsyncWriteExt;
+use tokio::signal::{ctrl_c, unix::SignalKind, unix::signal};
+
+/// Counts the seconds until it is time to go.
+async fn clock(mut conn: Connection) -> io::Result<()> {
+    let mut draining = conn.draining();
+    for second in 0.. {
+        conn.write_all(format!("{second}\n").as_bytes()).await?;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = &mut draining => break,
+        }
+    }
+    conn.write_all(b"goodbye\n").await
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
+    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+        .start(reagent::handle(clock))
+        .await?;
+    let mut pause = signal(SignalKind::user_defined1())?;
+    let mut resume = signal(SignalKind::user_defined2())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    println!("listening on {}", server.local_addr());
+
+    loop {
+        tokio::select! {
+            result = ctrl_c() => break result?,
+            _ = terminate.recv() => break,
+            _ = pause.recv() => server.pause(),
+            _ = resume.recv() => server.resume(),
+        }
+        println!(
+            "{:?}, {} connections",
+            server.stats().state,
+            server.connection_count()
+        );
+    }
+    let report = server.drain(Duration::from_secs(5)).await;
+    println!(
+        "drained in {:?}: {} finished, {} were aborted",
+        report.elapsed, report.finished, report.aborted
+    );
+    Ok(())
+}

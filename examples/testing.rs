@@ -1,0 +1,86 @@
+//! How to test a handler without sockets, and without waiting.
+//!
+//! The tests stand at the end: run them with `cargo test --example testing`. The program itself runs with
+//! `cargo run --example testing`; send it numbers with `nc 127.0.0.1 7000`, a line each, and it
+//! says their sum once you pause for five seconds. `--listen ADDR` listens elsewhere; Ctrl-C ends it.
+
+use reagent::{BoxError, Connection, Server, TimedOut};
+use std::{env, time::Duration};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::signal::{ctrl_c, unix::SignalKind, unix::signal};
+use tokio::time::timeout;
+
+/// Adds up lines until the client pauses; gives up on one that never begins.
+async fn sum(conn: Connection) -> Result<(), BoxError> {
+    let mut conn = BufReader::new(conn);
+    let mut total = 0_i64;
+    let mut line = String::new();
+    let mut patience = Duration::from_secs(60);
+    loop {
+        line.clear();
+        match timeout(patience, conn.read_line(&mut line)).await {
+            Ok(read) => match read? {
+                0 => break,
+                _ => total += line.trim().parse::<i64>()?,
+            },
+            Err(_) if patience.as_secs() == 60 => return Err(TimedOut::new("first line").into()),
+            Err(_) => break,
+        }
+        patience = Duration::from_secs(5);
+    }
+    conn.write_all(format!("{total}\n").as_bytes()).await?;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
+    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+        .start(reagent::handle(sum))
+        .await?;
+    println!("listening on {}", server.local_addr());
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! { result = ctrl_c() => result?, _ = terminate.recv() => {} }
+    server.drain(Duration::from_secs(5)).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reagent::{Outcome, ServerHandle, testing::MemoryListener};
+    use tokio::io::{AsyncReadExt, DuplexStream};
+
+    async fn start() -> (ServerHandle, DuplexStream) {
+        let (listener, clients) = MemoryListener::new();
+        let server = Server::new(listener)
+            .start(reagent::handle(sum))
+            .await
+            .unwrap();
+        (server, clients.connect().await.unwrap())
+    }
+
+    // With a paused clock, time passes when nobody has anything else to do: at once.
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_ends_the_sum() {
+        let (_server, mut client) = start().await;
+        client.write_all(b"1\n20\n300\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "321\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_is_given_up() {
+        let (server, mut client) = start().await;
+        while server.connection(1).is_none() {
+            tokio::task::yield_now().await;
+        }
+        let connection = server.connection(1).unwrap();
+        assert!(
+            matches!(connection.closed().await, Outcome::TimedOut(limit) if limit.kind() == "first line")
+        );
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    }
+}

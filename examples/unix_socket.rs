@@ -1,0 +1,38 @@
+//! A server on a Unix socket that knows who its clients are.
+//!
+//! Run it with `cargo run --example unix_socket`, and ask it with `nc -U /tmp/reagent.sock`.
+//! `--listen unix:/path` listens elsewhere; Ctrl-C ends it and removes the file.
+
+use reagent::{BoxError, Connection, Server};
+use std::{env, io, time::Duration};
+use tokio::io::AsyncWriteExt;
+use tokio::signal::{ctrl_c, unix::SignalKind, unix::signal};
+
+async fn who_are_you(mut conn: Connection) -> io::Result<()> {
+    // The kernel vouches for it (`SO_PEERCRED`, `unix(7)`).
+    let who = conn
+        .io()
+        .unix()
+        .ok_or(io::ErrorKind::Unsupported)?
+        .peer_cred()?;
+    let answer = match who.pid() {
+        Some(pid) => format!("you are user {} in process {pid}\n", who.uid()),
+        None => format!("you are user {}\n", who.uid()),
+    };
+    conn.write_all(answer.as_bytes()).await
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
+    let server = Server::bind(listen.as_deref().unwrap_or("unix:/tmp/reagent.sock"))
+        .options(|options| options.unix_mode = Some(0o600))
+        .start(reagent::handle(who_are_you))
+        .await?;
+    println!("listening on {}", server.local_addr());
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! { result = ctrl_c() => result?, _ = terminate.recv() => {} }
+    server.drain(Duration::from_secs(5)).await;
+    Ok(())
+}

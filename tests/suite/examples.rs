@@ -1,0 +1,221 @@
+//! Every example does what its first lines say.
+
+use crate::support::{LONG, echoes, rest};
+use std::{path::PathBuf, process::Stdio, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    net::{TcpStream, UnixStream},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+
+/// An example that runs, and what it prints.
+struct Example {
+    process: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    addr: String,
+}
+
+impl Example {
+    async fn start(name: &str) -> Self {
+        Self::start_at(name, "127.0.0.1:0").await
+    }
+
+    async fn start_at(name: &str, listen: &str) -> Self {
+        Self::start_with(name, Command::new(binary(name)).args(["--listen", listen])).await
+    }
+
+    async fn start_with(name: &str, command: &mut Command) -> Self {
+        let mut process = command
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} is built by `cargo build --examples`: {error}"));
+        let output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut example = Example {
+            process,
+            output,
+            addr: String::new(),
+        };
+        let first = example.line().await;
+        example.addr = first
+            .strip_prefix("listening on ")
+            .expect(&first)
+            .to_owned();
+        example
+    }
+
+    async fn line(&mut self) -> String {
+        let line = timeout(LONG, self.output.next_line())
+            .await
+            .expect("a line in time");
+        line.unwrap().expect("a line before the end")
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.addr).await.unwrap()
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.process.id().expect("it runs").to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", signal, &pid])
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Ends it by a signal; it must go of itself, and say that all is well.
+    async fn stop(mut self, signal: &str) {
+        self.signal(signal).await;
+        let status = timeout(LONG, self.process.wait())
+            .await
+            .expect("an end in time");
+        assert!(status.unwrap().success());
+    }
+}
+
+fn binary(name: &str) -> PathBuf {
+    // target/PROFILE/deps/suite-HASH
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join("examples").join(name)
+}
+
+async fn line(client: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    timeout(LONG, client.read_line(&mut line))
+        .await
+        .expect("a line in time")
+        .unwrap();
+    line
+}
+
+#[tokio::test]
+async fn echo() {
+    let example = Example::start("echo").await;
+    let mut client = example.connect().await;
+    assert!(echoes(&mut client, "hello").await);
+    example.stop("INT").await;
+    assert!(rest(&mut client).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn bench_echo_in_all_its_forms() {
+    for settings in [
+        &[][..],
+        &[("LAYERS", "4")],
+        &[("PER_CORE", "1"), ("THREADS", "2")],
+    ] {
+        // It says nothing, so it must be told where to listen; a Unix path is free for sure.
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let mut command = Command::new(binary("bench_echo"));
+        let mut process = command
+            .env("ADDR", port.to_string())
+            .envs(settings.iter().copied())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let connecting = async {
+            loop {
+                match TcpStream::connect(port).await {
+                    Ok(client) => return client,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        let mut client = timeout(LONG, connecting).await.unwrap();
+        assert!(echoes(&mut client, "hello").await, "{settings:?}");
+        process.kill().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn chat() {
+    let example = Example::start("chat").await;
+    let mut ada = BufReader::new(example.connect().await);
+    assert_eq!(line(&mut ada).await, "welcome, you are guest 1 of 1\n");
+    let mut bob = BufReader::new(example.connect().await);
+    assert_eq!(line(&mut bob).await, "welcome, you are guest 2 of 2\n");
+    assert_eq!(line(&mut ada).await, "guest 2 came\n");
+
+    // However the network cuts it, a line is a line.
+    for piece in ["hel", "lo\nsec", "ond\n"] {
+        ada.get_mut().write_all(piece.as_bytes()).await.unwrap();
+    }
+    assert_eq!(line(&mut bob).await, "guest 1: hello\n");
+    assert_eq!(line(&mut bob).await, "guest 1: second\n");
+    drop(bob);
+    assert_eq!(line(&mut ada).await, "guest 2 left\n");
+    example.stop("TERM").await;
+    assert_eq!(line(&mut ada).await, "the room closes, good night\n");
+}
+
+#[tokio::test]
+async fn unix_socket() {
+    let path = std::env::temp_dir().join(format!("reagent-example-{}.sock", std::process::id()));
+    let example = Example::start_at("unix_socket", &format!("unix:{}", path.display())).await;
+    let mut client = UnixStream::connect(&path).await.unwrap();
+    let answer = String::from_utf8(rest(&mut client).await.unwrap()).unwrap();
+    assert!(
+        answer.ends_with(&format!("in process {}\n", std::process::id())),
+        "{answer}"
+    );
+    example.stop("TERM").await;
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn graceful_shutdown() {
+    let mut example = Example::start("graceful_shutdown").await;
+    let mut early = BufReader::new(example.connect().await);
+    assert_eq!(line(&mut early).await, "0\n");
+
+    example.signal("USR1").await;
+    assert_eq!(example.line().await, "Paused, 1 connections");
+    let mut late = BufReader::new(example.connect().await);
+    example.signal("USR2").await;
+    assert_eq!(example.line().await, "Running, 1 connections");
+    assert_eq!(line(&mut late).await, "0\n");
+
+    example.signal("TERM").await;
+    let report = example.line().await;
+    assert!(report.ends_with("2 finished, 0 were aborted"), "{report}");
+    for mut client in [early, late] {
+        let last = String::from_utf8(rest(&mut client).await.unwrap()).unwrap();
+        assert!(last.ends_with("goodbye\n"), "{last}");
+    }
+}
+
+#[tokio::test]
+async fn custom_layer() {
+    let mut example = Example::start("custom_layer").await;
+    let mut ada = example.connect().await;
+    ada.write_all(b"I am Ada\nhow are you?\n").await.unwrap();
+    ada.shutdown().await.unwrap();
+    assert_eq!(
+        rest(&mut ada).await.unwrap(),
+        b"welcome, Ada\nhow are you?\n"
+    );
+    assert!(example.line().await.starts_with("connection 1 took "));
+
+    let mut mallory = example.connect().await;
+    mallory.write_all(b"let me in\n").await.unwrap();
+    assert!(rest(&mut mallory).await.unwrap().is_empty());
+    example.stop("TERM").await;
+}
+
+#[tokio::test]
+async fn testing() {
+    let example = Example::start("testing").await;
+    let mut client = example.connect().await;
+    client.write_all(b"1\n2\n").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(rest(&mut client).await.unwrap(), b"3\n");
+    example.stop("TERM").await;
+}
