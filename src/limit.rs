@@ -55,15 +55,12 @@ impl Limit {
     }
 
     pub(crate) fn set_max(&self, max: usize) {
-        let mut state = self.state();
-        state.max = max;
-        state.admit();
+        self.change(|state| state.max = max);
     }
 
     pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
         let mut state = self.state();
-        // A queue is there only where nothing is free.
-        if state.taken >= state.max {
+        if state.taken >= state.max || !state.queue.is_empty() {
             return None;
         }
         state.taken += 1;
@@ -78,29 +75,27 @@ impl Limit {
         }
     }
 
-    fn release(&self) {
+    /// Changes what counts, and admits those for whom there is room now.
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
-        state.taken -= 1;
-        state.admit();
-    }
-}
-
-impl State {
-    fn admit(&mut self) {
-        while self.taken < self.max {
-            let Some(first) = self.queue.pop_front() else {
+        change(&mut state);
+        while state.taken < state.max {
+            let Some(first) = state.queue.pop_front() else {
                 return;
             };
-            self.taken += 1;
+            state.taken += 1;
             first.granted.store(true, Ordering::Release);
+            // A waker may run anything, such as the drop of a permit.
+            drop(state);
             first.waker.wake();
+            state = self.state();
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.release();
+        self.0.change(|state| state.taken -= 1);
     }
 }
 
@@ -120,11 +115,9 @@ impl Future for Acquire {
             }
             let waiter = Arc::new(Waiter::default());
             waiter.waker.register(cx.waker());
-            let mut state = self.limit.state();
-            state.queue.push_back(waiter.clone());
             // A place may have become free since it was asked for.
-            state.admit();
-            drop(state);
+            self.limit
+                .change(|state| state.queue.push_back(waiter.clone()));
             self.waiter = Some(waiter);
         }
         if let Some(waiter) = &self.waiter {
@@ -143,13 +136,13 @@ impl Drop for Acquire {
         let Some(waiter) = self.waiter.take() else {
             return;
         };
-        let mut state = self.limit.state();
-        if waiter.granted.load(Ordering::Acquire) {
-            state.taken -= 1;
-            state.admit();
-        } else {
-            state.queue.retain(|other| !Arc::ptr_eq(other, &waiter));
-        }
+        self.limit.change(|state| {
+            if waiter.granted.load(Ordering::Acquire) {
+                state.taken -= 1;
+            } else {
+                state.queue.retain(|other| !Arc::ptr_eq(other, &waiter));
+            }
+        });
     }
 }
 

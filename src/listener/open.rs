@@ -87,8 +87,13 @@ fn systemd(
     name: &str,
     options: &Arc<SocketOptions>,
 ) -> Result<Box<dyn Listener>, Error> {
-    let socket = super::systemd::inherited(name).map_err(|error| Error::bind(text, error))?;
-    match SocketListener::adopt(socket, options) {
+    let adopted = super::systemd::inherited(name).and_then(|socket| {
+        if socket.domain()? != socket2::Domain::UNIX {
+            options.apply_connection(&socket)?;
+        }
+        SocketListener::adopt(socket, options)
+    });
+    match adopted {
         Ok(listener) => Ok(Box::new(listener)),
         Err(error) => Err(Error::bind(text, error)),
     }

@@ -2,8 +2,11 @@
 
 use super::Shared;
 use crate::Error;
-use std::sync::Arc;
-use tokio::runtime::{Builder, Handle};
+use std::{io, sync::Arc, thread};
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
 
 /// The runtimes on which acceptors, and so their connections, run; none for the one of the caller.
 #[derive(Debug, Default)]
@@ -11,19 +14,24 @@ pub(super) struct Cores(Vec<Handle>);
 
 impl Cores {
     /// Starts `count` threads, each with a runtime that ends when the server has stopped.
-    pub(super) fn start(count: usize, shared: &Arc<Shared>) -> Result<Self, Error> {
+    pub(super) async fn start(count: usize, shared: &Arc<Shared>) -> Result<Self, Error> {
         let mut handles = Vec::with_capacity(count);
         for number in 0..count {
-            let runtime = Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(Error::Runtime)?;
-            handles.push(runtime.handle().clone());
+            let (tell, told) = oneshot::channel();
             let shared = shared.clone();
-            std::thread::Builder::new()
+            thread::Builder::new()
                 .name(format!("reagent-core-{number}"))
-                .spawn(move || drop(runtime.block_on(shared.stopped())))
+                .spawn(move || {
+                    let runtime = match Builder::new_current_thread().enable_all().build() {
+                        Ok(runtime) => runtime,
+                        Err(error) => return drop(tell.send(Err(error))),
+                    };
+                    let _ = tell.send(Ok(runtime.handle().clone()));
+                    drop(runtime.block_on(shared.stopped()));
+                })
                 .map_err(Error::Runtime)?;
+            let gone = |_| Err(io::Error::other("the thread ended at once"));
+            handles.push(told.await.unwrap_or_else(gone).map_err(Error::Runtime)?);
         }
         Ok(Cores(handles))
     }

@@ -308,7 +308,7 @@ async fn launch<S: ConnectionService, X: Spawn>(
         config.observers,
     ));
     let abandoned = Abandoned(Some(shared.clone()));
-    let cores = Cores::start(cores, &shared)?;
+    let cores = Cores::start(cores, &shared).await?;
     let mut supervisor = Supervisor::new(shared.clone(), make, release, spawn, cores);
     supervisor.start().await?;
     #[expect(

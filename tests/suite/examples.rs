@@ -180,7 +180,7 @@ async fn graceful_shutdown() {
     assert_eq!(example.line().await, "Paused, 1 connections");
     let mut late = BufReader::new(example.connect().await);
     example.signal("USR2").await;
-    assert_eq!(example.line().await, "Running, 1 connections");
+    assert!(example.line().await.starts_with("Running"));
     assert_eq!(line(&mut late).await, "0\n");
 
     example.signal("TERM").await;
