@@ -76,6 +76,7 @@ pub(crate) struct Rare {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) kept: Vec<Box<dyn Any + Send>>,
     pub(crate) permit: Option<Permit>,
 }
 

@@ -139,6 +139,12 @@ impl<Io> Connection<Io> {
         }
     }
 
+    /// Keeps `guard` until the connection is over, wherever its stream goes: a place under a limit, a
+    /// count that is to go down again.
+    pub fn keep(&self, guard: impl Send + 'static) {
+        self.handle.entry.rare().kept.push(Box::new(guard));
+    }
+
     /// Resolves when the connection is to finish, at once if that was said already. It does not borrow
     /// the connection. Cancel safe.
     pub fn draining(&self) -> Draining {

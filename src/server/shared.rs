@@ -11,7 +11,7 @@ use crate::{
     registry::Registry,
 };
 use std::{
-    fmt,
+    fmt, mem,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -88,15 +88,19 @@ impl Shared {
     /// The last of a connection is gone; its permit is what remains.
     pub(crate) fn ended(&self, handle: &ConnectionHandle) -> Option<Permit> {
         self.registry.remove(handle.id());
-        let (index, permit) = {
+        let (index, permit, kept) = {
             let mut rare = handle.entry.rare();
             rare.mailbox = None;
             let index = rare.outcome.get_or_insert_with(Outcome::of_neglect).index();
-            (index, rare.permit.take())
+            (index, rare.permit.take(), mem::take(&mut rare.kept))
         };
         if !self.observers.is_empty() {
             let outcome = handle.outcome().unwrap_or_else(Outcome::of_neglect);
             self.observe(|observer| observer.connection_ended(handle, &outcome));
+        }
+        if !kept.is_empty() {
+            // Another's code, and this may be the drop of a panic.
+            let _ = catch(|| drop(kept));
         }
         if self.counters.connection_ended(index) {
             self.idle.notify_waiters();

@@ -1,0 +1,8 @@
+//! One module a layer; everything through real sockets or `MemoryListener`.
+
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+
+mod support;
+
+#[cfg(feature = "timeout")]
+mod timeout;

@@ -1,0 +1,238 @@
+//! `TimeoutsLayer`: each limit ends what it is for, when it is for it, and nothing else.
+
+use crate::support::{echo, echoes, outcome};
+use reagent::{
+    BoxError, Connection, ConnectionService, Outcome, Server, ServerHandle, handle,
+    testing::{Clients, MemoryListener},
+};
+use reagent_layers::timeout::TimeoutsLayer;
+use std::{future::pending, io, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn none() -> TimeoutsLayer {
+    TimeoutsLayer::new().first_byte(None).idle(None).write(None)
+}
+
+async fn start<S>(layer: TimeoutsLayer, service: S) -> (ServerHandle, Clients)
+where
+    S: Clone + ConnectionService<reagent_layers::timeout::TimedIo<reagent::BoxIo>>,
+{
+    let (listener, clients) = MemoryListener::new();
+    (
+        Server::new(listener)
+            .layer(layer)
+            .start(service)
+            .await
+            .unwrap(),
+        clients,
+    )
+}
+
+/// The time-out that ended the first connection, and after how many seconds.
+async fn ended(server: &ServerHandle) -> (String, u64) {
+    let began = Instant::now();
+    match outcome(server, 1).await {
+        Outcome::TimedOut(limit) => (limit.kind().to_owned(), began.elapsed().as_secs()),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_nothing_is_ended_at_the_first_byte() {
+    let (server, clients) = start(none().first_byte(5 * SECOND), handle(echo)).await;
+    let mut client = clients.connect().await.unwrap();
+    assert_eq!(ended(&server).await, ("first byte".into(), 5));
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_first_byte_there_is_time() {
+    let (server, clients) = start(none().first_byte(5 * SECOND), handle(echo)).await;
+    let mut client = clients.connect().await.unwrap();
+    sleep(4 * SECOND).await;
+    assert!(echoes(&mut client, "x").await);
+    sleep(3600 * SECOND).await;
+    assert!(echoes(&mut client, "y").await);
+    assert_eq!(server.connection_count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_counts_from_the_last_byte_either_way() {
+    // Speaks every four seconds for a while, and then no more.
+    let speaker = handle(|mut conn: Connection| async move {
+        for _ in 0..3 {
+            sleep(4 * SECOND).await;
+            conn.write_all(b"tick").await?;
+        }
+        pending::<io::Result<()>>().await
+    });
+    let (server, clients) = start(none().idle(5 * SECOND), speaker).await;
+    let mut client = clients.connect().await.unwrap();
+    // It is written to, and writes.
+    let reading = async {
+        sleep(14 * SECOND).await;
+        client.write_all(b"not read by anybody").await.unwrap();
+        pending::<()>().await;
+    };
+    tokio::select! {
+        ended = ended(&server) => assert_eq!(ended, ("idle".into(), 17)),
+        () = reading => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_does_nothing_does_not_escape() {
+    let (server, clients) = start(
+        none().idle(7 * SECOND),
+        handle(|_: Connection| pending::<io::Result<()>>()),
+    )
+    .await;
+    let _client = clients.connect().await.unwrap();
+    assert_eq!(ended(&server).await, ("idle".into(), 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_stalls_is_ended_and_a_pause_between_reads_is_not() {
+    let thinker = handle(|mut conn: Connection| async move {
+        conn.read_u8().await?;
+        sleep(60 * SECOND).await;
+        conn.read_u8().await?;
+        io::Result::Ok(())
+    });
+    let (server, clients) = start(none().read(5 * SECOND), thinker).await;
+    let mut client = clients.connect().await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    assert_eq!(ended(&server).await, ("read".into(), 65));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_ended() {
+    let flood = handle(|mut conn: Connection| async move {
+        loop {
+            conn.write_all(&[0; 64 * 1024]).await?;
+        }
+        #[expect(unreachable_code, reason = "it gives the type")]
+        io::Result::Ok(())
+    });
+    let (server, clients) = start(none().write(5 * SECOND), flood).await;
+    let mut client = clients.connect().await.unwrap();
+    sleep(3 * SECOND).await;
+    // A byte taken is a step forward; room for another write comes with it.
+    client.read_exact(&mut vec![0; 64 * 1024]).await.unwrap();
+    assert_eq!(ended(&server).await, ("write".into(), 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_loris_is_below_the_least_rate() {
+    let layer = none().min_rate(10, 10 * SECOND);
+    let (server, clients) = start(layer, handle(echo)).await;
+    let mut client = clients.connect().await.unwrap();
+    let slow = async {
+        // Fifty bytes there and fifty back, then a byte a second.
+        client.write_all(&[0; 50]).await.unwrap();
+        loop {
+            sleep(SECOND).await;
+            if client.write_all(b"x").await.is_err() {
+                pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        ended = ended(&server) => assert_eq!(ended, ("rate".into(), 20)),
+        () = slow => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_are_told_to_finish_and_then_ended() {
+    let layer = || none().max_age(60 * SECOND, 0 * SECOND, 10 * SECOND);
+    let obedient = handle(|conn: Connection| async move {
+        conn.draining().await;
+        Ok::<_, BoxError>(())
+    });
+    let (server, clients) = start(layer(), obedient).await;
+    let _client = clients.connect().await.unwrap();
+    let began = Instant::now();
+    assert!(matches!(outcome(&server, 1).await, Outcome::Drained));
+    assert_eq!(began.elapsed().as_secs(), 60);
+
+    let (server, clients) = start(layer(), handle(echo)).await;
+    let _client = clients.connect().await.unwrap();
+    assert_eq!(ended(&server).await, ("age".into(), 70));
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_spreads_the_ends_of_those_who_came_together() {
+    let layer = none().max_age(60 * SECOND, 60 * SECOND, 0 * SECOND);
+    let (server, clients) = start(layer, handle(echo)).await;
+    let mut kept = Vec::new();
+    for _ in 0..50 {
+        kept.push(clients.connect().await.unwrap());
+    }
+    let began = Instant::now();
+    let mut ends = std::collections::BTreeSet::new();
+    for id in 1..=50 {
+        // Those that ended while another was waited for are not there to be asked.
+        if let Some(connection) = server.connection(id) {
+            connection.closed().await;
+            ends.insert(began.elapsed().as_secs());
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(ends.len() > 3, "{ends:?}");
+    assert!(ends.iter().all(|end| (60..=120).contains(end)), "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_limit_to_be_exceeded_is_the_one() {
+    let layer = none()
+        .first_byte(9 * SECOND)
+        .idle(8 * SECOND)
+        .read(7 * SECOND)
+        .write(6 * SECOND);
+    let (server, clients) = start(layer, handle(echo)).await;
+    let _client = clients.connect().await.unwrap();
+    assert_eq!(ended(&server).await, ("read".into(), 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_active_is_not_ended() {
+    let layer = none()
+        .first_byte(SECOND)
+        .idle(2 * SECOND)
+        .read(2 * SECOND)
+        .write(2 * SECOND)
+        .min_rate(1, 5 * SECOND);
+    let (server, clients) = start(layer, handle(echo)).await;
+    let mut client = clients.connect().await.unwrap();
+    for _ in 0..1000 {
+        assert!(echoes(&mut client, "still here").await);
+        sleep(SECOND).await;
+    }
+    drop(client);
+    assert!(matches!(outcome(&server, 1).await, Outcome::Completed));
+}
+
+#[tokio::test]
+async fn vectored_writes_go_through() {
+    let server = Server::bind("127.0.0.1:0")
+        .layer(TimeoutsLayer::new())
+        .start(handle(|mut conn: Connection| async move {
+            assert!(tokio::io::AsyncWrite::is_write_vectored(&conn));
+            let bufs = [io::IoSlice::new(b"he"), io::IoSlice::new(b"llo")];
+            assert_eq!(conn.write_vectored(&bufs).await?, 5);
+            io::Result::Ok(())
+        }))
+        .await
+        .unwrap();
+    let addr = server.local_addr().socket_addr().unwrap();
+    let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let mut text = String::new();
+    client.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "hello");
+}
