@@ -3,6 +3,7 @@
 //!
 //! | what you want | layer | feature |
 //! |---|---|---|
+//! | to admit and refuse by address, and to ban | `access::AccessLayer` | `access` |
 //! | time limits: first byte, idle, stalls, least rate, age | `timeout::TimeoutsLayer` | `timeout` |
 //!
 //! Each module says when you want it, where in the stack it belongs, and which errors it ends a connection
@@ -11,5 +12,14 @@
 // What libraries leave to programs.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(feature = "access")]
+pub mod access;
 #[cfg(feature = "timeout")]
 pub mod timeout;
+
+#[cfg(any(feature = "access", feature = "limit"))]
+mod client;
+#[cfg(any(feature = "access", feature = "limit"))]
+mod refusal;
+#[cfg(any(feature = "access", feature = "limit"))]
+pub use refusal::Refusal;

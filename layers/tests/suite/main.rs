@@ -4,5 +4,8 @@
 
 mod support;
 
+#[cfg(feature = "access")]
+mod access;
+
 #[cfg(feature = "timeout")]
 mod timeout;

@@ -1,0 +1,154 @@
+//! Clients that are not to come back for a while.
+
+use crate::client::Prefixes;
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// So many bans at most unless told otherwise; each takes some 40 bytes.
+const CAPACITY: usize = 65_536;
+
+/// A full list looks for bans that are over no more often than this.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// A list of bans, each with its end; clones share it, so a handler can have one.
+///
+/// A ban is for an IPv4 address or an IPv6 /64. The list is bounded: when it is full, a new ban takes the place of
+/// one that is over, or else of any.
+#[derive(Clone)]
+pub struct Bans {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    prefixes: Prefixes,
+    capacity: usize,
+    /// As many as are in the list, so that an empty one costs nothing.
+    count: AtomicUsize,
+    list: Mutex<List>,
+}
+
+struct List {
+    until: HashMap<IpAddr, Instant>,
+    swept_at: Instant,
+}
+
+impl Default for Bans {
+    fn default() -> Self {
+        Self::with_capacity(CAPACITY)
+    }
+}
+
+impl Bans {
+    /// An empty list of 65,536 bans at most.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty list of this many bans at most, at least one.
+    pub fn with_capacity(capacity: usize) -> Self {
+        let list = List {
+            until: HashMap::new(),
+            swept_at: Instant::now(),
+        };
+        Bans {
+            shared: Arc::new(Shared {
+                prefixes: Prefixes::default(),
+                capacity: capacity.max(1),
+                count: AtomicUsize::new(0),
+                list: Mutex::new(list),
+            }),
+        }
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.shared
+            .list
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bans the client of this address for this long from now; a ban that lasts longer stays. Connections
+    /// that it has are not ended.
+    pub fn ban(&self, ip: IpAddr, lasts: Duration) {
+        let now = Instant::now();
+        // Without an end that can be told, a year will do.
+        let until = now
+            .checked_add(lasts)
+            .unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
+        let client = self.shared.prefixes.of(ip);
+        let mut list = self.list();
+        if list.until.len() >= self.shared.capacity && !list.until.contains_key(&client) {
+            list.make_room(now, self.shared.capacity);
+        }
+        let end = list.until.entry(client).or_insert(until);
+        *end = until.max(*end);
+        self.shared.count.store(list.until.len(), Relaxed);
+    }
+
+    /// Lifts a ban, and says whether there was one.
+    pub fn unban(&self, ip: IpAddr) -> bool {
+        let mut list = self.list();
+        let until = list.until.remove(&self.shared.prefixes.of(ip));
+        self.shared.count.store(list.until.len(), Relaxed);
+        until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Whether the client of this address is banned now.
+    pub fn is_banned(&self, ip: IpAddr) -> bool {
+        if self.shared.count.load(Relaxed) == 0 {
+            return false;
+        }
+        let client = self.shared.prefixes.of(ip);
+        let mut list = self.list();
+        match list.until.get(&client) {
+            Some(until) if *until > Instant::now() => true,
+            Some(_) => {
+                list.until.remove(&client);
+                self.shared.count.store(list.until.len(), Relaxed);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// How many bans are in the list; some may be over.
+    pub fn len(&self) -> usize {
+        self.shared.count.load(Relaxed)
+    }
+
+    /// Whether nobody is banned.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl List {
+    fn make_room(&mut self, now: Instant, capacity: usize) {
+        if now.duration_since(self.swept_at) >= SWEEP_EVERY {
+            self.swept_at = now;
+            self.until.retain(|_, until| *until > now);
+        }
+        if self.until.len() >= capacity {
+            if let Some(any) = self.until.keys().next().copied() {
+                self.until.remove(&any);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Bans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bans")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! Which networks are allowed and which denied.
+
+use ipnet::{AddrParseError, IpNet, Ipv4Net, Ipv6Net};
+use prefix_trie::PrefixMap;
+use reagent::ConnectionHandle;
+use std::{error::Error, fmt, net::IpAddr, str::FromStr, sync::Arc};
+
+/// Networks to allow and to deny, and a check of one's own.
+///
+/// The rule of the longest prefix decides; of a network that is both allowed and denied, the denial. Where no rule
+/// fits, clients are admitted if nothing is allowed by name, and refused otherwise. No rules admit everybody.
+#[derive(Clone, Default)]
+pub struct Rules {
+    v4: PrefixMap<Ipv4Net, bool>,
+    v6: PrefixMap<Ipv6Net, bool>,
+    is_closed: bool,
+    check: Option<Check>,
+}
+
+type Check = Arc<dyn Fn(&ConnectionHandle) -> bool + Send + Sync>;
+
+impl Rules {
+    /// No rules.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Allows a network, and with the first one nobody else.
+    pub fn allow(mut self, net: impl Into<IpNet>) -> Self {
+        self.is_closed = true;
+        self.rule(net.into(), true);
+        self
+    }
+
+    /// Denies a network.
+    pub fn deny(mut self, net: impl Into<IpNet>) -> Self {
+        self.rule(net.into(), false);
+        self
+    }
+
+    /// Allows all of these, written as `192.0.2.0/24`, `2001:db8::/32` or a single address.
+    pub fn allow_all<T: AsRef<str>>(
+        mut self,
+        nets: impl IntoIterator<Item = T>,
+    ) -> Result<Self, NetError> {
+        for net in nets {
+            self = self.allow(parse(net.as_ref())?);
+        }
+        Ok(self)
+    }
+
+    /// Denies all of these.
+    pub fn deny_all<T: AsRef<str>>(
+        mut self,
+        nets: impl IntoIterator<Item = T>,
+    ) -> Result<Self, NetError> {
+        for net in nets {
+            self = self.deny(parse(net.as_ref())?);
+        }
+        Ok(self)
+    }
+
+    /// Asks `check` about everybody whom the other rules admit. It runs in the connection's task and must
+    /// not block.
+    pub fn check(
+        mut self,
+        check: impl Fn(&ConnectionHandle) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.check = Some(Arc::new(check));
+        self
+    }
+
+    fn rule(&mut self, net: IpNet, allow: bool) {
+        // What is written as ::ffff:192.0.2.0/120 means an IPv4 network.
+        let mapped = match net {
+            IpNet::V6(net) if net.prefix_len() >= 96 => {
+                let v4 = net.addr().to_ipv4_mapped();
+                v4.and_then(|addr| Ipv4Net::new(addr, net.prefix_len() - 96).ok())
+            }
+            _ => None,
+        };
+        let denied = |old: Option<&bool>| old == Some(&false);
+        match (mapped, net) {
+            (Some(net), _) | (None, IpNet::V4(net)) => {
+                let net = net.trunc();
+                let allow = allow && !denied(self.v4.get(&net));
+                self.v4.insert(net, allow);
+            }
+            (None, IpNet::V6(net)) => {
+                let net = net.trunc();
+                let allow = allow && !denied(self.v6.get(&net));
+                self.v6.insert(net, allow);
+            }
+        }
+    }
+
+    pub(super) fn admits(&self, ip: IpAddr) -> bool {
+        let rule = match ip.to_canonical() {
+            IpAddr::V4(ip) => self.v4.get_lpm(&ip.into()).map(|(_, allow)| *allow),
+            IpAddr::V6(ip) => self.v6.get_lpm(&ip.into()).map(|(_, allow)| *allow),
+        };
+        rule.unwrap_or(!self.is_closed)
+    }
+
+    pub(super) fn checks(&self, connection: &ConnectionHandle) -> bool {
+        self.check.as_ref().is_none_or(|check| check(connection))
+    }
+}
+
+fn parse(text: &str) -> Result<IpNet, NetError> {
+    let text = text.trim();
+    match IpAddr::from_str(text) {
+        Ok(ip) => Ok(ip.into()),
+        Err(_) => text.parse().map_err(|source| NetError {
+            text: text.to_owned(),
+            source,
+        }),
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules")
+            .field("networks", &(self.v4.len() + self.v6.len()))
+            .field("others_admitted", &!self.is_closed)
+            .field("check", &self.check.is_some())
+            .finish()
+    }
+}
+
+/// What was given as a network is none.
+#[derive(Clone, Debug)]
+pub struct NetError {
+    text: String,
+    source: AddrParseError,
+}
+
+impl fmt::Display for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is no network; write 192.0.2.0/24, 2001:db8::/32 or an address",
+            self.text
+        )
+    }
+}
+
+impl Error for NetError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
