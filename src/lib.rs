@@ -8,7 +8,7 @@ mod connection;
 mod error;
 mod extensions;
 mod handler;
-mod limit;
+pub mod limit;
 mod listener;
 mod observer;
 mod outcome;
@@ -32,6 +32,7 @@ pub use connection::{
 pub use error::Error;
 pub use extensions::Extensions;
 pub use handler::{Handler, handle};
+pub use limit::Limit;
 pub use listener::{Bind, IntoBinds, Keepalive, Listener, SocketListener, SocketOptions};
 pub use observer::Observer;
 pub use outcome::{Outcome, Rejected, TimedOut};

@@ -1,8 +1,11 @@
-//! The server-wide limit of connections: exact, first come first served, changeable at any time.
+//! A limit of how many there may be: exact, first come first served, changeable at any time.
+//!
+//! A server has one for its connections, and layers have use for it too.
 
 use atomic_waker::AtomicWaker;
 use std::{
     collections::VecDeque,
+    fmt,
     future::Future,
     pin::Pin,
     sync::{
@@ -12,53 +15,62 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Like a semaphore whose size may change, also to less than what is taken.
+/// Like a semaphore whose size may change, also to less than what is taken. Clones share it.
 ///
 /// Everything that counts changes under one lock, and a place that becomes free goes to the first in
-/// the queue before anybody else sees it; so `taken` is above `max` only where `max` was lowered, and
+/// the queue before anybody else can have it; so more than `max` are taken only where `max` was lowered, and
 /// nobody is overtaken.
-#[derive(Debug)]
-pub(crate) struct Limit(Mutex<State>);
+#[derive(Clone)]
+pub struct Limit(Arc<Mutex<State>>);
 
-#[derive(Debug)]
 struct State {
     max: usize,
     taken: usize,
     queue: VecDeque<Arc<Waiter>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Waiter {
     granted: AtomicBool,
     waker: AtomicWaker,
 }
 
-/// The right to have one connection; dropping it gives it back.
+/// The right to be one of those that a [`Limit`] counts; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<Limit>);
+pub struct Permit(Limit);
 
 impl Limit {
-    pub(crate) fn new(max: usize) -> Self {
-        Limit(Mutex::new(State {
+    /// A limit of `max`; `usize::MAX` is none.
+    pub fn new(max: usize) -> Self {
+        Limit(Arc::new(Mutex::new(State {
             max,
             taken: 0,
             queue: VecDeque::new(),
-        }))
+        })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn max(&self) -> usize {
+    /// How many there may be.
+    pub fn max(&self) -> usize {
         self.state().max
     }
 
-    pub(crate) fn set_max(&self, max: usize) {
+    /// How many there are.
+    pub fn taken(&self) -> usize {
+        self.state().taken
+    }
+
+    /// Sets how many there may be. Who waits is admitted at once if there is room now; where there are more
+    /// than `max`, nobody is until enough have left.
+    pub fn set_max(&self, max: usize) {
         self.change(|state| state.max = max);
     }
 
-    pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
+    /// Takes a permit if there is one and nobody waits for it.
+    pub fn try_acquire(&self) -> Option<Permit> {
         let mut state = self.state();
         if state.taken >= state.max || !state.queue.is_empty() {
             return None;
@@ -68,7 +80,7 @@ impl Limit {
     }
 
     /// Waits for a permit. Cancel safe: a place in the queue is lost, a permit never is.
-    pub(crate) fn acquire(self: &Arc<Self>) -> Acquire {
+    pub fn acquire(&self) -> Acquire {
         Acquire {
             limit: self.clone(),
             waiter: None,
@@ -93,6 +105,16 @@ impl Limit {
     }
 }
 
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Limit")
+            .field("max", &state.max)
+            .field("taken", &state.taken)
+            .finish()
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.change(|state| state.taken -= 1);
@@ -100,8 +122,8 @@ impl Drop for Permit {
 }
 
 /// The future of [`Limit::acquire`].
-pub(crate) struct Acquire {
-    limit: Arc<Limit>,
+pub struct Acquire {
+    limit: Limit,
     waiter: Option<Arc<Waiter>>,
 }
 
@@ -146,6 +168,14 @@ impl Drop for Acquire {
     }
 }
 
+impl fmt::Debug for Acquire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_lowered_limit_admits_nobody_until_enough_have_left() {
-        let limit = Arc::new(Limit::new(3));
+        let limit = Limit::new(3);
         let mut permits: Vec<_> = (0..3).map(|_| limit.try_acquire().unwrap()).collect();
         limit.set_max(1);
         limit.set_max(2);
@@ -169,7 +199,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_served_in_turn_and_not_overtaken() {
-        let limit = Arc::new(Limit::new(1));
+        let limit = Limit::new(1);
         let permit = limit.try_acquire().unwrap();
         let (mut first, mut second) = (limit.acquire(), limit.acquire());
         assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
@@ -181,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_permit_that_nobody_fetched_goes_to_the_next() {
-        let limit = Arc::new(Limit::new(1));
+        let limit = Limit::new(1);
         let permit = limit.try_acquire().unwrap();
         let (mut first, mut second) = (limit.acquire(), limit.acquire());
         assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
@@ -193,7 +223,7 @@ mod tests {
 
     #[test]
     fn nobody_stays_in_the_queue_who_has_left() {
-        let limit = Arc::new(Limit::new(0));
+        let limit = Limit::new(0);
         for _ in 0..1000 {
             assert!(poll(&mut limit.acquire()).is_pending());
         }
@@ -202,7 +232,7 @@ mod tests {
 
     #[test]
     fn no_number_of_changes_at_once_admits_one_too_many() {
-        let limit = Arc::new(Limit::new(4));
+        let limit = Limit::new(4);
         let open = Arc::new(AtomicUsize::new(0));
         thread::scope(|scope| {
             for seed in 0..4_usize {

@@ -14,7 +14,7 @@ pub(crate) use stats::Counters;
 pub use stats::{ListenerStatus, State, Stats};
 
 use crate::{
-    Acceptor, Bind, BoxError, Connection, ConnectionService, Error, Extensions, IntoBinds,
+    Acceptor, Bind, BoxError, Connection, ConnectionService, Error, Extensions, IntoBinds, Limit,
     Listener, Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Maker, listener::Group,
 };
 use cores::Cores;
@@ -52,7 +52,7 @@ pub struct Server<L = Identity, X = TokioSpawn> {
     options: SocketOptions,
     layers: ServiceBuilder<L>,
     spawn: X,
-    max_connections: usize,
+    limit: Limit,
     acceptors: Option<usize>,
     per_core: bool,
     state: Extensions,
@@ -72,7 +72,7 @@ impl Server {
             options: SocketOptions::default(),
             layers: ServiceBuilder::new(),
             spawn: TokioSpawn,
-            max_connections: usize::MAX,
+            limit: Limit::new(usize::MAX),
             acceptors: None,
             per_core: false,
             state: Extensions::default(),
@@ -101,7 +101,7 @@ impl<L, X> Server<L, X> {
             binds: self.binds,
             options: self.options,
             spawn: self.spawn,
-            max_connections: self.max_connections,
+            limit: self.limit,
             acceptors: self.acceptors,
             per_core: self.per_core,
             state: self.state,
@@ -116,7 +116,7 @@ impl<L, X> Server<L, X> {
             layers: self.layers,
             binds: self.binds,
             options: self.options,
-            max_connections: self.max_connections,
+            limit: self.limit,
             acceptors: self.acceptors,
             per_core: self.per_core,
             state: self.state,
@@ -127,8 +127,14 @@ impl<L, X> Server<L, X> {
     /// The most connections that may be open at once, over all addresses and acceptors. More clients wait
     /// in the kernel's queue, in their order. Default no limit;
     /// [`ServerHandle::set_max_connections`] changes it.
-    pub fn max_connections(mut self, max: usize) -> Self {
-        self.max_connections = max;
+    pub fn max_connections(self, max: usize) -> Self {
+        self.limit(Limit::new(max))
+    }
+
+    /// Counts connections by this limit, which other servers may share; in the place of
+    /// [`max_connections`](Self::max_connections).
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.limit = limit;
         self
     }
 
@@ -209,7 +215,7 @@ impl<L, X> Server<L, X> {
             make,
             release,
             Config {
-                max_connections: self.max_connections,
+                limit: self.limit,
                 acceptors: self.acceptors,
                 per_core: self.per_core,
                 state: self.state,
@@ -256,7 +262,7 @@ impl<L, X> Server<L, X> {
             make,
             |_| (),
             Config {
-                max_connections: self.max_connections,
+                limit: self.limit,
                 acceptors: self.acceptors,
                 per_core: self.per_core,
                 state: self.state,
@@ -269,7 +275,7 @@ impl<L, X> Server<L, X> {
 
 /// What does not depend on the types of layers and handlers.
 struct Config {
-    max_connections: usize,
+    limit: Limit,
     acceptors: Option<usize>,
     per_core: bool,
     state: Extensions,
@@ -301,7 +307,7 @@ async fn launch<S: ConnectionService, X: Spawn>(
     };
     let acceptors = config.acceptors.unwrap_or(cores.max(1));
     let shared = Arc::new(Shared::new(
-        config.max_connections,
+        config.limit,
         groups,
         acceptors,
         config.state,
@@ -345,7 +351,7 @@ impl<L, X> fmt::Debug for Server<L, X> {
         f.debug_struct("Server")
             .field("binds", &self.binds)
             .field("options", &self.options)
-            .field("max_connections", &self.max_connections)
+            .field("limit", &self.limit)
             .field("acceptors", &self.acceptors)
             .finish_non_exhaustive()
     }

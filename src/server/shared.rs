@@ -23,7 +23,7 @@ use tokio::{
 };
 
 pub(crate) struct Shared {
-    pub(crate) limit: Arc<Limit>,
+    pub(crate) limit: Limit,
     pub(crate) groups: Vec<Group>,
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
@@ -38,14 +38,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(
-        max_connections: usize,
+        limit: Limit,
         groups: Vec<Group>,
         acceptors: usize,
         state: Extensions,
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
         Shared {
-            limit: Arc::new(Limit::new(max_connections)),
+            limit,
             groups,
             registry: Registry::default(),
             counters: Counters::default(),
