@@ -2,9 +2,11 @@
 
 use reagent::{
     Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorClass, Observer,
-    Outcome, ServerHandle,
+    Outcome, Server, ServerHandle,
+    testing::{Clients, MemoryListener},
 };
 use std::{
+    future::Future,
     io,
     sync::{Arc, Mutex},
     time::Duration,
@@ -12,6 +14,8 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::mpsc,
+    task::JoinHandle,
 };
 
 /// What no test should take; a test that waits longer hangs.
@@ -72,6 +76,72 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Waits for what has to come.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(LONG, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("it does not come"),
+    }
+}
+
+/// On a paused clock: waits until nothing more happens by itself, since only then does time move.
+pub async fn settled() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Runs beside the test.
+pub fn beside<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends with the runtime of the test"
+    )]
+    tokio::spawn(future)
+}
+
+/// A server in memory, its clients, and every connection that it accepts.
+pub fn memory_server() -> (Server, Clients, Accepted) {
+    let (listener, clients) = MemoryListener::new();
+    let (server, accepted) = accepted(Server::new(listener));
+    (server, clients, accepted)
+}
+
+/// A server on a port of its own, and every connection that it accepts.
+pub fn tcp_server() -> (Server, Accepted) {
+    accepted(Server::bind("127.0.0.1:0"))
+}
+
+fn accepted(server: Server) -> (Server, Accepted) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (server.observe(PassOn(sender)), Accepted(receiver))
+}
+
+/// The connections that a server accepts, in their order.
+pub struct Accepted(mpsc::UnboundedReceiver<ConnectionHandle>);
+
+impl Accepted {
+    /// The next one, as soon as it is accepted.
+    pub async fn next(&mut self) -> ConnectionHandle {
+        soon(self.0.recv()).await.expect("a server that goes on")
+    }
+
+    /// How the next one ends.
+    pub async fn outcome(&mut self) -> Outcome {
+        let connection = self.next().await;
+        soon(connection.closed()).await
+    }
+}
+
+struct PassOn(mpsc::UnboundedSender<ConnectionHandle>);
+
+impl Observer for PassOn {
+    fn connection_started(&self, connection: &ConnectionHandle) {
+        let _ = self.0.send(connection.clone());
+    }
+}
+
 /// Remembers what happened, each event as a line.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<Vec<String>>>);
@@ -99,7 +169,8 @@ impl Log {
         .await;
     }
 
-    fn add(&self, event: String) {
+    /// Adds an event of the test's own.
+    pub fn add(&self, event: String) {
         self.0.lock().unwrap().push(event);
     }
 }
