@@ -1,8 +1,18 @@
 //! The loop that turns a connection into callbacks.
 
 use super::{Context, Mailbox, Options, Session, context::State};
-use crate::{BoxError, Connection, Outcome, outcome::panic_message, panic::catch};
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use crate::{
+    BoxError, Connection, Outcome,
+    outcome::panic_message,
+    panic::{catch, poll_catching},
+};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 use tokio::{
     io::AsyncReadExt,
     sync::mpsc,
@@ -88,7 +98,8 @@ impl<S: Session> Closing<S> {
             ($callback:ident $(, $argument:expr)*) => {
                 {
                     let mut cx = Context { conn: &mut *conn, state: &mut *state };
-                    told(outcome, session.$callback(&mut cx $(, $argument)*)).await?;
+                    let (session, cx) = (&mut *session, &mut cx);
+                    told(outcome, move || session.$callback(cx $(, $argument)*)).await?;
                 }
             };
         }
@@ -122,7 +133,8 @@ impl<S: Session> Closing<S> {
                 Event::Data(n) => {
                     silence = Silence::default();
                     state.next_read_timeout = None;
-                    tell!(on_data, &buf[..n]);
+                    let data = &buf[..n];
+                    tell!(on_data, data);
                 }
                 Event::Message(message) => {
                     tell!(on_message, message);
@@ -150,20 +162,23 @@ impl<S: Session> Closing<S> {
     }
 }
 
-/// Awaits a callback; should it panic, that is how the session ends.
-async fn told(
+/// Calls a callback and awaits it; should it panic, in either, that is how the session ends.
+async fn told<F: Future<Output = Result<(), BoxError>>>(
     outcome: &mut Outcome,
-    callback: impl Future<Output = Result<(), BoxError>>,
+    callback: impl FnOnce() -> F,
 ) -> Result<(), BoxError> {
-    let mut callback = pin!(callback);
-    let polled =
-        std::future::poll_fn(
-            |cx| match crate::panic::poll_catching(callback.as_mut(), cx) {
+    let result = match catch(callback) {
+        Ok(callback) => {
+            let mut callback = pin!(callback);
+            poll_fn(|cx| match poll_catching(callback.as_mut(), cx) {
                 Ok(polled) => polled.map(Ok),
-                Err(panic) => std::task::Poll::Ready(Err(panic)),
-            },
-        );
-    match polled.await {
+                Err(panic) => Poll::Ready(Err(panic)),
+            })
+            .await
+        }
+        Err(panic) => Err(panic),
+    };
+    match result {
         Ok(result) => result,
         Err(panic) => {
             *outcome = Outcome::Panicked(panic_message(&*panic).into());
