@@ -232,7 +232,7 @@ async fn a_wrapped_stream_is_the_same_connection() {
     let id = conn.id();
     let conn = conn.map_io(BufStream::new);
     assert_eq!(conn.id(), id);
-    let echoing = beside(echo(conn.map_io(|io| io.into_inner()).boxed()));
+    let echoing = beside(echo(conn.map_io(BufStream::into_inner).boxed()));
     assert!(echoes(&mut client, "through").await);
     assert_eq!(server.connections()[0].bytes_read, 7);
     drop(client);
@@ -262,9 +262,12 @@ async fn bytes_are_counted_in_both_directions() {
     let mut buf = [0; 16];
     assert_eq!(conn.read(&mut buf).await.unwrap(), 5);
     conn.write_all(b"you").await.unwrap();
-    conn.write_vectored(&[IoSlice::new(b", too")])
-        .await
-        .unwrap();
+    assert_eq!(
+        conn.write_vectored(&[IoSlice::new(b", too")])
+            .await
+            .unwrap(),
+        5
+    );
     let info = conn.info();
     assert_eq!((info.bytes_read, info.bytes_written), (5, 8));
     // Wrapped, it still counts what goes over the socket.

@@ -127,7 +127,7 @@ async fn a_connection_that_nobody_uses_is_reported_and_not_waited_for() {
     let keeping = |conn: Connection| async move {
         beside(async move {
             let _held = conn;
-            pending::<()>().await
+            pending::<()>().await;
         });
         io::Result::Ok(())
     };

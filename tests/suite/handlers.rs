@@ -139,10 +139,7 @@ impl Error for Because {
 }
 
 /// A handler that fails once, with this.
-fn failing<E: Send + 'static>(error: E) -> impl ConnectionService + Clone
-where
-    E: Into<BoxError>,
-{
+fn failing<E: Into<BoxError> + Send + 'static>(error: E) -> impl ConnectionService + Clone {
     let error = Arc::new(Mutex::new(Some(error)));
     handle(move |_| {
         let error = error.lock().unwrap().take().expect("one client");

@@ -656,7 +656,6 @@ async fn a_callback_that_panics_before_it_waits_says_so_at_the_end() {
     impl Session for Hasty {
         type Message = ();
 
-        #[expect(clippy::manual_async_fn, reason = "it panics before there is a future")]
         fn on_data(
             &mut self,
             _: &mut Context<'_, ()>,
