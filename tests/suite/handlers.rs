@@ -378,3 +378,25 @@ async fn only_a_large_future_is_boxed_and_both_end_alike() {
         "{large:?}"
     );
 }
+
+#[tokio::test]
+async fn a_future_that_is_dropped_unfinished_aborts_its_connection() {
+    /// A runtime that has no time for anybody.
+    #[derive(Clone)]
+    struct Never;
+
+    impl Spawn for Never {
+        fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+            drop(task);
+        }
+    }
+
+    let (server, clients, mut accepted) = memory_server();
+    let server = server.spawn_with(Never).start(handle(echo)).await.unwrap();
+    for _ in 0..2 {
+        let mut client = clients.connect().await.unwrap();
+        assert_eq!(rest(&mut client).await.unwrap(), b"");
+        assert_eq!(accepted.outcome().await.to_string(), "aborted");
+    }
+    assert_eq!(server.connection_count(), 0);
+}

@@ -1,6 +1,6 @@
 //! What tower's own layers, as they are, do to the clients in the queue.
 
-use crate::support::{echo, echoes, memory_server, settled, soon};
+use crate::support::{self, beside, echo, echoes, memory_server, settled, soon};
 use reagent::{
     BoxError, Connection, Outcome, Phase, Rejected, Server, ServerHandle, handle, testing::Clients,
 };
@@ -109,6 +109,62 @@ async fn global_concurrency_limit_is_one_for_two_servers() {
     assert!(echoes(&mut of_second[0], "from the other").await);
     of_first.pop();
     assert_eq!(open_and_waiting(&second, &to_second).await, (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acceptor_that_found_the_queue_empty_gives_its_place_back() {
+    let limit = GlobalConcurrencyLimitLayer::new(1);
+    let (first, to_first, _first_accepted) = memory_server();
+    let first = first
+        .acceptors(3)
+        .layer(limit.clone())
+        .start(handle(echo))
+        .await
+        .unwrap();
+    let (second, to_second, _second_accepted) = memory_server();
+    let _second = second.layer(limit).start(handle(echo)).await.unwrap();
+
+    // All acceptors see the last of these waiting and want a place for it; one gets it.
+    let all = connect(&to_first, 3).await;
+    assert_eq!(open_and_waiting(&first, &to_first).await, (1, 2));
+    drop(all);
+    assert_eq!(open_and_waiting(&first, &to_first).await, (0, 0));
+    assert!(echoes(&mut to_second.connect().await.unwrap(), "no place is lost").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_limit_is_as_exact_over_sockets_and_threads() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let counting = open.clone();
+    let server = Server::bind("127.0.0.1:0")
+        .acceptors(4)
+        .layer(ConcurrencyLimitLayer::new(2))
+        .start(handle(move |conn: Connection| {
+            let open = counting.clone();
+            async move {
+                assert!(open.fetch_add(1, Ordering::SeqCst) < 2, "one too many");
+                let result = echo(conn).await;
+                open.fetch_sub(1, Ordering::SeqCst);
+                result
+            }
+        }))
+        .await
+        .unwrap();
+    let all: Vec<_> = (0..100)
+        .map(|_| {
+            let server = server.clone();
+            beside(async move {
+                assert!(echoes(&mut support::connect(&server).await, "in turn").await);
+            })
+        })
+        .collect();
+    for client in all {
+        soon(client).await.unwrap();
+    }
+    let report = soon(server.drain(MINUTE)).await;
+    assert_eq!((report.aborted, report.remaining), (0, 0));
+    let stats = server.stats();
+    assert_eq!((stats.accepted, stats.panicked, stats.open), (100, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
