@@ -361,7 +361,7 @@ impl<L, X> fmt::Debug for Server<L, X> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// Connections that were open when it began and finished by themselves.
+    /// Connections that were open or in the queue when it began and finished by themselves.
     pub finished: usize,
     /// Connections that were aborted at the deadline.
     pub aborted: usize,

@@ -21,6 +21,8 @@ pub(crate) enum Life {
         deadline: Option<Instant>,
         /// Whether clients in the queues are still served.
         sweep: bool,
+        /// How many connections were over when it began.
+        over: u64,
         /// Why, if nobody asked for it.
         error: Option<Arc<Error>>,
     },

@@ -122,9 +122,11 @@ impl Shared {
             .send_if_modified(|orders| match &mut orders.life {
                 life @ Life::Running => {
                     let error = why.map(Arc::new);
+                    let over = self.counters.over();
                     *life = Life::Draining {
                         deadline: by,
                         sweep: also_queued,
+                        over,
                         error,
                     };
                     true

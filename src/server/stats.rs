@@ -40,6 +40,15 @@ impl Counters {
         self.open.load(Relaxed)
     }
 
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Relaxed)
+    }
+
+    /// How many ended, in whatever way.
+    pub(crate) fn over(&self) -> u64 {
+        self.ended.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
     /// How many ended with this outcome.
     pub(crate) fn ended(&self, name: &str) -> u64 {
         let index = outcome::NAMES.iter().position(|known| *known == name);

@@ -166,6 +166,10 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     async fn drain(&mut self, end: &End) {
         let shared = self.shared.clone();
         let started = Instant::now();
+        let over = match &shared.orders.borrow().life {
+            Life::Draining { over, .. } => *over,
+            _ => shared.counters.over(),
+        };
         // They look at their orders in every wait; only a service that is being made may not.
         let all = async { while self.acceptors.join_next().await.is_some() {} };
         if timeout(ABORT_GRACE, all).await.is_err() {
@@ -178,7 +182,6 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         let open = shared.registry.all();
         shared.observe(|observer| observer.drain_started(open.len()));
         open.iter().for_each(ConnectionHandle::drain);
-        let total = open.len();
         drop(open);
 
         until_idle_or_deadline(&shared).await;
@@ -186,6 +189,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         left.iter().for_each(ConnectionHandle::abort);
         let _ = timeout(ABORT_GRACE, shared.until_idle()).await;
         let aborted = left.len();
+        // Also those that were over before they could be told, such as the last from the queue.
+        let total = shared.counters.accepted().saturating_sub(over) as usize;
         let report = DrainReport {
             finished: total.saturating_sub(aborted),
             aborted,
