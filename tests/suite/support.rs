@@ -8,7 +8,11 @@ use reagent::{
 use std::{
     future::Future,
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -17,6 +21,7 @@ use tokio::{
     sync::mpsc,
     task::JoinHandle,
 };
+use tower::Service;
 
 /// What no test should take; a test that waits longer hangs.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -247,5 +252,127 @@ impl Observer for Log {
             "drain ended: {} finished, {} aborted",
             report.finished, report.aborted
         ));
+    }
+}
+
+/// Under a paused clock, lets everything happen that is not waiting for time to pass.
+pub async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Counts who is inside, and keeps the most there ever were. As an observer it counts connections.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Arc<Mutex<(usize, usize)>>);
+
+impl Gauge {
+    /// Counts from now until what it returns is dropped.
+    pub fn enter(&self) -> Inside {
+        self.add();
+        Inside(self.clone())
+    }
+
+    /// How many are inside.
+    pub fn now(&self) -> usize {
+        self.0.lock().unwrap().0
+    }
+
+    /// The most there ever were at once.
+    pub fn most(&self) -> usize {
+        self.0.lock().unwrap().1
+    }
+
+    /// Forgets what was before.
+    pub fn forget(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.1 = state.0;
+    }
+
+    fn add(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.0 += 1;
+        state.1 = state.1.max(state.0);
+    }
+
+    fn remove(&self) {
+        self.0.lock().unwrap().0 -= 1;
+    }
+}
+
+impl Observer for Gauge {
+    fn connection_started(&self, _: &ConnectionHandle) {
+        self.add();
+    }
+
+    fn connection_ended(&self, _: &ConnectionHandle, _: &Outcome) {
+        self.remove();
+    }
+}
+
+/// Somebody whom a [`Gauge`] counts.
+#[derive(Debug)]
+pub struct Inside(Gauge);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.remove();
+    }
+}
+
+/// A service whose readiness fails as often as it is told to, in whichever clone is asked.
+#[derive(Clone, Debug)]
+pub struct Moody<S> {
+    inner: S,
+    failures: Arc<AtomicUsize>,
+}
+
+impl<S> Moody<S> {
+    /// The service, and how many failures are to come.
+    pub fn new(inner: S) -> (Self, Arc<AtomicUsize>) {
+        let failures = Arc::new(AtomicUsize::new(0));
+        (
+            Moody {
+                inner,
+                failures: failures.clone(),
+            },
+            failures,
+        )
+    }
+}
+
+impl<S> Service<Connection> for Moody<S>
+where
+    S: Service<Connection, Error = io::Error>,
+{
+    type Response = S::Response;
+    type Error = io::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self
+            .failures
+            .fetch_update(SeqCst, SeqCst, |failures| failures.checked_sub(1))
+            .is_ok()
+        {
+            return Poll::Ready(Err(io::Error::other("in a bad mood")));
+        }
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, conn: Connection) -> Self::Future {
+        self.inner.call(conn)
+    }
+}
+
+/// Numbers that look like chance and are the same in every run (xorshift, Marsaglia 2003).
+#[derive(Clone, Debug)]
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `end`.
+    pub fn roll(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
     }
 }
