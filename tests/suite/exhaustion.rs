@@ -1,0 +1,200 @@
+//! A process that runs out of descriptors keeps the clients it has, answers those it cannot have, and
+//! recovers by itself.
+
+use crate::support::{LONG, connect_to, echo, echoes, until};
+use reagent::{Acceptor, Addr, DrainReport, ErrorClass, Observer, Server, handle};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+    task::JoinSet,
+    time::timeout,
+};
+
+/// Set for the process that is the server.
+const CHILD: &str = "REAGENT_EXHAUSTION_CHILD";
+
+/// Descriptors that the server has: a few for itself, the others for connections.
+const DESCRIPTORS: &str = "64";
+
+/// Tells the parent what happens, one line each, on standard error: what the test harness prints goes
+/// to standard output.
+struct Tell;
+
+fn tell(line: &str) {
+    // A parent that is gone ends this process by closing its standard input.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+impl Observer for Tell {
+    fn accept_failed(&self, _: &Acceptor, _: &io::Error, class: ErrorClass) {
+        tell(&format!("accept failed: {class:?}"));
+    }
+
+    fn exhausted(&self, error: &io::Error) {
+        tell(&format!("exhausted: {error}"));
+    }
+
+    fn exhaustion_ended(&self, lasted: Duration, turned_away: u64) {
+        tell(&format!("ended: {} {turned_away}", lasted.as_secs()));
+    }
+
+    fn drain_ended(&self, report: &DrainReport) {
+        tell(&format!("drained: {} left", report.remaining));
+    }
+}
+
+#[tokio::test]
+#[ignore = "it is the server, and runs in a process of its own"]
+async fn child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let server = Server::bind("127.0.0.1:0")
+        .observe(Tell)
+        .start(handle(echo))
+        .await
+        .unwrap();
+    tell(&format!("listening on {}", server.local_addr()));
+    let _ = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
+    let stats = server.stats();
+    tell(&format!("turned away: {}", stats.turned_away));
+    server.drain(LONG).await;
+}
+
+/// A server in a process that may have few descriptors.
+struct Process {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    addr: Addr,
+    _reader: JoinSet<()>,
+}
+
+impl Process {
+    async fn start() -> Self {
+        let mut child = Command::new("sh")
+            .args([
+                "-c",
+                &format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\""),
+            ])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "exhaustion::child", "--ignored", "--nocapture"])
+            .env(CHILD, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = timeout(LONG, told.next_line())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        let addr: SocketAddr = first
+            .strip_prefix("listening on ")
+            .unwrap()
+            .parse()
+            .unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = lines.clone();
+        let mut reader = JoinSet::new();
+        reader.spawn(async move {
+            while let Ok(Some(line)) = told.next_line().await {
+                kept.lock().unwrap().push(line);
+            }
+        });
+        Process {
+            child,
+            lines,
+            addr: addr.into(),
+            _reader: reader,
+        }
+    }
+
+    fn told(&self, start: &str) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        lines
+            .iter()
+            .filter_map(|line| line.strip_prefix(start))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Has the server drain, and waits for its end.
+    async fn end(&mut self) -> ExitStatus {
+        drop(self.child.stdin.take());
+        timeout(LONG, self.child.wait()).await.unwrap().unwrap()
+    }
+}
+
+/// Sends a byte, and returns the client if it comes back and `None` if the connection is closed.
+/// Silence fails.
+async fn visit(addr: Addr) -> Option<TcpStream> {
+    let mut client = connect_to(&addr).await;
+    let mut byte = [0];
+    let exchange = async {
+        client.write_all(b"?").await?;
+        client.read(&mut byte).await
+    };
+    let answer = timeout(LONG, exchange).await.expect("an answer");
+    matches!(answer, Ok(1)).then_some(client)
+}
+
+#[tokio::test]
+async fn a_server_without_descriptors_answers_and_recovers() {
+    let mut process = Process::start().await;
+    let mut open = Vec::new();
+    while let Some(client) = visit(process.addr.clone()).await {
+        open.push(client);
+        assert!(open.len() < 64, "there are no descriptors for so many");
+    }
+    assert!(open.len() > 30, "{} served", open.len());
+
+    // Who comes now is not served and not left in the dark either.
+    let more: JoinSet<_> = (0..20).map(|_| visit(process.addr.clone())).collect();
+    assert!(more.join_all().await.iter().all(Option::is_none));
+    for client in &mut open {
+        assert!(echoes(client, "still here").await);
+    }
+    assert_eq!(
+        (process.told("exhausted").len(), process.told("ended").len()),
+        (1, 0)
+    );
+
+    open.truncate(open.len() - 10);
+    until("it recovers", || !process.told("ended").is_empty()).await;
+    for _ in 0..5 {
+        open.push(visit(process.addr.clone()).await.expect("to be served"));
+    }
+    for client in &mut open {
+        assert!(echoes(client, "still here").await);
+    }
+
+    drop(open);
+    assert!(process.end().await.success());
+    until("it has drained", || !process.told("drained").is_empty()).await;
+    assert_eq!(process.told("drained: "), ["0 left"]);
+    assert_eq!(process.told("turned away: "), ["21"]);
+    assert_eq!(process.told("exhausted").len(), 1);
+    let ended = process.told("ended: ");
+    let [ended] = &ended[..] else {
+        panic!("{ended:?}")
+    };
+    let (seconds, turned_away) = ended.split_once(' ').unwrap();
+    assert_eq!(turned_away, "21");
+    // Eight attempts in the first second or so, and one a second after that.
+    let attempts = process.told("accept failed: Exhaustion").len();
+    assert!(
+        attempts <= 10 + seconds.parse::<usize>().unwrap(),
+        "{attempts} in {seconds} s"
+    );
+}
