@@ -1,6 +1,7 @@
 //! When descriptors or memory run out: said once when it begins and once when it ends, however many
 //! acceptors it concerns, and no client left in the dark.
 
+use super::ErrorClass;
 use crate::{Listener, server::Shared};
 use std::{
     io,
@@ -33,6 +34,17 @@ fn reserve() -> Option<Reserve> {
     } else {
         None
     }
+}
+
+/// Why there still is no descriptor to be had, if so. An empty queue tells nothing of that: whether
+/// anybody waits is known without asking the system for one.
+pub(super) fn persists() -> Option<io::Error> {
+    if !cfg!(unix) {
+        return None;
+    }
+    std::fs::File::open("/dev/null")
+        .err()
+        .filter(ErrorClass::lacks_descriptors)
 }
 
 impl Exhaustion {

@@ -1,6 +1,9 @@
 //! The accept loop.
 
-use super::{Acceptor, Backoff, ErrorClass, exhaustion::Exhausted};
+use super::{
+    Acceptor, Backoff, ErrorClass,
+    exhaustion::{self, Exhausted},
+};
 use crate::{
     BoxError, Connection, ConnectionService, Spawn, Start,
     listener::Sources,
@@ -194,10 +197,12 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 Err(error) => {
                     drop(permit);
                     (self.release)(&mut start.service);
-                    if error.kind() == io::ErrorKind::WouldBlock {
-                        self.recovered();
-                    } else {
+                    if error.kind() != io::ErrorKind::WouldBlock {
                         self.accept_failed(index, error).await;
+                    } else if let Some(error) = self.still_exhausted() {
+                        self.accept_failed(index, error).await;
+                    } else {
+                        self.recovered();
                     }
                 }
             }
@@ -260,6 +265,10 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 }
             }
         }
+    }
+
+    fn still_exhausted(&self) -> Option<io::Error> {
+        self.exhausted.as_ref().and_then(|_| exhaustion::persists())
     }
 
     fn recovered(&mut self) {
