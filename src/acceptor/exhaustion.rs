@@ -101,6 +101,10 @@ impl Drop for Exhausted {
         let mut state = self.0.exhaustion.state();
         state.acceptors -= 1;
         if state.acceptors == 0 {
+            // Somebody else may have got it while it was given up.
+            if state.reserve.is_none() {
+                state.reserve = reserve();
+            }
             let (lasted, turned_away) = (state.since.elapsed(), state.turned_away);
             drop(state);
             self.0
