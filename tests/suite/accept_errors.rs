@@ -387,7 +387,8 @@ async fn a_server_whose_listener_is_gone_for_good_stops_and_says_why() {
         // Who is there already is served to the end.
         assert!(echoes(&mut open, "after").await);
         drop(open);
-        let error = trial.server.wait().await.unwrap_err();
+        let stopped = tokio::time::timeout(LONG, trial.server.wait()).await;
+        let error = stopped.unwrap().unwrap_err();
         assert!(matches!(*error, Error::ListenersLost));
         assert_eq!(trial.server.stats().state, State::Stopped);
         assert!(trial.lost().is_some());
@@ -467,7 +468,8 @@ async fn clients_of_a_listener_that_is_gone_are_closed() {
     trial.script.fail_accepts(errors(libc::EBADF, 1));
     drop(open);
     assert_eq!(rest(&mut waiting).await.unwrap(), b"");
-    assert!(trial.server.wait().await.is_err());
+    let stopped = tokio::time::timeout(LONG, trial.server.wait()).await;
+    assert!(stopped.unwrap().is_err());
 }
 
 #[test]

@@ -90,6 +90,32 @@ async fn nothing_is_left_of_ten_thousand_connections() {
     assert_eq!((report.aborted, report.remaining), (0, 0));
 }
 
+#[tokio::test]
+async fn all_are_served_whatever_the_number_of_acceptors_and_addresses() {
+    for (acceptors, addresses) in [(10, 1), (9, 4), (10, 10), (1, 10)] {
+        for reuse_port in [false, true] {
+            let server = Server::bind(vec!["127.0.0.1:0"; addresses])
+                .options(|options| options.reuse_port = reuse_port)
+                .acceptors(acceptors)
+                .start(handle(echo))
+                .await
+                .unwrap();
+            assert_eq!(server.stats().acceptors, acceptors * addresses);
+            let addrs: Vec<_> = server.local_addrs().cloned().collect();
+            let clients: JoinSet<_> = (0..100)
+                .map(|number| {
+                    let addr = addrs[number % addresses].clone();
+                    async move { echoes(&mut connect_to(&addr).await, "hello").await }
+                })
+                .collect();
+            assert!(clients.join_all().await.into_iter().all(|served| served));
+            server.drain(LONG).await;
+            let stats = server.stats();
+            assert_eq!((stats.accepted, stats.open, stats.acceptors), (100, 0, 0));
+        }
+    }
+}
+
 fn reset(client: &tokio::net::TcpStream) {
     socket2::SockRef::from(client)
         .set_linger(Some(Duration::ZERO))

@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Set for the process that is the server.
+/// Set for the process that is the server, to its number of acceptors.
 const CHILD: &str = "REAGENT_EXHAUSTION_CHILD";
 
 /// Descriptors that the server has: a few for itself, the others for connections.
@@ -54,10 +54,11 @@ impl Observer for Tell {
 #[tokio::test]
 #[ignore = "it is the server, and runs in a process of its own"]
 async fn child() {
-    if std::env::var_os(CHILD).is_none() {
+    let Ok(acceptors) = std::env::var(CHILD) else {
         return;
-    }
+    };
     let server = Server::bind("127.0.0.1:0")
+        .acceptors(acceptors.parse().unwrap())
         .observe(Tell)
         .start(handle(echo))
         .await
@@ -78,7 +79,7 @@ struct Process {
 }
 
 impl Process {
-    async fn start() -> Self {
+    async fn start(acceptors: usize) -> Self {
         let mut child = Command::new("sh")
             .args([
                 "-c",
@@ -86,7 +87,7 @@ impl Process {
             ])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "exhaustion::child", "--ignored", "--nocapture"])
-            .env(CHILD, "1")
+            .env(CHILD, acceptors.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -151,7 +152,16 @@ async fn visit(addr: Addr) -> Option<TcpStream> {
 
 #[tokio::test]
 async fn a_server_without_descriptors_answers_and_recovers() {
-    let mut process = Process::start().await;
+    without_descriptors(1).await;
+}
+
+#[tokio::test]
+async fn several_acceptors_without_descriptors_answer_and_recover_as_one() {
+    without_descriptors(3).await;
+}
+
+async fn without_descriptors(acceptors: usize) {
+    let mut process = Process::start(acceptors).await;
     let mut open = Vec::new();
     while let Some(client) = visit(process.addr.clone()).await {
         open.push(client);
@@ -198,10 +208,10 @@ async fn a_server_without_descriptors_answers_and_recovers() {
     };
     let (seconds, turned_away) = ended.split_once(' ').unwrap();
     assert_eq!(turned_away, "21");
-    // Eight attempts in the first second or so, and one a second after that.
+    // Eight attempts of each acceptor in the first second or so, and one a second after that.
     let attempts = process.told("accept failed: Exhaustion").len();
     assert!(
-        attempts <= 10 + seconds.parse::<usize>().unwrap(),
+        attempts <= acceptors * (10 + seconds.parse::<usize>().unwrap()),
         "{attempts} in {seconds} s"
     );
 }
