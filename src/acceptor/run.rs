@@ -273,9 +273,8 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
 
     fn recovered(&mut self) {
         self.connection_errors = 0;
-        if self.exhausted.take().is_some() {
-            self.backoff.reset();
-        }
+        self.backoff.reset();
+        self.exhausted = None;
     }
 
     async fn accept_failed(&mut self, index: usize, error: io::Error) {
