@@ -127,6 +127,11 @@ async fn too_many_errors_of_connections_in_a_row_are_not_spun_on() {
     assert!(waits[..64].iter().all(|wait| *wait == 0), "{waits:?}");
     assert_eq!(waits[64..69], [5, 10, 20, 40, 80]);
     assert!(waits[72..].iter().all(|wait| *wait == 1000), "{waits:?}");
+
+    // Once a client is served, that is over, for errors of another kind too.
+    trial.script.fail_accepts(errors(libc::ENOMEM, 3));
+    assert!(trial.serves().await);
+    assert_eq!(trial.waits()[waits.len() + 1..], [5, 10]);
 }
 
 #[tokio::test(start_paused = true)]

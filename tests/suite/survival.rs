@@ -383,7 +383,8 @@ async fn hopeful(server: ServerHandle, clients: Clients, seed: u64) {
     for _ in 0..10 {
         let mut client = clients.connect().await.unwrap();
         for _ in 0..dice.roll(4) {
-            if !echoes(&mut client, "a").await {
+            let answer = tokio::time::timeout(LONG / 2, echoes(&mut client, "a")).await;
+            if !answer.expect("an answer or the end") {
                 break;
             }
         }
