@@ -176,7 +176,11 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 }
             };
             match or_orders(&mut self.orders, poll_fn(|cx| start.poll_ready(cx))).await {
-                Some(ready) => ready?,
+                Some(ready) => {
+                    ready?;
+                    // An acceptor whose clients others take is none that fails again and again.
+                    failures.reset();
+                }
                 None => {
                     (self.release)(&mut start.service);
                     self.retry = Some(index);
@@ -190,7 +194,6 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
             match source.listener.try_accept() {
                 Ok((transport, peer)) => {
                     self.recovered();
-                    failures.reset();
                     let conn = self.shared.register(self.group, transport, peer, permit);
                     start_now(start, conn)?;
                 }
