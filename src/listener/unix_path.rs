@@ -1,6 +1,6 @@
 //! The file of a Unix socket: made with care, and removed by its maker alone.
 
-use socket2::Socket;
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     fs, io,
     os::{
@@ -21,7 +21,7 @@ impl OwnPath {
     /// Binds `socket` to `path`. A file left behind by a server that is gone is replaced; a live one is
     /// an error.
     pub(super) fn bind(socket: &Socket, path: &Path, mode: Option<u32>) -> io::Result<Self> {
-        let addr = socket2::SockAddr::unix(path)?;
+        let addr = SockAddr::unix(path)?;
         restrict(socket, mode);
         if let Err(error) = socket.bind(&addr) {
             if error.kind() != io::ErrorKind::AddrInUse || !remove_stale(path)? {
@@ -66,7 +66,10 @@ fn remove_stale(path: &Path) -> io::Result<bool> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Ok(false);
     }
-    match std::os::unix::net::UnixStream::connect(path) {
+    // A live server with a full queue would have a client wait.
+    let client = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    client.set_nonblocking(true)?;
+    match client.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         _ => return Ok(false),
     }
