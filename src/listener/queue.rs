@@ -137,6 +137,8 @@ impl Queue {
             #[cfg(unix)]
             State::Unix(listener) => {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                // Unlike TCP's, they do not come from the listener (`unix_stream_connect` in the kernel).
+                let _ = self.options.apply_buffers(&socket2::SockRef::from(&stream));
                 let peer = peer.as_pathname().map(Into::into);
                 Poll::Ready(Ok((stream.into(), Addr::Unix(peer))))
             }
