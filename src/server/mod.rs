@@ -299,9 +299,9 @@ async fn launch<S: ConnectionService, X: Spawn>(
         groups.push(Group::new(index, bind.open(&options).await?));
     }
     let cores = if config.per_core {
-        config
-            .acceptors
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
+        // A server that starts paused does not know yet how many it will have.
+        let asked = config.acceptors.filter(|count| *count > 0);
+        asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
     } else {
         0
     };
