@@ -19,7 +19,10 @@ pub(super) fn inherited(name: &str) -> io::Result<Socket> {
         *inherited = Some(take()?);
     }
     let sockets = inherited.as_deref().unwrap_or_default();
-    let found = sockets.iter().find(|(known, _)| known == name);
+    let found = match sockets {
+        [only] if name.is_empty() => Some(only),
+        _ => sockets.iter().find(|(known, _)| known == name),
+    };
     let Some((_, socket)) = found else {
         let known: Vec<_> = sockets.iter().map(|(name, _)| name.as_str()).collect();
         let known = match known.is_empty() {
