@@ -187,6 +187,11 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                     continue;
                 }
             }
+            // Who was told that the server pauses may count on it.
+            if self.orders.has_changed().unwrap_or(true) {
+                (self.release)(&mut start.service);
+                continue;
+            }
             // 3. It is taken, or what was taken for it is given back.
             let Some(source) = self.sources.list.get_mut(index) else {
                 continue;
