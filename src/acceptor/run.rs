@@ -231,7 +231,7 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
             let group = &self.shared.groups[self.group];
             let assigned = group.assign(self.acceptor.index, orders.acceptors(), &mut self.sources);
             if matches!(orders.life, Life::Draining { .. }) {
-                self.sweep(start).await;
+                self.sweep(start);
                 return ControlFlow::Break(());
             }
             self.retry = None;
@@ -248,15 +248,13 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
 
     /// Takes the clients that are in the queue already, as far as the limits allow without waiting: a
     /// server that drains serves them rather than have the kernel reset them.
-    async fn sweep(&mut self, start: &mut Start<S, X>) {
-        // Who is in the queue is known once the runtime has asked the kernel, which it does before it
-        // comes back to a task that yielded.
-        let _ = self
-            .sources
-            .poll_ready(&mut Context::from_waker(Waker::noop()));
-        tokio::task::yield_now().await;
+    fn sweep(&mut self, start: &mut Start<S, X>) {
         let mut cx = Context::from_waker(Waker::noop());
         for source in &mut self.sources.list {
+            // The runtime may not have heard yet of who came; a handle it does not know asks the kernel.
+            if let Ok(fresh) = source.listener.try_clone() {
+                source.listener = fresh;
+            }
             for _ in 0..SWEEP_AT_MOST {
                 let Some(permit) = self.shared.limit.try_acquire() else {
                     return;

@@ -109,7 +109,9 @@ impl Queue {
     }
 
     pub(super) fn try_accept(&mut self) -> io::Result<(Transport, Addr)> {
-        self.register()?;
+        if let State::Idle { socket, is_tcp } = &self.state {
+            return self.accept_unregistered(socket, *is_tcp);
+        }
         // Before the attempt, so that who comes during it is not forgotten.
         self.note.came.store(false, Ordering::Release);
         // Budgets are kept by the acceptor: a spent one looks like an empty queue here.
@@ -122,6 +124,30 @@ impl Queue {
             }
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+
+    /// Asks the kernel, without the runtime that may hear later of who is there.
+    fn accept_unregistered(&self, socket: &Socket, is_tcp: bool) -> io::Result<(Transport, Addr)> {
+        let (stream, peer) = socket.accept()?;
+        stream.set_nonblocking(true)?;
+        if let (true, Some(peer)) = (is_tcp, peer.as_socket()) {
+            let stream = tokio::net::TcpStream::from_std(stream.into())?;
+            if cfg!(not(target_os = "linux")) {
+                self.set_options(&stream);
+            }
+            return Ok((stream.into(), Addr::Tcp(peer)));
+        }
+        #[cfg(unix)]
+        {
+            let _ = self.options.apply_buffers(&socket2::SockRef::from(&stream));
+            let stream = tokio::net::UnixStream::from_std(stream.into())?;
+            Ok((
+                stream.into(),
+                Addr::Unix(peer.as_pathname().map(Into::into)),
+            ))
+        }
+        #[cfg(not(unix))]
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Transport, Addr)>> {
