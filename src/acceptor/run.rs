@@ -96,10 +96,12 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
         loop {
             let result = match self.make().await {
                 Ok(service) => {
+                    // Counted before the start of the server is over.
+                    let running = Running::new(&self);
                     if let Some(made) = made.take() {
                         let _ = made.send(Ok(()));
                     }
-                    self.serve(service, &mut failures).await
+                    self.serve(service, running, &mut failures).await
                 }
                 Err(error) => Err(error),
             };
@@ -122,9 +124,13 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
     }
 
     /// Accepts with this service until it fails or the acceptor is told to stop.
-    async fn serve(&mut self, service: S, failures: &mut Backoff) -> Result<(), BoxError> {
+    async fn serve(
+        &mut self,
+        service: S,
+        running: Running,
+        failures: &mut Backoff,
+    ) -> Result<(), BoxError> {
         let mut start = Start::new(service, self.spawn.clone());
-        let running = Running::new(self);
         let result = catching(|| async { self.accept_loop(&mut start, failures).await }).await;
         drop(running);
         result
