@@ -1,16 +1,18 @@
 //! What the modules share: clients, handlers and an observer that remembers.
 
 use reagent::{
-    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorClass, Observer,
-    Outcome, Server, ServerHandle,
+    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorClass, IntoBinds,
+    Observer, Outcome, Server, ServerHandle, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
     future::Future,
     io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU8, AtomicUsize, Ordering, Ordering::SeqCst},
     },
     task::{Context, Poll},
     time::Duration,
@@ -35,6 +37,60 @@ pub async fn echo(mut conn: Connection) -> io::Result<()> {
             n => conn.write_all(&buf[..n]).await?,
         }
     }
+}
+
+/// Starts an echo server of these addresses.
+pub async fn serve(addrs: impl IntoBinds) -> ServerHandle {
+    Server::bind(addrs)
+        .start(handle(echo))
+        .await
+        .expect("to be started")
+}
+
+/// Stops the server once its clients have gone.
+pub async fn stop(server: &ServerHandle) {
+    let report = server.drain(LONG).await;
+    assert_eq!(
+        (report.aborted, report.remaining),
+        (0, 0),
+        "connections stay open"
+    );
+}
+
+/// A loopback address that no other test of this run has: its ports are free until the test itself
+/// takes them, also those that it gave back.
+pub fn own_ip() -> Ipv4Addr {
+    static NUMBER: AtomicU8 = AtomicU8::new(2);
+    Ipv4Addr::new(127, 0, 77, NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A directory that goes with the test.
+#[derive(Debug)]
+pub struct Dir(PathBuf);
+
+impl Dir {
+    pub fn new() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("reagent-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).expect("a directory for temporary files");
+        Dir(path)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A path as it is written in `Server::bind`.
+pub fn unix(path: &Path) -> String {
+    format!("unix:{}", path.display())
 }
 
 /// A client of the server's first address.
