@@ -4,6 +4,7 @@
 
 mod examples;
 mod listening;
+mod socket_options;
 mod support;
 
 // What it shows is its tests; `cargo test` builds examples, but does not run theirs.
