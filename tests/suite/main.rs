@@ -4,6 +4,7 @@
 
 mod examples;
 mod listening;
+mod per_core;
 mod reuse_port;
 mod socket_options;
 mod support;
