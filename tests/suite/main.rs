@@ -5,6 +5,7 @@
 mod examples;
 mod listening;
 mod per_core;
+mod pool;
 mod reuse_port;
 mod socket_options;
 mod support;
