@@ -2,13 +2,29 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod support;
+
+mod accept_errors;
+mod churn;
+mod connections;
+mod drain;
+mod events;
 mod examples;
+mod exhaustion;
+mod handlers;
+mod inherited;
+mod limits;
 mod listening;
+mod memory;
 mod per_core;
 mod pool;
 mod reuse_port;
+mod session;
 mod socket_options;
-mod support;
+mod survival;
+mod tower_layers;
+mod unix_sockets;
+mod upgrade;
 
 // What it shows is its tests; `cargo test` builds examples, but does not run theirs.
 #[path = "../../examples/testing.rs"]
