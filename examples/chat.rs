@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::signal::{ctrl_c, unix::SignalKind, unix::signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The longest line, in bytes; whoever sends a longer one is no person.
 const LONGEST: usize = 1024;
@@ -106,10 +106,11 @@ async fn main() -> Result<(), BoxError> {
     let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
         .start(chat)
         .await?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     println!("listening on {}", server.local_addr());
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! { result = ctrl_c() => result?, _ = terminate.recv() => {} }
+    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
     server.drain(Duration::from_secs(5)).await;
     Ok(())
 }

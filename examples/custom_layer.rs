@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
-use tokio::signal::{ctrl_c, unix::SignalKind, unix::signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tower::{Layer, Service};
 
 /// The upgrade: the client says its name in a first line, or does not get in.
@@ -129,10 +129,11 @@ async fn main() -> Result<(), BoxError> {
         .layer(UpgradeLayer::new(Introduction).time_limit(Duration::from_secs(30)))
         .start(reagent::handle(talk))
         .await?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     println!("listening on {}", server.local_addr());
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! { result = ctrl_c() => result?, _ = terminate.recv() => {} }
+    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
     server.drain(Duration::from_secs(5)).await;
     Ok(())
 }

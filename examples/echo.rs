@@ -6,7 +6,7 @@
 use reagent::{Connection, Server};
 use std::{env, io, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::signal::{ctrl_c, unix::SignalKind, unix::signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> Result<(), reagent::BoxError> {
@@ -15,10 +15,11 @@ async fn main() -> Result<(), reagent::BoxError> {
         .max_connections(10_000)
         .start(reagent::handle(echo))
         .await?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     println!("listening on {}", server.local_addr());
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! { result = ctrl_c() => result?, _ = terminate.recv() => {} }
+    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
     let report = server.drain(Duration::from_secs(10)).await;
     println!(
         "{} connections finished, {} were aborted",

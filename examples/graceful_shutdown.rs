@@ -11,7 +11,7 @@
 use reagent::{BoxError, Connection, Server};
 use std::{env, io, time::Duration};
 use tokio::io::AsyncWriteExt;
-use tokio::signal::{ctrl_c, unix::SignalKind, unix::signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Counts the seconds until it is time to go.
 async fn clock(mut conn: Connection) -> io::Result<()> {
@@ -34,12 +34,13 @@ async fn main() -> Result<(), BoxError> {
         .await?;
     let mut pause = signal(SignalKind::user_defined1())?;
     let mut resume = signal(SignalKind::user_defined2())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     println!("listening on {}", server.local_addr());
 
     loop {
         tokio::select! {
-            result = ctrl_c() => break result?,
+            _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
             _ = pause.recv() => server.pause(),
             _ = resume.recv() => server.resume(),

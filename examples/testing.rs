@@ -7,7 +7,7 @@
 use reagent::{BoxError, Connection, Server, TimedOut};
 use std::{env, time::Duration};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::signal::{ctrl_c, unix::SignalKind, unix::signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 /// Adds up lines until the client pauses; gives up on one that never begins.
@@ -38,10 +38,11 @@ async fn main() -> Result<(), BoxError> {
     let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
         .start(reagent::handle(sum))
         .await?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     println!("listening on {}", server.local_addr());
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! { result = ctrl_c() => result?, _ = terminate.recv() => {} }
+    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
     server.drain(Duration::from_secs(5)).await;
     Ok(())
 }

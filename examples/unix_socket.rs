@@ -6,7 +6,7 @@
 use reagent::{BoxError, Connection, Server};
 use std::{env, io, time::Duration};
 use tokio::io::AsyncWriteExt;
-use tokio::signal::{ctrl_c, unix::SignalKind, unix::signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 async fn who_are_you(mut conn: Connection) -> io::Result<()> {
     // The kernel vouches for it (`SO_PEERCRED`, `unix(7)`).
@@ -29,10 +29,11 @@ async fn main() -> Result<(), BoxError> {
         .options(|options| options.unix_mode = Some(0o600))
         .start(reagent::handle(who_are_you))
         .await?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     println!("listening on {}", server.local_addr());
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! { result = ctrl_c() => result?, _ = terminate.recv() => {} }
+    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
     server.drain(Duration::from_secs(5)).await;
     Ok(())
 }

@@ -27,7 +27,7 @@ pub enum Error {
     Make(BoxError),
     /// A thread or its runtime could not be started.
     Runtime(io::Error),
-    /// Every listener was lost for good.
+    /// Every listener was lost for good. Connections that were open went on to their end.
     ListenersLost,
 }
 

@@ -46,7 +46,8 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (acceptor, error, retry_in);
     }
 
-    /// An acceptor has ended: the pool was made smaller, or the server stops.
+    /// An acceptor accepts no more: the pool was made smaller, the server stops, or its service failed and it
+    /// will start anew.
     fn acceptor_stopped(&self, acceptor: &Acceptor) {
         let _ = acceptor;
     }
@@ -82,7 +83,7 @@ pub trait Observer: Send + Sync + 'static {
         let _ = connection;
     }
 
-    /// A connection is over, and its socket closed.
+    /// A connection is over, and its socket closed. It is counted until this returns.
     fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
         let _ = (connection, outcome);
     }

@@ -67,24 +67,32 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
     /// Fails where the service panics; the connection is closed then.
     fn call(&mut self, conn: Connection) -> Self::Future {
         let handle = conn.handle();
-        let leg = Leg::new(&handle);
+        // Stays here until the service has returned, so that a panic finds it and can be told.
+        let mut leg = Some(Leg::new(&handle));
+        let mut take_leg = || match leg.take() {
+            Some(leg) => leg,
+            None => unreachable!("it is taken in one branch of two"),
+        };
         let started = catch(|| {
             if size_of::<S::Future>() > BOXED_ABOVE {
                 self.spawn.spawn(Box::pin(ConnectionTask {
                     future: self.service.call(conn),
-                    leg,
+                    leg: take_leg(),
                 }));
             } else {
                 self.spawn.spawn(ConnectionTask {
                     future: self.service.call(conn),
-                    leg,
+                    leg: take_leg(),
                 });
             }
         });
-        match started {
-            Ok(()) => ready(Ok(handle)),
-            Err(panic) => ready(Err(format!("panicked: {}", panic_message(&*panic)).into())),
+        let Err(panic) = started else {
+            return ready(Ok(handle));
+        };
+        if let Some(leg) = leg {
+            leg.entry().detach(Some(Outcome::of_panic(&*panic)));
         }
+        ready(Err(format!("panicked: {}", panic_message(&*panic)).into()))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Who counts as one client.
 
-use reagent::Addr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How many leading bits of an address make the client. An IPv6 client usually has a whole /64 (RFC 6177),
@@ -18,12 +17,6 @@ impl Default for Prefixes {
 }
 
 impl Prefixes {
-    /// The client that `addr` belongs to; `None` where the address is not an IP address, and everybody is
-    /// the same local user.
-    pub(crate) fn client(self, addr: &Addr) -> Option<IpAddr> {
-        Some(self.of(addr.ip()?))
-    }
-
     /// An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is the IPv4 client.
     pub(crate) fn of(self, ip: IpAddr) -> IpAddr {
         match ip.to_canonical() {

@@ -4,6 +4,7 @@
 //! | what you want | layer | feature |
 //! |---|---|---|
 //! | to admit and refuse by address, and to ban | `access::AccessLayer` | `access` |
+//! | limits: connections and rate of a client, rate of all, handlers at work | `limit::…Layer` | `limit` |
 //! | time limits: first byte, idle, stalls, least rate, age | `timeout::TimeoutsLayer` | `timeout` |
 //!
 //! Each module says when you want it, where in the stack it belongs, and which errors it ends a connection
@@ -14,9 +15,13 @@
 
 #[cfg(feature = "access")]
 pub mod access;
+#[cfg(feature = "limit")]
+pub mod limit;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 
+#[cfg(any(feature = "access", feature = "limit"))]
+mod bounded;
 #[cfg(any(feature = "access", feature = "limit"))]
 mod client;
 #[cfg(any(feature = "access", feature = "limit"))]

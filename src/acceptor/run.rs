@@ -5,7 +5,7 @@ use super::{
     exhaustion::{self, Exhausted},
 };
 use crate::{
-    BoxError, Connection, ConnectionService, Spawn, Start,
+    BoxError, ConnectionService, Spawn, Start,
     listener::Sources,
     outcome::panic_message,
     panic::poll_catching,
@@ -37,6 +37,14 @@ const CONNECTION_ERRORS_AT_ONCE: u32 = 64;
 
 /// The last clients taken from a queue that is about to be closed; it holds no more by default.
 const SWEEP_AT_MOST: usize = 4096;
+
+/// What comes after a service.
+enum Next {
+    /// Nothing: the acceptor is to stop.
+    Stop,
+    /// Another, at once: this one panicked over a connection, and what is left of it is not to be trusted.
+    Renew,
+}
 
 /// An acceptor at work.
 ///
@@ -105,7 +113,12 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 }
                 Err(error) => Err(error),
             };
-            let Err(error) = result else { return };
+            let error = match result {
+                Ok(Next::Stop) => return,
+                // What one client brought about must not keep the others waiting.
+                Ok(Next::Renew) => continue,
+                Err(error) => error,
+            };
             if let Some(made) = made.take() {
                 let _ = made.send(Err(error));
                 return;
@@ -129,7 +142,7 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
         service: S,
         running: Running,
         failures: &mut Backoff,
-    ) -> Result<(), BoxError> {
+    ) -> Result<Next, BoxError> {
         let mut start = Start::new(service, self.spawn.clone());
         let result = catching(|| async { self.accept_loop(&mut start, failures).await }).await;
         drop(running);
@@ -140,12 +153,12 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
         &mut self,
         start: &mut Start<S, X>,
         failures: &mut Backoff,
-    ) -> Result<(), BoxError> {
+    ) -> Result<Next, BoxError> {
         loop {
             if self.orders.has_changed().unwrap_or(true)
                 && self.follow_orders(start).await.is_break()
             {
-                return Ok(());
+                return Ok(Next::Stop);
             }
             // 1. A client waits. Until then nothing is taken that another acceptor could use.
             let index = match self.retry.take() {
@@ -206,7 +219,9 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 Ok((transport, peer)) => {
                     self.recovered();
                     let conn = self.shared.register(self.group, transport, peer, permit);
-                    start_now(start, conn)?;
+                    if start.call(conn).into_inner().is_err() {
+                        return Ok(Next::Renew);
+                    }
                 }
                 Err(error) => {
                     drop(permit);
@@ -268,12 +283,14 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 let Poll::Ready(Ok(())) = start.poll_ready(&mut cx) else {
                     return;
                 };
-                let Ok((transport, peer)) = source.listener.try_accept() else {
-                    break;
-                };
-                let conn = self.shared.register(self.group, transport, peer, permit);
-                if start_now(start, conn).is_err() {
-                    return;
+                match source.listener.try_accept() {
+                    Ok((transport, peer)) => {
+                        let conn = self.shared.register(self.group, transport, peer, permit);
+                        // A panic has ended that connection and is no reason to leave the rest.
+                        drop(start.call(conn));
+                    }
+                    Err(error) if ErrorClass::of(&error) == ErrorClass::Connection => {}
+                    Err(_) => break,
                 }
             }
         }
@@ -399,14 +416,6 @@ async fn or_orders<T>(
             None
         }
     }
-}
-
-fn start_now<S, X>(start: &mut Start<S, X>, conn: Connection) -> Result<(), BoxError>
-where
-    S: ConnectionService,
-    X: Spawn,
-{
-    start.call(conn).into_inner().map(drop)
 }
 
 /// Makes and runs a future whose panic is an error.

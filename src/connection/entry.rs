@@ -152,6 +152,10 @@ impl Entry {
 
     pub(crate) fn abort(&self) {
         self.set(flag::ABORTED);
+        // Its handler had ended well, but that is not how it ends.
+        if self.phase() == Phase::Detached {
+            self.rare().outcome = Some(Outcome::Aborted);
+        }
         self.task.wake();
         self.reader.wake();
         self.writer.wake();

@@ -192,17 +192,6 @@ impl<Io> Connection<Io> {
         &mut self.io
     }
 
-    /// Splits it into its stream, with which it goes on counting, and the rest.
-    pub fn into_parts(self) -> (Io, ConnectionParts) {
-        (
-            self.io,
-            ConnectionParts {
-                handle: self.handle,
-                extensions: self.extensions,
-            },
-        )
-    }
-
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.handle.entry.set_phase(phase);
     }
@@ -236,6 +225,18 @@ impl<Io: IoStream> Connection<Io> {
             handle: self.handle,
             extensions: self.extensions,
         }
+    }
+
+    /// Splits it into its stream, with which it goes on counting, and the rest.
+    pub fn into_parts(self) -> (Io, ConnectionParts) {
+        self.keep_local_addr();
+        (
+            self.io,
+            ConnectionParts {
+                handle: self.handle,
+                extensions: self.extensions,
+            },
+        )
     }
 
     /// Erases the type of the stream.

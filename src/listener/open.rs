@@ -40,6 +40,11 @@ async fn resolve(
     host_port: &str,
     options: &Arc<SocketOptions>,
 ) -> Result<Box<dyn Listener>, Error> {
+    let host = host_port.rsplit_once(':').map_or("", |(host, _)| host);
+    if host.contains(':') && !host.starts_with('[') {
+        let reason = "an IPv6 address stands in brackets, as in [::1]:8080";
+        return Err(Error::address(text, reason));
+    }
     let addrs: Vec<_> = match tokio::net::lookup_host(host_port).await {
         Ok(addrs) => addrs.collect(),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {

@@ -90,7 +90,8 @@ impl ServerHandle {
         self.shared.limit.set_max(max);
     }
 
-    /// Sets how many acceptors each address has; 0 pauses. Those that are too many leave once they have
+    /// Sets how many acceptors each address has, 1,024 at most; 0 pauses, and leaves one that waits. It has
+    /// nothing to do with [`pause`](Self::pause): who pauses both ways resumes both ways. Those that are too many leave once they have
     /// nothing in hand, and their queues go to those that stay: no connection and no waiting client is
     /// lost.
     pub fn set_acceptors(&self, count: usize) {

@@ -138,7 +138,7 @@ impl<L, X> Server<L, X> {
         self
     }
 
-    /// How many acceptors each address has; 0 starts the server paused. Default 1, or with
+    /// How many acceptors each address has, 1,024 at most; 0 starts the server paused. Default 1, or with
     /// [`per_core`](Self::per_core) one for each core.
     ///
     /// One acceptor takes clients as fast as the runtime can serve them. Several that share a socket all
@@ -365,8 +365,8 @@ pub struct DrainReport {
     pub finished: usize,
     /// Connections that were aborted at the deadline.
     pub aborted: usize,
-    /// Of those, connections that are still held by somebody outside their handler who does not use
-    /// them; nothing can end these.
+    /// Connections that are open still: somebody outside their handler holds them and does not use them, so
+    /// that nothing can end them; or the runtime was shut down before the drain was over.
     pub remaining: usize,
     /// How long it took.
     pub elapsed: Duration,

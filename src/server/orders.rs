@@ -5,6 +5,9 @@ use crate::Error;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// More acceptors than this are a mistake: each is a task, and maybe a socket.
+const MOST_ACCEPTORS: usize = 1024;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Orders {
     acceptors: usize,
@@ -31,6 +34,7 @@ pub(crate) enum Life {
 
 impl Orders {
     pub(crate) fn new(acceptors: usize) -> Self {
+        let acceptors = acceptors.min(MOST_ACCEPTORS);
         Orders {
             acceptors,
             paused: false,
@@ -39,7 +43,7 @@ impl Orders {
     }
 
     pub(crate) fn set_acceptors(&mut self, acceptors: usize) {
-        self.acceptors = acceptors;
+        self.acceptors = acceptors.min(MOST_ACCEPTORS);
     }
 
     /// How many acceptors there are to be: one of none stays and waits, to look after the queue.

@@ -18,6 +18,8 @@ pub(super) struct State<M> {
     out: Vec<u8>,
     pub(super) read_timeout: Option<Duration>,
     pub(super) next_read_timeout: Option<Duration>,
+    /// How long the client has been silent, counted while it is waited for.
+    pub(super) silence: Duration,
     write_timeout: Option<Duration>,
     pub(super) is_closing: bool,
     mailbox: Mailbox<M>,
@@ -29,6 +31,7 @@ impl<M> State<M> {
             out: Vec::new(),
             read_timeout: options.read_timeout,
             next_read_timeout: None,
+            silence: Duration::ZERO,
             write_timeout: options.write_timeout,
             is_closing: false,
             mailbox,
@@ -106,12 +109,14 @@ impl<M> Context<'_, M> {
     pub fn set_read_timeout(&mut self, timeout: impl Into<Option<Duration>>) {
         self.state.read_timeout = timeout.into();
         self.state.next_read_timeout = None;
+        self.state.silence = Duration::ZERO;
     }
 
     /// How long the client may be silent until it next sends something; after that the usual time holds
     /// again.
     pub fn set_next_read_timeout(&mut self, timeout: Duration) {
         self.state.next_read_timeout = Some(timeout);
+        self.state.silence = Duration::ZERO;
     }
 
     /// How long the client may take none of what is sent to it; `None` is for ever.

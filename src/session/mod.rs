@@ -19,6 +19,7 @@ use std::{
     fmt,
     future::{Future, ready},
     pin::Pin,
+    sync::Arc,
     task,
     time::Duration,
 };
@@ -196,7 +197,15 @@ where
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
         let conn: Connection<BoxIo> = conn.boxed();
-        Box::pin(run::run((self.factory)(), conn, self.options))
+        // Messages can be sent to it from the moment in which it is there.
+        let (mailbox, messages) = Mailbox::new(self.options.mailbox);
+        conn.handle().entry.rare().mailbox = Some(Arc::new(mailbox.clone()));
+        Box::pin(run::run(
+            (self.factory)(),
+            conn,
+            (mailbox, messages),
+            self.options,
+        ))
     }
 }
 

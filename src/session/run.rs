@@ -9,7 +9,6 @@ use crate::{
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -25,10 +24,9 @@ const MESSAGES_AT_ONCE: usize = 32;
 pub(super) async fn run<S: Session>(
     session: S,
     mut conn: Connection,
+    (mailbox, messages): (Mailbox<S::Message>, mpsc::Receiver<S::Message>),
     options: Options,
 ) -> Result<(), BoxError> {
-    let (mailbox, messages) = Mailbox::new(options.mailbox);
-    conn.handle().entry.rare().mailbox = Some(Arc::new(mailbox.clone()));
     let mut state = State::new(options, mailbox);
     let mut session = Closing {
         session: Some(session),
@@ -91,7 +89,6 @@ impl<S: Session> Closing<S> {
         let mut draining = conn.draining();
         let mut is_told_of_drain = false;
         let mut is_eof = false;
-        let mut silence = Silence::default();
         let mut alarm = pin!(sleep_until(Instant::now()));
 
         macro_rules! tell {
@@ -116,14 +113,15 @@ impl<S: Session> Closing<S> {
                 .or(state.read_timeout)
                 .filter(|_| !is_eof);
             let began = Instant::now();
-            let deadline = limit.and_then(|limit| silence.deadline(began, limit));
+            let left = limit.map(|limit| limit.saturating_sub(state.silence));
+            let deadline = left.and_then(|left| began.checked_add(left));
             let event = tokio::select! {
                 () = &mut draining, if !is_told_of_drain => Event::Drain,
                 Some(message) = messages.recv() => Event::Message(message),
                 read = conn.read(&mut buf), if !is_eof => Event::Data(read?),
                 () = until(alarm.as_mut(), deadline), if deadline.is_some() => Event::Timeout,
             };
-            silence.add(began.elapsed());
+            state.silence += began.elapsed();
 
             match event {
                 Event::Data(0) => {
@@ -131,7 +129,7 @@ impl<S: Session> Closing<S> {
                     tell!(on_eof);
                 }
                 Event::Data(n) => {
-                    silence = Silence::default();
+                    state.silence = Duration::ZERO;
                     state.next_read_timeout = None;
                     let data = &buf[..n];
                     tell!(on_data, data);
@@ -149,7 +147,7 @@ impl<S: Session> Closing<S> {
                     }
                 }
                 Event::Timeout => {
-                    silence = Silence::default();
+                    state.silence = Duration::ZERO;
                     state.next_read_timeout = None;
                     tell!(on_timeout);
                 }
@@ -184,20 +182,6 @@ async fn told<F: Future<Output = Result<(), BoxError>>>(
             *outcome = Outcome::Panicked(panic_message(&*panic).into());
             std::panic::resume_unwind(panic)
         }
-    }
-}
-
-/// How long the client has been silent, counted while it is waited for.
-#[derive(Default)]
-struct Silence(Duration);
-
-impl Silence {
-    fn add(&mut self, waited: Duration) {
-        self.0 += waited;
-    }
-
-    fn deadline(&self, now: Instant, limit: Duration) -> Option<Instant> {
-        now.checked_add(limit.saturating_sub(self.0))
     }
 }
 

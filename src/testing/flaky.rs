@@ -57,7 +57,8 @@ impl Script {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next accepts fail with these, one each, whether clients wait or not.
+    /// The next accepts fail with these, one each, whether clients wait or not. An acceptor that lacks
+    /// descriptors accepts a second time, to turn somebody away, and that counts.
     pub fn fail_accepts(&self, errors: impl IntoIterator<Item = io::Error>) {
         let mut state = self.state();
         state.accept.extend(errors);

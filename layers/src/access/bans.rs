@@ -1,8 +1,7 @@
 //! Clients that are not to come back for a while.
 
-use crate::client::Prefixes;
+use crate::{bounded::Bounded, client::Prefixes};
 use std::{
-    collections::HashMap,
     fmt,
     net::IpAddr,
     sync::{
@@ -16,9 +15,6 @@ use tokio::time::Instant;
 /// So many bans at most unless told otherwise; each takes some 40 bytes.
 const CAPACITY: usize = 65_536;
 
-/// A full list looks for bans that are over no more often than this.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
 /// A list of bans, each with its end; clones share it, so a handler can have one.
 ///
 /// A ban is for an IPv4 address or an IPv6 /64. The list is bounded: when it is full, a new ban takes the place of
@@ -30,15 +26,9 @@ pub struct Bans {
 
 struct Shared {
     prefixes: Prefixes,
-    capacity: usize,
     /// As many as are in the list, so that an empty one costs nothing.
     count: AtomicUsize,
-    list: Mutex<List>,
-}
-
-struct List {
-    until: HashMap<IpAddr, Instant>,
-    swept_at: Instant,
+    until: Mutex<Bounded<Instant>>,
 }
 
 impl Default for Bans {
@@ -55,23 +45,18 @@ impl Bans {
 
     /// An empty list of this many bans at most, at least one.
     pub fn with_capacity(capacity: usize) -> Self {
-        let list = List {
-            until: HashMap::new(),
-            swept_at: Instant::now(),
-        };
         Bans {
             shared: Arc::new(Shared {
                 prefixes: Prefixes::default(),
-                capacity: capacity.max(1),
                 count: AtomicUsize::new(0),
-                list: Mutex::new(list),
+                until: Mutex::new(Bounded::new(capacity)),
             }),
         }
     }
 
-    fn list(&self) -> MutexGuard<'_, List> {
+    fn until(&self) -> MutexGuard<'_, Bounded<Instant>> {
         self.shared
-            .list
+            .until
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,20 +70,17 @@ impl Bans {
             .checked_add(lasts)
             .unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
         let client = self.shared.prefixes.of(ip);
-        let mut list = self.list();
-        if list.until.len() >= self.shared.capacity && !list.until.contains_key(&client) {
-            list.make_room(now, self.shared.capacity);
-        }
-        let end = list.until.entry(client).or_insert(until);
+        let mut bans = self.until();
+        let end = bans.entry(client, now, |end| *end <= now, || until);
         *end = until.max(*end);
-        self.shared.count.store(list.until.len(), Relaxed);
+        self.shared.count.store(bans.len(), Relaxed);
     }
 
     /// Lifts a ban, and says whether there was one.
     pub fn unban(&self, ip: IpAddr) -> bool {
-        let mut list = self.list();
-        let until = list.until.remove(&self.shared.prefixes.of(ip));
-        self.shared.count.store(list.until.len(), Relaxed);
+        let mut bans = self.until();
+        let until = bans.remove(&self.shared.prefixes.of(ip));
+        self.shared.count.store(bans.len(), Relaxed);
         until.is_some_and(|until| until > Instant::now())
     }
 
@@ -108,12 +90,12 @@ impl Bans {
             return false;
         }
         let client = self.shared.prefixes.of(ip);
-        let mut list = self.list();
-        match list.until.get(&client) {
+        let mut bans = self.until();
+        match bans.get(&client) {
             Some(until) if *until > Instant::now() => true,
             Some(_) => {
-                list.until.remove(&client);
-                self.shared.count.store(list.until.len(), Relaxed);
+                bans.remove(&client);
+                self.shared.count.store(bans.len(), Relaxed);
                 false
             }
             None => false,
@@ -128,20 +110,6 @@ impl Bans {
     /// Whether nobody is banned.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl List {
-    fn make_room(&mut self, now: Instant, capacity: usize) {
-        if now.duration_since(self.swept_at) >= SWEEP_EVERY {
-            self.swept_at = now;
-            self.until.retain(|_, until| *until > now);
-        }
-        if self.until.len() >= capacity {
-            if let Some(any) = self.until.keys().next().copied() {
-                self.until.remove(&any);
-            }
-        }
     }
 }
 

@@ -7,5 +7,7 @@ mod support;
 #[cfg(feature = "access")]
 mod access;
 
+#[cfg(feature = "limit")]
+mod limit;
 #[cfg(feature = "timeout")]
 mod timeout;

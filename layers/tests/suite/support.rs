@@ -1,7 +1,13 @@
 //! What the modules share.
 
-use reagent::{Connection, Outcome, ServerHandle};
-use std::{io, time::Duration};
+use reagent::{Connection, ConnectionHandle, Observer, Outcome, ServerHandle};
+use std::{
+    collections::HashMap,
+    io,
+    ops::Deref,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What no test should take; a test that waits longer hangs.
@@ -29,18 +35,52 @@ pub async fn echoes(client: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), te
     matches!(tokio::time::timeout(LONG, exchange).await, Ok(Ok(true)))
 }
 
-/// How the connection of this number ends.
-pub async fn outcome(server: &ServerHandle, id: u64) -> Outcome {
-    let connection = async {
-        loop {
-            match server.connection(id) {
-                Some(connection) => return connection,
-                None => tokio::task::yield_now().await,
+/// Remembers how connections ended.
+#[derive(Clone, Debug, Default)]
+pub struct Ends(Arc<Mutex<HashMap<u64, Outcome>>>);
+
+impl Observer for Ends {
+    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+        self.0
+            .lock()
+            .unwrap()
+            .insert(connection.id(), outcome.clone());
+    }
+}
+
+impl Ends {
+    /// How the connection of this number ends.
+    pub async fn of(&self, id: u64) -> Outcome {
+        let end = async {
+            loop {
+                if let Some(outcome) = self.0.lock().unwrap().get(&id) {
+                    return outcome.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-        }
-    };
-    let closed = async { connection.await.closed().await };
-    tokio::time::timeout(LONG * 1000, closed)
-        .await
-        .expect("an end")
+        };
+        tokio::time::timeout(LONG * 1000, end)
+            .await
+            .expect("an end")
+    }
+}
+
+/// A server, and how its connections ended.
+#[derive(Debug)]
+pub struct Served {
+    pub server: ServerHandle,
+    pub ends: Ends,
+}
+
+impl Deref for Served {
+    type Target = ServerHandle;
+
+    fn deref(&self) -> &ServerHandle {
+        &self.server
+    }
+}
+
+/// How the connection of this number ends.
+pub async fn outcome(served: &Served, id: u64) -> Outcome {
+    served.ends.of(id).await
 }

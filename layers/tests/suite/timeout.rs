@@ -1,8 +1,8 @@
 //! `TimeoutsLayer`: each limit ends what it is for, when it is for it, and nothing else.
 
-use crate::support::{echo, echoes, outcome};
+use crate::support::{Ends, Served, echo, echoes, outcome};
 use reagent::{
-    BoxError, Connection, ConnectionService, Outcome, Server, ServerHandle, handle,
+    BoxError, Connection, ConnectionService, Outcome, Server, handle,
     testing::{Clients, MemoryListener},
 };
 use reagent_layers::timeout::TimeoutsLayer;
@@ -18,23 +18,23 @@ fn none() -> TimeoutsLayer {
     TimeoutsLayer::new().first_byte(None).idle(None).write(None)
 }
 
-async fn start<S>(layer: TimeoutsLayer, service: S) -> (ServerHandle, Clients)
+async fn start<S>(layer: TimeoutsLayer, service: S) -> (Served, Clients)
 where
     S: Clone + ConnectionService<reagent_layers::timeout::TimedIo<reagent::BoxIo>>,
 {
     let (listener, clients) = MemoryListener::new();
-    (
-        Server::new(listener)
-            .layer(layer)
-            .start(service)
-            .await
-            .unwrap(),
-        clients,
-    )
+    let ends = Ends::default();
+    let server = Server::new(listener)
+        .observe(ends.clone())
+        .layer(layer)
+        .start(service)
+        .await
+        .unwrap();
+    (Served { server, ends }, clients)
 }
 
 /// The time-out that ended the first connection, and after how many seconds.
-async fn ended(server: &ServerHandle) -> (String, u64) {
+async fn ended(server: &Served) -> (String, u64) {
     let began = Instant::now();
     match outcome(server, 1).await {
         Outcome::TimedOut(limit) => (limit.kind().to_owned(), began.elapsed().as_secs()),
@@ -150,7 +150,7 @@ async fn a_slow_loris_is_below_the_least_rate() {
 
 #[tokio::test(start_paused = true)]
 async fn the_old_are_told_to_finish_and_then_ended() {
-    let layer = || none().max_age(60 * SECOND, 0 * SECOND, 10 * SECOND);
+    let layer = || none().max_age(60 * SECOND, Duration::ZERO, 10 * SECOND);
     let obedient = handle(|conn: Connection| async move {
         conn.draining().await;
         Ok::<_, BoxError>(())
@@ -168,24 +168,20 @@ async fn the_old_are_told_to_finish_and_then_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn jitter_spreads_the_ends_of_those_who_came_together() {
-    let layer = none().max_age(60 * SECOND, 60 * SECOND, 0 * SECOND);
+    let layer = none().max_age(60 * SECOND, 60 * SECOND, Duration::ZERO);
     let (server, clients) = start(layer, handle(echo)).await;
     let mut kept = Vec::new();
     for _ in 0..50 {
         kept.push(clients.connect().await.unwrap());
     }
-    let began = Instant::now();
-    let mut ends = std::collections::BTreeSet::new();
-    for id in 1..=50 {
-        // Those that ended while another was waited for are not there to be asked.
-        if let Some(connection) = server.connection(id) {
-            connection.closed().await;
-            ends.insert(began.elapsed().as_secs());
-        }
-        tokio::task::yield_now().await;
+    sleep(59 * SECOND).await;
+    assert_eq!(server.connection_count(), 50);
+    let mut counts = std::collections::BTreeSet::new();
+    for _ in 0..62 {
+        sleep(SECOND).await;
+        counts.insert(server.connection_count());
     }
-    assert!(ends.len() > 3, "{ends:?}");
-    assert!(ends.iter().all(|end| (60..=120).contains(end)), "{ends:?}");
+    assert!(counts.len() > 10 && counts.contains(&0), "{counts:?}");
 }
 
 #[tokio::test(start_paused = true)]
