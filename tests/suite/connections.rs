@@ -437,6 +437,39 @@ async fn behind_a_wildcard_the_address_the_client_chose_is_known_even_when_wrapp
 }
 
 #[tokio::test]
+async fn a_connection_taken_apart_keeps_the_address_the_client_chose() {
+    let (service, mut given) = giving();
+    let server = Server::bind("0.0.0.0:0").start(service).await.unwrap();
+    let port = server.local_addr().port().unwrap();
+    let client = TcpStream::connect(("127.0.0.2", port)).await.unwrap();
+    let (io, parts) = soon(given.recv()).await.unwrap().into_parts();
+    let conn = parts.with_io(BufStream::new(io));
+    assert_eq!(conn.local_addr().unwrap(), client.peer_addr().unwrap());
+}
+
+#[tokio::test]
+async fn what_outlived_its_handler_and_is_aborted_ends_as_aborted() {
+    let Held { server, conn, .. } = held(|server| server).await;
+    let handle = conn.handle();
+    handle.abort();
+    drop(conn);
+    assert!(matches!(soon(handle.closed()).await, Outcome::Aborted));
+    assert_eq!((server.stats().completed, server.stats().aborted), (0, 1));
+}
+
+#[tokio::test]
+async fn what_is_kept_with_a_connection_goes_with_it() {
+    let Held { conn, .. } = held(|server| server).await;
+    let kept = std::sync::Arc::new(());
+    conn.keep(kept.clone());
+    let (io, parts) = conn.into_parts();
+    drop(parts);
+    assert_eq!(std::sync::Arc::strong_count(&kept), 2);
+    drop(io);
+    assert_eq!(std::sync::Arc::strong_count(&kept), 1);
+}
+
+#[tokio::test]
 async fn the_first_to_name_the_client_is_right() {
     let Held {
         server, mut conn, ..

@@ -210,6 +210,10 @@ async fn what_is_no_address_is_quoted_with_what_it_lacks() {
             "http://127.0.0.1:0",
             "this scheme is not known; tcp://, unix: and systemd: are",
         ),
+        (
+            "::1:8080",
+            "an IPv6 address stands in brackets, as in [::1]:8080",
+        ),
         ("unix:", "a path is missing after unix:"),
     ] {
         assert_eq!(

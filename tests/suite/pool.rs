@@ -136,6 +136,16 @@ async fn all_served(clients: &mut [TcpStream]) {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_number_of_acceptors_that_must_be_a_mistake_is_cut() {
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener).start(handle(echo)).await.unwrap();
+    server.set_acceptors(usize::MAX);
+    until("there are the most", || server.stats().acceptors == 1024).await;
+    assert!(is_served(&clients).await);
+    stop(&server).await;
+}
+
 #[tokio::test]
 async fn the_pool_has_as_many_acceptors_as_it_is_told() {
     let log = Log::default();

@@ -532,6 +532,31 @@ async fn a_timeout_can_be_set_for_once_or_for_good() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_timeout_that_is_set_begins_when_it_is_set() {
+    let one = patient().await;
+    sleep(8).await;
+    one.mailbox
+        .send(Do::ReadTimeout(Some(seconds(5))))
+        .await
+        .unwrap();
+    sleep(4).await;
+    assert_eq!(one.log.count("timeout"), 0);
+    sleep(2).await;
+    assert_eq!(one.log.count("timeout"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_is_there_as_long_as_its_session() {
+    let one = patient().await;
+    let connection = one.server.connection(1).unwrap();
+    assert!(connection.mailbox::<Do>().is_some());
+    assert!(connection.mailbox::<u8>().is_none());
+    drop(one.client);
+    connection.closed().await;
+    assert!(connection.mailbox::<Do>().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_timeout_a_client_may_be_silent_for_ever() {
     for limit in [None, Some(Duration::MAX)] {
         let one = one(Probe::default(), |probe| probes(probe).read_timeout(limit)).await;
