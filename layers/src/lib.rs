@@ -5,7 +5,11 @@
 //! |---|---|---|
 //! | to admit and refuse by address, and to ban | `access::AccessLayer` | `access` |
 //! | limits: connections and rate of a client, rate of all, handlers at work | `limit::…Layer` | `limit` |
+//! | counts, gauges and durations for Prometheus | `metrics::MetricsObserver` | `metrics` |
+//! | who the client behind a proxy is, and to say so as a proxy | `proxy_protocol::ProxyProtocolLayer` | `proxy_protocol` |
 //! | time limits: first byte, idle, stalls, least rate, age | `timeout::TimeoutsLayer` | `timeout` |
+//! | TLS, with certificates that change while it runs | `tls::TlsLayer` | `tls` |
+//! | spans and events of connections | `trace::TraceLayer`, `trace::TraceObserver` | `trace` |
 //!
 //! Each module says when you want it, where in the stack it belongs, and which errors it ends a connection
 //! with.
@@ -17,8 +21,16 @@
 pub mod access;
 #[cfg(feature = "limit")]
 pub mod limit;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(feature = "proxy_protocol")]
+pub mod proxy_protocol;
 #[cfg(feature = "timeout")]
 pub mod timeout;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(feature = "trace")]
+pub mod trace;
 
 #[cfg(any(feature = "access", feature = "limit"))]
 mod bounded;

@@ -1,0 +1,162 @@
+//! Why a TLS layer could not be made, or not be made anew.
+
+use reagent::BoxError;
+use std::{error::Error, fmt, io, path::PathBuf};
+use tokio_rustls::rustls;
+
+/// What is wrong with the files or names that a [`TlsLayer`](super::TlsLayer) is made of.
+///
+/// It names the file and shows nothing of what is in it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TlsConfigError {
+    /// A file could not be read.
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is damaged: it has the lines of PEM, and not what belongs between them.
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// There is no certificate in a file that should have one.
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What is in a file is no certificate that can be used.
+    BadCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What rustls said.
+        source: rustls::Error,
+    },
+    /// There is no private key in a file that should have one.
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// Whether there is one that a password protects.
+        encrypted: bool,
+    },
+    /// What is in a file is no private key that can be used.
+    BadKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key belongs to another certificate.
+    KeyMismatch {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+    },
+    /// A certificate is not for the name that it was given for.
+    WrongName {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// What was given as a name is none.
+    Name {
+        /// As it was given.
+        name: String,
+    },
+    /// There was no certificate to serve with.
+    NothingToServe,
+    /// The authorities for client certificates cannot be used.
+    ClientAuthority {
+        /// The file.
+        path: PathBuf,
+        /// What rustls said.
+        source: BoxError,
+    },
+    /// The layer was made of a `ServerConfig`, so there are no files to load again.
+    NoFiles,
+    /// rustls cannot make a configuration of it.
+    Config(rustls::Error),
+}
+
+impl fmt::Display for TlsConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use TlsConfigError::*;
+        match self {
+            Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
+            Pem { path, reason } => write!(f, "{} is damaged: {reason}", path.display()),
+            NoCertificate { path } => write!(
+                f,
+                "there is no certificate in {}; it should have a PEM section CERTIFICATE",
+                path.display()
+            ),
+            BadCertificate { path, source } => {
+                write!(
+                    f,
+                    "the certificate in {} cannot be used: {source}",
+                    path.display()
+                )
+            }
+            NoKey {
+                path,
+                encrypted: false,
+            } => write!(
+                f,
+                "there is no private key in {}; it should have a PEM section PRIVATE KEY",
+                path.display()
+            ),
+            NoKey { path, .. } => write!(
+                f,
+                "the private key in {} is encrypted; decrypt it with `openssl pkey`",
+                path.display()
+            ),
+            BadKey { path } => write!(
+                f,
+                "the private key in {} cannot be used; it should be an RSA, ECDSA or Ed25519 key",
+                path.display()
+            ),
+            KeyMismatch { certificate, key } => write!(
+                f,
+                "the private key in {} does not belong to the certificate in {}",
+                key.display(),
+                certificate.display()
+            ),
+            WrongName { certificate, name } => write!(
+                f,
+                "the certificate in {} is not for {name}",
+                certificate.display()
+            ),
+            Name { name } => write!(
+                f,
+                "{name:?} is no server name; give a host name, or `*.` and a host name"
+            ),
+            NothingToServe => f.write_str("there is no certificate to serve with; give one"),
+            ClientAuthority { path, source } => write!(
+                f,
+                "the authorities for client certificates in {} cannot be used: {source}",
+                path.display()
+            ),
+            NoFiles => f.write_str(
+                "there are no files to load again, since the layer was made of a `ServerConfig`; \
+                 replace that",
+            ),
+            Config(source) => write!(f, "cannot set TLS up: {source}"),
+        }
+    }
+}
+
+impl Error for TlsConfigError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            TlsConfigError::Read { source, .. } => Some(source),
+            TlsConfigError::BadCertificate { source, .. } | TlsConfigError::Config(source) => {
+                Some(source)
+            }
+            TlsConfigError::ClientAuthority { source, .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}

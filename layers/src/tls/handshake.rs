@@ -1,0 +1,105 @@
+//! From a connection to one with TLS in it.
+
+use super::{
+    TlsInfo,
+    failure::{Failure, Stage},
+    source::Current,
+    store::Store,
+};
+use reagent::{BoxError, Connection, IoStream, Upgrade};
+use std::{fmt, io, sync::Arc};
+use tokio::{io::AsyncWriteExt, sync::Semaphore};
+use tokio_rustls::{
+    LazyConfigAcceptor,
+    rustls::{
+        AlertDescription,
+        server::{Acceptor, ClientHello},
+    },
+    server::TlsStream,
+};
+
+/// The [`Upgrade`] of a [`TlsLayer`](super::TlsLayer): a handshake.
+pub struct Tls {
+    pub(super) store: Arc<Store>,
+    pub(super) places: Option<Arc<Semaphore>>,
+}
+
+impl<Io: IoStream> Upgrade<Io> for Tls {
+    type Io = TlsStream<Io>;
+
+    async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<TlsStream<Io>>, BoxError> {
+        let (io, parts) = conn.into_parts();
+        match self.handshake(io).await {
+            Ok(stream) => {
+                let info = TlsInfo::of(stream.get_ref().1);
+                let mut conn = parts.with_io(stream);
+                info.put_on(&mut conn);
+                Ok(conn)
+            }
+            Err(failure) => Err(failure.with(parts.handle.peer_addr().clone()).into()),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "tls handshake"
+    }
+}
+
+impl Tls {
+    async fn handshake<Io: IoStream>(&self, io: Io) -> Result<TlsStream<Io>, Failure> {
+        let mut start = LazyConfigAcceptor::new(Acceptor::default(), io)
+            .await
+            .map_err(|error| Failure::new(Stage::Hello, error))?;
+        // Waiting for the first message costs nothing, so only who has sent it needs a place: silent
+        // clients cannot take them all.
+        let _place = match &self.places {
+            Some(places) => Some(places.acquire().await),
+            None => None,
+        };
+        let current = self.store.current();
+        if let Some(alert) = current.refusal(&start.client_hello()) {
+            let failure = Failure::unknown_name(start.client_hello().server_name());
+            // It is refused whether it hears why or not.
+            let _ = send_alert(&mut start.io, alert).await;
+            return Err(failure);
+        }
+        start
+            .into_stream(current.config.clone())
+            .await
+            .map_err(|error| Failure::new(Stage::Rest, error))
+    }
+}
+
+impl Current {
+    /// What to say to a client that there is no certificate for. rustls itself would say `access_denied`.
+    fn refusal(&self, hello: &ClientHello<'_>) -> Option<AlertDescription> {
+        let name = hello.server_name();
+        if self.certificates.as_ref()?.find(name).is_some() {
+            return None;
+        }
+        Some(match name {
+            Some(_) => AlertDescription::UnrecognisedName,
+            // RFC 8446, section 9.2.
+            None => AlertDescription::MissingExtension,
+        })
+    }
+}
+
+/// A fatal alert before anything is encrypted: RFC 8446, sections 5.1 and 6.
+async fn send_alert(io: &mut (impl IoStream + ?Sized), alert: AlertDescription) -> io::Result<()> {
+    const ALERT: u8 = 21;
+    const VERSION: [u8; 2] = [3, 3];
+    const LENGTH: [u8; 2] = [0, 2];
+    const FATAL: u8 = 2;
+    let record = [&[ALERT][..], &VERSION, &LENGTH, &[FATAL, u8::from(alert)]];
+    io.write_all(&record.concat()).await?;
+    io.flush().await
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! What a handshake found out.
+
+use reagent::Connection;
+use std::{fmt, sync::Arc};
+use tokio_rustls::rustls::{
+    CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection, pki_types::CertificateDer,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// The facts of a connection's TLS, in its [`extensions`](Connection::extensions); cheap to clone.
+#[derive(Clone)]
+pub struct TlsInfo(Arc<Facts>);
+
+struct Facts {
+    version: ProtocolVersion,
+    cipher_suite: CipherSuite,
+    server_name: Option<String>,
+    alpn: Option<Vec<u8>>,
+    resumed: bool,
+    certificates: Vec<CertificateDer<'static>>,
+    subject: Option<String>,
+}
+
+impl TlsInfo {
+    /// Of a connection whose handshake is over.
+    pub(super) fn of(session: &ServerConnection) -> Self {
+        let certificates: Vec<_> = session
+            .peer_certificates()
+            .unwrap_or_default()
+            .iter()
+            .map(|certificate| certificate.clone().into_owned())
+            .collect();
+        TlsInfo(Arc::new(Facts {
+            version: session
+                .protocol_version()
+                .unwrap_or(ProtocolVersion::Unknown(0)),
+            cipher_suite: session
+                .negotiated_cipher_suite()
+                .map_or(CipherSuite::Unknown(0), |suite| suite.suite()),
+            server_name: session.server_name().map(str::to_owned),
+            alpn: session.alpn_protocol().map(<[u8]>::to_owned),
+            resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+            subject: certificates
+                .first()
+                .and_then(|first| X509Certificate::from_der(first).ok())
+                .map(|(_, first)| first.subject().to_string()),
+            certificates,
+        }))
+    }
+
+    /// Tells the connection, its handler and who looks at it from outside.
+    pub(super) fn put_on<Io>(self, conn: &mut Connection<Io>) {
+        conn.set_secure(self.alpn());
+        conn.label("tls.protocol.version", self.version());
+        if let Some(name) = self.server_name() {
+            conn.label("tls.server_name", name);
+        }
+        conn.extensions_mut().insert(self);
+    }
+
+    /// The version: `1.2` or `1.3`.
+    pub fn version(&self) -> &'static str {
+        match self.0.version {
+            ProtocolVersion::TLSv1_2 => "1.2",
+            ProtocolVersion::TLSv1_3 => "1.3",
+            _ => "unknown",
+        }
+    }
+
+    /// The cipher suite.
+    pub fn cipher_suite(&self) -> CipherSuite {
+        self.0.cipher_suite
+    }
+
+    /// The name that the client asked for (SNI), in lower case.
+    pub fn server_name(&self) -> Option<&str> {
+        self.0.server_name.as_deref()
+    }
+
+    /// The protocol that was agreed on (ALPN), as
+    /// [`negotiated_protocol`](Connection::negotiated_protocol).
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.0.alpn.as_deref()
+    }
+
+    /// Whether it went on with an earlier session, instead of a full handshake.
+    pub fn is_resumed(&self) -> bool {
+        self.0.resumed
+    }
+
+    /// The client's certificates, its own first; of a resumed session those of the full handshake. Empty if
+    /// it has shown none.
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        &self.0.certificates
+    }
+
+    /// The subject of the client's own certificate, such as `CN=alice, O=Example`.
+    pub fn peer_subject(&self) -> Option<&str> {
+        self.0.subject.as_deref()
+    }
+}
+
+/// Of certificates it shows how many there are.
+impl fmt::Debug for TlsInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsInfo")
+            .field("version", &self.version())
+            .field("cipher_suite", &self.cipher_suite())
+            .field("server_name", &self.server_name())
+            .field("alpn", &self.alpn().map(String::from_utf8_lossy))
+            .field("resumed", &self.is_resumed())
+            .field("peer_certificates", &self.0.certificates.len())
+            .finish()
+    }
+}
