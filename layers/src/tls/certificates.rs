@@ -40,7 +40,7 @@ impl Certificates {
         // A wildcard stands for any label.
         let example = DnsName::try_from(name.replacen('*', "any", 1))
             .ok()
-            .filter(|_| !bare.contains('*'))
+            .filter(|_| !bare.is_empty() && !bare.contains('*') && !bare.ends_with('.'))
             .ok_or_else(|| TlsConfigError::Name { name: name.clone() })?;
         key.end_entity_cert()
             .and_then(ParsedCertificate::try_from)

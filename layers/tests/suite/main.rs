@@ -11,3 +11,5 @@ mod access;
 mod limit;
 #[cfg(feature = "timeout")]
 mod timeout;
+#[cfg(feature = "tls")]
+mod tls;

@@ -13,14 +13,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// What no test should take; a test that waits longer hangs.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// Sends back what it gets, until the client has sent all.
+/// Sends back what it gets, until the client has sent all, and says that this is the end.
 pub async fn echo(mut conn: Connection) -> io::Result<()> {
     let mut buf = [0; 1024];
     loop {
         match conn.read(&mut buf).await? {
-            0 => return Ok(()),
+            0 => return conn.shutdown().await,
             n => conn.write_all(&buf[..n]).await?,
         }
+        conn.flush().await?;
     }
 }
 

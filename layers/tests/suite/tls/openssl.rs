@@ -1,0 +1,156 @@
+//! The same with a client that others wrote.
+
+use super::{
+    pki::{Ca, Dir},
+    running::in_time,
+};
+use reagent::{Connection, Server, ServerHandle};
+use reagent_layers::tls::{TlsInfo, TlsLayer};
+use std::{io, path::Path, process::Stdio};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+};
+
+/// Says what it knows of the client, when the client has said something.
+async fn tell(conn: Connection) -> io::Result<()> {
+    let tls = conn.extensions().get::<TlsInfo>().unwrap().clone();
+    let mut conn = BufReader::new(conn);
+    conn.read_line(&mut String::new()).await?;
+    let text = format!(
+        "<{} {} {} {}>\n",
+        tls.version(),
+        tls.server_name().unwrap_or("-"),
+        tls.peer_subject().unwrap_or("-"),
+        tls.is_resumed()
+    );
+    conn.write_all(text.as_bytes()).await?;
+    conn.shutdown().await
+}
+
+/// What `openssl s_client` prints, or nothing where there is none.
+async fn s_client(server: &ServerHandle, args: &[&str]) -> Option<String> {
+    let addr = server.local_addr().to_string();
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_client", "-connect", &addr])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            println!("skipped: there is no openssl");
+            return None;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    // Open until the end, since s_client goes when there is nothing more to send.
+    let mut stdin = child.stdin.take().unwrap();
+    let _ = stdin.write_all(b"hello\n").await;
+    let output = in_time(child.wait_with_output()).await.unwrap();
+    drop(stdin);
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text += &String::from_utf8_lossy(&output.stderr);
+    Some(text)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn openssl_speaks_both_versions_with_names_protocols_and_resumption() {
+    let (dir, ca) = (Dir::new(), Ca::new("ca"));
+    let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
+    let (any_cert, any_key) = ca.server(&["*.example.org"]).write(&dir, "any");
+    let authority = dir.write("ca.pem", ca.pem());
+    let layer = TlsLayer::builder()
+        .certificate(cert, key)
+        .certificate_for("*.example.org", any_cert, any_key)
+        .alpn(["h2", "http/1.1"])
+        .build()
+        .unwrap();
+    let server = Server::bind("127.0.0.1:0")
+        .layer(layer)
+        .start(reagent::handle(tell));
+    let server = server.await.unwrap();
+    for (flag, version) in [("-tls1_2", "1.2"), ("-tls1_3", "1.3")] {
+        let session = dir.path(version);
+        let client = |name: &'static str, sess: &'static str| {
+            let args = [
+                flag,
+                "-CAfile",
+                text(&authority),
+                "-verify_return_error",
+                "-verify_hostname",
+                name,
+                "-servername",
+                name,
+                "-alpn",
+                "http/1.1",
+                sess,
+                text(&session),
+            ];
+            let args = args.map(str::to_owned);
+            let server = server.clone();
+            async move { s_client(&server, &args.each_ref().map(String::as_str)).await }
+        };
+        let Some(said) = client("localhost", "-sess_out").await else {
+            return;
+        };
+        assert!(
+            said.contains(&format!("<{version} localhost - false>")),
+            "{said}"
+        );
+        assert!(said.contains("ALPN protocol: http/1.1"), "{said}");
+        assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
+
+        let said = client("localhost", "-sess_in").await.unwrap();
+        assert!(
+            said.contains(&format!("<{version} localhost - true>")),
+            "{said}"
+        );
+        assert!(said.contains(&format!("Reused, TLSv{version}")), "{said}");
+
+        let said = client("a.example.org", "-sess_out").await.unwrap();
+        assert!(
+            said.contains(&format!("<{version} a.example.org - false>")),
+            "{said}"
+        );
+        assert!(!said.contains("unexpected eof"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn openssl_hears_why_it_is_refused() {
+    let (dir, ca) = (Dir::new(), Ca::new("ca"));
+    let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
+    let (alice, alice_key) = ca.client("alice").write(&dir, "alice");
+    let layer = TlsLayer::builder()
+        .certificate_for("localhost", cert, key)
+        .require_client_certificates(dir.write("ca.pem", ca.pem()))
+        .build()
+        .unwrap();
+    let server = Server::bind("127.0.0.1:0")
+        .layer(layer)
+        .start(reagent::handle(tell));
+    let server = server.await.unwrap();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let Some(said) = s_client(&server, &[version, "-servername", "other.test"]).await else {
+            return;
+        };
+        assert!(said.contains("unrecognized name"), "{said}");
+        let said = s_client(&server, &[version, "-servername", "localhost"]).await;
+        let said = said.unwrap();
+        assert!(said.contains("alert certificate required"), "{said}");
+        let with = ["-cert", text(&alice), "-key", text(&alice_key)];
+        let args = [&[version, "-servername", "localhost"], &with[..]].concat();
+        let said = s_client(&server, &args).await.unwrap();
+        assert!(said.contains("localhost CN=alice false>"), "{said}");
+    }
+    let report = server.drain(std::time::Duration::from_secs(10)).await;
+    assert_eq!(report.aborted, 0);
+}

@@ -1,0 +1,265 @@
+//! Certificates that change while the server runs.
+
+use super::{
+    pki::{BOTH, Ca, Dir, EACH, Made},
+    running::{Running, close, connect, in_time},
+};
+use crate::support::echoes;
+use reagent::{Outcome, Server, testing::MemoryListener};
+use reagent_layers::tls::{
+    TlsConfigError, TlsLayer,
+    rustls::{ClientConfig, client::Resumption, pki_types::CertificateDer},
+};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc::unbounded_channel,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A certificate in use, one to come, and the files for both.
+struct Change {
+    _dir: Dir,
+    ca: Ca,
+    old: Made,
+    new: Made,
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl Change {
+    fn new() -> Self {
+        let (dir, ca) = (Dir::new(), Ca::new("ca"));
+        let old = ca.server(&["localhost"]);
+        let (cert, key) = old.write(&dir, "server");
+        Change {
+            new: ca.server(&["localhost"]),
+            _dir: dir,
+            ca,
+            old,
+            cert,
+            key,
+        }
+    }
+
+    fn layer(&self) -> TlsLayer {
+        TlsLayer::from_pem_files(&self.cert, &self.key).unwrap()
+    }
+
+    fn client(&self) -> Arc<ClientConfig> {
+        Arc::new(self.ca.believer(BOTH))
+    }
+
+    /// What a new client is served with.
+    async fn served(&self, running: &Running) -> CertificateDer<'static> {
+        let client = running.connect(&self.client(), "localhost").await.unwrap();
+        let certificate = client.get_ref().1.peer_certificates().unwrap()[0].clone();
+        close(client).await;
+        certificate
+    }
+}
+
+#[tokio::test]
+async fn by_call_for_those_who_come_and_not_for_those_who_are_there() {
+    let change = Change::new();
+    let layer = change.layer();
+    let reloader = layer.reloader();
+    let running = Running::new(layer).await;
+    let mut early = running
+        .connect(&change.client(), "localhost")
+        .await
+        .unwrap();
+    change.new.overwrite(&change.cert, &change.key);
+    assert_eq!(change.served(&running).await, change.old.cert);
+    reloader.reload().unwrap();
+    assert_eq!(change.served(&running).await, change.new.cert);
+    assert!(echoes(&mut early, "still here").await);
+    close(early).await;
+}
+
+#[tokio::test]
+async fn sessions_are_resumed_over_a_reload() {
+    let change = Change::new();
+    let layer = change.layer();
+    let reloader = layer.reloader();
+    let mut running = Running::new(layer).await;
+    for version in EACH {
+        let config = Arc::new(change.ca.believer(&[version]));
+        for resumed in [false, true] {
+            let mut client = running.connect(&config, "localhost").await.unwrap();
+            assert!(echoes(&mut client, "hello").await);
+            assert_eq!(running.seen().await.tls.is_resumed(), resumed);
+            close(client).await;
+            change.new.overwrite(&change.cert, &change.key);
+            reloader.reload().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_bad_changes_nothing_and_is_told() {
+    let change = Change::new();
+    let layer = change.layer();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = told.clone();
+    let reloader = layer.reloader().on_reload(move |result| {
+        let result = result.as_ref().map_err(ToString::to_string);
+        tell.lock().unwrap().push(result.copied());
+    });
+    let running = Running::new(layer).await;
+
+    fs::write(&change.cert, "half a certif").unwrap();
+    let error = reloader.reload().unwrap_err();
+    assert!(matches!(error, TlsConfigError::NoCertificate { .. }));
+    fs::write(&change.cert, &change.new.pem).unwrap();
+    let error = reloader.reload().unwrap_err();
+    assert!(matches!(error, TlsConfigError::KeyMismatch { .. }));
+    fs::remove_file(&change.cert).unwrap();
+    let error = reloader.reload().unwrap_err();
+    assert!(matches!(error, TlsConfigError::Read { .. }));
+    assert_eq!(change.served(&running).await, change.old.cert);
+
+    change.new.overwrite(&change.cert, &change.key);
+    reloader.clone().reload().unwrap();
+    assert_eq!(change.served(&running).await, change.new.cert);
+    let told = told.lock().unwrap();
+    assert_eq!(told.len(), 4);
+    assert_eq!(told[3], Ok(()));
+    assert!(told[1].as_ref().unwrap_err().contains("does not belong"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_watching_and_each_change_is_told_once() {
+    let change = Change::new();
+    let layer = change.layer();
+    let (tell, mut told) = unbounded_channel();
+    let began = Instant::now();
+    let reloader = layer.reloader().on_reload(move |result| {
+        let at = began.elapsed().as_secs();
+        let _ = tell.send((at, result.as_ref().map_err(ToString::to_string).copied()));
+    });
+    let running = Running::new(layer).await;
+    let mut watching = JoinSet::new();
+    watching.spawn(reloader.watch(60 * SECOND));
+
+    sleep(90 * SECOND).await;
+    assert!(told.is_empty(), "nothing has changed");
+    // The certificate first, and the key when the watcher has come by.
+    fs::write(&change.cert, &change.new.pem).unwrap();
+    let (at, result) = told.recv().await.unwrap();
+    assert_eq!(at, 120);
+    assert!(result.unwrap_err().contains("does not belong"));
+    sleep(150 * SECOND).await;
+    assert!(told.is_empty(), "the same is not told again");
+    assert_eq!(change.served(&running).await, change.old.cert);
+
+    fs::write(&change.key, change.new.key.serialize_pem()).unwrap();
+    assert_eq!(told.recv().await.unwrap(), (300, Ok(())));
+    assert_eq!(change.served(&running).await, change.new.cert);
+    assert!(watching.try_join_next().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn watching_ends_with_what_is_watched_for() {
+    let change = Change::new();
+    let layer = change.layer();
+    let mut watching = JoinSet::new();
+    watching.spawn(layer.reloader().watch(SECOND));
+    let running = Running::new(layer).await;
+    sleep(100 * SECOND).await;
+    assert!(watching.try_join_next().is_none());
+    running.server.drain(SECOND).await;
+    drop(running);
+    in_time(watching.join_all()).await;
+}
+
+#[tokio::test]
+async fn a_config_has_no_files_and_can_be_replaced() {
+    let change = Change::new();
+    let config = |made: &Made| {
+        let provider = reagent_layers::tls::rustls::crypto::ring::default_provider();
+        let builder = tokio_rustls::rustls::ServerConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth();
+        Arc::new(
+            builder
+                .with_single_cert(vec![made.cert.clone()], made.key_der())
+                .unwrap(),
+        )
+    };
+    let layer = TlsLayer::from_config(config(&change.old));
+    let reloader = layer.reloader();
+    let running = Running::new(layer).await;
+    let error = reloader.reload().unwrap_err();
+    assert!(matches!(error, TlsConfigError::NoFiles));
+    in_time(reloader.clone().watch(SECOND)).await;
+    assert_eq!(change.served(&running).await, change.old.cert);
+    reloader.replace(config(&change.new));
+    assert_eq!(change.served(&running).await, change.new.cert);
+}
+
+const CLIENTS: usize = 4;
+const HANDSHAKES: usize = 10_000;
+const CHANGES: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_times_under_load_and_no_handshake_fails() {
+    let change = Arc::new(Change::new());
+    let layer = change.layer();
+    let reloader = layer.reloader();
+    let (listener, clients) = MemoryListener::new();
+    let mut running = Running::start(Server::new(listener), clients, layer).await;
+    let (count, changes) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(0)));
+
+    let mut config = change.ca.believer(BOTH);
+    config.resumption = Resumption::disabled();
+    let config = Arc::new(config);
+    let mut load = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (change, reloader, config) = (change.clone(), reloader.clone(), config.clone());
+        let (clients, count, changes) = (running.clients.clone(), count.clone(), changes.clone());
+        load.spawn(async move {
+            let mut served = [0_usize; 2];
+            loop {
+                let number = count.fetch_add(1, Ordering::Relaxed);
+                if number >= HANDSHAKES {
+                    return served;
+                }
+                if number % (HANDSHAKES / CHANGES) == 0 {
+                    let mut changes = changes.lock().unwrap();
+                    *changes += 1;
+                    let made = [&change.old, &change.new][*changes % 2];
+                    made.overwrite(&change.cert, &change.key);
+                    reloader.reload().unwrap();
+                }
+                let client = connect(&clients, &config, "localhost").await.unwrap();
+                let got = &client.get_ref().1.peer_certificates().unwrap()[0];
+                served[usize::from(*got == change.new.cert)] += 1;
+                close(client).await;
+            }
+        });
+    }
+    let served = in_time(load.join_all()).await;
+    let [old, new]: [usize; 2] =
+        [0, 1].map(|which| served.iter().map(|served| served[which]).sum());
+    assert_eq!(*changes.lock().unwrap(), CHANGES);
+    assert_eq!(old + new, HANDSHAKES);
+    assert!(
+        old > HANDSHAKES / 10 && new > HANDSHAKES / 10,
+        "{old} {new}"
+    );
+    for _ in 0..HANDSHAKES {
+        assert!(matches!(running.end().await, Outcome::Completed));
+    }
+}

@@ -1,0 +1,133 @@
+//! A server with TLS, what its handler sees and how its connections end.
+
+use super::pki::{Ca, Dir};
+use crate::support::{LONG, echo};
+use reagent::{
+    Connection, ConnectionHandle, ConnectionInfo, Observer, Outcome, Server, ServerHandle,
+    testing::{Clients, MemoryListener},
+};
+use reagent_layers::tls::{
+    HandshakeError, HandshakeErrorKind, TlsInfo, TlsLayer, rustls::ClientConfig,
+};
+use std::{io, sync::Arc};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// What the handler was given.
+pub struct Seen {
+    pub tls: TlsInfo,
+    pub info: ConnectionInfo,
+    pub secure: bool,
+    pub protocol: Option<Vec<u8>>,
+}
+
+pub struct Running {
+    pub server: ServerHandle,
+    pub clients: Clients,
+    seen: UnboundedReceiver<Seen>,
+    ends: UnboundedReceiver<Outcome>,
+}
+
+struct Ends(UnboundedSender<Outcome>);
+
+impl Observer for Ends {
+    fn connection_ended(&self, _: &ConnectionHandle, outcome: &Outcome) {
+        let _ = self.0.send(outcome.clone());
+    }
+}
+
+fn look(conn: &Connection) -> Seen {
+    Seen {
+        tls: conn.extensions().get::<TlsInfo>().unwrap().clone(),
+        info: conn.info(),
+        secure: conn.is_secure(),
+        protocol: conn.negotiated_protocol().map(<[u8]>::to_owned),
+    }
+}
+
+impl Running {
+    pub async fn new(layer: TlsLayer) -> Self {
+        let (listener, clients) = MemoryListener::new();
+        Self::start(Server::new(listener), clients, layer).await
+    }
+
+    pub async fn start(server: Server, clients: Clients, layer: TlsLayer) -> Self {
+        let (seeing, seen) = unbounded_channel();
+        let (ending, ends) = unbounded_channel();
+        let server = server
+            .layer(layer)
+            .observe(Ends(ending))
+            .start(reagent::handle(move |conn: Connection| {
+                let _ = seeing.send(look(&conn));
+                echo(conn)
+            }))
+            .await
+            .unwrap();
+        Running {
+            server,
+            clients,
+            seen,
+            ends,
+        }
+    }
+
+    /// A client that asks for `name`.
+    pub async fn connect(
+        &self,
+        config: &Arc<ClientConfig>,
+        name: &str,
+    ) -> io::Result<TlsStream<DuplexStream>> {
+        connect(&self.clients, config, name).await
+    }
+
+    pub async fn seen(&mut self) -> Seen {
+        in_time(self.seen.recv()).await.unwrap()
+    }
+
+    pub async fn end(&mut self) -> Outcome {
+        in_time(self.ends.recv()).await.unwrap()
+    }
+
+    /// How the next handshake to fail failed.
+    pub async fn failure(&mut self) -> HandshakeErrorKind {
+        let outcome = self.end().await;
+        let Outcome::Failed(error) = &outcome else {
+            panic!("{outcome}")
+        };
+        let error = error.downcast_ref::<HandshakeError>().expect("a handshake");
+        assert!(error.peer_addr().to_string().starts_with("client:"));
+        assert!(std::error::Error::source(error).is_some());
+        error.kind()
+    }
+}
+
+pub async fn in_time<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(LONG * 1000, future)
+        .await
+        .expect("it hangs")
+}
+
+pub async fn connect(
+    clients: &Clients,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> io::Result<TlsStream<DuplexStream>> {
+    let stream = clients.connect().await?;
+    let name = name.to_owned().try_into().unwrap();
+    in_time(TlsConnector::from(config.clone()).connect(name, stream)).await
+}
+
+/// Ends a connection as one should: both say that they are done.
+pub async fn close(mut client: TlsStream<DuplexStream>) {
+    client.shutdown().await.unwrap();
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+}
+
+/// A layer with a certificate for `localhost` alone.
+pub fn localhost(dir: &Dir, ca: &Ca) -> TlsLayer {
+    let (cert, key) = ca.server(&["localhost"]).write(dir, "localhost");
+    TlsLayer::from_pem_files(cert, key).unwrap()
+}
