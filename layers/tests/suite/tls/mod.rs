@@ -5,6 +5,7 @@ mod clients;
 mod failures;
 mod handshake;
 mod limits;
+mod load;
 mod names;
 mod openssl;
 mod pki;

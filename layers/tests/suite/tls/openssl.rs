@@ -106,6 +106,7 @@ async fn openssl_speaks_both_versions_with_names_protocols_and_resumption() {
             "{said}"
         );
         assert!(said.contains("ALPN protocol: http/1.1"), "{said}");
+        assert!(said.contains("TLS session ticket:"), "{said}");
         assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
 
         let said = client("localhost", "-sess_in").await.unwrap();

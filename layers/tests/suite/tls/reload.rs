@@ -2,21 +2,17 @@
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH, Made},
-    running::{Running, close, connect, in_time},
+    running::{Running, close, in_time},
 };
 use crate::support::echoes;
-use reagent::{Outcome, Server, testing::MemoryListener};
 use reagent_layers::tls::{
     TlsConfigError, TlsLayer,
-    rustls::{ClientConfig, client::Resumption, pki_types::CertificateDer},
+    rustls::{ClientConfig, pki_types::CertificateDer},
 };
 use std::{
     fs,
     path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
@@ -28,17 +24,17 @@ use tokio::{
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A certificate in use, one to come, and the files for both.
-struct Change {
+pub struct Change {
     _dir: Dir,
-    ca: Ca,
-    old: Made,
-    new: Made,
-    cert: PathBuf,
-    key: PathBuf,
+    pub ca: Ca,
+    pub old: Made,
+    pub new: Made,
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 impl Change {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (dir, ca) = (Dir::new(), Ca::new("ca"));
         let old = ca.server(&["localhost"]);
         let (cert, key) = old.write(&dir, "server");
@@ -52,7 +48,7 @@ impl Change {
         }
     }
 
-    fn layer(&self) -> TlsLayer {
+    pub fn layer(&self) -> TlsLayer {
         TlsLayer::from_pem_files(&self.cert, &self.key).unwrap()
     }
 
@@ -207,59 +203,4 @@ async fn a_config_has_no_files_and_can_be_replaced() {
     assert_eq!(change.served(&running).await, change.old.cert);
     reloader.replace(config(&change.new));
     assert_eq!(change.served(&running).await, change.new.cert);
-}
-
-const CLIENTS: usize = 4;
-const HANDSHAKES: usize = 10_000;
-const CHANGES: usize = 100;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_times_under_load_and_no_handshake_fails() {
-    let change = Arc::new(Change::new());
-    let layer = change.layer();
-    let reloader = layer.reloader();
-    let (listener, clients) = MemoryListener::new();
-    let mut running = Running::start(Server::new(listener), clients, layer).await;
-    let (count, changes) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(0)));
-
-    let mut config = change.ca.believer(BOTH);
-    config.resumption = Resumption::disabled();
-    let config = Arc::new(config);
-    let mut load = JoinSet::new();
-    for _ in 0..CLIENTS {
-        let (change, reloader, config) = (change.clone(), reloader.clone(), config.clone());
-        let (clients, count, changes) = (running.clients.clone(), count.clone(), changes.clone());
-        load.spawn(async move {
-            let mut served = [0_usize; 2];
-            loop {
-                let number = count.fetch_add(1, Ordering::Relaxed);
-                if number >= HANDSHAKES {
-                    return served;
-                }
-                if number % (HANDSHAKES / CHANGES) == 0 {
-                    let mut changes = changes.lock().unwrap();
-                    *changes += 1;
-                    let made = [&change.old, &change.new][*changes % 2];
-                    made.overwrite(&change.cert, &change.key);
-                    reloader.reload().unwrap();
-                }
-                let client = connect(&clients, &config, "localhost").await.unwrap();
-                let got = &client.get_ref().1.peer_certificates().unwrap()[0];
-                served[usize::from(*got == change.new.cert)] += 1;
-                close(client).await;
-            }
-        });
-    }
-    let served = in_time(load.join_all()).await;
-    let [old, new]: [usize; 2] =
-        [0, 1].map(|which| served.iter().map(|served| served[which]).sum());
-    assert_eq!(*changes.lock().unwrap(), CHANGES);
-    assert_eq!(old + new, HANDSHAKES);
-    assert!(
-        old > HANDSHAKES / 10 && new > HANDSHAKES / 10,
-        "{old} {new}"
-    );
-    for _ in 0..HANDSHAKES {
-        assert!(matches!(running.end().await, Outcome::Completed));
-    }
 }
