@@ -83,6 +83,12 @@ pub trait Observer: Send + Sync + 'static {
         let _ = connection;
     }
 
+    /// A layer or a handler says a fact of a connection; it comes where that is said, before it is among
+    /// the [`labels`](crate::ConnectionInfo::labels).
+    fn connection_labelled(&self, connection: &ConnectionHandle, key: &'static str, value: &str) {
+        let _ = (connection, key, value);
+    }
+
     /// A connection is over, and its socket closed. It is counted until this returns.
     fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
         let _ = (connection, outcome);

@@ -132,7 +132,11 @@ impl<Io> Connection<Io> {
     /// Adds a fact that [`ConnectionInfo::labels`] shows: a server name, a user, a state.
     pub fn label(&self, key: &'static str, value: impl Into<String>) {
         let value = value.into();
-        let labels = &mut self.handle.entry.rare().labels;
+        let entry = &self.handle.entry;
+        entry
+            .server
+            .observe(|observer| observer.connection_labelled(&self.handle, key, &value));
+        let labels = &mut entry.rare().labels;
         match labels.iter_mut().find(|(known, _)| *known == key) {
             Some((_, old)) => *old = value,
             None => labels.push((key, value)),
