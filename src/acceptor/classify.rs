@@ -15,6 +15,15 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// One word for each, as a label: `connection`, `exhaustion`, `fatal`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            ErrorClass::Connection => "connection",
+            ErrorClass::Exhaustion => "exhaustion",
+            ErrorClass::Fatal => "fatal",
+        }
+    }
+
     /// Sorts an error by the list in `accept(2)`, Linux man-pages 6: the errors of the network and those
     /// of a client that went away are the connection's own, though `accept` returns them.
     ///
