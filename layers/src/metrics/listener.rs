@@ -1,0 +1,85 @@
+//! The metrics of one listener.
+
+use super::{family::Family, names, source::Source};
+use ::metrics::{Counter, Gauge, Histogram, Label};
+use reagent::{Addr, ConnectionHandle, ErrorClass, Outcome};
+
+/// Every outcome there is, to begin at zero.
+const OUTCOMES: [&str; 7] = [
+    "completed",
+    "failed",
+    "rejected",
+    "timed_out",
+    "drained",
+    "aborted",
+    "panicked",
+];
+
+pub(super) struct Listener {
+    pub(super) accepted: Counter,
+    pub(super) active: Gauge,
+    closed: Family,
+    rejected: Family,
+    timed_out: Family,
+    panicked: Counter,
+    received: Counter,
+    sent: Counter,
+    duration: Histogram,
+    pub(super) limit_reached: Counter,
+    pub(super) permit_wait: Histogram,
+    pub(super) accept_errors: Family,
+    pub(super) acceptors: Gauge,
+    pub(super) restarts: Counter,
+    pub(super) lost: Counter,
+    pub(super) reopened: Counter,
+}
+
+impl Listener {
+    pub(super) fn new(source: &Source, addr: &Addr) -> Self {
+        let listener = Label::new("listener", addr.to_string());
+        let labels = || vec![listener.clone()];
+        let family =
+            |metric, label, known: &[_]| Family::new(source, metric, &listener, label, known);
+        let classes = [
+            ErrorClass::Connection,
+            ErrorClass::Exhaustion,
+            ErrorClass::Fatal,
+        ];
+        Listener {
+            accepted: source.counter(&names::ACCEPTED, labels()),
+            active: source.gauge(&names::ACTIVE, labels()),
+            closed: family(names::CLOSED, "outcome", &OUTCOMES),
+            rejected: family(names::REJECTED, "reason", &[]),
+            timed_out: family(names::TIMED_OUT, "kind", &[]),
+            panicked: source.counter(&names::PANICKED, labels()),
+            received: source.counter(&names::RECEIVED, labels()),
+            sent: source.counter(&names::SENT, labels()),
+            duration: source.histogram(&names::DURATION, labels()),
+            limit_reached: source.counter(&names::LIMIT_REACHED, labels()),
+            permit_wait: source.histogram(&names::PERMIT_WAIT, labels()),
+            accept_errors: family(
+                names::ACCEPT_ERRORS,
+                "class",
+                &classes.map(|class| class.as_str()),
+            ),
+            acceptors: source.gauge(&names::ACCEPTORS, labels()),
+            restarts: source.counter(&names::RESTARTS, labels()),
+            lost: source.counter(&names::LOST, labels()),
+            reopened: source.counter(&names::REOPENED, labels()),
+        }
+    }
+
+    pub(super) fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+        self.active.decrement(1.0);
+        self.closed.increment(outcome.as_str());
+        match outcome {
+            Outcome::Rejected(rejected) => self.rejected.increment(rejected.reason()),
+            Outcome::TimedOut(timed_out) => self.timed_out.increment(timed_out.kind()),
+            Outcome::Panicked(_) => self.panicked.increment(1),
+            _ => {}
+        }
+        self.received.increment(connection.bytes_read());
+        self.sent.increment(connection.bytes_written());
+        self.duration.record(connection.accepted_at().elapsed());
+    }
+}

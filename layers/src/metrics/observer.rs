@@ -1,0 +1,160 @@
+//! The observer that measures.
+
+use super::{listener::Listener, names, source::Source};
+use ::metrics::{Counter, Gauge, Recorder};
+use reagent::{Acceptor, Addr, BoxError, ConnectionHandle, ErrorClass, Observer, Outcome};
+use std::{
+    fmt, io,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+/// An [`Observer`] that keeps the [metrics](super) of a server.
+///
+/// It may observe several servers by its clones; their listeners tell them apart.
+#[derive(Clone)]
+pub struct MetricsObserver {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    source: Source,
+    exhausted: Gauge,
+    turned_away: Counter,
+    /// As many as the server has addresses: too few to hash.
+    listeners: RwLock<Vec<(Addr, Listener)>>,
+}
+
+impl MetricsObserver {
+    /// Measures into the global recorder, which has to be installed before: what is measured into none is
+    /// lost, even if one comes later.
+    ///
+    /// For one that is not global, such as [`with_local_recorder`](::metrics::with_local_recorder) has, there is
+    /// [`with_recorder`](Self::with_recorder): what happens in a server happens on many threads.
+    pub fn new() -> Self {
+        Self::of(Source(None))
+    }
+
+    /// Measures into this recorder, whatever the global one is.
+    pub fn with_recorder(recorder: impl Recorder + Send + Sync + 'static) -> Self {
+        Self::of(Source(Some(Arc::new(recorder))))
+    }
+
+    fn of(source: Source) -> Self {
+        source.with(names::describe);
+        MetricsObserver {
+            inner: Arc::new(Inner {
+                exhausted: source.gauge(&names::EXHAUSTED, Vec::new()),
+                turned_away: source.counter(&names::TURNED_AWAY, Vec::new()),
+                listeners: RwLock::default(),
+                source,
+            }),
+        }
+    }
+
+    fn at(&self, addr: &Addr, measure: impl Fn(&Listener)) {
+        let Inner {
+            source, listeners, ..
+        } = &*self.inner;
+        let measured = |listeners: &[(Addr, Listener)]| {
+            let listener = listeners.iter().find(|(known, _)| known == addr);
+            listener.map(|(_, listener)| measure(listener)).is_some()
+        };
+        if measured(&listeners.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let mut listeners = listeners.write().unwrap_or_else(PoisonError::into_inner);
+        if !measured(&listeners) {
+            listeners.push((addr.clone(), Listener::new(source, addr)));
+            measured(&listeners);
+        }
+    }
+}
+
+impl Default for MetricsObserver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for MetricsObserver {
+    fn listener_started(&self, addr: &Addr) {
+        // So that its metrics are there before its first client.
+        self.at(addr, |_| ());
+    }
+
+    fn listener_lost(&self, addr: &Addr, _: &io::Error) {
+        self.at(addr, |listener| listener.lost.increment(1));
+    }
+
+    fn listener_reopened(&self, addr: &Addr) {
+        self.at(addr, |listener| listener.reopened.increment(1));
+    }
+
+    fn acceptor_started(&self, acceptor: &Acceptor) {
+        self.at(&acceptor.local_addr, |listener| {
+            listener.acceptors.increment(1.0);
+        });
+    }
+
+    fn acceptor_failed(&self, acceptor: &Acceptor, _: &BoxError, _: Duration) {
+        self.at(&acceptor.local_addr, |listener| {
+            listener.restarts.increment(1);
+        });
+    }
+
+    fn acceptor_stopped(&self, acceptor: &Acceptor) {
+        self.at(&acceptor.local_addr, |listener| {
+            listener.acceptors.decrement(1.0);
+        });
+    }
+
+    fn accept_failed(&self, acceptor: &Acceptor, _: &io::Error, class: ErrorClass) {
+        self.at(&acceptor.local_addr, |listener| {
+            listener.accept_errors.increment(class.as_str());
+        });
+    }
+
+    /// Counts up and not to 1, so that of two servers one does not speak for the other.
+    fn exhausted(&self, _: &io::Error) {
+        self.inner.exhausted.increment(1.0);
+    }
+
+    fn exhaustion_ended(&self, _: Duration, turned_away: u64) {
+        self.inner.exhausted.decrement(1.0);
+        self.inner.turned_away.increment(turned_away);
+    }
+
+    fn limit_reached(&self, acceptor: &Acceptor) {
+        self.at(&acceptor.local_addr, |listener| {
+            listener.limit_reached.increment(1);
+        });
+    }
+
+    fn limit_waited(&self, acceptor: &Acceptor, waited: Duration) {
+        self.at(&acceptor.local_addr, |listener| {
+            listener.permit_wait.record(waited);
+        });
+    }
+
+    fn connection_started(&self, connection: &ConnectionHandle) {
+        self.at(connection.listener_addr(), |listener| {
+            listener.accepted.increment(1);
+            listener.active.increment(1.0);
+        });
+    }
+
+    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+        self.at(connection.listener_addr(), |listener| {
+            listener.connection_ended(connection, outcome);
+        });
+    }
+}
+
+impl fmt::Debug for MetricsObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsObserver")
+            .field("recorder", &self.inner.source)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! The two events of a connection.
+//!
+//! They have no parent: a connection may end in the task, and so in the span, of another.
+
+use super::{
+    TARGET,
+    facts::{self, FIELDS},
+    level::at_level,
+};
+use reagent::{Addr, ConnectionHandle, Outcome};
+use std::cell::LazyCell;
+use tracing::Level;
+
+pub(super) fn started(level: Level, connection: &ConnectionHandle) {
+    let socket = connection.socket_addr();
+    at_level!(
+        level,
+        event!(target: TARGET, parent: None,)(
+            connection.id = connection.id(),
+            listener = connection.listener_addr().to_string(),
+            network.transport = facts::transport(socket),
+            "network.type" = facts::network_type(socket),
+            network.peer.address = facts::address(socket),
+            network.peer.port = socket.port(),
+            "connection started",
+        )
+    );
+}
+
+pub(super) fn ended(level: Level, connection: &ConnectionHandle, outcome: &Outcome) {
+    let socket = connection.socket_addr();
+    // These are made only where the event is enabled.
+    let client = LazyCell::new(|| facts::client(connection));
+    let labels = LazyCell::new(|| Labels(connection.info().labels));
+    at_level!(
+        level,
+        event!(target: TARGET, parent: None,)(
+            connection.id = connection.id(),
+            outcome = outcome.as_str(),
+            "error.type" = facts::error_type(outcome).as_deref(),
+            error.message = facts::error_message(outcome),
+            duration = connection.accepted_at().elapsed().as_secs_f64(),
+            bytes_read = connection.bytes_read(),
+            bytes_written = connection.bytes_written(),
+            listener = connection.listener_addr().to_string(),
+            network.transport = facts::transport(socket),
+            "network.type" = facts::network_type(socket),
+            network.peer.address = facts::address(socket),
+            network.peer.port = socket.port(),
+            client.address = client.and_then(facts::address),
+            client.port = client.and_then(Addr::port),
+            server.address = labels.get(FIELDS[0]),
+            tls.cipher = labels.get(FIELDS[1]),
+            tls.next_protocol = labels.get(FIELDS[2]),
+            tls.protocol.version = labels.get(FIELDS[3]),
+            labels = labels.others().map(tracing::field::debug),
+            "connection ended",
+        )
+    );
+}
+
+struct Labels(Vec<(&'static str, String)>);
+
+impl Labels {
+    fn get(&self, key: &str) -> Option<&str> {
+        let label = self.0.iter().find(|(known, _)| *known == key);
+        label.map(|(_, value)| value.as_str())
+    }
+
+    /// Those that have no field of their own, if there are any.
+    fn others(&self) -> Option<Vec<&(&'static str, String)>> {
+        let others = self.0.iter().filter(|(key, _)| !FIELDS.contains(key));
+        Some(others.collect::<Vec<_>>()).filter(|others| !others.is_empty())
+    }
+}

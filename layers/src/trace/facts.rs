@@ -1,0 +1,112 @@
+//! What spans and events say of addresses and outcomes.
+//!
+//! Texts are recorded as strings and not by `Display`, so that subscribers escape what a client put into them.
+
+use reagent::{Addr, ConnectionHandle, Outcome};
+use std::{
+    borrow::Cow,
+    error::Error,
+    fmt::{self, Write},
+    io,
+};
+
+/// Of an error's text. What is longer may hold a client's data, and is nothing for a line of a log.
+const MESSAGE_AT_MOST: usize = 1024;
+
+/// The registry's word for a class that has none.
+const OTHER: &str = "_OTHER";
+
+/// Labels with a field of their own, both in the span and in the end event.
+pub(super) const FIELDS: [&str; 4] = [
+    "server.address",
+    "tls.cipher",
+    "tls.next_protocol",
+    "tls.protocol.version",
+];
+
+pub(super) fn transport(addr: &Addr) -> Option<&'static str> {
+    match addr {
+        Addr::Tcp(_) => Some("tcp"),
+        Addr::Unix(_) => Some("unix"),
+        _ => None,
+    }
+}
+
+pub(super) fn network_type(addr: &Addr) -> Option<&'static str> {
+    match addr.ip()?.is_ipv4() {
+        true => Some("ipv4"),
+        false => Some("ipv6"),
+    }
+}
+
+/// The address without its port.
+pub(super) fn address(addr: &Addr) -> Option<String> {
+    match addr {
+        Addr::Tcp(addr) => Some(addr.ip().to_string()),
+        Addr::Unix(path) => path.as_ref().map(|path| path.display().to_string()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// The client, if it is not who is at the other end of the socket.
+pub(super) fn client(connection: &ConnectionHandle) -> Option<&Addr> {
+    let peer = connection.peer_addr();
+    (peer != connection.socket_addr()).then_some(peer)
+}
+
+pub(super) fn error_type(outcome: &Outcome) -> Option<Cow<'_, str>> {
+    match outcome {
+        Outcome::Completed | Outcome::Drained | Outcome::Aborted => None,
+        Outcome::Rejected(rejected) => Some(rejected.reason().into()),
+        Outcome::TimedOut(timed_out) => Some(timed_out.kind().into()),
+        Outcome::Panicked(_) => Some("panic".into()),
+        Outcome::Failed(error) => Some(match io_kind(&**error) {
+            Some(kind) => format!("{kind:?}").into(),
+            None => OTHER.into(),
+        }),
+        _ => Some(OTHER.into()),
+    }
+}
+
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        next = error.source();
+    }
+    None
+}
+
+pub(super) fn error_message(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Failed(error) => Some(shortened(error)),
+        Outcome::Panicked(message) => Some(shortened(message)),
+        _ => None,
+    }
+}
+
+/// The beginning of a text, without ever having all of it.
+fn shortened(text: impl fmt::Display) -> String {
+    let mut short = Short(String::new());
+    if write!(short, "{text}").is_err() {
+        short.0.push('…');
+    }
+    short.0
+}
+
+struct Short(String);
+
+impl Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MESSAGE_AT_MOST - self.0.len();
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        let end = (0..=room).rev().find(|&end| text.is_char_boundary(end));
+        self.0.push_str(&text[..end.unwrap_or(0)]);
+        Err(fmt::Error)
+    }
+}

@@ -1,0 +1,199 @@
+//! The events of a server.
+
+use super::{SPAN, TARGET, event as connection_event, facts::FIELDS};
+use reagent::{
+    Acceptor, Addr, BoxError, ConnectionHandle, DrainReport, ErrorClass, Observer, Outcome,
+};
+use std::{io, time::Duration};
+use tracing::{Level, Span, debug, error, event, info, warn};
+
+/// An [`Observer`] that emits an event for whatever happens in a server.
+#[derive(Clone, Copy, Debug)]
+pub struct TraceObserver {
+    start: Level,
+    end: Level,
+}
+
+impl TraceObserver {
+    /// An observer that says of the start of a connection at `DEBUG`, and of its end at `INFO`.
+    pub fn new() -> Self {
+        TraceObserver {
+            start: Level::DEBUG,
+            end: Level::INFO,
+        }
+    }
+
+    /// Sets the level of the event that a connection starts with.
+    pub fn start_level(mut self, level: Level) -> Self {
+        self.start = level;
+        self
+    }
+
+    /// Sets the level of the event that a connection ends with; a panic stays an `ERROR`.
+    pub fn end_level(mut self, level: Level) -> Self {
+        self.end = level;
+        self
+    }
+}
+
+impl Default for TraceObserver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for TraceObserver {
+    fn listener_started(&self, addr: &Addr) {
+        info!(target: TARGET, listener = addr.to_string(), "listening");
+    }
+
+    fn listener_lost(&self, addr: &Addr, error: &io::Error) {
+        error!(
+            target: TARGET,
+            listener = addr.to_string(),
+            error.message = error.to_string(),
+            "listening socket lost",
+        );
+    }
+
+    fn listener_reopen_failed(&self, addr: &Addr, error: &io::Error, retry_in: Option<Duration>) {
+        match retry_in {
+            Some(retry_in) => warn!(
+                target: TARGET,
+                listener = addr.to_string(),
+                error.message = error.to_string(),
+                retry_in = retry_in.as_secs_f64(),
+                "listening socket cannot be reopened yet",
+            ),
+            None => error!(
+                target: TARGET,
+                listener = addr.to_string(),
+                error.message = error.to_string(),
+                "listening socket cannot be reopened",
+            ),
+        }
+    }
+
+    fn listener_reopened(&self, addr: &Addr) {
+        info!(target: TARGET, listener = addr.to_string(), "listening socket reopened");
+    }
+
+    fn listener_stopped(&self, addr: &Addr) {
+        info!(target: TARGET, listener = addr.to_string(), "no longer listening");
+    }
+
+    fn acceptor_started(&self, acceptor: &Acceptor) {
+        debug!(
+            target: TARGET,
+            listener = acceptor.local_addr.to_string(),
+            acceptor = acceptor.index,
+            "acceptor started",
+        );
+    }
+
+    fn acceptor_failed(&self, acceptor: &Acceptor, error: &BoxError, retry_in: Duration) {
+        error!(
+            target: TARGET,
+            listener = acceptor.local_addr.to_string(),
+            acceptor = acceptor.index,
+            error.message = error.to_string(),
+            retry_in = retry_in.as_secs_f64(),
+            "acceptor failed",
+        );
+    }
+
+    fn acceptor_stopped(&self, acceptor: &Acceptor) {
+        debug!(
+            target: TARGET,
+            listener = acceptor.local_addr.to_string(),
+            acceptor = acceptor.index,
+            "acceptor stopped",
+        );
+    }
+
+    fn accept_failed(&self, acceptor: &Acceptor, error: &io::Error, class: ErrorClass) {
+        debug!(
+            target: TARGET,
+            listener = acceptor.local_addr.to_string(),
+            acceptor = acceptor.index,
+            "error.type" = class.as_str(),
+            "error.message" = error.to_string(),
+            "accept failed",
+        );
+    }
+
+    fn exhausted(&self, error: &io::Error) {
+        event!(
+            target: TARGET,
+            Level::ERROR,
+            error.message = error.to_string(),
+            "no client can be served for want of descriptors or memory",
+        );
+    }
+
+    fn exhaustion_ended(&self, lasted: Duration, turned_away: u64) {
+        warn!(
+            target: TARGET,
+            duration = lasted.as_secs_f64(),
+            turned_away,
+            "clients can be served again",
+        );
+    }
+
+    fn limit_reached(&self, acceptor: &Acceptor) {
+        debug!(
+            target: TARGET,
+            listener = acceptor.local_addr.to_string(),
+            acceptor = acceptor.index,
+            "limit reached",
+        );
+    }
+
+    fn limit_waited(&self, acceptor: &Acceptor, waited: Duration) {
+        debug!(
+            target: TARGET,
+            listener = acceptor.local_addr.to_string(),
+            acceptor = acceptor.index,
+            duration = waited.as_secs_f64(),
+            "limit waited",
+        );
+    }
+
+    fn connection_started(&self, connection: &ConnectionHandle) {
+        connection_event::started(self.start, connection);
+    }
+
+    fn connection_labelled(&self, _: &ConnectionHandle, key: &'static str, value: &str) {
+        if !FIELDS.contains(&key) {
+            return;
+        }
+        let span = Span::current();
+        let is_ours = |span: &tracing::Metadata<'_>| span.name() == SPAN && span.target() == TARGET;
+        if span.metadata().is_some_and(is_ours) {
+            span.record(key, value);
+        }
+    }
+
+    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+        let level = match outcome {
+            Outcome::Panicked(_) => Level::ERROR,
+            _ => self.end,
+        };
+        connection_event::ended(level, connection, outcome);
+    }
+
+    fn drain_started(&self, open: usize) {
+        info!(target: TARGET, open, "drain started");
+    }
+
+    fn drain_ended(&self, report: &DrainReport) {
+        info!(
+            target: TARGET,
+            finished = report.finished,
+            aborted = report.aborted,
+            remaining = report.remaining,
+            duration = report.elapsed.as_secs_f64(),
+            "drain ended",
+        );
+    }
+}
