@@ -84,14 +84,16 @@
 //! | `tls.protocol.version`, `tls.cipher`, `tls.next_protocol`, `server.address` | labels of these names | both |
 //! | `outcome` | [`Outcome::as_str`](reagent::Outcome::as_str) | both, at the end |
 //! | `error.type` | a reason of rejection, a kind of time-out, an [`ErrorKind`](std::io::ErrorKind), `panic` or `_OTHER` | both, at the end |
-//! | `error.message` | the error's text; the registry discourages it in spans | end event |
+//! | `error.message` | the text of an error or a panic | events |
 //! | `bytes_read`, `bytes_written` | what went through the socket | both, at the end |
 //! | `duration` | seconds | end event |
 //! | `listener` | the address it came in by, as in the label of the metrics | events |
 //! | `labels` | all other labels | end event |
 //!
 //! `server.address` is also the name for TLS' server name (SNI), since the registry gave up
-//! `tls.client.server_name`.
+//! `tls.client.server_name`. It gave up `error.message` too, and wants a name of its own for each domain; here
+//! it stays, since this is the name that those who read logs know, but out of the spans, where the registry never
+//! wanted it.
 //!
 //! A [label](reagent::Connection::label) that has a field is recorded at once where the connection's span is
 //! the current one and the server has a [`TraceObserver`]; the end event has them all.

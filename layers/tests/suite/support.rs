@@ -85,3 +85,13 @@ impl Deref for Served {
 pub async fn outcome(served: &Served, id: u64) -> Outcome {
     served.ends.of(id).await
 }
+
+/// Waits until `condition` holds, and lets everything else run meanwhile.
+#[cfg(any(feature = "metrics", feature = "trace"))]
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < LONG, "not so after {LONG:?}: {what}");
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,133 @@
+//! A subscriber that remembers.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, OnceLock},
+};
+use tracing::{
+    Dispatch, Event, Level, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+    span::{Attributes, Id, Record},
+    subscriber::{DefaultGuard, NoSubscriber, set_default},
+};
+use tracing_subscriber::{
+    Layer, Registry,
+    layer::{Context, SubscriberExt},
+    registry::LookupSpan,
+};
+
+/// What the layers' spans and events are called by.
+pub const TARGET: &str = "reagent_layers::trace";
+
+pub type Fields = BTreeMap<String, String>;
+
+/// Everything a thread emitted while it was the subscriber there.
+#[derive(Clone, Default)]
+pub struct Capture(Arc<Mutex<Captured>>);
+
+#[derive(Default)]
+struct Captured {
+    events: Vec<Seen>,
+    closed: Vec<Fields>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub level: Level,
+    pub target: String,
+    pub fields: Fields,
+    /// What the spans around it said then, the innermost first.
+    pub spans: Vec<Fields>,
+}
+
+impl Seen {
+    pub fn message(&self) -> &str {
+        &self.fields["message"]
+    }
+}
+
+impl Capture {
+    /// Begins to remember what is emitted on this thread up to `level`.
+    pub fn up_to(level: impl Into<LevelFilter>) -> (Capture, DefaultGuard) {
+        // With one dispatcher in the process, `tracing` asks whichever thread comes to a callsite first whether
+        // it is of interest, and that thread may have none.
+        static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+        OTHERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::default())));
+        let capture = Capture::default();
+        let subscriber = Registry::default().with(capture.clone().with_filter(level.into()));
+        (capture, set_default(subscriber))
+    }
+
+    /// All events so far.
+    pub fn events(&self) -> Vec<Seen> {
+        self.0.lock().unwrap().events.clone()
+    }
+
+    /// Those with this message.
+    pub fn named(&self, message: &str) -> Vec<Seen> {
+        let mut events = self.events();
+        events.retain(|event| event.message() == message);
+        events
+    }
+
+    /// What closed spans said in the end.
+    pub fn closed(&self) -> Vec<Fields> {
+        self.0.lock().unwrap().closed.clone()
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        let mut fields = Reader(Fields::new());
+        attributes.record(&mut fields);
+        let span = ctx.span(id).unwrap();
+        fields.0.insert("name".into(), span.name().into());
+        span.extensions_mut().insert(fields.0);
+    }
+
+    fn on_record(&self, id: &Id, record: &Record<'_>, ctx: Context<'_, S>) {
+        let mut fields = Reader(Fields::new());
+        record.record(&mut fields);
+        let span = ctx.span(id).unwrap();
+        let mut extensions = span.extensions_mut();
+        let known = extensions.get_mut::<Fields>().unwrap();
+        for (field, value) in fields.0 {
+            let old = known.insert(field, value);
+            assert_eq!(old, None, "recorded twice");
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
+        let mut fields = Reader(Fields::new());
+        event.record(&mut fields);
+        let spans = ctx.event_scope(event).into_iter().flatten();
+        let spans = spans.map(|span| span.extensions().get::<Fields>().unwrap().clone());
+        let seen = Seen {
+            level: *event.metadata().level(),
+            target: event.metadata().target().to_owned(),
+            fields: fields.0,
+            spans: spans.collect(),
+        };
+        self.0.lock().unwrap().events.push(seen);
+    }
+
+    fn on_close(&self, id: Id, ctx: Context<'_, S>) {
+        let span = ctx.span(&id).unwrap();
+        let fields = span.extensions().get::<Fields>().unwrap().clone();
+        self.0.lock().unwrap().closed.push(fields);
+    }
+}
+
+struct Reader(Fields);
+
+impl Visit for Reader {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+}
