@@ -1,4 +1,4 @@
-//! Counts, gauges and histograms of a server, by the [`metrics`](::metrics) facade.
+//! Counts, gauges and histograms of a server, by the [`metrics`] facade.
 //!
 //! # When
 //!

@@ -53,7 +53,7 @@
 //! # }
 //! # let lines = String::from_utf8(lines.0.lock().unwrap().clone())?;
 //! // Of the two lines, the first is the handler's:
-//! // INFO connection{connection.id=1 network.peer.address="memory:1#1"}: my_server: hello
+//! // INFO connection{connection.id=1 network.peer.address="client:1" …}: my_server: hello
 //! // INFO reagent_layers::trace: connection ended connection.id=1 outcome="completed" duration=0.0001 …
 //! # let mut lines = lines.lines().skip_while(|line| !line.contains("hello"));
 //! # let (hello, end) = (lines.next().unwrap(), lines.next().unwrap());

@@ -23,6 +23,11 @@ pub const TARGET: &str = "reagent_layers::trace";
 
 pub type Fields = BTreeMap<String, String>;
 
+/// What is said of a value that may not be there.
+pub fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    fields.get(name).map(String::as_str)
+}
+
 /// Everything a thread emitted while it was the subscriber there.
 #[derive(Clone, Default)]
 pub struct Capture(Arc<Mutex<Captured>>);

@@ -1,4 +1,4 @@
-//! `MetricsObserver`: the values, the names, and the bounds of labels.
+//! `MetricsObserver`: the values, and the bounds of labels.
 
 use crate::{
     endings::{WAYS, all_ended, as_told, end, tell},
@@ -10,7 +10,7 @@ use reagent::{
     testing::{Clients, FlakyListener, MemoryListener, Script},
 };
 use reagent_layers::metrics::MetricsObserver;
-use std::{collections::BTreeSet, io, panic::resume_unwind, time::Duration};
+use std::{io, panic::resume_unwind, time::Duration};
 use tokio::{io::AsyncReadExt, time::sleep};
 
 /// What Prometheus would get.
@@ -42,7 +42,7 @@ impl Page {
     }
 }
 
-async fn start(observer: impl Observer) -> (ServerHandle, Clients, Script) {
+pub async fn start(observer: impl Observer) -> (ServerHandle, Clients, Script) {
     let (listener, clients) = MemoryListener::new();
     let (listener, script) = FlakyListener::new(listener);
     let server = Server::new(listener)
@@ -194,70 +194,4 @@ async fn a_label_has_so_many_values_and_no_more() {
         ("reason", "reason 33"),
     );
     assert_eq!(known, 1.0);
-}
-
-/// Has something to say in every metric, and says how they are described: names and kinds.
-async fn described(builder: PrometheusBuilder) -> BTreeSet<(String, String)> {
-    let recorder = builder.build_recorder();
-    let page = recorder.handle();
-    let (server, clients, _) = start(MetricsObserver::with_recorder(recorder)).await;
-    let first = tell(&clients, b'w').await;
-    let second = clients.connect().await.unwrap();
-    let at_limit = || page.render().contains("reagent_limit_reached_total{");
-    until("the limit", at_limit).await;
-    server.connection(1).unwrap().drain();
-    drop((first, second));
-    end(&clients, b'r').await;
-    end(&clients, b't').await;
-    all_ended(&server).await;
-    let page = page.render();
-    let lines = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    let metrics: BTreeSet<_> = lines
-        .filter_map(|line| line.split_once(' '))
-        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
-        .collect();
-    for (name, _) in &metrics {
-        assert!(page.contains(&format!("# HELP {name} ")), "{name}");
-    }
-    metrics
-}
-
-#[tokio::test]
-async fn names_and_units_follow_the_conventions() {
-    let metrics = described(PrometheusBuilder::new()).await;
-    for (name, kind) in &metrics {
-        let is_of_words = |c: char| c.is_ascii_lowercase() || c == '_';
-        assert!(name.starts_with("reagent_"), "{name}");
-        assert!(name.chars().all(is_of_words), "{name}");
-        let ends = match kind.as_str() {
-            "counter" => name.ends_with("_total"),
-            "gauge" => !name.ends_with("_total") && !name.ends_with("_count"),
-            // A histogram for which no buckets are set.
-            "summary" => name.ends_with("_seconds"),
-            other => panic!("{other}"),
-        };
-        assert!(ends, "{name}, a {kind}");
-    }
-    // The exporter that puts units and suffixes after names finds them there.
-    let recommended = PrometheusBuilder::new().with_recommended_naming(true);
-    assert_eq!(described(recommended).await, metrics);
-}
-
-#[tokio::test]
-async fn the_documentation_lists_every_metric_and_its_kind() {
-    let documented: BTreeSet<_> = include_str!("../../src/metrics/mod.rs")
-        .lines()
-        .filter_map(|line| line.strip_prefix("//! | `reagent_"))
-        .map(|line| {
-            let mut columns = line.split('|');
-            let name = columns.next().unwrap().trim_end().trim_end_matches('`');
-            let kind = columns.next().unwrap().trim();
-            (
-                format!("reagent_{name}"),
-                kind.replace("histogram", "summary"),
-            )
-        })
-        .collect();
-    assert_eq!(documented.len(), 18);
-    assert_eq!(described(PrometheusBuilder::new()).await, documented);
 }

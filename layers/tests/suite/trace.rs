@@ -1,20 +1,20 @@
-//! `TraceLayer` and `TraceObserver`: what they say, and of whom.
+//! `TraceLayer`: what a connection's span says, and what is in it.
 
 use crate::{
-    capture::{Capture, Fields, TARGET},
-    endings::{WAYS, all_ended, as_told, end},
-    support::{echo, echoes, until},
+    capture::{Capture, Fields, field},
+    support::{echo, outcome, until},
 };
 use reagent::{
-    Addr, BoxError, BoxIo, Connection, ConnectionService, Rejected, Server, ServerHandle, Upgrade,
-    UpgradeLayer, handle,
+    Addr, BoxError, BoxIo, Connection, ConnectionService, Outcome, Rejected, Server, ServerHandle,
+    Upgrade, UpgradeLayer, handle,
     testing::{Clients, MemoryListener},
 };
 use reagent_layers::trace::{Trace, TraceLayer, TraceObserver};
-use std::{collections::BTreeMap, io, net::SocketAddr};
+use std::{future::pending, io, net::SocketAddr};
+use tokio::sync::mpsc;
 use tracing::Level;
 
-async fn start<S>(service: S) -> (ServerHandle, Clients)
+pub async fn start<S>(service: S) -> (ServerHandle, Clients)
 where
     S: Clone + ConnectionService,
     Trace<S>: ConnectionService,
@@ -25,11 +25,6 @@ where
         .layer(TraceLayer::new())
         .start(service);
     (server.await.unwrap(), clients)
-}
-
-/// What is said of a value that may not be there.
-fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
-    fields.get(name).map(String::as_str)
 }
 
 /// Emits an event and ends.
@@ -100,71 +95,6 @@ async fn each_kind_of_address_is_named_as_the_conventions_have_it() {
     assert_eq!(field(span, "network.type"), Some("ipv6"));
     assert_eq!(field(span, "network.peer.address"), Some("2001:db8::1"));
     assert_eq!(field(span, "network.peer.port"), Some("77"));
-}
-
-#[tokio::test]
-async fn however_a_connection_ends_there_is_one_start_and_one_end() {
-    let (capture, _guard) = Capture::up_to(Level::TRACE);
-    let (server, clients) = start(handle(as_told)).await;
-    for _ in 0..100 {
-        for (way, _) in WAYS {
-            end(&clients, way).await;
-        }
-    }
-    all_ended(&server).await;
-
-    let mut counts = BTreeMap::new();
-    for event in capture.events() {
-        let Some(id) = event.fields.get("connection.id") else {
-            continue;
-        };
-        assert_eq!(event.target, TARGET);
-        assert!(event.spans.is_empty(), "in no span: {event:?}");
-        let count: &mut (u32, u32) = counts.entry(id.clone()).or_default();
-        match event.message() {
-            "connection started" => count.0 += 1,
-            "connection ended" => count.1 += 1,
-            other => panic!("{other}"),
-        }
-    }
-    assert_eq!(counts.len(), 700);
-    assert!(counts.values().all(|count| *count == (1, 1)), "{counts:?}");
-    assert_eq!(capture.closed().len(), 700);
-}
-
-#[tokio::test]
-async fn the_end_says_how_and_why() {
-    let (capture, _guard) = Capture::up_to(Level::DEBUG);
-    let (server, clients) = start(handle(as_told)).await;
-    for (way, _) in WAYS {
-        end(&clients, way).await;
-        all_ended(&server).await;
-    }
-    let ends = capture.named("connection ended");
-    for ((end, span), (_, outcome)) in ends.iter().zip(capture.closed()).zip(WAYS) {
-        let (class, message) = match outcome {
-            "failed" => (Some("BrokenPipe"), Some("broken pipe")),
-            "rejected" | "timed_out" => (Some("as told"), None),
-            "panicked" => (Some("panic"), Some("as told")),
-            _ => (None, None),
-        };
-        let level = match outcome {
-            "panicked" => Level::ERROR,
-            _ => Level::INFO,
-        };
-        assert_eq!(end.level, level, "{outcome}");
-        for fields in [&end.fields, &span] {
-            assert_eq!(field(fields, "outcome"), Some(outcome));
-            assert_eq!(field(fields, "error.type"), class, "{outcome}");
-            assert_eq!(field(fields, "bytes_read"), Some("1"));
-            assert_eq!(field(fields, "bytes_written"), Some("1"));
-        }
-        assert_eq!(field(&end.fields, "error.message"), message, "{outcome}");
-        assert_eq!(field(&span, "error.message"), None);
-        assert!(end.fields["duration"].parse::<f64>().unwrap() >= 0.0);
-        assert_eq!(end.fields["listener"], server.local_addr().to_string());
-    }
-    assert_eq!(ends.len(), WAYS.len());
 }
 
 /// Knows something of each connection, as TLS and the PROXY protocol do.
@@ -254,26 +184,62 @@ async fn who_does_not_get_as_far_as_the_layer_has_an_event_and_no_span() {
 }
 
 #[tokio::test]
-async fn no_payload_is_in_any_span_or_event() {
-    let (capture, _guard) = Capture::up_to(Level::TRACE);
-    let (server, clients) = start(handle(echo)).await;
-    let mut client = clients.connect().await.unwrap();
-    assert!(echoes(&mut client, "hunter2").await);
-    drop(client);
-    all_ended(&server).await;
-    assert!(!capture.events().is_empty() && !capture.closed().is_empty());
-    let said = format!("{:?} {:?}", capture.events(), capture.closed());
-    assert!(!said.contains("hunter2"), "{said}");
+async fn what_a_handler_drops_is_dropped_in_its_span() {
+    struct Farewell;
+    impl Drop for Farewell {
+        fn drop(&mut self) {
+            tracing::info!("farewell");
+        }
+    }
+    let (capture, _guard) = Capture::up_to(Level::DEBUG);
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener)
+        .layer(TraceLayer::new())
+        .start(handle(|_: Connection| async {
+            let _farewell = Farewell;
+            pending::<io::Result<()>>().await
+        }))
+        .await
+        .unwrap();
+    let _client = clients.connect().await.unwrap();
+    until("a connection", || server.connection_count() == 1).await;
+    tokio::task::yield_now().await;
+    let abort = async { server.connection(1).unwrap().abort() };
+    let (ended, ()) = tokio::join!(outcome(&server, 1), abort);
+    assert!(matches!(ended, Outcome::Aborted));
+    let farewell = &capture.named("farewell")[0];
+    assert_eq!(farewell.spans[0]["connection.id"], "1");
+    assert_eq!(capture.closed()[0]["outcome"], "aborted");
 }
 
 #[tokio::test]
-async fn an_error_however_long_makes_a_short_event() {
+async fn a_span_lasts_as_long_as_its_connection_wherever_the_stream_goes() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
-    let long = |_: Connection| async { Err::<(), BoxError>("ä".repeat(100_000).into()) };
-    let (server, clients) = start(handle(long)).await;
-    drop(clients.connect().await.unwrap());
-    until("the end", || server.stats().failed == 1).await;
-    let end = &capture.named("connection ended")[0].fields;
-    assert_eq!(end["error.message"], "ä".repeat(512) + "…");
-    assert_eq!(end["error.type"], "_OTHER");
+    let (listener, clients) = MemoryListener::new();
+    let (away, mut taken) = mpsc::unbounded_channel();
+    let server = Server::new(listener)
+        .observe(TraceObserver::new())
+        .layer(TraceLayer::new())
+        .start(handle(move |conn: Connection| {
+            let given = away.send(conn);
+            async move { given.map_err(|_| io::Error::other("nobody takes it")) }
+        }))
+        .await
+        .unwrap();
+    let _client = clients.connect().await.unwrap();
+    let conn = taken.recv().await.unwrap();
+    let handled = || server.connection(1).unwrap().outcome().is_some();
+    until("the end of the handler", handled).await;
+    assert!(capture.closed().is_empty());
+    assert!(capture.named("connection ended").is_empty());
+    {
+        // In the span of something else, which must not claim the event.
+        let _other = tracing::info_span!("other").entered();
+        drop(conn);
+    }
+    let end = &capture.named("connection ended")[0];
+    assert_eq!(end.fields["outcome"], "completed");
+    assert!(end.spans.is_empty());
+    let is_ours = |span: &&Fields| span["name"] == "connection";
+    assert_eq!(capture.closed().iter().filter(is_ours).count(), 1);
 }

@@ -1,0 +1,157 @@
+//! `TraceObserver`: one start and one end of each connection, what they say, and what the server does.
+
+use crate::{
+    capture::{Capture, TARGET, field},
+    endings::{WAYS, all_ended, as_told, end, tell},
+    support::{echo, echoes, until},
+    trace::start,
+};
+use reagent::{
+    BoxError, Connection, Server, handle,
+    testing::{FlakyListener, MemoryListener},
+};
+use reagent_layers::trace::TraceObserver;
+use std::{collections::BTreeMap, io, time::Duration};
+use tracing::Level;
+
+#[tokio::test]
+async fn however_a_connection_ends_there_is_one_start_and_one_end() {
+    let (capture, _guard) = Capture::up_to(Level::TRACE);
+    let (server, clients) = start(handle(as_told)).await;
+    for _ in 0..100 {
+        for (way, _) in WAYS {
+            end(&clients, way).await;
+        }
+    }
+    all_ended(&server).await;
+
+    let mut counts = BTreeMap::new();
+    for event in capture.events() {
+        let Some(id) = event.fields.get("connection.id") else {
+            continue;
+        };
+        assert_eq!(event.target, TARGET);
+        assert!(event.spans.is_empty(), "in no span: {event:?}");
+        let count: &mut (u32, u32) = counts.entry(id.clone()).or_default();
+        match event.message() {
+            "connection started" => count.0 += 1,
+            "connection ended" => count.1 += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(counts.len(), 700);
+    assert!(counts.values().all(|count| *count == (1, 1)), "{counts:?}");
+    assert_eq!(capture.closed().len(), 700);
+}
+
+#[tokio::test]
+async fn the_end_says_how_and_why() {
+    let (capture, _guard) = Capture::up_to(Level::DEBUG);
+    let (server, clients) = start(handle(as_told)).await;
+    for (way, _) in WAYS {
+        end(&clients, way).await;
+        all_ended(&server).await;
+    }
+    let ends = capture.named("connection ended");
+    for ((end, span), (_, outcome)) in ends.iter().zip(capture.closed()).zip(WAYS) {
+        let (class, message) = match outcome {
+            "failed" => (Some("BrokenPipe"), Some("broken pipe")),
+            "rejected" | "timed_out" => (Some("as told"), None),
+            "panicked" => (Some("panic"), Some("as told")),
+            _ => (None, None),
+        };
+        let level = match outcome {
+            "panicked" => Level::ERROR,
+            _ => Level::INFO,
+        };
+        assert_eq!(end.level, level, "{outcome}");
+        for fields in [&end.fields, &span] {
+            assert_eq!(field(fields, "outcome"), Some(outcome));
+            assert_eq!(field(fields, "error.type"), class, "{outcome}");
+            assert_eq!(field(fields, "bytes_read"), Some("1"));
+            assert_eq!(field(fields, "bytes_written"), Some("1"));
+        }
+        assert_eq!(field(&end.fields, "error.message"), message, "{outcome}");
+        assert_eq!(field(&span, "error.message"), None);
+        assert!(end.fields["duration"].parse::<f64>().unwrap() >= 0.0);
+        assert_eq!(end.fields["listener"], server.local_addr().to_string());
+    }
+    assert_eq!(ends.len(), WAYS.len());
+}
+
+#[tokio::test]
+async fn no_payload_is_in_any_span_or_event() {
+    let (capture, _guard) = Capture::up_to(Level::TRACE);
+    let (server, clients) = start(handle(echo)).await;
+    let mut client = clients.connect().await.unwrap();
+    assert!(echoes(&mut client, "hunter2").await);
+    drop(client);
+    all_ended(&server).await;
+    assert!(!capture.events().is_empty() && !capture.closed().is_empty());
+    let said = format!("{:?} {:?}", capture.events(), capture.closed());
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[tokio::test]
+async fn an_error_however_long_makes_a_short_event() {
+    let (capture, _guard) = Capture::up_to(Level::DEBUG);
+    let long = |_: Connection| async { Err::<(), BoxError>("ä".repeat(100_000).into()) };
+    let (server, clients) = start(handle(long)).await;
+    drop(clients.connect().await.unwrap());
+    until("the end", || server.stats().failed == 1).await;
+    let end = &capture.named("connection ended")[0].fields;
+    assert_eq!(end["error.message"], "ä".repeat(512) + "…");
+    assert_eq!(end["error.type"], "_OTHER");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_the_server_is_said_too() {
+    let (capture, _guard) = Capture::up_to(Level::DEBUG);
+    let (listener, clients) = MemoryListener::new();
+    let (listener, script) = FlakyListener::new(listener);
+    let server = Server::new(listener)
+        .observe(TraceObserver::new())
+        .max_connections(1)
+        .start(handle(as_told))
+        .await
+        .unwrap();
+    script.fail_accepts([
+        io::ErrorKind::ConnectionAborted.into(),
+        io::ErrorKind::OutOfMemory.into(),
+        io::ErrorKind::InvalidInput.into(),
+    ]);
+    script.fail_reopens([io::ErrorKind::AddrInUse.into()]);
+    let waiting = tell(&clients, b'w').await;
+    let second = clients.connect().await.unwrap();
+    let limit_reached = || !capture.named("limit reached").is_empty();
+    until("the limit", limit_reached).await;
+    server.connection(1).unwrap().drain();
+    until("the next", || server.connection(2).is_some()).await;
+    drop((waiting, second));
+    server.drain(Duration::from_secs(1)).await;
+
+    for (message, level, count) in [
+        ("listening", Level::INFO, 1),
+        ("acceptor started", Level::DEBUG, 1),
+        ("accept failed", Level::DEBUG, 3),
+        (
+            "no client can be served for want of descriptors or memory",
+            Level::ERROR,
+            1,
+        ),
+        ("clients can be served again", Level::WARN, 1),
+        ("listening socket lost", Level::ERROR, 1),
+        ("listening socket cannot be reopened yet", Level::WARN, 1),
+        ("listening socket reopened", Level::INFO, 1),
+        ("limit reached", Level::DEBUG, 1),
+        ("limit waited", Level::DEBUG, 1),
+        ("acceptor stopped", Level::DEBUG, 1),
+        ("no longer listening", Level::INFO, 1),
+        ("drain started", Level::INFO, 1),
+        ("drain ended", Level::INFO, 1),
+    ] {
+        let events = capture.named(message);
+        assert_eq!(events.len(), count, "{message}");
+        assert!(events.iter().all(|event| event.level == level), "{message}");
+    }
+}
