@@ -101,12 +101,13 @@
 //! # Levels
 //!
 //! The target of everything is `reagent_layers::trace`. A connection's span and its start event are `DEBUG`,
-//! its end event is `INFO`; all three can be set. A panic is `ERROR` whatever was set. Of the server's events, what a client can
-//! cause is `DEBUG`, and what needs somebody's attention is `WARN` or `ERROR`.
+//! its end event is `INFO`; all three can be set. A panic is `ERROR` whatever was set. Of the server's events,
+//! what a client can cause is `DEBUG`, and what needs somebody's attention is `WARN` or `ERROR`.
 //!
-//! A client can cause a fixed number of events with each connection: its start, its end, `limit reached` and
-//! `limit waited`, or `accept failed`. Nothing is emitted for a read or a write. What is switched off by its level costs a comparison:
-//! nothing is formatted, and no memory is taken.
+//! A client can cause a fixed number of events with each connection: its start and its end, and at most
+//! `limit reached` and `limit waited`, `accept failed`, or `acceptor failed` where a service panics in its `call`.
+//! Nothing is emitted for a read or a write. What is switched off by its level costs a comparison: nothing is
+//! formatted, and no memory is taken.
 //!
 //! [registry]: https://opentelemetry.io/docs/specs/semconv/registry/attributes/
 

@@ -56,12 +56,18 @@ impl Seen {
 impl Capture {
     /// Begins to remember what is emitted on this thread up to `level`.
     pub fn up_to(level: impl Into<LevelFilter>) -> (Capture, DefaultGuard) {
-        // With one dispatcher in the process, `tracing` asks whichever thread comes to a callsite first whether
-        // it is of interest, and that thread may have none.
+        // `tracing` remembers for all threads who is interested in a callsite, and with one dispatcher in the
+        // process asks whichever thread comes there first. With one that wants everything and one that wants
+        // nothing it asks each time, whichever other tests run.
         static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
-        OTHERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::default())));
+        OTHERS.get_or_init(|| {
+            let nothing = NoSubscriber::default();
+            [Dispatch::new(Registry::default()), Dispatch::new(nothing)]
+        });
         let capture = Capture::default();
-        let subscriber = Registry::default().with(capture.clone().with_filter(level.into()));
+        // Around all of it: a filter of the one layer would leave the registry enabled for what others want.
+        let level: LevelFilter = level.into();
+        let subscriber = Registry::default().with(level).with(capture.clone());
         (capture, set_default(subscriber))
     }
 
