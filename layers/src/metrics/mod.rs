@@ -85,7 +85,8 @@
 //! # Cost
 //!
 //! A metric is looked up in the recorder once for each listener and value of a label. A connection makes this observer
-//! allocate nothing; what the recorder does for a histogram is the recorder's.
+//! allocate nothing. What the recorder does for a histogram is the recorder's: that of
+//! `metrics-exporter-prometheus` allocates about twice in a hundred connections.
 //!
 //! [naming]: https://prometheus.io/docs/practices/naming/
 
