@@ -77,6 +77,8 @@ pub(crate) struct Rare {
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) kept: Vec<Box<dyn Any + Send>>,
+    /// What the socket said before a layer wrapped it.
+    pub(crate) socket_local_addr: Option<Box<Addr>>,
     pub(crate) permit: Option<Permit>,
 }
 

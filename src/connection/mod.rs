@@ -217,7 +217,10 @@ impl<Io: IoStream> Connection<Io> {
             .and_then(BoxIo::tcp);
         match tcp {
             Some(stream) => Ok(Addr::Tcp(stream.local_addr()?)),
-            None => Ok(self.listener_addr().clone()),
+            None => Ok(match &entry.rare().socket_local_addr {
+                Some(addr) => (**addr).clone(),
+                None => self.listener_addr().clone(),
+            }),
         }
     }
 
@@ -253,14 +256,14 @@ impl<Io: IoStream> Connection<Io> {
     }
 
     /// Once the socket is wrapped nobody can ask it for its address, so one that came in by a wildcard
-    /// is asked before.
+    /// is asked before. What a proxy names later still goes before it.
     fn keep_local_addr(&self) {
         let entry = &self.handle.entry;
         if entry.local_addr.get().is_none()
             && entry.server.fixed_local_addr(entry.listener).is_none()
         {
             if let Ok(addr) = self.local_addr() {
-                let _ = entry.local_addr.set(Box::new(addr));
+                entry.rare().socket_local_addr = Some(Box::new(addr));
             }
         }
     }
