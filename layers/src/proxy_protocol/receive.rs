@@ -1,0 +1,174 @@
+//! Taking a header off a connection.
+
+use super::{
+    Command, Config, Header, Mode, Parsed, ProxyInfo, ProxyProtocolError, Rewind, Untrusted,
+    Version, error::excerpt, parse,
+};
+use reagent::{Addr, BoxError, Connection, IoStream, Rejected, TimedOut, Upgrade};
+use std::{io, sync::Arc};
+use tokio::{io::AsyncReadExt, time::timeout};
+
+/// What time-outs and rejections are called.
+const NAME: &str = "proxy protocol";
+
+/// The outcome of a connection that ends before its first byte.
+const HEALTH_CHECK: &str = "health check";
+
+/// The first read takes as much as the specification wants a header to fit in: "the smallest TCP segment that
+/// any TCP/IP host is required to support", 536 bytes (section 2).
+const FIRST_READ: usize = 536;
+
+/// The upgrade of a [`ProxyProtocolLayer`](super::ProxyProtocolLayer).
+#[derive(Clone, Debug)]
+pub struct ProxyProtocol(pub(super) Arc<Config>);
+
+/// Why there is no header.
+struct NoHeader {
+    error: BoxError,
+    /// Whether what has come, if anything, is a connection without a header.
+    is_plain: bool,
+}
+
+impl NoHeader {
+    /// A header that is wrong.
+    fn broken(error: impl Into<BoxError>) -> Self {
+        NoHeader {
+            error: error.into(),
+            is_plain: false,
+        }
+    }
+
+    /// There may be no header at all, unless its signature has come.
+    fn unless(version: Option<Version>, error: impl Into<BoxError>) -> Self {
+        NoHeader {
+            error: error.into(),
+            is_plain: version.is_none(),
+        }
+    }
+}
+
+impl<Io: IoStream> Upgrade<Io> for ProxyProtocol {
+    type Io = Rewind<Io>;
+
+    async fn upgrade(&self, mut conn: Connection<Io>) -> Result<Connection<Rewind<Io>>, BoxError> {
+        let config = &*self.0;
+        let mode = config.mode_for(conn.socket_addr())?;
+        if mode == Mode::Off {
+            return Ok(conn.map_io(|io| Rewind::new(io, Vec::new())));
+        }
+        let mut bytes = Vec::new();
+        let receiving = receive(&mut conn, &mut bytes, config.max_len);
+        let received = match config.time_limit {
+            None => receiving.await,
+            Some(limit) => match timeout(limit, receiving).await {
+                Ok(received) => received,
+                Err(_) => Err(NoHeader::unless(version(&bytes), TimedOut::new(NAME))),
+            },
+        };
+        match received {
+            Ok((header, len)) => {
+                bytes.drain(..len);
+                note(&mut conn, header);
+            }
+            Err(NoHeader { is_plain: true, .. }) if mode == Mode::Optional => {}
+            Err(NoHeader { error, .. }) => return Err(error),
+        }
+        Ok(conn.map_io(|io| Rewind::new(io, bytes)))
+    }
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+}
+
+impl Config {
+    /// What is expected of who is at the other end of a socket.
+    fn mode_for(&self, socket: &Addr) -> Result<Mode, Rejected> {
+        match (self.mode, self.untrusted) {
+            (Mode::Off, _) => Ok(Mode::Off),
+            (mode, _) if self.trust.trusts(socket) => Ok(mode),
+            (_, Untrusted::PassThrough) => Ok(Mode::Off),
+            (_, Untrusted::Refuse) => Err(Rejected::new(NAME)),
+        }
+    }
+}
+
+/// Reads into `bytes` until they are a header, which has the length that comes with it, or until they cannot
+/// be one. Cancel safe: what has come is in `bytes`.
+async fn receive<Io: IoStream>(
+    conn: &mut Connection<Io>,
+    bytes: &mut Vec<u8>,
+    max_len: usize,
+) -> Result<(Header, usize), NoHeader> {
+    bytes.reserve_exact(FIRST_READ);
+    loop {
+        let version = match parse(bytes) {
+            Parsed::Done { header, len } => {
+                bound(header.version(), len, max_len)?;
+                return Ok((header, len));
+            }
+            Parsed::Invalid(error) => {
+                let is_plain = matches!(error, ProxyProtocolError::NotAHeader { .. });
+                return Err(NoHeader {
+                    error: error.into(),
+                    is_plain,
+                });
+            }
+            Parsed::Incomplete { needed, version } => {
+                if let Some(version) = version {
+                    bound(version, needed, max_len)?;
+                }
+                bytes.reserve_exact(needed - bytes.len());
+                version
+            }
+        };
+        match conn.read_buf(bytes).await {
+            Ok(0) if bytes.is_empty() => {
+                return Err(NoHeader::unless(None, Rejected::new(HEALTH_CHECK)));
+            }
+            Ok(0) => {
+                let got = excerpt(bytes);
+                let error = ProxyProtocolError::Truncated { got };
+                return Err(NoHeader::unless(version, error));
+            }
+            Ok(_) => {}
+            // Proxies end a check with a reset to leave no `TIME_WAIT` behind.
+            Err(error) if bytes.is_empty() && error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(NoHeader::broken(Rejected::new(HEALTH_CHECK)));
+            }
+            Err(error) => return Err(NoHeader::broken(error)),
+        }
+    }
+}
+
+/// Version 1 has its own bound.
+fn bound(version: Version, len: usize, max: usize) -> Result<(), NoHeader> {
+    if version == Version::V1 || len <= max {
+        return Ok(());
+    }
+    Err(NoHeader::broken(ProxyProtocolError::TooLong {
+        version,
+        max,
+        got: len,
+    }))
+}
+
+/// The version of a header of which these are the first bytes.
+fn version(bytes: &[u8]) -> Option<Version> {
+    match parse(bytes) {
+        Parsed::Incomplete { version, .. } => version,
+        _ => None,
+    }
+}
+
+/// Tells the connection what the header says.
+fn note<Io>(conn: &mut Connection<Io>, header: Header) {
+    if let (Some(source), Some(destination)) = (header.source(), header.destination()) {
+        conn.set_peer_addr(source);
+        conn.set_local_addr(destination);
+    }
+    if header.command() == Command::Local {
+        conn.label("proxy", "local");
+    }
+    conn.extensions_mut().insert(ProxyInfo(header));
+}

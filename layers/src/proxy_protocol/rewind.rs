@@ -1,0 +1,135 @@
+//! A stream some of whose bytes have been read already.
+
+use std::{
+    fmt,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The stream of a [`ProxyProtocolLayer`](super::ProxyProtocolLayer): bytes that came together with the
+/// header first, then the stream inside. Their memory is freed once they are read.
+pub struct Rewind<Io> {
+    io: Io,
+    /// Never empty.
+    prefix: Option<Box<Prefix>>,
+}
+
+struct Prefix {
+    bytes: Vec<u8>,
+    read: usize,
+}
+
+impl<Io> Rewind<Io> {
+    /// `prefix`, then what `io` has.
+    pub fn new(io: Io, prefix: Vec<u8>) -> Self {
+        let prefix = (!prefix.is_empty()).then(|| {
+            Box::new(Prefix {
+                bytes: prefix,
+                read: 0,
+            })
+        });
+        Rewind { io, prefix }
+    }
+
+    /// The stream inside.
+    pub fn get_ref(&self) -> &Io {
+        &self.io
+    }
+
+    /// The bytes that are to be read before those of the stream inside.
+    pub fn prefix(&self) -> &[u8] {
+        match &self.prefix {
+            Some(prefix) => &prefix.bytes[prefix.read..],
+            None => &[],
+        }
+    }
+}
+
+impl<Io: AsyncRead + Unpin> AsyncRead for Rewind<Io> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(prefix) = &mut self.prefix else {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        };
+        let rest = &prefix.bytes[prefix.read..];
+        let n = rest.len().min(buf.remaining());
+        buf.put_slice(&rest[..n]);
+        prefix.read += n;
+        if prefix.read == prefix.bytes.len() {
+            self.prefix = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> AsyncWrite for Rewind<Io> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Says how much was read ahead and not what.
+impl<Io: fmt::Debug> fmt::Debug for Rewind<Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rewind")
+            .field("io", &self.io)
+            .field("prefix", &self.prefix().len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn the_prefix_comes_first_and_is_freed_once_read() {
+        let mut io = Rewind::new(&b" world"[..], b"hello".to_vec());
+        let mut piece = [0; 3];
+        assert_eq!(io.read(&mut piece).await.unwrap(), 3);
+        assert_eq!((&piece, io.prefix()), (b"hel", &b"lo"[..]));
+        assert_eq!(io.read(&mut piece).await.unwrap(), 2);
+        assert!(io.prefix.is_none());
+        let mut rest = String::new();
+        io.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, " world");
+    }
+
+    #[tokio::test]
+    async fn a_read_of_nothing_takes_nothing() {
+        let mut io = Rewind::new(&b""[..], b"x".to_vec());
+        assert_eq!(io.read(&mut []).await.unwrap(), 0);
+        assert_eq!(io.prefix(), b"x");
+        assert!(Rewind::new(&b""[..], Vec::new()).prefix.is_none());
+    }
+}

@@ -1,0 +1,101 @@
+//! What a proxy says of the encryption between the client and itself (section 2.2.6).
+
+use super::{EncodeError, tlv};
+use std::str;
+
+const CLIENT_SSL: u8 = 0x01;
+const CLIENT_CERT_CONN: u8 = 0x02;
+const CLIENT_CERT_SESS: u8 = 0x04;
+
+/// The value of an SSL TLV: the encryption between the client and the proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ssl {
+    /// The field of flags, as it is.
+    pub client: u8,
+    /// 0 if the client has shown a certificate and it is good; what else it is, is the proxy's affair.
+    pub verify: u32,
+    /// Such as `TLSv1.3`.
+    pub version: Option<String>,
+    /// The common name in the client's certificate.
+    pub common_name: Option<String>,
+    /// Such as `ECDHE-RSA-AES128-GCM-SHA256`.
+    pub cipher: Option<String>,
+    /// How the proxy's certificate is signed, such as `RSA-SHA256`.
+    pub signature_algorithm: Option<String>,
+    /// The kind of key in the proxy's certificate, such as `RSA2048`.
+    pub key_algorithm: Option<String>,
+    /// What else there is, by its type: unknown, given twice, or not the text it should be.
+    pub other: Vec<(u8, Vec<u8>)>,
+}
+
+impl Ssl {
+    /// Whether the client came by TLS.
+    pub fn is_tls(&self) -> bool {
+        self.client & CLIENT_SSL != 0
+    }
+
+    /// Whether the client showed a certificate on this connection.
+    pub fn has_certificate(&self) -> bool {
+        self.client & CLIENT_CERT_CONN != 0
+    }
+
+    /// Whether the client showed a certificate in the TLS session that this connection belongs to.
+    pub fn has_session_certificate(&self) -> bool {
+        self.client & CLIENT_CERT_SESS != 0
+    }
+
+    /// Whether a certificate was shown, in this session at least, and found good.
+    pub fn is_verified(&self) -> bool {
+        (self.has_certificate() || self.has_session_certificate()) && self.verify == 0
+    }
+
+    /// `None` if it is not built as it should be.
+    pub(super) fn parse(value: &[u8]) -> Option<Self> {
+        let (head, subs) = value.split_first_chunk::<5>()?;
+        let mut ssl = Ssl {
+            client: head[0],
+            verify: u32::from_be_bytes([head[1], head[2], head[3], head[4]]),
+            ..Ssl::default()
+        };
+        for item in tlv::items(subs) {
+            let (kind, value) = item.ok()?;
+            match (ssl.text(kind), str::from_utf8(value)) {
+                (Some(text @ None), Ok(value)) => *text = Some(value.to_owned()),
+                _ => ssl.other.push((kind, value.to_vec())),
+            }
+        }
+        Some(ssl)
+    }
+
+    fn text(&mut self, kind: u8) -> Option<&mut Option<String>> {
+        Some(match kind {
+            0x21 => &mut self.version,
+            0x22 => &mut self.common_name,
+            0x23 => &mut self.cipher,
+            0x24 => &mut self.signature_algorithm,
+            0x25 => &mut self.key_algorithm,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        let mut value = vec![self.client];
+        value.extend(self.verify.to_be_bytes());
+        let texts = [
+            &self.version,
+            &self.common_name,
+            &self.cipher,
+            &self.signature_algorithm,
+            &self.key_algorithm,
+        ];
+        for (kind, text) in (0x21..).zip(texts) {
+            if let Some(text) = text {
+                tlv::put(&mut value, kind, text.as_bytes())?;
+            }
+        }
+        for (kind, bytes) in &self.other {
+            tlv::put(&mut value, *kind, bytes)?;
+        }
+        Ok(value)
+    }
+}

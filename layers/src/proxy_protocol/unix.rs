@@ -1,0 +1,40 @@
+//! Addresses of Unix sockets as `sun_path` has them, `unix(7)`.
+
+use std::{borrow::Cow, ffi::OsStr, path::Path};
+
+/// A path ends at the first zero. One at the beginning is that of a name in Linux' abstract namespace, which
+/// is written with `@`, or of no name at all.
+pub(super) fn parse(bytes: &[u8]) -> reagent::Addr {
+    let end = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |i| i + 1)
+    };
+    let path = match bytes {
+        [0, name @ ..] if end(name) == 0 => None,
+        [0, name @ ..] => Some([b"@", &name[..end(name)]].concat()),
+        _ => bytes.split(|byte| *byte == 0).next().map(<[u8]>::to_vec),
+    };
+    reagent::Addr::Unix(path.map(|path| Path::new(&*os_str(&path)).into()))
+}
+
+pub(super) fn encode(path: Option<&Path>) -> Vec<u8> {
+    let mut bytes = path.map_or_else(Vec::new, |path| {
+        path.as_os_str().as_encoded_bytes().to_vec()
+    });
+    if let Some(first @ b'@') = bytes.first_mut() {
+        *first = 0;
+    }
+    bytes
+}
+
+#[cfg(unix)]
+fn os_str(bytes: &[u8]) -> Cow<'_, OsStr> {
+    Cow::Borrowed(std::os::unix::ffi::OsStrExt::from_bytes(bytes))
+}
+
+#[cfg(not(unix))]
+fn os_str(bytes: &[u8]) -> Cow<'_, OsStr> {
+    Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into())
+}

@@ -1,0 +1,151 @@
+//! Version 1: a line of text (section 2.1 of the specification).
+
+use super::{Addresses, EncodeError, Header, Parsed, ProxyProtocolError, Version};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    str::{self, FromStr},
+};
+
+/// Section 2.2 tells the versions apart by `PROXY`; the space makes it a word.
+pub(super) const SIGNATURE: &[u8] = b"PROXY ";
+
+/// The longest line, with its end: "worst case" in section 2.1.
+const MAX_LEN: usize = 107;
+
+const KINDS: [&[u8]; 3] = [b"TCP4 ", b"TCP6 ", b"UNKNOWN"];
+
+/// Takes `bytes` that begin with [`SIGNATURE`].
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyProtocolError> {
+    let window = &bytes[..bytes.len().min(MAX_LEN)];
+    let after = &window[SIGNATURE.len()..];
+    if !KINDS
+        .iter()
+        .any(|kind| kind.starts_with(after) || after.starts_with(kind))
+    {
+        return Err(malformed("\"TCP4 \", \"TCP6 \" or \"UNKNOWN\"", after));
+    }
+    let Some(end) = window.windows(2).position(|pair| pair == b"\r\n") else {
+        if bytes.len() >= MAX_LEN {
+            return Err(ProxyProtocolError::TooLong {
+                version: Version::V1,
+                max: MAX_LEN,
+                got: bytes.len(),
+            });
+        }
+        return Ok(Parsed::Incomplete {
+            needed: bytes.len() + 1,
+            version: Some(Version::V1),
+        });
+    };
+    Ok(Parsed::Done {
+        header: parse_line(&window[SIGNATURE.len()..end])?,
+        len: end + 2,
+    })
+}
+
+/// Takes what stands between the signature and the end of the line.
+fn parse_line(line: &[u8]) -> Result<Header, ProxyProtocolError> {
+    if let Some(rest) = line.strip_prefix(b"UNKNOWN") {
+        // Whatever else is in the line is to be ignored.
+        return match rest.first() {
+            None | Some(b' ') => Ok(Header::v1_unknown()),
+            Some(_) => Err(malformed("a space or CR LF after \"UNKNOWN\"", line)),
+        };
+    }
+    let mut fields = line.split(|byte| *byte == b' ');
+    let is_v4 = fields.next() == Some(b"TCP4");
+    let (Some(source), Some(destination), Some(from), Some(to), None) = (
+        fields.next(),
+        fields.next(),
+        fields.next(),
+        fields.next(),
+        fields.next(),
+    ) else {
+        return Err(malformed("two addresses and two ports", line));
+    };
+    let ip = match is_v4 {
+        true => ipv4,
+        false => ipv6,
+    };
+    let (source, destination) = (ip(source)?, ip(destination)?);
+    Ok(Header::v1(
+        SocketAddr::new(source, port(from)?),
+        SocketAddr::new(destination, port(to)?),
+    ))
+}
+
+/// The standard library's parser refuses zeros in front, as section 2.1 does.
+fn ipv4(field: &[u8]) -> Result<IpAddr, ProxyProtocolError> {
+    match text(field) {
+        Some(ip) => Ok(IpAddr::V4(ip)),
+        None => Err(malformed("an IPv4 address", field)),
+    }
+}
+
+fn ipv6(field: &[u8]) -> Result<IpAddr, ProxyProtocolError> {
+    match text(field) {
+        Some(ip) => Ok(IpAddr::V6(ip)),
+        None => Err(malformed("an IPv6 address", field)),
+    }
+}
+
+/// Section 2.1 allows no zeros in front; the standard library would take them, and a sign.
+fn port(field: &[u8]) -> Result<u16, ProxyProtocolError> {
+    match (field, text(field)) {
+        ([b'0'], Some(port)) | ([b'1'..=b'9', ..], Some(port)) => Ok(port),
+        _ => Err(malformed(
+            "a port from 0 to 65535 without zeros in front",
+            field,
+        )),
+    }
+}
+
+fn text<T: FromStr>(field: &[u8]) -> Option<T> {
+    str::from_utf8(field).ok()?.parse().ok()
+}
+
+fn malformed(expected: &'static str, got: &[u8]) -> ProxyProtocolError {
+    ProxyProtocolError::malformed(Version::V1, expected, got)
+}
+
+pub(super) fn encode(header: &Header) -> Result<Vec<u8>, EncodeError> {
+    if header.has_extras() {
+        return Err(EncodeError::V1("what only version 2 has"));
+    }
+    let line = match header.addresses() {
+        Addresses::Unknown => "PROXY UNKNOWN\r\n".to_owned(),
+        Addresses::Ip {
+            source,
+            destination,
+        } => format!(
+            "PROXY {} {} {} {} {}\r\n",
+            if source.is_ipv4() { "TCP4" } else { "TCP6" },
+            Canonical(source.ip()),
+            Canonical(destination.ip()),
+            source.port(),
+            destination.port(),
+        ),
+        Addresses::Unix { .. } => return Err(EncodeError::V1("addresses of Unix sockets")),
+    };
+    Ok(line.into_bytes())
+}
+
+/// Section 2.1 knows only hexadecimal digits; `Ipv6Addr` writes the end of a mapped address with dots.
+struct Canonical(IpAddr);
+
+impl std::fmt::Display for Canonical {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            IpAddr::V6(ip) => match ip.to_ipv4_mapped().map(|ip| ip.octets()) {
+                Some([a, b, c, d]) => write!(
+                    f,
+                    "::ffff:{:x}:{:x}",
+                    u16::from_be_bytes([a, b]),
+                    u16::from_be_bytes([c, d])
+                ),
+                None => <Ipv6Addr as std::fmt::Display>::fmt(&ip, f),
+            },
+            IpAddr::V4(ip) => <Ipv4Addr as std::fmt::Display>::fmt(&ip, f),
+        }
+    }
+}

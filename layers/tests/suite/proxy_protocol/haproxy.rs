@@ -1,0 +1,186 @@
+//! A real HAProxy in front, where there is one.
+
+use crate::support::LONG;
+use reagent::{Connection, Server, ServerHandle, handle};
+use reagent_layers::proxy_protocol::{ProxyInfo, ProxyProtocolLayer};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+/// Says who came and what the header says of it, then sends back five bytes.
+async fn report(mut conn: Connection) -> io::Result<()> {
+    let info = conn.extensions().get::<ProxyInfo>().cloned();
+    let info = info.ok_or(io::ErrorKind::InvalidData)?;
+    let tls = info.ssl().and_then(|ssl| ssl.version.clone());
+    let id = info.unique_id().map(|id| id.escape_ascii().to_string());
+    let line = format!(
+        "{} to {} {} checksum={} id={id:?} authority={:?} tls={tls:?} ",
+        conn.peer_addr(),
+        conn.local_addr()?,
+        info.version(),
+        info.has_checksum(),
+        info.authority(),
+    );
+    conn.write_all(line.as_bytes()).await?;
+    let mut rest = [0; 5];
+    conn.read_exact(&mut rest).await?;
+    conn.write_all(&rest).await
+}
+
+/// A HAProxy in front of a server; both end when it is dropped.
+struct Front {
+    addr: SocketAddr,
+    dir: PathBuf,
+    _haproxy: Child,
+    _server: ServerHandle,
+}
+
+impl Front {
+    /// `None` where there is no HAProxy. It inherits a socket that listens already, as its standard input, so
+    /// that no port has to be guessed and nobody has to wait until it has started.
+    async fn start(bind: &str, certificate: Option<&str>, options: &str) -> Option<Front> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let server = Server::bind("127.0.0.1:0")
+            .layer(ProxyProtocolLayer::new(["127.0.0.0/8".parse().unwrap()]).time_limit(LONG))
+            .start(handle(report))
+            .await
+            .unwrap();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("haproxy-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        if let Some(pem) = certificate {
+            std::fs::write(dir.join("cert.pem"), pem).unwrap();
+        }
+        let lines = [
+            "global".to_owned(),
+            "  maxconn 20".to_owned(),
+            "defaults".to_owned(),
+            "  mode tcp".to_owned(),
+            "  timeout connect 20s".to_owned(),
+            "  timeout client 20s".to_owned(),
+            "  timeout server 20s".to_owned(),
+            "  unique-id-format id-%cp".to_owned(),
+            "listen test".to_owned(),
+            format!("  bind fd@0 {}", bind.replace("DIR", dir.to_str().unwrap())),
+            format!("  server app {} {options}", server.local_addr()),
+            String::new(),
+        ];
+        std::fs::write(dir.join("haproxy.cfg"), lines.join("\n")).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = socket.local_addr().unwrap();
+        let haproxy = Command::new("haproxy")
+            .args(["-db", "-f"])
+            .arg(dir.join("haproxy.cfg"))
+            .stdin(Stdio::from(OwnedFd::from(socket)))
+            .kill_on_drop(true)
+            .spawn();
+        match haproxy {
+            Ok(haproxy) => Some(Front {
+                addr,
+                dir,
+                _haproxy: haproxy,
+                _server: server,
+            }),
+            Err(error) => {
+                eprintln!("skipped, since haproxy cannot be started: {error}");
+                std::fs::remove_dir_all(&dir).unwrap();
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+async fn read_all(mut stream: impl AsyncRead + Unpin) -> String {
+    let mut text = String::new();
+    let mut byte = [0];
+    let reading = async {
+        // An error after the answer, such as an end without a farewell in TLS, ends it as well.
+        while let Ok(1) = stream.read(&mut byte).await {
+            text.push(byte[0].into());
+        }
+    };
+    tokio::time::timeout(LONG, reading).await.expect("an end");
+    text
+}
+
+#[tokio::test]
+async fn both_versions_by_a_real_haproxy() {
+    for (options, version, has_more) in [
+        ("send-proxy", "v1", false),
+        ("send-proxy-v2", "v2", false),
+        (
+            "send-proxy-v2 proxy-v2-options crc32c,unique-id",
+            "v2",
+            true,
+        ),
+    ] {
+        let Some(front) = Front::start("", None, options).await else {
+            return;
+        };
+        let mut client = TcpStream::connect(front.addr).await.unwrap();
+        client.write_all(b"hello").await.unwrap();
+        let us = client.local_addr().unwrap();
+        let id = has_more.then(|| format!("id-{}", us.port()));
+        assert_eq!(
+            read_all(client).await,
+            format!(
+                "{us} to {} {version} checksum={has_more} id={id:?} authority=None tls=None hello",
+                front.addr
+            )
+        );
+    }
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn what_a_real_haproxy_says_of_tls() {
+    use std::sync::Arc;
+    use tokio_rustls::{
+        TlsConnector,
+        rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+    };
+
+    let made = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    let options = "send-proxy-v2-ssl-cn proxy-v2-options authority,crc32c";
+    let Some(front) = Front::start("ssl crt DIR/cert.pem", Some(&pem), options).await else {
+        return;
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(front.addr).await.unwrap();
+    let us = stream.local_addr().unwrap();
+    let name = ServerName::try_from("example.com").unwrap();
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let mut client = connecting.await.unwrap();
+    client.write_all(b"hello").await.unwrap();
+    assert_eq!(
+        read_all(client).await,
+        format!(
+            "{us} to {} v2 checksum=true id=None authority=Some(\"example.com\") \
+             tls=Some(\"TLSv1.3\") hello",
+            front.addr
+        )
+    );
+}

@@ -1,0 +1,179 @@
+//! Version 2, as section 2.2 of the specification has it.
+
+use super::{SIGNATURE, addr, invalid, parsed, v2};
+use reagent::Addr;
+use reagent_layers::proxy_protocol::{
+    Command, EncodeError, Header, Parsed, ProxyProtocolError, SocketKind, Version, parse,
+};
+use std::path::Path;
+
+/// Command, family, length and what follows.
+fn raw(command: u8, family: u8, len: u16, rest: &[u8]) -> Vec<u8> {
+    [SIGNATURE, &[command, family], &len.to_be_bytes(), rest].concat()
+}
+
+fn unix(path: &str) -> Addr {
+    Addr::Unix(Some(Path::new(path).into()))
+}
+
+#[test]
+fn every_family_and_protocol() {
+    let inet = [192, 0, 2, 1, 192, 0, 2, 11, 0xdc, 0x04, 0x01, 0xbb];
+    let mut inet6 = [0; 36];
+    inet6[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+    (inet6[15], inet6[31]) = (1, 2);
+    inet6[32..].copy_from_slice(&inet[8..]);
+    let mut sockets = [0; 216];
+    sockets[..13].copy_from_slice(b"/run/app.sock");
+    sockets[108..113].copy_from_slice(b"\0name");
+
+    for (family, bytes, source, destination) in [
+        (
+            0x10,
+            &inet[..],
+            addr("192.0.2.1:56324").into(),
+            addr("192.0.2.11:443").into(),
+        ),
+        (
+            0x20,
+            &inet6,
+            addr("[2001:db8::1]:56324").into(),
+            addr("[::2]:443").into(),
+        ),
+        (0x30, &sockets, unix("/run/app.sock"), unix("@name")),
+    ] {
+        for (protocol, kind) in [(1, SocketKind::Stream), (2, SocketKind::Datagram)] {
+            let bytes = raw(0x21, family | protocol, bytes.len() as u16, bytes);
+            let (header, len) = parsed(&[&bytes, &b"payload"[..]].concat());
+            assert_eq!(len, bytes.len());
+            assert_eq!(
+                (header.version(), header.command()),
+                (Version::V2, Command::Proxy)
+            );
+            assert_eq!(header.source(), Some(source.clone()));
+            assert_eq!(header.destination(), Some(destination.clone()));
+            assert_eq!(header.socket_kind(), kind);
+            assert_eq!(header.encode().unwrap(), bytes);
+        }
+    }
+}
+
+#[test]
+fn unix_addresses_are_paths_names_or_nothing() {
+    let full = "p".repeat(108);
+    for (path, is_same) in [
+        ("/a", true),
+        ("@abstract", true),
+        (&*full, true),
+        ("", false),
+    ] {
+        let (header, _) = parsed(&Header::v2(unix(path), Addr::Unix(None)).encode().unwrap());
+        let expected = if is_same {
+            unix(path)
+        } else {
+            Addr::Unix(None)
+        };
+        assert_eq!(header.source(), Some(expected));
+        assert_eq!(header.destination(), Some(Addr::Unix(None)));
+    }
+    let error = Header::v2(unix(&"p".repeat(109)), unix("/a")).encode();
+    assert_eq!(error, Err(EncodeError::UnixPath));
+}
+
+#[test]
+fn local_is_taken_whatever_its_block_is() {
+    for (family, rest) in [
+        (0x00, &b""[..]),
+        (0x11, b""),
+        (0x11, &[1; 12]),
+        (0x31, b"short"),
+        (0xff, b"nonsense"),
+        (0x00, &[0xe0, 0xff, 0xff]),
+    ] {
+        let bytes = raw(0x20, family, rest.len() as u16, rest);
+        let (header, len) = parsed(&[&bytes, &b"payload"[..]].concat());
+        assert_eq!(header, Header::v2_local());
+        assert_eq!(len, bytes.len());
+    }
+    let tlv = [0xea, 0, 2, 1, b'v'];
+    let (header, _) = parsed(&raw(0x20, 0, 5, &tlv));
+    assert_eq!(header.raw(0xea), Some(&b"\x01v"[..]));
+}
+
+#[test]
+fn what_is_unspecified_names_nobody() {
+    for family in [0x00, 0x01, 0x02, 0x10, 0x20, 0x30] {
+        let (header, len) = parsed(&raw(0x21, family, 4, &[0xe0, 0, 1, 7]));
+        assert_eq!(
+            (header.source(), header.destination(), len),
+            (None, None, 20)
+        );
+    }
+    let (header, _) = parsed(&raw(0x21, 0, 4, &[0xe0, 0, 1, 7]));
+    assert_eq!(header.raw(0xe0), Some(&[7][..]));
+    // Neither an invented address nor one of each kind has a place.
+    for pair in [
+        Header::v2(Addr::Other("x".into()), addr("192.0.2.1:1")),
+        Header::v2(unix("/a"), addr("192.0.2.1:1")),
+    ] {
+        assert_eq!(pair, Header::v2_unknown());
+    }
+}
+
+#[test]
+fn wrong_bytes_are_refused_as_soon_as_they_are_there() {
+    for (bytes, expected) in [
+        (raw(0x11, 0x11, 12, &[]), "0x20 (LOCAL) or 0x21 (PROXY)"),
+        (raw(0x22, 0x11, 12, &[]), "0x20 (LOCAL) or 0x21 (PROXY)"),
+        (raw(0x21, 0x41, 12, &[]), "a known family"),
+        (raw(0x21, 0x13, 12, &[]), "a known family"),
+        (raw(0x21, 0x11, 11, &[]), "holds the addresses"),
+        (raw(0x21, 0x22, 35, &[]), "holds the addresses"),
+        (raw(0x21, 0x31, 215, &[]), "holds the addresses"),
+    ] {
+        let error = invalid(&bytes).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(matches!(
+        parse(&raw(0x21, 0x41, 0, &[])[..13]),
+        Parsed::Incomplete { .. }
+    ));
+    assert!(matches!(
+        parse(&raw(0x21, 0x41, 0, &[])[..14]),
+        Parsed::Invalid(_)
+    ));
+}
+
+#[test]
+fn it_says_how_much_is_missing() {
+    let bytes = v2().pad_to(300).encode().unwrap();
+    for (len, needed) in [(0, 1), (11, 12), (12, 16), (15, 16), (16, 300), (299, 300)] {
+        match parse(&bytes[..len]) {
+            Parsed::Incomplete { needed: n, version } => {
+                assert_eq!((n, version.is_some()), (needed, len >= 12));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn bytes_of_other_protocols_are_no_header() {
+    for (bytes, got) in [
+        (
+            &b"GET / HTTP/1.1\r\nHost: a.example\r\n"[..],
+            "\"GET / HTTP/1.1\\r\\nHost: a.\"…",
+        ),
+        (b"\x16\x03\x01", "\"\\x16\\x03\\x01\""),
+        (b"PROXYING", "\"PROXYING\""),
+        (b"\r\n\r\nGET", "\"\\r\\n\\r\\nGET\""),
+        (b"\0", "\"\\x00\""),
+    ] {
+        let error = invalid(bytes);
+        assert!(matches!(error, ProxyProtocolError::NotAHeader { .. }));
+        assert!(
+            error.to_string().ends_with(&format!("got {got}")),
+            "{error}"
+        );
+    }
+}
