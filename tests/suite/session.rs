@@ -551,8 +551,8 @@ async fn a_mailbox_is_there_as_long_as_its_session() {
     let connection = one.server.connection(1).unwrap();
     assert!(connection.mailbox::<Do>().is_some());
     assert!(connection.mailbox::<u8>().is_none());
-    drop(one.client);
-    connection.closed().await;
+    connection.abort();
+    soon(connection.closed()).await;
     assert!(connection.mailbox::<Do>().is_none());
 }
 

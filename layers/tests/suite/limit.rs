@@ -1,6 +1,6 @@
 //! The limits of `limit`: exact, changeable, shared, and none remembers more than it must.
 
-use crate::support::{Ends, LONG, Served, echo, echoes, outcome};
+use crate::support::{Ends, LONG, Served, echo, echoes};
 use reagent::{
     Addr, Limit, Outcome, Server, handle,
     testing::{Clients, MemoryListener},
@@ -38,7 +38,7 @@ async fn client(clients: &Clients, ip: &str) -> DuplexStream {
 }
 
 async fn is_refused(server: &Served, id: u64, reason: &str) -> bool {
-    matches!(outcome(server, id).await, Outcome::Rejected(rejected) if rejected.reason() == reason)
+    matches!(server.ends.of(id).await, Outcome::Rejected(rejected) if rejected.reason() == reason)
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +63,7 @@ async fn a_client_has_so_many_connections_and_another_has_its_own() {
 
     // A place that becomes free is there for the next.
     held.remove(0);
-    outcome(&server, 1).await;
+    server.ends.of(1).await;
     let mut fourth = client(&clients, "192.0.2.1").await;
     assert!(echoes(&mut fourth, "hello").await);
 }
@@ -76,7 +76,7 @@ async fn a_client_without_connections_is_forgotten() {
         let mut each = client(&clients, &format!("10.0.{}.{}", n / 250, n % 250)).await;
         assert!(echoes(&mut each, "hello").await);
         drop(each);
-        outcome(&server, n + 1).await;
+        server.ends.of(n + 1).await;
     }
     assert_eq!(limit.clients(), 0);
 }
@@ -114,7 +114,7 @@ async fn the_limit_of_a_client_changes_while_it_holds() {
     limit.set_max(1);
     assert!(echoes(&mut first, "still here").await);
     drop(first);
-    outcome(&server, 1).await;
+    server.ends.of(1).await;
     let _third = client(&clients, "192.0.2.1").await;
     assert!(is_refused(&server, 3, "client connections").await);
 }
@@ -138,8 +138,8 @@ async fn who_may_wait_is_served_when_a_place_is_free_and_refused_when_none_is() 
     assert!(is_refused(&server, 4, "client connections").await);
     assert_eq!(began.elapsed().as_secs(), 5);
     drop((second, other));
-    outcome(&server, 2).await;
-    outcome(&server, 3).await;
+    server.ends.of(2).await;
+    server.ends.of(3).await;
     assert_eq!(limit.clients(), 0);
 }
 
@@ -311,7 +311,7 @@ async fn an_idle_acceptor_has_no_place_in_flight() {
         let mut each = client(&clients, "192.0.2.1").await;
         assert!(echoes(&mut each, "hello").await);
         drop(each);
-        outcome(&server, id).await;
+        server.ends.of(id).await;
     }
     sleep(SECOND).await;
     assert_eq!(limit.taken(), 0);
@@ -325,7 +325,7 @@ async fn handlers_in_flight_can_be_refused_instead() {
     let _second = client(&clients, "192.0.2.1").await;
     assert!(is_refused(&server, 2, "in flight").await);
     drop(first);
-    outcome(&server, 1).await;
+    server.ends.of(1).await;
     let mut third = client(&clients, "192.0.2.1").await;
     assert!(echoes(&mut third, "hello").await);
 }

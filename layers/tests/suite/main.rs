@@ -6,10 +6,27 @@ mod support;
 
 #[cfg(feature = "access")]
 mod access;
-
+#[cfg(feature = "trace")]
+mod capture;
+#[cfg(any(feature = "metrics", feature = "trace"))]
+mod endings;
 #[cfg(feature = "limit")]
 mod limit;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "metrics")]
+mod metrics_counts;
+#[cfg(feature = "metrics")]
+mod metrics_names;
+#[cfg(feature = "proxy_protocol")]
+mod proxy_protocol;
 #[cfg(feature = "timeout")]
 mod timeout;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "trace")]
+mod trace;
+#[cfg(feature = "trace")]
+mod trace_events;
+#[cfg(feature = "trace")]
+mod trace_levels;

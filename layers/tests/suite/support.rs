@@ -81,13 +81,22 @@ impl Deref for Served {
     }
 }
 
-/// How the connection of this number ends.
-pub async fn outcome(served: &Served, id: u64) -> Outcome {
-    served.ends.of(id).await
+/// How the connection of this number, which is not over yet, ends.
+pub async fn outcome(server: &ServerHandle, id: u64) -> Outcome {
+    let end = async {
+        loop {
+            match server.connection(id) {
+                Some(connection) => return connection.closed().await,
+                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    tokio::time::timeout(LONG * 1000, end)
+        .await
+        .expect("an end")
 }
 
 /// Waits until `condition` holds, and lets everything else run meanwhile.
-#[cfg(any(feature = "metrics", feature = "trace"))]
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !condition() {

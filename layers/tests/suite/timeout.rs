@@ -1,6 +1,6 @@
 //! `TimeoutsLayer`: each limit ends what it is for, when it is for it, and nothing else.
 
-use crate::support::{Ends, Served, echo, echoes, outcome};
+use crate::support::{Ends, Served, echo, echoes};
 use reagent::{
     BoxError, Connection, ConnectionService, Outcome, Server, handle,
     testing::{Clients, MemoryListener},
@@ -36,7 +36,7 @@ where
 /// The time-out that ended the first connection, and after how many seconds.
 async fn ended(server: &Served) -> (String, u64) {
     let began = Instant::now();
-    match outcome(server, 1).await {
+    match server.ends.of(1).await {
         Outcome::TimedOut(limit) => (limit.kind().to_owned(), began.elapsed().as_secs()),
         other => panic!("{other}"),
     }
@@ -158,7 +158,7 @@ async fn the_old_are_told_to_finish_and_then_ended() {
     let (server, clients) = start(layer(), obedient).await;
     let _client = clients.connect().await.unwrap();
     let began = Instant::now();
-    assert!(matches!(outcome(&server, 1).await, Outcome::Drained));
+    assert!(matches!(server.ends.of(1).await, Outcome::Drained));
     assert_eq!(began.elapsed().as_secs(), 60);
 
     let (server, clients) = start(layer(), handle(echo)).await;
@@ -211,7 +211,7 @@ async fn who_is_active_is_not_ended() {
         sleep(SECOND).await;
     }
     drop(client);
-    assert!(matches!(outcome(&server, 1).await, Outcome::Completed));
+    assert!(matches!(server.ends.of(1).await, Outcome::Completed));
 }
 
 #[tokio::test]
