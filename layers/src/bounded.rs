@@ -26,10 +26,12 @@ impl<V> Bounded<V> {
         self.map.len()
     }
 
+    #[cfg(feature = "access")]
     pub(crate) fn get(&self, client: &IpAddr) -> Option<&V> {
         self.map.get(client)
     }
 
+    #[cfg(feature = "access")]
     pub(crate) fn remove(&mut self, client: &IpAddr) -> Option<V> {
         self.map.remove(client)
     }

@@ -48,7 +48,7 @@
 //!
 //! # Errors
 //!
-//! [`Rejected`](reagent::Rejected) for `access` or `banned`.
+//! [`Rejected`] for `access` or `banned`.
 
 mod bans;
 mod rules;
