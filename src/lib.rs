@@ -22,6 +22,7 @@ mod start;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod upgrade;
+mod waker;
 
 pub use acceptor::{Acceptor, ErrorClass};
 pub use addr::Addr;

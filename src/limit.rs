@@ -2,7 +2,7 @@
 //!
 //! A server has one for its connections, and layers have use for it too.
 
-use atomic_waker::AtomicWaker;
+use crate::waker::WakerSlot;
 use std::{
     collections::VecDeque,
     fmt,
@@ -32,7 +32,7 @@ struct State {
 #[derive(Default)]
 struct Waiter {
     granted: AtomicBool,
-    waker: AtomicWaker,
+    waker: WakerSlot,
 }
 
 /// The right to be one of those that a [`Limit`] counts; dropping it gives it back.

@@ -1,8 +1,8 @@
 //! What the server knows of one connection, shared by all who hold a part of it.
 
 use super::ConnectionHandle;
+use crate::waker::WakerSlot;
 use crate::{Addr, Outcome, limit::Permit, server::Shared};
-use atomic_waker::AtomicWaker;
 use std::{
     any::Any,
     fmt,
@@ -61,9 +61,9 @@ pub(crate) struct Entry {
     pub(crate) bytes_read: AtomicU64,
     pub(crate) bytes_written: AtomicU64,
     /// Who polls the handler's future, and who polls the stream: they see an abort.
-    pub(crate) task: AtomicWaker,
-    pub(crate) reader: AtomicWaker,
-    pub(crate) writer: AtomicWaker,
+    pub(crate) task: WakerSlot,
+    pub(crate) reader: WakerSlot,
+    pub(crate) writer: WakerSlot,
     /// Told of a drain and of the end.
     pub(crate) changed: Notify,
     rare: Mutex<Rare>,
@@ -102,9 +102,9 @@ impl Entry {
             local_addr: OnceLock::new(),
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
-            task: AtomicWaker::new(),
-            reader: AtomicWaker::new(),
-            writer: AtomicWaker::new(),
+            task: WakerSlot::default(),
+            reader: WakerSlot::default(),
+            writer: WakerSlot::default(),
             changed: Notify::new(),
             rare: Mutex::new(Rare {
                 permit: Some(permit),

@@ -6,8 +6,8 @@
 //! `accept` does it, readable from the start.
 
 use super::SocketOptions;
+use crate::waker::WakerSlot;
 use crate::{Addr, Transport};
-use atomic_waker::AtomicWaker;
 use socket2::Socket;
 use std::{
     future::{Future, poll_fn},
@@ -42,7 +42,7 @@ enum State {
 /// Somebody may have come.
 struct Note {
     came: AtomicBool,
-    acceptor: AtomicWaker,
+    acceptor: WakerSlot,
 }
 
 impl Wake for Note {
@@ -60,7 +60,7 @@ impl Queue {
     pub(super) fn new(socket: Socket, is_tcp: bool, options: &Arc<SocketOptions>) -> Self {
         let note = Arc::new(Note {
             came: AtomicBool::new(false),
-            acceptor: AtomicWaker::new(),
+            acceptor: WakerSlot::default(),
         });
         let waker = Waker::from(note.clone());
         Queue {
