@@ -13,9 +13,8 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// An upgrade has this long unless it is told otherwise: what nginx (`ssl_handshake_timeout` is 60 s)
-/// and Apache (`handshake=5-20`) allow differs widely, and a client that is slower than this is seldom
-/// an honest one.
+/// An upgrade has this long unless it is told otherwise: as long as a handshake in tls-listener. nginx's stream
+/// module allows 60 s (`ssl_handshake_timeout`), which is long for a client that only has to answer.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// Turns one connection into another: a TLS handshake, a PROXY header, a check of who comes.
