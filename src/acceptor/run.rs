@@ -1,9 +1,8 @@
 //! The accept loop.
 
-use super::{
-    Acceptor, Backoff, ErrorClass,
-    exhaustion::{self, Exhausted},
-};
+mod trouble;
+
+use super::{Acceptor, Backoff, ErrorClass, exhaustion::Exhausted};
 use crate::{
     BoxError, ConnectionService, Spawn, Start,
     listener::Sources,
@@ -18,7 +17,6 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -30,10 +28,6 @@ use tower_service::Service;
 pub(crate) type Maker<S> = Arc<
     dyn Fn(Acceptor) -> Pin<Box<dyn Future<Output = Result<S, BoxError>> + Send>> + Send + Sync,
 >;
-
-/// After so many clients that were gone before they were accepted, one after the other, something
-/// else is wrong.
-const CONNECTION_ERRORS_AT_ONCE: u32 = 64;
 
 /// The last clients taken from a queue that is about to be closed; it holds no more by default.
 const SWEEP_AT_MOST: usize = 4096;
@@ -292,111 +286,6 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                     Err(error) if ErrorClass::of(&error) == ErrorClass::Connection => {}
                     Err(_) => break,
                 }
-            }
-        }
-    }
-
-    fn still_exhausted(&self) -> Option<io::Error> {
-        self.exhausted.as_ref().and_then(|_| exhaustion::persists())
-    }
-
-    fn recovered(&mut self) {
-        self.connection_errors = 0;
-        self.backoff.reset();
-        self.exhausted = None;
-    }
-
-    async fn accept_failed(&mut self, index: usize, error: io::Error) {
-        let class = ErrorClass::of(&error);
-        self.shared
-            .observe(|observer| observer.accept_failed(&self.acceptor, &error, class));
-        match class {
-            ErrorClass::Connection => {
-                self.retry = Some(index);
-                self.connection_errors += 1;
-                if self.connection_errors > CONNECTION_ERRORS_AT_ONCE {
-                    self.exhausted(&error, class).await;
-                }
-            }
-            ErrorClass::Exhaustion => {
-                self.retry = Some(index);
-                if ErrorClass::lacks_descriptors(&error) && self.backoff.failures() > 0 {
-                    if let Some(source) = self.sources.list.get_mut(index) {
-                        let count = self.shared.exhaustion.turn_away(&mut *source.listener);
-                        self.shared.counters.turned_away(count);
-                    }
-                }
-                self.exhausted(&error, class).await;
-            }
-            ErrorClass::Fatal => self.reopen(index, &error).await,
-        }
-    }
-
-    /// Waits a while for better times.
-    async fn exhausted(&mut self, error: &io::Error, class: ErrorClass) {
-        if class == ErrorClass::Exhaustion && self.exhausted.is_none() {
-            self.exhausted = Some(Exhausted::begin(&self.shared, error));
-        }
-        let delay = self.backoff.next_delay();
-        let _ = or_orders(&mut self.orders, tokio::time::sleep(delay)).await;
-    }
-
-    /// Replaces a listening socket that is lost.
-    async fn reopen(&mut self, index: usize, error: &io::Error) {
-        let source = self.sources.list.remove(index);
-        let shared = self.shared.clone();
-        let group = &shared.groups[self.group];
-        if group.lose(&source, error) {
-            shared.observe(|observer| observer.listener_lost(group.addr(), error));
-        }
-        let mut backoff = Backoff::default();
-        loop {
-            match group.reopen(&source) {
-                Some(Ok(is_news)) => {
-                    if is_news {
-                        shared.observe(|observer| observer.listener_reopened(group.addr()));
-                    }
-                    // Has the new queue assigned.
-                    self.orders.mark_changed();
-                    return;
-                }
-                Some(Err(error)) => {
-                    let delay = backoff.next_delay();
-                    shared.observe(|observer| {
-                        observer.listener_reopen_failed(group.addr(), &error, Some(delay));
-                    });
-                    if self.wait_out(delay).await.is_break() {
-                        return;
-                    }
-                }
-                None => {
-                    shared.observe(|observer| {
-                        observer.listener_reopen_failed(group.addr(), error, None);
-                    });
-                    shared.stop_if_deaf();
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Waits this long, whatever the orders are, but for one to stop.
-    async fn wait_out(&mut self, delay: Duration) -> ControlFlow<()> {
-        let mut sleep = pin!(tokio::time::sleep(delay));
-        // What is seen here is still to be followed.
-        let mut orders = self.orders.clone();
-        orders.mark_changed();
-        loop {
-            if orders.has_changed().unwrap_or(true) {
-                let orders = orders.borrow_and_update();
-                if self.acceptor.index >= orders.acceptors()
-                    || !matches!(orders.life, Life::Running)
-                {
-                    return ControlFlow::Break(());
-                }
-            }
-            if or_orders(&mut orders, sleep.as_mut()).await.is_some() {
-                return ControlFlow::Continue(());
             }
         }
     }
