@@ -154,10 +154,12 @@ impl Entry {
 
     pub(crate) fn abort(&self) {
         self.set(flag::ABORTED);
-        // Its handler had ended well, but that is not how it ends.
-        if self.phase() == Phase::Detached {
-            self.rare().outcome = Some(Outcome::Aborted);
+        let mut rare = self.rare();
+        // Its handler had ended well, but that is not how it ends; unless it has ended and that was told.
+        if self.phase() == Phase::Detached && rare.permit.is_some() {
+            rare.outcome = Some(Outcome::Aborted);
         }
+        drop(rare);
         self.task.wake();
         self.reader.wake();
         self.writer.wake();
