@@ -28,23 +28,15 @@ struct State {
 /// answer, if not service (libev's manual, "The special problem of accept()ing when you can't").
 type Reserve = std::fs::File;
 
-fn reserve() -> Option<Reserve> {
-    if cfg!(unix) {
-        std::fs::File::open("/dev/null").ok()
-    } else {
-        None
-    }
+/// Where there is no such file there is no reserve, and nothing is learned of descriptors either.
+fn reserve() -> io::Result<Reserve> {
+    std::fs::File::open("/dev/null")
 }
 
 /// Why there still is no descriptor to be had, if so. An empty queue tells nothing of that: whether
 /// anybody waits is known without asking the system for one.
 pub(super) fn persists() -> Option<io::Error> {
-    if !cfg!(unix) {
-        return None;
-    }
-    std::fs::File::open("/dev/null")
-        .err()
-        .filter(ErrorClass::lacks_descriptors)
+    reserve().err().filter(ErrorClass::lacks_descriptors)
 }
 
 impl Exhaustion {
@@ -53,7 +45,7 @@ impl Exhaustion {
             acceptors: 0,
             since: Instant::now(),
             turned_away: 0,
-            reserve: reserve(),
+            reserve: reserve().ok(),
         }))
     }
 
@@ -69,7 +61,7 @@ impl Exhaustion {
         while count < TURN_AWAY_AT_MOST && listener.try_accept().is_ok() {
             count += 1;
         }
-        state.reserve = reserve();
+        state.reserve = reserve().ok();
         state.turned_away += count;
         count
     }
@@ -103,7 +95,7 @@ impl Drop for Exhausted {
         if state.acceptors == 0 {
             // Somebody else may have got it while it was given up.
             if state.reserve.is_none() {
-                state.reserve = reserve();
+                state.reserve = reserve().ok();
             }
             let (lasted, turned_away) = (state.since.elapsed(), state.turned_away);
             drop(state);
