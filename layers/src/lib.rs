@@ -36,6 +36,8 @@ pub mod trace;
 mod bounded;
 #[cfg(any(feature = "access", feature = "limit"))]
 mod client;
+#[cfg(any(feature = "access", feature = "proxy_protocol"))]
+mod net;
 #[cfg(any(feature = "access", feature = "limit"))]
 mod refusal;
 #[cfg(any(feature = "access", feature = "limit"))]

@@ -1,7 +1,8 @@
 //! Which networks are allowed and which denied.
 
-use ipnet::{AddrParseError, IpNet, Ipv4Net, Ipv6Net};
-use prefix_trie::PrefixMap;
+use crate::net::canonical;
+use ipnet::{AddrParseError, IpNet};
+use prefix_trie::joint::JointPrefixMap;
 use reagent::ConnectionHandle;
 use std::{error::Error, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
@@ -11,8 +12,7 @@ use std::{error::Error, fmt, net::IpAddr, str::FromStr, sync::Arc};
 /// fits, clients are admitted if nothing is allowed by name, and refused otherwise. No rules admit everybody.
 #[derive(Clone, Default)]
 pub struct Rules {
-    v4: PrefixMap<Ipv4Net, bool>,
-    v6: PrefixMap<Ipv6Net, bool>,
+    nets: JointPrefixMap<IpNet, bool>,
     is_closed: bool,
     check: Option<Check>,
 }
@@ -71,35 +71,14 @@ impl Rules {
     }
 
     fn rule(&mut self, net: IpNet, allow: bool) {
-        // What is written as ::ffff:192.0.2.0/120 means an IPv4 network.
-        let mapped = match net {
-            IpNet::V6(net) if net.prefix_len() >= 96 => {
-                let v4 = net.addr().to_ipv4_mapped();
-                v4.and_then(|addr| Ipv4Net::new(addr, net.prefix_len() - 96).ok())
-            }
-            _ => None,
-        };
-        let denied = |old: Option<&bool>| old == Some(&false);
-        match (mapped, net) {
-            (Some(net), _) | (None, IpNet::V4(net)) => {
-                let net = net.trunc();
-                let allow = allow && !denied(self.v4.get(&net));
-                self.v4.insert(net, allow);
-            }
-            (None, IpNet::V6(net)) => {
-                let net = net.trunc();
-                let allow = allow && !denied(self.v6.get(&net));
-                self.v6.insert(net, allow);
-            }
-        }
+        let net = canonical(net).trunc();
+        let allow = allow && self.nets.get(&net) != Some(&false);
+        self.nets.insert(net, allow);
     }
 
     pub(super) fn admits(&self, ip: IpAddr) -> bool {
-        let rule = match ip.to_canonical() {
-            IpAddr::V4(ip) => self.v4.get_lpm(&ip.into()).map(|(_, allow)| *allow),
-            IpAddr::V6(ip) => self.v6.get_lpm(&ip.into()).map(|(_, allow)| *allow),
-        };
-        rule.unwrap_or(!self.is_closed)
+        let rule = self.nets.get_lpm(&ip.to_canonical().into());
+        rule.map_or(!self.is_closed, |(_, allow)| *allow)
     }
 
     pub(super) fn checks(&self, connection: &ConnectionHandle) -> bool {
@@ -121,7 +100,7 @@ fn parse(text: &str) -> Result<IpNet, NetError> {
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rules")
-            .field("networks", &(self.v4.len() + self.v6.len()))
+            .field("networks", &self.nets.len())
             .field("others_admitted", &!self.is_closed)
             .field("check", &self.check.is_some())
             .finish()

@@ -1,6 +1,7 @@
 //! Who may name clients.
 
-use ipnet::{IpNet, Ipv4Net};
+use crate::net::canonical;
+use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixSet;
 use reagent::Addr;
 
@@ -29,18 +30,6 @@ impl Trust {
                 Addr::Unix(_) => self.unix,
                 _ => false,
             }
-    }
-}
-
-/// The IPv4 form of a range of mapped addresses.
-fn canonical(net: IpNet) -> IpNet {
-    match net {
-        IpNet::V6(v6) if v6.prefix_len() >= 96 => v6
-            .addr()
-            .to_ipv4_mapped()
-            .and_then(|ip| Ipv4Net::new(ip, v6.prefix_len() - 96).ok())
-            .map_or(net, IpNet::V4),
-        _ => net,
     }
 }
 
