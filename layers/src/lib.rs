@@ -7,6 +7,7 @@
 //! | limits: connections and rate of a client, rate of all, handlers at work | `limit::…Layer` | `limit` |
 //! | counts, gauges and durations for Prometheus | `metrics::MetricsObserver` | `metrics` |
 //! | who the client behind a proxy is, and to say so as a proxy | `proxy_protocol::ProxyProtocolLayer` | `proxy_protocol` |
+//! | to carry bytes to an upstream and back | `relay::relay` | `relay` |
 //! | time limits: first byte, idle, stalls, least rate, age | `timeout::TimeoutsLayer` | `timeout` |
 //! | TLS, with certificates that change while it runs | `tls::TlsLayer` | `tls` |
 //! | spans and events of connections | `trace::TraceLayer`, `trace::TraceObserver` | `trace` |
@@ -25,6 +26,8 @@ pub mod limit;
 pub mod metrics;
 #[cfg(feature = "proxy_protocol")]
 pub mod proxy_protocol;
+#[cfg(feature = "relay")]
+pub mod relay;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 #[cfg(feature = "tls")]

@@ -1,0 +1,456 @@
+//! A TCP and TLS gateway, made of layers: what one could put in front of a database.
+//!
+//! Run it with `cargo run --release --example gateway -- --listen 127.0.0.1:6000 --to 127.0.0.1:5432`, and talk to
+//! what is behind it through it. `--help` lists what else it does. `kill -HUP PID` loads certificates anew;
+//! Ctrl-C and SIGTERM drain it. `RUST_LOG=debug` tells of every connection.
+//!
+//! What is asked for is stacked in this order, and nothing else:
+//!
+//! 1. `--max-connections`, `--accept-rate`: who is too many waits in the kernel's queue, and costs nothing
+//! 2. `--proxy-in`: everything that follows goes by the client that a proxy in front names
+//! 3. `--allow`, `--deny`, then `--per-client`: before the handshake, which is what costs
+//! 4. `--tls-…`: what follows sees the client's own bytes
+//! 5. `--first-byte-timeout`, `--idle-timeout`, `--max-age`
+//! 6. `--bandwidth`
+//! 7. the relay to `--to`, with a header by `--proxy-out`
+
+use clap::{Parser, ValueEnum};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use reagent::{Addr, BoxError, Connection, IoStream, Server, ServerHandle};
+use reagent_layers::{
+    access::{Access, AccessLayer, Rules},
+    limit::{AcceptRate, AcceptRateLayer, PerClient, PerClientLayer},
+    metrics::MetricsObserver,
+    proxy_protocol::{Header, Mode, ProxyProtocolLayer, Ssl, Tlv},
+    relay::{Resettable, relay},
+    timeout::TimeoutsLayer,
+    tls::{TlsInfo, TlsLayer, TlsReloader},
+    trace::TraceObserver,
+};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+    runtime,
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+use tower::{Layer, Service, service_fn, util::BoxCloneService};
+
+/// Carries TCP connections, plain or TLS, to another server.
+#[derive(Clone, Debug, Parser)]
+struct Options {
+    /// Where to listen: HOST:PORT or the path of a Unix socket; may be given more than once
+    #[arg(long, required = true, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// Where to: HOST:PORT or the path of a Unix socket
+    #[arg(long, value_name = "ADDR", value_parser = Target::parse)]
+    to: Target,
+    /// The certificate (chain) to serve clients with, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Admit only clients with a certificate of one of these authorities
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    client_ca: Option<PathBuf>,
+    /// The protocols to agree on one of, the best first
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "tls_cert"
+    )]
+    alpn: Vec<String>,
+    /// Whether proxies in front send a PROXY header
+    #[arg(long, value_name = "MODE", default_value = "off")]
+    proxy_in: ProxyIn,
+    /// The proxies whose headers count; whoever else comes is refused
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    trust: Vec<ipnet::IpNet>,
+    /// Send a PROXY header
+    #[arg(long, value_name = "VERSION")]
+    proxy_out: Option<ProxyOut>,
+    /// How many connections may be open at once
+    #[arg(long, value_name = "N")]
+    max_connections: Option<usize>,
+    /// How many connections one client may have: an IPv4 address, or an IPv6 /64
+    #[arg(long, value_name = "N")]
+    per_client: Option<usize>,
+    /// How many connections are accepted a second
+    #[arg(long, value_name = "N")]
+    accept_rate: Option<f64>,
+    /// How many bytes a second a connection may carry, each way
+    #[arg(long, value_name = "BYTES/S")]
+    bandwidth: Option<u64>,
+    /// How long a client may take to send anything [default: as long as it may be idle]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    first_byte_timeout: Option<Duration>,
+    /// How long nothing may go either way; 0 is for ever
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "600")]
+    idle_timeout: Duration,
+    /// How old a connection may get
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    max_age: Option<Duration>,
+    /// Networks to admit, and with the first no other
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    allow: Vec<String>,
+    /// Networks to refuse
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    deny: Vec<String>,
+    /// Where to serve metrics for Prometheus
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// How long connections may take to end after SIGTERM
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    drain: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum ProxyIn {
+    Off,
+    Optional,
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProxyOut {
+    V1,
+    V2,
+}
+
+fn seconds(text: &str) -> Result<Duration, BoxError> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
+}
+
+/// Where the upstream is.
+#[derive(Clone, Debug)]
+enum Target {
+    Tcp(SocketAddr),
+    /// It is looked up for each connection, so that it may move.
+    Name(String),
+    Unix(PathBuf),
+}
+
+impl Target {
+    fn parse(text: &str) -> Result<Self, BoxError> {
+        if let Some(path) = unix_path(text) {
+            return Ok(Target::Unix(path.into()));
+        }
+        match (text.parse(), text.rsplit_once(':')) {
+            (Ok(addr), _) => Ok(Target::Tcp(addr)),
+            (_, Some((_, port))) if port.parse::<u16>().is_ok() => {
+                Ok(Target::Name(text.to_owned()))
+            }
+            _ => Err("neither HOST:PORT nor the path of a Unix socket".into()),
+        }
+    }
+}
+
+/// A path may be given as it is, or after `unix:`.
+fn unix_path(text: &str) -> Option<&Path> {
+    let path = text.strip_prefix("unix:").unwrap_or(text);
+    path.starts_with('/').then_some(Path::new(path))
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Tcp(addr) => addr.fmt(f),
+            Target::Name(name) => name.fmt(f),
+            Target::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How long an upstream may take to accept a connection, and to take its PROXY header.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// What the stack ends in: it connects to the upstream, and carries bytes there and back.
+async fn forward(conn: Connection, options: Arc<Options>) -> Result<(), BoxError> {
+    let header = match options.proxy_out {
+        Some(version) => header(&conn, version)?,
+        None => Vec::new(),
+    };
+    match &options.to {
+        Target::Tcp(addr) => carry(conn, tcp(TcpStream::connect(addr)), header, &options.to).await,
+        Target::Name(name) => carry(conn, tcp(TcpStream::connect(name)), header, &options.to).await,
+        Target::Unix(path) => carry(conn, UnixStream::connect(path), header, &options.to).await,
+    }
+}
+
+async fn tcp(connect: impl Future<Output = io::Result<TcpStream>>) -> io::Result<TcpStream> {
+    let stream = connect.await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn carry<U>(
+    conn: Connection,
+    connect: impl Future<Output = io::Result<U>>,
+    header: Vec<u8>,
+    to: &Target,
+) -> Result<(), BoxError>
+where
+    U: IoStream + Resettable,
+{
+    let connect = async {
+        let mut upstream = connect.await?;
+        upstream.write_all(&header).await?;
+        io::Result::Ok(upstream)
+    };
+    let connected = timeout(CONNECT, connect).await;
+    let upstream = connected
+        .unwrap_or_else(|elapsed| Err(elapsed.into()))
+        .map_err(|error| {
+            tracing::warn!(upstream = %to, connection.id = conn.id(), %error, "upstream not reached");
+            metrics::counter!(UPSTREAM_ERRORS).increment(1);
+            format!("could not reach the upstream {to}: {error}")
+        })?;
+    relay(conn, upstream).await?;
+    Ok(())
+}
+
+const UPSTREAM_ERRORS: &str = "gateway_upstream_errors_total";
+
+/// What the upstream is told of the client.
+fn header(conn: &Connection, version: ProxyOut) -> Result<Vec<u8>, BoxError> {
+    let (client, local) = (conn.peer_addr().clone(), conn.local_addr()?);
+    let header = match (version, &client, &local) {
+        (ProxyOut::V1, Addr::Tcp(client), Addr::Tcp(local)) => Header::v1(*client, *local),
+        (ProxyOut::V1, ..) => Header::v1_unknown(),
+        (ProxyOut::V2, ..) => {
+            let mut header = Header::v2(client, local).checksum();
+            if let Some(tls) = conn.extensions().get::<TlsInfo>() {
+                header = header.tlv(Tlv::Ssl(ssl(tls)));
+                if let Some(alpn) = tls.alpn() {
+                    header = header.tlv(Tlv::Alpn(alpn.to_owned()));
+                }
+                if let Some(name) = tls.server_name() {
+                    header = header.tlv(Tlv::Authority(name.to_owned()));
+                }
+            }
+            header
+        }
+    };
+    Ok(header.encode()?)
+}
+
+fn ssl(tls: &TlsInfo) -> Ssl {
+    let has_certificate = !tls.peer_certificates().is_empty();
+    // PP2_CLIENT_SSL, with PP2_CLIENT_CERT_CONN or PP2_CLIENT_CERT_SESS.
+    let client = match (has_certificate, tls.is_resumed()) {
+        (false, _) => 0x01,
+        (true, false) => 0x01 | 0x02,
+        (true, true) => 0x01 | 0x04,
+    };
+    Ssl {
+        client,
+        verify: u32::from(!has_certificate),
+        version: Some(format!("TLSv{}", tls.version())),
+        ..Ssl::default()
+    }
+}
+
+/// A stack, whatever its layers are.
+type Stack = BoxCloneService<Connection, (), BoxError>;
+
+/// Takes connections with whatever stream the layer around it made.
+#[derive(Clone)]
+struct Inside(Stack);
+
+impl<Io: IoStream> Service<Connection<Io>> for Inside {
+    type Response = ();
+    type Error = BoxError;
+    type Future = <Stack as Service<Connection>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, conn: Connection<Io>) -> Self::Future {
+        self.0.call(conn.boxed())
+    }
+}
+
+fn around<L>(layer: L, inside: Stack) -> Stack
+where
+    L: Layer<Inside>,
+    L::Service:
+        Service<Connection, Response = (), Error = BoxError, Future: Send> + Clone + Send + 'static,
+{
+    BoxCloneService::new(layer.layer(Inside(inside)))
+}
+
+/// The stack that the options ask for, from the inside to the outside, and what reloads its certificates.
+fn stack(options: &Arc<Options>) -> Result<(Stack, Option<TlsReloader>), BoxError> {
+    let mut reloader = None;
+    let forwarded = options.clone();
+    let mut stack = BoxCloneService::new(service_fn(move |conn| forward(conn, forwarded.clone())));
+
+    let idle = Some(options.idle_timeout).filter(|limit| !limit.is_zero());
+    if idle.is_some() || options.first_byte_timeout.is_some() || options.max_age.is_some() {
+        let limits = TimeoutsLayer::new()
+            .first_byte(options.first_byte_timeout)
+            .idle(idle)
+            .write(idle)
+            // Those that came together shall not come back together; and there is nothing to wait for.
+            .max_age(
+                options.max_age,
+                options.max_age.unwrap_or_default() / 10,
+                Duration::ZERO,
+            );
+        stack = around(limits, stack);
+    }
+    if let (Some(cert), Some(key)) = (&options.tls_cert, &options.tls_key) {
+        let mut builder = TlsLayer::builder()
+            .certificate(cert, key)
+            .alpn(&options.alpn);
+        if let Some(authorities) = &options.client_ca {
+            builder = builder.require_client_certificates(authorities);
+        }
+        let tls = builder.build()?;
+        reloader = Some(tls.reloader());
+        stack = around(tls, stack);
+    }
+    if let Some(max) = options.per_client {
+        stack = around(PerClientLayer::new(PerClient::new(max)), stack);
+    }
+    if !options.allow.is_empty() || !options.deny.is_empty() {
+        let rules = Rules::new()
+            .allow_all(&options.allow)?
+            .deny_all(&options.deny)?;
+        stack = around(AccessLayer::new(Access::new(rules)), stack);
+    }
+    if options.proxy_in != ProxyIn::Off {
+        if options.trust.is_empty() {
+            return Err("--proxy-in needs the proxies to trust, such as --trust 10.0.0.0/8".into());
+        }
+        let mode = match options.proxy_in {
+            ProxyIn::Required => Mode::Required,
+            _ => Mode::Optional,
+        };
+        let proxies = ProxyProtocolLayer::new(options.trust.iter().copied()).mode(mode);
+        stack = around(proxies, stack);
+    }
+    if let Some(rate) = options.accept_rate {
+        // A second's worth may come at once.
+        let rate = AcceptRate::new(rate, rate);
+        stack = around(AcceptRateLayer::new(rate), stack);
+    }
+    Ok((stack, reloader))
+}
+
+async fn start(options: Arc<Options>) -> Result<(), BoxError> {
+    let (stack, reloader) = stack(&options)?;
+    let listen = options.listen.iter().map(|addr| match unix_path(addr) {
+        Some(path) => format!("unix:{}", path.display()),
+        None => addr.clone(),
+    });
+    let mut server = Server::bind(listen.collect::<Vec<_>>())
+        .observe(TraceObserver::new().end_level(tracing::Level::DEBUG));
+    if let Some(max) = options.max_connections {
+        server = server.max_connections(max);
+    }
+    let metrics = match &options.metrics {
+        Some(addr) => {
+            let recorder = PrometheusBuilder::new()
+                .set_buckets(&[0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])?;
+            let page = recorder.install_recorder()?;
+            metrics::describe_counter!(
+                UPSTREAM_ERRORS,
+                "Connections whose upstream was not reached"
+            );
+            metrics::counter!(UPSTREAM_ERRORS).absolute(0);
+            server = server.observe(MetricsObserver::new());
+            Some((serve_metrics(addr, page.clone()).await?, page))
+        }
+        None => None,
+    };
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let server = server.start(stack).await?;
+    for addr in server.local_addrs() {
+        println!("listening on {addr}");
+    }
+    if let Some((metrics, _)) = &metrics {
+        println!("metrics on {}", metrics.local_addr());
+    }
+
+    // Beside the upkeep of histograms it saves a system call a connection: Tokio wakes itself for a timer that
+    // is earlier than all others, and no time limit is earlier than this.
+    let mut upkeep = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            _ = upkeep.tick() => metrics.iter().for_each(|(_, page)| page.run_upkeep()),
+            _ = hangup.recv() => match reloader.as_ref().map(TlsReloader::reload) {
+                Some(Ok(())) => tracing::info!("certificates reloaded"),
+                Some(Err(error)) => tracing::error!(%error, "certificates not reloaded, the old ones stay"),
+                None => tracing::warn!("nothing to reload"),
+            },
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+        }
+    }
+    let report = server.drain(options.drain).await;
+    tracing::info!(
+        finished = report.finished,
+        aborted = report.aborted,
+        "drained"
+    );
+    Ok(())
+}
+
+/// The page for Prometheus, whatever the request is.
+async fn serve_metrics(addr: &str, page: PrometheusHandle) -> Result<ServerHandle, BoxError> {
+    let handler = reagent::handle(move |mut conn: Connection| {
+        let page = page.clone();
+        async move {
+            let mut request = [0; 4096];
+            let _ = conn.read(&mut request).await?;
+            let body = page.render();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            conn.write_all(head.as_bytes()).await?;
+            conn.write_all(body.as_bytes()).await
+        }
+    });
+    Ok(Server::bind(addr)
+        .max_connections(100)
+        .layer(TimeoutsLayer::new().idle(Duration::from_secs(10)))
+        .start(handler)
+        .await?)
+}
+
+fn main() -> Result<(), BoxError> {
+    let options = Arc::new(Options::parse());
+    let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_writer(io::stderr)
+        .init();
+    let mut runtime = match options.threads {
+        Some(1) => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
+    if let Some(threads) = options.threads {
+        runtime.worker_threads(threads.max(1));
+    }
+    runtime.enable_all().build()?.block_on(start(options))
+}
