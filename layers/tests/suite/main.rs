@@ -20,6 +20,8 @@ mod metrics_counts;
 mod metrics_names;
 #[cfg(feature = "proxy_protocol")]
 mod proxy_protocol;
+#[cfg(feature = "relay")]
+mod relay;
 #[cfg(feature = "timeout")]
 mod timeout;
 #[cfg(feature = "tls")]

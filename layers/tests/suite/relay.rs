@@ -1,0 +1,237 @@
+//! What happens to one side of a relay happens to the other.
+
+use crate::support::{Ends, LONG, Served};
+use reagent::{BoxError, Connection, Outcome, Server, handle};
+use reagent_layers::relay::{RelayError, relay};
+use socket2::SockRef;
+use std::{
+    future::Future,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixStream},
+    time::timeout,
+};
+
+/// A proxy, the upstream behind it, and a pair of connected ends.
+struct Proxy {
+    served: Served,
+    upstream: TcpListener,
+}
+
+impl Proxy {
+    async fn start() -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = upstream.local_addr().unwrap();
+        let ends = Ends::default();
+        let server = Server::bind("127.0.0.1:0")
+            .observe(ends.clone())
+            .start(handle(move |conn: Connection| forward(conn, to)))
+            .await
+            .unwrap();
+        let served = Served { server, ends };
+        Proxy { served, upstream }
+    }
+
+    /// A client and its upstream, between which bytes have gone both ways.
+    async fn pair(&self) -> (TcpStream, TcpStream) {
+        let addr = self.served.local_addr().socket_addr().unwrap();
+        let mut client = TcpStream::connect(addr).await.unwrap();
+        let (mut upstream, _) = in_time(self.upstream.accept()).await.unwrap();
+        client.write_all(b"ping").await.unwrap();
+        in_time(upstream.read_exact(&mut [0; 4])).await.unwrap();
+        upstream.write_all(b"pong").await.unwrap();
+        in_time(client.read_exact(&mut [0; 4])).await.unwrap();
+        (client, upstream)
+    }
+}
+
+async fn forward(conn: Connection, to: SocketAddr) -> Result<(), BoxError> {
+    relay(conn, TcpStream::connect(to).await?).await?;
+    Ok(())
+}
+
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    timeout(LONG, future).await.expect("done in time")
+}
+
+async fn read(stream: &mut TcpStream) -> io::Result<String> {
+    let mut text = String::new();
+    in_time(stream.read_to_string(&mut text)).await?;
+    Ok(text)
+}
+
+fn reset(stream: TcpStream) {
+    SockRef::from(&stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+}
+
+fn failed_side(outcome: &Outcome) -> &RelayError {
+    let Outcome::Failed(error) = outcome else {
+        panic!("{outcome:?}")
+    };
+    error.downcast_ref().expect("an error of the relay")
+}
+
+#[tokio::test]
+async fn the_end_of_one_direction_leaves_the_other_open() {
+    let proxy = Proxy::start().await;
+    let (mut client, mut upstream) = proxy.pair().await;
+    client.write_all(b"all I have to say").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read(&mut upstream).await.unwrap(), "all I have to say");
+    upstream.write_all(b"and now I").await.unwrap();
+    upstream.shutdown().await.unwrap();
+    assert_eq!(read(&mut client).await.unwrap(), "and now I");
+    assert!(matches!(proxy.served.ends.of(1).await, Outcome::Completed));
+
+    let (mut client, mut upstream) = proxy.pair().await;
+    upstream.shutdown().await.unwrap();
+    assert_eq!(read(&mut client).await.unwrap(), "");
+    client.write_all(b"still here").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read(&mut upstream).await.unwrap(), "still here");
+    assert!(matches!(proxy.served.ends.of(2).await, Outcome::Completed));
+}
+
+#[tokio::test]
+async fn a_reset_of_one_side_is_a_reset_of_the_other() {
+    let proxy = Proxy::start().await;
+    let (client, mut upstream) = proxy.pair().await;
+    reset(client);
+    let error = read(&mut upstream).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    let outcome = proxy.served.ends.of(1).await;
+    assert!(matches!(failed_side(&outcome), RelayError::Client(_)));
+
+    let (mut client, upstream) = proxy.pair().await;
+    reset(upstream);
+    let error = read(&mut client).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    let outcome = proxy.served.ends.of(2).await;
+    assert!(matches!(failed_side(&outcome), RelayError::Upstream(_)));
+}
+
+#[tokio::test]
+async fn an_abort_resets_the_upstream() {
+    let proxy = Proxy::start().await;
+    let (_client, mut upstream) = proxy.pair().await;
+    proxy.served.connection(1).unwrap().abort();
+    let error = read(&mut upstream).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    assert!(matches!(proxy.served.ends.of(1).await, Outcome::Aborted));
+}
+
+/// A server that has had enough says so and closes, with bytes unread: that is a reset for who still sends.
+#[tokio::test]
+async fn last_words_arrive() {
+    let proxy = Proxy::start().await;
+    let (mut client, mut upstream) = proxy.pair().await;
+    client.write_all(&[0; 1000]).await.unwrap();
+    // At least one byte has come and is not read.
+    upstream.readable().await.unwrap();
+    upstream.write_all(b"too much\n").await.unwrap();
+    drop(upstream);
+    let mut words = [0; 9];
+    in_time(client.read_exact(&mut words)).await.unwrap();
+    assert_eq!(&words, b"too much\n");
+    let more = async { while client.write_all(&[0; 1000]).await.is_ok() {} };
+    in_time(more).await;
+    let outcome = proxy.served.ends.of(1).await;
+    assert!(matches!(failed_side(&outcome), RelayError::Upstream(_)));
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_mixed_up_when_both_send_much() {
+    let proxy = Proxy::start().await;
+    let (client, upstream) = proxy.pair().await;
+    let exchange = |stream: TcpStream, seed: u8| async move {
+        let (mut reader, mut writer) = stream.into_split();
+        let send = async {
+            // Pieces of all sizes.
+            let bytes = pattern(seed, 0, TOTAL);
+            for piece in bytes.chunks(65_537) {
+                writer.write_all(piece).await.unwrap();
+            }
+            writer.shutdown().await.unwrap();
+        };
+        let receive = async {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).await.unwrap();
+            all
+        };
+        tokio::join!(send, receive).1
+    };
+    let (at_client, at_upstream) =
+        in_time(async { tokio::join!(exchange(client, 1), exchange(upstream, 2)) }).await;
+    assert!(at_client == pattern(2, 0, TOTAL), "the client's bytes");
+    assert!(at_upstream == pattern(1, 0, TOTAL), "the upstream's bytes");
+}
+
+const TOTAL: usize = 5_000_000;
+
+/// Bytes that repeat after a prime number of them.
+fn pattern(seed: u8, from: usize, len: usize) -> Vec<u8> {
+    (from..from + len).map(|n| (n % 251) as u8 ^ seed).collect()
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_not_read_for() {
+    let (ours, mut upstream) = UnixStream::pair().unwrap();
+    let ours = Arc::new(Mutex::new(Some(ours)));
+    let server = Server::bind("127.0.0.1:0")
+        .start(handle(move |conn: Connection| {
+            let upstream = ours.lock().unwrap().take().unwrap();
+            async move { relay(conn, upstream).await.map(drop) }
+        }))
+        .await
+        .unwrap();
+    let addr = server.local_addr().socket_addr().unwrap();
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    // Far more than the sockets hold.
+    let sent = pattern(3, 0, 50_000_000);
+    let mut rest = &sent[..];
+    let stuck = async { while client.write_buf(&mut rest).await.unwrap() > 0 {} };
+    assert!(timeout(Duration::from_millis(300), stuck).await.is_err());
+    assert!(!rest.is_empty());
+    let read = server.connection(1).unwrap().info().bytes_read as usize;
+    assert!(read < 5_000_000, "{read} bytes read for nobody");
+
+    let send = async {
+        client.write_all(rest).await.unwrap();
+        client.shutdown().await.unwrap();
+    };
+    let mut all = Vec::new();
+    let receive = upstream.read_to_end(&mut all);
+    let (_, received) = in_time(async { tokio::join!(send, receive) }).await;
+    received.unwrap();
+    assert!(all == sent, "every byte in its place");
+}
+
+/// All on one thread, so that its allocations are those of the relays.
+#[test]
+fn an_idle_relay_holds_no_buffer() {
+    const COUNT: usize = 100;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let proxy = runtime.block_on(Proxy::start());
+    let mut pairs = Vec::with_capacity(2 * COUNT);
+    let mut more = || {
+        runtime.block_on(async {
+            for _ in 0..COUNT {
+                pairs.push(proxy.pair().await);
+            }
+        });
+    };
+    more();
+    let each = allocation_counter::measure(more).bytes_current / COUNT as i64;
+    // Four sockets, a task, and what the server knows of a connection.
+    assert!(each < 4_096, "{each} bytes for each that carried bytes");
+}
