@@ -30,7 +30,7 @@ use reagent_layers::{
 use std::{
     fmt,
     future::Future,
-    io,
+    io::{self, IsTerminal},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -406,12 +406,7 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
             _ = terminate.recv() => break,
         }
     }
-    let report = server.drain(options.drain).await;
-    tracing::info!(
-        finished = report.finished,
-        aborted = report.aborted,
-        "drained"
-    );
+    server.drain(options.drain).await;
     Ok(())
 }
 
@@ -443,6 +438,7 @@ fn main() -> Result<(), BoxError> {
     let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     tracing_subscriber::fmt()
         .with_env_filter(level)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         .init();
     let mut runtime = match options.threads {

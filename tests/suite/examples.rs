@@ -1,88 +1,16 @@
 //! Every example does what its first lines say.
 
-use crate::support::{LONG, echoes, rest};
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use crate::{
+    program::{Example, binary},
+    support::{LONG, echoes, rest},
+};
+use std::time::Duration;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
-    process::{Child, ChildStdout, Command},
+    process::Command,
     time::timeout,
 };
-
-/// An example that runs, and what it prints.
-struct Example {
-    process: Child,
-    output: Lines<BufReader<ChildStdout>>,
-    addr: String,
-}
-
-impl Example {
-    async fn start(name: &str) -> Self {
-        Self::start_at(name, "127.0.0.1:0").await
-    }
-
-    async fn start_at(name: &str, listen: &str) -> Self {
-        Self::start_with(name, Command::new(binary(name)).args(["--listen", listen])).await
-    }
-
-    async fn start_with(name: &str, command: &mut Command) -> Self {
-        let mut process = command
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name} is built by `cargo build --examples`: {error}"));
-        let output = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut example = Example {
-            process,
-            output,
-            addr: String::new(),
-        };
-        let first = example.line().await;
-        example.addr = first
-            .strip_prefix("listening on ")
-            .expect(&first)
-            .to_owned();
-        example
-    }
-
-    async fn line(&mut self) -> String {
-        let line = timeout(LONG, self.output.next_line())
-            .await
-            .expect("a line in time");
-        line.unwrap().expect("a line before the end")
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(&self.addr).await.unwrap()
-    }
-
-    async fn signal(&self, signal: &str) {
-        let pid = self.process.id().expect("it runs").to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", signal, &pid])
-                .status()
-                .await
-                .unwrap()
-                .success()
-        );
-    }
-
-    /// Ends it by a signal; it must go of itself, and say that all is well.
-    async fn stop(mut self, signal: &str) {
-        self.signal(signal).await;
-        let status = timeout(LONG, self.process.wait())
-            .await
-            .expect("an end in time");
-        assert!(status.unwrap().success());
-    }
-}
-
-fn binary(name: &str) -> PathBuf {
-    // target/PROFILE/deps/suite-HASH
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("examples").join(name)
-}
 
 async fn line(client: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();

@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod program;
 mod support;
 
 mod accept_errors;
@@ -11,6 +12,7 @@ mod drain;
 mod events;
 mod examples;
 mod exhaustion;
+mod gateway;
 mod handlers;
 mod inherited;
 mod limits;

@@ -1,0 +1,127 @@
+//! How connections end: half-closes, resets, an upstream that is down, a drain.
+
+use super::{gateway, gateway_with_events, in_time, metric, read_all, say, upstream};
+use crate::{program::Example, support::LONG};
+use reagent::BoxError;
+use socket2::SockRef;
+use std::{io::ErrorKind, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// A gateway whose upstream is the test itself.
+async fn open(args: &[&str]) -> (Example, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap().to_string();
+    (gateway(&to, args).await, listener)
+}
+
+async fn pair(gateway: &Example, listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let mut client = gateway.connect().await;
+    let (mut upstream, _) = in_time(listener.accept()).await.unwrap();
+    client.write_all(b"ping").await.unwrap();
+    in_time(upstream.read_exact(&mut [0; 4])).await.unwrap();
+    (client, upstream)
+}
+
+fn reset(stream: TcpStream) {
+    let zero = Some(Duration::ZERO);
+    SockRef::from(&stream).set_linger(zero).unwrap();
+}
+
+#[tokio::test]
+async fn half_closes_pass_both_ways() -> Result<(), BoxError> {
+    let (gateway, listener) = open(&[]).await;
+    let (mut client, mut upstream) = pair(&gateway, &listener).await;
+    client.shutdown().await?;
+    assert_eq!(read_all(&mut upstream).await?, "");
+    upstream.write_all(b"late answer").await?;
+    drop(upstream);
+    assert_eq!(read_all(&mut client).await?, "late answer");
+
+    let (mut client, mut upstream) = pair(&gateway, &listener).await;
+    upstream.shutdown().await?;
+    assert_eq!(read_all(&mut client).await?, "");
+    client.write_all(b"late question").await?;
+    drop(client);
+    assert_eq!(read_all(&mut upstream).await?, "late question");
+    gateway.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn resets_pass_both_ways() -> Result<(), BoxError> {
+    let (gateway, listener) = open(&[]).await;
+    let (client, mut upstream) = pair(&gateway, &listener).await;
+    reset(client);
+    let error = read_all(&mut upstream).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+
+    let (mut client, upstream) = pair(&gateway, &listener).await;
+    reset(upstream);
+    let error = read_all(&mut client).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    gateway.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_a_close_an_event_and_a_count() -> Result<(), BoxError> {
+    // Bound and not listening: nobody else gets the port, and whoever connects is refused.
+    let down = tokio::net::TcpSocket::new_v4()?;
+    down.bind("127.0.0.1:0".parse()?)?;
+    let to = down.local_addr()?.to_string();
+    let (mut gateway, mut events) = gateway_with_events(&to, &["--metrics", "127.0.0.1:0"]).await;
+    let metrics = gateway.line().await;
+    let metrics = metrics.strip_prefix("metrics on ").expect(&metrics);
+    let errors = "gateway_upstream_errors_total";
+    assert_eq!(metric(metrics, errors).await, Some(0.0));
+
+    let mut client = gateway.connect().await;
+    assert_eq!(read_all(&mut client).await?, "");
+    assert_eq!(metric(metrics, errors).await, Some(1.0));
+    assert_eq!(
+        metric(metrics, "reagent_connections_active{").await,
+        Some(0.0)
+    );
+    let event = events.with("WARN").await;
+    assert!(event.contains("upstream not reached"), "{event}");
+    assert!(event.contains(&to), "{event}");
+    assert!(event.contains("refused"), "{event}");
+    gateway.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_drain_lets_connections_finish_and_takes_no_more() -> Result<(), BoxError> {
+    let upstream = upstream().await;
+    let to = upstream.local_addr().to_string();
+    let mut gateway = gateway(&to, &["--drain", "20"]).await;
+    let mut client = gateway.connect().await;
+    assert_eq!(say(&mut client, "before").await?, "<none> before");
+    gateway.signal("TERM").await;
+    let refused = async {
+        while TcpStream::connect(&gateway.addr).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(refused).await;
+    assert_eq!(say(&mut client, "meanwhile").await?, "<none> meanwhile");
+    client.shutdown().await?;
+    assert_eq!(read_all(&mut client).await?, "");
+    let status = tokio::time::timeout(LONG, gateway.process.wait()).await??;
+    assert!(status.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_drain_has_an_end() -> Result<(), BoxError> {
+    let (gateway, listener) = open(&["--drain", "0.1"]).await;
+    let (_client, mut upstream) = pair(&gateway, &listener).await;
+    gateway.stop("TERM").await;
+    // It was cut off, so nobody may take it for whole.
+    let error = read_all(&mut upstream).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! Who is admitted, how many, and for how long.
+
+use super::{gateway, in_time, metric, read_all, say, upstream};
+use crate::program::Example;
+use reagent::BoxError;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+async fn open(args: &[&str]) -> (Example, reagent::ServerHandle) {
+    let upstream = upstream().await;
+    let to = upstream.local_addr().to_string();
+    (gateway(&to, args).await, upstream)
+}
+
+/// Speaks as the client that a PROXY header names.
+async fn connect_as(gateway: &Example, client: &str) -> TcpStream {
+    let mut stream = gateway.connect().await;
+    let header = format!("PROXY TCP4 {client} 192.0.2.99 4000 443\r\n");
+    stream.write_all(header.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Whether it is closed or reset without an answer.
+async fn is_refused(mut client: TcpStream) -> bool {
+    say(&mut client, "hello").await.is_err()
+}
+
+#[tokio::test]
+async fn networks_are_allowed_and_denied() -> Result<(), BoxError> {
+    let (gateway, _upstream) = open(&["--allow", "127.0.0.0/8,10.0.0.0/8"]).await;
+    let mut client = gateway.connect().await;
+    assert_eq!(say(&mut client, "hello").await?, "<none> hello");
+
+    let (gateway, _upstream) = open(&["--deny", "127.0.0.1"]).await;
+    assert!(is_refused(gateway.connect().await).await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_limit_by_client_counts_whom_the_header_names() -> Result<(), BoxError> {
+    let args = ["--proxy-in", "required", "--trust", "127.0.0.0/8"];
+    let args = [&args[..], &["--per-client", "2", "--deny", "192.0.2.66"]].concat();
+    let (gateway, _upstream) = open(&args).await;
+    let mut held = Vec::new();
+    for client in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        let mut stream = connect_as(&gateway, client).await;
+        assert_eq!(say(&mut stream, "hello").await?, "<none> hello");
+        held.push(stream);
+    }
+    assert!(is_refused(connect_as(&gateway, "192.0.2.1").await).await);
+    assert!(is_refused(connect_as(&gateway, "192.0.2.66").await).await);
+    let mut other = connect_as(&gateway, "192.0.2.2").await;
+    assert_eq!(say(&mut other, "hello").await?, "<none> hello");
+    // A place that is given up is for the next.
+    held.remove(0);
+    let again = async { while is_refused(connect_as(&gateway, "192.0.2.1").await).await {} };
+    in_time(again).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_not_trusted_cannot_forge_a_client() -> Result<(), BoxError> {
+    let args = ["--proxy-in", "optional", "--trust", "10.0.0.0/8"];
+    let (gateway, upstream) = open(&[&args[..], &["--allow", "192.0.2.0/24"]].concat()).await;
+    assert!(is_refused(connect_as(&gateway, "192.0.2.1").await).await);
+    assert!(is_refused(gateway.connect().await).await);
+    assert_eq!(upstream.stats().accepted, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_too_many_waits_for_a_place() -> Result<(), BoxError> {
+    let (gateway, upstream) = open(&["--max-connections", "1"]).await;
+    let mut first = gateway.connect().await;
+    assert_eq!(say(&mut first, "first").await?, "<none> first");
+    let mut second = gateway.connect().await;
+    second.write_all(b"second\n").await?;
+    assert_eq!(say(&mut first, "still first").await?, "<none> still first");
+    assert_eq!(upstream.stats().accepted, 1);
+    drop(first);
+    assert_eq!(say(&mut second, "").await?, "<none> second");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_comes_too_fast_waits() -> Result<(), BoxError> {
+    // Twenty at once, and then twenty a second.
+    let (gateway, _upstream) = open(&["--accept-rate", "20"]).await;
+    let began = std::time::Instant::now();
+    for _ in 0..30 {
+        let mut client = gateway.connect().await;
+        assert_eq!(say(&mut client, "hello").await?, "<none> hello");
+    }
+    let waited = began.elapsed();
+    assert!(
+        waited.as_millis() >= 450,
+        "{waited:?} for ten that were too many"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn time_is_limited() -> Result<(), BoxError> {
+    for (option, speaks) in [
+        ("--first-byte-timeout", false),
+        ("--idle-timeout", true),
+        ("--max-age", true),
+    ] {
+        let (mut gateway, upstream) = open(&[option, "0.2", "--metrics", "127.0.0.1:0"]).await;
+        let metrics = gateway.line().await;
+        let metrics = metrics.strip_prefix("metrics on ").expect(&metrics);
+        let mut client = gateway.connect().await;
+        if speaks {
+            assert_eq!(say(&mut client, "hello").await?, "<none> hello");
+        }
+        let _ = read_all(&mut client).await;
+        let kind = match option {
+            "--first-byte-timeout" => "first byte",
+            "--idle-timeout" => "idle",
+            _ => "age",
+        };
+        let over =
+            async { while metric(metrics, "reagent_connections_active{").await != Some(0.0) {} };
+        in_time(over).await;
+        let addr = &gateway.addr;
+        let name =
+            format!("reagent_connections_timed_out_total{{listener=\"{addr}\",kind=\"{kind}\"}}");
+        assert_eq!(metric(metrics, &name).await, Some(1.0), "{option}");
+        crate::support::stop(&upstream).await;
+    }
+    Ok(())
+}

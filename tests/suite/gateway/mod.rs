@@ -1,0 +1,186 @@
+//! `examples/gateway.rs` does what it promises, with the clients and proxies that people use.
+
+mod ends;
+mod limits;
+mod proxies;
+mod tls;
+
+use crate::{
+    program::{Example, binary},
+    support::LONG,
+};
+use reagent::{BoxError, Connection, Server, ServerHandle, handle};
+use reagent_layers::proxy_protocol::{Mode, ProxyInfo, ProxyProtocolLayer};
+use std::{future::Future, io, process::Stdio};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    net::TcpStream,
+    process::{ChildStderr, Command},
+    time::timeout,
+};
+
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    timeout(LONG, future).await.expect("done in time")
+}
+
+fn command(to: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(binary("gateway"));
+    command.args(["--to", to, "--threads", "1"]).args(args);
+    if !args.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    command
+}
+
+/// A gateway to this upstream, with these options.
+async fn gateway(to: &str, args: &[&str]) -> Example {
+    Example::start_with("gateway", command(to, args).stderr(Stdio::null())).await
+}
+
+/// The same, with what it has to say.
+async fn gateway_with_events(to: &str, args: &[&str]) -> (Example, Events) {
+    let mut command = command(to, args);
+    let mut gateway = Example::start_with("gateway", command.stderr(Stdio::piped())).await;
+    let stderr = gateway.process.stderr.take().unwrap();
+    (gateway, Events(BufReader::new(stderr).lines()))
+}
+
+struct Events(Lines<BufReader<ChildStderr>>);
+
+impl Events {
+    /// The next line with these words.
+    async fn with(&mut self, words: &str) -> String {
+        let event = async {
+            loop {
+                let line = self.0.next_line().await.unwrap();
+                let line = line.unwrap_or_else(|| panic!("it said nothing of {words}"));
+                if line.contains(words) {
+                    return line;
+                }
+            }
+        };
+        in_time(event).await
+    }
+}
+
+/// An upstream that says what a PROXY header told it, line by line as it is spoken to.
+async fn upstream() -> ServerHandle {
+    let headers = ProxyProtocolLayer::new([]).trust_all().mode(Mode::Optional);
+    Server::bind("127.0.0.1:0")
+        .layer(headers)
+        .start(handle(tell))
+        .await
+        .unwrap()
+}
+
+async fn tell(conn: Connection) -> io::Result<()> {
+    let about = match conn.extensions().get::<ProxyInfo>() {
+        Some(info) => format!(
+            "{} {} tls={} alpn={} name={}",
+            info.version(),
+            conn.peer_addr(),
+            info.ssl()
+                .and_then(|ssl| ssl.version.as_deref())
+                .unwrap_or("-"),
+            info.alpn().map_or("-".into(), String::from_utf8_lossy),
+            info.authority().unwrap_or("-"),
+        ),
+        None => "none".to_owned(),
+    };
+    let mut conn = BufReader::new(conn);
+    let mut line = String::new();
+    while conn.read_line(&mut line).await? > 0 {
+        conn.write_all(format!("<{about}> {line}").as_bytes())
+            .await?;
+        line.clear();
+    }
+    conn.shutdown().await
+}
+
+/// Says a line, and returns the answer.
+async fn say(client: &mut TcpStream, line: &str) -> io::Result<String> {
+    let exchange = async {
+        client.write_all(format!("{line}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        let mut byte = [0];
+        loop {
+            client.read_exact(&mut byte).await?;
+            match byte[0] {
+                b'\n' => return Ok(answer),
+                byte => answer.push(byte.into()),
+            }
+        }
+    };
+    in_time(exchange).await
+}
+
+async fn read_all(client: &mut TcpStream) -> io::Result<String> {
+    let mut text = String::new();
+    in_time(client.read_to_string(&mut text)).await?;
+    Ok(text)
+}
+
+/// The value of a metric, from the page that the gateway serves.
+async fn metric(addr: &str, name: &str) -> Option<f64> {
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    let page = read_all(&mut client).await.unwrap();
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+    let line = page.lines().find(|line| line.starts_with(name))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+#[tokio::test]
+async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
+    let upstream = upstream().await;
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("gateway.sock");
+    let path = path.to_str().unwrap();
+    let to = upstream.local_addr().to_string();
+    let args = ["--listen", "127.0.0.1:0", "--listen", path];
+    let mut first = gateway(&to, &args).await;
+    assert_eq!(first.line().await, format!("listening on unix:{path}"));
+    let mut client = first.connect().await;
+    assert_eq!(say(&mut client, "hello").await?, "<none> hello");
+
+    // Two in a row, the second of which comes by the first one's Unix socket.
+    let second = gateway(path, &[]).await;
+    let mut client = second.connect().await;
+    assert_eq!(say(&mut client, "hello").await?, "<none> hello");
+    client.shutdown().await?;
+    assert_eq!(read_all(&mut client).await?, "");
+    second.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_options_is_said() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["--to", "nowhere"], "neither HOST:PORT nor the path"),
+        (&["--tls-cert", "/nonexistent.pem"], "--tls-key <FILE>"),
+        (
+            &[
+                "--tls-cert",
+                "/nonexistent.pem",
+                "--tls-key",
+                "/nonexistent.pem",
+            ],
+            "/nonexistent.pem",
+        ),
+        (&["--proxy-in", "required"], "needs the proxies to trust"),
+        (&["--allow", "10.0.0.0/33"], "10.0.0.0/33"),
+    ];
+    for (args, expected) in cases {
+        let mut command = command("127.0.0.1:1", &[]);
+        if args[0] == "--to" {
+            command = Command::new(binary("gateway"));
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let output = command.args(args).stdin(Stdio::null()).output();
+        let output = in_time(output).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{args:?}");
+        assert!(said.contains(expected), "{args:?}: {said}");
+    }
+}

@@ -1,0 +1,187 @@
+//! TLS, by `openssl s_client`.
+
+use super::{Events, gateway_with_events, in_time, upstream};
+use crate::program::Example;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
+use reagent::{BoxError, ServerHandle};
+use std::{fmt::Display, fs, io::ErrorKind, process::Stdio};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+};
+
+/// What `openssl s_client` prints when it has sent `text` and got an answer; `None`, said so, where there is
+/// none.
+pub async fn s_client(addr: impl Display, args: &[&str], text: &str) -> Option<String> {
+    let child = Command::new("openssl")
+        .args(["s_client", "-connect", &addr.to_string()])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            println!("skipped: there is no openssl");
+            return None;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let mut stdin = child.stdin.take().unwrap();
+    let _ = stdin.write_all(text.as_bytes()).await;
+    let mut said = Vec::new();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let reading = async {
+        let mut chunk = [0; 4096];
+        while let Ok(n @ 1..) = stdout.read(&mut chunk).await {
+            said.extend_from_slice(&chunk[..n]);
+            if said
+                .windows(text.len() + 1)
+                .any(|part| part.ends_with(text.as_bytes()) && part[0] == b' ')
+            {
+                break;
+            }
+        }
+        drop(stdin);
+        stdout.read_to_end(&mut said).await.unwrap();
+        stderr.read_to_end(&mut said).await.unwrap();
+    };
+    in_time(reading).await;
+    Some(String::from_utf8_lossy(&said).into_owned())
+}
+
+/// An authority, and the files that it has made.
+struct Pki {
+    dir: tempfile::TempDir,
+    authority: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Pki {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority");
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("ca.pem"), authority.pem()).unwrap();
+        Pki { dir, authority }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Writes `name.pem` and `name.key`.
+    fn write(&self, name: &str, common_name: &str, usage: ExtendedKeyUsagePurpose) {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.authority).unwrap();
+        fs::write(self.path(&format!("{name}.pem")), cert.pem()).unwrap();
+        fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+}
+
+async fn open(pki: &Pki, args: &[&str]) -> (Example, ServerHandle, Events) {
+    let upstream = upstream().await;
+    pki.write("server", "first", ExtendedKeyUsagePurpose::ServerAuth);
+    let (cert, key) = (pki.path("server.pem"), pki.path("server.key"));
+    let args = [&["--tls-cert", &cert, "--tls-key", &key], args].concat();
+    let to = upstream.local_addr().to_string();
+    let (gateway, events) = gateway_with_events(&to, &args).await;
+    (gateway, upstream, events)
+}
+
+#[tokio::test]
+async fn both_versions_with_alpn_and_resumption() -> Result<(), BoxError> {
+    let pki = Pki::new();
+    let (gateway, _upstream, _events) =
+        open(&pki, &["--alpn", "h2,echo", "--proxy-out", "v2"]).await;
+    let (ca, session) = (pki.path("ca.pem"), pki.path("session"));
+    for version in ["1.2", "1.3"] {
+        let flag = format!("-tls{}", version.replace('.', "_"));
+        for (sess, is_resumed) in [("-sess_out", false), ("-sess_in", true)] {
+            let args = [
+                &*flag,
+                "-CAfile",
+                &ca,
+                "-verify_return_error",
+                "-servername",
+                "localhost",
+            ];
+            let args = [&args[..], &["-alpn", "echo", sess, &session]].concat();
+            let Some(said) = s_client(&gateway.addr, &args, "hello\n").await else {
+                return Ok(());
+            };
+            let expected = format!(" tls=TLSv{version} alpn=echo name=localhost> hello");
+            assert!(said.contains(&expected), "{said}");
+            assert_eq!(
+                said.contains(&format!("Reused, TLSv{version}")),
+                is_resumed,
+                "{said}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn clients_show_a_certificate() -> Result<(), BoxError> {
+    let pki = Pki::new();
+    let ca = pki.path("ca.pem");
+    let (gateway, upstream, _events) = open(&pki, &["--client-ca", &ca]).await;
+    pki.write("client", "alice", ExtendedKeyUsagePurpose::ClientAuth);
+    let Some(said) = s_client(&gateway.addr, &["-CAfile", &ca], "hello\n").await else {
+        return Ok(());
+    };
+    assert!(!said.contains("> hello"), "{said}");
+    assert!(said.contains("certificate required"), "{said}");
+    assert_eq!(upstream.stats().accepted, 0);
+
+    let (cert, key) = (pki.path("client.pem"), pki.path("client.key"));
+    let args = ["-CAfile", &ca, "-cert", &cert, "-key", &key];
+    let said = s_client(&gateway.addr, &args, "hello\n").await.unwrap();
+    assert!(said.contains("<none> hello"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hangup_reloads_the_certificate_unless_it_is_bad() -> Result<(), BoxError> {
+    let pki = Pki::new();
+    let (gateway, _upstream, mut events) = open(&pki, &[]).await;
+    let subject = async || {
+        let said = s_client(&gateway.addr, &["-servername", "localhost"], "hello\n").await?;
+        let line = said.lines().find(|line| line.starts_with("subject="))?;
+        Some(line.rsplit_once("= ").unwrap().1.to_owned())
+    };
+    let Some(name) = subject().await else {
+        return Ok(());
+    };
+    assert_eq!(name, "first");
+
+    pki.write("server", "second", ExtendedKeyUsagePurpose::ServerAuth);
+    assert_eq!(subject().await.unwrap(), "first", "nobody has said so yet");
+    gateway.signal("HUP").await;
+    events.with("certificates reloaded").await;
+    assert_eq!(subject().await.unwrap(), "second");
+
+    fs::write(pki.path("server.pem"), "nonsense")?;
+    gateway.signal("HUP").await;
+    let event = events.with("ERROR").await;
+    assert!(event.contains("the old ones stay"), "{event}");
+    assert!(event.contains("server.pem"), "{event}");
+    assert_eq!(subject().await.unwrap(), "second");
+    gateway.stop("TERM").await;
+    Ok(())
+}
