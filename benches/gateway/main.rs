@@ -1,0 +1,242 @@
+//! The gateway beside HAProxy, nginx and a bare Tokio proxy, in one run: `cargo bench --bench gateway`.
+//!
+//! Needs `cargo build --release --example gateway`, and Debian's packages `haproxy`, `nginx-light` and
+//! `libnginx-mod-stream`; what is missing is left out, and said so. Each proxy has one thread, on core 0 where there
+//! are two; the load and the upstream are on core 1. `--rounds N` (3) and `--seconds N` (2) may follow `--`.
+//!
+//! What counts is the CPU time of the proxy for an operation, as a ratio to the bare Tokio proxy in the same
+//! round; the table has the median of the rounds.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the load, and the proxy that is compared with, are bare Tokio"
+)]
+
+mod load;
+
+use load::{Figures, MODES, Mode};
+use std::{
+    collections::BTreeMap,
+    env, fs, io,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const PROXIES: [&str; 4] = ["tokio", "nginx", "haproxy", "gateway"];
+
+/// A process that ends with its owner.
+struct Process(Child);
+
+impl Process {
+    /// On this core, where there is a `taskset`.
+    fn start(core: usize, command: &[&str], addr: SocketAddr, to: SocketAddr) -> io::Result<Self> {
+        let is_pinned = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+        let core = core.to_string();
+        let pinned = ["taskset", "-c", &core];
+        let words = [if is_pinned { &pinned[..] } else { &[] }, command].concat();
+        let child = Command::new(words[0])
+            .args(&words[1..])
+            .env("ADDR", addr.to_string())
+            .env("TO", to.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut process = Process(child);
+        for _ in 0..100 {
+            if TcpStream::connect(addr).is_ok() {
+                return Ok(process);
+            }
+            if let Some(status) = process.0.try_wait()? {
+                return Err(io::Error::other(format!("it ended at once: {status}")));
+            }
+            sleep(Duration::from_millis(50));
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_addr() -> io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// The words to start a proxy with. Files that it needs are in `dir`.
+fn words(proxy: &str, dir: &Path, addr: SocketAddr, to: SocketAddr) -> io::Result<Vec<String>> {
+    let own = |name: &str| Ok::<_, io::Error>(env::current_exe()?.display().to_string() + name);
+    let words = match proxy {
+        "tokio" => vec![own("")?, "proxy".into()],
+        "gateway" => {
+            // target/release/deps/gateway-HASH
+            let exe = env::current_exe()?;
+            let release = exe.ancestors().nth(2).unwrap_or(Path::new("."));
+            let gateway = release.join("examples/gateway").display().to_string();
+            let (addr, to) = (addr.to_string(), to.to_string());
+            [&gateway, "--threads", "1", "--listen", &addr, "--to", &to]
+                .map(str::to_owned)
+                .to_vec()
+        }
+        "haproxy" => {
+            let file = dir.join("haproxy.cfg");
+            fs::write(&file, include_str!("haproxy.cfg"))?;
+            ["haproxy", "-db", "-f", &file.display().to_string()]
+                .map(str::to_owned)
+                .to_vec()
+        }
+        _ => {
+            let file = dir.join("nginx.conf");
+            let conf = include_str!("nginx.conf");
+            let conf = conf.replace("listen ADDR", &format!("listen {addr}"));
+            fs::write(
+                &file,
+                conf.replace("proxy_pass TO", &format!("proxy_pass {to}")),
+            )?;
+            ["nginx", "-c", &file.display().to_string()]
+                .map(str::to_owned)
+                .to_vec()
+        }
+    };
+    Ok(words)
+}
+
+fn measure(proxy: &str, dir: &Path, mode: Mode, seconds: u64) -> io::Result<Figures> {
+    let (addr, to) = (free_addr()?, free_addr()?);
+    let own = env::current_exe()?.display().to_string();
+    let _upstream = Process::start(1, &[&own, "upstream"], to, to)?;
+    let words = words(proxy, dir, addr, to)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let proxy = Process::start(0, &words, addr, to)?;
+    let pid = proxy.0.id().to_string();
+    let seconds = seconds.to_string();
+    let load = [
+        "taskset",
+        "-c",
+        "1",
+        &own,
+        "load",
+        mode.name(),
+        &pid,
+        &seconds,
+    ];
+    let output = Command::new(load[0])
+        .args(&load[1..])
+        .env("ADDR", addr.to_string())
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    Figures::parse(&said).ok_or_else(|| {
+        io::Error::other(format!("{said}{}", String::from_utf8_lossy(&output.stderr)))
+    })
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn compare(rounds: usize, seconds: u64) -> io::Result<()> {
+    let dir: PathBuf = env::temp_dir().join(format!("gateway-bench-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    for mode in MODES {
+        let mut all: BTreeMap<&str, Vec<(Figures, f64)>> = BTreeMap::new();
+        for _ in 0..rounds {
+            let mut base = f64::NAN;
+            for proxy in PROXIES {
+                match measure(proxy, &dir, mode, seconds) {
+                    Ok(figures) => {
+                        if proxy == PROXIES[0] {
+                            base = figures.cost;
+                        }
+                        let ratio = figures.cost / base;
+                        all.entry(proxy).or_default().push((figures, ratio));
+                    }
+                    Err(error) => println!("{proxy} is left out: {error}"),
+                }
+            }
+        }
+        println!(
+            "\n{:<10}{:>16}{:>18}{:>10}",
+            mode.name(),
+            mode.rate(),
+            mode.cost(),
+            "ratio"
+        );
+        for proxy in PROXIES {
+            let Some(rounds) = all.get(proxy) else {
+                continue;
+            };
+            println!(
+                "{proxy:<10}{:>16.0}{:>18.1}{:>10.3}",
+                median(rounds.iter().map(|(figures, _)| figures.rate)),
+                median(rounds.iter().map(|(figures, _)| figures.cost)),
+                median(rounds.iter().map(|(_, ratio)| *ratio)),
+            );
+        }
+    }
+    fs::remove_dir_all(&dir)
+}
+
+/// What the others are compared with.
+async fn proxy(addr: SocketAddr, to: SocketAddr) -> io::Result<()> {
+    let listener = load::listen(addr)?;
+    loop {
+        let (mut client, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            client.set_nodelay(true)?;
+            let mut upstream = tokio::net::TcpStream::connect(to).await?;
+            upstream.set_nodelay(true)?;
+            tokio::io::copy_bidirectional(&mut client, &mut upstream).await
+        });
+    }
+}
+
+async fn upstream(addr: SocketAddr) -> io::Result<()> {
+    let listener = load::listen(addr)?;
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            stream.set_nodelay(true)?;
+            let mut buf = vec![0; 64 * 1024];
+            loop {
+                match stream.read(&mut buf).await? {
+                    0 => return io::Result::Ok(()),
+                    n => stream.write_all(&buf[..n]).await?,
+                }
+            }
+        });
+    }
+}
+
+fn main() -> io::Result<()> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let number = |name: &str, default: u64| {
+        let value = args.iter().skip_while(|arg| *arg != name).nth(1);
+        value
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
+    };
+    let addr = |name: &str| {
+        let addr = env::var(name).map_err(io::Error::other)?;
+        addr.parse().map_err(io::Error::other)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    match args.first().map(String::as_str) {
+        Some("proxy") => runtime.block_on(proxy(addr("ADDR")?, addr("TO")?)),
+        Some("upstream") => runtime.block_on(upstream(addr("ADDR")?)),
+        Some("load") => runtime.block_on(load::run(addr("ADDR")?, &args[1..])),
+        // What `cargo test --benches` calls it with.
+        Some("--test") => Ok(()),
+        _ => compare(number("--rounds", 3) as usize, number("--seconds", 2)),
+    }
+}
