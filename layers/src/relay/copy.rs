@@ -151,3 +151,57 @@ impl Copy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
+
+    /// A writer that takes ten bytes at a time has the rest kept for it, and not a large buffer.
+    #[tokio::test]
+    async fn little_is_kept_in_little() {
+        let sent: Vec<u8> = (0..100).collect();
+        let mut reader = &sent[..];
+        let (mut writer, mut end) = duplex(10);
+        let mut copy = Copy::default();
+        let mut scratch = None;
+        let mut received = Vec::new();
+        loop {
+            let polled =
+                poll_fn(|cx| Poll::Ready(copy.poll(cx, &mut reader, &mut writer, &mut scratch)));
+            if polled.await.is_ready() {
+                break;
+            }
+            assert!(scratch.is_some(), "others can have the buffer");
+            let held = copy.held.as_ref().map_or(0, |held| held.len());
+            assert!((1..=100).contains(&held), "{held} bytes are held");
+            end.read_buf(&mut received).await.unwrap();
+        }
+        drop(writer);
+        end.read_to_end(&mut received).await.unwrap();
+        assert_eq!((received, copy.copied()), (sent, 100));
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_flushed_when_nothing_follows() {
+        let (mut client, mut reader) = duplex(10);
+        let (writer, mut end) = duplex(10);
+        let mut writer = BufWriter::new(writer);
+        let mut copy = Copy::default();
+        client.write_all(b"hello").await.unwrap();
+        poll_fn(|cx| {
+            let polled = copy.poll(cx, &mut reader, &mut writer, &mut None);
+            assert!(polled.is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let mut received = [0; 5];
+        let reading = end.read_exact(&mut received);
+        tokio::time::timeout(std::time::Duration::from_secs(20), reading)
+            .await
+            .expect("flushed")
+            .unwrap();
+        assert_eq!(&received, b"hello");
+    }
+}

@@ -235,3 +235,25 @@ fn an_idle_relay_holds_no_buffer() {
     // Four sockets, a task, and what the server knows of a connection.
     assert!(each < 4_096, "{each} bytes for each that carried bytes");
 }
+
+/// The server and both ends are on one thread.
+#[test]
+fn bytes_pass_without_an_allocation() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let proxy = runtime.block_on(Proxy::start());
+    let (mut client, mut upstream) = runtime.block_on(proxy.pair());
+    let exchange = || {
+        runtime.block_on(async {
+            for _ in 0..100 {
+                client.write_all(b"ping").await.unwrap();
+                upstream.read_exact(&mut [0; 4]).await.unwrap();
+                upstream.write_all(b"pong").await.unwrap();
+                client.read_exact(&mut [0; 4]).await.unwrap();
+            }
+        });
+    };
+    assert_eq!(allocation_counter::measure(exchange).count_total, 0);
+}
