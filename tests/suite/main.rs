@@ -23,6 +23,7 @@ mod pool;
 mod reuse_port;
 mod session;
 mod socket_options;
+mod socks5;
 mod survival;
 mod tower_layers;
 mod unix_sockets;

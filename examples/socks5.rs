@@ -1,0 +1,222 @@
+//! A SOCKS5 proxy (RFC 1928): CONNECT, to anybody or with a name and a password (RFC 1929).
+//!
+//! Run it with `cargo run --example socks5`, and go through it with
+//! `curl --socks5-hostname 127.0.0.1:1080 http://example.com/`. With `--user NAME --password PASSWORD` it is
+//! `curl --socks5-hostname NAME:PASSWORD@127.0.0.1:1080 …`. `--listen ADDR` listens elsewhere.
+//!
+//! What is negotiated before bytes flow is an upgrade, as a TLS handshake is: it has the time limit that every upgrade
+//! has, and what it found out is in the connection's extensions.
+
+use reagent::{BoxError, Connection, IoStream, Rejected, Server, Upgrade, UpgradeLayer};
+use reagent_layers::{relay::relay, timeout::TimeoutsLayer};
+use std::{
+    env, io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+
+const VERSION: u8 = 5;
+const NO_AUTHENTICATION: u8 = 0;
+const PASSWORD: u8 = 2;
+const NO_METHOD: u8 = 0xff;
+const CONNECT: u8 = 1;
+
+/// What is answered to a request (RFC 1928, section 6).
+const SUCCEEDED: u8 = 0;
+const FAILURE: u8 = 1;
+const NETWORK_UNREACHABLE: u8 = 3;
+const HOST_UNREACHABLE: u8 = 4;
+const REFUSED: u8 = 5;
+const COMMAND_NOT_SUPPORTED: u8 = 7;
+const ADDRESS_NOT_SUPPORTED: u8 = 8;
+
+/// How long a host may take to accept a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Finds out who the client is and where it wants to go.
+struct Socks5 {
+    /// The name and the password that it has to know.
+    login: Option<(String, String)>,
+}
+
+/// Where the client wants to go, in its connection's extensions.
+#[derive(Clone, Debug)]
+struct Destination {
+    host: String,
+    port: u16,
+}
+
+impl<Io: IoStream> Upgrade<Io> for Socks5 {
+    type Io = Io;
+
+    async fn upgrade(&self, mut conn: Connection<Io>) -> Result<Connection<Io>, BoxError> {
+        self.authenticate(&mut conn).await?;
+        let destination = request(&mut conn).await?;
+        conn.label(
+            "socks.destination",
+            format!("{}:{}", destination.host, destination.port),
+        );
+        conn.extensions_mut().insert(destination);
+        Ok(conn)
+    }
+
+    fn name(&self) -> &'static str {
+        "socks5"
+    }
+}
+
+impl Socks5 {
+    async fn authenticate(&self, conn: &mut (impl IoStream + ?Sized)) -> Result<(), BoxError> {
+        expect_version(conn, VERSION).await?;
+        let methods = read_short(conn).await?;
+        let method = match self.login {
+            Some(_) => PASSWORD,
+            None => NO_AUTHENTICATION,
+        };
+        if !methods.contains(&method) {
+            conn.write_all(&[VERSION, NO_METHOD]).await?;
+            return Err(Rejected::new("no method").into());
+        }
+        conn.write_all(&[VERSION, method]).await?;
+        if let Some((user, password)) = &self.login {
+            // The version of RFC 1929's own negotiation.
+            expect_version(conn, 1).await?;
+            let given = (read_short(conn).await?, read_short(conn).await?);
+            let is_right = given == (user.clone().into_bytes(), password.clone().into_bytes());
+            conn.write_all(&[1, u8::from(!is_right)]).await?;
+            if !is_right {
+                return Err(Rejected::new("login").into());
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn request(conn: &mut (impl IoStream + ?Sized)) -> Result<Destination, BoxError> {
+    expect_version(conn, VERSION).await?;
+    let mut head = [0; 3];
+    conn.read_exact(&mut head).await?;
+    let [command, _reserved, kind] = head;
+    let host = match kind {
+        1 => {
+            let mut ip = [0; 4];
+            conn.read_exact(&mut ip).await?;
+            Ipv4Addr::from(ip).to_string()
+        }
+        3 => String::from_utf8(read_short(conn).await?)?,
+        4 => {
+            let mut ip = [0; 16];
+            conn.read_exact(&mut ip).await?;
+            Ipv6Addr::from(ip).to_string()
+        }
+        _ => {
+            answer(conn, ADDRESS_NOT_SUPPORTED, None).await?;
+            return Err(Rejected::new("kind of address").into());
+        }
+    };
+    let port = conn.read_u16().await?;
+    if command != CONNECT {
+        answer(conn, COMMAND_NOT_SUPPORTED, None).await?;
+        return Err(Rejected::new("command").into());
+    }
+    Ok(Destination { host, port })
+}
+
+async fn expect_version(conn: &mut (impl IoStream + ?Sized), version: u8) -> io::Result<()> {
+    match conn.read_u8().await? {
+        given if given == version => Ok(()),
+        given => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it speaks version {given}, and not {version}"),
+        )),
+    }
+}
+
+/// Bytes after a byte that says how many.
+async fn read_short(conn: &mut (impl IoStream + ?Sized)) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; conn.read_u8().await?.into()];
+    conn.read_exact(&mut bytes).await?;
+    Ok(bytes)
+}
+
+/// Answers a request, with the address that the client is seen with.
+async fn answer(
+    conn: &mut (impl IoStream + ?Sized),
+    code: u8,
+    bound: Option<SocketAddr>,
+) -> io::Result<()> {
+    let bound = bound.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+    let mut bytes = vec![VERSION, code, 0];
+    match bound {
+        SocketAddr::V4(addr) => {
+            bytes.push(1);
+            bytes.extend(addr.ip().octets());
+        }
+        SocketAddr::V6(addr) => {
+            bytes.push(4);
+            bytes.extend(addr.ip().octets());
+        }
+    }
+    bytes.extend(bound.port().to_be_bytes());
+    conn.write_all(&bytes).await
+}
+
+/// Connects to where the client wants to go, says so, and carries bytes.
+async fn serve(mut conn: Connection) -> Result<(), BoxError> {
+    let destination = conn.extensions().get::<Destination>().cloned();
+    let Destination { host, port } = destination.ok_or("the upgrade is missing in the stack")?;
+    let connecting = TcpStream::connect((&*host, port));
+    let connected = timeout(CONNECT_LIMIT, connecting).await;
+    match connected.unwrap_or_else(|elapsed| Err(elapsed.into())) {
+        Ok(upstream) => {
+            upstream.set_nodelay(true)?;
+            answer(&mut conn, SUCCEEDED, upstream.local_addr().ok()).await?;
+            relay(conn, upstream).await?;
+            Ok(())
+        }
+        Err(error) => {
+            let code = match error.kind() {
+                io::ErrorKind::ConnectionRefused => REFUSED,
+                io::ErrorKind::NetworkUnreachable => NETWORK_UNREACHABLE,
+                io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => HOST_UNREACHABLE,
+                _ => FAILURE,
+            };
+            answer(&mut conn, code, None).await?;
+            conn.shutdown().await?;
+            Err(format!("could not connect to {host}:{port}: {error}").into())
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let option = |name: &str| env::args().skip_while(|arg| arg != name).nth(1);
+    let login = match (option("--user"), option("--password")) {
+        (Some(user), Some(password)) => Some((user, password)),
+        (None, None) => None,
+        _ => return Err("--user and --password belong together".into()),
+    };
+    let listen = option("--listen").unwrap_or_else(|| "127.0.0.1:1080".to_owned());
+    let server = Server::bind(listen)
+        .max_connections(10_000)
+        .layer(UpgradeLayer::new(Socks5 { login }))
+        .layer(TimeoutsLayer::new().first_byte(None))
+        .start(reagent::handle(serve))
+        .await?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    println!("listening on {}", server.local_addr());
+
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    server.drain(Duration::from_secs(10)).await;
+    Ok(())
+}
