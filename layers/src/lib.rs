@@ -37,6 +37,8 @@ pub mod trace;
 
 #[cfg(any(feature = "access", feature = "limit"))]
 mod bounded;
+#[cfg(feature = "limit")]
+mod bucket;
 #[cfg(any(feature = "access", feature = "limit"))]
 mod client;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]

@@ -1,10 +1,10 @@
 //! How fast clients are accepted, all together.
 
-use super::{
-    Gated,
+use super::Gated;
+use crate::{
+    Refusal,
     bucket::{Bucket, Rate},
 };
-use crate::Refusal;
 use reagent::{BoxError, Connection, IoStream};
 use std::{
     future::Future,

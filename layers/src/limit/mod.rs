@@ -64,7 +64,6 @@
 //! [`Rejected`](reagent::Rejected) for `client connections`, `client rate`, `accept rate` or `in flight`.
 
 mod accept_rate;
-mod bucket;
 mod gated;
 mod in_flight;
 mod per_client;

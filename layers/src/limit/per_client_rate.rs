@@ -1,7 +1,11 @@
 //! How fast one client may come.
 
-use super::bucket::{Bucket, Rate};
-use crate::{Refusal, bounded::Bounded, client::Prefixes};
+use crate::{
+    Refusal,
+    bounded::Bounded,
+    bucket::{Bucket, Rate},
+    client::Prefixes,
+};
 use reagent::{BoxError, Connection, IoStream, Upgrade, UpgradeLayer};
 use std::{
     fmt,

@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     per_second: f64,
     burst: f64,
 }
 
 impl Rate {
     /// A rate of nothing, or less, admits nobody; a burst is at least one.
-    pub(super) fn new(per_second: f64, burst: f64) -> Self {
+    pub(crate) fn new(per_second: f64, burst: f64) -> Self {
         Rate {
             per_second: per_second.max(0.0),
             burst: burst.max(1.0),
@@ -23,13 +23,13 @@ impl Rate {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     tokens: f64,
     at: Instant,
 }
 
 impl Bucket {
-    pub(super) fn full(rate: Rate, now: Instant) -> Self {
+    pub(crate) fn full(rate: Rate, now: Instant) -> Self {
         Bucket {
             tokens: rate.burst,
             at: now,
@@ -43,7 +43,7 @@ impl Bucket {
     }
 
     /// Takes a token, or says when there is one; `None` is never.
-    pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Option<Duration>> {
+    pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Option<Duration>> {
         self.fill(rate, now);
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
@@ -54,12 +54,12 @@ impl Bucket {
         Err(wait.map(|wait| wait + Duration::from_nanos(1)))
     }
 
-    pub(super) fn give_back(&mut self) {
+    pub(crate) fn give_back(&mut self) {
         self.tokens += 1.0;
     }
 
     /// Whether it is as if nothing had ever been taken.
-    pub(super) fn is_full(&self, rate: Rate, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, rate: Rate, now: Instant) -> bool {
         let mut filled = *self;
         filled.fill(rate, now);
         filled.tokens >= rate.burst
