@@ -24,6 +24,7 @@ impl Rate {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
+    /// Less than none where some were promised that are still to come.
     tokens: f64,
     at: Instant,
 }
@@ -43,19 +44,55 @@ impl Bucket {
     }
 
     /// Takes a token, or says when there is one; `None` is never.
+    #[cfg(feature = "limit")]
     pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Option<Duration>> {
-        self.fill(rate, now);
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
+        if self.take_some(rate, now, 1.0, 1.0) > 0.0 {
             return Ok(());
         }
-        let wait = Duration::try_from_secs_f64((1.0 - self.tokens) / rate.per_second).ok();
         // Rounded up, or it would be looked at a moment too soon.
+        let wait = self.wait(rate, 1.0);
         Err(wait.map(|wait| wait + Duration::from_nanos(1)))
     }
 
-    pub(crate) fn give_back(&mut self) {
-        self.tokens += 1.0;
+    /// Takes as many whole tokens as there are, up to `most`; none if there are not even `least`.
+    pub(crate) fn take_some(&mut self, rate: Rate, now: Instant, least: f64, most: f64) -> f64 {
+        self.fill(rate, now);
+        if self.tokens < least {
+            return 0.0;
+        }
+        let taken = self.tokens.floor().min(most);
+        self.tokens -= taken;
+        taken
+    }
+
+    /// Takes so many, whether they are there or still to come.
+    #[cfg(feature = "bandwidth")]
+    pub(crate) fn promise(&mut self, count: f64) {
+        self.tokens -= count;
+    }
+
+    /// Says how long it takes until there are `count`, which may be less than none, or that there are.
+    #[cfg(feature = "bandwidth")]
+    pub(crate) fn has(
+        &mut self,
+        rate: Rate,
+        now: Instant,
+        count: f64,
+    ) -> Result<(), Option<Duration>> {
+        self.fill(rate, now);
+        // What a sum of fractions lacks is no reason to wait for another tick of the timers.
+        if self.tokens + 0.001 >= count {
+            return Ok(());
+        }
+        Err(self.wait(rate, count))
+    }
+
+    fn wait(&self, rate: Rate, count: f64) -> Option<Duration> {
+        Duration::try_from_secs_f64((count - self.tokens) / rate.per_second).ok()
+    }
+
+    pub(crate) fn give_back(&mut self, count: f64) {
+        self.tokens += count;
     }
 
     /// Whether it is as if nothing had ever been taken.

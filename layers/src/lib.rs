@@ -4,6 +4,7 @@
 //! | what you want | layer | feature |
 //! |---|---|---|
 //! | to admit and refuse by address, and to ban | `access::AccessLayer` | `access` |
+//! | limits of bytes per second and of bytes in all | `bandwidth::BandwidthLayer` | `bandwidth` |
 //! | limits: connections and rate of a client, rate of all, handlers at work | `limit::…Layer` | `limit` |
 //! | counts, gauges and durations for Prometheus | `metrics::MetricsObserver` | `metrics` |
 //! | who the client behind a proxy is, and to say so as a proxy | `proxy_protocol::ProxyProtocolLayer` | `proxy_protocol` |
@@ -20,6 +21,8 @@
 
 #[cfg(feature = "access")]
 pub mod access;
+#[cfg(feature = "bandwidth")]
+pub mod bandwidth;
 #[cfg(feature = "limit")]
 pub mod limit;
 #[cfg(feature = "metrics")]
@@ -35,11 +38,11 @@ pub mod tls;
 #[cfg(feature = "trace")]
 pub mod trace;
 
-#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 mod bounded;
-#[cfg(feature = "limit")]
+#[cfg(any(feature = "bandwidth", feature = "limit"))]
 mod bucket;
-#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 mod client;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 mod net;

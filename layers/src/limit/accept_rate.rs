@@ -105,7 +105,7 @@ impl<S: Clone> Clone for AcceptRateService<S> {
 impl<S> Drop for AcceptRateService<S> {
     fn drop(&mut self) {
         if self.is_reserved {
-            self.layer.rate.with(|state| state.bucket.give_back());
+            self.layer.rate.with(|state| state.bucket.give_back(1.0));
         }
     }
 }

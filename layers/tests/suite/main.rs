@@ -6,6 +6,12 @@ mod support;
 
 #[cfg(feature = "access")]
 mod access;
+#[cfg(feature = "bandwidth")]
+mod bandwidth;
+#[cfg(feature = "bandwidth")]
+mod bandwidth_costs;
+#[cfg(feature = "bandwidth")]
+mod bandwidth_sharing;
 #[cfg(feature = "trace")]
 mod capture;
 #[cfg(any(feature = "metrics", feature = "trace"))]

@@ -1,0 +1,277 @@
+//! The stream that takes no more than it may.
+
+use super::{
+    BandwidthLimits,
+    limits::{Shared, Way},
+    quota::Spent,
+    throttle::{Grant, Throttle},
+};
+use std::{
+    fmt,
+    io::{self, IoSlice},
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// So many slices of a vectored write are looked at, under a limit; the caller comes again with the rest.
+const SLICES: usize = 16;
+
+/// The stream of a [`BandwidthLayer`](super::BandwidthLayer): the one inside, no faster than it may be.
+///
+/// Reads and writes are cancel safe: a dropped one has lost no byte and keeps its turn.
+pub struct BandwidthIo<Io> {
+    io: Io,
+    limits: Arc<Shared>,
+    client: Option<IpAddr>,
+    /// Who has to wait for bytes to read has this one already. Without it those who have nothing to read would
+    /// wait in line with those who have, and an end or an error would come late.
+    peeked: Option<u8>,
+    throttle: Option<Box<Throttle>>,
+    spent: Option<Arc<Spent>>,
+}
+
+impl<Io> BandwidthIo<Io> {
+    pub(super) fn new(
+        io: Io,
+        limits: &BandwidthLimits,
+        ip: Option<IpAddr>,
+        spent: Option<Arc<Spent>>,
+    ) -> Self {
+        BandwidthIo {
+            io,
+            limits: limits.shared.clone(),
+            client: ip.map(|ip| limits.client(ip)),
+            peeked: None,
+            throttle: None,
+            spent,
+        }
+    }
+
+    /// The stream inside.
+    pub fn get_ref(&self) -> &Io {
+        &self.io
+    }
+
+    fn is_free(&self, way: Way) -> bool {
+        self.throttle.is_none()
+            && self.spent.is_none()
+            && self.peeked.is_none()
+            && !self.limits.is_limited(way)
+    }
+
+    /// How many bytes of `want` the quota allows.
+    fn left(&self, way: Way, want: usize) -> u64 {
+        let left = self
+            .spent
+            .as_ref()
+            .map_or(u64::MAX, |spent| spent.left(way));
+        left.min(want as u64)
+    }
+
+    fn exceed(&self, way: Way) -> io::Error {
+        match &self.spent {
+            Some(spent) => spent.exceed(way),
+            None => unreachable!("without a quota there is always some left"),
+        }
+    }
+
+    /// What may go at once; `None` if it has to wait.
+    fn take(&mut self, way: Way, want: u64) -> Option<Grant> {
+        if self
+            .throttle
+            .as_ref()
+            .is_some_and(|throttle| throttle.is_over())
+        {
+            self.throttle = None;
+        }
+        if self.throttle.is_none() && !self.limits.is_limited(way) {
+            return Some(Grant::unlimited(want));
+        }
+        let throttle = self.throttle();
+        match throttle.is_waiting(way) {
+            true => None,
+            false => throttle.take(way, want),
+        }
+    }
+
+    fn throttle(&mut self) -> &mut Throttle {
+        self.throttle
+            .get_or_insert_with(|| Box::new(Throttle::new(self.limits.clone(), self.client)))
+    }
+
+    /// Counts what went, and gives back what did not.
+    fn settle(&mut self, way: Way, grant: Grant, used: usize) {
+        if let Some(throttle) = &mut self.throttle {
+            throttle.give_back(way, grant, used as u64);
+        }
+        if let Some(spent) = &self.spent {
+            spent.add(way, used as u64);
+        }
+    }
+}
+
+impl<Io: AsyncRead + Unpin> BandwidthIo<Io> {
+    /// Whether there is a byte to read, and not the end.
+    fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.peeked.is_none() {
+            let mut byte = [0];
+            let mut buf = ReadBuf::new(&mut byte);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+            self.peeked = buf.filled().first().copied();
+        }
+        Poll::Ready(Ok(self.peeked.is_some()))
+    }
+
+    fn poll_read_at_most(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        most: u64,
+    ) -> Poll<io::Result<()>> {
+        let Some(peeked) = self.peeked else {
+            return Pin::new(&mut (&mut self.io).take(most)).poll_read(cx, buf);
+        };
+        let before = buf.filled().len();
+        buf.put_slice(&[peeked]);
+        let rest = Pin::new(&mut (&mut self.io).take(most - 1)).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = rest {
+            buf.set_filled(before);
+            return Poll::Ready(Err(error));
+        }
+        self.peeked = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read_limited(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let want = self.left(Way::Read, buf.remaining());
+        if want == 0 {
+            // The end of what the client sends may still be seen.
+            return Poll::Ready(match ready!(self.poll_peek(cx))? {
+                true => Err(self.exceed(Way::Read)),
+                false => Ok(()),
+            });
+        }
+        let grant = match self.take(Way::Read, want) {
+            Some(grant) => grant,
+            None if !ready!(self.poll_peek(cx))? => return Poll::Ready(Ok(())),
+            None => ready!(self.throttle().poll_turn(cx, Way::Read, want)),
+        };
+        let before = buf.filled().len();
+        let polled = self.poll_read_at_most(cx, buf, want.min(grant.bytes));
+        self.settle(Way::Read, grant, buf.filled().len() - before);
+        polled
+    }
+}
+
+impl<Io: AsyncRead + Unpin> AsyncRead for BandwidthIo<Io> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_free(Way::Read) || buf.remaining() == 0 {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        self.poll_read_limited(cx, buf)
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> BandwidthIo<Io> {
+    fn poll_write_limited(
+        &mut self,
+        cx: &mut Context<'_>,
+        len: usize,
+        write: impl FnOnce(Pin<&mut Io>, &mut Context<'_>, usize) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let want = self.left(Way::Write, len);
+        if want == 0 {
+            return Poll::Ready(Err(self.exceed(Way::Write)));
+        }
+        let grant = match self.take(Way::Write, want) {
+            Some(grant) => grant,
+            None => ready!(self.throttle().poll_turn(cx, Way::Write, want)),
+        };
+        let most = want.min(grant.bytes) as usize;
+        let polled = write(Pin::new(&mut self.io), cx, most);
+        let used = match &polled {
+            Poll::Ready(Ok(written)) => *written,
+            _ => 0,
+        };
+        self.settle(Way::Write, grant, used);
+        polled
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> AsyncWrite for BandwidthIo<Io> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_free(Way::Write) || buf.is_empty() {
+            return Pin::new(&mut self.io).poll_write(cx, buf);
+        }
+        self.poll_write_limited(cx, buf.len(), |io, cx, most| {
+            io.poll_write(cx, &buf[..most])
+        })
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        if self.is_free(Way::Write) || len == 0 {
+            return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        }
+        self.poll_write_limited(cx, len, |io, cx, most| {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = first_bytes(bufs, most, &mut slices);
+            io.poll_write_vectored(cx, &slices[..count])
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Puts the first bytes of `bufs`, up to `most`, into `slices`, and says how many of these it took.
+fn first_bytes<'a>(bufs: &'a [IoSlice<'_>], most: usize, slices: &mut [IoSlice<'a>]) -> usize {
+    let mut left = most;
+    let mut count = 0;
+    for buf in bufs.iter().filter(|buf| !buf.is_empty()) {
+        if left == 0 || count == slices.len() {
+            break;
+        }
+        let part = &buf[..buf.len().min(left)];
+        slices[count] = IoSlice::new(part);
+        left -= part.len();
+        count += 1;
+    }
+    count
+}
+
+impl<Io: fmt::Debug> fmt::Debug for BandwidthIo<Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BandwidthIo")
+            .field("io", &self.io)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! A bucket of bytes, and the order of those who wait for some.
+//!
+//! Who comes when there are too few bytes is promised its turn's worth, which leaves the bucket in debt, and a
+//! place: how many have been promised with its own. Its turn has come when that many have flowed in. So turns
+//! come in the order of places, nobody has to be woken by another, and one who never comes back holds up nobody.
+
+use super::Rate;
+use crate::bucket::Bucket;
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    bucket: Option<Bucket>,
+    /// How many bytes were ever taken or promised.
+    issued: u64,
+}
+
+/// Where one stands who waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place(u64);
+
+impl Line {
+    fn bucket(&mut self, rate: Rate, now: Instant) -> &mut Bucket {
+        self.bucket
+            .get_or_insert_with(|| Bucket::full(rate.bucket(), now))
+    }
+
+    /// Takes as many as there are, up to `most`; none if there are not even `least`.
+    pub(super) fn take(&mut self, rate: Rate, now: Instant, least: u64, most: u64) -> u64 {
+        let taken = self
+            .bucket(rate, now)
+            .take_some(rate.bucket(), now, least as f64, most as f64);
+        // The fraction of a number above 2^53 is lost, which could make it one more.
+        let taken = (taken as u64).min(most);
+        self.issued = self.issued.wrapping_add(taken);
+        taken
+    }
+
+    /// Promises so many.
+    pub(super) fn wait(&mut self, rate: Rate, now: Instant, bytes: u64) -> Place {
+        self.bucket(rate, now).promise(bytes as f64);
+        self.issued = self.issued.wrapping_add(bytes);
+        Place(self.issued)
+    }
+
+    /// Whether the turn of this place has come, or else in how long; `None` is never.
+    pub(super) fn turn(
+        &mut self,
+        place: Place,
+        rate: Rate,
+        now: Instant,
+    ) -> Result<(), Option<Duration>> {
+        // What was promised after it is not before it.
+        let behind = self.issued.wrapping_sub(place.0) as f64;
+        self.bucket(rate, now).has(rate.bucket(), now, -behind)
+    }
+
+    /// Gives back what was taken or promised and not used; whoever waits has its turn the earlier.
+    pub(super) fn give_back(&mut self, bytes: u64) {
+        if let Some(bucket) = &mut self.bucket {
+            bucket.give_back(bytes as f64);
+        }
+    }
+
+    /// Whether it is as if nothing had ever been taken.
+    pub(super) fn is_full(&self, rate: Rate, now: Instant) -> bool {
+        self.bucket
+            .is_none_or(|bucket| bucket.is_full(rate.bucket(), now))
+    }
+
+    /// Begins anew, with a full bucket.
+    pub(super) fn reset(&mut self) {
+        self.bucket = None;
+    }
+}

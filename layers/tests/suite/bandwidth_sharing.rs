@@ -1,0 +1,368 @@
+//! `BandwidthLayer`: what connections share, and that each has its part of it.
+
+use crate::support::{Ends, Served, echo, echoes};
+use reagent::{
+    Addr, BoxError, Connection, IoStream, Outcome, Server, Upgrade, UpgradeLayer, handle,
+    testing::{Clients, MemoryListener},
+};
+use reagent_layers::bandwidth::{BandwidthLayer, BandwidthLimits, Quota, Rate, Rates};
+use std::{future::pending, io, net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+macro_rules! start {
+    ($limits:expr, $handler:expr) => {{
+        let (listener, clients) = MemoryListener::new();
+        let ends = Ends::default();
+        let server = Server::new(listener)
+            .observe(ends.clone())
+            .layer(BandwidthLayer::new($limits))
+            .start(handle($handler))
+            .await
+            .unwrap();
+        (Served { server, ends }, clients)
+    }};
+}
+
+fn limits() -> BandwidthLimits {
+    BandwidthLimits::new()
+}
+
+async fn client(clients: &Clients, ip: &str) -> DuplexStream {
+    clients
+        .connect_from(SocketAddr::new(ip.parse().unwrap(), 4000))
+        .await
+        .unwrap()
+}
+
+/// Sends without end, so many bytes with each write: as many as its first byte from the client is thousands.
+async fn flood(mut conn: Connection) -> io::Result<()> {
+    let bytes = vec![0; usize::from(conn.read_u8().await?) * 1000];
+    loop {
+        conn.write_all(&bytes).await?;
+    }
+}
+
+/// A client of `flood` that has taken what came until now.
+async fn flooded(clients: &Clients, ip: &str, thousands: u8) -> DuplexStream {
+    let mut client = client(clients, ip).await;
+    client.write_all(&[thousands]).await.unwrap();
+    client
+}
+
+/// What each client gets in so many seconds.
+async fn received(clients: Vec<DuplexStream>, seconds: u32) -> Vec<usize> {
+    let end = Instant::now() + seconds * SECOND;
+    let mut tasks = JoinSet::new();
+    for (index, mut client) in clients.into_iter().enumerate() {
+        tasks.spawn(async move {
+            let (mut buf, mut count) = (vec![0; 65_536], 0);
+            while let Ok(read) = tokio::time::timeout_at(end, client.read(&mut buf)).await {
+                count += read.unwrap();
+            }
+            (index, count)
+        });
+    }
+    let mut counts = tasks.join_all().await;
+    counts.sort_unstable();
+    counts.into_iter().map(|(_, count)| count).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_of_a_client_share_its_rate_and_another_client_has_its_own() {
+    let limits = limits().per_client(Rates::write(Rate::new(10_000)));
+    let (_server, clients) = start!(limits.clone(), flood);
+    let mut all = Vec::new();
+    for ip in ["192.0.2.1", "192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"] {
+        all.push(flooded(&clients, ip, 5).await);
+    }
+    let counts = received(all, 30).await;
+    let one: usize = counts[..3].iter().sum();
+    assert!((300_000..=301_000).contains(&one), "{counts:?}");
+    assert!((300_000..=301_000).contains(&counts[3]), "{counts:?}");
+    assert!(
+        counts[..3].iter().all(|&count| count > 98_000),
+        "{counts:?}"
+    );
+    assert_eq!(limits.clients(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ipv6_network_is_one_client_and_a_local_client_has_no_limit() {
+    let narrow = limits().per_client(Rate::new(1000));
+    let (_server, clients) = start!(narrow.clone(), flood);
+    let all = vec![
+        flooded(&clients, "2001:db8:1:2::1", 1).await,
+        flooded(&clients, "2001:db8:1:2:ffff::1", 1).await,
+    ];
+    assert_eq!(received(all, 10).await.iter().sum::<usize>(), 10_100);
+
+    let (_server, clients) = start!(narrow.prefixes(32, 128), flood);
+    let all = vec![
+        flooded(&clients, "2001:db8:1:3::1", 1).await,
+        flooded(&clients, "2001:db8:1:3:ffff::1", 1).await,
+    ];
+    assert_eq!(received(all, 10).await, [10_100, 10_100]);
+
+    let mut local = clients.connect_from(Addr::Unix(None)).await.unwrap();
+    local.write_all(&[50]).await.unwrap();
+    let began = Instant::now();
+    local.read_exact(&mut vec![0; 1_000_000]).await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+/// Says that every client is the same one.
+struct Named;
+
+impl<Io: IoStream> Upgrade<Io> for Named {
+    type Io = Io;
+
+    async fn upgrade(&self, mut conn: Connection<Io>) -> Result<Connection<Io>, BoxError> {
+        conn.set_peer_addr(Addr::Tcp("192.0.2.9:4000".parse()?));
+        Ok(conn)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_is_the_one_that_a_proxy_named() {
+    let (listener, clients) = MemoryListener::new();
+    let _server = Server::new(listener)
+        .layer(UpgradeLayer::new(Named))
+        .layer(BandwidthLayer::new(limits().per_client(Rate::new(1000))))
+        .start(handle(flood))
+        .await
+        .unwrap();
+    let all = vec![
+        flooded(&clients, "192.0.2.1", 1).await,
+        flooded(&clients, "192.0.2.2", 1).await,
+    ];
+    assert_eq!(received(all, 10).await.iter().sum::<usize>(), 10_100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_gains_nothing_by_coming_anew() {
+    let limits = limits().per_client(Rate::new(100).burst(1000));
+    let (server, clients) = start!(limits, flood);
+    let mut count = 0;
+    let began = Instant::now();
+    for id in 1..=50 {
+        let mut each = flooded(&clients, "192.0.2.1", 1).await;
+        let mut buf = [0; 1000];
+        while let Ok(read) = timeout(SECOND / 10, each.read(&mut buf)).await {
+            count += read.unwrap();
+        }
+        drop(each);
+        server.ends.of(id).await;
+    }
+    // As it is told by the first byte, which is read.
+    let allowed = 1000 + began.elapsed().as_millis() as usize / 10;
+    assert!(
+        count <= allowed && count >= allowed - 100,
+        "{count} of {allowed}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_millions_of_clients_only_so_many_are_remembered() {
+    let limits = limits().per_client(Rate::new(10)).capacity(100);
+    let (server, clients) = start!(limits.clone(), echo);
+    let mut open = client(&clients, "192.0.2.1").await;
+    assert!(echoes(&mut open, "x").await);
+    let mut id = 1;
+    for round in 0..10 {
+        for n in 0..99 {
+            let mut each = client(&clients, &format!("10.0.{round}.{n}")).await;
+            assert!(echoes(&mut each, "x").await);
+            assert!(limits.clients() <= 100);
+            drop(each);
+            id += 1;
+            server.ends.of(id).await;
+        }
+        assert_eq!(limits.clients(), 100);
+        // Those that have again all they may have make room, but for one that is there.
+        sleep(10 * SECOND).await;
+    }
+    let mut one_more = client(&clients, "192.0.2.2").await;
+    assert!(echoes(&mut one_more, "x").await);
+    assert_eq!(limits.clients(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_greedy_has_one_turn_as_all_have() {
+    let limits = limits().total(Rates::write(Rate::new(100_000)));
+    let (_server, clients) = start!(limits, flood);
+    let mut all = vec![flooded(&clients, "192.0.2.1", 250).await];
+    sleep(10 * SECOND).await;
+    for _ in 0..9 {
+        all.push(flooded(&clients, "192.0.2.2", 1).await);
+    }
+    let counts = received(all, 60).await;
+    let sum: usize = counts.iter().sum();
+    // What the first had in its pipe before does not count.
+    assert!((6_000_000..6_100_000).contains(&sum), "{counts:?}");
+    // Small writes make small turns.
+    assert!(
+        counts[1..].iter().all(|&count| count > 200_000),
+        "{counts:?}"
+    );
+
+    let mut all = Vec::new();
+    for thousands in [250, 20, 20, 20] {
+        all.push(flooded(&clients, "192.0.2.1", thousands).await);
+    }
+    let counts = received(all, 60).await;
+    assert!(
+        counts
+            .iter()
+            .all(|count| (1_450_000..1_550_000).contains(count)),
+        "{counts:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_all_their_turns_take() {
+    let limits = limits().total(Rates::write(Rate::new(50_000)));
+    let (_server, clients) = start!(limits, flood);
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        all.push(flooded(&clients, "192.0.2.1", 250).await);
+    }
+    let (mut late, began) = (flooded(&clients, "192.0.2.2", 1).await, Instant::now());
+    let came = async {
+        late.read_u8().await.unwrap();
+        began.elapsed()
+    };
+    let (counts, came) = tokio::join!(received(all, 30), came);
+    // Twenty turns of 5,000 bytes, and its own of 1,000.
+    assert_eq!(came, Duration::from_millis(2020), "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_have_nothing_to_read_stand_in_no_line() {
+    let limits = limits().total(Rates::read(Rate::new(10_000)));
+    let (server, clients) = start!(limits, |mut conn: Connection| async move {
+        let mut buf = [0; 4096];
+        loop {
+            // It looks again and again.
+            if let Ok(Ok(0)) = timeout(SECOND / 20, conn.read(&mut buf)).await {
+                return io::Result::Ok(());
+            }
+        }
+    });
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(client(&clients, "192.0.2.1").await);
+    }
+    let mut active = client(&clients, "192.0.2.2").await;
+    active.write_all(&[0; 50_000]).await.unwrap();
+    active.shutdown().await.unwrap();
+    let began = Instant::now();
+    server.ends.of(201).await;
+    let took = began.elapsed().as_millis();
+    assert!((4900..=5000).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_can_share_what_all_may_have() {
+    let limits = limits().total(Rates::write(Rate::new(10_000)));
+    let (_one, clients_of_one) = start!(limits.clone(), flood);
+    let (_two, clients_of_two) = start!(limits, flood);
+    let all = vec![
+        flooded(&clients_of_one, "192.0.2.1", 5).await,
+        flooded(&clients_of_two, "192.0.2.2", 5).await,
+    ];
+    let counts = received(all, 10).await;
+    assert_eq!(counts.iter().sum::<usize>(), 101_000, "{counts:?}");
+    assert!(counts.iter().all(|&count| count > 48_000), "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_goes_back_when_the_one_who_waited_for_it_is_gone() {
+    let limits = limits().total(Rates::write(Rate::new(1000).burst(1000)));
+    let (server, clients) = start!(limits, |mut conn: Connection| async move {
+        conn.write_all(&[0; 1000]).await?;
+        conn.read_u8().await?;
+        // One waits for as long as it is patient, in line behind another.
+        let _ = timeout(SECOND / 1000, conn.write_all(&[0; 1000])).await;
+        io::Result::Ok(())
+    });
+    let mut clients_open = Vec::new();
+    for _ in 0..5 {
+        let mut each = client(&clients, "192.0.2.1").await;
+        each.read_exact(&mut [0; 1000]).await.unwrap();
+        clients_open.push(each);
+    }
+    // All of it is used up now; five come for more and go.
+    for each in &mut clients_open {
+        each.write_all(b"x").await.unwrap();
+    }
+    for id in 1..=5 {
+        server.ends.of(id).await;
+    }
+    let began = Instant::now();
+    let mut sixth = client(&clients, "192.0.2.2").await;
+    sixth.read_exact(&mut [0; 1000]).await.unwrap();
+    assert!(began.elapsed() <= SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_never_comes_back_for_its_turn_holds_up_nobody() {
+    let limits = limits().total(Rates::write(Rate::new(1000)));
+    let (_server, clients) = start!(limits, |mut conn: Connection| async move {
+        if conn.read_u8().await? == 1 {
+            let _ = timeout(SECOND / 100, conn.write_all(&[0; 1000])).await;
+            pending::<()>().await;
+        }
+        conn.write_all(&[0; 1000]).await
+    });
+    let mut gone = client(&clients, "192.0.2.1").await;
+    gone.write_all(&[1]).await.unwrap();
+    sleep(SECOND / 50).await;
+    let began = Instant::now();
+    let mut other = client(&clients, "192.0.2.2").await;
+    other.write_all(&[2]).await.unwrap();
+    other.read_exact(&mut [0; 1000]).await.unwrap();
+    // Its own bytes, and one turn that nobody came for.
+    assert!(
+        began.elapsed() <= SECOND + SECOND / 10,
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_narrowest_limit_is_the_one_that_is_felt() {
+    let total = Rates::write(Rate::new(4000));
+    let client = Rates::write(Rate::new(3000));
+    let limits = limits()
+        .per_connection(Rates::write(Rate::new(2000)))
+        .per_client(client)
+        .total(total)
+        .quota(Quota::new().write(1_000_000));
+    let (server, clients) = start!(limits, flood);
+    // Two of one client have 3,000, and what is left is another's.
+    let mut all = Vec::new();
+    for ip in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        all.push(flooded(&clients, ip, 5).await);
+    }
+    let counts = received(all, 100).await;
+    let sum: usize = counts.iter().sum();
+    assert!((396_000..=400_400).contains(&sum), "{counts:?}");
+    assert!(counts[0] + counts[1] <= 300_300, "{counts:?}");
+    assert!(
+        counts
+            .iter()
+            .all(|&count| (95_000..=200_200).contains(&count)),
+        "{counts:?}"
+    );
+    drop(clients);
+    for id in 1..=3 {
+        let outcome = server.ends.of(id).await;
+        assert!(matches!(outcome, Outcome::Failed(_)), "{outcome}");
+    }
+}
