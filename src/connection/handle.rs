@@ -105,6 +105,13 @@ impl ConnectionHandle {
         self.entry.abort();
     }
 
+    /// Has its socket close with a reset, whoever drops it and when, as
+    /// [`Connection::reset`](crate::Connection::reset) does at once. For a layer whose stream ends the
+    /// connection.
+    pub fn reset_on_close(&self) {
+        self.entry.set(flag::RESET);
+    }
+
     /// Waits until the connection is over and says how it ended. Cancel safe.
     pub async fn closed(&self) -> Outcome {
         loop {

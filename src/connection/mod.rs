@@ -173,7 +173,7 @@ impl<Io> Connection<Io> {
     /// `TIME_WAIT` stays behind. It works through whatever layers wrapped the socket; streams that are
     /// not TCP just close.
     pub fn reset(self) {
-        self.handle.entry.set(flag::RESET);
+        self.handle.reset_on_close();
     }
 
     /// The view from outside.

@@ -186,6 +186,18 @@ async fn a_reset_goes_through_whatever_wrapped_the_socket() {
 }
 
 #[tokio::test]
+async fn a_stream_alone_can_be_told_to_close_with_a_reset() {
+    let (_server, mut client, conn) = held_tcp().await;
+    let handle = conn.handle();
+    let (io, parts) = conn.into_parts();
+    drop(parts);
+    handle.reset_on_close();
+    drop(io);
+    let error = rest(&mut client).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
 async fn a_connection_that_is_dropped_ends_in_good_order() {
     let (server, mut client, conn) = held_tcp().await;
     drop(conn);
