@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | to admit and refuse by address, and to ban | `access::AccessLayer` | `access` |
 //! | limits of bytes per second and of bytes in all | `bandwidth::BandwidthLayer` | `bandwidth` |
+//! | faults, for tests of one's own: latency, slices, resets, black holes | `fault::FaultLayer` | `fault` |
 //! | limits: connections and rate of a client, rate of all, handlers at work | `limit::…Layer` | `limit` |
 //! | counts, gauges and durations for Prometheus | `metrics::MetricsObserver` | `metrics` |
 //! | who the client behind a proxy is, and to say so as a proxy | `proxy_protocol::ProxyProtocolLayer` | `proxy_protocol` |
@@ -23,6 +24,8 @@
 pub mod access;
 #[cfg(feature = "bandwidth")]
 pub mod bandwidth;
+#[cfg(feature = "fault")]
+pub mod fault;
 #[cfg(feature = "limit")]
 pub mod limit;
 #[cfg(feature = "metrics")]
@@ -48,5 +51,7 @@ mod client;
 mod net;
 #[cfg(any(feature = "access", feature = "limit"))]
 mod refusal;
+#[cfg(any(feature = "bandwidth", feature = "fault"))]
+mod slices;
 #[cfg(any(feature = "access", feature = "limit"))]
 pub use refusal::Refusal;

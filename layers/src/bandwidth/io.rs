@@ -6,6 +6,7 @@ use super::{
     quota::Spent,
     throttle::{Grant, Throttle},
 };
+use crate::slices;
 use std::{
     fmt,
     io::{self, IoSlice},
@@ -15,9 +16,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-
-/// So many slices of a vectored write are looked at, under a limit; the caller comes again with the rest.
-const SLICES: usize = 16;
 
 /// The stream of a [`BandwidthLayer`](super::BandwidthLayer): the one inside, no faster than it may be.
 ///
@@ -228,14 +226,12 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for BandwidthIo<Io> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let len = bufs.iter().map(|buf| buf.len()).sum();
+        let len = slices::len(bufs);
         if self.is_free(Way::Write) || len == 0 {
             return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         }
         self.poll_write_limited(cx, len, |io, cx, most| {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = first_bytes(bufs, most, &mut slices);
-            io.poll_write_vectored(cx, &slices[..count])
+            slices::poll_write(io, cx, bufs, most)
         })
     }
 
@@ -250,22 +246,6 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for BandwidthIo<Io> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
-}
-
-/// Puts the first bytes of `bufs`, up to `most`, into `slices`, and says how many of these it took.
-fn first_bytes<'a>(bufs: &'a [IoSlice<'_>], most: usize, slices: &mut [IoSlice<'a>]) -> usize {
-    let mut left = most;
-    let mut count = 0;
-    for buf in bufs.iter().filter(|buf| !buf.is_empty()) {
-        if left == 0 || count == slices.len() {
-            break;
-        }
-        let part = &buf[..buf.len().min(left)];
-        slices[count] = IoSlice::new(part);
-        left -= part.len();
-        count += 1;
-    }
-    count
 }
 
 impl<Io: fmt::Debug> fmt::Debug for BandwidthIo<Io> {

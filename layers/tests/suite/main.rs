@@ -16,6 +16,8 @@ mod bandwidth_sharing;
 mod capture;
 #[cfg(any(feature = "metrics", feature = "trace"))]
 mod endings;
+#[cfg(feature = "fault")]
+mod fault;
 #[cfg(feature = "limit")]
 mod limit;
 #[cfg(feature = "metrics")]

@@ -1,0 +1,84 @@
+//! Bytes on a long way.
+
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    time::Instant,
+};
+
+/// So many bytes are under way at most, and of one length of read at once.
+const UNDER_WAY: usize = 64 * 1024;
+const READ: usize = 4096;
+
+/// What was read and is not to be seen yet.
+#[derive(Default)]
+pub(super) struct Delayed {
+    /// Each with when it arrives, and an empty one is the end.
+    pieces: VecDeque<(Instant, io::Result<Vec<u8>>)>,
+    bytes: usize,
+    is_ended: bool,
+}
+
+impl Delayed {
+    /// Sends off what there is to read; `arrival` says when it arrives.
+    pub(super) fn take_in(
+        &mut self,
+        io: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+        mut arrival: impl FnMut() -> Instant,
+    ) {
+        while !self.is_ended && self.bytes < UNDER_WAY {
+            let mut piece = [0; READ];
+            let mut buf = ReadBuf::new(&mut piece);
+            let Poll::Ready(read) = Pin::new(&mut *io).poll_read(cx, &mut buf) else {
+                return;
+            };
+            let piece = read.map(|()| buf.filled().to_vec());
+            let len = piece.as_ref().map_or(0, Vec::len);
+            self.is_ended = len == 0;
+            self.bytes += len;
+            let mut at = arrival();
+            if let Some((last, _)) = self.pieces.back() {
+                // None overtakes another.
+                at = at.max(*last);
+            }
+            self.pieces.push_back((at, piece));
+        }
+    }
+
+    /// When the first of it arrives.
+    pub(super) fn arrives(&self) -> Option<Instant> {
+        self.pieces.front().map(|(at, _)| *at)
+    }
+
+    /// Hands out what has arrived, up to `most`, or else the end.
+    pub(super) fn hand_out(&mut self, buf: &mut ReadBuf<'_>, most: usize) -> io::Result<()> {
+        let (now, mut left) = (Instant::now(), most.min(buf.remaining()));
+        let before = left;
+        while let Some((at, piece)) = self.pieces.front_mut() {
+            if *at > now || left == 0 {
+                break;
+            }
+            let bytes = match piece {
+                Ok(bytes) if !bytes.is_empty() => bytes,
+                _ if left < before => break,
+                // The end stays, and an error makes place for it.
+                end => return std::mem::replace(end, Ok(Vec::new())).map(drop),
+            };
+            let n = bytes.len().min(left);
+            buf.put_slice(&bytes[..n]);
+            bytes.drain(..n);
+            left -= n;
+            self.bytes -= n;
+            if bytes.is_empty() {
+                self.pieces.pop_front();
+            }
+        }
+        Ok(())
+    }
+}
