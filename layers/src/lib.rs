@@ -51,7 +51,11 @@ mod client;
 mod net;
 #[cfg(any(feature = "access", feature = "limit"))]
 mod refusal;
+#[cfg(feature = "proxy_protocol")]
+mod rewind;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 mod slices;
 #[cfg(any(feature = "access", feature = "limit"))]
 pub use refusal::Refusal;
+#[cfg(feature = "proxy_protocol")]
+pub use rewind::Rewind;

@@ -79,7 +79,6 @@ mod info;
 mod layer;
 mod parse;
 mod receive;
-mod rewind;
 mod ssl;
 mod tlv;
 mod trust;
@@ -87,13 +86,13 @@ mod unix;
 mod v1;
 mod v2;
 
+pub use crate::Rewind;
 pub use error::{EncodeError, ProxyProtocolError};
 pub use header::{Command, Header, SocketKind, Version};
 pub use info::ProxyInfo;
 pub use layer::{Mode, ProxyProtocolLayer, Untrusted};
 pub use parse::{Parsed, parse};
 pub use receive::ProxyProtocol;
-pub use rewind::Rewind;
 pub use ssl::Ssl;
 pub use tlv::Tlv;
 

@@ -8,8 +8,8 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The stream of a [`ProxyProtocolLayer`](super::ProxyProtocolLayer): bytes that came together with the
-/// header first, then the stream inside. Their memory is freed once they are read.
+/// The stream of layers that look at the beginning of a connection: what they have read and leave to others
+/// first, then the stream inside. The memory of those bytes is freed once they are read.
 pub struct Rewind<Io> {
     io: Io,
     /// Never empty.
