@@ -3,7 +3,7 @@
 use std::{borrow::Cow, ffi::OsStr, path::Path};
 
 /// A path ends at the first zero. One at the beginning is that of a name in Linux' abstract namespace, which
-/// is written with `@`, or of no name at all.
+/// is written with `@`, or of no name at all. A sender may write it so too, and then an `@` alone is no name.
 pub(super) fn parse(bytes: &[u8]) -> reagent::Addr {
     let end = |bytes: &[u8]| {
         bytes
@@ -14,7 +14,10 @@ pub(super) fn parse(bytes: &[u8]) -> reagent::Addr {
     let path = match bytes {
         [0, name @ ..] if end(name) == 0 => None,
         [0, name @ ..] => Some([b"@", &name[..end(name)]].concat()),
-        _ => bytes.split(|byte| *byte == 0).next().map(<[u8]>::to_vec),
+        _ => {
+            let path = bytes.split(|byte| *byte == 0).next();
+            path.filter(|path| *path != b"@").map(<[u8]>::to_vec)
+        }
     };
     reagent::Addr::Unix(path.map(|path| Path::new(&*os_str(&path)).into()))
 }

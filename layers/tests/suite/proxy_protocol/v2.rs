@@ -81,6 +81,18 @@ fn unix_addresses_are_paths_names_or_nothing() {
 }
 
 #[test]
+fn a_name_that_a_sender_writes_with_an_at_sign_is_that_name_and_alone_none() {
+    let mut block = [0; 216];
+    block[0] = b'@';
+    block[108..113].copy_from_slice(b"@name");
+    let (header, _) = parsed(&raw(0x21, 0x31, 216, &block));
+    assert_eq!(header.source(), Some(Addr::Unix(None)));
+    assert_eq!(header.destination(), Some(unix("@name")));
+    let (again, _) = parsed(&header.encode().unwrap());
+    assert_eq!(again, header);
+}
+
+#[test]
 fn local_is_taken_whatever_its_block_is() {
     for (family, rest) in [
         (0x00, &b""[..]),
