@@ -1,8 +1,13 @@
 //! What the modules share.
 
+use proptest::{
+    strategy::Strategy,
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
+};
 use reagent::{Connection, ConnectionHandle, Observer, Outcome, ServerHandle};
 use std::{
     collections::HashMap,
+    fmt::Debug,
     io,
     ops::Deref,
     sync::{Arc, Mutex},
@@ -102,5 +107,22 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(began.elapsed() < LONG, "not so after {LONG:?}: {what}");
         tokio::task::yield_now().await;
+    }
+}
+
+/// Whether this holds of so many cases, which are the same in every run.
+pub fn check<T: Debug>(
+    cases: u32,
+    strategy: impl Strategy<Value = T>,
+    test: impl Fn(T) -> Result<(), TestCaseError>,
+) {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    if let Err(error) = TestRunner::new_with_rng(config, rng).run(&strategy, test) {
+        panic!("{error}");
     }
 }

@@ -1,35 +1,15 @@
 //! What holds of any header, and of any bytes. The same cases in every run.
 
 use super::{SIGNATURE, proxy, start, trusting};
-use proptest::{
-    collection::vec,
-    prelude::*,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-};
+use crate::support::check;
+use proptest::{collection::vec, prelude::*};
 use reagent::{Addr, Outcome};
 use reagent_layers::proxy_protocol::{Header, Mode, Parsed, Ssl, Tlv, parse};
 use std::{
-    fmt::Debug,
     net::{IpAddr, SocketAddr},
     path::Path,
 };
 use tokio::io::AsyncWriteExt;
-
-fn check<T: Debug>(
-    cases: u32,
-    strategy: impl Strategy<Value = T>,
-    test: impl Fn(T) -> Result<(), TestCaseError>,
-) {
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    if let Err(error) = TestRunner::new_with_rng(config, rng).run(&strategy, test) {
-        panic!("{error}");
-    }
-}
 
 fn socket_addr() -> impl Strategy<Value = SocketAddr> {
     any::<(IpAddr, u16)>().prop_map(SocketAddr::from)
