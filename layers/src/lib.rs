@@ -10,6 +10,7 @@
 //! | counts, gauges and durations for Prometheus | `metrics::MetricsObserver` | `metrics` |
 //! | who the client behind a proxy is, and to say so as a proxy | `proxy_protocol::ProxyProtocolLayer` | `proxy_protocol` |
 //! | to carry bytes to an upstream and back | `relay::relay` | `relay` |
+//! | what a client speaks, by its first bytes | `sniff::SniffLayer` | `sniff` |
 //! | time limits: first byte, idle, stalls, least rate, age | `timeout::TimeoutsLayer` | `timeout` |
 //! | TLS, with certificates that change while it runs | `tls::TlsLayer` | `tls` |
 //! | spans and events of connections | `trace::TraceLayer`, `trace::TraceObserver` | `trace` |
@@ -34,6 +35,8 @@ pub mod metrics;
 pub mod proxy_protocol;
 #[cfg(feature = "relay")]
 pub mod relay;
+#[cfg(feature = "sniff")]
+pub mod sniff;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 #[cfg(feature = "tls")]
@@ -51,11 +54,11 @@ mod client;
 mod net;
 #[cfg(any(feature = "access", feature = "limit"))]
 mod refusal;
-#[cfg(feature = "proxy_protocol")]
+#[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 mod rewind;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 mod slices;
 #[cfg(any(feature = "access", feature = "limit"))]
 pub use refusal::Refusal;
-#[cfg(feature = "proxy_protocol")]
+#[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 pub use rewind::Rewind;

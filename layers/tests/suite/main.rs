@@ -30,6 +30,8 @@ mod metrics_names;
 mod proxy_protocol;
 #[cfg(feature = "relay")]
 mod relay;
+#[cfg(all(feature = "sniff", feature = "tls"))]
+mod sniff;
 #[cfg(feature = "timeout")]
 mod timeout;
 #[cfg(feature = "tls")]

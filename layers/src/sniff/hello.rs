@@ -1,0 +1,145 @@
+//! What a ClientHello asks for: RFC 8446, section 4.1.2, whose form is that of all versions since SSL 3.
+
+use super::reader::{
+    Fault::{self, Wrong},
+    Reader,
+};
+
+/// RFC 6066, section 3.
+const SERVER_NAME: usize = 0;
+const HOST_NAME: usize = 0;
+
+/// RFC 7301, section 3.1.
+const ALPN: usize = 16;
+
+/// RFC 1035, section 2.3.4, of names as they are written.
+const MAX_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Hello {
+    pub(super) server_name: Option<Box<str>>,
+    /// As it was sent, a length before each name: so it takes no more memory than it had bytes.
+    pub(super) alpn: Box<[u8]>,
+}
+
+impl Hello {
+    /// Reads the message's body.
+    ///
+    /// The whole of it is read before anything is said of it, since what may come once may come twice: two servers
+    /// would not have to agree on which one counts. So what is wrong with it makes it no ClientHello.
+    pub(super) fn read(mut body: Reader<'_>) -> Result<Hello, Fault> {
+        let version = body.take(2)?;
+        if version[0] != 3 {
+            return Err(Wrong);
+        }
+        let _random = body.take(32)?;
+        let session = body.u8()?;
+        if session > 32 {
+            return Err(Wrong);
+        }
+        body.take(session)?;
+        let suites = body.u16()?;
+        if suites == 0 || suites % 2 != 0 {
+            return Err(Wrong);
+        }
+        body.take(suites)?;
+        let compressions = body.u8()?;
+        if compressions == 0 {
+            return Err(Wrong);
+        }
+        body.take(compressions)?;
+        let mut hello = Hello::default();
+        if body.is_empty() {
+            return Ok(hello);
+        }
+        let len = body.u16()?;
+        let extensions = body.block(len)?;
+        if !body.is_empty() {
+            return Err(Wrong);
+        }
+        hello.read_extensions(extensions)?;
+        Ok(hello)
+    }
+
+    fn read_extensions(&mut self, mut extensions: Reader<'_>) -> Result<(), Fault> {
+        let (mut names, mut protocols) = (None, None);
+        while !extensions.is_empty() {
+            let kind = extensions.u16()?;
+            let len = extensions.u16()?;
+            let data = extensions.take(len)?;
+            let before = match kind {
+                SERVER_NAME => names.replace(data),
+                ALPN => protocols.replace(data),
+                _ => None,
+            };
+            if before.is_some() {
+                return Err(Wrong);
+            }
+        }
+        if let Some(data) = names {
+            self.server_name = Some(server_name(data)?);
+        }
+        if let Some(data) = protocols {
+            self.alpn = alpn(data)?.into();
+        }
+        Ok(())
+    }
+}
+
+/// The one name in the list: "MUST NOT contain more than one name of the same `name_type`", and there is no other.
+fn server_name(data: &[u8]) -> Result<Box<str>, Fault> {
+    let mut data = Reader::new(data);
+    let len = data.u16()?;
+    let mut list = data.block(len)?;
+    let kind = list.u8()?;
+    let len = list.u16()?;
+    let name = list.take(len)?;
+    if kind != HOST_NAME || !list.is_empty() || !data.is_empty() {
+        return Err(Wrong);
+    }
+    host_name(name).ok_or(Wrong)
+}
+
+/// A host name in lower case and without a dot at its end. Underscores are no part of such names and in use.
+pub(super) fn host_name(name: &[u8]) -> Option<Box<str>> {
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let is_label = |label: &[u8]| {
+        (1..=MAX_LABEL).contains(&label.len())
+            && label
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+    };
+    let is_name = name.len() <= MAX_NAME && name.split(|byte| *byte == b'.').all(is_label);
+    let name = std::str::from_utf8(name).ok().filter(|_| is_name)?;
+    Some(name.to_ascii_lowercase().into())
+}
+
+/// The list without its length, once all in it is right.
+fn alpn(data: &[u8]) -> Result<&[u8], Fault> {
+    let mut data = Reader::new(data);
+    let len = data.u16()?;
+    let list = data.take(len)?;
+    let mut names = Reader::new(list);
+    if names.is_empty() || !data.is_empty() {
+        return Err(Wrong);
+    }
+    while !names.is_empty() {
+        let len = names.u8()?;
+        if len == 0 {
+            return Err(Wrong);
+        }
+        names.take(len)?;
+    }
+    Ok(list)
+}
+
+/// The names of such a list.
+pub(super) fn names(mut list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (len, rest) = list.split_first()?;
+        let (name, rest) = rest.split_at_checked(usize::from(*len))?;
+        list = rest;
+        Some(name)
+    })
+}

@@ -1,0 +1,125 @@
+//! The first message of a handshake, out of the records that it comes in: RFC 8446, sections 4 and 5.1.
+
+use super::{
+    hello::Hello,
+    reader::{Fault, Reader},
+};
+use std::borrow::Cow;
+
+const RECORD_HEADER: usize = 5;
+const HANDSHAKE: u8 = 22;
+/// What a record has at most before anything is encrypted.
+const MAX_FRAGMENT: usize = 1 << 14;
+
+const MESSAGE_HEADER: usize = 4;
+const CLIENT_HELLO: u8 = 1;
+
+/// What [`look`] makes of bytes.
+pub(super) enum Looked {
+    Hello(Hello),
+    /// They may become one, with no fewer than so many.
+    Part {
+        needed: usize,
+    },
+    Other,
+}
+
+pub(super) fn look(bytes: &[u8]) -> Looked {
+    let Some(message) = Message::gather(bytes) else {
+        return Looked::Other;
+    };
+    let needed = match message.missing() {
+        // The next byte may say that it is something else.
+        None => bytes.len() + 1,
+        Some(missing) => bytes.len() + message.on_the_wire(missing),
+    };
+    match message.read() {
+        Ok(hello) => Looked::Hello(hello),
+        Err(Fault::Missing) => Looked::Part { needed },
+        Err(Fault::Wrong) => Looked::Other,
+    }
+}
+
+/// A handshake message, as far as it has come.
+struct Message<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// What is yet to come of the present record's header, and of what is in it.
+    header: usize,
+    fragment: usize,
+}
+
+impl<'a> Message<'a> {
+    /// Joins what is in the records up to the end of the message; `None` if they are none of a handshake.
+    fn gather(mut rest: &'a [u8]) -> Option<Self> {
+        let mut message = Message {
+            bytes: Cow::Borrowed(&[]),
+            header: 0,
+            fragment: 0,
+        };
+        loop {
+            // The version is to be ignored (section 5.1), and its first byte is what tells TLS from other things.
+            let is_handshake = rest.first().is_none_or(|kind| *kind == HANDSHAKE)
+                && rest.get(1).is_none_or(|major| *major == 3);
+            if !is_handshake {
+                return None;
+            }
+            let Some((header, body)) = rest.split_at_checked(RECORD_HEADER) else {
+                message.header = RECORD_HEADER - rest.len();
+                return Some(message);
+            };
+            let len = u16::from_be_bytes([header[3], header[4]]).into();
+            // An empty one is forbidden.
+            if !(1..=MAX_FRAGMENT).contains(&len) {
+                return None;
+            }
+            let (fragment, after) = body.split_at(len.min(body.len()));
+            message.append(fragment);
+            message.fragment = len - fragment.len();
+            if message.fragment > 0 || message.missing() == Some(0) {
+                return Some(message);
+            }
+            rest = after;
+        }
+    }
+
+    /// The usual message is in one record and is not copied.
+    fn append(&mut self, fragment: &'a [u8]) {
+        if self.bytes.is_empty() {
+            self.bytes = Cow::Borrowed(fragment);
+        } else {
+            self.bytes.to_mut().extend_from_slice(fragment);
+        }
+    }
+
+    /// The length of its body, once that is there.
+    fn len(&self) -> Option<usize> {
+        let header = self.bytes.get(..MESSAGE_HEADER)?;
+        let len = u32::from_be_bytes([0, header[1], header[2], header[3]]);
+        Some(len as usize)
+    }
+
+    /// How much of it is yet to come, once its length is known.
+    fn missing(&self) -> Option<usize> {
+        let len = MESSAGE_HEADER + self.len()?;
+        Some(len.saturating_sub(self.bytes.len()))
+    }
+
+    /// How many bytes it takes at least to bring so many of the message.
+    fn on_the_wire(&self, missing: usize) -> usize {
+        let next_header = match self.fragment {
+            0 => self.header,
+            fragment if fragment < missing => RECORD_HEADER,
+            _ => 0,
+        };
+        missing + next_header
+    }
+
+    fn read(&self) -> Result<Hello, Fault> {
+        if self.bytes.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
+            return Err(Fault::Wrong);
+        }
+        let len = self.len().ok_or(Fault::Missing)?;
+        let body = &self.bytes[MESSAGE_HEADER..];
+        Hello::read(Reader::of(body, len))
+    }
+}

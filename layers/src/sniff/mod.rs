@@ -1,0 +1,92 @@
+//! Finds out what a client speaks from the first bytes it sends, and hands them on unread.
+//!
+//! # When
+//!
+//! Several protocols share an address: plain and encrypted clients on one port, HTTP beside SSH, TLS for many
+//! names of which each goes elsewhere. The layer leaves a [`Sniffed`] in the connection's extensions, and a
+//! router or a handler goes by it. Where all clients of an address speak the
+//! same, there is nothing to find out.
+//!
+//! # Where in the stack
+//!
+//! Inside of limits, access rules and the PROXY protocol, so that who is not admitted is not waited for; outside of
+//! TLS to see what the client asks for by name and protocol (SNI, ALPN), or inside to tell protocols within it
+//! apart. It can stand in both places: the inner one's findings replace the outer one's.
+//!
+//! **A client has to speak first.** Where it may wait for the server's greeting, as in SMTP, FTP or MySQL, say so by
+//! [`Undecided::Unknown`] and a short [`time_limit`](SniffLayer::time_limit): who has said nothing by then is
+//! handed on as [`Protocol::Unknown`].
+//!
+//! What is found is a claim that anybody can make, and nothing of it is encrypted or signed. It is good for choosing
+//! who is to deal with a client, who then has to see for himself. With Encrypted ClientHello the name is the public
+//! one.
+//!
+//! # Example
+//!
+//! ```
+//! use reagent::{Connection, Server, testing::MemoryListener};
+//! use reagent_layers::sniff::{Protocol, SniffLayer, Sniffed};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), reagent::BoxError> {
+//! let (listener, clients) = MemoryListener::new();
+//! let server = Server::new(listener)
+//!     .layer(SniffLayer::new().prefix("knock", b"knock knock"))
+//!     .start(reagent::handle(|mut conn: Connection| async move {
+//!         let sniffed = conn.extensions().get::<Sniffed>().expect("the layer's").clone();
+//!         let mut said = String::new();
+//!         conn.read_to_string(&mut said).await?;
+//!         let answer = format!("{} of {} bytes", sniffed.protocol(), said.len());
+//!         conn.write_all(answer.as_bytes()).await
+//!     }))
+//!     .await?;
+//!
+//! for (said, expected) in [
+//!     ("GET / HTTP/1.1\r\n\r\n", "http/1 of 18 bytes"),
+//!     ("SSH-2.0-OpenSSH_9.9\r\n", "ssh of 21 bytes"),
+//!     ("knock knock, who is there?", "knock of 26 bytes"),
+//!     ("hello", "unknown of 5 bytes"),
+//! ] {
+//!     let mut client = clients.connect().await?;
+//!     client.write_all(said.as_bytes()).await?;
+//!     client.shutdown().await?;
+//!     let mut answer = String::new();
+//!     client.read_to_string(&mut answer).await?;
+//!     assert_eq!(answer, expected);
+//! }
+//! # assert_eq!(Protocol::Http1.to_string(), "http/1");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Errors
+//!
+//! - [`TimedOut`](reagent::TimedOut) for `sniff`: the client has not said enough in time, which is 5 seconds unless
+//!   [`time_limit`](SniffLayer::time_limit) says otherwise; not with [`Undecided::Unknown`].
+//! - [`Failed`](reagent::Outcome::Failed) with what reading gave, such as a reset.
+//!
+//! A stream that ends too early is no error: it is handed on as [`Protocol::Unknown`], with what came of it.
+//!
+//! # Why a parser of its own
+//!
+//! Of a ClientHello two extensions matter. rustls's `Acceptor` reads it too, but it makes an error of what is not TLS,
+//! keeps the bytes, allows 64 KiB of them and would need the whole of rustls for this; `tls-parser` wants the
+//! message in one piece, so that records would have to be joined here as well, and allocates for every list in it.
+//! What would be left to them is some hundred lines.
+
+mod detect;
+mod hello;
+mod layer;
+mod message;
+mod protocol;
+mod reader;
+mod receive;
+
+pub use crate::Rewind;
+pub use detect::{Detected, Detector, detect};
+pub use layer::{SniffLayer, Undecided};
+pub use protocol::{Protocol, Sniffed};
+pub use receive::Sniff;
+
+use layer::Config;

@@ -1,0 +1,95 @@
+//! What a client speaks.
+
+use super::hello::{self, Hello};
+use std::{fmt, sync::Arc};
+
+/// A protocol, as far as the first bytes tell.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// TLS: a whole ClientHello (RFC 8446, section 4.1.2).
+    Tls,
+    /// HTTP/1: a method of RFC 9110, RFC 5789 (`PATCH`) or RFC 4918 (WebDAV), and a space.
+    Http1,
+    /// HTTP/2 without TLS, or inside of it: the connection preface (RFC 9113, section 3.4).
+    Http2,
+    /// SSH: `SSH-` (RFC 4253, section 4.2).
+    Ssh,
+    /// The PROXY protocol, version 1 or 2: its signature.
+    Proxy,
+    /// A [`prefix`](super::SniffLayer::prefix) of one's own, by this name.
+    Own(Arc<str>),
+    /// None of these, or nothing.
+    Unknown,
+}
+
+impl Protocol {
+    /// Its name: `tls`, `http/1`, `http/2`, `ssh`, `proxy`, `unknown`, or that of one's own.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Protocol::Tls => "tls",
+            Protocol::Http1 => "http/1",
+            Protocol::Http2 => "http/2",
+            Protocol::Ssh => "ssh",
+            Protocol::Proxy => "proxy",
+            Protocol::Own(name) => name,
+            Protocol::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the first bytes of a connection say; a [`SniffLayer`](super::SniffLayer) leaves it in the extensions.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sniffed {
+    protocol: Protocol,
+    hello: Option<Arc<Hello>>,
+}
+
+impl Sniffed {
+    pub(super) fn new(protocol: Protocol) -> Self {
+        Sniffed {
+            protocol,
+            hello: None,
+        }
+    }
+
+    pub(super) fn tls(hello: Hello) -> Self {
+        Sniffed {
+            protocol: Protocol::Tls,
+            hello: Some(Arc::new(hello)),
+        }
+    }
+
+    /// What is spoken.
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    /// The name that a TLS client asks for (SNI, RFC 6066), in lower case and without a dot at its end.
+    pub fn server_name(&self) -> Option<&str> {
+        self.hello.as_ref()?.server_name.as_deref()
+    }
+
+    /// The protocols that a TLS client offers (ALPN, RFC 7301), in its order.
+    pub fn alpn(&self) -> impl Iterator<Item = &[u8]> {
+        let list = self.hello.as_ref().map_or(&[][..], |hello| &hello.alpn);
+        hello::names(list)
+    }
+}
+
+impl fmt::Debug for Sniffed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alpn: Vec<_> = self.alpn().map(String::from_utf8_lossy).collect();
+        f.debug_struct("Sniffed")
+            .field("protocol", &self.protocol)
+            .field("server_name", &self.server_name())
+            .field("alpn", &alpn)
+            .finish()
+    }
+}

@@ -1,0 +1,80 @@
+//! Reading until it is known what a connection is.
+
+use super::{Config, Detected, Detector, Protocol, Rewind, Sniffed, Undecided};
+use reagent::{BoxError, Connection, IoStream, TimedOut, Upgrade};
+use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, sync::Arc, task::ready};
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    time::timeout,
+};
+
+/// What time-outs are called.
+const NAME: &str = "sniff";
+
+/// A ClientHello with a post-quantum key share fits in, and what is read at once with it.
+const CHUNK: usize = 4096;
+
+/// The upgrade of a [`SniffLayer`](super::SniffLayer).
+#[derive(Clone, Debug)]
+pub struct Sniff(pub(super) Arc<Config>);
+
+impl<Io: IoStream> Upgrade<Io> for Sniff {
+    type Io = Rewind<Io>;
+
+    async fn upgrade(&self, mut conn: Connection<Io>) -> Result<Connection<Rewind<Io>>, BoxError> {
+        let config = &*self.0;
+        let mut bytes = Vec::new();
+        let receiving = receive(&mut conn, &mut bytes, &config.detector);
+        let sniffed = match config.time_limit {
+            None => receiving.await?,
+            Some(limit) => match timeout(limit, receiving).await {
+                Ok(sniffed) => sniffed?,
+                Err(_) if config.undecided == Undecided::Unknown => Sniffed::new(Protocol::Unknown),
+                Err(_) => return Err(TimedOut::new(NAME).into()),
+            },
+        };
+        conn.extensions_mut().insert(sniffed);
+        Ok(conn.map_io(|io| Rewind::new(io, bytes)))
+    }
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+}
+
+/// Reads into `bytes` until they are something. Cancel safe: what has come is in `bytes`.
+async fn receive<Io: IoStream>(
+    conn: &mut Connection<Io>,
+    bytes: &mut Vec<u8>,
+    detector: &Detector,
+) -> io::Result<Sniffed> {
+    loop {
+        let needed = match detector.detect(bytes) {
+            Detected::Done(sniffed) => return Ok(sniffed),
+            Detected::NeedMore { needed } => needed,
+        };
+        while bytes.len() < needed {
+            let room = detector.limit() - bytes.len();
+            if read(conn, bytes, room).await? == 0 {
+                // Too little for anything else.
+                return Ok(Sniffed::new(Protocol::Unknown));
+            }
+        }
+    }
+}
+
+/// Reads what is there, by a buffer that exists only while it is read: silent clients have none. Cancel safe.
+async fn read<Io: IoStream>(
+    conn: &mut Connection<Io>,
+    bytes: &mut Vec<u8>,
+    room: usize,
+) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut chunk = [MaybeUninit::uninit(); CHUNK];
+        let mut chunk = ReadBuf::uninit(&mut chunk[..room.min(CHUNK)]);
+        ready!(Pin::new(&mut *conn).poll_read(cx, &mut chunk))?;
+        bytes.extend_from_slice(chunk.filled());
+        Ok(chunk.filled().len()).into()
+    })
+    .await
+}

@@ -1,0 +1,38 @@
+//! `SniffLayer`: it finds out what a client speaks as soon as that can be told, never reads more than it may, and
+//! nothing of what it read is lost.
+
+mod detecting;
+pub mod hello;
+mod layer;
+mod property;
+mod waiting;
+
+use reagent_layers::sniff::{Detected, Protocol, Sniffed, detect};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// What these bytes are.
+fn sniffed(bytes: &[u8]) -> Sniffed {
+    match detect(bytes) {
+        Detected::Done(sniffed) => sniffed,
+        more => panic!("{more:?} of {}", bytes.escape_ascii()),
+    }
+}
+
+fn is_unknown(bytes: &[u8]) -> bool {
+    *sniffed(bytes).protocol() == Protocol::Unknown
+}
+
+fn needed(bytes: &[u8]) -> usize {
+    match detect(bytes) {
+        Detected::NeedMore { needed } => needed,
+        Detected::Done(sniffed) => panic!("{sniffed:?} of {}", bytes.escape_ascii()),
+    }
+}
+
+/// The name asked for, and the protocols offered, with spaces between them.
+fn asked(sniffed: &Sniffed) -> (Option<&str>, String) {
+    let alpn: Vec<_> = sniffed.alpn().map(String::from_utf8_lossy).collect();
+    (sniffed.server_name(), alpn.join(" "))
+}
