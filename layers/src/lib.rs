@@ -10,6 +10,7 @@
 //! | counts, gauges and durations for Prometheus | `metrics::MetricsObserver` | `metrics` |
 //! | who the client behind a proxy is, and to say so as a proxy | `proxy_protocol::ProxyProtocolLayer` | `proxy_protocol` |
 //! | to carry bytes to an upstream and back | `relay::relay` | `relay` |
+//! | to send connections to one of several services | `route::Router` | `route` |
 //! | what a client speaks, by its first bytes | `sniff::SniffLayer` | `sniff` |
 //! | time limits: first byte, idle, stalls, least rate, age | `timeout::TimeoutsLayer` | `timeout` |
 //! | TLS, with certificates that change while it runs | `tls::TlsLayer` | `tls` |
@@ -35,6 +36,8 @@ pub mod metrics;
 pub mod proxy_protocol;
 #[cfg(feature = "relay")]
 pub mod relay;
+#[cfg(feature = "route")]
+pub mod route;
 #[cfg(feature = "sniff")]
 pub mod sniff;
 #[cfg(feature = "timeout")]
@@ -52,13 +55,14 @@ mod bucket;
 mod client;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 mod net;
-#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 mod refusal;
 #[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 mod rewind;
+#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 mod slices;
-#[cfg(any(feature = "access", feature = "limit"))]
 pub use refusal::Refusal;
 #[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 pub use rewind::Rewind;

@@ -102,7 +102,7 @@ fn server_name(data: &[u8]) -> Result<Box<str>, Fault> {
 }
 
 /// A host name in lower case and without a dot at its end. Underscores are no part of such names and in use.
-pub(super) fn host_name(name: &[u8]) -> Option<Box<str>> {
+pub(crate) fn host_name(name: &[u8]) -> Option<Box<str>> {
     let name = name.strip_suffix(b".").unwrap_or(name);
     let is_label = |label: &[u8]| {
         (1..=MAX_LABEL).contains(&label.len())

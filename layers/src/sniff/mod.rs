@@ -4,7 +4,7 @@
 //!
 //! Several protocols share an address: plain and encrypted clients on one port, HTTP beside SSH, TLS for many
 //! names of which each goes elsewhere. The layer leaves a [`Sniffed`] in the connection's extensions, and a
-//! router or a handler goes by it. Where all clients of an address speak the
+//! [`Router`](../route/struct.Router.html) or a handler goes by it. Where all clients of an address speak the
 //! same, there is nothing to find out.
 //!
 //! # Where in the stack
@@ -89,4 +89,6 @@ pub use layer::{SniffLayer, Undecided};
 pub use protocol::{Protocol, Sniffed};
 pub use receive::Sniff;
 
+#[cfg(feature = "route")]
+pub(crate) use hello::host_name;
 use layer::Config;

@@ -30,6 +30,13 @@ mod metrics_names;
 mod proxy_protocol;
 #[cfg(feature = "relay")]
 mod relay;
+#[cfg(all(
+    feature = "route",
+    feature = "limit",
+    feature = "proxy_protocol",
+    feature = "tls"
+))]
+mod route;
 #[cfg(all(feature = "sniff", feature = "tls"))]
 mod sniff;
 #[cfg(feature = "timeout")]

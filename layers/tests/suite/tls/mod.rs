@@ -8,6 +8,6 @@ mod limits;
 mod load;
 mod names;
 mod openssl;
-mod pki;
+pub mod pki;
 mod reload;
 mod running;

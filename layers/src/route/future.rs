@@ -1,0 +1,71 @@
+//! The future of a router.
+
+use super::{Routes, target::Serving};
+use reagent::{BoxError, Connection, IoStream};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// The future of a [`Router`](super::Router): chooses, and serves.
+pub struct RouteFuture<Io> {
+    state: State<Io>,
+}
+
+// ## Choosing => Serving
+enum State<Io> {
+    /// Conditions are the user's code, so they run here and not in the acceptor.
+    Choosing {
+        routes: Arc<Routes<Io>>,
+        conn: Option<Connection<Io>>,
+    },
+    Serving(Serving),
+}
+
+impl<Io> RouteFuture<Io> {
+    pub(super) fn new(routes: Arc<Routes<Io>>, conn: Connection<Io>) -> Self {
+        RouteFuture {
+            state: State::Choosing {
+                routes,
+                conn: Some(conn),
+            },
+        }
+    }
+}
+
+impl<Io: IoStream> Routes<Io> {
+    fn serve(&self, conn: Connection<Io>) -> Serving {
+        if let Some(target) = self.choose(&conn) {
+            return target.serve(conn, self.time_limit);
+        }
+        let refusal = self.refusal.clone();
+        Box::pin(async move { Err(refusal.refuse(conn, "no route").await) })
+    }
+}
+
+impl<Io: IoStream> Future for RouteFuture<Io> {
+    type Output = Result<(), BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Choosing { routes, conn } = &mut self.state {
+            let Some(conn) = conn.take() else {
+                unreachable!("the state changes with the connection's leaving it")
+            };
+            let serving = routes.serve(conn);
+            self.state = State::Serving(serving);
+        }
+        match &mut self.state {
+            State::Serving(serving) => serving.as_mut().poll(cx),
+            State::Choosing { .. } => unreachable!("left above"),
+        }
+    }
+}
+
+impl<Io> fmt::Debug for RouteFuture<Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RouteFuture")
+    }
+}

@@ -1,0 +1,75 @@
+//! The names that TLS clients ask for.
+
+use crate::sniff::{Sniffed, host_name};
+use reagent::Connection;
+use std::{collections::HashSet, error::Error, fmt};
+
+/// TLS clients that ask for one of these names (SNI, RFC 6066), as a [`SniffLayer`](crate::sniff::SniffLayer) found.
+///
+/// `*.example.org` stands for one label: for `a.example.org`, not for `example.org` or `a.b.example.org`. Routes are
+/// asked in order, so one of an exact name belongs before one of a wildcard that has it too. Any number of names
+/// costs the same.
+pub fn server_name<Io: 'static>(
+    names: impl IntoIterator<Item: AsRef<str>>,
+) -> Result<impl Fn(&Connection<Io>) -> bool + Clone + Send + Sync + 'static, InvalidServerName> {
+    let mut known = Names::default();
+    for name in names {
+        known.add(name.as_ref())?;
+    }
+    Ok(move |conn: &Connection<Io>| {
+        let sniffed = conn.extensions().get::<Sniffed>();
+        let name = sniffed.and_then(Sniffed::server_name);
+        name.is_some_and(|name| known.has(name))
+    })
+}
+
+#[derive(Clone, Default)]
+struct Names {
+    exact: HashSet<Box<str>>,
+    /// By what is after the `*.`.
+    wildcard: HashSet<Box<str>>,
+}
+
+impl Names {
+    fn add(&mut self, name: &str) -> Result<(), InvalidServerName> {
+        let (names, bare) = match name.strip_prefix("*.") {
+            Some(rest) => (&mut self.wildcard, rest),
+            None => (&mut self.exact, name),
+        };
+        let bare = host_name(bare.as_bytes()).ok_or_else(|| InvalidServerName {
+            name: name.to_owned(),
+        })?;
+        names.insert(bare);
+        Ok(())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let rest = name.split_once('.').map(|(_, rest)| rest);
+        self.exact.contains(name) || rest.is_some_and(|rest| self.wildcard.contains(rest))
+    }
+}
+
+/// What was given as a server name is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidServerName {
+    name: String,
+}
+
+impl InvalidServerName {
+    /// As it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for InvalidServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is no server name; give a host name, or `*.` and a host name",
+            self.name
+        )
+    }
+}
+
+impl Error for InvalidServerName {}

@@ -1,0 +1,100 @@
+//! Serving one connection with a clone of a route's service.
+
+use pin_project_lite::pin_project;
+use reagent::{BoxError, Connection, ConnectionService, IoStream, TimedOut};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::Sleep;
+use tower_service::Service;
+
+/// What time-outs are called.
+const NAME: &str = "route";
+
+pub(super) type Serving = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
+/// A service, whatever its type.
+pub(super) trait Target<Io>: Send + Sync {
+    /// Waits so long for a clone of it to be ready, and calls that.
+    fn serve(&self, conn: Connection<Io>, limit: Option<Duration>) -> Serving;
+}
+
+impl<S, Io> Target<Io> for S
+where
+    S: ConnectionService<Io> + Clone + Sync,
+    Io: IoStream,
+{
+    fn serve(&self, conn: Connection<Io>, limit: Option<Duration>) -> Serving {
+        Box::pin(Serve::Waiting {
+            service: self.clone(),
+            conn: Some(conn),
+            limit,
+            timer: None,
+        })
+    }
+}
+
+pin_project! {
+    // One box for both: the clone and the handler's future, where it is made.
+    // ## Waiting => Serving
+    #[project = ServeProj]
+    enum Serve<S, Io>
+    where
+        S: Service<Connection<Io>>,
+    {
+        Waiting {
+            service: S,
+            conn: Option<Connection<Io>>,
+            limit: Option<Duration>,
+            timer: Option<Pin<Box<Sleep>>>,
+        },
+        Serving {
+            #[pin]
+            serving: S::Future,
+        },
+    }
+}
+
+impl<S, Io> Future for Serve<S, Io>
+where
+    S: ConnectionService<Io>,
+{
+    type Output = Result<(), BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match self.as_mut().project() {
+                ServeProj::Waiting {
+                    service,
+                    conn,
+                    limit,
+                    timer,
+                } => {
+                    if let Poll::Ready(ready) = service.poll_ready(cx) {
+                        ready.map_err(Into::into)?;
+                        let Some(conn) = conn.take() else {
+                            unreachable!("the state changes with the connection's leaving it")
+                        };
+                        let serving = service.call(conn);
+                        self.set(Serve::Serving { serving });
+                        continue;
+                    }
+                    // Most services are ready, and need no timer.
+                    let Some(limit) = *limit else {
+                        return Poll::Pending;
+                    };
+                    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+                    ready!(timer.as_mut().poll(cx));
+                    return Poll::Ready(Err(TimedOut::new(NAME).into()));
+                }
+                ServeProj::Serving { serving } => {
+                    ready!(serving.poll(cx)).map_err(Into::into)?;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
