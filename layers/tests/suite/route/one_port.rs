@@ -150,7 +150,7 @@ async fn a_handshake_succeeds_in_pieces_of_a_byte() {
         assert_eq!(who(&mut client).await, "<tls secure>\n");
     };
     tokio::select! {
-        () = talking => {}
+        talked = timeout(LONG, talking) => talked.expect("a handshake"),
         _ = relaying => panic!("the relay ended first"),
     }
 }

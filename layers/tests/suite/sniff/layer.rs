@@ -186,7 +186,8 @@ async fn the_inner_of_two_has_the_last_word_and_reads_the_same() {
     let mut client = clients.connect().await.unwrap();
     client.write_all(b"SSH-").await.unwrap();
     client.write_all(b"2.0-mine").await.unwrap();
-    assert_eq!(found.recv().await.unwrap().protocol().as_str(), "mine");
+    let found = timeout(LONG, found.recv()).await.expect("a finding");
+    assert_eq!(found.unwrap().protocol().as_str(), "mine");
 }
 
 #[tokio::test]
