@@ -59,10 +59,9 @@ mod net;
 mod refusal;
 #[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 mod rewind;
-#[cfg(any(feature = "access", feature = "limit"))]
-#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 mod slices;
+#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 pub use refusal::Refusal;
 #[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 pub use rewind::Rewind;
