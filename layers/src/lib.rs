@@ -18,6 +18,22 @@
 //!
 //! Each module says when you want it, where in the stack it belongs, and which errors it ends a connection
 //! with.
+//!
+//! # The order
+//!
+//! From the outermost, which sees a connection first, to the innermost:
+//!
+//! 1. `limit::AcceptRateLayer`, `limit::InFlightLayer`: they count and know nobody. They may also stand further in, but
+//!    outside of TLS.
+//! 2. `proxy_protocol::ProxyProtocolLayer`: outside of all that follows, which goes by what it finds out.
+//! 3. `trace::TraceLayer`, `access::AccessLayer`, `limit::PerClientLayer`, `limit::PerClientRateLayer`, in any order: outside
+//!    of TLS, so that who is turned away costs no handshake.
+//! 4. `tls::TlsLayer`.
+//! 5. `timeout::TimeoutsLayer`: it may also stand further out, anywhere inside of the PROXY protocol; then a handshake
+//!    is activity.
+//!
+//! What is left out leaves the order of the others as it is. Observers, such as those of `metrics` and `trace`, have no
+//! place in it.
 
 // What libraries leave to programs.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
