@@ -39,6 +39,8 @@ mod relay;
 mod route;
 #[cfg(all(feature = "sniff", feature = "tls"))]
 mod sniff;
+#[cfg(feature = "full")]
+mod stack;
 #[cfg(feature = "timeout")]
 mod timeout;
 #[cfg(feature = "tls")]

@@ -1,0 +1,111 @@
+//! Every layer there is, with its place in the stack, as a function from a service to a service.
+
+use super::Parts;
+use reagent::{BoxError, BoxIo, Connection, ConnectionService, IoStream};
+use reagent_layers::{
+    access::AccessLayer,
+    limit::{AcceptRateLayer, InFlightLayer, PerClientLayer, PerClientRateLayer},
+    trace::TraceLayer,
+};
+use std::task::{Context, Poll};
+use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
+
+/// A service whose layers its type does not tell.
+pub type Erased = BoxCloneService<Connection, (), BoxError>;
+
+/// A layer, and what its docs say of its place.
+pub struct Kind {
+    pub name: &'static str,
+    /// What may not be further out than this.
+    outside_of: &'static [&'static str],
+    wrap: fn(&Parts, Erased) -> Erased,
+}
+
+impl Kind {
+    pub fn wrap(&self, parts: &Parts, inner: Erased) -> Erased {
+        (self.wrap)(parts, inner)
+    }
+
+    /// Whether it may have `other` somewhere around it.
+    pub fn may_be_inside(&self, other: &Kind) -> bool {
+        !self.outside_of.contains(&other.name)
+    }
+}
+
+/// What costs little and saves the handshake.
+const BEFORE_TLS: &[&str] = &["tls"];
+
+/// What goes by the client that a proxy names, or reads bytes after its header.
+const BEHIND_PROXY: &[&str] = &[
+    "access",
+    "per client",
+    "per client rate",
+    "timeouts",
+    "tls",
+    "trace",
+];
+
+const fn kind(
+    name: &'static str,
+    outside_of: &'static [&'static str],
+    wrap: fn(&Parts, Erased) -> Erased,
+) -> Kind {
+    Kind {
+        name,
+        outside_of,
+        wrap,
+    }
+}
+
+/// In an order that all of them allow.
+#[rustfmt::skip]
+pub const KINDS: &[Kind] = &[
+    kind("accept rate", BEFORE_TLS, |p, s| erase(AcceptRateLayer::new(p.accept_rate.clone()), s)),
+    kind("in flight", BEFORE_TLS, |p, s| erase(InFlightLayer::new(p.in_flight.clone()), s)),
+    kind("proxy protocol", BEHIND_PROXY, |p, s| erase(p.proxy_protocol.clone(), s)),
+    kind("trace", BEFORE_TLS, |_, s| erase(TraceLayer::new(), s)),
+    kind("access", BEFORE_TLS, |p, s| erase(AccessLayer::new(p.access.clone()), s)),
+    kind("per client", BEFORE_TLS, |p, s| erase(PerClientLayer::new(p.per_client.clone()), s)),
+    kind("per client rate", BEFORE_TLS, |p, s| erase(PerClientRateLayer::new(p.per_client_rate.clone()), s)),
+    kind("tls", &[], |p, s| erase(p.tls.clone(), s)),
+    kind("timeouts", &[], |p, s| erase(p.timeouts.clone(), s)),
+];
+
+/// Every layer, in the order of [`KINDS`].
+pub fn all() -> Vec<&'static Kind> {
+    KINDS.iter().collect()
+}
+
+/// A service of one's own at the bottom.
+pub fn bottom<S>(service: S) -> Erased
+where
+    S: ConnectionService<Response = ()> + Clone,
+{
+    BoxCloneService::new(service.map_err(Into::into))
+}
+
+fn erase<L>(layer: L, inner: Erased) -> Erased
+where
+    L: Layer<Boxing>,
+    L::Service: ConnectionService<Response = ()> + Clone,
+{
+    bottom(layer.layer(Boxing(inner)))
+}
+
+/// Serves connections over whatever stream a layer made.
+#[derive(Clone)]
+struct Boxing(Erased);
+
+impl<Io: IoStream> Service<Connection<Io>> for Boxing {
+    type Response = ();
+    type Error = BoxError;
+    type Future = <Erased as Service<Connection<BoxIo>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, conn: Connection<Io>) -> Self::Future {
+        self.0.call(conn.boxed())
+    }
+}
