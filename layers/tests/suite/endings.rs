@@ -20,6 +20,11 @@ pub const WAYS: [(u8, &str); 7] = [
 pub async fn as_told(mut conn: Connection) -> Result<(), BoxError> {
     let way = conn.read_u8().await?;
     conn.write_all(&[way]).await?;
+    end_so(conn, way).await
+}
+
+/// Ends so.
+pub async fn end_so(conn: Connection, way: u8) -> Result<(), BoxError> {
     match way {
         b'c' => Ok(()),
         b'f' => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),

@@ -33,7 +33,7 @@ impl Page {
     }
 
     /// The value of a metric without labels, or with these besides the listener.
-    pub fn value(&self, name: &str, label: impl Into<Option<(&'static str, &'static str)>>) -> f64 {
+    pub fn value<'a>(&self, name: &str, label: impl Into<Option<(&'a str, &'a str)>>) -> f64 {
         let label = label
             .into()
             .map(|(key, value)| format!(r#"{key}="{value}""#));

@@ -1,21 +1,20 @@
 //! Two thousand slow-loris clients, who keep a connection with as little as they can, are gone after their time limit
 //! and have cost no more than their limit.
 
-use super::{Parts, client, kinds::all, kinds::bottom, memory, proxy};
+use super::{Parts, client, header, kinds::all, kinds::bottom, memory, proxy};
 use crate::support::{LONG, echo, echoes};
 use reagent::{
     ConnectionHandle, IoStream, Observer, Outcome, Server, ServerHandle, handle, testing::Clients,
 };
-use reagent_layers::{proxy_protocol::Header, timeout::TimeoutsLayer};
+use reagent_layers::timeout::TimeoutsLayer;
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
+    net::Ipv4Addr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, split},
-    runtime::Builder,
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -63,10 +62,6 @@ async fn start(parts: &Parts, server: Server, ends: &Ends) -> ServerHandle {
     let server = server.observe(ends.clone());
     let service = parts.stack(&all(), bottom(handle(echo)));
     server.start(service).await.unwrap()
-}
-
-fn header(client: SocketAddr) -> Vec<u8> {
-    Header::v2(client, proxy()).encode().unwrap()
 }
 
 /// Bytes that begin what should follow, and never become it.
@@ -215,52 +210,4 @@ async fn where_the_fleet_has_every_place_it_has_them_for_one_time_limit() {
     fleet.join_all().await;
     until_none(&server).await;
     assert_eq!(server.stats().timed_out as usize, FLEET);
-}
-
-/// Heap that each of a fleet takes that says `said` and then nothing, with all layers or with none; the pipe that
-/// stands for its socket is in it.
-fn heap_of_each(parts: &Parts, is_layered: bool, said: &[u8]) -> i64 {
-    const COUNT: usize = 500;
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    let order = if is_layered { all() } else { Vec::new() };
-    let (server, clients) = memory();
-    let service = parts.stack(&order, bottom(handle(echo)));
-    let server = runtime.block_on(server.start(service)).unwrap();
-    let mut fleet = Vec::with_capacity(2 * COUNT);
-    let mut come = || {
-        runtime.block_on(async {
-            for _ in 0..COUNT {
-                let mut io = clients.connect_from(proxy()).await.unwrap();
-                io.write_all(said).await.unwrap();
-                fleet.push(io);
-            }
-            sleep(SECOND).await;
-        });
-    };
-    // What is made once is made for the first.
-    come();
-    let heap = allocation_counter::measure(come).bytes_current;
-    assert_eq!(server.connection_count(), 2 * COUNT);
-    heap / COUNT as i64
-}
-
-#[test]
-fn each_costs_a_little_memory_until_it_has_said_something() {
-    let parts = parts();
-    let bare = heap_of_each(&parts, false, b"");
-    let header = header(client());
-    let hello = [&header, &*parts.hello()].concat();
-    // Kibibytes, with a handler whose buffer is one.
-    for (said, limit) in [(&b""[..], 4), (b"PROXY", 4), (&header, 8), (&hello, 24)] {
-        let more = heap_of_each(&parts, true, said) - bare;
-        assert!(
-            more < limit * 1024,
-            "{more} bytes more for {} said",
-            said.len()
-        );
-    }
 }

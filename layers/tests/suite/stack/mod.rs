@@ -1,10 +1,15 @@
 //! Layers upon layers: they compose in every order that their docs allow, streams lose nothing on the way through
 //! them, and whatever clients do, nothing is left of it.
 
+mod ends;
+mod ends_of_sockets;
 mod fleet;
+mod fleet_memory;
 mod kinds;
 mod orders;
+mod phases;
 mod probe;
+mod script;
 mod typed;
 mod wrappers;
 
@@ -39,6 +44,11 @@ fn proxy() -> SocketAddr {
 /// The client that is named unless it matters.
 fn client() -> SocketAddr {
     "192.0.2.1:56324".parse().unwrap()
+}
+
+/// What the proxy says of a client.
+fn header(client: SocketAddr) -> Vec<u8> {
+    Header::v2(client, proxy()).encode().unwrap()
 }
 
 /// What the layers of a stack are made of, and what they are asked by afterwards.
@@ -88,8 +98,7 @@ impl Parts {
         let has = |name| order.iter().any(|kind| kind.name == name);
         let mut stream = clients.connect_from(proxy()).await?;
         if has("proxy protocol") {
-            let header = Header::v2(client(), proxy()).encode().unwrap();
-            stream.write_all(&header).await?;
+            stream.write_all(&header(client())).await?;
         }
         if !has("tls") {
             return Ok(Box::new(stream));

@@ -1,0 +1,244 @@
+//! Clients that end their connections in every way there is, and what is to be told of each.
+
+use super::{Parts, header, proxy};
+use crate::{
+    endings::end_so,
+    tls::pki::{BOTH, Ca},
+};
+use reagent::{BoxError, Connection, Outcome, testing::Clients};
+use reagent_layers::{
+    proxy_protocol::ProxyProtocolError, timeout::TimeoutsLayer, tls::HandshakeError,
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::mpsc::UnboundedSender,
+    time::sleep,
+};
+use tokio_rustls::client::TlsStream;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Those who may not come: [`Parts`] denies the one, and the script bans the other.
+pub const DENIED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub const BANNED: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+
+/// How far a client comes, and what it does then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By a socket that is not the proxy's.
+    Untrusted,
+    /// It says this instead of a header, and goes if it is to.
+    Header(&'static [u8], Then),
+    /// A client that is not admitted.
+    Named(Ipv4Addr),
+    /// It says this instead of a first message.
+    Hello(&'static [u8], Then),
+    /// It goes in the middle of a handshake.
+    HalfHandshake,
+    /// It stops there.
+    StalledHandshake,
+    /// It does not believe our certificate.
+    Disbelief,
+    /// It tells the handler how to end.
+    Told(u8),
+    /// It is served, and goes without `close_notify`.
+    NoGoodbye,
+    /// It says nothing after the handshake.
+    Mute,
+    /// It says so many bytes every so many seconds.
+    Slow(usize, u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    Goes,
+    Stays,
+}
+
+use Then::{Goes, Stays};
+use Way::{Disbelief, HalfHandshake, Header, Hello, Mute, Named, NoGoodbye, Slow, Told, Untrusted};
+
+/// How many take each way, and what is told of it. Those that need no handshake are cheap.
+pub const WAYS: [(Way, usize, &str); 28] = [
+    (Header(b"", Stays), 800, "timed out: proxy protocol"),
+    (
+        Header(b"PROXY TCP4 ", Stays),
+        600,
+        "timed out: proxy protocol",
+    ),
+    (Header(b"", Goes), 800, "rejected: health check"),
+    (Header(b"GET / HTTP/1.1", Stays), 600, "failed: header"),
+    (Header(b"PROXY TCP4 ", Goes), 600, "failed: header"),
+    (Untrusted, 600, "rejected: proxy protocol"),
+    (Named(DENIED), 600, "rejected: access"),
+    (Named(BANNED), 600, "rejected: banned"),
+    (Hello(b"", Stays), 600, "timed out: tls handshake"),
+    (Hello(b"", Goes), 600, "failed: handshake"),
+    (Hello(b"GET / HTTP/1.1", Stays), 600, "failed: handshake"),
+    (HalfHandshake, 150, "failed: handshake"),
+    (Disbelief, 100, "failed: handshake"),
+    (Told(b'c'), 150, "completed"),
+    (Told(b'f'), 100, "failed"),
+    (Told(b'r'), 100, "rejected: as told"),
+    (Told(b't'), 100, "timed out: as told"),
+    (Told(b'd'), 100, "drained"),
+    (Told(b'a'), 100, "aborted"),
+    (Told(b'p'), 100, "panicked"),
+    (Told(b'm'), 100, "completed"),
+    (NoGoodbye, 100, "failed"),
+    (Mute, 100, "timed out: first byte"),
+    (Told(b's'), 100, "timed out: read"),
+    (Told(b'g'), 100, "timed out: write"),
+    (Told(b'i'), 100, "timed out: idle"),
+    (Slow(1, 5), 100, "timed out: rate"),
+    (Slow(1000, 10), 100, "timed out: age"),
+];
+
+/// Limits of which each is the first for somebody.
+pub fn timeouts() -> TimeoutsLayer {
+    TimeoutsLayer::new()
+        .first_byte(15 * SECOND)
+        .read(20 * SECOND)
+        .write(25 * SECOND)
+        .idle(30 * SECOND)
+        .min_rate(10, 40 * SECOND)
+        .max_age(60 * SECOND, Duration::ZERO, 5 * SECOND)
+}
+
+/// The handler of those who tell it: it may read on, write on, or give its stream away.
+pub async fn handler(
+    mut conn: Connection,
+    elsewhere: UnboundedSender<Connection>,
+) -> Result<(), BoxError> {
+    let way = conn.read_u8().await?;
+    conn.write_all(&[way]).await?;
+    conn.flush().await?;
+    match way {
+        b's' => loop {
+            conn.read_u8().await?;
+        },
+        b'g' => loop {
+            conn.write_all(&[0; 16 * 1024]).await?;
+        },
+        b'm' => elsewhere.send(conn).map_err(|_| "nobody is there".into()),
+        _ => end_so(conn, way).await,
+    }
+}
+
+/// How an outcome is told in [`WAYS`].
+pub fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Failed(error) if error.is::<HandshakeError>() => "failed: handshake".into(),
+        Outcome::Failed(error) if error.is::<ProxyProtocolError>() => "failed: header".into(),
+        Outcome::Failed(_) | Outcome::Panicked(_) => outcome.as_str().into(),
+        _ => outcome.to_string(),
+    }
+}
+
+/// What the clients share.
+#[derive(Clone)]
+pub struct Script {
+    pub parts: Parts,
+    pub clients: Clients,
+    /// What believes in another authority.
+    stranger: Parts,
+}
+
+impl Script {
+    pub fn new(parts: Parts, clients: Clients) -> Self {
+        let mut stranger = parts.clone();
+        stranger.trust = Ca::new("other").believer(BOTH).into();
+        Script {
+            parts,
+            clients,
+            stranger,
+        }
+    }
+
+    /// A client that has said this after its header.
+    async fn named(&self, ip: Ipv4Addr, said: &[u8]) -> DuplexStream {
+        let mut io = self.clients.connect_from(proxy()).await.unwrap();
+        let said = [&header((ip, 4000).into()), said].concat();
+        // It may be turned away already.
+        let _ = io.write_all(&said).await;
+        io
+    }
+
+    pub async fn secured(&self, number: usize) -> TlsStream<DuplexStream> {
+        let io = self.named(address(number), b"").await;
+        self.parts.handshake(io).await.unwrap()
+    }
+
+    /// The same, once the handler has heard how to end.
+    pub async fn telling(&self, number: usize, way: u8) -> TlsStream<DuplexStream> {
+        let mut io = self.secured(number).await;
+        io.write_all(&[way]).await.unwrap();
+        assert_eq!(io.read_u8().await.unwrap(), way);
+        io
+    }
+
+    /// Goes its way to the end.
+    pub async fn act(&self, way: Way, number: usize) {
+        let own = address(number);
+        match way {
+            Untrusted => {
+                let from = SocketAddr::from((Ipv4Addr::new(203, 0, 113, 9), 4000));
+                end(self.clients.connect_from(from).await.unwrap()).await;
+            }
+            Header(said, then) => {
+                let mut io = self.clients.connect_from(proxy()).await.unwrap();
+                io.write_all(said).await.unwrap();
+                then.end(io).await;
+            }
+            Named(ip) => end(self.named(ip, b"").await).await,
+            Hello(said, then) => then.end(self.named(own, said).await).await,
+            HalfHandshake => {
+                let mut io = self.named(own, &self.parts.hello()).await;
+                io.read_u8().await.unwrap();
+            }
+            Way::StalledHandshake => end(self.named(own, &self.parts.hello()).await).await,
+            Disbelief => {
+                let io = self.named(own, b"").await;
+                self.stranger.handshake(io).await.unwrap_err();
+            }
+            // Who is flooded does not read.
+            Told(b'g') => {
+                let _io = self.telling(number, b'g').await;
+                sleep(60 * SECOND).await;
+            }
+            Told(way) => end(self.telling(number, way).await).await,
+            NoGoodbye => drop(self.telling(number, b's').await),
+            Mute => end(self.secured(number).await).await,
+            Slow(bytes, seconds) => {
+                let mut io = self.telling(number, b's').await;
+                let said = vec![0; bytes];
+                while io.write_all(&said).await.is_ok() && io.flush().await.is_ok() {
+                    sleep(seconds * SECOND).await;
+                }
+            }
+        }
+    }
+}
+
+impl Then {
+    async fn end(self, io: DuplexStream) {
+        match self {
+            Goes => drop(io),
+            Stays => end(io).await,
+        }
+    }
+}
+
+/// Waits for the end, orderly or not.
+async fn end(mut io: impl AsyncReadExt + Unpin) {
+    let _ = io.read_to_end(&mut Vec::new()).await;
+}
+
+/// One for each client.
+pub fn address(number: usize) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 16, 0, 0)) + number as u32)
+}
