@@ -1,0 +1,105 @@
+//! User-space instructions, which repeat whatever else the machine does: this program once more, under callgrind.
+
+use crate::{
+    kit::Kit,
+    load::{Client, STEPS, Session, Step},
+    pool::Running,
+    servers::KINDS,
+};
+use reagent::BoxError;
+use std::{collections::HashMap, env, fs, io, path::Path, process::Command, time::Duration};
+
+/// The argument of the program in which it is counted.
+pub const CHILD: &str = "--in-callgrind";
+
+/// Figures an operation, by server and step.
+pub type Figures = HashMap<(&'static str, Step), f64>;
+
+/// Long enough for the server to wait again, so that it does each time the same.
+const WAIT: Duration = Duration::from_micros(200);
+
+fn times(client: Client, step: Step) -> usize {
+    match (client, step) {
+        (Client::Tls | Client::Resuming, Step::Connection) => 40,
+        (_, Step::Connection) => 300,
+        _ => 500,
+    }
+}
+
+/// Does every step with every server, and marks where each begins and ends.
+pub fn in_child(kit: &Kit) -> Result<(), BoxError> {
+    for kind in KINDS {
+        let server = Running::start(kind, kit)?;
+        for step in STEPS {
+            let mut session = Session::new(step, kind.client, &server, kit)?;
+            session.run(10, WAIT)?;
+            server.mark()?;
+            session.run(times(kind.client, step), WAIT)?;
+            server.mark()?;
+        }
+        server.stop();
+    }
+    Ok(())
+}
+
+/// Instructions of each step, or nothing where there is no callgrind.
+pub fn by_callgrind() -> Result<Option<Figures>, BoxError> {
+    let dir = env::temp_dir().join(format!("reagent-layers-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    let figures = counted(&dir);
+    fs::remove_dir_all(&dir)?;
+    figures
+}
+
+fn counted(dir: &Path) -> Result<Option<Figures>, BoxError> {
+    let run = Command::new("valgrind")
+        .args(["-q", "--tool=callgrind", "--separate-threads=yes"])
+        .arg("--dump-before=*pool::mark*")
+        .arg(format!(
+            "--callgrind-out-file={}",
+            dir.join("out").display()
+        ))
+        .arg(env::current_exe()?)
+        .arg(CHILD)
+        .output();
+    let run = match run {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            println!("no valgrind: instructions are not counted");
+            return Ok(None);
+        }
+        run => run?,
+    };
+    if !run.status.success() {
+        return Err(String::from_utf8_lossy(&run.stderr).into_owned().into());
+    }
+    let totals = totals(dir)?;
+    let mut figures = Figures::new();
+    let steps = KINDS.iter().flat_map(|kind| STEPS.map(|step| (kind, step)));
+    for (number, (kind, step)) in steps.enumerate() {
+        // Of two marks the second has what was between them.
+        let total = totals.get(&(2 * number + 2)).ok_or("a count is missing")?;
+        let each = total / times(kind.client, step) as f64;
+        figures.insert((kind.name, step), each);
+    }
+    Ok(Some(figures))
+}
+
+/// What was counted up to each mark, by the mark's number.
+fn totals(dir: &Path) -> Result<HashMap<usize, f64>, BoxError> {
+    let mut totals = HashMap::new();
+    for file in fs::read_dir(dir)? {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        // `out.NUMBER-THREAD`; what has no number was written at the end.
+        let number = name
+            .strip_prefix("out.")
+            .and_then(|name| name.split('-').next());
+        let Some(Ok(number)) = number.map(str::parse) else {
+            continue;
+        };
+        let text = fs::read_to_string(file.path())?;
+        let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
+        totals.insert(number, total.ok_or("no total")?.trim().parse()?);
+    }
+    Ok(totals)
+}

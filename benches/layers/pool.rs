@@ -1,0 +1,171 @@
+//! A server on a thread of its own, so that what it costs is what the thread costs.
+
+use crate::{kit::Kit, load::pause, servers::Kind};
+use reagent::{BoxError, ServerHandle};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    runtime::Builder,
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+};
+
+pub type Starting = Pin<Box<dyn Future<Output = Result<Place, BoxError>>>>;
+
+/// Where a server listens, and how many connections it has.
+#[derive(Clone)]
+pub struct Place {
+    pub addr: SocketAddr,
+    open: Open,
+}
+
+#[derive(Clone)]
+enum Open {
+    Pool(ServerHandle),
+    Loop(Counted),
+}
+
+#[derive(Clone, Default)]
+pub struct Counted(Arc<AtomicUsize>);
+
+/// A connection that is counted.
+pub struct One(Arc<AtomicUsize>);
+
+impl Counted {
+    pub fn one(&self) -> One {
+        self.0.fetch_add(1, SeqCst);
+        One(self.0.clone())
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Place {
+    pub fn of_pool<E: Into<BoxError>>(
+        starting: impl Future<Output = Result<ServerHandle, E>> + 'static,
+    ) -> Starting {
+        Box::pin(async {
+            let handle = starting.await.map_err(Into::into)?;
+            Ok(Place {
+                addr: handle.local_addr().socket_addr().ok_or("a TCP address")?,
+                open: Open::Pool(handle),
+            })
+        })
+    }
+
+    pub fn of_loop(listener: &TcpListener) -> io::Result<Self> {
+        Ok(Place {
+            addr: listener.local_addr()?,
+            open: Open::Loop(Counted::default()),
+        })
+    }
+
+    /// For a loop to count its connections.
+    pub fn open(&self) -> Counted {
+        match &self.open {
+            Open::Loop(open) => open.clone(),
+            Open::Pool(_) => Counted::default(),
+        }
+    }
+
+    fn connections(&self) -> usize {
+        match &self.open {
+            Open::Pool(handle) => handle.connection_count(),
+            Open::Loop(open) => open.0.load(SeqCst),
+        }
+    }
+}
+
+/// A server that runs.
+pub struct Running {
+    pub place: Place,
+    /// What the kernel says of its thread.
+    schedstat: String,
+    marks: UnboundedSender<()>,
+    marked: mpsc::Receiver<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Running {
+    pub fn start(kind: &Kind, kit: &Kit) -> Result<Self, BoxError> {
+        let (marks, mut wanted) = unbounded_channel();
+        let (marking, marked) = mpsc::channel();
+        let (telling, told) = mpsc::channel();
+        let (start, traced) = (kind.start, kind.traced);
+        let kit = kit.clone();
+        let thread = thread::spawn(move || {
+            let _subscriber = traced.map(|level| {
+                let subscriber = tracing_subscriber::fmt()
+                    .with_max_level(level)
+                    .with_ansi(false)
+                    .with_writer(io::sink);
+                tracing::subscriber::set_default(subscriber.finish())
+            });
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.expect("a runtime");
+            runtime.block_on(async {
+                let tid = fs::read_link("/proc/thread-self").unwrap_or_default();
+                let started = start(&kit).await;
+                let _ = telling.send(started.map(|place| (place, tid)));
+                while let Some(()) = wanted.recv().await {
+                    mark();
+                    let _ = marking.send(());
+                }
+            });
+        });
+        let (place, tid) = told.recv()??;
+        Ok(Running {
+            place,
+            schedstat: format!("/proc/{}/schedstat", tid.display()),
+            marks,
+            marked,
+            thread,
+        })
+    }
+
+    /// Waits until it has so many connections at most, and nothing to do.
+    pub fn settle(&self, connections: usize) {
+        while self.place.connections() > connections {
+            pause(Duration::from_micros(100));
+        }
+        pause(Duration::from_millis(1));
+    }
+
+    /// Has callgrind write down what this thread has done since the last mark.
+    pub fn mark(&self) -> Result<(), BoxError> {
+        self.marks.send(())?;
+        Ok(self.marked.recv()?)
+    }
+
+    /// How long its thread has run, in nanoseconds.
+    pub fn cpu(&self) -> Result<u64, BoxError> {
+        let stat = fs::read_to_string(&self.schedstat)?;
+        let ran = stat.split_whitespace().next().ok_or("proc(5)")?;
+        Ok(ran.parse()?)
+    }
+
+    pub fn stop(self) {
+        drop(self.marks);
+        let _ = self.thread.join();
+    }
+}
+
+/// Callgrind is told to write down its counts whenever this is called.
+#[inline(never)]
+fn mark() {
+    std::hint::black_box(());
+}
