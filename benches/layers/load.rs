@@ -78,7 +78,8 @@ fn secure(socket: TcpStream, kit: &Kit, config: &Arc<ClientConfig>) -> io::Resul
     let connection = ClientConnection::new(config.clone(), kit.name.clone());
     let connection = connection.map_err(io::Error::other)?;
     Ok(Stream::Secure(Box::new(StreamOwned::new(
- connection, socket))))
+        connection, socket,
+    ))))
 }
 
 impl Client {

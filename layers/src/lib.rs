@@ -23,14 +23,18 @@
 //!
 //! From the outermost, which sees a connection first, to the innermost:
 //!
-//! 1. `limit::AcceptRateLayer`, `limit::InFlightLayer`: they count and know nobody. They may also stand further in, but
-//!    outside of TLS.
-//! 2. `proxy_protocol::ProxyProtocolLayer`: outside of all that follows, which goes by what it finds out.
-//! 3. `trace::TraceLayer`, `access::AccessLayer`, `limit::PerClientLayer`, `limit::PerClientRateLayer`, in any order: outside
-//!    of TLS, so that who is turned away costs no handshake.
-//! 4. `tls::TlsLayer`.
-//! 5. `timeout::TimeoutsLayer`: it may also stand further out, anywhere inside of the PROXY protocol; then a handshake
+//! 1. `fault::FaultLayer`, which in tests stands for the network.
+//! 2. `limit::AcceptRateLayer`, `limit::InFlightLayer`: they count and know nobody. They may also stand further in, but
+//!    outside of what waits for bytes (6, 7).
+//! 3. `proxy_protocol::ProxyProtocolLayer`: outside of all that follows, which goes by what it finds out.
+//! 4. `trace::TraceLayer`, `access::AccessLayer`, `limit::PerClientLayer`, `limit::PerClientRateLayer`, in any order: outside
+//!    of TLS and, but for the trace, of `sniff`, so that who is turned away costs no handshake and is not waited for.
+//! 5. `bandwidth::BandwidthLayer`: here it counts what goes over the wire, and inside of TLS what is said.
+//! 6. `sniff::SniffLayer`, for what a client asks for in its handshake; or inside of TLS, for what it speaks there.
+//! 7. `tls::TlsLayer`.
+//! 8. `timeout::TimeoutsLayer`: it may also stand further out, anywhere inside of the PROXY protocol; then a handshake
 //!    is activity.
+//! 9. `route::Router` or a handler. Each route may have layers of its own.
 //!
 //! What is left out leaves the order of the others as it is. Observers, such as those of `metrics` and `trace`, have no
 //! place in it.

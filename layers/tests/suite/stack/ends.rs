@@ -46,6 +46,9 @@ async fn nothing_is_left_of_ten_thousand_connections() {
     let ends = Ends::default();
     let mut parts = Parts::new();
     parts.timeouts = timeouts();
+    parts.bandwidth = parts.bandwidth.capacity(REMEMBERED);
+    // Others are sooner.
+    parts.sniff = parts.sniff.time_limit(Duration::from_secs(100));
     parts.per_client_rate = parts.per_client_rate.capacity(REMEMBERED);
     parts.access.bans().ban(BANNED.into(), Duration::MAX);
     let (places, shed_in_flight) = (Limit::new(PLACES), Limit::new(usize::MAX));
@@ -134,6 +137,7 @@ async fn nothing_is_left_of_ten_thousand_connections() {
     assert_eq!(limits.map(Limit::taken), [0; 3]);
     assert_eq!(parts.per_client.clients(), 0);
     assert!(parts.per_client_rate.clients() <= REMEMBERED);
+    assert!(parts.bandwidth.clients() <= REMEMBERED);
     assert_eq!(parts.access.bans().len(), 1);
 
     // Every span was closed, and knew how.

@@ -51,6 +51,8 @@ impl Ends {
 fn parts() -> Parts {
     let mut parts = Parts::new();
     parts.tls = parts.tls.max_handshakes(None);
+    // Sooner than by this they are gone by others.
+    parts.sniff = parts.sniff.time_limit(100 * SECOND);
     parts.timeouts = TimeoutsLayer::new()
         .first_byte(15 * SECOND)
         .write(12 * SECOND)

@@ -4,14 +4,16 @@ use super::Parts;
 use reagent::{BoxError, BoxIo, Connection, ConnectionService, IoStream};
 use reagent_layers::{
     access::AccessLayer,
+    bandwidth::BandwidthLayer,
     limit::{AcceptRateLayer, InFlightLayer, PerClientLayer, PerClientRateLayer},
+    route::Router,
     trace::TraceLayer,
 };
 use std::task::{Context, Poll};
-use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
+use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
 
 /// A service whose layers its type does not tell.
-pub type Erased = BoxCloneService<Connection, (), BoxError>;
+pub type Erased = BoxCloneSyncService<Connection, (), BoxError>;
 
 /// A layer, and what its docs say of its place.
 pub struct Kind {
@@ -32,17 +34,13 @@ impl Kind {
     }
 }
 
-/// What costs little and saves the handshake.
-const BEFORE_TLS: &[&str] = &["tls"];
+/// What turns clients away before they cost much.
+const BEFORE_WORK: &[&str] = &["sniff", "tls"];
 
-/// What goes by the client that a proxy names, or reads bytes after its header.
+/// What goes by the client that a proxy names, or looks at bytes after its header.
+#[rustfmt::skip]
 const BEHIND_PROXY: &[&str] = &[
-    "access",
-    "per client",
-    "per client rate",
-    "timeouts",
-    "tls",
-    "trace",
+    "access", "bandwidth", "per client", "per client rate", "sniff", "timeouts", "tls", "trace",
 ];
 
 const fn kind(
@@ -60,15 +58,20 @@ const fn kind(
 /// In an order that all of them allow.
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
-    kind("accept rate", BEFORE_TLS, |p, s| erase(AcceptRateLayer::new(p.accept_rate.clone()), s)),
-    kind("in flight", BEFORE_TLS, |p, s| erase(InFlightLayer::new(p.in_flight.clone()), s)),
+    kind("fault", &[], |p, s| erase(p.fault.clone(), s)),
+    kind("accept rate", BEFORE_WORK, |p, s| erase(AcceptRateLayer::new(p.accept_rate.clone()), s)),
+    kind("in flight", BEFORE_WORK, |p, s| erase(InFlightLayer::new(p.in_flight.clone()), s)),
     kind("proxy protocol", BEHIND_PROXY, |p, s| erase(p.proxy_protocol.clone(), s)),
-    kind("trace", BEFORE_TLS, |_, s| erase(TraceLayer::new(), s)),
-    kind("access", BEFORE_TLS, |p, s| erase(AccessLayer::new(p.access.clone()), s)),
-    kind("per client", BEFORE_TLS, |p, s| erase(PerClientLayer::new(p.per_client.clone()), s)),
-    kind("per client rate", BEFORE_TLS, |p, s| erase(PerClientRateLayer::new(p.per_client_rate.clone()), s)),
+    kind("trace", &["tls"], |_, s| erase(TraceLayer::new(), s)),
+    kind("access", BEFORE_WORK, |p, s| erase(AccessLayer::new(p.access.clone()), s)),
+    kind("per client", BEFORE_WORK, |p, s| erase(PerClientLayer::new(p.per_client.clone()), s)),
+    kind("per client rate", BEFORE_WORK, |p, s| erase(PerClientRateLayer::new(p.per_client_rate.clone()), s)),
+    kind("bandwidth", &[], |p, s| erase(BandwidthLayer::new(p.bandwidth.clone()), s)),
     kind("tls", &[], |p, s| erase(p.tls.clone(), s)),
     kind("timeouts", &[], |p, s| erase(p.timeouts.clone(), s)),
+    kind("sniff", &[], |p, s| erase(p.sniff.clone(), s)),
+    // No layer, but like one: what is inside is what all are sent to.
+    kind("route", &[], |_, s| bottom(Router::new().route(|_: &Connection| true, Boxing(s)))),
 ];
 
 /// Every layer, in the order of [`KINDS`].
@@ -79,15 +82,15 @@ pub fn all() -> Vec<&'static Kind> {
 /// A service of one's own at the bottom.
 pub fn bottom<S>(service: S) -> Erased
 where
-    S: ConnectionService<Response = ()> + Clone,
+    S: ConnectionService<Response = ()> + Clone + Sync,
 {
-    BoxCloneService::new(service.map_err(Into::into))
+    BoxCloneSyncService::new(service.map_err(Into::into))
 }
 
 fn erase<L>(layer: L, inner: Erased) -> Erased
 where
     L: Layer<Boxing>,
-    L::Service: ConnectionService<Response = ()> + Clone,
+    L::Service: ConnectionService<Response = ()> + Clone + Sync,
 {
     bottom(layer.layer(Boxing(inner)))
 }

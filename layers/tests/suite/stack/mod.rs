@@ -21,8 +21,11 @@ use reagent::{
 };
 use reagent_layers::{
     access::{Access, Rules},
+    bandwidth::{BandwidthLimits, Rate},
+    fault::FaultLayer,
     limit::{AcceptRate, PerClient, PerClientRate},
     proxy_protocol::{Header, ProxyProtocolLayer},
+    sniff::SniffLayer,
     timeout::TimeoutsLayer,
     tls::{
         TlsLayer,
@@ -56,10 +59,13 @@ fn header(client: SocketAddr) -> Vec<u8> {
 struct Parts {
     accept_rate: AcceptRate,
     access: Access,
+    bandwidth: BandwidthLimits,
+    fault: FaultLayer,
     in_flight: Limit,
     per_client: PerClient,
     per_client_rate: PerClientRate,
     proxy_protocol: ProxyProtocolLayer,
+    sniff: SniffLayer,
     timeouts: TimeoutsLayer,
     tls: TlsLayer,
     trust: Arc<ClientConfig>,
@@ -72,13 +78,20 @@ impl Parts {
         let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
         let tls = TlsLayer::from_pem_files(cert, key).unwrap();
         let foes = Rules::new().deny_all(["198.51.100.0/24"]).unwrap();
+        let plenty = Rate::new(1 << 40);
         Parts {
             accept_rate: AcceptRate::new(1e9, 1e9),
             access: Access::new(foes),
+            bandwidth: BandwidthLimits::new()
+                .per_connection(plenty)
+                .per_client(plenty)
+                .total(plenty),
+            fault: FaultLayer::new(0),
             in_flight: Limit::new(100_000),
             per_client: PerClient::new(100_000),
             per_client_rate: PerClientRate::new(1e9, 1e9),
             proxy_protocol: ProxyProtocolLayer::new(["10.0.0.0/8".parse().unwrap()]),
+            sniff: SniffLayer::new(),
             timeouts: TimeoutsLayer::new(),
             tls: tls.max_handshakes(HANDSHAKES),
             trust: Arc::new(ca.believer(BOTH)),

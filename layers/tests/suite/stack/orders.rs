@@ -7,7 +7,8 @@ use super::{
 };
 use crate::support::{Ends, LONG, Served, echo, echoes};
 use reagent::{Connection, Outcome, handle};
-use std::{collections::HashSet, future::Future};
+use reagent_layers::fault::Fault;
+use std::{collections::HashSet, future::Future, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
@@ -16,6 +17,8 @@ use tokio::{
 
 /// So many stacks of all layers are tried, of the thousands that there are.
 const SAMPLE: u64 = 500;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// What a handler saw: the client, and whether it is secure.
 type Seen = (String, bool);
@@ -72,6 +75,16 @@ async fn in_time<F: Future>(names: &[&str], future: F) -> F::Output {
     result.unwrap_or_else(|_| panic!("{names:?} hangs"))
 }
 
+/// A network that has all pieces smaller and later than they were sent.
+fn parts() -> Parts {
+    let mut parts = Parts::new();
+    parts.fault = parts
+        .fault
+        .with(1.0, Fault::slices(1..=2000))
+        .with(1.0, Fault::latency(20 * MILLISECOND, 10 * MILLISECOND));
+    parts
+}
+
 fn is_allowed(order: &[&Kind]) -> bool {
     let pairs = || order.iter().enumerate();
     pairs().all(|(at, kind)| order[..at].iter().all(|other| kind.may_be_inside(other)))
@@ -96,7 +109,7 @@ fn shuffled(number: u64) -> Vec<&'static Kind> {
 
 #[tokio::test(start_paused = true)]
 async fn every_layer_serves_alone_and_within_every_other() {
-    let parts = Parts::new();
+    let parts = parts();
     serves(&parts, &[]).await;
     let mut pairs = 0;
     for outer in KINDS {
@@ -115,7 +128,7 @@ async fn every_layer_serves_alone_and_within_every_other() {
 
 #[tokio::test(start_paused = true)]
 async fn all_layers_serve_together_in_many_orders() {
-    let parts = Parts::new();
+    let parts = parts();
     assert!(is_allowed(&all()));
     serves(&parts, &all()).await;
     let (mut orders, mut around) = (HashSet::new(), HashSet::new());

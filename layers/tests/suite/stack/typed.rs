@@ -5,20 +5,26 @@ use crate::support::{echo, echoes};
 use reagent::{Outcome, handle};
 use reagent_layers::{
     access::AccessLayer,
+    bandwidth::BandwidthLayer,
     limit::{AcceptRateLayer, InFlightLayer, PerClientLayer, PerClientRateLayer},
+    route::{Router, protocol},
+    sniff::Protocol,
     trace::TraceLayer,
 };
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tower::{limit::ConcurrencyLimitLayer, timeout::TimeoutLayer};
+use tower::{Layer, ServiceBuilder, limit::ConcurrencyLimitLayer, timeout::TimeoutLayer};
 
 /// Serves a client that sends a header and does a handshake, through layers of which the first is the outermost.
 macro_rules! serves {
-    ($parts:ident: $($layer:expr),+ $(,)?) => {{
+    ($parts:ident: $($layer:expr),+ $(,)?) => {
+        serves!($parts, handle(echo); $($layer),+)
+    };
+    ($parts:ident, $service:expr; $($layer:expr),+ $(,)?) => {{
         let (server, clients) = memory();
         let ends = crate::support::Ends::default();
         let server = server.observe(ends.clone())$(.layer($layer))+;
-        let server = server.start(handle(echo)).await.unwrap();
+        let server = server.start($service).await.unwrap();
         let mut io = $parts.connect(&clients, &all()).await.unwrap();
         assert!(echoes(&mut io, "hello").await);
         io.shutdown().await.unwrap();
@@ -39,8 +45,10 @@ async fn all_layers_in_the_usual_order() {
         AccessLayer::new(p.access.clone()),
         PerClientLayer::new(p.per_client.clone()),
         PerClientRateLayer::new(p.per_client_rate.clone()),
+        BandwidthLayer::new(p.bandwidth.clone()),
         p.tls.clone(),
         p.timeouts.clone(),
+        p.sniff.clone(),
     );
 }
 
@@ -56,7 +64,10 @@ async fn all_layers_as_far_from_it_as_is_allowed() {
         TraceLayer::new(),
         InFlightLayer::new(p.in_flight.clone()),
         AcceptRateLayer::new(p.accept_rate.clone()),
+        p.sniff.clone(),
         p.tls.clone(),
+        BandwidthLayer::new(p.bandwidth.clone()),
+        p.fault.clone(),
     );
 }
 
@@ -74,5 +85,26 @@ async fn layers_twice_and_towers_own_between_them() {
         p.tls.clone(),
         p.timeouts.clone(),
         TimeoutLayer::new(Duration::from_secs(30)),
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_around_a_router_and_in_its_routes() {
+    let p = Parts::new();
+    let router = Router::new()
+        .route(
+            protocol(Protocol::Tls),
+            ServiceBuilder::new()
+                .layer(p.tls.clone())
+                .layer(p.timeouts.clone())
+                .layer(BandwidthLayer::new(p.bandwidth.clone()))
+                .service(handle(echo)),
+        )
+        .fallback(p.timeouts.layer(handle(echo)));
+    serves!(p, router;
+        p.proxy_protocol.clone(),
+        TraceLayer::new(),
+        AccessLayer::new(p.access.clone()),
+        p.sniff.clone(),
     );
 }

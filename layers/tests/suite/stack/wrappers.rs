@@ -68,6 +68,9 @@ async fn through(parts: &Parts, order: &[&Kind], vectored: (bool, bool)) -> Step
         .unwrap();
     let exchange = async {
         let mut io = parts.connect(&clients, order).await.unwrap();
+        // For those that want to know what it speaks.
+        io.write_all(b"hello").await.unwrap();
+        io.flush().await.unwrap();
         let mut got = Vec::new();
         io.read_to_end(&mut got).await.unwrap();
         got
