@@ -19,6 +19,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reagent::{Addr, BoxError, Connection, IoStream, Server, ServerHandle};
 use reagent_layers::{
     access::{Access, AccessLayer, Rules},
+    bandwidth::{BandwidthLayer, BandwidthLimits, Rate},
     limit::{AcceptRate, AcceptRateLayer, PerClient, PerClientLayer},
     metrics::MetricsObserver,
     proxy_protocol::{Header, Mode, ProxyProtocolLayer, Ssl, Tlv},
@@ -32,6 +33,7 @@ use std::{
     future::Future,
     io::{self, IsTerminal},
     net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
     sync::Arc,
     task::{Context, Poll},
@@ -83,16 +85,16 @@ struct Options {
     proxy_out: Option<ProxyOut>,
     /// How many connections may be open at once
     #[arg(long, value_name = "N")]
-    max_connections: Option<usize>,
+    max_connections: Option<NonZeroUsize>,
     /// How many connections one client may have: an IPv4 address, or an IPv6 /64
     #[arg(long, value_name = "N")]
-    per_client: Option<usize>,
+    per_client: Option<NonZeroUsize>,
     /// How many connections are accepted a second
     #[arg(long, value_name = "N")]
-    accept_rate: Option<f64>,
+    accept_rate: Option<NonZeroU32>,
     /// How many bytes a second a connection may carry, each way
     #[arg(long, value_name = "BYTES/S")]
-    bandwidth: Option<u64>,
+    bandwidth: Option<NonZeroU64>,
     /// How long a client may take to send anything [default: as long as it may be idle]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     first_byte_timeout: Option<Duration>,
@@ -113,7 +115,7 @@ struct Options {
     metrics: Option<String>,
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    threads: Option<NonZeroUsize>,
     /// How long connections may take to end after SIGTERM
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     drain: Duration,
@@ -301,6 +303,10 @@ fn stack(options: &Arc<Options>) -> Result<(Stack, Option<TlsReloader>), BoxErro
     let forwarded = options.clone();
     let mut stack = BoxCloneService::new(service_fn(move |conn| forward(conn, forwarded.clone())));
 
+    if let Some(bytes) = options.bandwidth {
+        let limits = BandwidthLimits::new().per_connection(Rate::new(bytes.get()));
+        stack = around(BandwidthLayer::new(limits), stack);
+    }
     let idle = Some(options.idle_timeout).filter(|limit| !limit.is_zero());
     if idle.is_some() || options.first_byte_timeout.is_some() || options.max_age.is_some() {
         let limits = TimeoutsLayer::new()
@@ -327,7 +333,7 @@ fn stack(options: &Arc<Options>) -> Result<(Stack, Option<TlsReloader>), BoxErro
         stack = around(tls, stack);
     }
     if let Some(max) = options.per_client {
-        stack = around(PerClientLayer::new(PerClient::new(max)), stack);
+        stack = around(PerClientLayer::new(PerClient::new(max.get())), stack);
     }
     if !options.allow.is_empty() || !options.deny.is_empty() {
         let rules = Rules::new()
@@ -348,6 +354,7 @@ fn stack(options: &Arc<Options>) -> Result<(Stack, Option<TlsReloader>), BoxErro
     }
     if let Some(rate) = options.accept_rate {
         // A second's worth may come at once.
+        let rate = f64::from(rate.get());
         let rate = AcceptRate::new(rate, rate);
         stack = around(AcceptRateLayer::new(rate), stack);
     }
@@ -363,7 +370,7 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
     let mut server = Server::bind(listen.collect::<Vec<_>>())
         .observe(TraceObserver::new().end_level(tracing::Level::DEBUG));
     if let Some(max) = options.max_connections {
-        server = server.max_connections(max);
+        server = server.max_connections(max.get());
     }
     let metrics = match &options.metrics {
         Some(addr) => {
@@ -441,12 +448,13 @@ fn main() -> Result<(), BoxError> {
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         .init();
-    let mut runtime = match options.threads {
+    let threads = options.threads.map(NonZeroUsize::get);
+    let mut runtime = match threads {
         Some(1) => runtime::Builder::new_current_thread(),
         _ => runtime::Builder::new_multi_thread(),
     };
-    if let Some(threads) = options.threads {
-        runtime.worker_threads(threads.max(1));
+    if let Some(threads) = threads {
+        runtime.worker_threads(threads);
     }
     runtime.enable_all().build()?.block_on(start(options))
 }

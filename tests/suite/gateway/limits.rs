@@ -99,6 +99,22 @@ async fn who_comes_too_fast_waits() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
+async fn bytes_a_second_are_limited() -> Result<(), BoxError> {
+    let (gateway, _upstream) = open(&["--bandwidth", "100000"]).await;
+    let mut client = gateway.connect().await;
+    let began = std::time::Instant::now();
+    // A tenth of a second's worth goes at once, and the rest at the rate.
+    let line = "a".repeat(50_000);
+    assert_eq!(say(&mut client, &line).await?, format!("<none> {line}"));
+    let took = began.elapsed();
+    assert!(
+        took.as_millis() >= 390,
+        "{took:?} for half a second's worth"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn time_is_limited() -> Result<(), BoxError> {
     for (option, speaks) in [
         ("--first-byte-timeout", false),
