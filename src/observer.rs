@@ -89,6 +89,17 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (connection, key, value);
     }
 
+    /// An [upgrade](crate::Upgrade) of a connection, by its [name](crate::Upgrade::name), is done: a handshake, a
+    /// header. It took so long, the wait for the client included. Of one that fails there is only the outcome.
+    fn connection_upgraded(
+        &self,
+        connection: &ConnectionHandle,
+        upgrade: &'static str,
+        took: Duration,
+    ) {
+        let _ = (connection, upgrade, took);
+    }
+
     /// A connection is over, and its socket closed. It is counted until this returns.
     fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
         let _ = (connection, outcome);

@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
+use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -169,7 +170,21 @@ async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
     conn: Connection<Io>,
     limit: Option<Duration>,
 ) -> Result<Connection<U::Io>, BoxError> {
-    let mut upgrading = pin!(upgrade.upgrade(conn));
+    // Nobody looks at the clock for nobody.
+    let began = conn.is_observed().then(Instant::now);
+    let upgraded = within(limit, upgrade.name(), upgrade.upgrade(conn)).await?;
+    if let Some(began) = began {
+        upgraded.told_upgraded(upgrade.name(), began.elapsed());
+    }
+    Ok(upgraded)
+}
+
+async fn within<T>(
+    limit: Option<Duration>,
+    name: &'static str,
+    upgrading: impl Future<Output = Result<T, BoxError>>,
+) -> Result<T, BoxError> {
+    let mut upgrading = pin!(upgrading);
     // Most need no timer, since the client's first bytes are there or none are needed.
     if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(upgrading.as_mut().poll(cx))).await {
         return result;
@@ -178,7 +193,7 @@ async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
         None => upgrading.await,
         Some(limit) => match tokio::time::timeout(limit, upgrading).await {
             Ok(result) => result,
-            Err(_) => Err(TimedOut::new(upgrade.name()).into()),
+            Err(_) => Err(TimedOut::new(name).into()),
         },
     }
 }

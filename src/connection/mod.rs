@@ -22,6 +22,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -194,6 +195,15 @@ impl<Io> Connection<Io> {
     /// The stream, to be used past the connection.
     pub fn io_mut(&mut self) -> &mut Io {
         &mut self.io
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        self.handle.entry.server.is_observed()
+    }
+
+    pub(crate) fn told_upgraded(&self, upgrade: &'static str, took: Duration) {
+        let server = &self.handle.entry.server;
+        server.observe(|observer| observer.connection_upgraded(&self.handle, upgrade, took));
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {

@@ -58,6 +58,10 @@ impl Shared {
         }
     }
 
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.observers.is_empty()
+    }
+
     pub(crate) fn observe(&self, event: impl Fn(&dyn Observer)) {
         for observer in &self.observers {
             // Who watches must not be able to stop what it watches.

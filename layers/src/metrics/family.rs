@@ -1,4 +1,4 @@
-//! Counters of one name, told apart by a label.
+//! Counters, or other metrics, of one name, told apart by a label.
 
 use super::{names::Metric, source::Source};
 use ::metrics::{Counter, Label};
@@ -12,19 +12,24 @@ const BYTES_AT_MOST: usize = 64;
 
 const OTHER: &str = "other";
 
-pub(super) struct Family {
+pub(super) struct Family<M> {
     source: Source,
+    make: Make<M>,
     metric: Metric,
     listener: Label,
     label: &'static str,
-    known: RwLock<Vec<(Box<str>, Counter)>>,
-    other: OnceLock<Counter>,
+    known: RwLock<Vec<(Box<str>, M)>>,
+    other: OnceLock<M>,
 }
 
-impl Family {
-    /// Counters that begin at zero for the values that are `known` already.
+/// [`Source::counter`], or another.
+type Make<M> = fn(&Source, &Metric, Vec<Label>) -> M;
+
+impl<M: Clone> Family<M> {
+    /// The values that are `known` already are there from the beginning.
     pub(super) fn new(
         source: &Source,
+        make: Make<M>,
         metric: Metric,
         listener: &Label,
         label: &'static str,
@@ -32,6 +37,7 @@ impl Family {
     ) -> Self {
         let family = Family {
             source: source.clone(),
+            make,
             metric,
             listener: listener.clone(),
             label,
@@ -44,42 +50,51 @@ impl Family {
         family
     }
 
-    pub(super) fn increment(&self, value: &str) {
+    pub(super) fn with(&self, value: &str, measure: impl FnOnce(&M)) {
         let is_full = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, counter)) = known.iter().find(|(known, _)| **known == *value) {
-                return counter.increment(1);
+            if let Some((_, metric)) = known.iter().find(|(known, _)| **known == *value) {
+                return measure(metric);
             }
             known.len() >= VALUES_AT_MOST
         };
         if is_full || value.len() > BYTES_AT_MOST {
-            self.other().increment(1);
+            measure(self.other());
         } else {
-            self.learn(value).increment(1);
+            measure(&self.learn(value));
         }
     }
 
-    fn other(&self) -> &Counter {
-        self.other.get_or_init(|| self.counter(OTHER))
+    fn other(&self) -> &M {
+        self.other.get_or_init(|| self.make(OTHER))
     }
 
-    fn learn(&self, value: &str) -> Counter {
+    fn learn(&self, value: &str) -> M {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         // Others may have been here in between.
-        if let Some((_, counter)) = known.iter().find(|(known, _)| **known == *value) {
-            return counter.clone();
+        if let Some((_, metric)) = known.iter().find(|(known, _)| **known == *value) {
+            return metric.clone();
         }
         if known.len() >= VALUES_AT_MOST {
             return self.other().clone();
         }
-        let counter = self.counter(value);
-        known.push((value.into(), counter.clone()));
-        counter
+        let metric = self.make(value);
+        known.push((value.into(), metric.clone()));
+        metric
     }
 
-    fn counter(&self, value: &str) -> Counter {
+    fn make(&self, value: &str) -> M {
         let label = Label::new(self.label, value.to_owned());
-        self.source
-            .counter(&self.metric, vec![self.listener.clone(), label])
+        (self.make)(
+            &self.source,
+            &self.metric,
+            vec![self.listener.clone(), label],
+        )
+    }
+}
+
+impl Family<Counter> {
+    pub(super) fn increment(&self, value: &str) {
+        self.with(value, |counter| counter.increment(1));
     }
 }

@@ -3,6 +3,7 @@
 use super::{family::Family, names, source::Source};
 use ::metrics::{Counter, Gauge, Histogram, Label};
 use reagent::{Addr, ConnectionHandle, ErrorClass, Outcome};
+use std::time::Duration;
 
 /// Every outcome there is, to begin at zero.
 const OUTCOMES: [&str; 7] = [
@@ -18,16 +19,17 @@ const OUTCOMES: [&str; 7] = [
 pub(super) struct Listener {
     pub(super) accepted: Counter,
     pub(super) active: Gauge,
-    closed: Family,
-    rejected: Family,
-    timed_out: Family,
+    closed: Family<Counter>,
+    rejected: Family<Counter>,
+    timed_out: Family<Counter>,
     panicked: Counter,
     received: Counter,
     sent: Counter,
     duration: Histogram,
+    upgrades: Family<Histogram>,
     pub(super) limit_reached: Counter,
     pub(super) permit_wait: Histogram,
-    pub(super) accept_errors: Family,
+    pub(super) accept_errors: Family<Counter>,
     pub(super) acceptors: Gauge,
     pub(super) restarts: Counter,
     pub(super) lost: Counter,
@@ -38,8 +40,9 @@ impl Listener {
     pub(super) fn new(source: &Source, addr: &Addr) -> Self {
         let listener = Label::new("listener", addr.to_string());
         let labels = || vec![listener.clone()];
-        let family =
-            |metric, label, known: &[_]| Family::new(source, metric, &listener, label, known);
+        let family = |metric, label, known: &[_]| {
+            Family::new(source, Source::counter, metric, &listener, label, known)
+        };
         let classes = [
             ErrorClass::Connection,
             ErrorClass::Exhaustion,
@@ -55,6 +58,14 @@ impl Listener {
             received: source.counter(&names::RECEIVED, labels()),
             sent: source.counter(&names::SENT, labels()),
             duration: source.histogram(&names::DURATION, labels()),
+            upgrades: Family::new(
+                source,
+                Source::histogram,
+                names::UPGRADE_DURATION,
+                &listener,
+                "upgrade",
+                &[],
+            ),
             limit_reached: source.counter(&names::LIMIT_REACHED, labels()),
             permit_wait: source.histogram(&names::PERMIT_WAIT, labels()),
             accept_errors: family(
@@ -67,6 +78,11 @@ impl Listener {
             lost: source.counter(&names::LOST, labels()),
             reopened: source.counter(&names::REOPENED, labels()),
         }
+    }
+
+    pub(super) fn connection_upgraded(&self, upgrade: &str, took: Duration) {
+        self.upgrades
+            .with(upgrade, |histogram| histogram.record(took));
     }
 
     pub(super) fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {

@@ -64,6 +64,7 @@
 //! | `reagent_connection_received_bytes_total` | counter | `listener` | bytes read from sockets |
 //! | `reagent_connection_sent_bytes_total` | counter | `listener` | bytes written to sockets |
 //! | `reagent_connection_duration_seconds` | histogram | `listener` | from the accept to the end |
+//! | `reagent_upgrade_duration_seconds` | histogram | `listener`, `upgrade` | how long upgrades took that were done, by [`Upgrade::name`](reagent::Upgrade::name): `tls handshake`, `proxy protocol`, … |
 //! | `reagent_limit_reached_total` | counter | `listener` | waits of an acceptor at `max_connections`, with a client |
 //! | `reagent_permit_wait_seconds` | histogram | `listener` | how long these waits took; who had not to wait is not in it |
 //! | `reagent_accept_errors_total` | counter | `listener`, `class` | errors of accepting; [`ErrorClass::as_str`](reagent::ErrorClass::as_str) |
@@ -74,8 +75,7 @@
 //! | `reagent_exhausted` | gauge | | 1 while no client can be served for want of descriptors or memory |
 //! | `reagent_clients_turned_away_total` | counter | | clients closed for that reason, counted when it is over |
 //!
-//! Bytes, durations and outcomes are counted when a connection is over. How long a TLS handshake takes is not
-//! among the metrics: an observer is not told when one begins and ends.
+//! Bytes, durations and outcomes are counted when a connection is over.
 //!
 //! # Labels
 //!

@@ -50,6 +50,8 @@ metrics! {
         "Bytes written to the sockets of connections that are over.";
     DURATION = Histogram, Seconds, "reagent_connection_duration_seconds",
         "How long connections lasted.";
+    UPGRADE_DURATION = Histogram, Seconds, "reagent_upgrade_duration_seconds",
+        "How long upgrades such as TLS handshakes took, by upgrade.";
     LIMIT_REACHED = Counter, Count, "reagent_limit_reached_total",
         "Waits of an acceptor at the limit of connections.";
     PERMIT_WAIT = Histogram, Seconds, "reagent_permit_wait_seconds",

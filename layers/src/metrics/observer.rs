@@ -144,6 +144,17 @@ impl Observer for MetricsObserver {
         });
     }
 
+    fn connection_upgraded(
+        &self,
+        connection: &ConnectionHandle,
+        upgrade: &'static str,
+        took: Duration,
+    ) {
+        self.at(connection.listener_addr(), |listener| {
+            listener.connection_upgraded(upgrade, took);
+        });
+    }
+
     fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
         self.at(connection.listener_addr(), |listener| {
             listener.connection_ended(connection, outcome);

@@ -6,7 +6,8 @@ use crate::{
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reagent::{
-    BoxError, Connection, Observer, Outcome, Rejected, Server, ServerHandle, handle,
+    BoxError, Connection, IoStream, Observer, Outcome, Rejected, Server, ServerHandle, Upgrade,
+    UpgradeLayer, handle,
     testing::{Clients, FlakyListener, MemoryListener, Script},
 };
 use reagent_layers::metrics::MetricsObserver;
@@ -19,7 +20,10 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{io::AsyncReadExt, time::sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::sleep,
+};
 use tower::Service;
 
 /// What Prometheus would get.
@@ -51,12 +55,24 @@ impl Page {
     }
 }
 
+/// An upgrade that is done at once.
+struct Pass;
+
+impl<Io: IoStream> Upgrade<Io> for Pass {
+    type Io = Io;
+
+    async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<Io>, BoxError> {
+        Ok(conn)
+    }
+}
+
 pub async fn start(observer: impl Observer) -> (ServerHandle, Clients, Script) {
     let (listener, clients) = MemoryListener::new();
     let (listener, script) = FlakyListener::new(listener);
     let server = Server::new(listener)
         .observe(observer)
         .max_connections(1)
+        .layer(UpgradeLayer::new(Pass))
         .start(handle(as_told));
     (server.await.unwrap(), clients, script)
 }
@@ -231,4 +247,56 @@ async fn a_label_has_so_many_values_and_no_more() {
         ("reason", "reason 33"),
     );
     assert_eq!(known, 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn upgrades_are_measured_by_their_names_when_they_are_done() {
+    /// Takes as many tenths of a second as the client says, and 0 is a refusal.
+    struct Tenths(&'static str);
+
+    impl<Io: IoStream> Upgrade<Io> for Tenths {
+        type Io = Io;
+
+        async fn upgrade(&self, mut conn: Connection<Io>) -> Result<Connection<Io>, BoxError> {
+            match conn.read_u8().await? {
+                0 => Err(Rejected::new("zero").into()),
+                tenths => {
+                    sleep(Duration::from_millis(100) * tenths.into()).await;
+                    Ok(conn)
+                }
+            }
+        }
+
+        fn name(&self) -> &'static str {
+            self.0
+        }
+    }
+
+    let (page, observer) = Page::new();
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener)
+        .observe(observer)
+        .layer(UpgradeLayer::new(Tenths("outer")))
+        .layer(UpgradeLayer::new(Tenths("inner")))
+        .start(handle(|_: Connection| async { io::Result::Ok(()) }))
+        .await
+        .unwrap();
+    for bytes in [[3, 5], [4, 0], [0, 0]] {
+        let mut client = clients.connect().await.unwrap();
+        client.write_all(&bytes).await.unwrap();
+        client.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    all_ended(&server).await;
+
+    let value = |what: &str, upgrade| {
+        let name = format!("reagent_upgrade_duration_seconds_{what}");
+        page.value(&name, ("upgrade", upgrade))
+    };
+    assert_eq!(
+        (value("count", "outer"), value("count", "inner")),
+        (2.0, 1.0)
+    );
+    // Tokio's clock has a millisecond.
+    assert!((value("sum", "outer") - 0.7).abs() < 0.01);
+    assert!((value("sum", "inner") - 0.5).abs() < 0.01);
 }
