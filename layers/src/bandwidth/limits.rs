@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// So many clients are remembered at most; each takes some 250 bytes.
+/// So many clients are remembered at most; each takes some 200 bytes.
 const CAPACITY: usize = 65_536;
 
 /// What a limit is for, from the narrowest on: the order in which bytes are asked for.
@@ -185,10 +185,7 @@ impl Shared {
             shared.per_second.store(rate.per_second, Relaxed);
             shared.burst.store(rate.burst, Relaxed);
             // Who sees the bit sees the rate.
-            let limited = shares.limited.fetch_or(scope.bit(), AcqRel);
-            if scope == Scope::Total && limited & scope.bit() == 0 {
-                lock(&shares.total).reset();
-            }
+            shares.limited.fetch_or(scope.bit(), AcqRel);
         }
     }
 

@@ -68,9 +68,4 @@ impl Line {
         self.bucket
             .is_none_or(|bucket| bucket.is_full(rate.bucket(), now))
     }
-
-    /// Begins anew, with a full bucket.
-    pub(super) fn reset(&mut self) {
-        self.bucket = None;
-    }
 }

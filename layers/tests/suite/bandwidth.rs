@@ -1,15 +1,20 @@
 //! `BandwidthLayer`: how fast the bytes of one connection go, and how many.
 
 use crate::support::{Ends, LONG, Served, echo, echoes};
-use reagent::{Connection, Outcome, Server, handle, testing::MemoryListener};
+use reagent::{
+    BoxError, Connection, IoStream, Outcome, Server, Upgrade, UpgradeLayer, handle,
+    testing::MemoryListener,
+};
 use reagent_layers::bandwidth::{BandwidthLayer, BandwidthLimits, Quota, Rate, Rates};
 use std::{
-    future::pending,
+    future::{pending, poll_fn},
     io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     time::{Instant, sleep, timeout},
 };
@@ -416,6 +421,85 @@ async fn a_handler_that_ignores_the_error_is_ended_all_the_same() {
     assert!(is_over(&server, 1, "write quota").await);
     let _gone = clients.connect().await.unwrap();
     assert!(is_over(&server, 2, "write quota").await);
+}
+
+/// Gives so many bytes and then an error.
+struct Broken<Io> {
+    io: Io,
+    left: usize,
+}
+
+impl<Io: IoStream> AsyncRead for Broken<Io> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let (before, left) = (buf.filled().len(), self.left as u64);
+        ready!(Pin::new(&mut (&mut self.io).take(left)).poll_read(cx, buf))?;
+        self.left -= buf.filled().len() - before;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<Io: IoStream> AsyncWrite for Broken<Io> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+struct Breaks;
+
+impl<Io: IoStream> Upgrade<Io> for Breaks {
+    type Io = Broken<Io>;
+
+    async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<Self::Io>, BoxError> {
+        Ok(conn.map_io(|io| Broken { io, left: 11 }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_comes_with_no_bytes_and_loses_none() {
+    let (listener, clients) = MemoryListener::new();
+    let ends = Ends::default();
+    let _server = Server::new(listener)
+        .observe(ends.clone())
+        .layer(UpgradeLayer::new(Breaks))
+        .layer(BandwidthLayer::new(limits().per_connection(Rate::new(100))))
+        .start(handle(|mut conn: Connection| async move {
+            conn.read_exact(&mut [0; 10]).await?;
+            // One byte was there before the turn, and the error after it.
+            let mut bytes = [0; 10];
+            let mut buf = ReadBuf::new(&mut bytes);
+            let read = poll_fn(|cx| Pin::new(&mut conn).poll_read(cx, &mut buf)).await;
+            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            assert_eq!(buf.filled(), []);
+            let mut last = ReadBuf::new(&mut bytes[..1]);
+            poll_fn(|cx| Pin::new(&mut conn).poll_read(cx, &mut last)).await?;
+            assert_eq!(last.filled(), &text(11)[10..]);
+            io::Result::Ok(())
+        }))
+        .await
+        .unwrap();
+    let mut client = clients.connect().await.unwrap();
+    client.write_all(&text(11)).await.unwrap();
+    let outcome = ends.of(1).await;
+    assert!(matches!(outcome, Outcome::Completed), "{outcome}");
 }
 
 #[tokio::test]

@@ -268,6 +268,24 @@ async fn those_who_have_nothing_to_read_stand_in_no_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_wide_limit_gave_and_a_narrow_one_did_not_is_given_back() {
+    let limits = limits()
+        .per_connection(Rate::new(0).burst(10_000))
+        .per_client(Rate::new(0).burst(10_000))
+        .total(Rate::new(1000).burst(1000));
+    let (_server, clients) = start!(limits, |mut conn: Connection| async move {
+        conn.write_all(&[0; 10_001]).await
+    });
+    let mut client = client(&clients, "192.0.2.1").await;
+    let began = Instant::now();
+    let all = async { client.read_exact(&mut [0; 10_000]).await.unwrap() };
+    timeout(60 * SECOND, all).await.unwrap();
+    assert_eq!(began.elapsed(), 9 * SECOND);
+    // And no more than once.
+    assert!(timeout(3600 * SECOND, client.read_u8()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn servers_can_share_what_all_may_have() {
     let limits = limits().total(Rates::write(Rate::new(10_000)));
     let (_one, clients_of_one) = start!(limits.clone(), flood);
