@@ -18,7 +18,7 @@ const READ: usize = 4096;
 /// What was read and is not to be seen yet.
 #[derive(Default)]
 pub(super) struct Delayed {
-    /// Each with when it arrives, and an empty one is the end.
+    /// Each with when it arrives, though none before the one ahead; an empty one is the end.
     pieces: VecDeque<(Instant, io::Result<Vec<u8>>)>,
     bytes: usize,
     is_ended: bool,
@@ -42,12 +42,7 @@ impl Delayed {
             let len = piece.as_ref().map_or(0, Vec::len);
             self.is_ended = len == 0;
             self.bytes += len;
-            let mut at = arrival();
-            if let Some((last, _)) = self.pieces.back() {
-                // None overtakes another.
-                at = at.max(*last);
-            }
-            self.pieces.push_back((at, piece));
+            self.pieces.push_back((arrival(), piece));
         }
     }
 

@@ -7,7 +7,7 @@
 //!
 //! What goes wrong with a connection is a matter of a seed and of the connection's number, and nothing else: not of
 //! the other connections, nor of when which is polled. So with a
-//! [`MemoryListener`](reagent::testing::MemoryListener) and a paused clock a test that fails, fails again; and
+//! `reagent::testing::MemoryListener` and a paused clock a test that fails, fails again; and
 //! [`FaultLayer::hits`] says what a connection has to expect.
 //!
 //! # Where in the stack

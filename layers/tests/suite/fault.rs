@@ -122,6 +122,7 @@ async fn under_way_is_no_more_than_a_line_holds() {
     let mut sent = 0;
     while let Ok(written) = timeout(SECOND, client.write(&[0; 1000])).await {
         sent += written.unwrap();
+        assert!(sent < 1_000_000, "it holds without end");
     }
     // What the layer holds, and the pipe.
     assert!((128 * 1024..136 * 1024).contains(&sent), "{sent}");
@@ -254,6 +255,26 @@ async fn a_black_hole_can_be_for_one_way() {
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert_eq!(answer, "hel");
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_a_reset_goes_what_may_and_not_a_byte_more() {
+    for (fault, expected) in [
+        (Fault::reset_after(7), "he"),
+        (Fault::reset_after(3).reads(), ""),
+        (Fault::reset_after(3).writes(), "hel"),
+    ] {
+        let (_server, clients) = start!(always(fault), |mut conn: Connection| async move {
+            let mut buf = [0; 5];
+            conn.read_exact(&mut buf).await?;
+            conn.write_all(&buf).await
+        });
+        let mut client = clients.connect().await.unwrap();
+        client.write_all(b"hello").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, expected);
+    }
 }
 
 #[tokio::test]
