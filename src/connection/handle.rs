@@ -1,6 +1,9 @@
 //! A connection seen from outside: what it is doing, and the means to end it.
 
-use super::entry::{Entry, Phase, flag};
+use super::{
+    Draining,
+    entry::{Entry, Phase, flag},
+};
 use crate::{Addr, Outcome, session::Mailbox};
 use std::{
     fmt,
@@ -96,6 +99,12 @@ impl ConnectionHandle {
     /// [`Session`](crate::Session) gets `on_drain`. Whether it obeys is up to the handler.
     pub fn drain(&self) {
         self.entry.drain();
+    }
+
+    /// Resolves when the connection is to finish, as [`Connection::draining`](crate::Connection::draining)
+    /// does: for whoever serves a stream that has left its handler. Cancel safe.
+    pub fn draining(&self) -> Draining {
+        Draining::of(self.clone())
     }
 
     /// Ends it: the handler's future is dropped at its next poll, which this brings about, and its

@@ -153,16 +153,7 @@ impl<Io> Connection<Io> {
     /// Resolves when the connection is to finish, at once if that was said already. It does not borrow
     /// the connection. Cancel safe.
     pub fn draining(&self) -> Draining {
-        let handle = self.handle.clone();
-        Draining(Box::pin(async move {
-            loop {
-                let changed = handle.entry.changed.notified();
-                if handle.is_draining() {
-                    return;
-                }
-                changed.await;
-            }
-        }))
+        self.handle.draining()
     }
 
     /// Whether it is to finish.
@@ -309,8 +300,22 @@ impl ConnectionParts {
 #[derive(Clone)]
 struct NegotiatedProtocol(Arc<[u8]>);
 
-/// The future of [`Connection::draining`].
+/// The future of [`Connection::draining`] and [`ConnectionHandle::draining`].
 pub struct Draining(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+
+impl Draining {
+    fn of(handle: ConnectionHandle) -> Self {
+        Draining(Box::pin(async move {
+            loop {
+                let changed = handle.entry.changed.notified();
+                if handle.is_draining() {
+                    return;
+                }
+                changed.await;
+            }
+        }))
+    }
+}
 
 impl Future for Draining {
     type Output = ();
