@@ -4,8 +4,9 @@
 //! | what you want | layer | feature |
 //! |---|---|---|
 //! | to admit and refuse by address, and to ban | `access::AccessLayer` | `access` |
-//! | limits of bytes per second and of bytes in all | `bandwidth::BandwidthLayer` | `bandwidth` |
+//! | HTTP/1 and HTTP/2: an axum router, a tonic server, any service of requests | `http::HttpLayer` | `http` |
 //! | faults, for tests of one's own: latency, slices, resets, black holes | `fault::FaultLayer` | `fault` |
+//! | limits of bytes per second and of bytes in all | `bandwidth::BandwidthLayer` | `bandwidth` |
 //! | limits: connections and rate of a client, rate of all, handlers at work | `limit::…Layer` | `limit` |
 //! | counts, gauges and durations for Prometheus | `metrics::MetricsObserver` | `metrics` |
 //! | who the client behind a proxy is, and to say so as a proxy | `proxy_protocol::ProxyProtocolLayer` | `proxy_protocol` |
@@ -48,6 +49,8 @@ pub mod access;
 pub mod bandwidth;
 #[cfg(feature = "fault")]
 pub mod fault;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "limit")]
 pub mod limit;
 #[cfg(feature = "metrics")]

@@ -18,6 +18,8 @@ mod capture;
 mod endings;
 #[cfg(feature = "fault")]
 mod fault;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "limit")]
 mod limit;
 #[cfg(feature = "metrics")]

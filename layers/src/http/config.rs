@@ -1,0 +1,87 @@
+//! What an `HttpLayer` was told.
+
+use super::{StreamExecutor, life::FAR, version::Version};
+use http::Extensions;
+use hyper::server::conn::{http1, http2};
+use reagent::ConnectionParts;
+use std::{sync::Arc, time::Duration};
+
+/// As hyper's own limit of a head, and as [`TimeoutsLayer`](https://docs.rs/tower-reagent-layers)'s first byte.
+const HEADER: Duration = Duration::from_secs(30);
+
+/// nginx's `keepalive_timeout`.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// nginx's `large_client_header_buffers`, all of them.
+const HEADER_BYTES: u32 = 32 * 1024;
+
+/// hyper's. RFC 9113, 5.1.2, asks for no fewer than 100.
+const CONCURRENT_STREAMS: u32 = 200;
+
+/// Streams that a client has reset and that are still to be told to the service: h2's own limit against rapid
+/// resets (CVE-2023-44487).
+const PENDING_RESETS: usize = 20;
+
+/// Streams that were reset for errors of the client: hyper's own limit (RUSTSEC-2024-0003).
+const LOCAL_RESETS: usize = 1024;
+
+/// Pings to HTTP/2 clients, and how long one may take to answer.
+const PING: Duration = Duration::from_secs(60);
+const PONG: Duration = Duration::from_secs(20);
+
+type Http2Options = dyn Fn(&mut http2::Builder<StreamExecutor>) + Send + Sync;
+type AddExtensions = dyn Fn(&ConnectionParts, &mut Extensions) + Send + Sync;
+
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) version: Version,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) header: Option<Duration>,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) http1: http1::Builder,
+    pub(super) http2: Vec<Arc<Http2Options>>,
+    pub(super) parallel_streams: bool,
+    pub(super) extensions: Vec<Arc<AddExtensions>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.max_header_size(HEADER_BYTES as usize);
+        Config {
+            version: Version::Any,
+            first_byte: Some(HEADER),
+            header: Some(HEADER),
+            keep_alive: Some(KEEP_ALIVE),
+            http1,
+            http2: Vec::new(),
+            parallel_streams: false,
+            extensions: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The shortest time in which a limit can be exceeded by what begins now.
+    pub(super) fn shortest(&self) -> Duration {
+        [self.header, self.keep_alive]
+            .into_iter()
+            .flatten()
+            .fold(FAR, Duration::min)
+    }
+
+    pub(super) fn configure_http2(&self, builder: &mut http2::Builder<StreamExecutor>) {
+        builder
+            .max_header_list_size(HEADER_BYTES)
+            .max_concurrent_streams(CONCURRENT_STREAMS)
+            .max_pending_accept_reset_streams(PENDING_RESETS)
+            .max_local_error_reset_streams(LOCAL_RESETS)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PONG)
+            // WebSockets over HTTP/2 (RFC 8441).
+            .enable_connect_protocol();
+        for option in &self.http2 {
+            option(builder);
+        }
+    }
+}

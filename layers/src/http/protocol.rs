@@ -1,0 +1,143 @@
+//! The two versions of HTTP, as the connection's future drives them.
+
+use super::{
+    HttpIo,
+    executor::Streams,
+    head::{Head, Wait},
+    requests::Requests,
+};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
+use hyper_util::rt::TokioIo;
+use reagent::{BoxError, ConnectionHandle, IoStream};
+use std::{
+    panic::resume_unwind,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::time::Instant;
+use tower_service::Service;
+
+/// A connection that speaks a version of HTTP.
+pub(super) trait Protocol<Io>: Send {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>>;
+
+    /// Serves what has begun, and then closes.
+    fn finish(&mut self);
+
+    /// What it waits for.
+    fn wait(&mut self) -> Wait;
+
+    /// The stream of one that is over, where nobody else has it and its client may still be sending.
+    fn into_io(self: Box<Self>) -> Option<Io>;
+}
+
+pub(super) struct Http1<Io, S>
+where
+    S: Service<Request<Incoming>> + Clone,
+    Requests<S>: hyper::service::HttpService<Incoming>,
+{
+    pub(super) conn: http1::UpgradeableConnection<TokioIo<HttpIo<Io>>, Requests<S>>,
+    pub(super) head: Arc<Head>,
+}
+
+impl<Io, S, B> Protocol<Io> for Http1<Io, S>
+where
+    Io: IoStream,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        Pin::new(&mut self.conn).poll(cx)
+    }
+
+    fn finish(&mut self) {
+        Pin::new(&mut self.conn).graceful_shutdown();
+    }
+
+    fn wait(&mut self) -> Wait {
+        self.head.wait()
+    }
+
+    fn into_io(self: Box<Self>) -> Option<Io> {
+        let parts = self.conn.into_parts()?;
+        parts.io.into_inner().into_unended()
+    }
+}
+
+pub(super) struct Http2<Io, S>
+where
+    S: Service<Request<Incoming>> + Clone,
+    Requests<S>: hyper::service::HttpService<Incoming>,
+{
+    pub(super) conn: http2::Connection<TokioIo<HttpIo<Io>>, Requests<S>, super::StreamExecutor>,
+    pub(super) streams: Streams,
+    pub(super) handle: ConnectionHandle,
+    /// Since when there is no stream, and how many bytes had been written by then.
+    pub(super) idle: Option<(Instant, u64)>,
+}
+
+impl<Io, S> Http2<Io, S>
+where
+    S: Service<Request<Incoming>> + Clone,
+    Requests<S>: hyper::service::HttpService<Incoming>,
+{
+    fn look(&mut self) {
+        if !self.streams.is_empty() {
+            self.idle = None;
+        } else if self.idle.is_none() {
+            self.idle = Some((Instant::now(), self.handle.bytes_written()));
+        }
+    }
+}
+
+impl<Io, S, B> Protocol<Io> for Http2<Io, S>
+where
+    Io: IoStream,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        let polled = Pin::new(&mut self.conn).poll(cx);
+        self.look();
+        if polled.is_pending() && self.streams.poll(cx) {
+            // As with HTTP/1 a panic ends the connection, but not what others began.
+            self.finish();
+            cx.waker().wake_by_ref();
+        }
+        let result = ready!(polled);
+        if let Some(panic) = self.streams.take_panic() {
+            resume_unwind(panic);
+        }
+        Poll::Ready(result)
+    }
+
+    fn finish(&mut self) {
+        Pin::new(&mut self.conn).graceful_shutdown();
+    }
+
+    fn wait(&mut self) -> Wait {
+        self.look();
+        match self.idle {
+            None => Wait::None,
+            Some((since, written)) => Wait::Request(since, written),
+        }
+    }
+
+    fn into_io(self: Box<Self>) -> Option<Io> {
+        None
+    }
+}
