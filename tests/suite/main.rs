@@ -11,6 +11,7 @@ mod connections;
 mod drain;
 mod events;
 mod examples;
+mod examples_http;
 mod exhaustion;
 mod gateway;
 mod handlers;

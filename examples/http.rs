@@ -1,0 +1,230 @@
+//! An axum router behind everything that a connection may need: HTTP/1 and HTTP/2, plain and TLS on one port,
+//! the PROXY protocol, limits of clients, metrics, and a drain.
+//!
+//! Run it with `cargo run --release --example http`, ask it with `curl http://127.0.0.1:7000/`, and end it with
+//! Ctrl-C or SIGTERM, after which it finishes what it has begun. With `--tls-cert FILE --tls-key FILE`
+//! `curl -k https://127.0.0.1:7000/` works as well, at the same address. `--help` lists the other options.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/` | `hello` |
+//! | `/info` | what is known of the connection, as JSON |
+//! | `/slow?ms=N` | `slow`, after so many milliseconds |
+//! | `/connections` | all connections, as JSON |
+//! | `/metrics` | for Prometheus |
+//! | `/ws` | a WebSocket that echoes |
+
+use axum::{
+    Extension, Json, Router,
+    extract::{
+        ConnectInfo, Query, State,
+        ws::{Message, WebSocket, WebSocketUpgrade},
+    },
+    response::Response,
+    routing::{any, get},
+};
+use clap::{Parser, ValueEnum};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use reagent::{BoxError, ConnectionHandle, Server, ServerHandle};
+use reagent_layers::{
+    http::HttpLayer,
+    limit::{PerClient, PerClientLayer},
+    metrics::MetricsObserver,
+    proxy_protocol::{Mode, ProxyProtocolLayer},
+    route::{self, protocol},
+    sniff::{Protocol, SniffLayer},
+    timeout::TimeoutsLayer,
+    tls::{TlsInfo, TlsLayer},
+};
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tower::{Layer, util::option_layer};
+
+/// Serves HTTP.
+#[derive(Parser)]
+struct Options {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
+    listen: String,
+    /// The certificate (chain) for TLS, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Whether proxies in front send a PROXY header
+    #[arg(long, value_name = "MODE", default_value = "off")]
+    proxy_in: ProxyIn,
+    /// The proxies whose headers count; whoever else comes is refused
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    trust: Vec<ipnet::IpNet>,
+    /// How many connections one client may have
+    #[arg(long, value_name = "N")]
+    per_client: Option<usize>,
+    /// How many connections may be open at once
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    max_connections: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProxyIn {
+    Off,
+    Optional,
+    Required,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+struct App {
+    server: Arc<OnceLock<ServerHandle>>,
+    metrics: PrometheusHandle,
+}
+
+async fn info(
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(connection): Extension<ConnectionHandle>,
+    tls: Option<Extension<TlsInfo>>,
+) -> Json<Value> {
+    let tls = tls.map(|Extension(tls)| tls);
+    let alpn = tls.as_ref().and_then(TlsInfo::alpn);
+    Json(json!({
+        "connection_id": connection.id(),
+        "peer": peer.to_string(),
+        "tls": tls.as_ref().map(TlsInfo::version),
+        "server_name": tls.as_ref().and_then(TlsInfo::server_name),
+        "alpn": alpn.map(String::from_utf8_lossy),
+        "proxy": connection.socket_addr().to_string(),
+    }))
+}
+
+async fn connections(State(app): State<App>) -> Json<Value> {
+    let all = app.server.get().map(ServerHandle::connections);
+    let all = all.unwrap_or_default().into_iter().map(|connection| {
+        json!({
+            "id": connection.id,
+            "peer": connection.peer_addr.to_string(),
+            "age_ms": connection.age.as_millis() as u64,
+            "phase": format!("{:?}", connection.phase).to_lowercase(),
+            "secure": connection.is_secure,
+            "bytes_read": connection.bytes_read,
+            "bytes_written": connection.bytes_written,
+        })
+    });
+    Json(all.collect())
+}
+
+#[derive(serde::Deserialize)]
+struct Slow {
+    ms: u64,
+}
+
+async fn slow(Query(Slow { ms }): Query<Slow>) -> &'static str {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    "slow"
+}
+
+async fn websocket(
+    upgrade: WebSocketUpgrade,
+    Extension(connection): Extension<ConnectionHandle>,
+) -> Response {
+    upgrade.on_upgrade(|socket| echo(socket, connection))
+}
+
+/// The connection still counts and is still listed, and hears of the drain.
+async fn echo(mut socket: WebSocket, connection: ConnectionHandle) {
+    let mut draining = connection.draining();
+    loop {
+        let message = tokio::select! {
+            message = socket.recv() => message,
+            () = &mut draining => {
+                let _ = socket.send(Message::Close(None)).await;
+                return;
+            }
+        };
+        let result = match message {
+            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                socket.send(message).await
+            }
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+            Some(Ok(_)) => Ok(()),
+        };
+        if result.is_err() {
+            return;
+        }
+    }
+}
+
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/", get(|| async { "hello" }))
+        .route("/info", get(info))
+        .route("/slow", get(slow))
+        .route("/connections", get(connections))
+        .route(
+            "/metrics",
+            get(|State(app): State<App>| async move { app.metrics.render() }),
+        )
+        .route("/ws", any(websocket))
+        .with_state(app)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let options = Options::parse();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let app = App {
+        server: Arc::default(),
+        metrics: recorder.handle(),
+    };
+
+    // From the inside out: HTTP; idle clients, whose bytes are seen once they are decrypted; TLS for who begins
+    // with it, nothing for others.
+    let http = HttpLayer::new()
+        .connect_info(ConnectInfo)
+        .layer(router(app.clone()));
+    let http = TimeoutsLayer::new().layer(http);
+    let mut by_protocol = route::Router::new();
+    if let (Some(cert), Some(key)) = (&options.tls_cert, &options.tls_key) {
+        let tls = TlsLayer::builder()
+            .certificate(cert, key)
+            .alpn(["h2", "http/1.1"])
+            .build()?;
+        by_protocol = by_protocol.route(protocol(Protocol::Tls), tls.layer(http.clone()));
+    }
+    let by_protocol = by_protocol.fallback(http);
+
+    let proxy = ProxyProtocolLayer::new(options.trust).mode(match options.proxy_in {
+        ProxyIn::Off => Mode::Off,
+        ProxyIn::Optional => Mode::Optional,
+        ProxyIn::Required => Mode::Required,
+    });
+    let per_client = options
+        .per_client
+        .map(|max| PerClientLayer::new(PerClient::new(max)));
+    let server = Server::bind(options.listen.as_str())
+        .max_connections(options.max_connections)
+        .observe(MetricsObserver::with_recorder(recorder))
+        .layer(proxy)
+        .layer(option_layer(per_client))
+        .layer(SniffLayer::new())
+        .start(by_protocol)
+        .await?;
+    let _ = app.server.set(server.clone());
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    println!("listening on {}", server.local_addr());
+
+    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+    let report = server.drain(Duration::from_secs(10)).await;
+    println!(
+        "{} connections finished, {} were aborted",
+        report.finished, report.aborted
+    );
+    Ok(())
+}

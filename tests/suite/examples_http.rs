@@ -1,0 +1,355 @@
+//! The examples of HTTP, by the clients that people use.
+
+use crate::{
+    program::{Example, binary},
+    support::{Dir, LONG, rest, until},
+};
+use prost::Message;
+use std::{
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
+    time::timeout,
+};
+use tokio_stream::StreamExt;
+
+/// Whether `program` is there; a test that needs it says so and is skipped otherwise.
+fn has(program: &str) -> bool {
+    let found = std::process::Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    if !found {
+        eprintln!("skipped: there is no {program}");
+    }
+    found
+}
+
+async fn curl(args: &[&str]) -> String {
+    let output = Command::new("curl")
+        .args(["-sS", "-k", "--max-time", "20"])
+        .args(args)
+        .output();
+    let output = timeout(LONG * 2, output).await.expect("in time").unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {answer} {error}");
+    answer
+}
+
+/// The example, with a certificate.
+async fn start_tls(dir: &Dir, more: &[&str]) -> Example {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (dir.path("cert.pem"), dir.path("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut command = Command::new(binary("http"));
+    command.args(["--listen", "127.0.0.1:0", "--tls-cert"]);
+    command.arg(&cert).arg("--tls-key").arg(&key).args(more);
+    Example::start_with("http", &mut command).await
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[tokio::test]
+async fn curl_by_every_version_plain_and_encrypted_at_one_address() {
+    if !has("curl") {
+        return;
+    }
+    let dir = Dir::new();
+    let example = start_tls(&dir, &[]).await;
+    let (http, https) = (
+        format!("http://{}", example.addr),
+        format!("https://{}", example.addr),
+    );
+    for (base, version, spoken, alpn) in [
+        (&http, "--http1.1", "1.1", None),
+        (&http, "--http2-prior-knowledge", "2", None),
+        (&https, "--http1.1", "1.1", Some("http/1.1")),
+        (&https, "--http2", "2", Some("h2")),
+    ] {
+        let url = format!("{base}/");
+        let answer = curl(&[version, "-w", " %{http_version}", &url]).await;
+        assert_eq!(answer, format!("hello {spoken}"), "{base} {version}");
+        let info = json(&curl(&[version, &format!("{base}/info")]).await);
+        assert!(
+            info["peer"].as_str().unwrap().starts_with("127.0.0.1:"),
+            "{info}"
+        );
+        assert_eq!(info["alpn"].as_str(), alpn, "{info}");
+        assert_eq!(info["tls"].as_str(), alpn.map(|_| "1.3"), "{info}");
+        assert!(info["connection_id"].as_u64().unwrap() > 0, "{info}");
+    }
+    // Two requests by one connection.
+    let info = format!("{http}/info");
+    let both = curl(&[&info, &info]).await.replace("}{", "}\n{");
+    let ids: Vec<_> = both
+        .lines()
+        .map(|line| json(line)["connection_id"].clone())
+        .collect();
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(curl(&[&format!("{http}/slow?ms=5")]).await, "slow");
+
+    let open = json(&curl(&[&format!("{http}/connections")]).await);
+    assert_eq!(open.as_array().unwrap().len(), 1, "{open}");
+    let metrics = curl(&[&format!("{http}/metrics")]).await;
+    assert!(
+        metrics.contains("reagent_connections_accepted_total"),
+        "{metrics}"
+    );
+
+    // It stays open after the handshake, so curl ends by its time limit.
+    let handshake = Command::new("curl")
+        .args(["-sS", "-i", "--no-buffer", "--http1.1", "--max-time", "1"])
+        .args(["-H", "Connection: Upgrade", "-H", "Upgrade: websocket"])
+        .args(["-H", "Sec-WebSocket-Version: 13"])
+        .args(["-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="])
+        .arg(format!("{http}/ws"))
+        .output();
+    let handshake = timeout(LONG, handshake).await.expect("in time").unwrap();
+    let handshake = String::from_utf8_lossy(&handshake.stdout).into_owned();
+    assert!(handshake.contains(" 101 Switching"), "{handshake}");
+    // RFC 6455, 1.3.
+    assert!(
+        handshake.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        "{handshake}"
+    );
+    example.stop("TERM").await;
+}
+
+#[tokio::test]
+async fn a_websocket_is_listed_and_ends_with_the_drain() {
+    let mut example = Example::start("http").await;
+    let mut client = example.connect().await;
+    let upgrade = "GET /ws HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                   sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    client.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    client.write_all(b"\x81\x82\0\0\0\0hi").await.unwrap();
+    let mut echo = [0; 4];
+    client.read_exact(&mut echo).await.unwrap();
+    assert_eq!(&echo, b"\x81\x02hi");
+
+    let mut other = example.connect().await;
+    let request = "GET /connections HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
+    other.write_all(request.as_bytes()).await.unwrap();
+    let answer = String::from_utf8(rest(&mut other).await.unwrap()).unwrap();
+    assert!(answer.contains(r#""phase":"detached""#), "{answer}");
+
+    example.signal("TERM").await;
+    assert_eq!(rest(&mut client).await.unwrap(), b"\x88\x00");
+    assert_eq!(
+        example.line().await,
+        "1 connections finished, 0 were aborted"
+    );
+}
+
+#[tokio::test]
+async fn clients_are_who_a_proxy_says_and_have_their_limit() {
+    let mut command = Command::new(binary("http"));
+    command.args(["--listen", "127.0.0.1:0", "--per-client", "1"]);
+    command.args(["--proxy-in", "required", "--trust", "127.0.0.0/8"]);
+    let example = Example::start_with("http", &mut command).await;
+    let ask = async |from: &str| {
+        let mut client = example.connect().await;
+        let text = format!(
+            "PROXY TCP4 {from} 192.0.2.9 1000 80\r\nGET /info HTTP/1.1\r\nhost: here\r\n\r\n"
+        );
+        client.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 2048];
+        let n = client.read(&mut answer).await.unwrap_or(0);
+        answer.truncate(n);
+        (client, String::from_utf8(answer).unwrap())
+    };
+    let (first, answer) = ask("192.0.2.1").await;
+    assert!(answer.contains(r#""peer":"192.0.2.1:1000""#), "{answer}");
+    let (_second, answer) = ask("192.0.2.1").await;
+    assert_eq!(answer, "");
+    let (_other, answer) = ask("192.0.2.2").await;
+    assert!(answer.contains(r#""peer":"192.0.2.2:1000""#), "{answer}");
+    drop(first);
+    example.stop("INT").await;
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CountRequest {
+    #[prost(uint32, tag = "1")]
+    to: u32,
+    #[prost(uint32, tag = "2")]
+    every_ms: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CountReply {
+    #[prost(uint32, tag = "1")]
+    number: u32,
+}
+
+#[tokio::test]
+async fn a_drain_breaks_no_stream_of_grpc() {
+    let mut example = Example::start("grpc").await;
+    let endpoint =
+        tonic::transport::Endpoint::from_shared(format!("http://{}", example.addr)).unwrap();
+    let channel = timeout(LONG, endpoint.connect()).await.unwrap().unwrap();
+    let count = async |to, every_ms| {
+        let mut grpc = tonic::client::Grpc::new(channel.clone());
+        grpc.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<CountRequest, CountReply>::default();
+        let path = http::uri::PathAndQuery::from_static("/demo.Counter/Count");
+        let request = tonic::Request::new(CountRequest { to, every_ms });
+        grpc.server_streaming(request, path, codec)
+            .await
+            .unwrap()
+            .into_inner()
+    };
+    let mut bounded = count(20, 20).await;
+    let mut endless = count(0, 20).await;
+    assert_eq!(bounded.next().await.unwrap().unwrap().number, 1);
+    assert_eq!(endless.next().await.unwrap().unwrap().number, 1);
+    example.signal("TERM").await;
+    // To its last number, and then an end that is none by error: a status that is not `OK` would be one.
+    let mut last = 1;
+    while let Some(reply) = timeout(LONG, bounded.next()).await.unwrap() {
+        last = reply.expect("no broken stream").number;
+    }
+    assert_eq!(last, 20);
+    while let Some(reply) = timeout(LONG, endless.next()).await.unwrap() {
+        reply.expect("no broken stream");
+    }
+    assert!(endless.trailers().await.unwrap().is_some());
+    drop(channel);
+    assert_eq!(
+        example.line().await,
+        "1 connections finished, 0 were aborted"
+    );
+}
+
+/// Asks until it is told to stop; a connection that was closed between two requests is replaced by another.
+async fn ask_again_and_again(
+    addr: String,
+    stop: Arc<AtomicBool>,
+    answers: Arc<AtomicUsize>,
+) -> Result<(), String> {
+    let mut kept: Option<TcpStream> = None;
+    while !stop.load(SeqCst) {
+        let is_fresh = kept.is_none();
+        let mut client = match kept.take() {
+            Some(client) => client,
+            None => TcpStream::connect(&addr)
+                .await
+                .map_err(|error| error.to_string())?,
+        };
+        let request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
+        let sent = client.write_all(request).await;
+        let mut answer = Vec::new();
+        while sent.is_ok() && !answer.ends_with(b"hello") {
+            let mut part = [0; 1024];
+            match client.read(&mut part).await {
+                Ok(n) if n > 0 => answer.extend_from_slice(&part[..n]),
+                // Closed while the next request was on its way: a client asks anew (RFC 9112, 9.3.1).
+                _ if answer.is_empty() && !is_fresh => break,
+                other => {
+                    return Err(format!(
+                        "{other:?} after {:?}",
+                        String::from_utf8_lossy(&answer)
+                    ));
+                }
+            }
+        }
+        if answer.ends_with(b"hello") {
+            answers.fetch_add(1, SeqCst);
+            let says_close = String::from_utf8_lossy(&answer).contains("connection: close");
+            kept = (!says_close).then_some(client);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replacement_takes_over_under_load_and_nobody_gets_an_error() {
+    // Two servers in one process, as two processes would, on one address.
+    use axum::{Router, routing::get};
+    use reagent::Server;
+    use reagent_layers::http::HttpLayer;
+
+    let start = async |addr: String| {
+        Server::bind(addr.as_str())
+            .options(|options| options.reuse_port = true)
+            .layer(HttpLayer::new())
+            .start(Router::new().route("/", get(|| async { "hello" })))
+            .await
+            .unwrap()
+    };
+    let old = start("127.0.0.1:0".into()).await;
+    let addr = old.local_addr().to_string();
+    let (stop, answers) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        clients.spawn(ask_again_and_again(
+            addr.clone(),
+            stop.clone(),
+            answers.clone(),
+        ));
+    }
+    until("they are served", || answers.load(SeqCst) > 500).await;
+    let new = start(addr).await;
+    let report = old.drain(Duration::from_secs(10)).await;
+    assert_eq!(report.aborted, 0);
+    let before = answers.load(SeqCst);
+    until("they are served by the new one", || {
+        answers.load(SeqCst) > before + 500
+    })
+    .await;
+    assert!(new.stats().accepted > 0);
+    stop.store(true, SeqCst);
+    while let Some(client) = clients.join_next().await {
+        client.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn wrk_and_h2load_see_a_clean_close() {
+    for (program, args) in [
+        ("wrk", &["-t1", "-c16", "-d2s"][..]),
+        ("h2load", &["-t1", "-c16", "-m8", "-D2"]),
+    ] {
+        if !has(program) {
+            continue;
+        }
+        let example = Example::start("http").await;
+        let load = Command::new(program)
+            .args(args)
+            .arg(format!("http://{}/", example.addr))
+            .output();
+        let output = timeout(LONG, load).await.expect("in time").unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}");
+        assert!(
+            !text.contains("Socket errors") && !text.contains("Non-2xx"),
+            "{text}"
+        );
+        if program == "h2load" {
+            assert!(text.contains(" 0 failed, 0 errored, 0 timeout"), "{text}");
+        }
+        example.stop("TERM").await;
+    }
+}
