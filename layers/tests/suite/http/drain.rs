@@ -140,3 +140,19 @@ async fn one_connection_can_be_told_alone() {
     assert_eq!(one.rest().await, "");
     assert_eq!(two.get("/").await.body, "hello");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_begins_with_http2_in_that_moment_is_told_to_go_too() {
+    let (server, clients) = start(HttpLayer::new(), router(&Count::default())).await;
+    let stream = clients.connect().await.unwrap();
+    until("it is there", || server.connection_count() == 1).await;
+    let asking = async {
+        sleep(SECOND / 2).await;
+        let client = H2::new(stream).await;
+        // It may be told before it has asked.
+        let _ = in_time(client.connection).await.unwrap();
+    };
+    let (report, ()) = tokio::join!(server.drain(DEADLINE), asking);
+    assert_eq!((report.finished, report.aborted), (1, 0));
+    assert!(report.elapsed < SECOND, "{:?}", report.elapsed);
+}

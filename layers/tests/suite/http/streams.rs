@@ -113,11 +113,14 @@ async fn a_panic_ends_its_stream_and_then_the_connection() {
     for layer in layers() {
         let (server, clients) = start(layer, router(&Count::default())).await;
         let mut client = H2::new(clients.connect().await.unwrap()).await;
+        let began = Instant::now();
         let slow = client.send("/slow").await;
         assert!(client.get("/panic").await.unwrap_err().is_reset());
         // Who was there before does not suffer for it.
         assert_eq!(answer(slow).await.unwrap().1, "slow");
         in_time(client.connection).await.unwrap().unwrap();
+        // Not because it was idle at last.
+        assert!(began.elapsed() < Duration::from_secs(2));
         let outcome = server.ends.of(1).await;
         assert_eq!(outcome.to_string(), "panicked: as it was told");
     }
