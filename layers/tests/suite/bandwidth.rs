@@ -488,7 +488,7 @@ async fn an_error_comes_with_no_bytes_and_loses_none() {
             let mut buf = ReadBuf::new(&mut bytes);
             let read = poll_fn(|cx| Pin::new(&mut conn).poll_read(cx, &mut buf)).await;
             assert_eq!(read.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
-            assert_eq!(buf.filled(), []);
+            assert!(buf.filled().is_empty());
             let mut last = ReadBuf::new(&mut bytes[..1]);
             poll_fn(|cx| Pin::new(&mut conn).poll_read(cx, &mut last)).await?;
             assert_eq!(last.filled(), &text(11)[10..]);
