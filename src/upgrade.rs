@@ -172,19 +172,20 @@ async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
 ) -> Result<Connection<U::Io>, BoxError> {
     // Nobody looks at the clock for nobody.
     let began = conn.is_observed().then(Instant::now);
-    let upgraded = within(limit, upgrade.name(), upgrade.upgrade(conn)).await?;
-    if let Some(began) = began {
-        upgraded.told_upgraded(upgrade.name(), began.elapsed());
+    let upgrading = pin!(upgrade.upgrade(conn));
+    let result = within(limit, upgrade.name(), upgrading).await;
+    if let (Some(began), Ok(conn)) = (began, &result) {
+        conn.told_upgraded(upgrade.name(), began.elapsed());
     }
-    Ok(upgraded)
+    result
 }
 
+/// By reference, since a future that is given to another is in it twice.
 async fn within<T>(
     limit: Option<Duration>,
     name: &'static str,
-    upgrading: impl Future<Output = Result<T, BoxError>>,
+    mut upgrading: Pin<&mut impl Future<Output = Result<T, BoxError>>>,
 ) -> Result<T, BoxError> {
-    let mut upgrading = pin!(upgrading);
     // Most need no timer, since the client's first bytes are there or none are needed.
     if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(upgrading.as_mut().poll(cx))).await {
         return result;
