@@ -7,6 +7,7 @@
 //! | HTTP/1 and HTTP/2: an axum router, a tonic server, any service of requests | `http::HttpLayer` | `http` |
 //! | faults, for tests of one's own: latency, slices, resets, black holes | `fault::FaultLayer` | `fault` |
 //! | limits of bytes per second and of bytes in all | `bandwidth::BandwidthLayer` | `bandwidth` |
+//! | to serve a protocol of frames, by a codec and a service of requests | `framed::FramedLayer` | `framed` |
 //! | limits: connections and rate of a client, rate of all, handlers at work | `limit::…Layer` | `limit` |
 //! | counts, gauges and durations for Prometheus | `metrics::MetricsObserver` | `metrics` |
 //! | who the client behind a proxy is, and to say so as a proxy | `proxy_protocol::ProxyProtocolLayer` | `proxy_protocol` |
@@ -49,6 +50,8 @@ pub mod access;
 pub mod bandwidth;
 #[cfg(feature = "fault")]
 pub mod fault;
+#[cfg(feature = "framed")]
+pub mod framed;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "limit")]

@@ -51,6 +51,12 @@ impl ConnectionHandle {
         self.entry.accepted_at
     }
 
+    /// What was given to [`Server::state`](crate::Server::state) as a `T`.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        let state = self.entry.server.state.get::<Arc<T>>();
+        state.map(|state| &**state)
+    }
+
     /// How far it has come.
     pub fn phase(&self) -> Phase {
         self.entry.phase()

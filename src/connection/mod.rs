@@ -92,12 +92,7 @@ impl<Io> Connection<Io> {
 
     /// What was given to [`Server::state`](crate::Server::state) as a `T`.
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.handle
-            .entry
-            .server
-            .state
-            .get::<Arc<T>>()
-            .map(|state| &**state)
+        self.handle.state()
     }
 
     /// What layers left for the handler, such as the facts of a TLS handshake.

@@ -1,0 +1,178 @@
+//! From bytes to frames: a bounded buffer, which is held only while bytes are in it.
+
+use super::{FrameError, scratch};
+use bytes::BytesMut;
+use reagent::{BoxError, IoStream};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tokio_util::{codec::Decoder, io::poll_read_buf};
+
+/// A part of a frame up to this size waits for the rest in a buffer of its own size.
+const SMALL: usize = 4 * 1024;
+
+pub(super) struct Input {
+    buf: BytesMut,
+    /// Whether `buf` is one that connections take turns with.
+    is_shared: bool,
+    /// What the codec took of a frame that is not complete.
+    taken: usize,
+    max_frame: usize,
+    /// Something came since the codec last found no frame.
+    is_new: bool,
+    is_eof: bool,
+    clock: Clock,
+}
+
+/// The time that a client takes for a frame; the time in which nothing was read from it does not count.
+struct Clock {
+    limit: Option<Duration>,
+    since: Option<Instant>,
+    spent: Duration,
+}
+
+impl Input {
+    pub(super) fn new(max_frame: usize, frame_timeout: Option<Duration>) -> Self {
+        Input {
+            buf: BytesMut::new(),
+            is_shared: false,
+            taken: 0,
+            max_frame,
+            is_new: false,
+            is_eof: false,
+            clock: Clock {
+                limit: frame_timeout,
+                since: None,
+                spent: Duration::ZERO,
+            },
+        }
+    }
+
+    pub(super) fn is_eof(&self) -> bool {
+        self.is_eof
+    }
+
+    /// The next frame of what was read; `None` until more is.
+    #[inline]
+    pub(super) fn next<C>(&mut self, codec: &mut C) -> Result<Option<C::Item>, FrameError>
+    where
+        C: Decoder,
+        C::Error: Into<BoxError>,
+    {
+        if !self.is_new {
+            return Ok(None);
+        }
+        let before = self.buf.len();
+        let decoded = match self.is_eof {
+            false => codec.decode(&mut self.buf),
+            true => codec.decode_eof(&mut self.buf),
+        };
+        let frame = decoded.map_err(|error| FrameError::Decode(error.into()))?;
+        self.taken += before.saturating_sub(self.buf.len());
+        let held = match frame {
+            Some(_) => 0,
+            None => self.buf.len(),
+        };
+        if self.taken + held > self.max_frame {
+            return Err(FrameError::TooLarge(self.max_frame));
+        }
+        match frame {
+            Some(_) => {
+                self.taken = 0;
+                self.clock.restart();
+            }
+            None => self.is_new = false,
+        }
+        Ok(frame)
+    }
+
+    /// Reads what is there, 0 bytes at the end. Where there is nothing, the buffer is given back.
+    pub(super) fn poll_read<Io: IoStream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut Io,
+    ) -> Poll<io::Result<usize>> {
+        let polled = if self.is_shared {
+            scratch::make_room(&mut self.buf);
+            poll_read_buf(Pin::new(io), cx, &mut self.buf)
+        } else {
+            let mut buf = scratch::take_read();
+            buf.extend_from_slice(&self.buf);
+            let polled = poll_read_buf(Pin::new(io), cx, &mut buf);
+            match polled.is_pending() {
+                true => scratch::give_read(buf),
+                false => {
+                    self.buf = buf;
+                    self.is_shared = true;
+                }
+            }
+            polled
+        };
+        match &polled {
+            Poll::Ready(Ok(n)) => {
+                self.is_new = true;
+                self.is_eof = *n == 0;
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.release(),
+        }
+        polled
+    }
+
+    fn release(&mut self) {
+        if self.is_shared && self.buf.len() <= SMALL {
+            let part = BytesMut::from(&self.buf[..]);
+            scratch::give_read(std::mem::replace(&mut self.buf, part));
+            self.is_shared = false;
+        }
+    }
+
+    /// Throws away what comes, until there is nothing or it has ended.
+    pub(super) fn poll_discard<Io: IoStream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut Io,
+    ) -> Poll<()> {
+        loop {
+            self.buf.clear();
+            match self.poll_read(cx, io) {
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// When the client has to have sent the rest of a frame that it has begun. From now on it is waited for.
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        if self.buf.is_empty() && self.taken == 0 {
+            return None;
+        }
+        let limit = self.clock.limit?;
+        let since = *self.clock.since.get_or_insert_with(Instant::now);
+        since.checked_add(limit.saturating_sub(self.clock.spent))
+    }
+
+    /// For now the client is not waited for.
+    pub(super) fn pause(&mut self) {
+        self.clock.pause();
+    }
+}
+
+impl Clock {
+    #[inline]
+    fn restart(&mut self) {
+        self.since = None;
+        self.spent = Duration::ZERO;
+    }
+
+    fn pause(&mut self) {
+        if let Some(since) = self.since.take() {
+            self.spent += since.elapsed();
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! The loop between a connection's bytes and a service's answers.
+
+use super::{
+    FrameError, OnError, Settings, alarm::Alarm, in_flight::InFlight, input::Input, output::Output,
+    push::Pushed, scratch::CHUNK,
+};
+use pin_project_lite::pin_project;
+use reagent::{BoxError, Connection, Draining, IoStream, TimedOut};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::time::Instant;
+use tokio_util::codec::{Decoder, Encoder};
+use tower_service::Service;
+
+/// After so many frames others have their turn. At a microsecond each it is the quarter of a millisecond.
+const FRAMES_AT_ONCE: usize = 256;
+
+pin_project! {
+    /// A connection that is being served.
+    pub(super) struct Serving<R, Io, C: Decoder, S: Service<C::Item>> {
+        #[pin]
+        in_flight: InFlight<S::Future>,
+        state: State<R, Io, C, S, C::Item>,
+    }
+}
+
+struct State<R, Io, C, S, Q> {
+    conn: Connection<Io>,
+    codec: C,
+    service: S,
+    settings: Arc<Settings<R>>,
+    input: Input,
+    output: Output,
+    /// A frame for which the service is not ready.
+    waiting: Option<Q>,
+    pushed: Option<Pushed<R>>,
+    draining: Draining,
+    /// What may still be read when it is to finish.
+    last_read: Option<usize>,
+    alarm: Alarm,
+    life: Life,
+}
+
+// ## Open => Finishing => Closing => Lingering, and from any to its end
+enum Life {
+    Open,
+    /// No more frames are taken; those that were are answered.
+    Finishing(Option<FrameError>),
+    /// The last answer is written.
+    Closing(Result<(), BoxError>),
+    /// What the client still sends is thrown away, so that no reset takes its answers from it.
+    Lingering(Result<(), BoxError>, Option<Instant>),
+}
+
+/// Why no more frames are taken now.
+enum Stop {
+    /// More has to be read.
+    Hungry,
+    /// The service is not ready, or serves as many as it may.
+    Busy,
+    /// The client has to read first.
+    Full,
+    /// Others have their turn.
+    Yield,
+    Ending,
+}
+
+impl<R, Io, C, S> Serving<R, Io, C, S>
+where
+    C: Decoder,
+    S: Service<C::Item>,
+{
+    pub(super) fn new(
+        conn: Connection<Io>,
+        (codec, service): (C, S),
+        settings: Arc<Settings<R>>,
+        pushed: Option<Pushed<R>>,
+    ) -> Self {
+        Serving {
+            in_flight: InFlight::new(),
+            state: State {
+                draining: conn.draining(),
+                conn,
+                codec,
+                service,
+                input: Input::new(settings.max_frame, settings.frame_timeout),
+                output: Output::new(settings.write_buffer, settings.write_timeout),
+                settings,
+                waiting: None,
+                pushed,
+                last_read: None,
+                alarm: Alarm::default(),
+                life: Life::Open,
+            },
+        }
+    }
+}
+
+impl<R, Io, C, S> Future for Serving<R, Io, C, S>
+where
+    Io: IoStream,
+    C: Decoder + Encoder<R>,
+    <C as Decoder>::Error: Into<BoxError>,
+    <C as Encoder<R>>::Error: Into<BoxError>,
+    S: Service<C::Item, Response = R>,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<(), BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut in_flight = this.in_flight;
+        let state = this.state;
+        let mut budget = FRAMES_AT_ONCE;
+        while matches!(state.life, Life::Open | Life::Finishing(_)) {
+            if state.conn.is_draining() {
+                state.last_read.get_or_insert(CHUNK);
+            }
+            state.answers(in_flight.as_mut(), cx);
+            state.pushes(cx);
+            let stop = state.frames(in_flight.as_mut(), cx, &mut budget);
+            match stop {
+                Stop::Yield => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Stop::Ending if in_flight.len() == 0 => state.finish(),
+                _ => {}
+            }
+            if let Life::Closing(_) = state.life {
+                in_flight.set(InFlight::new());
+                state.pushed = None;
+                break;
+            }
+            let was_full = state.output.is_full();
+            let is_written = state.output.poll_write(cx, state.conn.io_mut())?.is_ready();
+            if was_full && !state.output.is_full() {
+                continue;
+            }
+            let deadline = match stop {
+                Stop::Hungry => {
+                    if state.read(cx)?.is_ready() {
+                        continue;
+                    }
+                    state.input.deadline()
+                }
+                _ => {
+                    state.input.pause();
+                    None
+                }
+            };
+            if state.last_read.is_none() && Pin::new(&mut state.draining).poll(cx).is_ready() {
+                continue;
+            }
+            return state.wait(cx, is_written, deadline);
+        }
+        state.close(cx)
+    }
+}
+
+impl<R, Io, C, S> State<R, Io, C, S, C::Item>
+where
+    Io: IoStream,
+    C: Decoder + Encoder<R>,
+    <C as Decoder>::Error: Into<BoxError>,
+    <C as Encoder<R>>::Error: Into<BoxError>,
+    S: Service<C::Item, Response = R>,
+    S::Error: Into<BoxError>,
+{
+    /// Answers the requests that are done.
+    fn answers(&mut self, mut in_flight: Pin<&mut InFlight<S::Future>>, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(result)) = in_flight.as_mut().poll_next(cx) {
+            if !self.answer(result) {
+                return;
+            }
+        }
+    }
+
+    /// Answers a request; `false` where that was the last.
+    #[inline]
+    fn answer(&mut self, result: Result<R, S::Error>) -> bool {
+        if self
+            .pushed
+            .as_ref()
+            .is_some_and(|pushed| !pushed.is_empty())
+        {
+            self.take_pushes();
+        }
+        match result {
+            Ok(frame) => {
+                let is_last = match &self.settings.close_after {
+                    Some(is_last) => is_last(&frame),
+                    None => false,
+                };
+                if let Err(error) = self.output.encode(&mut self.codec, frame) {
+                    self.fail(error);
+                } else if is_last {
+                    self.life = Life::Closing(Ok(()));
+                }
+            }
+            Err(error) => {
+                let error = FrameError::Service(error.into());
+                match self.settings.on_error(&error) {
+                    OnError::Answer(frame) => {
+                        if let Err(error) = self.output.encode(&mut self.codec, frame) {
+                            self.fail(error);
+                        }
+                    }
+                    then => self.fail_with(then, error),
+                }
+            }
+        }
+        matches!(self.life, Life::Open | Life::Finishing(_))
+    }
+
+    fn fail(&mut self, error: FrameError) {
+        let then = self.settings.on_error(&error);
+        self.fail_with(then, error);
+    }
+
+    /// Tells the client, where that is wished and possible, and closes.
+    fn fail_with(&mut self, then: OnError<R>, error: FrameError) {
+        if let OnError::Answer(frame) | OnError::AnswerAndClose(frame) = then {
+            // Who cannot be told is closed all the same.
+            let _ = self.output.encode(&mut self.codec, frame);
+        }
+        self.life = Life::Closing(Err(error.into()));
+    }
+
+    /// What was pushed, as far as the client takes it.
+    fn pushes(&mut self, cx: &mut Context<'_>) {
+        while !self.output.is_full() && self.pushed.as_mut().is_some_and(|pushed| pushed.poll(cx)) {
+            self.take_pushes();
+        }
+    }
+
+    fn take_pushes(&mut self) {
+        let Some(pushed) = &mut self.pushed else {
+            return;
+        };
+        let mut failure = None;
+        for frame in pushed.take() {
+            if failure.is_none() {
+                failure = self.output.encode(&mut self.codec, frame).err();
+            }
+        }
+        if let Some(error) = failure {
+            self.fail(error);
+        }
+    }
+
+    /// Hands frames to the service, one after another, for as long as there are any and it takes them.
+    fn frames(
+        &mut self,
+        mut in_flight: Pin<&mut InFlight<S::Future>>,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> Stop {
+        loop {
+            if !matches!(self.life, Life::Open) {
+                return Stop::Ending;
+            }
+            if in_flight.len() >= self.settings.in_flight {
+                return Stop::Busy;
+            }
+            if self.output.is_full() {
+                return Stop::Full;
+            }
+            if *budget == 0 {
+                return Stop::Yield;
+            }
+            // A frame first, and then the service's readiness: an idle client reserves nothing.
+            let frame = match self.waiting.take() {
+                Some(frame) => frame,
+                None => match self.input.next(&mut self.codec) {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) if self.input.is_eof() => {
+                        self.life = Life::Finishing(None);
+                        continue;
+                    }
+                    Ok(None) => return Stop::Hungry,
+                    Err(error) => {
+                        self.life = Life::Finishing(Some(error));
+                        continue;
+                    }
+                },
+            };
+            match self.service.poll_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.life = Life::Finishing(Some(FrameError::Service(error.into())));
+                    continue;
+                }
+                Poll::Pending => {
+                    self.waiting = Some(frame);
+                    return Stop::Busy;
+                }
+            }
+            *budget -= 1;
+            in_flight.as_mut().push(self.service.call(frame));
+            self.answers(in_flight.as_mut(), cx);
+        }
+    }
+
+    /// Reads; pending where there is nothing to be read, which is the end for who is to finish.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if self.last_read == Some(0) {
+            self.life = Life::Finishing(None);
+            return Poll::Ready(Ok(()));
+        }
+        let polled = self.input.poll_read(cx, self.conn.io_mut())?;
+        match (&mut self.last_read, &polled) {
+            (Some(left), Poll::Ready(n)) => *left = left.saturating_sub(*n),
+            (Some(left), Poll::Pending) => {
+                *left = 0;
+                return self.read(cx);
+            }
+            (None, _) => {}
+        }
+        polled.map(|_| Ok(()))
+    }
+
+    /// Pending, until something happens or a limit is reached.
+    fn wait(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_written: bool,
+        frame: Option<Instant>,
+    ) -> Poll<Result<(), BoxError>> {
+        let write = match is_written {
+            true => None,
+            false => self.output.deadline(),
+        };
+        let first = match (frame, write) {
+            (Some(frame), Some(write)) => Some(frame.min(write)),
+            (frame, write) => frame.or(write),
+        };
+        ready!(self.alarm.poll(cx, first));
+        let kind = match write == first {
+            true => "write",
+            false => "frame",
+        };
+        Poll::Ready(Err(TimedOut::new(kind).into()))
+    }
+
+    /// All are answered that will be.
+    fn finish(&mut self) {
+        if let Life::Finishing(error) = &mut self.life {
+            match error.take() {
+                Some(error) => self.fail(error),
+                None => self.life = Life::Closing(Ok(())),
+            }
+        }
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        loop {
+            match &mut self.life {
+                Life::Closing(end) => {
+                    let mut polled = self.output.poll_write(cx, self.conn.io_mut());
+                    if let Poll::Ready(Ok(())) = polled {
+                        polled = Pin::new(self.conn.io_mut()).poll_shutdown(cx);
+                    }
+                    let Poll::Ready(result) = polled else {
+                        return self.wait(cx, false, None);
+                    };
+                    let end = std::mem::replace(end, Ok(()));
+                    // A client that is gone already knows.
+                    if self.input.is_eof() || result.is_err() {
+                        return Poll::Ready(end);
+                    }
+                    let until = Instant::now().checked_add(self.settings.linger);
+                    self.life = Life::Lingering(end, until);
+                }
+                Life::Lingering(end, until) => {
+                    let until = *until;
+                    let is_over = self.input.poll_discard(cx, self.conn.io_mut()).is_ready();
+                    if is_over || self.alarm.poll(cx, until).is_ready() {
+                        return Poll::Ready(std::mem::replace(end, Ok(())));
+                    }
+                    return Poll::Pending;
+                }
+                Life::Open | Life::Finishing(_) => unreachable!("left before"),
+            }
+        }
+    }
+}
