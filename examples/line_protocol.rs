@@ -1,0 +1,37 @@
+//! The shortest useful protocol of one's own: a calculator that answers each line.
+//!
+//! Run it with `cargo run --example line_protocol`, talk to it with `nc 127.0.0.1 7000` (`2 + 3`), and end it with
+//! Ctrl-C. `--listen ADDR` listens elsewhere.
+
+use reagent::Server;
+use reagent_layers::framed::{FramedLayer, OnError, codec::LinesCodec};
+use std::{env, num::ParseIntError, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+use tower::service_fn;
+
+#[tokio::main]
+async fn main() -> Result<(), reagent::BoxError> {
+    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
+    let lines = FramedLayer::new(LinesCodec::new_with_max_length(1024))
+        .on_error(|error| OnError::Answer(format!("error: {error}")));
+    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+        .layer(lines)
+        .start(service_fn(async |line: String| sum(&line)))
+        .await?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    println!("listening on {}", server.local_addr());
+
+    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+    server.drain(Duration::from_secs(10)).await;
+    Ok(())
+}
+
+fn sum(line: &str) -> Result<String, ParseIntError> {
+    let numbers = line.split('+').map(|number| number.trim().parse::<i64>());
+    // As many as fit in a line cannot overflow this.
+    let sum = numbers
+        .map(|number| number.map(i128::from))
+        .sum::<Result<i128, _>>()?;
+    Ok(sum.to_string())
+}

@@ -1,0 +1,120 @@
+//! A server that `redis-cli` and `redis-benchmark` take for redis: strings, expiry, pub/sub, AUTH, RESP2 and RESP3,
+//! as a service of requests behind a `FramedLayer`.
+//!
+//! Run it with `cargo run --release --example redis`, talk to it with `redis-cli -p 6380`, measure it with
+//! `redis-benchmark -p 6380 -t ping,set,get,incr -P 16`, and end it with Ctrl-C.
+//! `[--listen ADDR] [--tls-cert FILE --tls-key FILE] [--requirepass PW] [--threads N]`
+//!
+//! `resp.rs` is the codec, `commands.rs` the service, `store.rs` the keys, `topics.rs` who listens to what.
+
+#![expect(unreachable_pub, reason = "a program has no outside")]
+
+mod commands;
+mod glob;
+mod resp;
+mod store;
+mod topics;
+
+use commands::{Commands, Server as Shared};
+use reagent::{BoxError, Server};
+use reagent_layers::{
+    framed::{Client, FrameError, FramedLayer, OnError},
+    tls::TlsLayer,
+};
+use resp::{Codec, Facts, MAX_BULK, Reply};
+use std::{
+    convert::Infallible,
+    env,
+    future::ready,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+use topics::Listener;
+use tower::{service_fn, util::option_layer};
+
+fn main() -> Result<(), BoxError> {
+    let threads = option("--threads").map_or(Ok(1), |threads| threads.parse())?;
+    let mut builder = match threads {
+        1 => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build()?.block_on(serve())
+}
+
+fn option(name: &str) -> Option<String> {
+    env::args().skip_while(|arg| arg != name).nth(1)
+}
+
+async fn serve() -> Result<(), BoxError> {
+    let password = option("--requirepass").filter(|password| !password.is_empty());
+    let shared = Arc::new(Shared::new(password));
+    let tls = match (option("--tls-cert"), option("--tls-key")) {
+        (Some(cert), Some(key)) => Some(TlsLayer::from_pem_files(cert, key)?),
+        (None, None) => None,
+        _ => return Err("--tls-cert and --tls-key go together".into()),
+    };
+    let framed = FramedLayer::per_connection()
+        // The codec has limits of its own, for which it has redis's words.
+        .max_frame(2 * MAX_BULK)
+        .pushes(1024)
+        .close_after(|reply| matches!(reply, Reply::Bye))
+        .on_error(|error| match error {
+            FrameError::Decode(error) => protocol_error(error),
+            error => protocol_error(error),
+        });
+    let all = shared.clone();
+    let make = service_fn(move |client: Client<Reply>| {
+        let facts = Arc::new(Facts {
+            is_known: AtomicBool::new(all.password.is_none()),
+            is_resp3: AtomicBool::new(false),
+        });
+        let me = Listener {
+            handle: client.handle().clone(),
+            pusher: client.pusher(),
+        };
+        let commands = Commands::new(all.clone(), facts.clone(), me);
+        ready(Ok::<_, Infallible>((Codec::new(facts), commands)))
+    });
+    let server = Server::bind(option("--listen").as_deref().unwrap_or("127.0.0.1:6380"))
+        .max_connections(10_000)
+        .layer(option_layer(tls))
+        .layer(framed)
+        .start(make)
+        .await?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    println!("listening on {}", server.local_addr());
+
+    let mut tick = interval(Duration::from_millis(100));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = tick.tick() => {
+                // In steps, so that clients get at the keys between them.
+                while shared.store().sweep(200) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+    let report = server.drain(Duration::from_secs(10)).await;
+    println!(
+        "{} connections finished, {} were aborted",
+        report.finished, report.aborted
+    );
+    Ok(())
+}
+
+fn protocol_error(error: impl std::fmt::Display) -> OnError<Reply> {
+    OnError::AnswerAndClose(Reply::error(format!("ERR Protocol error: {error}")))
+}

@@ -1,0 +1,174 @@
+//! The keys: a map, and in which order they expire.
+
+use super::resp::parse_int;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+pub type Key = Box<[u8]>;
+
+#[derive(Clone, Debug)]
+pub enum Value {
+    Int(i64),
+    Bytes(Arc<[u8]>),
+}
+
+impl Value {
+    /// A number in its shortest form is kept as one, as redis does.
+    pub fn new(bytes: &[u8]) -> Self {
+        match bytes.first() {
+            Some(b'-' | b'0'..=b'9') if bytes.len() <= 20 => match parse_int(bytes) {
+                Some(n) => Value::Int(n),
+                None => Value::Bytes(bytes.into()),
+            },
+            _ => Value::Bytes(bytes.into()),
+        }
+    }
+
+    pub fn into_bytes(self) -> Arc<[u8]> {
+        match self {
+            Value::Int(n) => itoa::Buffer::new().format(n).as_bytes().into(),
+            Value::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    value: Value,
+    /// Milliseconds since 1970; 0 is never.
+    expires: u64,
+}
+
+impl Entry {
+    fn is_expired(&self) -> bool {
+        self.expires != 0 && self.expires <= now()
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Store {
+    map: HashMap<Key, Entry>,
+    /// When keys expire, the next first, so that those that nobody asks for go too.
+    due: BTreeSet<(u64, Key)>,
+}
+
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_millis() as u64)
+}
+
+impl Store {
+    pub fn get(&mut self, key: &[u8]) -> Option<&Value> {
+        if self.map.get(key)?.is_expired() {
+            self.remove(key);
+            return None;
+        }
+        self.map.get(key).map(|entry| &entry.value)
+    }
+
+    /// Puts a value in. `expires` is 0 for never, or `None` to leave that as it is.
+    pub fn set(&mut self, key: &[u8], value: Value, expires: Option<u64>) {
+        match self.map.get_mut(key) {
+            Some(entry) => {
+                let old = entry.expires;
+                entry.value = value;
+                let new = match expires {
+                    Some(new) => new,
+                    None if entry.is_expired() => 0,
+                    None => old,
+                };
+                entry.expires = new;
+                self.move_due(key, old, new);
+            }
+            None => {
+                let expires = expires.unwrap_or(0);
+                self.map.insert(key.into(), Entry { value, expires });
+                self.move_due(key, 0, expires);
+            }
+        }
+    }
+
+    fn move_due(&mut self, key: &[u8], old: u64, new: u64) {
+        if old == new {
+            return;
+        }
+        let mut entry = (old, Key::from(key));
+        if old != 0 {
+            self.due.remove(&entry);
+        }
+        if new != 0 {
+            entry.0 = new;
+            self.due.insert(entry);
+        }
+    }
+
+    /// Whether it was there.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        match self.map.remove(key) {
+            Some(entry) => {
+                self.move_due(key, entry.expires, 0);
+                !entry.is_expired()
+            }
+            None => false,
+        }
+    }
+
+    /// When it expires, 0 for never.
+    pub fn expires(&mut self, key: &[u8]) -> Option<u64> {
+        self.get(key)?;
+        self.map.get(key).map(|entry| entry.expires)
+    }
+
+    pub fn set_expires(&mut self, key: &[u8], expires: u64) {
+        if let Some(entry) = self.map.get_mut(key) {
+            let old = std::mem::replace(&mut entry.expires, expires);
+            self.move_due(key, old, expires);
+        }
+    }
+
+    /// Adds to a number.
+    pub fn add(&mut self, key: &[u8], by: i64) -> Result<i64, &'static str> {
+        const NO_NUMBER: &str = "ERR value is not an integer or out of range";
+        const OVERFLOW: &str = "ERR increment or decrement would overflow";
+        // The usual case, in one look at the map.
+        if let Some(entry) = self.map.get_mut(key) {
+            if !entry.is_expired() {
+                let Value::Int(n) = &mut entry.value else {
+                    return Err(NO_NUMBER);
+                };
+                *n = n.checked_add(by).ok_or(OVERFLOW)?;
+                return Ok(*n);
+            }
+        }
+        self.set(key, Value::Int(by), Some(0));
+        Ok(by)
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        let live = self.map.iter().filter(|(_, entry)| !entry.is_expired());
+        live.map(|(key, _)| key)
+    }
+
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Frees keys that have expired, at most so many; `true` where more may be left.
+    pub fn sweep(&mut self, at_most: usize) -> bool {
+        let now = now();
+        for _ in 0..at_most {
+            match self.due.first() {
+                Some((expires, _)) if *expires <= now => {}
+                _ => return false,
+            }
+            if let Some((_, key)) = self.due.pop_first() {
+                self.map.remove(&key);
+            }
+        }
+        true
+    }
+}
