@@ -12,6 +12,7 @@ mod drain;
 mod events;
 mod examples;
 mod examples_http;
+mod examples_redis;
 mod exhaustion;
 mod gateway;
 mod handlers;

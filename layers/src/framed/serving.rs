@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 
-/// After so many frames others have their turn. At a microsecond each it is the quarter of a millisecond.
-const FRAMES_AT_ONCE: usize = 256;
+/// After so many frames others have their turn: as many as Tokio gives a task for what it waits for itself.
+const FRAMES_AT_ONCE: usize = 128;
 
 pin_project! {
     /// A connection that is being served.
@@ -378,8 +378,8 @@ where
                 }
                 Life::Lingering(end, until) => {
                     let until = *until;
-                    let is_over = self.input.poll_discard(cx, self.conn.io_mut()).is_ready();
-                    if is_over || self.alarm.poll(cx, until).is_ready() {
+                    let is_over = self.alarm.poll(cx, until).is_ready();
+                    if is_over || self.input.poll_discard(cx, self.conn.io_mut()).is_ready() {
                         return Poll::Ready(std::mem::replace(end, Ok(())));
                     }
                     return Poll::Pending;

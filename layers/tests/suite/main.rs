@@ -18,6 +18,8 @@ mod capture;
 mod endings;
 #[cfg(feature = "fault")]
 mod fault;
+#[cfg(feature = "framed")]
+mod framed;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "limit")]

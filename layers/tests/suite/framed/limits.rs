@@ -1,0 +1,186 @@
+//! Sizes and times.
+
+use super::{Client, SECOND, after, failed, lines, same, start};
+use bytes::{Buf, BytesMut};
+use reagent::Outcome;
+use reagent_layers::framed::{
+    FrameError, FramedLayer, OnError,
+    codec::{Decoder, Encoder, LinesCodec},
+};
+use std::io;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep},
+};
+use tower::service_fn;
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_too_large_ends_the_connection_after_what_was_before_it() {
+    let too_large = "y".repeat(101);
+    for (text, is_cut) in [(format!("{too_large}\nz\n"), false), (too_large, true)] {
+        let layer = lines().max_frame(100).on_error(|error| {
+            assert!(matches!(error, FrameError::TooLarge(100)));
+            OnError::AnswerAndClose(format!("error: {error}"))
+        });
+        let (server, clients) = start(layer, service_fn(same)).await;
+        let mut client = Client::new(&clients).await;
+        let fits = "x".repeat(99);
+        client.send(&format!("{fits}\n")).await;
+        client.send(&text).await;
+        assert_eq!(client.line().await, fits);
+        assert_eq!(
+            client.rest().await,
+            "error: a frame is larger than 100 bytes\n",
+            "{is_cut}"
+        );
+        drop(client);
+        let outcome = server.ends.of(1).await;
+        assert_eq!(failed(&outcome), "a frame is larger than 100 bytes");
+    }
+}
+
+/// Keeps what it gets of a line for itself.
+#[derive(Clone, Default)]
+struct Hoarder(Vec<u8>);
+
+impl Decoder for Hoarder {
+    type Item = String;
+    type Error = io::Error;
+
+    fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<String>> {
+        while !src.is_empty() {
+            match src.get_u8() {
+                b'\n' => {
+                    let line = std::mem::take(&mut self.0);
+                    return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+                }
+                byte => self.0.push(byte),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Encoder<String> for Hoarder {
+    type Error = io::Error;
+
+    fn encode(&mut self, line: String, out: &mut BytesMut) -> io::Result<()> {
+        LinesCodec::new()
+            .encode(line, out)
+            .map_err(io::Error::other)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_codec_keeps_for_itself_counts_too() {
+    let layer = FramedLayer::new(Hoarder::default()).max_frame(100);
+    let (server, clients) = start(layer, service_fn(same)).await;
+    let mut client = Client::new(&clients).await;
+    for _ in 0..3 {
+        client.send(&format!("{}\n", "x".repeat(99))).await;
+        assert_eq!(client.line().await.len(), 99);
+    }
+    for _ in 0..101 {
+        client.send("y").await;
+        sleep(SECOND / 10).await;
+    }
+    assert_eq!(client.rest().await, "");
+    drop(client);
+    let outcome = server.ends.of(1).await;
+    assert_eq!(failed(&outcome), "a frame is larger than 100 bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_loris_has_thirty_seconds_for_a_frame_and_who_is_idle_has_for_ever() {
+    let (server, clients) = start(lines(), service_fn(same)).await;
+    let mut client = Client::new(&clients).await;
+    sleep(3600 * SECOND).await;
+    client.send("not slow\n").await;
+    assert_eq!(client.line().await, "not slow");
+    sleep(3600 * SECOND).await;
+
+    let began = Instant::now();
+    let slow = async {
+        while client.0.write_all(b"x").await.is_ok() {
+            sleep(SECOND).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        outcome = server.ends.of(1) => {
+            assert!(matches!(outcome, Outcome::TimedOut(limit) if limit.kind() == "frame"));
+        }
+        () = slow => {}
+    }
+    assert_eq!(began.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_frame_has_its_own_time() {
+    let layer = lines().frame_timeout(10 * SECOND);
+    let (server, clients) = start(layer, service_fn(same)).await;
+    let mut client = Client::new(&clients).await;
+    client.send("a").await;
+    for _ in 0..10 {
+        sleep(6 * SECOND).await;
+        // The end of one and the beginning of the next.
+        client.send("b\na").await;
+        assert_eq!(client.line().await, "ab");
+    }
+    let began = Instant::now();
+    assert!(matches!(server.ends.of(1).await, Outcome::TimedOut(limit) if limit.kind() == "frame"));
+    assert_eq!(began.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_nothing_is_read_does_not_count() {
+    let layer = lines().frame_timeout(10 * SECOND);
+    let (server, clients) = start(layer, service_fn(after)).await;
+    let mut client = Client::new(&clients).await;
+    client.send("60000\n").await;
+    client.send("1").await;
+    assert_eq!(client.line().await, "60000");
+    sleep(9 * SECOND).await;
+    client.send("\n").await;
+    assert_eq!(client.line().await, "1");
+    assert_eq!(server.connection_count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_has_thirty_seconds_to_take_something() {
+    let service = service_fn(|_: String| same("z".repeat(200 * 1024)));
+    let (server, clients) = start(lines(), service).await;
+    let mut client = clients.connect().await.unwrap();
+    client.write_all(b"x\n").await.unwrap();
+    sleep(20 * SECOND).await;
+    // A step forward begins the time anew.
+    client.read_exact(&mut vec![0; 64 * 1024]).await.unwrap();
+    let began = Instant::now();
+    assert!(matches!(server.ends.of(1).await, Outcome::TimedOut(limit) if limit.kind() == "write"));
+    assert_eq!(began.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_answer_has_no_more_time_than_others() {
+    let layer = lines().close_after(|_| true).write_timeout(7 * SECOND);
+    let service = service_fn(|_: String| same("z".repeat(200 * 1024)));
+    let (server, clients) = start(layer, service).await;
+    let mut client = clients.connect().await.unwrap();
+    client.write_all(b"x\n").await.unwrap();
+    let began = Instant::now();
+    assert!(matches!(server.ends.of(1).await, Outcome::TimedOut(limit) if limit.kind() == "write"));
+    assert_eq!(began.elapsed().as_secs(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_frames_come_through_within_the_limit() {
+    let layer = lines().max_frame(1024 * 1024);
+    let (_server, clients) = start(layer, service_fn(same)).await;
+    let mut client = Client::new(&clients).await;
+    for len in [5_000, 70_000, 1_000_000] {
+        let line = "x".repeat(len);
+        // A pipe holds less, so it is read in between.
+        client.send(&format!("{line}\n")).await;
+        assert_eq!(client.line().await, line);
+    }
+}
