@@ -19,7 +19,7 @@ use std::{
     task::{Context, Poll},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
     sync::Semaphore,
     time::{Instant, sleep},
 };
@@ -345,22 +345,26 @@ fn a_frame_costs_no_allocation_and_an_idle_connection_no_buffer() {
         .unwrap();
     let service = service_fn(|byte: u8| ready(Ok::<_, BoxError>(byte)));
     let (_server, clients) = runtime.block_on(start(FramedLayer::new(Bytes), service));
-    let mut idle: Vec<_> = (0..CLIENTS)
-        .map(|_| runtime.block_on(clients.connect()).unwrap())
-        .collect();
-    let mut exchange = |bytes: &mut [u8]| {
+    let mut idle = Vec::with_capacity(CLIENTS);
+    let exchange = |idle: &mut Vec<DuplexStream>| {
         runtime.block_on(async {
-            for client in &mut idle {
-                client.write_all(bytes).await.unwrap();
-                client.read_exact(bytes).await.unwrap();
+            let mut bytes = [7; 1000];
+            for client in idle {
+                client.write_all(&bytes).await.unwrap();
+                client.read_exact(&mut bytes).await.unwrap();
             }
         });
     };
-    // What pipes in memory need they have from now on, and the thread its two buffers.
-    exchange(&mut [7; 1000]);
-    let used = allocation_counter::measure(|| exchange(&mut [7; 1000]));
+    let used = allocation_counter::measure(|| {
+        idle.extend((0..CLIENTS).map(|_| runtime.block_on(clients.connect()).unwrap()));
+        exchange(&mut idle);
+    });
+    // With the pipes, and the two buffers of this thread.
+    let each = used.bytes_current / CLIENTS as i64;
+    assert!(each < 8 * 1024, "{each} bytes a connection");
+
+    let used = allocation_counter::measure(|| exchange(&mut idle));
     assert!(used.count_total < 10 * CLIENTS as u64, "{used:?}");
-    assert!(used.bytes_current < 10_000, "{used:?}");
 }
 
 #[tokio::test(start_paused = true)]
