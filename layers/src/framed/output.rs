@@ -1,7 +1,7 @@
 //! From answers to bytes: they are written together, and the buffer is held only while bytes are in it.
 
 use super::{FrameError, scratch};
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use reagent::{BoxError, IoStream};
 use std::{
     io,
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-use tokio_util::{codec::Encoder, io::poll_write_buf};
+use tokio_util::codec::Encoder;
 
 pub(super) struct Output {
     buf: BytesMut,
@@ -62,11 +62,12 @@ impl Output {
         io: &mut Io,
     ) -> Poll<io::Result<()>> {
         while !self.buf.is_empty() {
-            match poll_write_buf(Pin::new(&mut *io), cx, &mut self.buf) {
+            match Pin::new(&mut *io).poll_write(cx, &self.buf) {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
-                Poll::Ready(Ok(_)) => {
+                Poll::Ready(Ok(n)) => {
+                    self.buf.advance(n);
                     self.needs_flush = true;
                     self.stalled = None;
                 }
