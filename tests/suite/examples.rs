@@ -12,69 +12,6 @@ use tokio::{
     time::timeout,
 };
 
-
-                .args(["-s", signal, &pid])
-                .await
-                .status()
-                .success()
-                .unwrap()
-            .await
-            .expect("a line in time");
-            .expect("an end in time");
-            .expect(&first)
-            .kill_on_drop(true)
-            .spawn()
-            .stdout(Stdio::piped())
-            .strip_prefix("listening on ")
-            .to_owned();
-            .unwrap_or_else(|error| panic!("{name} is built by `cargo build --examples`: {error}"));
-            Command::new("kill")
-            addr: String::new(),
-            output,
-            process,
-        );
-        Command::new(binary(name))
-        Self::start_at(name, "127.0.0.1:0").await
-        Self::start_with(name, Command::new(binary(name)).args(["--listen", listen])).await
-        TcpStream::connect(&self.addr).await.unwrap()
-        assert!(
-        assert!(status.unwrap().success());
-        example
-        example.addr = first
-        let first = example.line().await;
-        let line = timeout(LONG, self.output.next_line())
-        let mut example = Example {
-        let mut process = command
-        let output = BufReader::new(process.stdout.take().unwrap()).lines();
-        let pid = self.process.id().expect("it runs").to_string();
-        let status = timeout(LONG, self.process.wait())
-        line.unwrap().expect("a line before the end")
-        self.ended().await;
-        self.signal(signal).await;
-        };
-    // target/PROFILE/deps/suite-HASH
-    /// Ends it by a signal.
-    /// It goes of itself, and says that all is well.
-    async fn line(&mut self) -> String {
-    async fn start(name: &str) -> Self {
-    async fn start_at(name: &str, listen: &str) -> Self {
-    let test = std::env::current_exe().unwrap();
-    output: Lines<BufReader<ChildStdout>>,
-    pub addr: String,
-    pub async fn connect(&self) -> TcpStream {
-    pub async fn ended(mut self) {
-    pub async fn signal(&self, signal: &str) {
-    pub async fn start_with(name: &str, command: &mut Command) -> Self {
-    pub async fn stop(self, signal: &str) {
-    pub fn command(name: &str) -> Command {
-    pub process: Child,
-    test.ancestors().nth(2).unwrap().join("examples").join(name)
-    }
-/// An example that runs, and what it prints.
-fn binary(name: &str) -> PathBuf {
-impl Example {
-pub struct Example {
-}
 async fn line(client: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
     timeout(LONG, client.read_line(&mut line))

@@ -1,7 +1,7 @@
 //! The `redis` example, by redis's own clients and by hand.
 
 use crate::{
-    examples::Example,
+    program::{Example, binary},
     support::{Dir, LONG, rest, soon},
 };
 use std::{path::Path, process::Stdio};
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 async fn start(args: &[&str]) -> Example {
-    let mut command = Example::command("redis");
+    let mut command = Command::new(binary("redis"));
     Example::start_with(
         "redis",
         command.args(["--listen", "127.0.0.1:0"]).args(args),

@@ -68,9 +68,14 @@ impl Example {
         );
     }
 
-    /// Ends it by a signal; it must go of itself, and say that all is well.
-    pub async fn stop(mut self, signal: &str) {
+    /// Ends it by a signal.
+    pub async fn stop(self, signal: &str) {
         self.signal(signal).await;
+        self.ended().await;
+    }
+
+    /// It goes of itself, and says that all is well.
+    pub async fn ended(mut self) {
         let status = timeout(LONG, self.process.wait())
             .await
             .expect("an end in time");
