@@ -7,6 +7,7 @@ mod addr;
 mod connection;
 mod error;
 mod extensions;
+pub mod guide;
 mod handler;
 pub mod limit;
 mod listener;

@@ -21,7 +21,8 @@ const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Turns one connection into another: a TLS handshake, a PROXY header, a check of who comes.
 ///
 /// [`UpgradeLayer`] makes a layer of it and does what all such layers need: readiness, a time limit,
-/// and no more than one small allocation.
+/// and no more than one small allocation. The [guide](crate::guide::layer) has one with a bounded read, a guard and tests,
+/// and says when a layer of another shape is the right one.
 ///
 /// ```
 /// use reagent::{BoxError, Connection, IoStream, Rejected, Upgrade};

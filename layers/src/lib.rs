@@ -21,6 +21,8 @@
 //! Each module says when you want it, where in the stack it belongs, and which errors it ends a connection
 //! with.
 //!
+//! How to write one is in the guide [`reagent::guide::layer`].
+//!
 //! # The order
 //!
 //! From the outermost, which sees a connection first, to the innermost:
