@@ -14,12 +14,14 @@
 //! 6. `--bandwidth`
 //! 7. the relay to `--to`, with a header by `--proxy-out`
 
+use axum::{Router, routing::get};
 use clap::{Parser, ValueEnum};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reagent::{Addr, BoxError, Connection, IoStream, Server, ServerHandle};
 use reagent_layers::{
     access::{Access, AccessLayer, Rules},
     bandwidth::{BandwidthLayer, BandwidthLimits, Rate},
+    http::HttpLayer,
     limit::{AcceptRate, AcceptRateLayer, PerClient, PerClientLayer},
     metrics::MetricsObserver,
     proxy_protocol::{Header, Mode, ProxyProtocolLayer, Ssl, Tlv},
@@ -40,7 +42,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpStream, UnixStream},
     runtime,
     signal::unix::{SignalKind, signal},
@@ -110,7 +112,7 @@ struct Options {
     /// Networks to refuse
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     deny: Vec<String>,
-    /// Where to serve metrics for Prometheus
+    /// Where to serve metrics for Prometheus: http://ADDR/metrics
     #[arg(long, value_name = "ADDR")]
     metrics: Option<String>,
     /// Worker threads [default: one a core]
@@ -417,26 +419,13 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The page for Prometheus, whatever the request is.
 async fn serve_metrics(addr: &str, page: PrometheusHandle) -> Result<ServerHandle, BoxError> {
-    let handler = reagent::handle(move |mut conn: Connection| {
-        let page = page.clone();
-        async move {
-            let mut request = [0; 4096];
-            let _ = conn.read(&mut request).await?;
-            let body = page.render();
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                body.len()
-            );
-            conn.write_all(head.as_bytes()).await?;
-            conn.write_all(body.as_bytes()).await
-        }
-    });
+    let page = Router::new().route("/metrics", get(move || async move { page.render() }));
     Ok(Server::bind(addr)
         .max_connections(100)
-        .layer(TimeoutsLayer::new().idle(Duration::from_secs(10)))
-        .start(handler)
+        .layer(TimeoutsLayer::new())
+        .layer(HttpLayer::new())
+        .start(page)
         .await?)
 }
 
