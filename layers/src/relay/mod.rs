@@ -7,7 +7,9 @@
 //!
 //! - a buffer is held only while there are bytes in it, so an idle connection costs none;
 //! - the failure of one side is passed on as a reset, not as an orderly end that would make half an answer
-//!   look whole; and a reset leaves no `TIME_WAIT` behind;
+//!   look whole; and a reset leaves no `TIME_WAIT` behind. What a time limit or an abort cuts off is reset on both
+//!   sides for the same reason, and because a client that takes nothing would leave the system with megabytes of
+//!   an answer that nobody counts any more;
 //! - what a side has sent before it failed still arrives, such as the last words of a server that closes
 //!   while it is sent to.
 //!
@@ -60,10 +62,12 @@
 
 mod copy;
 mod scratch;
-mod upstream;
+mod sides;
 
 use copy::Copy;
 use reagent::{Connection, IoStream};
+pub use sides::Resettable;
+use sides::Sides;
 use std::{
     error::Error,
     fmt,
@@ -71,8 +75,6 @@ use std::{
     io,
     task::{Context, Poll},
 };
-pub use upstream::Resettable;
-use upstream::Upstream;
 
 /// How many bytes a [`relay`] has carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,20 +123,23 @@ impl Error for RelayError {
 ///
 /// # Cancel safety
 ///
-/// None: dropped before it is done, by a time limit or an abort, it resets the upstream.
+/// None: dropped before it is done, by a time limit or an abort, it resets both sides.
 pub async fn relay<Io, U>(conn: Connection<Io>, upstream: U) -> Result<Relayed, RelayError>
 where
     Io: IoStream,
     U: IoStream + Resettable,
 {
-    let mut client = conn;
-    let mut upstream = Upstream::new(upstream);
+    let mut sides = Sides::new(conn, upstream);
     let mut both = Both::default();
-    let ended = poll_fn(|cx| both.poll(cx, &mut client, upstream.io())).await;
+    let ended = poll_fn(|cx| both.poll(cx, &mut sides.client, &mut sides.upstream)).await;
     match &ended {
-        Ok(()) => upstream.has_ended(),
-        Err(RelayError::Upstream(_)) => client.reset(),
-        Err(RelayError::Client(_)) => {}
+        Ok(()) => {
+            sides.leave_client();
+            sides.leave_upstream();
+        }
+        Err(RelayError::Upstream(_)) => {}
+        // It may be reading still, as a TLS client that has closed its half without a word does.
+        Err(RelayError::Client(_)) => sides.leave_client(),
     }
     ended.map(|()| Relayed {
         to_upstream: both.up.copied(),

@@ -117,13 +117,16 @@ async fn a_reset_of_one_side_is_a_reset_of_the_other() {
     assert!(matches!(failed_side(&outcome), RelayError::Upstream(_)));
 }
 
+/// Neither may take what it has got for the whole.
 #[tokio::test]
-async fn an_abort_resets_the_upstream() {
+async fn what_is_cut_off_is_reset_on_both_sides() {
     let proxy = Proxy::start().await;
-    let (_client, mut upstream) = proxy.pair().await;
+    let (mut client, mut upstream) = proxy.pair().await;
     proxy.served.connection(1).unwrap().abort();
-    let error = read(&mut upstream).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    for side in [&mut client, &mut upstream] {
+        let error = read(side).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
     assert!(matches!(proxy.served.ends.of(1).await, Outcome::Aborted));
 }
 
