@@ -84,6 +84,7 @@ where
             ready!(this.sleep.as_mut().poll(cx));
             let now = this.watch.activity.began.elapsed();
             if let Some(kind) = this.watch.exceeded(now) {
+                this.watch.let_go();
                 return Poll::Ready(Err(TimedOut::new(kind).into()));
             }
             // A wait that began in between has its limit still before it.
@@ -136,6 +137,14 @@ impl Watch {
             self.handle.drain();
         }
         None
+    }
+
+    /// A client that does not take what was written would leave it with the system after an orderly close, for
+    /// as long as it likes and counted by no limit.
+    fn let_go(&self) {
+        if self.activity.written.waiting_since().is_some() {
+            self.handle.reset_on_close();
+        }
     }
 
     /// When to look again: at the first time at which a limit may be exceeded, counted from what is known

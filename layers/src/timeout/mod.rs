@@ -43,7 +43,8 @@
 //! # Errors
 //!
 //! [`TimedOut`](reagent::TimedOut) of the kind `first byte`, `idle`, `read`, `write`, `rate` or `age`; the
-//! handler's future is dropped.
+//! handler's future is dropped. If it was waiting to write then, the connection is reset: what the client does not
+//! take would stay with the system for as long as the client likes (`nginx` has `reset_timedout_connection`).
 //!
 //! The limits hold while the handler's future does. A stream that it gave away is not looked at any more.
 

@@ -9,6 +9,7 @@ use reagent_layers::timeout::TimeoutsLayer;
 use std::{future::pending, io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     time::{Instant, sleep},
 };
 
@@ -231,4 +232,25 @@ async fn vectored_writes_go_through() {
     let mut text = String::new();
     client.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "hello");
+}
+
+/// What was written and not taken would stay with the system as long as the client likes, after a mere close.
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_reset() {
+    let flood = handle(|mut conn: Connection| async move {
+        while conn.write_all(&[0; 65_536]).await.is_ok() {}
+        io::Result::Ok(())
+    });
+    let ends = Ends::default();
+    let server = Server::bind("127.0.0.1:0")
+        .observe(ends.clone())
+        .layer(none().write(Duration::from_millis(50)))
+        .start(flood)
+        .await
+        .unwrap();
+    let addr = server.local_addr().socket_addr().unwrap();
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    assert!(matches!(ends.of(1).await, Outcome::TimedOut(limit) if limit.kind() == "write"));
+    let error = client.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
