@@ -37,6 +37,7 @@ use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
+    process::ExitCode,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -98,13 +99,13 @@ struct Options {
     #[arg(long, value_name = "BYTES/S")]
     bandwidth: Option<NonZeroU64>,
     /// How long a client may take to send anything [default: as long as it may be idle]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
     first_byte_timeout: Option<Duration>,
     /// How long nothing may go either way; 0 is for ever
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "600")]
     idle_timeout: Duration,
     /// How old a connection may get
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
     max_age: Option<Duration>,
     /// Networks to admit, and with the first no other
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
@@ -140,6 +141,14 @@ fn seconds(text: &str) -> Result<Duration, BoxError> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
+/// Of what would end every connection at once.
+fn some_seconds(text: &str) -> Result<Duration, BoxError> {
+    match seconds(text)? {
+        Duration::ZERO => Err("it has to be more than 0; for no limit leave it out".into()),
+        limit => Ok(limit),
+    }
+}
+
 /// Where the upstream is.
 #[derive(Clone, Debug)]
 enum Target {
@@ -156,7 +165,7 @@ impl Target {
         }
         match (text.parse(), text.rsplit_once(':')) {
             (Ok(addr), _) => Ok(Target::Tcp(addr)),
-            (_, Some((_, port))) if port.parse::<u16>().is_ok() => {
+            (_, Some((host, port))) if !host.is_empty() && port.parse::<u16>().is_ok() => {
                 Ok(Target::Name(text.to_owned()))
             }
             _ => Err("neither HOST:PORT nor the path of a Unix socket".into()),
@@ -429,8 +438,18 @@ async fn serve_metrics(addr: &str, page: PrometheusHandle) -> Result<ServerHandl
         .await?)
 }
 
-fn main() -> Result<(), BoxError> {
-    let options = Arc::new(Options::parse());
+fn main() -> ExitCode {
+    match run(Arc::new(Options::parse())) {
+        Ok(()) => ExitCode::SUCCESS,
+        // As it is to be read, and in the form of those that clap finds.
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Arc<Options>) -> Result<(), BoxError> {
     let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     tracing_subscriber::fmt()
         .with_env_filter(level)

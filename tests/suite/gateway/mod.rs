@@ -156,8 +156,10 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn what_is_wrong_with_the_options_is_said() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["--to", "nowhere"], "neither HOST:PORT nor the path"),
+        (&["--to", ":5432"], "neither HOST:PORT nor the path"),
+        (&["--max-age", "0"], "more than 0"),
         (&["--tls-cert", "/nonexistent.pem"], "--tls-key <FILE>"),
         (
             &[
@@ -169,7 +171,11 @@ async fn what_is_wrong_with_the_options_is_said() {
             "/nonexistent.pem",
         ),
         (&["--proxy-in", "required"], "needs the proxies to trust"),
-        (&["--allow", "10.0.0.0/33"], "10.0.0.0/33"),
+        (
+            &["--allow", "10.0.0.0/33"],
+            "\"10.0.0.0/33\" is no network; write",
+        ),
+        (&["--listen", "nowhere"], "a port is missing"),
     ];
     for (args, expected) in cases {
         let mut command = command("127.0.0.1:1", &[]);
@@ -181,6 +187,7 @@ async fn what_is_wrong_with_the_options_is_said() {
         let output = in_time(output).await.unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{args:?}");
+        assert!(said.starts_with("error: "), "{args:?}: {said}");
         assert!(said.contains(expected), "{args:?}: {said}");
     }
 }
