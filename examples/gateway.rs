@@ -2,7 +2,7 @@
 //!
 //! Run it with `cargo run --release --example gateway -- --listen 127.0.0.1:6000 --to 127.0.0.1:5432`, and talk to
 //! what is behind it through it. `--help` lists what else it does. `kill -HUP PID` loads certificates anew;
-//! Ctrl-C and SIGTERM drain it. `RUST_LOG=debug` tells of every connection.
+//! Ctrl-C and SIGTERM drain it, and a second one ends it at once. `RUST_LOG=debug` tells of every connection.
 //!
 //! What is asked for is stacked in this order, and nothing else:
 //!
@@ -51,8 +51,13 @@ use tokio::{
 };
 use tower::{Layer, Service, service_fn, util::BoxCloneService};
 
+const AFTER_HELP: &str = "\
+SIGHUP loads the certificates anew. SIGTERM and Ctrl-C drain: nobody is admitted any more, and who is there may
+finish; a second signal ends it at once. RUST_LOG=debug tells of every connection.";
+
 /// Carries TCP connections, plain or TLS, to another server.
 #[derive(Clone, Debug, Parser)]
+#[command(after_help = AFTER_HELP)]
 struct Options {
     /// Where to listen: HOST:PORT or the path of a Unix socket; may be given more than once
     #[arg(long, required = true, value_name = "ADDR")]
@@ -424,7 +429,13 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
             _ = terminate.recv() => break,
         }
     }
-    server.drain(options.drain).await;
+    tokio::select! {
+        _ = server.drain(options.drain) => return Ok(()),
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    server.abort();
+    let _ = server.wait().await;
     Ok(())
 }
 

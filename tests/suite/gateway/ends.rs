@@ -125,3 +125,24 @@ async fn a_drain_has_an_end() -> Result<(), BoxError> {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_second_signal_ends_a_drain() -> Result<(), BoxError> {
+    let (mut gateway, listener) = open(&["--drain", "1000"]).await;
+    let (mut client, mut upstream) = pair(&gateway, &listener).await;
+    gateway.signal("TERM").await;
+    let refused = async {
+        while TcpStream::connect(&gateway.addr).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(refused).await;
+    gateway.signal("INT").await;
+    for side in [&mut client, &mut upstream] {
+        let error = read_all(side).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    let status = in_time(gateway.process.wait()).await?;
+    assert!(status.success());
+    Ok(())
+}
