@@ -47,7 +47,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
     runtime,
     signal::unix::{SignalKind, signal},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tower::{Layer, Service, service_fn, util::BoxCloneService};
 
@@ -197,6 +197,9 @@ impl fmt::Display for Target {
 /// How long an upstream may take to accept a connection, and to take its PROXY header.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// When a full queue is tried again.
+const QUEUE_FULL: Duration = Duration::from_millis(20);
+
 /// What the stack ends in: it connects to the upstream, and carries bytes there and back.
 async fn forward(conn: Connection, options: Arc<Options>) -> Result<(), BoxError> {
     let header = match options.proxy_out {
@@ -206,7 +209,7 @@ async fn forward(conn: Connection, options: Arc<Options>) -> Result<(), BoxError
     match &options.to {
         Target::Tcp(addr) => carry(conn, tcp(TcpStream::connect(addr)), header, &options.to).await,
         Target::Name(name) => carry(conn, tcp(TcpStream::connect(name)), header, &options.to).await,
-        Target::Unix(path) => carry(conn, UnixStream::connect(path), header, &options.to).await,
+        Target::Unix(path) => carry(conn, unix(path), header, &options.to).await,
     }
 }
 
@@ -214,6 +217,19 @@ async fn tcp(connect: impl Future<Output = io::Result<TcpStream>>) -> io::Result
     let stream = connect.await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// While its queue is full a Unix socket does not let wait who connects, as a TCP socket does, but says so
+/// (`EAGAIN`, `unix(7)`).
+async fn unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                sleep(QUEUE_FULL).await;
+            }
+            connected => return connected,
+        }
+    }
 }
 
 async fn carry<U>(

@@ -3,11 +3,12 @@
 use super::{gateway, gateway_with_events, in_time, metric, read_all, say, upstream};
 use crate::{program::Example, support::LONG};
 use reagent::BoxError;
-use socket2::SockRef;
-use std::{io::ErrorKind, time::Duration};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use std::{io::ErrorKind, os::fd::OwnedFd, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener},
+    time::timeout,
 };
 
 /// A gateway whose upstream is the test itself.
@@ -110,7 +111,7 @@ async fn a_drain_lets_connections_finish_and_takes_no_more() -> Result<(), BoxEr
     assert_eq!(say(&mut client, "meanwhile").await?, "<none> meanwhile");
     client.shutdown().await?;
     assert_eq!(read_all(&mut client).await?, "");
-    let status = tokio::time::timeout(LONG, gateway.process.wait()).await??;
+    let status = timeout(LONG, gateway.process.wait()).await??;
     assert!(status.success());
     Ok(())
 }
@@ -144,5 +145,36 @@ async fn a_second_signal_ends_a_drain() -> Result<(), BoxError> {
     }
     let status = in_time(gateway.process.wait()).await?;
     assert!(status.success());
+    Ok(())
+}
+
+/// Nobody is turned away since many come at once.
+#[tokio::test]
+async fn a_unix_socket_whose_queue_is_full_is_waited_for() -> Result<(), BoxError> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("upstream.sock");
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(&path)?)?;
+    socket.listen(0)?;
+    socket.set_nonblocking(true)?;
+    let upstream = UnixListener::from_std(OwnedFd::from(socket).into())?;
+    let gateway = gateway(path.to_str().unwrap(), &[]).await;
+    // One fits in.
+    let mut clients = [
+        gateway.connect().await,
+        gateway.connect().await,
+        gateway.connect().await,
+    ];
+    for client in &mut clients {
+        client.write_all(b"hello").await?;
+        let reading = timeout(Duration::from_millis(100), client.readable());
+        assert!(reading.await.is_err(), "neither an answer nor an end");
+    }
+    for _ in &clients {
+        let (mut stream, _) = in_time(upstream.accept()).await?;
+        let mut said = [0; 5];
+        in_time(stream.read_exact(&mut said)).await?;
+        assert_eq!(&said, b"hello");
+    }
     Ok(())
 }
