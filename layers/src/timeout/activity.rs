@@ -1,5 +1,6 @@
 //! What a connection's stream did last, noted as it goes by.
 
+use super::Limits;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -15,7 +16,8 @@ use tokio::{
     time::Instant,
 };
 
-/// Times are nanoseconds since `began`, and 0 is never.
+/// Times are nanoseconds since `began`, and 0 is never. What no limit asks for is not noted: to look at the clock is
+/// most of what that costs.
 #[derive(Debug)]
 pub(super) struct Activity {
     pub(super) began: Instant,
@@ -23,14 +25,27 @@ pub(super) struct Activity {
     pub(super) written: Direction,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Direction {
+    /// Whether some limit is of idleness, or of waiting.
+    notes_last: bool,
+    notes_waiting: bool,
     bytes: AtomicU64,
     last: AtomicU64,
     waiting_since: AtomicU64,
 }
 
 impl Direction {
+    fn new(notes_last: bool, notes_waiting: bool) -> Self {
+        Direction {
+            notes_last,
+            notes_waiting,
+            bytes: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            waiting_since: AtomicU64::new(0),
+        }
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
@@ -52,7 +67,7 @@ impl Direction {
     fn note(&self, began: Instant, is_pending: bool, n: usize) {
         let now = || began.elapsed().as_nanos() as u64 | 1;
         if is_pending {
-            if self.waiting_since.load(Relaxed) == 0 {
+            if self.notes_waiting && self.waiting_since.load(Relaxed) == 0 {
                 self.waiting_since.store(now(), Relaxed);
             }
             return;
@@ -61,17 +76,20 @@ impl Direction {
         if n > 0 {
             self.bytes
                 .store(self.bytes.load(Relaxed) + n as u64, Relaxed);
-            self.last.store(now(), Relaxed);
+            if self.notes_last {
+                self.last.store(now(), Relaxed);
+            }
         }
     }
 }
 
 impl Activity {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let is_idle_limited = limits.idle.is_some();
         Activity {
             began: Instant::now(),
-            read: Direction::default(),
-            written: Direction::default(),
+            read: Direction::new(is_idle_limited, limits.read.is_some()),
+            written: Direction::new(is_idle_limited, limits.write.is_some()),
         }
     }
 }

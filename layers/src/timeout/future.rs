@@ -8,7 +8,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use tokio::time::{Sleep, sleep_until};
@@ -23,6 +23,8 @@ pin_project! {
         inner: F,
         #[pin]
         sleep: Sleep,
+        // Whom the timer wakes; only where it is another, the timer has to be told.
+        waker: Option<Waker>,
         watch: Watch,
     }
 }
@@ -63,6 +65,7 @@ impl<F> TimeoutsFuture<F> {
         TimeoutsFuture {
             inner,
             sleep,
+            waker: None,
             watch,
         }
     }
@@ -80,8 +83,15 @@ where
         if let Poll::Ready(result) = this.inner.poll(cx) {
             return Poll::Ready(result.map_err(Into::into));
         }
+        let is_known = (this.waker.as_ref()).is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_known && !this.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
         loop {
-            ready!(this.sleep.as_mut().poll(cx));
+            if this.sleep.as_mut().poll(cx).is_pending() {
+                *this.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             let now = this.watch.activity.began.elapsed();
             if let Some(kind) = this.watch.exceeded(now) {
                 this.watch.let_go();

@@ -205,7 +205,7 @@ where
     }
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(&self.limits));
         let handle = conn.handle();
         let conn = conn.map_io(|io| TimedIo::new(io, activity.clone()));
         TimeoutsFuture::new(self.inner.call(conn), activity, self.limits.clone(), handle)

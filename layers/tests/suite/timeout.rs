@@ -2,11 +2,16 @@
 
 use crate::support::{Ends, Served, echo, echoes};
 use reagent::{
-    BoxError, Connection, ConnectionService, Outcome, Server, handle,
+    BoxError, Connection, ConnectionService, Outcome, Server, Spawn, handle,
     testing::{Clients, MemoryListener},
 };
 use reagent_layers::timeout::TimeoutsLayer;
-use std::{future::pending, io, time::Duration};
+use std::{
+    future::pending,
+    io,
+    task::{Context, Waker},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -213,6 +218,40 @@ async fn who_is_active_is_not_ended() {
     }
     drop(client);
     assert!(matches!(server.ends.of(1).await, Outcome::Completed));
+}
+
+/// Polls a future once for nobody, before it runs in its task.
+#[derive(Clone)]
+struct Handed;
+
+impl Spawn for Handed {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        let mut future = Box::pin(future);
+        #[expect(clippy::disallowed_methods, reason = "it is what `Spawn` is for")]
+        tokio::spawn(async move {
+            let first = future
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+            assert!(first.is_pending());
+            future.await;
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_polls_it_now_is_woken_and_not_who_did_before() {
+    let (listener, clients) = MemoryListener::new();
+    let ends = Ends::default();
+    let server = Server::new(listener)
+        .observe(ends.clone())
+        .layer(none().first_byte(5 * SECOND))
+        .spawn_with(Handed)
+        .start(handle(echo))
+        .await
+        .unwrap();
+    let _client = clients.connect().await.unwrap();
+    let served = Served { server, ends };
+    assert_eq!(ended(&served).await, ("first byte".into(), 5));
 }
 
 #[tokio::test]
