@@ -6,7 +6,7 @@ use reagent::{
     limit::{Limit, Permit},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     net::IpAddr,
     sync::{
@@ -132,10 +132,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.permit = None;
         let mut clients = self.shared.clients();
-        if let Some(client) = clients.get_mut(&self.client) {
-            client.users -= 1;
-            if client.users == 0 {
-                clients.remove(&self.client);
+        if let Entry::Occupied(mut client) = clients.entry(self.client) {
+            client.get_mut().users -= 1;
+            if client.get().users == 0 {
+                client.remove();
             }
         }
     }
