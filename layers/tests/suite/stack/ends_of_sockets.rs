@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-const CLIENTS: usize = 1500;
+const CLIENTS: usize = 900;
 const AT_ONCE: usize = 100;
 const PLACES: usize = 50;
 

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// So many stacks of all layers are tried, of the thousands that there are.
-const SAMPLE: u64 = 500;
+const SAMPLE: u64 = 300;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
