@@ -373,6 +373,9 @@ fn stack(options: &Arc<Options>) -> Result<(Stack, Option<TlsReloader>), BoxErro
             .deny_all(&options.deny)?;
         stack = around(AccessLayer::new(Access::new(rules)), stack);
     }
+    if options.proxy_in == ProxyIn::Off && !options.trust.is_empty() {
+        return Err("--trust says nothing without --proxy-in".into());
+    }
     if options.proxy_in != ProxyIn::Off {
         if options.trust.is_empty() {
             return Err("--proxy-in needs the proxies to trust, such as --trust 10.0.0.0/8".into());

@@ -156,7 +156,7 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn what_is_wrong_with_the_options_is_said() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--to", "nowhere"], "neither HOST:PORT nor the path"),
         (&["--to", ":5432"], "neither HOST:PORT nor the path"),
         (&["--max-age", "0"], "more than 0"),
@@ -171,6 +171,7 @@ async fn what_is_wrong_with_the_options_is_said() {
             "/nonexistent.pem",
         ),
         (&["--proxy-in", "required"], "needs the proxies to trust"),
+        (&["--trust", "10.0.0.0/8"], "nothing without --proxy-in"),
         (
             &["--allow", "10.0.0.0/33"],
             "\"10.0.0.0/33\" is no network; write",
