@@ -75,6 +75,8 @@ pub mod tls;
 #[cfg(feature = "trace")]
 pub mod trace;
 
+#[cfg(any(feature = "http", feature = "timeout"))]
+mod alarm;
 #[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 mod bounded;
 #[cfg(any(feature = "bandwidth", feature = "limit"))]

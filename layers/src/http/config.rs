@@ -47,7 +47,10 @@ pub(super) struct Config {
 impl Default for Config {
     fn default() -> Self {
         let mut http1 = http1::Builder::new();
-        http1.max_header_size(HEADER_BYTES as usize);
+        // Time limits are this layer's.
+        http1
+            .max_header_size(HEADER_BYTES as usize)
+            .header_read_timeout(None);
         Config {
             version: Version::Any,
             first_byte: Some(HEADER),

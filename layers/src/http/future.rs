@@ -10,6 +10,7 @@ use super::{
     requests::Requests,
     version::{Version, Waiting},
 };
+use crate::alarm::Alarm;
 use http::{Extensions, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -24,11 +25,11 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tower_service::Service;
 
-/// Who has come and not yet asked when the server drains has this long to do so: the request is often on its
-/// way, and its client would take a close for an error.
+/// When the server drains, who has just come or has just been answered has this long to ask: the request is
+/// often on its way, and its client would take a close for an error. nginx has `keepalive_min_timeout` for it.
 const GRACE: Duration = Duration::from_secs(1);
 
 pin_project! {
@@ -37,7 +38,7 @@ pin_project! {
         state: State<Io, S>,
         life: Life,
         #[pin]
-        sleep: Sleep,
+        sleep: Alarm,
     }
 }
 
@@ -69,10 +70,11 @@ impl<Io, S> HttpFuture<Io, S> {
                     service,
                     extensions,
                     handle: handle.clone(),
+                    counted: Arc::default(),
                 },
             }),
             life: Life::new(config, handle),
-            sleep: sleep_until(Instant::now() + first_byte),
+            sleep: Alarm::at(Instant::now() + first_byte),
         }
     }
 }
@@ -103,8 +105,6 @@ where
                         let life = &mut *this.life;
                         let serving = waiting.serve(version, &life.config, &life.handle);
                         *this.state = State::Serving(serving);
-                        // hyper is told once it has seen the request: without one it would close.
-                        life.finishing = None;
                         let look_at = Instant::now() + life.config.shortest();
                         if this.sleep.deadline() > look_at {
                             this.sleep.as_mut().reset(look_at);
@@ -137,19 +137,22 @@ where
                 State::Over => return Poll::Ready(Ok(())),
             }
 
-            if this.life.hears_of_drain(cx) {
-                match this.state {
-                    State::Waiting(_) => {
-                        let until = Instant::now() + GRACE;
-                        if this.sleep.deadline() > until {
-                            this.sleep.as_mut().reset(until);
+            if let Some(drained) = this.life.hears_of_drain(cx) {
+                let ends = match this.state {
+                    State::Waiting(_) => Some(drained + GRACE),
+                    State::Serving(serving) => match serving.may_ask() {
+                        // It was polled just now, so nothing has come in this time.
+                        Some(since) if Instant::now() < since + GRACE => Some(since + GRACE),
+                        _ => {
+                            this.life.finishes();
+                            serving.finish();
+                            continue;
                         }
-                    }
-                    State::Serving(serving) => {
-                        serving.finish();
-                        continue;
-                    }
-                    State::Lingering(..) | State::Over => {}
+                    },
+                    State::Lingering(..) | State::Over => None,
+                };
+                if let Some(ends) = ends.filter(|ends| *ends < this.sleep.deadline()) {
+                    this.sleep.as_mut().reset(ends);
                 }
             }
 

@@ -23,8 +23,10 @@ pub(super) struct Life {
     draining: Draining,
     /// Who is told of the drain.
     told: Option<Waker>,
-    /// Since when it is to finish.
-    pub(super) finishing: Option<Instant>,
+    /// When it heard of the drain.
+    drained: Option<Instant>,
+    /// When it was told to finish.
+    finishing: Option<Instant>,
     /// When bytes were last found to have gone out since a request was asked for, and how many.
     progress: Option<(Instant, u64)>,
 }
@@ -45,15 +47,16 @@ impl Life {
             draining: handle.draining(),
             handle,
             told: None,
+            drained: None,
             finishing: None,
             progress: None,
         }
     }
 
-    /// Whether it is to finish, said once.
-    pub(super) fn hears_of_drain(&mut self, cx: &mut Context<'_>) -> bool {
+    /// When it heard of the drain, if it is still to be told to finish.
+    pub(super) fn hears_of_drain(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
         if self.finishing.is_some() {
-            return false;
+            return None;
         }
         // Registered once for each waker, which is once; then a look at a flag is enough.
         let is_known = |told: &Waker| told.will_wake(cx.waker());
@@ -61,15 +64,20 @@ impl Life {
             self.told = Some(cx.waker().clone());
             let _ = Pin::new(&mut self.draining).poll(cx);
         }
-        if self.handle.is_draining() {
-            self.finishing = Some(Instant::now());
+        if self.drained.is_none() && self.handle.is_draining() {
+            self.drained = Some(Instant::now());
         }
-        self.finishing.is_some()
+        self.drained
+    }
+
+    /// Notes that it was told to finish.
+    pub(super) fn finishes(&mut self) {
+        self.finishing = Some(Instant::now());
     }
 
     /// The end of a client that has waited too long with its first bytes.
     pub(super) fn gives_up(&self, has_begun: bool) -> Result<(), BoxError> {
-        match (has_begun, self.finishing) {
+        match (has_begun, self.drained) {
             (false, Some(_)) => Ok(()),
             (false, None) => Err(TimedOut::new("first byte").into()),
             (true, _) => Err(TimedOut::new("http header").into()),
@@ -86,6 +94,8 @@ impl Life {
         let (since, limit, over) = match (wait, self.finishing) {
             (Wait::None, _) => return Look::Again(next),
             (Wait::Rest(since), _) => (since, self.config.header, Look::End("http header")),
+            // Told to finish, hyper closes what is half a head, and goes on with a body.
+            (Wait::Either(since), _) => (since, self.config.header, Look::Finish),
             // It has been told to go, and does not hear it.
             (Wait::Request(since, _), Some(told)) => {
                 (since.max(told), self.config.header, Look::End("http close"))

@@ -7,7 +7,7 @@
 //! for connections: limits that reach the accept queue, TLS, the PROXY protocol, a registry, a drain with a
 //! report. [hyper] speaks HTTP/1 and HTTP/2, by ALPN or by the client's first bytes.
 //!
-//! Each request carries, as extensions, the [`ConnectionHandle`](reagent::ConnectionHandle), the
+//! Each request carries, as extensions, the [`ConnectionHandle`](reagent::ConnectionHandle), an `Arc` of the
 //! [`ConnectionInfo`](reagent::ConnectionInfo) as it was when HTTP began, and, where these layers are and have
 //! something to say, `TlsInfo` and `ProxyInfo`. [`HttpLayer::extensions`] adds others;
 //! [`HttpLayer::connect_info`] makes axum's `ConnectInfo<SocketAddr>` work.
@@ -55,10 +55,14 @@
 //!
 //! # Drain
 //!
-//! Requests in flight are finished, with `Connection: close` or after a GOAWAY; idle connections close at once, and
-//! a client that has connected and not yet asked has a second to do so. A connection that was
-//! upgraded (a WebSocket) keeps its place under the limit and in the registry until its stream is
-//! dropped, can be aborted, and hears of the drain by
+//! Requests in flight are finished, with `Connection: close` or after a GOAWAY; idle connections close. With HTTP/1
+//! an idle connection stays until a second has passed since its last answer or, before the first, since the drain
+//! began: so a client that asks again and again is told `Connection: close` in an answer, and meets no close that
+//! its next request would cross. Who asks at the very instant in which a connection closes that was idle for longer
+//! is to ask anew by another, as RFC 9112, 9.3.1, expects of clients; with HTTP/2 even that cannot happen.
+//!
+//! A connection that was upgraded (a WebSocket) keeps its place under the limit and in the registry until its stream
+//! is dropped, can be aborted, and hears of the drain by
 //! [`ConnectionHandle::draining`](reagent::ConnectionHandle::draining).
 //!
 //! # Example
@@ -214,7 +218,10 @@ impl HttpLayer {
 
     /// Sets any other option of hyper for HTTP/1. Its `timer` and `header_read_timeout` are the layer's.
     pub fn http1(self, options: impl FnOnce(&mut http1::Builder)) -> Self {
-        self.change(|config| options(&mut config.http1))
+        self.change(|config| {
+            options(&mut config.http1);
+            config.http1.header_read_timeout(None);
+        })
     }
 
     /// Sets any other option of hyper for HTTP/2, for each connection. Its `timer` is the layer's.

@@ -17,7 +17,6 @@ use reagent::{BoxError, ConnectionHandle, IoStream};
 use std::{
     panic::resume_unwind,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::time::Instant;
@@ -33,6 +32,9 @@ pub(super) trait Protocol<Io>: Send {
     /// What it waits for.
     fn wait(&mut self) -> Wait;
 
+    /// Since when its client may be asking what it would not answer any more if it were told to finish.
+    fn may_ask(&self) -> Option<Instant>;
+
     /// The stream of one that is over, where nobody else has it and its client may still be sending.
     fn into_io(self: Box<Self>) -> Option<Io>;
 }
@@ -43,7 +45,7 @@ where
     Requests<S>: hyper::service::HttpService<Incoming>,
 {
     pub(super) conn: http1::UpgradeableConnection<TokioIo<HttpIo<Io>>, Requests<S>>,
-    pub(super) head: Arc<Head>,
+    pub(super) head: Head,
 }
 
 impl<Io, S, B> Protocol<Io> for Http1<Io, S>
@@ -57,15 +59,27 @@ where
     B::Error: Into<BoxError>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        Pin::new(&mut self.conn).poll(cx)
+        let polled = Pin::new(&mut self.conn).poll(cx);
+        self.head.look();
+        polled
     }
 
     fn finish(&mut self) {
+        self.head.is_told = true;
         Pin::new(&mut self.conn).graceful_shutdown();
     }
 
     fn wait(&mut self) -> Wait {
         self.head.wait()
+    }
+
+    fn may_ask(&self) -> Option<Instant> {
+        match self.head.wait() {
+            Wait::None => None,
+            Wait::Request(since, _) => Some(since),
+            // It is asking, and has the time that a head may take.
+            Wait::Rest(_) | Wait::Either(_) => Some(Instant::now()),
+        }
     }
 
     fn into_io(self: Box<Self>) -> Option<Io> {
@@ -135,6 +149,11 @@ where
             None => Wait::None,
             Some((since, written)) => Wait::Request(since, written),
         }
+    }
+
+    /// A GOAWAY says which requests are answered.
+    fn may_ask(&self) -> Option<Instant> {
+        None
     }
 
     fn into_io(self: Box<Self>) -> Option<Io> {

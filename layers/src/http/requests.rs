@@ -1,15 +1,18 @@
 //! A tower service as hyper wants it.
 
+use super::head::{self, Answer, Busy};
 use http::{
     Extensions, HeaderValue, Request, Response, StatusCode, Version,
     header::{CONNECTION, TRANSFER_ENCODING},
 };
+use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use reagent::ConnectionHandle;
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tower_service::Service;
@@ -19,13 +22,14 @@ pub(super) struct Requests<S> {
     pub(super) service: S,
     pub(super) extensions: Extensions,
     pub(super) handle: ConnectionHandle,
+    pub(super) counted: Arc<head::Requests>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Requests<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone,
 {
-    type Response = Response<B>;
+    type Response = Response<Answer<B>>;
     type Error = S::Error;
     type Future = RequestFuture<S, S::Future>;
 
@@ -33,14 +37,17 @@ where
         request.extensions_mut().extend(self.extensions.clone());
         // With a `Content-Length` beside it, a proxy in between may have read another end of the request than
         // hyper, which drops that header unseen; so what follows is not read (RFC 9112, 6.1).
-        let is_last = request.version() < Version::HTTP_2
+        let is_http1 = request.version() < Version::HTTP_2;
+        let is_last = is_http1
             && (request.headers().contains_key(TRANSFER_ENCODING) || self.handle.is_draining());
+        let has_body = !request.body().is_end_stream();
         RequestFuture {
             state: State::Waiting {
                 service: self.service.clone(),
                 request: Some(request),
             },
             is_last,
+            busy: is_http1.then(|| Busy::new(&self.counted, has_body)),
         }
     }
 }
@@ -51,6 +58,7 @@ pin_project! {
         #[pin]
         state: State<S, F>,
         is_last: bool,
+        busy: Option<Busy>,
     }
 }
 
@@ -73,7 +81,7 @@ impl<S, B> Future for RequestFuture<S, S::Future>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
 {
-    type Output = Result<Response<B>, S::Error>;
+    type Output = Result<Response<Answer<B>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -93,7 +101,8 @@ where
                         let close = HeaderValue::from_static("close");
                         response.headers_mut().insert(CONNECTION, close);
                     }
-                    return Poll::Ready(Ok(response));
+                    let busy = this.busy.take();
+                    return Poll::Ready(Ok(response.map(|body| Answer { body, busy })));
                 }
             }
         }

@@ -61,7 +61,7 @@ where
 fn facts(parts: &ConnectionParts, config: &Config) -> Extensions {
     let mut extensions = Extensions::new();
     extensions.insert(parts.handle.clone());
-    extensions.insert(parts.handle.info());
+    extensions.insert(Arc::new(parts.handle.info()));
     #[cfg(feature = "tls")]
     if let Some(tls) = parts.extensions.get::<crate::tls::TlsInfo>() {
         extensions.insert(tls.clone());

@@ -7,7 +7,7 @@
 use super::{
     Config, HttpIo,
     executor::Streams,
-    head::{Head, HeadTimer},
+    head::Head,
     protocol::{Http1, Http2, Protocol},
     requests::Requests,
 };
@@ -20,9 +20,7 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::{io::ReadBuf, time::Instant};
 use tower_service::Service;
@@ -104,13 +102,15 @@ impl<Io: IoStream, S> Waiting<Io, S> {
                 idle: None,
             });
         }
-        let head = Arc::new(Head::new(handle.clone(), Instant::now()));
-        let mut builder = config.http1.clone();
-        // However long: it is not hyper that measures it.
-        builder
-            .timer(HeadTimer(head.clone()))
-            .header_read_timeout(Duration::ZERO);
-        let conn = builder.serve_connection(io, self.requests).with_upgrades();
+        let head = Head::new(
+            self.requests.counted.clone(),
+            handle.clone(),
+            Instant::now(),
+        );
+        let conn = config
+            .http1
+            .serve_connection(io, self.requests)
+            .with_upgrades();
         Box::new(Http1 { conn, head })
     }
 }

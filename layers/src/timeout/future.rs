@@ -1,6 +1,7 @@
 //! One timer for all limits of a connection.
 
 use super::{Age, Limits, activity::Activity};
+use crate::alarm::Alarm;
 use pin_project_lite::pin_project;
 use reagent::{BoxError, ConnectionHandle, TimedOut};
 use std::{
@@ -11,7 +12,6 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tokio::time::{Sleep, sleep_until};
 
 /// A time after which nothing is looked at: 30 years.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
@@ -22,8 +22,9 @@ pin_project! {
         #[pin]
         inner: F,
         #[pin]
-        sleep: Sleep,
         // Whom the timer wakes; only where it is another, the timer has to be told.
+        sleep: Alarm,
+        sleep: Sleep,
         waker: Option<Waker>,
         watch: Watch,
     }
@@ -61,7 +62,7 @@ impl<F> TimeoutsFuture<F> {
             handle,
         };
         let first = watch.next(Duration::ZERO);
-        let sleep = sleep_until(watch.activity.began + first);
+        let sleep = Alarm::at(watch.activity.began + first);
         TimeoutsFuture {
             inner,
             sleep,

@@ -29,6 +29,7 @@ async fn idle_connections_close_at_once() {
     one.get("/").await;
     let mut two = H2::new(clients.connect().await.unwrap()).await;
     two.get("/").await.unwrap();
+    sleep(SECOND).await;
     let began = Instant::now();
     let report = server.drain(DEADLINE).await;
     assert_eq!((report.finished, report.aborted), (2, 0));
@@ -38,6 +39,36 @@ async fn idle_connections_close_at_once() {
     for id in [1, 2] {
         assert!(matches!(server.ends.of(id).await, Outcome::Drained));
     }
+}
+
+/// Its next request is on its way, and would meet a close.
+#[tokio::test(start_paused = true)]
+async fn who_was_just_answered_has_a_moment_to_ask_again() {
+    let (server, clients) = start(HttpLayer::new(), router(&Count::default())).await;
+    let mut asks = Raw(clients.connect().await.unwrap());
+    let mut silent = Raw(clients.connect().await.unwrap());
+    asks.get("/").await;
+    silent.get("/").await;
+    sleep(SECOND / 4).await;
+    let asking = async {
+        sleep(SECOND / 2).await;
+        // A piece of it is enough to be waited for.
+        asks.send("GET / HT").await;
+        sleep(5 * SECOND).await;
+        asks.send("TP/1.1\r\nhost: here\r\n\r\n").await;
+        let answer = asks.answer().await.unwrap();
+        assert_eq!(answer.body, "hello");
+        assert!(answer.head.contains("connection: close"), "{}", answer.head);
+        assert_eq!(asks.rest().await, "");
+    };
+    let leaving = async {
+        let began = Instant::now();
+        assert_eq!(silent.rest().await, "");
+        assert_eq!(began.elapsed(), 3 * SECOND / 4);
+    };
+    let (report, (), ()) = tokio::join!(server.drain(DEADLINE), asking, leaving);
+    assert_eq!((report.finished, report.aborted), (2, 0));
+    assert_eq!(report.elapsed, 11 * SECOND / 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -115,7 +115,7 @@ async fn requests_know_their_connection() {
         get(
             |ConnectInfo(peer): ConnectInfo<SocketAddr>,
              Extension(handle): Extension<ConnectionHandle>,
-             Extension(info): Extension<ConnectionInfo>,
+             Extension(info): Extension<Arc<ConnectionInfo>>,
              Extension(Mine(mine)): Extension<Mine>| async move {
                 assert_eq!(info.peer_addr.socket_addr(), Some(peer));
                 assert_eq!(info.id, handle.id());
