@@ -281,22 +281,24 @@ async fn ask_again_and_again(
     Ok(())
 }
 
+/// A server that may share its address with another: in this process, as they would in two.
+async fn one_of_two(addr: &str, answers: &Arc<AtomicUsize>) -> reagent::ServerHandle {
+    let answers = answers.clone();
+    let hello = axum::routing::get(async move || {
+        answers.fetch_add(1, SeqCst);
+        "hello"
+    });
+    reagent::Server::bind(addr)
+        .options(|options| options.reuse_port = true)
+        .layer(reagent_layers::http::HttpLayer::new())
+        .start(axum::Router::new().route("/", hello))
+        .await
+        .unwrap()
+}
+
 #[tokio::test]
 async fn a_replacement_takes_over_under_load_and_nobody_gets_an_error() {
-    // Two servers in one process, as two processes would, on one address.
-    use axum::{Router, routing::get};
-    use reagent::Server;
-    use reagent_layers::http::HttpLayer;
-
-    let start = async |addr: String| {
-        Server::bind(addr.as_str())
-            .options(|options| options.reuse_port = true)
-            .layer(HttpLayer::new())
-            .start(Router::new().route("/", get(|| async { "hello" })))
-            .await
-            .unwrap()
-    };
-    let old = start("127.0.0.1:0".into()).await;
+    let old = one_of_two("127.0.0.1:0", &Arc::default()).await;
     let addr = old.local_addr().to_string();
     let (stop, answers) = (
         Arc::new(AtomicBool::new(false)),
@@ -311,7 +313,7 @@ async fn a_replacement_takes_over_under_load_and_nobody_gets_an_error() {
         ));
     }
     until("they are served", || answers.load(SeqCst) > 500).await;
-    let new = start(addr).await;
+    let new = one_of_two(&addr, &Arc::default()).await;
     let report = old.drain(Duration::from_secs(10)).await;
     assert_eq!(report.aborted, 0);
     let before = answers.load(SeqCst);
@@ -351,5 +353,54 @@ async fn wrk_and_h2load_see_a_clean_close() {
             assert!(text.contains(" 0 failed, 0 errored, 0 timeout"), "{text}");
         }
         example.stop("TERM").await;
+    }
+}
+
+/// Runs a load of 16 clients against a server that drains, with another in its place, and returns what it says.
+async fn load_across_a_replacement(program: &str, args: &[&str]) -> String {
+    let (by_old, by_new) = (Arc::default(), Arc::default());
+    let old = one_of_two("127.0.0.1:0", &by_old).await;
+    let addr = old.local_addr().to_string();
+    let load = Command::new(program)
+        .args(args)
+        .arg(format!("http://{addr}/"))
+        .output();
+    let draining = async {
+        until("it is under load", || by_old.load(SeqCst) > 500).await;
+        let new = one_of_two(&addr, &by_new).await;
+        let report = old.drain(LONG).await;
+        assert_eq!(report.aborted, 0, "{report:?}");
+        new
+    };
+    let (output, new) = tokio::join!(timeout(LONG, load), draining);
+    let output = output.expect("in time").unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    if program == "wrk" {
+        assert!(by_new.load(SeqCst) > 500, "{text}");
+        assert!(new.stats().accepted >= 16, "{text}");
+    }
+    text
+}
+
+/// wrk takes every end for an error that no `Connection: close` announced.
+#[tokio::test]
+async fn wrk_sees_no_error_when_another_server_takes_over() {
+    if has("wrk") {
+        let text = load_across_a_replacement("wrk", &["-t1", "-c16", "-d2s"]).await;
+        assert!(
+            !text.contains("Socket errors") && !text.contains("Non-2xx"),
+            "{text}"
+        );
+    }
+}
+
+/// h2load does not connect again after a GOAWAY, but what it has asked is answered.
+#[tokio::test]
+async fn h2load_gets_all_its_answers_from_a_server_that_drains() {
+    if has("h2load") {
+        let args = ["-t1", "-c16", "-m8", "-D2"];
+        let text = load_across_a_replacement("h2load", &args).await;
+        assert!(text.contains(" 0 failed, 0 errored, 0 timeout"), "{text}");
     }
 }
