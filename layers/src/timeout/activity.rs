@@ -33,21 +33,16 @@ pub(super) struct Direction {
     bytes: AtomicU64,
     last: AtomicU64,
     waiting_since: AtomicU64,
-    /// Whether there is a limit of waiting. Without one it is not worth a look at the clock.
-    is_limited: bool,
 }
 
 impl Direction {
-            ..Direction::default()
-            bytes: AtomicU64::new(0),
-            is_limited: limit.is_some(),
-            last: AtomicU64::new(0),
+    fn new(notes_last: bool, notes_waiting: bool) -> Self {
+        Direction {
             notes_last,
             notes_waiting,
+            bytes: AtomicU64::new(0),
+            last: AtomicU64::new(0),
             waiting_since: AtomicU64::new(0),
-        Direction {
-    fn new(limit: Option<Duration>) -> Self {
-    fn new(notes_last: bool, notes_waiting: bool) -> Self {
         }
     }
 
@@ -72,7 +67,6 @@ impl Direction {
     fn note(&self, began: Instant, is_pending: bool, n: usize) {
         let now = || began.elapsed().as_nanos() as u64 | 1;
         if is_pending {
-            if self.is_limited && self.waiting_since.load(Relaxed) == 0 {
             if self.notes_waiting && self.waiting_since.load(Relaxed) == 0 {
                 self.waiting_since.store(now(), Relaxed);
             }
@@ -91,13 +85,12 @@ impl Direction {
 
 impl Activity {
     pub(super) fn new(limits: &Limits) -> Self {
+        let is_idle_limited = limits.idle.is_some();
+        Activity {
             began: Instant::now(),
             read: Direction::new(is_idle_limited, limits.read.is_some()),
-            read: Direction::new(limits.read),
-            written: Direction::new(is_idle_limited, limits.write.is_some()),
-            written: Direction::new(limits.write),
-        Activity {
-        let is_idle_limited = limits.idle.is_some();
+            // Writes seldom wait, and whoever ends the connection wants to know that one does.
+            written: Direction::new(is_idle_limited, true),
         }
     }
 }

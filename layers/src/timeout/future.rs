@@ -9,7 +9,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -22,10 +22,7 @@ pin_project! {
         #[pin]
         inner: F,
         #[pin]
-        // Whom the timer wakes; only where it is another, the timer has to be told.
         sleep: Alarm,
-        sleep: Sleep,
-        waker: Option<Waker>,
         watch: Watch,
     }
 }
@@ -66,7 +63,6 @@ impl<F> TimeoutsFuture<F> {
         TimeoutsFuture {
             inner,
             sleep,
-            waker: None,
             watch,
         }
     }
@@ -84,15 +80,8 @@ where
         if let Poll::Ready(result) = this.inner.poll(cx) {
             return Poll::Ready(result.map_err(Into::into));
         }
-        let is_known = (this.waker.as_ref()).is_some_and(|waker| waker.will_wake(cx.waker()));
-        if is_known && !this.sleep.is_elapsed() {
-            return Poll::Pending;
-        }
         loop {
-            if this.sleep.as_mut().poll(cx).is_pending() {
-                *this.waker = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
+            ready!(this.sleep.as_mut().poll(cx));
             let now = this.watch.activity.began.elapsed();
             if let Some(kind) = this.watch.exceeded(now) {
                 this.watch.let_go();
