@@ -16,42 +16,60 @@ pub const CHILD: &str = "--in-callgrind";
 pub type Figures = HashMap<(&'static str, Step), f64>;
 
 /// Long enough for the server to wait again, so that it does each time the same.
-const WAIT: Duration = Duration::from_micros(200);
+const WAIT: Duration = Duration::from_micros(1500);
 
 fn times(client: Client, step: Step) -> usize {
     match (client, step) {
         (Client::Tls | Client::Resuming, Step::Connection) => 40,
-        (_, Step::Connection) => 300,
-        _ => 500,
+        (_, Step::Connection) => 150,
+        _ => 200,
     }
 }
 
-/// Does every step with every server, and marks where each begins and ends.
-pub fn in_child(kit: &Kit) -> Result<(), BoxError> {
-    for kind in KINDS {
-        let server = Running::start(kind, kit)?;
-        for step in STEPS {
-            let mut session = Session::new(step, kind.client, &server, kit)?;
-            session.run(10, WAIT)?;
-            server.mark()?;
-            session.run(times(kind.client, step), WAIT)?;
-            server.mark()?;
-        }
-        server.stop();
+/// Does every step with one server, and marks where each begins and ends.
+pub fn in_child(kit: &Kit, name: &str) -> Result<(), BoxError> {
+    let kind = KINDS.iter().find(|kind| kind.name == name);
+    let kind = kind.ok_or("no such server")?;
+    let server = Running::start(kind, kit)?;
+    for step in STEPS {
+        let mut session = Session::new(step, kind.client, &server, kit)?;
+        session.run(10, WAIT)?;
+        server.mark()?;
+        session.run(times(kind.client, step), WAIT)?;
+        server.mark()?;
     }
+    server.stop();
     Ok(())
 }
 
-/// Instructions of each step, or nothing where there is no callgrind.
+/// Instructions of each step, or nothing where there is no callgrind. Each server is counted in a process of its
+/// own, since what others leave in the heap makes a difference.
 pub fn by_callgrind() -> Result<Option<Figures>, BoxError> {
     let dir = env::temp_dir().join(format!("reagent-layers-{}", std::process::id()));
-    fs::create_dir_all(&dir)?;
-    let figures = counted(&dir);
-    fs::remove_dir_all(&dir)?;
-    figures
+    let mut figures = Figures::new();
+    for kind in KINDS {
+        fs::create_dir_all(&dir)?;
+        let counted = run(&dir, kind.name).and_then(|is_run| match is_run {
+            true => totals(&dir).map(Some),
+            false => Ok(None),
+        });
+        fs::remove_dir_all(&dir)?;
+        let Some(totals) = counted? else {
+            println!("no valgrind: instructions are not counted");
+            return Ok(None);
+        };
+        for (number, step) in STEPS.into_iter().enumerate() {
+            // Of two marks the second has what was between them.
+            let total = totals.get(&(2 * number + 2)).ok_or("a count is missing")?;
+            let each = total / times(kind.client, step) as f64;
+            figures.insert((kind.name, step), each);
+        }
+    }
+    Ok(Some(figures))
 }
 
-fn counted(dir: &Path) -> Result<Option<Figures>, BoxError> {
+/// Counts one server; says whether that is possible.
+fn run(dir: &Path, name: &str) -> Result<bool, BoxError> {
     let run = Command::new("valgrind")
         .args(["-q", "--tool=callgrind", "--separate-threads=yes"])
         .arg("--dump-before=*pool::mark*")
@@ -60,28 +78,14 @@ fn counted(dir: &Path) -> Result<Option<Figures>, BoxError> {
             dir.join("out").display()
         ))
         .arg(env::current_exe()?)
-        .arg(CHILD)
+        .args([CHILD, name])
         .output();
-    let run = match run {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            println!("no valgrind: instructions are not counted");
-            return Ok(None);
-        }
-        run => run?,
-    };
-    if !run.status.success() {
-        return Err(String::from_utf8_lossy(&run.stderr).into_owned().into());
+    match run {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+        Ok(run) if run.status.success() => Ok(true),
+        Ok(run) => Err(String::from_utf8_lossy(&run.stderr).into_owned().into()),
     }
-    let totals = totals(dir)?;
-    let mut figures = Figures::new();
-    let steps = KINDS.iter().flat_map(|kind| STEPS.map(|step| (kind, step)));
-    for (number, (kind, step)) in steps.enumerate() {
-        // Of two marks the second has what was between them.
-        let total = totals.get(&(2 * number + 2)).ok_or("a count is missing")?;
-        let each = total / times(kind.client, step) as f64;
-        figures.insert((kind.name, step), each);
-    }
-    Ok(Some(figures))
 }
 
 /// What was counted up to each mark, by the mark's number.

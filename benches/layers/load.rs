@@ -65,7 +65,9 @@ pub const LARGE: usize = 4096;
     reason = "this thread has nothing else to do"
 )]
 pub fn pause(time: Duration) {
-    std::thread::sleep(time);
+    if !time.is_zero() {
+        std::thread::sleep(time);
+    }
 }
 
 fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
@@ -83,9 +85,10 @@ fn secure(socket: TcpStream, kit: &Kit, config: &Arc<ClientConfig>) -> io::Resul
 }
 
 impl Client {
-    /// A client that has had one round trip.
-    pub fn open(self, addr: SocketAddr, kit: &Kit) -> io::Result<Stream> {
+    /// A client that has had one round trip. It waits so long before it says anything.
+    pub fn open(self, addr: SocketAddr, kit: &Kit, wait: Duration) -> io::Result<Stream> {
         let socket = connect(addr)?;
+        pause(wait);
         let mut said = Vec::new();
         let mut stream = match self {
             Client::Plain => Stream::Plain(socket),
@@ -139,7 +142,7 @@ impl<'a> Session<'a> {
     pub fn new(step: Step, client: Client, server: &'a Running, kit: &'a Kit) -> io::Result<Self> {
         let stream = match step {
             Step::Connection => None,
-            _ => Some(client.open(server.place.addr, kit)?),
+            _ => Some(client.open(server.place.addr, kit, Duration::ZERO)?),
         };
         let session = Session {
             step,
@@ -159,15 +162,12 @@ impl<'a> Session<'a> {
     /// Does it so often, and waits so long before each part, for the server to wait as well.
     pub fn run(&mut self, count: usize, wait: Duration) -> io::Result<()> {
         for _ in 0..count {
-            if !wait.is_zero() {
-                pause(wait);
-            }
+            pause(wait);
             match (&mut self.stream, self.step) {
                 (None, _) => {
-                    let stream = self.client.open(self.server.place.addr, self.kit)?;
-                    if !wait.is_zero() {
-                        pause(wait);
-                    }
+                    let addr = self.server.place.addr;
+                    let stream = self.client.open(addr, self.kit, wait)?;
+                    pause(wait);
                     stream.finish()?;
                 }
                 (Some(stream), Step::LargeRoundTrip) => round_trip(stream, LARGE)?,

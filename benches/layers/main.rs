@@ -1,4 +1,6 @@
 //! What each layer costs: a connection, a round trip and a byte, against the same server without it, in one run.
+//!
+//! `benches/README.md` says how to read it, and why it is best run on one core.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
@@ -17,8 +19,9 @@ use std::env;
 
 fn main() -> Result<(), BoxError> {
     let kit = Kit::new()?;
-    if env::args().any(|arg| arg == count::CHILD) {
-        return count::in_child(&kit);
+    let mut args = env::args().skip_while(|arg| arg != count::CHILD);
+    if let (Some(_), Some(name)) = (args.next(), args.next()) {
+        return count::in_child(&kit, &name);
     }
     let counts = count::by_callgrind()?;
     let times = time::of_all(&kit)?;

@@ -18,7 +18,11 @@ use tokio::{
     net::TcpListener,
     runtime::Builder,
     sync::mpsc::{UnboundedSender, unbounded_channel},
+    time::interval,
 };
+
+/// Sooner than any time limit.
+const SOONER: Duration = Duration::from_secs(1);
 
 pub type Starting = Pin<Box<dyn Future<Output = Result<Place, BoxError>>>>;
 
@@ -121,9 +125,20 @@ impl Running {
                 let tid = fs::read_link("/proc/thread-self").unwrap_or_default();
                 let started = start(&kit).await;
                 let _ = telling.send(started.map(|place| (place, tid)));
-                while let Some(()) = wanted.recv().await {
-                    mark();
-                    let _ = marking.send(());
+                // As where there are many connections, some timer is sooner than that of the newest; to be the first
+                // costs a system call.
+                let mut sooner = interval(SOONER);
+                loop {
+                    tokio::select! {
+                        _ = sooner.tick() => {}
+                        order = wanted.recv() => match order {
+                            Some(()) => {
+                                mark();
+                                let _ = marking.send(());
+                            }
+                            None => break,
+                        },
+                    }
                 }
             });
         });

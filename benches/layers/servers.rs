@@ -5,15 +5,19 @@ use crate::{
     load::Client,
     pool::{Place, Starting},
 };
-use reagent::{Connection, Server, handle};
+use reagent::{Connection, IoStream, Server, handle};
 use reagent_layers::{
     access::{Access, AccessLayer, Rules},
+    bandwidth::{BandwidthLayer, BandwidthLimits, Rate},
+    fault::FaultLayer,
     limit::{
         AcceptRate, AcceptRateLayer, InFlightLayer, PerClient, PerClientLayer, PerClientRate,
         PerClientRateLayer,
     },
     metrics::MetricsObserver,
     proxy_protocol::ProxyProtocolLayer,
+    route::Router,
+    sniff::SniffLayer,
     timeout::TimeoutsLayer,
     trace::{TraceLayer, TraceObserver},
 };
@@ -71,7 +75,12 @@ pub const KINDS: &[Kind] = &[
     kind!("limit: per client", NONE, Plain, |_| layers!(PerClientLayer::new(PerClient::new(FAR)))),
     kind!("limit: per client rate", NONE, Plain, |_| layers!(PerClientRateLayer::new(client_rate()))),
     kind!("access", NONE, Plain, |_| layers!(AccessLayer::new(access()))),
+    kind!("bandwidth, no limit", NONE, Plain, |_| layers!(BandwidthLayer::new(BandwidthLimits::new()))),
+    kind!("bandwidth, all limits", NONE, Plain, |_| layers!(BandwidthLayer::new(bandwidth()))),
     kind!("proxy_protocol", NONE, Header, |_| layers!(trusting())),
+    kind!("sniff", NONE, Plain, |_| layers!(SniffLayer::new())),
+    kind!("route", NONE, Plain, |_| Place::of_pool(pool().start(router()))),
+    kind!("fault, none", NONE, Plain, |_| layers!(FaultLayer::new(0))),
     kind!("timeout", NONE, Plain, |_| layers!(TimeoutsLayer::new())),
     kind!("metrics", NONE, Plain, |_| Place::of_pool(
         pool().observe(prometheus()).start(handle(echo::<Connection>)))),
@@ -88,8 +97,10 @@ pub const KINDS: &[Kind] = &[
             .layer(AccessLayer::new(access()))
             .layer(PerClientLayer::new(PerClient::new(FAR)))
             .layer(PerClientRateLayer::new(client_rate()))
+            .layer(BandwidthLayer::new(bandwidth()))
             .layer(TimeoutsLayer::new())
-            .start(handle(echo::<Connection>)))),
+            .layer(SniffLayer::new())
+            .start(router()))),
     kind!("bare tokio-rustls", TOKIO_TLS, Tls, |kit| tokio_tls(kit)),
     kind!("tls", TOKIO_TLS, Tls, |kit| layers!(kit.layer.clone())),
     kind!("trace, at INFO", NONE, Plain, Some(LevelFilter::INFO), |_| Place::of_pool(
@@ -117,6 +128,24 @@ fn access() -> Access {
     let banned = "192.0.2.1".parse().expect("an address");
     access.bans().ban(banned, std::time::Duration::MAX);
     access
+}
+
+/// The second of two routes.
+fn router<Io: IoStream>() -> Router<Io> {
+    Router::new()
+        .route(
+            |conn: &Connection<Io>| conn.is_secure(),
+            handle(echo::<Connection>),
+        )
+        .fallback(handle(echo::<Connection>))
+}
+
+fn bandwidth() -> BandwidthLimits {
+    let plenty = Rate::new(1 << 40);
+    BandwidthLimits::new()
+        .per_connection(plenty)
+        .per_client(plenty)
+        .total(plenty)
 }
 
 fn trusting() -> ProxyProtocolLayer {

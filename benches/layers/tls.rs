@@ -8,7 +8,7 @@ use crate::{
     time::median,
 };
 use reagent::BoxError;
-use std::io;
+use std::{io, time::Duration};
 
 const ROUNDS: usize = 7;
 const HANDSHAKES: usize = 150;
@@ -61,13 +61,14 @@ pub fn compare(kit: &Kit) -> Result<(), BoxError> {
 
 fn handshakes(server: &Running, kit: &Kit, client: Client) -> io::Result<f64> {
     for _ in 0..HANDSHAKES {
-        client.open(server.place.addr, kit)?.finish()?;
+        let stream = client.open(server.place.addr, kit, Duration::ZERO)?;
+        stream.finish()?;
     }
     Ok(HANDSHAKES as f64)
 }
 
 fn bulk(server: &Running, kit: &Kit) -> io::Result<f64> {
-    let mut stream = Client::Tls.open(server.place.addr, kit)?;
+    let mut stream = Client::Tls.open(server.place.addr, kit, Duration::ZERO)?;
     let mut buf = vec![7; CHUNK];
     for _ in 0..CHUNKS {
         stream.io().write_all(&buf)?;
