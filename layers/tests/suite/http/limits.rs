@@ -8,7 +8,7 @@ use axum::{
     body::{Body, Bytes},
     routing::{get, post},
 };
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use reagent::Outcome;
 use reagent_layers::http::HttpLayer;
@@ -156,6 +156,62 @@ async fn who_takes_the_last_answer_slowly_is_not_idle() {
         got += client.0.read(&mut part).await.unwrap();
     }
     assert_eq!(ended(&server, 1).await.0, "completed");
+}
+
+/// Answers before it has read the body, which a task of its own does.
+async fn accept(request: Request<Incoming>, got: Count) -> Response<Full<Bytes>> {
+    #[expect(clippy::disallowed_methods, reason = "what a service may do")]
+    tokio::spawn(async move {
+        let mut body = request.into_body();
+        while let Some(Ok(_)) = body.frame().await {
+            got.add();
+        }
+    });
+    Response::new(Full::from("accepted"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_may_be_read_for_long_though_its_request_was_answered() {
+    let got = Count::default();
+    let service = {
+        let got = got.clone();
+        service_fn(move |request| {
+            let got = got.clone();
+            async move { Ok::<_, Infallible>(accept(request, got).await) }
+        })
+    };
+    let layer = HttpLayer::new()
+        .header_timeout(10 * SECOND)
+        .keep_alive_timeout(20 * SECOND);
+    let (_server, clients) = start(layer, service).await;
+    let mut client = Raw(clients.connect().await.unwrap());
+    client
+        .send("POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 30\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.unwrap().body, "accepted");
+    for piece in 1..=30 {
+        // Longer than any limit in between.
+        sleep(if piece == 10 { 100 * SECOND } else { SECOND }).await;
+        client.send("x").await;
+        crate::support::until("it is read", || got.now() == piece).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_head_after_a_body_is_bounded() {
+    let router = Router::new().route("/", post(|_: Bytes| async { "read" }));
+    let layer = HttpLayer::new().header_timeout(10 * SECOND);
+    let (server, clients) = start(layer, router).await;
+    let mut client = Raw(clients.connect().await.unwrap());
+    client
+        .send("POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 1\r\n\r\nx")
+        .await;
+    assert_eq!(client.answer().await.unwrap().body, "read");
+    sleep(5 * SECOND).await;
+    client.send("GET / HT").await;
+    let (_, after) = ended(&server, 1).await;
+    assert_eq!(after, 10);
+    assert_eq!(client.rest().await, "");
 }
 
 #[tokio::test(start_paused = true)]
