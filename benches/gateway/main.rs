@@ -95,7 +95,9 @@ fn words(proxy: &str, dir: &Path, addr: SocketAddr, to: SocketAddr) -> io::Resul
         _ => {
             let file = dir.join("nginx.conf");
             let conf = include_str!("nginx.conf");
+            let pid = file.with_extension("pid").display().to_string();
             let conf = conf.replace("listen ADDR", &format!("listen {addr}"));
+            let conf = conf.replace("pid FILE", &format!("pid {pid}"));
             fs::write(
                 &file,
                 conf.replace("proxy_pass TO", &format!("proxy_pass {to}")),

@@ -1,0 +1,155 @@
+//! The load on a server, and what it costs the server.
+
+use crate::servers::{Server, on_core};
+use std::{
+    fs,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    time::Instant,
+};
+
+const IDLE: usize = 4000;
+
+/// What clients do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// Ask over and over by 64 connections.
+    KeepAlive,
+    /// Ask once by each connection.
+    Connections,
+    /// Ask by HTTP/2, 16 times at once by each of 16 connections.
+    Http2,
+    /// Ask once, and stay.
+    Idle,
+}
+
+pub const MODES: [Mode; 4] = [Mode::KeepAlive, Mode::Connections, Mode::Http2, Mode::Idle];
+
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::KeepAlive => "keep-alive",
+            Mode::Connections => "close",
+            Mode::Http2 => "h2",
+            Mode::Idle => "idle",
+        }
+    }
+
+    /// Of the rate and of the cost.
+    pub fn units(self) -> (&'static str, &'static str) {
+        match self {
+            Mode::Idle => ("connections", "bytes each"),
+            _ => ("requests/s", "CPU us each"),
+        }
+    }
+
+    pub fn is_h2(self) -> bool {
+        self == Mode::Http2
+    }
+}
+
+/// How much was done in a second, and what each cost the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    pub rate: f64,
+    pub cost: f64,
+}
+
+/// The CPU time of a process in nanoseconds, of all its threads.
+fn cpu(pid: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = fs::read_to_string(task?.path().join("schedstat"))?;
+        let first = stat.split_whitespace().next().unwrap_or_default();
+        sum += first.parse::<u64>().map_err(io::Error::other)?;
+    }
+    Ok(sum)
+}
+
+/// The resident memory of a process in bytes.
+fn resident(pid: u32) -> io::Result<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages = statm.split_whitespace().nth(1).unwrap_or_default();
+    Ok(pages.parse::<u64>().map_err(io::Error::other)? * 4096)
+}
+
+/// How many requests `wrk` or `h2load` says that were answered.
+fn answered(text: &str) -> Option<u64> {
+    if text.contains("Socket errors") || text.contains("Non-2xx") {
+        return None;
+    }
+    let before = |mark: &str| {
+        text.split(mark)
+            .next()?
+            .split_whitespace()
+            .last()?
+            .parse()
+            .ok()
+    };
+    match text.contains("requests in ") {
+        true => before(" requests in "),
+        false => before(" succeeded,"),
+    }
+}
+
+pub fn measure(mode: Mode, server: &Server, seconds: u64) -> io::Result<Figures> {
+    let time = format!("-d{seconds}s");
+    let duration = format!("-D{seconds}");
+    let load: &[&str] = match mode {
+        Mode::KeepAlive => &["wrk", "-t1", "-c64", &time],
+        Mode::Connections => &["wrk", "-t1", "-c64", &time, "-H", "Connection: close"],
+        Mode::Http2 => &["h2load", "-t1", "-c16", "-m16", &duration],
+        Mode::Idle => return idle(server),
+    };
+    let url = format!("http://{}/", server.addr);
+    let words = [on_core("1"), load, &[&url]].concat();
+    let pid = server.process.id();
+    let (began, before) = (Instant::now(), cpu(pid)?);
+    let output = Command::new(words[0]).args(&words[1..]).output()?;
+    let (cpu, elapsed) = (cpu(pid)? - before, began.elapsed().as_secs_f64());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let done = answered(&text).filter(|done| *done > 0).ok_or_else(|| {
+        io::Error::other(format!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+    })? as f64;
+    Ok(Figures {
+        rate: done / elapsed,
+        cost: cpu as f64 / 1e3 / done,
+    })
+}
+
+/// Asks, and takes the answer, which ends with `hello`.
+pub fn ask(client: &mut TcpStream, request: &[u8]) -> io::Result<()> {
+    client.write_all(request)?;
+    let mut answer = [0; 1024];
+    let mut n = 0;
+    while !answer[..n].ends_with(b"hello") {
+        match client.read(&mut answer[n..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            more => n += more,
+        }
+    }
+    Ok(())
+}
+
+pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+fn idle(server: &Server) -> io::Result<Figures> {
+    let connect = |addr: SocketAddr| {
+        let mut client = TcpStream::connect(addr)?;
+        ask(&mut client, REQUEST)?;
+        io::Result::Ok(client)
+    };
+    let mut held = Vec::with_capacity(IDLE + 1);
+    // What the first costs is not for each.
+    held.push(connect(server.addr)?);
+    let before = resident(server.process.id())?;
+    for _ in 0..IDLE {
+        held.push(connect(server.addr)?);
+    }
+    let bytes = resident(server.process.id())? - before;
+    Ok(Figures {
+        rate: IDLE as f64,
+        cost: bytes as f64 / IDLE as f64,
+    })
+}

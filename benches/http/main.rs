@@ -1,0 +1,89 @@
+//! HTTP beside `axum::serve` with the same router, and beside nginx, in one run: `cargo bench --bench http`.
+//!
+//! Needs `wrk`, `h2load`, nginx and valgrind (Debian's packages `wrk`, `nghttp2-client`, `nginx-light`, `valgrind`),
+//! and `cargo build --release --example http`; what is missing is left out, and said so. Each server has one thread,
+//! on core 0 where there are two; the load is on core 1. `--rounds N` (5) and `--seconds N` (2) may follow `--`, and
+//! `--instructions` or `--times` for the one without the other.
+//!
+//! What counts is the CPU time of the server for an operation, as a ratio to `axum::serve` in the same round; the
+//! table has the median of the rounds. User-space instructions repeat whatever else the machine does.
+
+#![expect(unreachable_pub, reason = "a program has no outside")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "whoever waits for processes has no runtime to hold up"
+)]
+
+mod count;
+mod load;
+mod servers;
+
+use load::{Figures, MODES};
+use servers::{KINDS, Server};
+use std::{collections::BTreeMap, env, io};
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn compare(rounds: usize, seconds: u64) {
+    for mode in MODES {
+        let mut all: BTreeMap<&str, Vec<(Figures, f64)>> = BTreeMap::new();
+        for _ in 0..rounds {
+            let mut base = f64::NAN;
+            for kind in KINDS {
+                let figures = Server::start(kind, mode.is_h2(), &[])
+                    .and_then(|server| load::measure(mode, &server, seconds));
+                match figures {
+                    Ok(figures) => {
+                        if kind == KINDS[0] {
+                            base = figures.cost;
+                        }
+                        let ratio = figures.cost / base;
+                        all.entry(kind).or_default().push((figures, ratio));
+                    }
+                    Err(error) => println!("{kind} is left out: {error}"),
+                }
+            }
+        }
+        let (rate, cost) = mode.units();
+        println!("\n{:<12}{rate:>16}{cost:>18}{:>10}", mode.name(), "ratio");
+        for kind in KINDS {
+            let Some(rounds) = all.get(kind) else {
+                continue;
+            };
+            println!(
+                "{kind:<12}{:>16.0}{:>18.2}{:>10.3}",
+                median(rounds.iter().map(|(figures, _)| figures.rate)),
+                median(rounds.iter().map(|(figures, _)| figures.cost)),
+                median(rounds.iter().map(|(_, ratio)| *ratio)),
+            );
+        }
+    }
+}
+
+fn main() -> io::Result<()> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let number = |name: &str, default: u64| {
+        let value = args.iter().skip_while(|arg| *arg != name).nth(1);
+        value
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
+    };
+    let has = |name: &str| args.iter().any(|arg| arg == name);
+    match args.first().map(String::as_str) {
+        Some("serve") => return servers::serve(&args[1..]),
+        // What `cargo test --benches` calls it with.
+        Some("--test") => return Ok(()),
+        _ => {}
+    }
+    if !has("--times") {
+        count::table();
+    }
+    if !has("--instructions") {
+        compare(number("--rounds", 5) as usize, number("--seconds", 2));
+    }
+    Ok(())
+}
