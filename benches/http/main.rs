@@ -11,7 +11,7 @@
 #![expect(unreachable_pub, reason = "a program has no outside")]
 #![expect(
     clippy::disallowed_methods,
-    reason = "whoever waits for processes has no runtime to hold up"
+    reason = "the load blocks a thread that has nothing else to do"
 )]
 
 mod count;

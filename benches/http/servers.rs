@@ -64,7 +64,14 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        for file in [nginx_conf(), nginx_conf().with_extension("pid")] {
+            let _ = fs::remove_file(file);
+        }
     }
+}
+
+fn nginx_conf() -> PathBuf {
+    env::temp_dir().join(format!("http-bench-{}.conf", std::process::id()))
 }
 
 /// The words that keep a program on this core.
@@ -82,8 +89,7 @@ fn command(kind: &str, is_h2: bool, addr: SocketAddr) -> io::Result<Vec<String>>
     let addr = addr.to_string();
     let words = match kind {
         "nginx" => {
-            let name = format!("http-bench-{}", std::process::id());
-            let file: PathBuf = env::temp_dir().join(name + ".conf");
+            let file = nginx_conf();
             let protocol = if is_h2 { " http2" } else { "" };
             let conf = include_str!("nginx.conf")
                 .replace(
