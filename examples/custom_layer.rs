@@ -126,7 +126,7 @@ async fn main() -> Result<(), BoxError> {
     let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
     let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
         .layer(StopwatchLayer)
-        .layer(UpgradeLayer::new(Introduction).time_limit(Duration::from_secs(30)))
+        .layer(UpgradeLayer::new(Introduction).timeout(Duration::from_secs(30)))
         .start(reagent::handle(talk))
         .await?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -47,7 +47,7 @@ async fn main() -> Result<(), BoxError> {
         }
         println!(
             "{:?}, {} connections",
-            server.stats().state,
+            server.stats().status,
             server.connection_count()
         );
     }

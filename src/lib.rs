@@ -8,40 +8,35 @@ mod connection;
 mod error;
 mod extensions;
 pub mod guide;
-mod handler;
 pub mod limit;
 mod listener;
-mod observer;
 mod outcome;
 mod panic;
-mod per_connection;
-mod registry;
+mod pool;
 mod server;
 mod service;
 pub mod session;
-mod start;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod upgrade;
-mod waker;
 
-pub use acceptor::{Acceptor, ErrorClass};
+pub use acceptor::Acceptor;
 pub use addr::Addr;
 pub use connection::{
     BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, IoStream,
-    Phase, Transport,
+    Observer, Phase, Transport,
 };
 pub use error::Error;
 pub use extensions::Extensions;
-pub use handler::{Handler, handle};
 pub use limit::Limit;
-pub use listener::{Bind, IntoBinds, Keepalive, Listener, SocketListener, SocketOptions};
-pub use observer::Observer;
+pub use listener::{
+    Bind, ErrorClass, IntoBinds, Keepalive, Listener, SocketListener, SocketOptions,
+};
 pub use outcome::{Outcome, Rejected, TimedOut};
-pub use per_connection::{PerConnection, per_connection};
-pub use server::{DrainReport, ListenerStatus, Server, ServerHandle, State, Stats};
-pub use service::ConnectionService;
+pub use server::{DrainReport, ListenerStatus, Server, ServerHandle, ServerStatus, Stats};
+pub use service::{
+    ConnectionService, Handler, PerConnection, Spawn, Start, TokioSpawn, Upgrade, UpgradeLayer,
+    UpgradeService, handle, per_connection,
+};
 pub use session::{Session, session};
-pub use start::{Spawn, Start, TokioSpawn};
 pub use tower::BoxError;
-pub use upgrade::{Upgrade, UpgradeLayer, UpgradeService};

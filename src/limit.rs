@@ -2,14 +2,14 @@
 //!
 //! A server has one for its connections, and layers have use for it too.
 
-use crate::waker::WakerSlot;
+use crate::sync::{Mutex, WakerSlot};
 use std::{
     collections::VecDeque,
     fmt,
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -50,7 +50,7 @@ impl Limit {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// How many there may be.

@@ -44,7 +44,7 @@ impl Outcome {
     }
 
     /// Sorts an error by what it, or one of its sources, is.
-    pub(crate) fn of_error<E: Into<BoxError> + 'static>(error: E) -> Self {
+    pub(crate) fn from_error<E: Into<BoxError> + 'static>(error: E) -> Self {
         let mut slot = Some(error);
         // What the system said of a socket, the most frequent of errors, is shared without being boxed.
         if let Some(slot) = (&mut slot as &mut dyn Any).downcast_mut::<Option<io::Error>>() {
@@ -53,12 +53,12 @@ impl Outcome {
             }
         }
         match slot {
-            Some(error) => Self::of_boxed(error.into()),
+            Some(error) => Self::from_boxed(error.into()),
             None => unreachable!("taken only above, which returns"),
         }
     }
 
-    fn of_boxed(error: BoxError) -> Self {
+    fn from_boxed(error: BoxError) -> Self {
         let mut next: Option<&(dyn Error + 'static)> = Some(&*error);
         while let Some(error) = next {
             if let Some(rejected) = error.downcast_ref::<Rejected>() {
@@ -88,7 +88,7 @@ impl Outcome {
     }
 
     /// Nobody saw it end: it was dropped, by whoever held it or by a panic there.
-    pub(crate) fn of_neglect() -> Self {
+    pub(crate) fn dropped() -> Self {
         match std::thread::panicking() {
             true => Outcome::Panicked("outside of its handler's future".into()),
             false => Outcome::Aborted,
@@ -105,7 +105,7 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn of_panic(payload: &(dyn Any + Send)) -> Self {
+    pub(crate) fn from_panic(payload: &(dyn Any + Send)) -> Self {
         Outcome::Panicked(panic_message(payload).into())
     }
 }

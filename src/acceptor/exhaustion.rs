@@ -1,11 +1,10 @@
 //! When descriptors or memory run out: said once when it begins and once when it ends, however many
 //! acceptors it concerns, and no client left in the dark.
 
-use super::ErrorClass;
-use crate::{Listener, server::Shared};
+use crate::{ErrorClass, Listener, server::Shared, sync::Mutex};
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 use tokio::time::Instant;
 
@@ -50,7 +49,7 @@ impl Exhaustion {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Closes the clients that wait at `listener`.

@@ -1,14 +1,13 @@
 //! The acceptors of the pool.
 
+mod accept_loop;
 mod backoff;
-mod classify;
 mod exhaustion;
-mod run;
+mod recovery;
 
+pub(crate) use accept_loop::{AcceptLoop, Maker};
 pub(crate) use backoff::Backoff;
-pub use classify::ErrorClass;
 pub(crate) use exhaustion::Exhaustion;
-pub(crate) use run::{Maker, Run};
 
 use crate::Addr;
 

@@ -1,13 +1,13 @@
 //! What the server knows of one connection, shared by all who hold a part of it.
 
 use super::ConnectionHandle;
-use crate::waker::WakerSlot;
+use crate::sync::{Mutex, WakerSlot};
 use crate::{Addr, Outcome, limit::Permit, server::Shared};
 use std::{
     any::Any,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, MutexGuard, OnceLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
@@ -66,17 +66,17 @@ pub(crate) struct Entry {
     pub(crate) writer: WakerSlot,
     /// Told of a drain and of the end.
     pub(crate) changed: Notify,
-    rare: Mutex<Rare>,
+    cold: Mutex<Cold>,
     pub(crate) server: Arc<Shared>,
 }
 
 /// What changes seldom: once, or never.
 #[derive(Default)]
-pub(crate) struct Rare {
+pub(crate) struct Cold {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
-    pub(crate) kept: Vec<Box<dyn Any + Send>>,
+    pub(crate) guards: Vec<Box<dyn Any + Send>>,
     /// What the socket said before a layer wrapped it.
     pub(crate) socket_local_addr: Option<Box<Addr>>,
     pub(crate) permit: Option<Permit>,
@@ -106,9 +106,9 @@ impl Entry {
             reader: WakerSlot::default(),
             writer: WakerSlot::default(),
             changed: Notify::new(),
-            rare: Mutex::new(Rare {
+            cold: Mutex::new(Cold {
                 permit: Some(permit),
-                ..Rare::default()
+                ..Cold::default()
             }),
             server,
         }
@@ -130,8 +130,8 @@ impl Entry {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    pub(crate) fn rare(&self) -> MutexGuard<'_, Rare> {
-        self.rare.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn cold(&self) -> MutexGuard<'_, Cold> {
+        self.cold.lock()
     }
 
     pub(crate) fn is_aborted(&self) -> bool {
@@ -141,9 +141,9 @@ impl Entry {
     /// The handler's future is done, or goes. The first to say how is right; without a word, nobody
     /// polled it to its end.
     pub(crate) fn detach(&self, outcome: Option<Outcome>) {
-        self.rare()
+        self.cold()
             .outcome
-            .get_or_insert_with(|| outcome.unwrap_or_else(Outcome::of_neglect));
+            .get_or_insert_with(|| outcome.unwrap_or_else(Outcome::dropped));
         self.set_phase(Phase::Detached);
     }
 
@@ -154,12 +154,12 @@ impl Entry {
 
     pub(crate) fn abort(&self) {
         self.set(flag::ABORTED);
-        let mut rare = self.rare();
+        let mut cold = self.cold();
         // Its handler had ended well, but that is not how it ends; unless it has ended and that was told.
-        if self.phase() == Phase::Detached && rare.permit.is_some() {
-            rare.outcome = Some(Outcome::Aborted);
+        if self.phase() == Phase::Detached && cold.permit.is_some() {
+            cold.outcome = Some(Outcome::Aborted);
         }
-        drop(rare);
+        drop(cold);
         self.task.wake();
         self.reader.wake();
         self.writer.wake();
@@ -178,12 +178,12 @@ impl fmt::Debug for Entry {
 
 /// One of the two holders that keep a connection counted: its stream, and its handler's future.
 #[derive(Debug)]
-pub(crate) struct Leg(ConnectionHandle);
+pub(crate) struct OpenGuard(ConnectionHandle);
 
-impl Leg {
-    pub(crate) fn new(handle: &ConnectionHandle) -> Leg {
+impl OpenGuard {
+    pub(crate) fn new(handle: &ConnectionHandle) -> OpenGuard {
         handle.entry.legs.fetch_add(1, Ordering::Relaxed);
-        Leg(handle.clone())
+        OpenGuard(handle.clone())
     }
 
     pub(crate) fn handle(&self) -> &ConnectionHandle {
@@ -195,7 +195,7 @@ impl Leg {
     }
 }
 
-impl Drop for Leg {
+impl Drop for OpenGuard {
     fn drop(&mut self) {
         let entry = &self.0.entry;
         if entry.legs.fetch_sub(1, Ordering::AcqRel) > 1 {

@@ -97,7 +97,7 @@ impl ConnectionHandle {
             bytes_written: self.bytes_written(),
             is_secure: self.is_secure(),
             is_draining: self.is_draining(),
-            labels: entry.rare().labels.clone(),
+            labels: entry.cold().labels.clone(),
         }
     }
 
@@ -140,13 +140,13 @@ impl ConnectionHandle {
 
     /// How the handler ended, if it has; the connection itself may go on elsewhere.
     pub fn outcome(&self) -> Option<Outcome> {
-        self.entry.rare().outcome.clone()
+        self.entry.cold().outcome.clone()
     }
 
     /// Where messages for its session go; `None` unless a [`Session`](crate::Session) that takes
     /// messages of type `M` serves it.
     pub fn mailbox<M: Send + 'static>(&self) -> Option<Mailbox<M>> {
-        let mailbox = self.entry.rare().mailbox.clone()?;
+        let mailbox = self.entry.cold().mailbox.clone()?;
         mailbox
             .downcast::<Mailbox<M>>()
             .ok()

@@ -3,13 +3,17 @@
 mod entry;
 mod handle;
 mod io;
+mod observer;
+mod registry;
 mod socket;
 
 pub use entry::Phase;
-pub(crate) use entry::{Entry, Leg};
+pub(crate) use entry::{Entry, OpenGuard};
 pub use handle::{ConnectionHandle, ConnectionInfo};
 pub(crate) use io::delegate_io;
 pub use io::{BoxIo, IoStream, Transport};
+pub use observer::Observer;
+pub(crate) use registry::Registry;
 
 use crate::{Addr, Extensions};
 use entry::flag;
@@ -42,7 +46,7 @@ pub struct Connection<Io = BoxIo> {
 delegate_io!(impl[Io: IoStream] for Connection<Io> { Connection { io, .. } => io });
 
 impl Connection {
-    pub(crate) fn new(transport: Transport, leg: Leg) -> Self {
+    pub(crate) fn new(transport: Transport, leg: OpenGuard) -> Self {
         let handle = leg.handle().clone();
         let io = BoxIo::socket(Socket { transport, leg });
         Connection {
@@ -132,7 +136,7 @@ impl<Io> Connection<Io> {
         entry
             .server
             .observe(|observer| observer.connection_labelled(&self.handle, key, &value));
-        let labels = &mut entry.rare().labels;
+        let labels = &mut entry.cold().labels;
         match labels.iter_mut().find(|(known, _)| *known == key) {
             Some((_, old)) => *old = value,
             None => labels.push((key, value)),
@@ -142,7 +146,7 @@ impl<Io> Connection<Io> {
     /// Keeps `guard` until the connection is over, wherever its stream goes: a place under a limit, a
     /// count that is to go down again.
     pub fn keep(&self, guard: impl Send + 'static) {
-        self.handle.entry.rare().kept.push(Box::new(guard));
+        self.handle.entry.cold().guards.push(Box::new(guard));
     }
 
     /// Resolves when the connection is to finish, at once if that was said already. It does not borrow
@@ -187,7 +191,7 @@ impl<Io> Connection<Io> {
         self.handle.entry.server.is_observed()
     }
 
-    pub(crate) fn told_upgraded(&self, upgrade: &'static str, took: Duration) {
+    pub(crate) fn notify_upgraded(&self, upgrade: &'static str, took: Duration) {
         let server = &self.handle.entry.server;
         server.observe(|observer| observer.connection_upgraded(&self.handle, upgrade, took));
     }
@@ -213,7 +217,7 @@ impl<Io: IoStream> Connection<Io> {
             .and_then(BoxIo::tcp);
         match tcp {
             Some(stream) => Ok(Addr::Tcp(stream.local_addr()?)),
-            None => Ok(match &entry.rare().socket_local_addr {
+            None => Ok(match &entry.cold().socket_local_addr {
                 Some(addr) => (**addr).clone(),
                 None => self.listener_addr().clone(),
             }),
@@ -259,7 +263,7 @@ impl<Io: IoStream> Connection<Io> {
             && entry.server.fixed_local_addr(entry.listener).is_none()
         {
             if let Ok(addr) = self.local_addr() {
-                entry.rare().socket_local_addr = Some(Box::new(addr));
+                entry.cold().socket_local_addr = Some(Box::new(addr));
             }
         }
     }

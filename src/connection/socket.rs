@@ -2,7 +2,7 @@
 
 use super::{
     Transport,
-    entry::{Entry, Leg, flag},
+    entry::{Entry, OpenGuard, flag},
 };
 use std::{
     io::{self, IoSlice},
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) transport: Transport,
-    pub(crate) leg: Leg,
+    pub(crate) leg: OpenGuard,
 }
 
 impl Socket {

@@ -1,10 +1,10 @@
 //! The listening sockets of one address, and who drives which.
 
 use super::Listener;
-use crate::Addr;
+use crate::{Addr, sync::Mutex};
 use std::{
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::MutexGuard,
     task::{Context, Poll, ready},
 };
 use tokio::task::coop::poll_proceed;
@@ -52,7 +52,7 @@ impl Group {
     }
 
     fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock()
     }
 
     pub(crate) fn addr(&self) -> &Addr {

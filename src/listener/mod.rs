@@ -1,5 +1,6 @@
 //! Where connections come from.
 
+mod accept_error;
 mod bind;
 mod group;
 mod open;
@@ -11,6 +12,7 @@ mod systemd;
 #[cfg(unix)]
 mod unix_path;
 
+pub use accept_error::ErrorClass;
 pub use bind::{Bind, IntoBinds};
 pub(crate) use group::{Group, Sources};
 pub use options::{Keepalive, SocketOptions};

@@ -6,7 +6,7 @@
 //! `accept` does it, readable from the start.
 
 use super::SocketOptions;
-use crate::waker::WakerSlot;
+use crate::sync::WakerSlot;
 use crate::{Addr, Transport};
 use socket2::Socket;
 use std::{

@@ -1,12 +1,10 @@
 //! Sockets that systemd, or whoever speaks its protocol, opened for this process
 //! (`sd_listen_fds(3)`).
 
+use crate::sync::Mutex;
 use sd_listen_fds::OwnedFd;
 use socket2::Socket;
-use std::{
-    io,
-    sync::{Mutex, PoisonError},
-};
+use std::io;
 
 /// The inherited sockets and their names, in their order. They stay open for the life of the process, so that a
 /// server can be started anew and no waiting client is lost between.
@@ -14,7 +12,7 @@ static INHERITED: Mutex<Option<Vec<(String, Socket)>>> = Mutex::new(None);
 
 /// A handle to the socket of this name, or without a name to the only one.
 pub(super) fn inherited(name: &str) -> io::Result<Socket> {
-    let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut inherited = INHERITED.lock();
     if inherited.is_none() {
         *inherited = Some(take()?);
     }

@@ -1,7 +1,7 @@
 //! The handle to a running server.
 
-use super::{DrainReport, Life, ListenerStatus, Shared, State, Stats};
-use crate::{Addr, ConnectionHandle, ConnectionInfo, Error, listener::Group};
+use super::{DrainReport, ListenerStatus, ServerStatus, Shared, Stats};
+use crate::{Addr, ConnectionHandle, ConnectionInfo, Error, listener::Group, pool::Stage};
 use std::{
     fmt,
     future::{Future, IntoFuture},
@@ -59,7 +59,7 @@ impl ServerHandle {
     pub fn stats(&self) -> Stats {
         let max = self.shared.limit.max();
         let mut stats = Stats {
-            state: self.state(),
+            status: self.status(),
             max_connections: (max < usize::MAX).then_some(max),
             listeners: Vec::with_capacity(self.shared.groups.len()),
             ..Stats::default()
@@ -74,13 +74,13 @@ impl ServerHandle {
         stats
     }
 
-    fn state(&self) -> State {
-        let orders = self.shared.orders.borrow();
-        match orders.life {
-            Life::Running if orders.is_paused() => State::Paused,
-            Life::Running => State::Running,
-            Life::Draining { .. } => State::Draining,
-            Life::Stopped(_) => State::Stopped,
+    fn status(&self) -> ServerStatus {
+        let control = self.shared.control.borrow();
+        match control.stage {
+            Stage::Running if control.is_paused() => ServerStatus::Paused,
+            Stage::Running => ServerStatus::Running,
+            Stage::Draining { .. } => ServerStatus::Draining,
+            Stage::Stopped(_) => ServerStatus::Stopped,
         }
     }
 
@@ -96,23 +96,23 @@ impl ServerHandle {
     /// lost.
     pub fn set_acceptors(&self, count: usize) {
         self.shared
-            .orders
-            .send_modify(|orders| orders.set_acceptors(count));
+            .control
+            .send_modify(|control| control.set_acceptors(count));
     }
 
     /// Stops accepting and leaves the sockets open: clients wait in the kernel's queue, as many as the
     /// backlog holds.
     pub fn pause(&self) {
         self.shared
-            .orders
-            .send_modify(|orders| orders.paused = true);
+            .control
+            .send_modify(|control| control.paused = true);
     }
 
     /// Accepts again, those that waited first.
     pub fn resume(&self) {
         self.shared
-            .orders
-            .send_modify(|orders| orders.paused = false);
+            .control
+            .send_modify(|control| control.paused = false);
     }
 
     /// Stops the server in an orderly way: serves the clients that are in the queue already, stops

@@ -1,29 +1,23 @@
 //! A server: built, started, and run until it is drained.
 
-mod cores;
 mod handle;
-mod orders;
+mod per_core;
 mod shared;
 mod stats;
 mod supervise;
 
 pub use handle::ServerHandle;
-pub(crate) use orders::{Life, Orders};
 pub(crate) use shared::Shared;
 pub(crate) use stats::Counters;
-pub use stats::{ListenerStatus, State, Stats};
+pub use stats::{ListenerStatus, ServerStatus, Stats};
 
 use crate::{
     Acceptor, Bind, BoxError, Connection, ConnectionService, Error, Extensions, IntoBinds, Limit,
     Listener, Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Maker, listener::Group,
+    pool::Stage, sync::Mutex,
 };
-use cores::Cores;
-use std::{
-    fmt,
-    future::poll_fn,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use per_core::Cores;
+use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
 use supervise::Supervisor;
 use tower::{MakeService, ServiceBuilder};
 use tower_layer::{Identity, Layer, Stack};
@@ -201,10 +195,7 @@ impl<L, X> Server<L, X> {
     {
         let service = Mutex::new(self.layers.service(service));
         let make: Maker<L::Service> = Arc::new(move |_| {
-            let service = service
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
+            let service = service.lock().clone();
             Box::pin(async move { Ok(service) })
         });
         let release: fn(&mut L::Service) = |service| *service = service.clone();
@@ -246,7 +237,7 @@ impl<L, X> Server<L, X> {
     {
         let made = Mutex::new((make, self.layers));
         let make: Maker<L::Service> = Arc::new(move |acceptor| {
-            let (mut make, layers) = made.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (mut make, layers) = made.lock().clone();
             Box::pin(async move {
                 poll_fn(|cx| make.poll_ready(cx))
                     .await
@@ -339,8 +330,8 @@ impl Drop for Abandoned {
     fn drop(&mut self) {
         if let Some(shared) = self.0.take() {
             shared.groups.iter().for_each(Group::close);
-            shared.orders.send_modify(|orders| {
-                orders.life = Life::Stopped(Ok(DrainReport::default()));
+            shared.control.send_modify(|control| {
+                control.stage = Stage::Stopped(Ok(DrainReport::default()));
             });
         }
     }

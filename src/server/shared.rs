@@ -1,14 +1,14 @@
 //! What all parts of one server share.
 
-use super::{Counters, DrainReport, Life, Orders};
+use super::{Counters, DrainReport};
 use crate::{
     Addr, Connection, ConnectionHandle, Error, Extensions, Observer, Outcome, Phase, Transport,
     acceptor::Exhaustion,
-    connection::{Entry, Leg},
+    connection::{Entry, OpenGuard, Registry},
     limit::{Limit, Permit},
     listener::Group,
     panic::catch,
-    registry::Registry,
+    pool::{Control, Stage},
 };
 use std::{
     fmt, mem,
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     pub(crate) exhaustion: Exhaustion,
-    pub(crate) orders: watch::Sender<Orders>,
+    pub(crate) control: watch::Sender<Control>,
     /// Told when the last connection has gone.
     pub(crate) idle: Notify,
     pub(crate) state: Extensions,
@@ -50,7 +50,7 @@ impl Shared {
             registry: Registry::default(),
             counters: Counters::default(),
             exhaustion: Exhaustion::new(),
-            orders: watch::Sender::new(Orders::new(acceptors)),
+            control: watch::Sender::new(Control::new(acceptors)),
             idle: Notify::new(),
             state,
             observers,
@@ -81,7 +81,7 @@ impl Shared {
         let group = self.groups[group].index;
         let entry = Arc::new(Entry::new(self.clone(), id, group, peer, permit));
         let handle = ConnectionHandle { entry };
-        let leg = Leg::new(&handle);
+        let leg = OpenGuard::new(&handle);
         self.counters.connection_started();
         self.registry.insert(handle.clone());
         self.observe(|observer| observer.connection_started(&handle));
@@ -93,13 +93,13 @@ impl Shared {
     pub(crate) fn ended(&self, handle: &ConnectionHandle) -> Option<Permit> {
         self.registry.remove(handle.id());
         let (index, permit, kept) = {
-            let mut rare = handle.entry.rare();
-            rare.mailbox = None;
-            let index = rare.outcome.get_or_insert_with(Outcome::of_neglect).index();
-            (index, rare.permit.take(), mem::take(&mut rare.kept))
+            let mut cold = handle.entry.cold();
+            cold.mailbox = None;
+            let index = cold.outcome.get_or_insert_with(Outcome::dropped).index();
+            (index, cold.permit.take(), mem::take(&mut cold.guards))
         };
         if !self.observers.is_empty() {
-            let outcome = handle.outcome().unwrap_or_else(Outcome::of_neglect);
+            let outcome = handle.outcome().unwrap_or_else(Outcome::dropped);
             self.observe(|observer| observer.connection_ended(handle, &outcome));
         }
         if !kept.is_empty() {
@@ -122,12 +122,12 @@ impl Shared {
 
     /// Stops accepting, and sets or brings forward the deadline.
     pub(crate) fn drain(&self, by: Option<Instant>, also_queued: bool, why: Option<Error>) {
-        self.orders
-            .send_if_modified(|orders| match &mut orders.life {
-                life @ Life::Running => {
+        self.control
+            .send_if_modified(|control| match &mut control.stage {
+                life @ Stage::Running => {
                     let error = why.map(Arc::new);
                     let over = self.counters.over();
-                    *life = Life::Draining {
+                    *life = Stage::Draining {
                         deadline: by,
                         sweep: also_queued,
                         over,
@@ -135,19 +135,19 @@ impl Shared {
                     };
                     true
                 }
-                Life::Draining { deadline, .. } => {
+                Stage::Draining { deadline, .. } => {
                     let sooner = by.is_some_and(|by| deadline.is_none_or(|deadline| by < deadline));
                     if sooner {
                         *deadline = by;
                     }
                     sooner
                 }
-                Life::Stopped(_) => false,
+                Stage::Stopped(_) => false,
             });
     }
 
     /// A server without anything left to listen on must not look as if it served.
-    pub(crate) fn stop_if_deaf(&self) {
+    pub(crate) fn stop_if_no_listeners(&self) {
         if self.groups.iter().all(Group::is_dead) {
             self.drain(None, false, Some(Error::ListenersLost));
         }
@@ -164,13 +164,13 @@ impl Shared {
     }
 
     pub(crate) async fn stopped(&self) -> Result<DrainReport, Arc<Error>> {
-        let mut orders = self.orders.subscribe();
+        let mut control = self.control.subscribe();
         loop {
-            if let Life::Stopped(result) = &orders.borrow_and_update().life {
+            if let Stage::Stopped(result) = &control.borrow_and_update().stage {
                 return result.clone();
             }
             // The sender is in `self`, so it is there.
-            let _ = orders.changed().await;
+            let _ = control.changed().await;
         }
     }
 }

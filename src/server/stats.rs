@@ -75,7 +75,7 @@ impl Counters {
 #[non_exhaustive]
 pub struct Stats {
     /// What it is doing.
-    pub state: State,
+    pub status: ServerStatus,
     /// Connections open now.
     pub open: usize,
     /// The most there may be; `None` for no limit.
@@ -107,7 +107,7 @@ pub struct Stats {
 /// What a server is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum State {
+pub enum ServerStatus {
     /// It accepts and serves.
     #[default]
     Running,

@@ -1,10 +1,11 @@
 //! Keeps as many acceptors as were ordered, and brings the server to its end.
 
-use super::{DrainReport, Life, Shared, cores::Cores};
+use super::{DrainReport, Shared, per_core::Cores};
 use crate::{
     BoxError, ConnectionHandle, ConnectionService, Error, Spawn,
-    acceptor::{Backoff, Maker, Run},
+    acceptor::{AcceptLoop, Backoff, Maker},
     listener::Group,
+    pool::Stage,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{
@@ -50,7 +51,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
 
     /// Starts the first acceptors; all of them get their services, or none stays.
     pub(super) async fn start(&mut self) -> Result<(), Error> {
-        let acceptors = self.shared.orders.borrow().acceptors();
+        let acceptors = self.shared.control.borrow().acceptors();
         for group in &self.shared.groups {
             group
                 .grow(acceptors)
@@ -85,14 +86,14 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     pub(super) async fn run(mut self) {
         // Whatever ends this task, nobody is to wait for ever.
         let end = End(self.shared.clone());
-        let mut orders = self.shared.orders.subscribe();
+        let mut control = self.shared.control.subscribe();
         let mut backoff = Backoff::default();
         loop {
             let (acceptors, life) = {
-                let orders = orders.borrow_and_update();
-                (orders.acceptors(), orders.life.clone())
+                let control = control.borrow_and_update();
+                (control.acceptors(), control.stage.clone())
             };
-            if !matches!(life, Life::Running) {
+            if !matches!(life, Stage::Running) {
                 break;
             }
             let retry_in = self.converge(acceptors, &mut backoff);
@@ -103,7 +104,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
                 }
             };
             tokio::select! {
-                _ = orders.changed() => {}
+                _ = control.changed() => {}
                 Some(ended) = self.acceptors.join_next() => {
                     if let Ok(ended) = ended {
                         self.running.remove(&ended);
@@ -122,7 +123,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         for group in 0..self.shared.groups.len() {
             let shared = self.shared.clone();
             match shared.groups[group].grow(acceptors) {
-                Ok(true) => shared.orders.send_modify(|_| {}),
+                Ok(true) => shared.control.send_modify(|_| {}),
                 Ok(false) => {}
                 Err(_) => retry_in = Some(backoff.next_delay()),
             }
@@ -144,7 +145,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         index: usize,
         made: Option<oneshot::Sender<Result<(), BoxError>>>,
     ) {
-        let run = Run::new(
+        let run = AcceptLoop::new(
             self.shared.clone(),
             group,
             index,
@@ -166,11 +167,11 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     async fn drain(&mut self, end: &End) {
         let shared = self.shared.clone();
         let started = Instant::now();
-        let over = match &shared.orders.borrow().life {
-            Life::Draining { over, .. } => *over,
+        let over = match &shared.control.borrow().stage {
+            Stage::Draining { over, .. } => *over,
             _ => shared.counters.over(),
         };
-        // They look at their orders in every wait; only a service that is being made may not.
+        // They look at their control in every wait; only a service that is being made may not.
         let all = async { while self.acceptors.join_next().await.is_some() {} };
         if timeout(ABORT_GRACE, all).await.is_err() {
             self.acceptors.shutdown().await;
@@ -203,10 +204,10 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
 }
 
 async fn until_idle_or_deadline(shared: &Shared) {
-    let mut orders = shared.orders.subscribe();
+    let mut control = shared.control.subscribe();
     loop {
-        let deadline = match &orders.borrow_and_update().life {
-            Life::Draining { deadline, .. } => *deadline,
+        let deadline = match &control.borrow_and_update().stage {
+            Stage::Draining { deadline, .. } => *deadline,
             _ => None,
         };
         let deadline = async {
@@ -219,7 +220,7 @@ async fn until_idle_or_deadline(shared: &Shared) {
             biased;
             () = shared.until_idle() => return,
             () = deadline => return,
-            _ = orders.changed() => {}
+            _ = control.changed() => {}
         }
     }
 }
@@ -229,13 +230,13 @@ struct End(Arc<Shared>);
 
 impl End {
     fn stop(&self, report: DrainReport) {
-        self.0.orders.send_if_modified(|orders| {
-            let result = match &mut orders.life {
-                Life::Running => Ok(report),
-                Life::Draining { error, .. } => error.take().map_or(Ok(report), Err),
-                Life::Stopped(_) => return false,
+        self.0.control.send_if_modified(|control| {
+            let result = match &mut control.stage {
+                Stage::Running => Ok(report),
+                Stage::Draining { error, .. } => error.take().map_or(Ok(report), Err),
+                Stage::Stopped(_) => return false,
             };
-            orders.life = Life::Stopped(result);
+            control.stage = Stage::Stopped(result);
             true
         });
     }

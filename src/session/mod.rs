@@ -199,7 +199,7 @@ where
         let conn: Connection<BoxIo> = conn.boxed();
         // Messages can be sent to it from the moment in which it is there.
         let (mailbox, messages) = Mailbox::new(self.options.mailbox);
-        conn.handle().entry.rare().mailbox = Some(Arc::new(mailbox.clone()));
+        conn.handle().entry.cold().mailbox = Some(Arc::new(mailbox.clone()));
         Box::pin(run::run(
             (self.factory)(),
             conn,

@@ -39,7 +39,7 @@ pub(super) async fn run<S: Session>(
     let outcome = match result {
         Ok(()) if conn.is_draining() => Outcome::Drained,
         Ok(()) => Outcome::Completed,
-        Err(error) => Outcome::of_error(error),
+        Err(error) => Outcome::from_error(error),
     };
     session.outcome = outcome.clone();
     drop(session);

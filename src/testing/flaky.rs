@@ -1,10 +1,10 @@
 //! A listener that fails on script.
 
-use crate::{Addr, Listener, Transport};
+use crate::{Addr, Listener, Transport, sync::Mutex};
 use std::{
     collections::VecDeque,
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
@@ -54,7 +54,7 @@ impl FlakyListener {
 
 impl Script {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The next accepts fail with these, one each, whether clients wait or not. An acceptor that lacks

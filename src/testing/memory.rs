@@ -1,11 +1,11 @@
 //! A listener without sockets.
 
-use crate::{Addr, Listener, Transport};
+use crate::{Addr, Listener, Transport, sync::Mutex};
 use std::{
     collections::VecDeque,
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -51,7 +51,7 @@ struct Queue {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 

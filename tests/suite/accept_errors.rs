@@ -2,7 +2,8 @@
 
 use crate::support::{LONG, Log, connect_to, echo, echoes, rest, settle};
 use reagent::{
-    Acceptor, Error, ErrorClass, Observer, Server, ServerHandle, SocketListener, State, handle,
+    Acceptor, Error, ErrorClass, Observer, Server, ServerHandle, ServerStatus, SocketListener,
+    handle,
     testing::{Clients, FlakyListener, MemoryListener, Script},
 };
 use std::{
@@ -273,7 +274,7 @@ async fn a_pause_during_a_back_off_is_obeyed_at_once() {
     let accepts = trial.script.accepts();
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(trial.script.accepts(), accepts);
-    assert_eq!(trial.server.stats().state, State::Paused);
+    assert_eq!(trial.server.stats().status, ServerStatus::Paused);
     trial.server.resume();
     yield_often().await;
     assert!(trial.script.accepts() > accepts);
@@ -386,7 +387,7 @@ async fn a_server_whose_listener_is_gone_for_good_stops_and_says_why() {
                 .any(|event| event.ends_with("retry in None"))
         );
         assert!(trial.lost().is_some());
-        assert_eq!(trial.server.stats().state, State::Draining);
+        assert_eq!(trial.server.stats().status, ServerStatus::Draining);
         assert!(trial.clients.connect().await.is_err());
 
         // Who is there already is served to the end.
@@ -395,7 +396,7 @@ async fn a_server_whose_listener_is_gone_for_good_stops_and_says_why() {
         let stopped = tokio::time::timeout(LONG, trial.server.wait()).await;
         let error = stopped.unwrap().unwrap_err();
         assert!(matches!(*error, Error::ListenersLost));
-        assert_eq!(trial.server.stats().state, State::Stopped);
+        assert_eq!(trial.server.stats().status, ServerStatus::Stopped);
         assert!(trial.lost().is_some());
     }
 }
@@ -416,7 +417,7 @@ async fn one_of_two_listeners_lost_for_good_leaves_the_other() {
     script.fail_accepts(errors(libc::EBADF, 1));
     settle().await;
     let stats = server.stats();
-    assert_eq!(stats.state, State::Running);
+    assert_eq!(stats.status, ServerStatus::Running);
     assert!(stats.listeners[0].lost.is_some() && stats.listeners[1].lost.is_none());
     assert!(echoes(&mut second_clients.connect().await.unwrap(), "served").await);
     // Nobody is left in the queue of a listener that is gone.
@@ -450,8 +451,8 @@ async fn a_real_socket_that_is_lost_is_replaced_at_its_address() {
         assert!(echoes(&mut open, "after").await);
         let stats = server.stats();
         assert_eq!(
-            (stats.state, &stats.listeners[0].lost),
-            (State::Running, &None)
+            (stats.status, &stats.listeners[0].lost),
+            (ServerStatus::Running, &None)
         );
         assert_eq!(log.count("listener lost"), 1);
         assert_eq!(log.count("listener reopened"), 1);
@@ -486,7 +487,10 @@ fn every_error_has_its_class() {
     ];
     for (list, class) in lists {
         for errno in list {
-            assert_eq!(ErrorClass::of(&io::Error::from_raw_os_error(*errno)), class);
+            assert_eq!(
+                ErrorClass::classify(&io::Error::from_raw_os_error(*errno)),
+                class
+            );
         }
     }
 }

@@ -3,7 +3,9 @@
 use crate::support::{
     Log, beside, connect, echo, echoes, memory_server, rest, settled, soon, tcp_server,
 };
-use reagent::{BoxError, Connection, DrainReport, Outcome, Server, ServerHandle, State, handle};
+use reagent::{
+    BoxError, Connection, DrainReport, Outcome, Server, ServerHandle, ServerStatus, handle,
+};
 use std::{future::pending, io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -54,7 +56,7 @@ async fn a_drain_waits_for_all_and_says_how_many_there_were() {
     for (_, connection) in &all {
         assert!(matches!(connection.closed().await, Outcome::Drained));
     }
-    assert_eq!(server.stats().state, State::Stopped);
+    assert_eq!(server.stats().status, ServerStatus::Stopped);
     assert_eq!((server.connection_count(), server.stats().drained), (0, 3));
 }
 
@@ -212,7 +214,7 @@ async fn who_comes_after_the_drain_began_is_refused() {
         .unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     // The one that is open goes on meanwhile.
-    assert_eq!(server.stats().state, State::Draining);
+    assert_eq!(server.stats().status, ServerStatus::Draining);
     assert!(echoes(&mut first, "still here").await);
     drop(first);
     assert_eq!(numbers(&soon(draining).await.unwrap()), (1, 0, 0));
@@ -303,7 +305,7 @@ async fn a_server_that_accepts_nobody_drains_like_any_other() {
 async fn a_server_that_was_started_without_acceptors_drains_at_once() {
     let (server, clients, _accepted) = memory_server();
     let server = server.acceptors(0).start(handle(greet)).await.unwrap();
-    assert_eq!(server.stats().state, State::Paused);
+    assert_eq!(server.stats().status, ServerStatus::Paused);
     let mut client = clients.connect().await.unwrap();
     settled().await;
     assert_eq!(clients.waiting(), 1);
@@ -427,7 +429,7 @@ async fn one_connection_can_be_told_to_finish_alone() {
     server.connection(told.id()).unwrap().drain();
     assert!(matches!(soon(told.closed()).await, Outcome::Drained));
     assert!(!other.is_draining());
-    assert_eq!(server.stats().state, State::Running);
+    assert_eq!(server.stats().status, ServerStatus::Running);
     // The other one ends by itself, which is another outcome.
     second.write_u8(0).await.unwrap();
     assert!(matches!(soon(other.closed()).await, Outcome::Completed));

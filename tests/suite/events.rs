@@ -4,7 +4,7 @@
 use crate::support::{LONG, Log, connect, echo, echoes, rest, settle, until};
 use reagent::{
     Addr, BoxError, Connection, ConnectionHandle, Extensions, Observer, Outcome, Phase, Rejected,
-    Server, ServerHandle, Spawn, State, TimedOut, handle,
+    Server, ServerHandle, ServerStatus, Spawn, TimedOut, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -250,8 +250,8 @@ fn a_runtime_that_is_shut_down_ends_all_and_keeps_nobody_waiting() {
     drop(runtime);
     ended_once(&log, "aborted");
     assert_eq!(
-        (server.connection_count(), server.stats().state),
-        (0, State::Stopped)
+        (server.connection_count(), server.stats().status),
+        (0, ServerStatus::Stopped)
     );
     let another = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -560,18 +560,18 @@ async fn the_state_is_what_the_server_does() {
         .start(handle(obedient))
         .await
         .unwrap();
-    let is = |state| assert_eq!(server.stats().state, state);
-    is(State::Running);
+    let is = |state| assert_eq!(server.stats().status, state);
+    is(ServerStatus::Running);
     server.pause();
-    is(State::Paused);
+    is(ServerStatus::Paused);
     server.resume();
-    is(State::Running);
+    is(ServerStatus::Running);
     server.set_acceptors(0);
-    is(State::Paused);
+    is(ServerStatus::Paused);
     server.resume();
-    is(State::Paused);
+    is(ServerStatus::Paused);
     server.set_acceptors(1);
-    is(State::Running);
+    is(ServerStatus::Running);
 
     let mut client = clients.connect().await.unwrap();
     settle().await;
@@ -582,18 +582,18 @@ async fn the_state_is_what_the_server_does() {
         report = &mut drain => panic!("{report:?}"),
         () = settle() => {}
     }
-    is(State::Draining);
+    is(ServerStatus::Draining);
     server.pause();
-    is(State::Draining);
+    is(ServerStatus::Draining);
     client.write_all(b"o").await.unwrap();
     let report = drain.await;
     assert_eq!(
         (report.finished, report.aborted, report.remaining),
         (1, 0, 0)
     );
-    is(State::Stopped);
+    is(ServerStatus::Stopped);
     server.resume();
-    is(State::Stopped);
+    is(ServerStatus::Stopped);
 }
 
 const SECRET: &str = "correct horse battery staple";

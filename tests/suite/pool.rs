@@ -2,7 +2,7 @@
 
 use crate::support::{Log, connect, echo, echoes, own_ip, rest, serve, stop, until};
 use reagent::{
-    Acceptor, BoxError, Connection, Handler, Observer, Server, ServerHandle, Spawn, State,
+    Acceptor, BoxError, Connection, Handler, Observer, Server, ServerHandle, ServerStatus, Spawn,
     TokioSpawn, handle,
     testing::{Clients, MemoryListener},
 };
@@ -224,7 +224,7 @@ async fn nobody_is_accepted_after_a_pause() {
             (3, 1),
             "{by_number}"
         );
-        assert_eq!(server.stats().state, State::Paused);
+        assert_eq!(server.stats().status, ServerStatus::Paused);
         assert!(echoes(&mut open, "meanwhile").await);
 
         if by_number {
@@ -235,7 +235,7 @@ async fn nobody_is_accepted_after_a_pause() {
         for client in &mut waiting {
             assert!(echoes(client, "after").await);
         }
-        assert_eq!(server.stats().state, State::Running);
+        assert_eq!(server.stats().status, ServerStatus::Running);
         drop((open, waiting));
         stop(&server).await;
     }
@@ -266,7 +266,7 @@ async fn a_server_may_start_with_no_acceptor() {
         .start(handle(echo))
         .await
         .unwrap();
-    assert_eq!(server.stats().state, State::Paused);
+    assert_eq!(server.stats().status, ServerStatus::Paused);
     let mut client = clients.connect().await.unwrap();
     sleep(HOUR).await;
     assert_eq!((clients.waiting(), server.connection_count()), (1, 0));
@@ -291,7 +291,7 @@ async fn a_paused_server_can_be_drained_and_serves_who_waits() {
     };
     let (report, ()) = tokio::join!(server.drain(HOUR), served);
     assert_eq!((report.finished, report.aborted), (5, 0));
-    assert_eq!(server.stats().state, State::Stopped);
+    assert_eq!(server.stats().status, ServerStatus::Stopped);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::support::{Dice, LONG, Log, Moody, connect, echo, echoes, rest, settle, until};
 use reagent::{
     Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorClass, Observer,
-    Outcome, Server, ServerHandle, SocketListener, State, handle,
+    Outcome, Server, ServerHandle, ServerStatus, SocketListener, handle,
     testing::{Clients, FlakyListener, MemoryListener},
 };
 use std::{
@@ -431,7 +431,7 @@ async fn a_stampede_leaves_a_server_that_works() {
             5 => server.set_acceptors(dice.roll(8)),
             _ => server.set_max_connections(1 + dice.roll(50)),
         }
-        if server.stats().state == State::Running {
+        if server.stats().status == ServerStatus::Running {
             until("clients come", || server.stats().accepted >= 3 * round).await;
         }
     }

@@ -115,9 +115,9 @@ async fn an_upgrade_has_ten_seconds_unless_it_is_told_otherwise() {
     let second = Duration::from_secs(1);
     for (layer, limit) in [
         (layer(), Duration::from_secs(10)),
-        (layer().time_limit(second), second),
+        (layer().timeout(second), second),
         (
-            layer().time_limit(Duration::from_secs(3600)),
+            layer().timeout(Duration::from_secs(3600)),
             Duration::from_secs(3600),
         ),
     ] {
@@ -134,7 +134,7 @@ async fn an_upgrade_has_ten_seconds_unless_it_is_told_otherwise() {
 #[tokio::test(start_paused = true)]
 async fn an_upgrade_without_a_limit_takes_as_long_as_the_client_likes() {
     let (server, clients, mut accepted) = memory_server();
-    let layer = UpgradeLayer::new(Ask("asking")).time_limit(None);
+    let layer = UpgradeLayer::new(Ask("asking")).timeout(None);
     let _server = server
         .layer(layer)
         .start(handle(flushing_echo))
@@ -288,7 +288,7 @@ async fn a_failed_upgrade_gives_its_reservation_back() {
 #[tokio::test(start_paused = true)]
 async fn an_abort_and_a_drain_reach_an_upgrade() {
     let (server, clients, mut accepted) = memory_server();
-    let layer = UpgradeLayer::new(Ask("asking")).time_limit(None);
+    let layer = UpgradeLayer::new(Ask("asking")).timeout(None);
     let server = server
         .layer(layer)
         .start(handle(flushing_echo))

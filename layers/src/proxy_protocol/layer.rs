@@ -54,7 +54,7 @@ pub(super) struct Config {
     pub(super) mode: Mode,
     pub(super) trust: Trust,
     pub(super) untrusted: Untrusted,
-    pub(super) time_limit: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     pub(super) max_len: usize,
 }
 
@@ -71,7 +71,7 @@ impl ProxyProtocolLayer {
                 mode: Mode::default(),
                 trust,
                 untrusted: Untrusted::default(),
-                time_limit: Some(DEFAULT_TIME_LIMIT),
+                timeout: Some(DEFAULT_TIME_LIMIT),
                 max_len: DEFAULT_MAX_LEN,
             }),
         }
@@ -103,8 +103,8 @@ impl ProxyProtocolLayer {
     }
 
     /// Sets how long the header may take; `None` is as long as the sender likes. Default 5 s.
-    pub fn time_limit(self, limit: impl Into<Option<Duration>>) -> Self {
-        self.change(|config| config.time_limit = limit.into())
+    pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        self.change(|config| config.timeout = limit.into())
     }
 
     /// Sets how many bytes a header of version 2 may have. Default 4096; a longer one ends the connection before
@@ -120,7 +120,7 @@ impl<S> Layer<S> for ProxyProtocolLayer {
     fn layer(&self, inner: S) -> Self::Service {
         // The limit is kept by the upgrade itself, which in optional mode goes on after it.
         UpgradeLayer::new(ProxyProtocol(self.config.clone()))
-            .time_limit(None)
+            .timeout(None)
             .layer(inner)
     }
 }

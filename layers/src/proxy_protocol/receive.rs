@@ -58,7 +58,7 @@ impl<Io: IoStream> Upgrade<Io> for ProxyProtocol {
         }
         let mut bytes = Vec::new();
         let receiving = receive(&mut conn, &mut bytes, config.max_len);
-        let received = match config.time_limit {
+        let received = match config.timeout {
             None => receiving.await,
             Some(limit) => match timeout(limit, receiving).await {
                 Ok(received) => received,

@@ -39,7 +39,7 @@ impl<Io> RouteFuture<Io> {
 impl<Io: IoStream> Routes<Io> {
     fn serve(&self, conn: Connection<Io>) -> Serving {
         if let Some(target) = self.choose(&conn) {
-            return target.serve(conn, self.time_limit);
+            return target.serve(conn, self.timeout);
         }
         let refusal = self.refusal.clone();
         Box::pin(async move { Err(refusal.refuse(conn, "no route").await) })

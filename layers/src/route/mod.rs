@@ -26,7 +26,7 @@
 //! service of a route.
 //!
 //! **Readiness.** A router is always ready. Only when a connection has chosen, it waits in its own future for a clone
-//! of the service that it chose, for 10 seconds at most ([`time_limit`](Router::time_limit)), and others pass it. To
+//! of the service that it chose, for 10 seconds at most ([`timeout`](Router::timeout)), and others pass it. To
 //! wait for all services beforehand, as `tower::steer` does, would let the busiest of them hold back the clients of
 //! all others, and would let each client that has yet to say what it speaks occupy a place in every one of them. So
 //! what limits one route by its readiness does not leave clients in the kernel's queue; `max_connections` does, and
@@ -133,7 +133,7 @@ struct Routes<Io> {
     routes: Vec<Route<Io>>,
     fallback: Option<Arc<dyn Target<Io>>>,
     refusal: Refusal,
-    time_limit: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
 struct Route<Io> {
@@ -190,8 +190,8 @@ impl<Io: IoStream> Router<Io> {
 
     /// Sets how long a connection waits for the service of its route to be ready; `None` is as long as it takes.
     /// Default 10 s.
-    pub fn time_limit(self, limit: impl Into<Option<Duration>>) -> Self {
-        self.change(|routes| routes.time_limit = limit.into())
+    pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        self.change(|routes| routes.timeout = limit.into())
     }
 }
 
@@ -234,7 +234,7 @@ impl<Io> Default for Router<Io> {
                 routes: Vec::new(),
                 fallback: None,
                 refusal: Refusal::default(),
-                time_limit: Some(DEFAULT_TIME_LIMIT),
+                timeout: Some(DEFAULT_TIME_LIMIT),
             }),
         }
     }
@@ -246,7 +246,7 @@ impl<Io> fmt::Debug for Router<Io> {
             .field("routes", &self.routes.routes.len())
             .field("fallback", &self.routes.fallback.is_some())
             .field("refusal", &self.routes.refusal)
-            .field("time_limit", &self.routes.time_limit)
+            .field("timeout", &self.routes.timeout)
             .finish()
     }
 }
@@ -257,7 +257,7 @@ impl<Io> Clone for Routes<Io> {
             routes: self.routes.clone(),
             fallback: self.fallback.clone(),
             refusal: self.refusal.clone(),
-            time_limit: self.time_limit,
+            timeout: self.timeout,
         }
     }
 }

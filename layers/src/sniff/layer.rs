@@ -24,7 +24,7 @@ pub enum Undecided {
 /// [`Sniffed`](super::Sniffed) in its extensions. Who reads from the connection then reads those bytes first.
 ///
 /// It reads until it knows, and no more than 16 KiB, or [`max_len`](Self::max_len). For that a connection has
-/// 5 seconds, or [`time_limit`](Self::time_limit). While a client is silent there is no buffer.
+/// 5 seconds, or [`timeout`](Self::timeout). While a client is silent there is no buffer.
 #[derive(Clone, Debug, Default)]
 pub struct SniffLayer {
     config: Arc<Config>,
@@ -33,7 +33,7 @@ pub struct SniffLayer {
 #[derive(Clone, Debug)]
 pub(super) struct Config {
     pub(super) detector: Detector,
-    pub(super) time_limit: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     pub(super) undecided: Undecided,
 }
 
@@ -41,7 +41,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             detector: Detector::default(),
-            time_limit: Some(DEFAULT_TIME_LIMIT),
+            timeout: Some(DEFAULT_TIME_LIMIT),
             undecided: Undecided::default(),
         }
     }
@@ -74,8 +74,8 @@ impl SniffLayer {
 
     /// Sets how long it may take until it is known what a client speaks; `None` is as long as it likes. Default
     /// 5 s.
-    pub fn time_limit(self, limit: impl Into<Option<Duration>>) -> Self {
-        self.change(|config| config.time_limit = limit.into())
+    pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        self.change(|config| config.timeout = limit.into())
     }
 
     /// Sets what becomes of a client of which it is not known then. Default [`Undecided::End`].
@@ -90,7 +90,7 @@ impl<S> Layer<S> for SniffLayer {
     fn layer(&self, inner: S) -> Self::Service {
         // The limit is kept by the upgrade itself, which may go on after it.
         UpgradeLayer::new(Sniff(self.config.clone()))
-            .time_limit(None)
+            .timeout(None)
             .layer(inner)
     }
 }

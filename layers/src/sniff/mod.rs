@@ -14,7 +14,7 @@
 //! apart. It can stand in both places: the inner one's findings replace the outer one's.
 //!
 //! **A client has to speak first.** Where it may wait for the server's greeting, as in SMTP, FTP or MySQL, say so by
-//! [`Undecided::Unknown`] and a short [`time_limit`](SniffLayer::time_limit): who has said nothing by then is
+//! [`Undecided::Unknown`] and a short [`timeout`](SniffLayer::timeout): who has said nothing by then is
 //! handed on as [`Protocol::Unknown`].
 //!
 //! What is found is a claim that anybody can make, and nothing of it is encrypted or signed. It is good for choosing
@@ -63,7 +63,7 @@
 //! # Errors
 //!
 //! - [`TimedOut`](reagent::TimedOut) for `sniff`: the client has not said enough in time, which is 5 seconds unless
-//!   [`time_limit`](SniffLayer::time_limit) says otherwise; not with [`Undecided::Unknown`].
+//!   [`timeout`](SniffLayer::timeout) says otherwise; not with [`Undecided::Unknown`].
 //! - [`Failed`](reagent::Outcome::Failed) with what reading gave, such as a reset.
 //!
 //! A stream that ends too early is no error: it is handed on as [`Protocol::Unknown`], with what came of it.

@@ -25,7 +25,7 @@ impl<Io: IoStream> Upgrade<Io> for Sniff {
         let config = &*self.0;
         let mut bytes = Vec::new();
         let receiving = receive(&mut conn, &mut bytes, &config.detector);
-        let sniffed = match config.time_limit {
+        let sniffed = match config.timeout {
             None => receiving.await?,
             Some(limit) => match timeout(limit, receiving).await {
                 Ok(sniffed) => sniffed?,

@@ -70,7 +70,7 @@
 //!
 //! [`HandshakeError`], of a [`kind`](HandshakeErrorKind) and with the client's address, for a handshake that
 //! failed; [`TimedOut`](reagent::TimedOut) of the kind `tls handshake` for one that took longer than 10
-//! seconds, or than [`TlsLayer::time_limit`]. [`TlsConfigError`] tells what is wrong with files.
+//! seconds, or than [`TlsLayer::timeout`]. [`TlsConfigError`] tells what is wrong with files.
 
 mod builder;
 mod certificates;
@@ -107,7 +107,7 @@ const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(10);
 pub struct TlsLayer {
     store: Arc<Store>,
     places: Option<Arc<Semaphore>>,
-    time_limit: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
 impl TlsLayer {
@@ -115,7 +115,7 @@ impl TlsLayer {
         TlsLayer {
             store: Arc::new(store),
             places: None,
-            time_limit: Some(DEFAULT_TIME_LIMIT),
+            timeout: Some(DEFAULT_TIME_LIMIT),
         }
     }
 
@@ -139,8 +139,8 @@ impl TlsLayer {
     }
 
     /// How long a handshake may take, from the start of the connection's upgrade to its end. Default 10 s.
-    pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.time_limit = limit.into();
+    pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.timeout = limit.into();
         self
     }
 
@@ -168,7 +168,7 @@ impl<S> Layer<S> for TlsLayer {
             store: self.store.clone(),
             places: self.places.clone(),
         })
-        .time_limit(self.time_limit)
+        .timeout(self.timeout)
         .layer(inner)
     }
 }

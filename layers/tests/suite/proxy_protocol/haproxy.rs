@@ -51,7 +51,7 @@ impl Front {
     async fn start(bind: &str, certificate: Option<&str>, options: &str) -> Option<Front> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let server = Server::bind("127.0.0.1:0")
-            .layer(ProxyProtocolLayer::new(["127.0.0.0/8".parse().unwrap()]).time_limit(LONG))
+            .layer(ProxyProtocolLayer::new(["127.0.0.0/8".parse().unwrap()]).timeout(LONG))
             .start(handle(report))
             .await
             .unwrap();

@@ -30,7 +30,7 @@ async fn greeter(layer: ProxyProtocolLayer) -> (ServerHandle, Clients, Ends) {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_sender_is_ended_at_the_limit() {
-    for (layer, seconds) in [(trusting(), 5), (trusting().time_limit(7 * SECOND), 7)] {
+    for (layer, seconds) in [(trusting(), 5), (trusting().timeout(7 * SECOND), 7)] {
         let (_server, clients, mut ends) = start(layer).await;
         let _client = clients.connect_from(proxy()).await.unwrap();
         let began = Instant::now();
@@ -66,7 +66,7 @@ async fn a_slow_header_is_ended_at_the_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_limit_it_may_take_a_day() {
-    let (_server, clients, _ends) = start(trusting().time_limit(None)).await;
+    let (_server, clients, _ends) = start(trusting().timeout(None)).await;
     let mut client = clients.connect_from(proxy()).await.unwrap();
     sleep(86_400 * SECOND).await;
     client.write_all(V1).await.unwrap();
@@ -114,7 +114,7 @@ async fn in_optional_mode_the_first_byte_that_differs_decides() {
 async fn in_optional_mode_who_says_nothing_is_served_at_the_limit() {
     // Nothing, or less than a signature: a client may wait for an answer to an empty line.
     for bytes in [&b""[..], b"\r\n", b"P", b"PROXY", &SIGNATURE[..11]] {
-        let layer = trusting().mode(Mode::Optional).time_limit(3 * SECOND);
+        let layer = trusting().mode(Mode::Optional).timeout(3 * SECOND);
         let (_server, clients, _ends) = greeter(layer).await;
         let mut client = clients.connect_from(proxy()).await.unwrap();
         client.write_all(bytes).await.unwrap();

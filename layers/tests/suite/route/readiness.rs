@@ -81,7 +81,7 @@ async fn who_has_not_said_what_it_is_has_no_place_in_any_route() {
 async fn a_wait_has_an_end() {
     for (router, seconds) in [
         (one_at_a_time(), 10),
-        (one_at_a_time().time_limit(3 * SECOND), 3),
+        (one_at_a_time().timeout(3 * SECOND), 3),
     ] {
         let (server, clients) = start(router).await;
         let mut first = clients.connect().await.unwrap();
@@ -100,7 +100,7 @@ async fn a_wait_has_an_end() {
         assert_eq!(answer(first).await, "ssh");
         assert_eq!(ask(&clients, "SSH-third").await, "ssh");
     }
-    let (_server, clients) = start(one_at_a_time().time_limit(None)).await;
+    let (_server, clients) = start(one_at_a_time().timeout(None)).await;
     let mut first = clients.connect().await.unwrap();
     first.write_all(b"SSH-first").await.unwrap();
     sleep(SECOND).await;

@@ -19,7 +19,7 @@ async fn who_does_not_say_what_it_is_is_ended_at_the_limit() {
     let part = &hello(&names(&["a.test"]))[..60];
     for (layer, seconds) in [
         (SniffLayer::new(), 5),
-        (SniffLayer::new().time_limit(7 * SECOND), 7),
+        (SniffLayer::new().timeout(7 * SECOND), 7),
     ] {
         for (id, said) in [(1, &b""[..]), (2, b"GE"), (3, part)] {
             let (server, clients) = start(layer.clone()).await;
@@ -56,7 +56,7 @@ async fn bytes_that_trickle_do_not_put_off_the_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_limit_it_may_take_a_day_and_with_one_what_follows_may() {
-    let (_server, clients) = start(SniffLayer::new().time_limit(None)).await;
+    let (_server, clients) = start(SniffLayer::new().timeout(None)).await;
     let mut client = clients.connect().await.unwrap();
     sleep(86_400 * SECOND).await;
     client.write_all(b"SSH-").await.unwrap();
@@ -81,7 +81,7 @@ async fn a_server_that_speaks_first_gets_who_is_silent() {
     let (listener, clients) = MemoryListener::new();
     let layer = SniffLayer::new()
         .undecided(Undecided::Unknown)
-        .time_limit(2 * SECOND);
+        .timeout(2 * SECOND);
     let _server = Server::new(listener)
         .layer(layer)
         .start(handle(|mut conn: Connection| async move {

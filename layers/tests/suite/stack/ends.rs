@@ -48,7 +48,7 @@ async fn nothing_is_left_of_ten_thousand_connections() {
     parts.timeouts = timeouts();
     parts.bandwidth = parts.bandwidth.capacity(REMEMBERED);
     // Others are sooner.
-    parts.sniff = parts.sniff.time_limit(Duration::from_secs(100));
+    parts.sniff = parts.sniff.timeout(Duration::from_secs(100));
     parts.per_client_rate = parts.per_client_rate.capacity(REMEMBERED);
     parts.access.bans().ban(BANNED.into(), Duration::MAX);
     let (places, shed_in_flight) = (Limit::new(PLACES), Limit::new(usize::MAX));

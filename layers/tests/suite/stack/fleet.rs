@@ -52,7 +52,7 @@ fn parts() -> Parts {
     let mut parts = Parts::new();
     parts.tls = parts.tls.max_handshakes(None);
     // Sooner than by this they are gone by others.
-    parts.sniff = parts.sniff.time_limit(100 * SECOND);
+    parts.sniff = parts.sniff.timeout(100 * SECOND);
     parts.timeouts = TimeoutsLayer::new()
         .first_byte(15 * SECOND)
         .write(12 * SECOND)

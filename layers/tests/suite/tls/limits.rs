@@ -39,7 +39,7 @@ fn is_time_out(outcome: &Outcome) {
 async fn silent_and_stalled_clients_are_ended_at_the_limit() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let layer = localhost(&dir, &ca);
-    for (layer, seconds) in [(layer.clone(), 10), (layer.time_limit(3 * SECOND), 3)] {
+    for (layer, seconds) in [(layer.clone(), 10), (layer.timeout(3 * SECOND), 3)] {
         let running = Running::new(layer).await;
         for number in [1, 2] {
             let began = Instant::now();
@@ -111,7 +111,7 @@ async fn so_many_handshakes_run_at_once_and_the_others_wait() {
 async fn waiting_for_a_place_is_inside_the_time_limit() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let layer = localhost(&dir, &ca).max_handshakes(1);
-    let slow: TlsLayer = layer.clone().time_limit(None);
+    let slow: TlsLayer = layer.clone().timeout(None);
     let slow = Running::new(slow).await;
     let mut running = Running::new(layer).await;
     let _forever = stalled(&slow.clients, &ca).await;

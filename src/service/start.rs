@@ -2,7 +2,7 @@
 
 use crate::{
     BoxError, Connection, ConnectionHandle, ConnectionService, Outcome, Phase,
-    connection::Leg,
+    connection::OpenGuard,
     outcome::panic_message,
     panic::{catch, poll_catching},
 };
@@ -68,7 +68,7 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
     fn call(&mut self, conn: Connection) -> Self::Future {
         let handle = conn.handle();
         // Stays here until the service has returned, so that a panic finds it and can be told.
-        let mut leg = Some(Leg::new(&handle));
+        let mut leg = Some(OpenGuard::new(&handle));
         let mut take_leg = || match leg.take() {
             Some(leg) => leg,
             None => unreachable!("it is taken in one branch of two"),
@@ -90,7 +90,7 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
             return ready(Ok(handle));
         };
         if let Some(leg) = leg {
-            leg.entry().detach(Some(Outcome::of_panic(&*panic)));
+            leg.entry().detach(Some(Outcome::from_panic(&*panic)));
         }
         ready(Err(format!("panicked: {}", panic_message(&*panic)).into()))
     }
@@ -102,7 +102,7 @@ pin_project! {
         #[pin]
         future: F,
         // Goes after the future, which may hold the stream, and only once the outcome is said.
-        leg: Leg,
+        leg: OpenGuard,
     }
 
     impl<F> PinnedDrop for ConnectionTask<F> {
@@ -132,9 +132,9 @@ where
                 Ok(polled) => match ready!(polled) {
                     Ok(_) if this.leg.handle().is_draining() => Outcome::Drained,
                     Ok(_) => Outcome::Completed,
-                    Err(error) => Outcome::of_error(error),
+                    Err(error) => Outcome::from_error(error),
                 },
-                Err(panic) => Outcome::of_panic(&*panic),
+                Err(panic) => Outcome::from_panic(&*panic),
             }
         };
         entry.detach(Some(outcome));

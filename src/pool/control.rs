@@ -1,7 +1,6 @@
-//! What the parts of a server are told to do, and what stage of its life it is in.
+//! What the parts of a server are told to do, and what stage of its stage it is in.
 
-use super::DrainReport;
-use crate::Error;
+use crate::{DrainReport, Error};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -9,15 +8,15 @@ use tokio::time::Instant;
 const MOST_ACCEPTORS: usize = 1024;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Orders {
+pub(crate) struct Control {
     acceptors: usize,
     pub(crate) paused: bool,
-    pub(crate) life: Life,
+    pub(crate) stage: Stage,
 }
 
 /// // ## Running => Draining => Stopped
 #[derive(Clone, Debug)]
-pub(crate) enum Life {
+pub(crate) enum Stage {
     Running,
     Draining {
         /// When who is left is aborted; `None` for never.
@@ -32,13 +31,13 @@ pub(crate) enum Life {
     Stopped(Result<DrainReport, Arc<Error>>),
 }
 
-impl Orders {
+impl Control {
     pub(crate) fn new(acceptors: usize) -> Self {
         let acceptors = acceptors.min(MOST_ACCEPTORS);
-        Orders {
+        Control {
             acceptors,
             paused: false,
-            life: Life::Running,
+            stage: Stage::Running,
         }
     }
 

@@ -1,5 +1,15 @@
 //! What a stack of layers ends in: a service of connections.
 
+mod handler;
+mod per_connection;
+mod start;
+mod upgrade;
+
+pub use handler::{Handler, handle};
+pub use per_connection::{PerConnection, per_connection};
+pub use start::{Spawn, Start, TokioSpawn};
+pub use upgrade::{Upgrade, UpgradeLayer, UpgradeService};
+
 use crate::{BoxError, BoxIo, Connection};
 use std::future::Future;
 use tower_service::Service;

@@ -1,13 +1,13 @@
 //! What an acceptor does when accepting fails.
 
-use super::{Run, or_orders};
+use super::accept_loop::{AcceptLoop, or_control};
 use crate::{
     ConnectionService, ErrorClass, Spawn,
     acceptor::{
         Backoff,
         exhaustion::{self, Exhausted},
     },
-    server::Life,
+    pool::Stage,
 };
 use std::{io, ops::ControlFlow, pin::pin, time::Duration};
 
@@ -15,7 +15,7 @@ use std::{io, ops::ControlFlow, pin::pin, time::Duration};
 /// else is wrong.
 const CONNECTION_ERRORS_AT_ONCE: u32 = 64;
 
-impl<S: ConnectionService, X: Spawn> Run<S, X> {
+impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     pub(super) fn still_exhausted(&self) -> Option<io::Error> {
         self.exhausted.as_ref().and_then(|_| exhaustion::persists())
     }
@@ -27,7 +27,7 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
     }
 
     pub(super) async fn accept_failed(&mut self, index: usize, error: io::Error) {
-        let class = ErrorClass::of(&error);
+        let class = ErrorClass::classify(&error);
         self.shared
             .observe(|observer| observer.accept_failed(&self.acceptor, &error, class));
         match class {
@@ -58,7 +58,7 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
             self.exhausted = Some(Exhausted::begin(&self.shared, error));
         }
         let delay = self.backoff.next_delay();
-        let _ = or_orders(&mut self.orders, tokio::time::sleep(delay)).await;
+        let _ = or_control(&mut self.control, tokio::time::sleep(delay)).await;
     }
 
     /// Replaces a listening socket that is lost.
@@ -77,7 +77,7 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                         shared.observe(|observer| observer.listener_reopened(group.addr()));
                     }
                     // Has the new queue assigned.
-                    self.orders.mark_changed();
+                    self.control.mark_changed();
                     return;
                 }
                 Some(Err(error)) => {
@@ -93,29 +93,29 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                     shared.observe(|observer| {
                         observer.listener_reopen_failed(group.addr(), error, None);
                     });
-                    shared.stop_if_deaf();
+                    shared.stop_if_no_listeners();
                     return;
                 }
             }
         }
     }
 
-    /// Waits this long, whatever the orders are, but for one to stop.
+    /// Waits this long, whatever the control are, but for one to stop.
     pub(super) async fn wait_out(&mut self, delay: Duration) -> ControlFlow<()> {
         let mut sleep = pin!(tokio::time::sleep(delay));
         // What is seen here is still to be followed.
-        let mut orders = self.orders.clone();
-        orders.mark_changed();
+        let mut control = self.control.clone();
+        control.mark_changed();
         loop {
-            if orders.has_changed().unwrap_or(true) {
-                let orders = orders.borrow_and_update();
-                if self.acceptor.index >= orders.acceptors()
-                    || !matches!(orders.life, Life::Running)
+            if control.has_changed().unwrap_or(true) {
+                let control = control.borrow_and_update();
+                if self.acceptor.index >= control.acceptors()
+                    || !matches!(control.stage, Stage::Running)
                 {
                     return ControlFlow::Break(());
                 }
             }
-            if or_orders(&mut orders, sleep.as_mut()).await.is_some() {
+            if or_control(&mut control, sleep.as_mut()).await.is_some() {
                 return ControlFlow::Continue(());
             }
         }

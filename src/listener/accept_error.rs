@@ -29,10 +29,10 @@ impl ErrorClass {
     ///
     /// What is not on the list counts as exhaustion: waiting loses no client, while opening a socket
     /// anew resets those in its queue.
-    pub fn of(error: &io::Error) -> Self {
+    pub fn classify(error: &io::Error) -> Self {
         #[cfg(unix)]
         if let Some(errno) = error.raw_os_error() {
-            return Self::of_errno(errno);
+            return Self::from_errno(errno);
         }
         match error.kind() {
             ErrorKind::ConnectionAborted
@@ -51,7 +51,7 @@ impl ErrorClass {
     }
 
     #[cfg(unix)]
-    fn of_errno(errno: i32) -> Self {
+    fn from_errno(errno: i32) -> Self {
         match errno {
             libc::ECONNABORTED
             | libc::ECONNRESET
@@ -74,7 +74,7 @@ impl ErrorClass {
     }
 
     /// Whether closing a descriptor would help.
-    pub(super) fn lacks_descriptors(error: &io::Error) -> bool {
+    pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
         #[cfg(unix)]
         return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
         #[cfg(not(unix))]

@@ -1,10 +1,7 @@
 //! A place for the waker of the one who waits.
 
-use std::{
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-    task::Waker,
-};
+use super::Mutex;
+use std::{fmt, sync::MutexGuard, task::Waker};
 
 /// Holds at most one waker, which stays until it is woken.
 ///
@@ -15,7 +12,7 @@ pub(crate) struct WakerSlot(Mutex<Option<Waker>>);
 
 impl WakerSlot {
     fn slot(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Has `waker` woken. What it waits for is to be looked at after this, or it may be missed.

@@ -1,10 +1,11 @@
 //! All open connections by their numbers.
 
 use crate::ConnectionHandle;
+use crate::sync::Mutex;
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::MutexGuard,
 };
 
 /// So many locks that cores seldom meet at one.
@@ -19,9 +20,7 @@ type Shard = HashMap<u64, ConnectionHandle, BuildHasherDefault<IdHasher>>;
 
 impl Registry {
     fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
-        self.shards[id as usize % SHARDS]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shards[id as usize % SHARDS].lock()
     }
 
     pub(crate) fn insert(&self, handle: ConnectionHandle) {

@@ -64,7 +64,7 @@ pub trait Upgrade<Io>: Send + Sync + 'static {
 /// The layer of an [`Upgrade`], which its clones share.
 pub struct UpgradeLayer<U> {
     upgrade: Arc<U>,
-    time_limit: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
 impl<U> UpgradeLayer<U> {
@@ -72,13 +72,13 @@ impl<U> UpgradeLayer<U> {
     pub fn new(upgrade: U) -> Self {
         UpgradeLayer {
             upgrade: Arc::new(upgrade),
-            time_limit: Some(DEFAULT_TIME_LIMIT),
+            timeout: Some(DEFAULT_TIME_LIMIT),
         }
     }
 
     /// Sets how long an upgrade may take; `None` is as long as the client likes.
-    pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.time_limit = limit.into();
+    pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.timeout = limit.into();
         self
     }
 }
@@ -87,7 +87,7 @@ impl<U> Clone for UpgradeLayer<U> {
     fn clone(&self) -> Self {
         UpgradeLayer {
             upgrade: self.upgrade.clone(),
-            time_limit: self.time_limit,
+            timeout: self.timeout,
         }
     }
 }
@@ -95,7 +95,7 @@ impl<U> Clone for UpgradeLayer<U> {
 impl<U> fmt::Debug for UpgradeLayer<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UpgradeLayer")
-            .field("time_limit", &self.time_limit)
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
@@ -155,11 +155,8 @@ where
         // The one that was polled ready is the one to be called.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
-        let UpgradeLayer {
-            upgrade,
-            time_limit,
-        } = self.layer.clone();
-        let upgrading = Box::pin(upgrade_in_time(upgrade, conn, time_limit));
+        let UpgradeLayer { upgrade, timeout } = self.layer.clone();
+        let upgrading = Box::pin(upgrade_in_time(upgrade, conn, timeout));
         UpgradeFuture {
             state: State::Upgrading { upgrading, inner },
         }
@@ -176,7 +173,7 @@ async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
     let upgrading = pin!(upgrade.upgrade(conn));
     let result = within(limit, upgrade.name(), upgrading).await;
     if let (Some(began), Ok(conn)) = (began, &result) {
-        conn.told_upgraded(upgrade.name(), began.elapsed());
+        conn.notify_upgraded(upgrade.name(), began.elapsed());
     }
     result
 }

@@ -1,14 +1,13 @@
 //! The accept loop.
 
-mod trouble;
-
-use super::{Acceptor, Backoff, ErrorClass, exhaustion::Exhausted};
+use super::{Acceptor, Backoff, exhaustion::Exhausted};
 use crate::{
-    BoxError, ConnectionService, Spawn, Start,
+    BoxError, ConnectionService, ErrorClass, Spawn, Start,
     listener::Sources,
     outcome::panic_message,
     panic::poll_catching,
-    server::{Life, Orders, Shared},
+    pool::{Control, Stage},
+    server::Shared,
 };
 use std::{
     future::{Future, poll_fn},
@@ -43,24 +42,24 @@ enum Next {
 /// An acceptor at work.
 ///
 /// // ## Making => Accepting => (Making | Stopped)
-pub(crate) struct Run<S, X> {
-    acceptor: Acceptor,
-    group: usize,
-    shared: Arc<Shared>,
-    orders: watch::Receiver<Orders>,
-    make: Maker<S>,
+pub(crate) struct AcceptLoop<S, X> {
+    pub(super) acceptor: Acceptor,
+    pub(super) group: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) control: watch::Receiver<Control>,
+    pub(super) make: Maker<S>,
     /// Gives back what the service reserved for a client that is not there.
-    release: fn(&mut S),
-    spawn: X,
-    sources: Sources,
+    pub(super) release: fn(&mut S),
+    pub(super) spawn: X,
+    pub(super) sources: Sources,
     /// The source to try again without waiting for a client.
-    retry: Option<usize>,
-    connection_errors: u32,
-    backoff: Backoff,
-    exhausted: Option<Exhausted>,
+    pub(super) retry: Option<usize>,
+    pub(super) connection_errors: u32,
+    pub(super) backoff: Backoff,
+    pub(super) exhausted: Option<Exhausted>,
 }
 
-impl<S: ConnectionService, X: Spawn> Run<S, X> {
+impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     pub(crate) fn new(
         shared: Arc<Shared>,
         group: usize,
@@ -69,13 +68,13 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
         release: fn(&mut S),
         spawn: X,
     ) -> Self {
-        Run {
+        AcceptLoop {
             acceptor: Acceptor {
                 index,
                 local_addr: shared.groups[group].addr().clone(),
             },
             group,
-            orders: shared.orders.subscribe(),
+            control: shared.control.subscribe(),
             shared,
             make,
             release,
@@ -93,8 +92,8 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
     pub(crate) async fn run(mut self, made: Option<oneshot::Sender<Result<(), BoxError>>>) {
         let mut made = made;
         let mut failures = Backoff::default();
-        // Nobody has looked at the orders yet.
-        self.orders.mark_changed();
+        // Nobody has looked at the control yet.
+        self.control.mark_changed();
         loop {
             let result = match self.make().await {
                 Ok(service) => {
@@ -149,8 +148,8 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
         failures: &mut Backoff,
     ) -> Result<Next, BoxError> {
         loop {
-            if self.orders.has_changed().unwrap_or(true)
-                && self.follow_orders(start).await.is_break()
+            if self.control.has_changed().unwrap_or(true)
+                && self.follow_control(start).await.is_break()
             {
                 return Ok(Next::Stop);
             }
@@ -159,7 +158,7 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 Some(index) => index,
                 None => {
                     let ready = poll_fn(|cx| self.sources.poll_ready(cx));
-                    match or_orders(&mut self.orders, ready).await {
+                    match or_control(&mut self.control, ready).await {
                         Some((index, Ok(()))) => index,
                         Some((index, Err(error))) => {
                             self.accept_failed(index, error).await;
@@ -177,7 +176,7 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                     self.shared
                         .observe(|observer| observer.limit_reached(&self.acceptor));
                     let Some(permit) =
-                        or_orders(&mut self.orders, self.shared.limit.acquire()).await
+                        or_control(&mut self.control, self.shared.limit.acquire()).await
                     else {
                         self.retry = Some(index);
                         continue;
@@ -188,7 +187,7 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                     permit
                 }
             };
-            match or_orders(&mut self.orders, poll_fn(|cx| start.poll_ready(cx))).await {
+            match or_control(&mut self.control, poll_fn(|cx| start.poll_ready(cx))).await {
                 Some(ready) => {
                     ready?;
                     // An acceptor whose clients others take is none that fails again and again.
@@ -201,7 +200,7 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                 }
             }
             // Who was told that the server pauses may count on it.
-            if self.orders.has_changed().unwrap_or(true) {
+            if self.control.has_changed().unwrap_or(true) {
                 (self.release)(&mut start.service);
                 continue;
             }
@@ -232,26 +231,27 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
         }
     }
 
-    /// Does what the orders say, and waits while they say to; breaks where this acceptor is to stop.
-    async fn follow_orders(&mut self, start: &mut Start<S, X>) -> ControlFlow<()> {
+    /// Does what the control say, and waits while they say to; breaks where this acceptor is to stop.
+    async fn follow_control(&mut self, start: &mut Start<S, X>) -> ControlFlow<()> {
         loop {
-            let orders = self.orders.borrow_and_update().clone();
+            let control = self.control.borrow_and_update().clone();
             if !matches!(
-                orders.life,
-                Life::Running | Life::Draining { sweep: true, .. }
-            ) || self.acceptor.index >= orders.acceptors()
+                control.stage,
+                Stage::Running | Stage::Draining { sweep: true, .. }
+            ) || self.acceptor.index >= control.acceptors()
             {
                 return ControlFlow::Break(());
             }
             let group = &self.shared.groups[self.group];
-            let assigned = group.assign(self.acceptor.index, orders.acceptors(), &mut self.sources);
-            if matches!(orders.life, Life::Draining { .. }) {
+            let assigned =
+                group.assign(self.acceptor.index, control.acceptors(), &mut self.sources);
+            if matches!(control.stage, Stage::Draining { .. }) {
                 self.sweep(start);
                 return ControlFlow::Break(());
             }
             self.retry = None;
-            if orders.is_paused() {
-                let _ = self.orders.changed().await;
+            if control.is_paused() {
+                let _ = self.control.changed().await;
                 continue;
             }
             match assigned {
@@ -283,7 +283,7 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
                         // A panic has ended that connection and is no reason to leave the rest.
                         drop(start.call(conn));
                     }
-                    Err(error) if ErrorClass::of(&error) == ErrorClass::Connection => {}
+                    Err(error) if ErrorClass::classify(&error) == ErrorClass::Connection => {}
                     Err(_) => break,
                 }
             }
@@ -291,17 +291,17 @@ impl<S: ConnectionService, X: Spawn> Run<S, X> {
     }
 }
 
-/// Waits for `future`, but no longer than until there are new orders.
-async fn or_orders<T>(
-    orders: &mut watch::Receiver<Orders>,
+/// Waits for `future`, but no longer than until there are new control.
+pub(super) async fn or_control<T>(
+    control: &mut watch::Receiver<Control>,
     future: impl Future<Output = T>,
 ) -> Option<T> {
     tokio::select! {
         biased;
         output = future => Some(output),
-        _ = orders.changed() => {
+        _ = control.changed() => {
             // They are seen, but not yet followed.
-            orders.mark_changed();
+            control.mark_changed();
             None
         }
     }
@@ -330,7 +330,7 @@ struct Running {
 }
 
 impl Running {
-    fn new<S, X>(run: &Run<S, X>) -> Self {
+    fn new<S, X>(run: &AcceptLoop<S, X>) -> Self {
         let running = Running {
             shared: run.shared.clone(),
             acceptor: run.acceptor.clone(),

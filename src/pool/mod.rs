@@ -1,0 +1,5 @@
+//! What acceptors and the server share.
+
+mod control;
+
+pub(crate) use control::{Control, Stage};

@@ -1,0 +1,17 @@
+//! A mutex without poisoning.
+
+use std::sync::{self, MutexGuard, PoisonError};
+
+/// A mutex whose data stays usable after a panic: no critical section of this crate runs user code.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Mutex(sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
