@@ -10,11 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 async fn who_are_you(mut conn: Connection) -> io::Result<()> {
     // The kernel vouches for it (`SO_PEERCRED`, `unix(7)`).
-    let who = conn
-        .io()
-        .unix()
-        .ok_or(io::ErrorKind::Unsupported)?
-        .peer_cred()?;
+    let who = conn.peer_cred()?;
     let answer = match who.pid() {
         Some(pid) => format!("you are user {} in process {pid}\n", who.uid()),
         None => format!("you are user {}\n", who.uid()),

@@ -4,6 +4,7 @@
 
 mod acceptor;
 mod addr;
+mod cast;
 mod connection;
 mod error;
 mod extensions;
@@ -20,20 +21,19 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use acceptor::Acceptor;
 pub use addr::Addr;
 pub use connection::{
-    BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, IoStream,
-    Observer, Phase, Transport,
+    Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
+    Draining, IoStream, Observer, Phase, Transport,
 };
 pub use error::Error;
 pub use extensions::Extensions;
 pub use limit::Limit;
 pub use listener::{
-    Bind, ErrorClass, IntoBinds, Keepalive, Listener, SocketListener, SocketOptions,
+    Accepted, Bind, ErrorClass, IntoBinds, Keepalive, Listener, SocketListener, SocketOptions,
 };
-pub use outcome::{Outcome, Rejected, TimedOut};
-pub use server::{DrainReport, ListenerStatus, Server, ServerHandle, ServerStatus, Stats};
+pub use outcome::{Outcome, OutcomeKind, Rejected, TimedOut};
+pub use server::{ListenerStatus, Server, ServerHandle, ServerStatus, Stats};
 pub use service::{
     ConnectionService, Handler, PerConnection, Spawn, Start, TokioSpawn, Upgrade, UpgradeLayer,
     UpgradeService, handle, per_connection,

@@ -24,7 +24,39 @@ pub enum Outcome {
     Panicked(Arc<str>),
 }
 
+/// The kinds of [`Outcome`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OutcomeKind {
+    Completed,
+    Failed,
+    Rejected,
+    TimedOut,
+    Drained,
+    Aborted,
+    Panicked,
+}
+
+impl OutcomeKind {
+    pub const ALL: [OutcomeKind; 7] = [
+        OutcomeKind::Completed,
+        OutcomeKind::Failed,
+        OutcomeKind::Rejected,
+        OutcomeKind::TimedOut,
+        OutcomeKind::Drained,
+        OutcomeKind::Aborted,
+        OutcomeKind::Panicked,
+    ];
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
 impl Outcome {
+    pub fn kind(&self) -> OutcomeKind {
+        OutcomeKind::ALL[self.index()]
+    }
+
     /// One word for each, as a label: `completed`, `failed`, `rejected`, `timed_out`, `drained`,
     /// `aborted`, `panicked`.
     pub fn as_str(&self) -> &'static str {

@@ -22,3 +22,10 @@ pub(crate) fn poll_catching<F: Future>(
 ) -> Result<Poll<F::Output>, Panic> {
     catch(|| future.poll(cx))
 }
+
+/// Drops a value of a user's type, whose drop may panic.
+pub(crate) fn discard<T>(value: T) {
+    if let Err(payload) = catch(|| drop(value)) {
+        std::mem::forget(payload);
+    }
+}

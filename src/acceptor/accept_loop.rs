@@ -1,352 +1,499 @@
 //! The accept loop.
 
-use super::{Acceptor, Backoff, exhaustion::Exhausted};
+use super::{
+    Backoff, Exhaustion,
+    recovery::Recovery,
+    service::{Serving, Supply, catching},
+    state::{Event, State},
+    timer::Timer,
+};
 use crate::{
-    BoxError, ConnectionService, ErrorClass, Spawn, Start,
-    listener::Sources,
-    outcome::panic_message,
-    panic::poll_catching,
-    pool::{Control, Stage},
-    server::Shared,
+    Accepted, Acceptor, BoxError, ConnectionService, ErrorClass, Spawn,
+    connection::Registrar,
+    limit::Permit,
+    listener::{Group, Sources},
+    panic::discard,
+    pool::{AssignmentCell, Mode, News, Pool, Reporter},
 };
 use std::{
     future::{Future, poll_fn},
-    io,
+    io, mem,
     ops::ControlFlow,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
-use tokio::{
-    sync::{oneshot, watch},
-    time::Instant,
-};
-use tower_service::Service;
+use tokio::time::Instant;
 
-/// Makes the service of an acceptor.
-pub(crate) type Maker<S> = Arc<
-    dyn Fn(Acceptor) -> Pin<Box<dyn Future<Output = Result<S, BoxError>> + Send>> + Send + Sync,
->;
+/// How long making a service may take; it may connect to other services, but not hang.
+const MAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The last clients taken from a queue that is about to be closed; it holds no more by default.
-const SWEEP_AT_MOST: usize = 4096;
-
-/// What comes after a service.
-enum Next {
-    /// Nothing: the acceptor is to stop.
-    Stop,
-    /// Another, at once: this one panicked over a connection, and what is left of it is not to be trusted.
-    Renew,
+/// What all acceptors of a server have.
+pub(crate) struct Setup<S, X> {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) exhaustion: Arc<Exhaustion>,
+    pub(crate) supply: Supply<S>,
+    pub(crate) spawn: X,
 }
 
-/// An acceptor at work.
-///
-/// // ## Making => Accepting => (Making | Stopped)
+impl<S, X: Clone> Clone for Setup<S, X> {
+    fn clone(&self) -> Self {
+        Setup {
+            pool: self.pool.clone(),
+            exhaustion: self.exhaustion.clone(),
+            supply: self.supply.clone(),
+            spawn: self.spawn.clone(),
+        }
+    }
+}
+
+/// An acceptor: one task, one service made for it, and the slots that the supervisor handed to it.
 pub(crate) struct AcceptLoop<S, X> {
+    pub(super) setup: Setup<S, X>,
     pub(super) acceptor: Acceptor,
-    pub(super) group: usize,
-    pub(super) shared: Arc<Shared>,
-    pub(super) control: watch::Receiver<Control>,
-    pub(super) make: Maker<S>,
-    /// Gives back what the service reserved for a client that is not there.
-    pub(super) release: fn(&mut S),
-    pub(super) spawn: X,
+    /// Whose turns at shared queues it takes part in.
+    pub(super) core: usize,
+    registrar: Arc<Registrar>,
+    reporter: Reporter,
+    cell: Arc<AssignmentCell>,
+    /// Which assignment it follows; `None` follows whatever there is.
+    seen: Option<u64>,
     pub(super) sources: Sources,
-    /// The source to try again without waiting for a client.
-    pub(super) retry: Option<usize>,
-    pub(super) connection_errors: u32,
-    pub(super) backoff: Backoff,
-    pub(super) exhausted: Option<Exhausted>,
+    pub(super) state: State<S>,
+    pub(super) serving: Option<Serving<S, X>>,
+    /// The slot for whose client a service that cannot be cloned has reserved something.
+    reserved_for: Option<usize>,
+    /// Whether the service has to be replaced to give back what it reserved.
+    is_stale: bool,
+    failures: Backoff,
+    renewals: Backoff,
+    renewed_at: Option<Instant>,
+    pub(super) recovery: Recovery,
+    timer: Timer,
 }
 
 impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     pub(crate) fn new(
-        shared: Arc<Shared>,
-        group: usize,
-        index: usize,
-        make: Maker<S>,
-        release: fn(&mut S),
-        spawn: X,
+        setup: Setup<S, X>,
+        reporter: Reporter,
+        cell: Arc<AssignmentCell>,
+        core: usize,
     ) -> Self {
+        let pool = &setup.pool;
         AcceptLoop {
             acceptor: Acceptor {
-                index,
-                local_addr: shared.groups[group].addr().clone(),
+                index: reporter.key.index,
+                local_addr: pool.groups[reporter.key.group].addr().clone(),
             },
-            group,
-            control: shared.control.subscribe(),
-            shared,
-            make,
-            release,
-            spawn,
+            core,
+            registrar: Registrar::new(&pool.registry),
+            reporter,
+            cell,
+            seen: None,
             sources: Sources::default(),
-            retry: None,
-            connection_errors: 0,
-            backoff: Backoff::default(),
-            exhausted: None,
+            state: State::BackingOff(Instant::now()),
+            serving: None,
+            reserved_for: None,
+            is_stale: false,
+            failures: Backoff::default(),
+            renewals: Backoff::default(),
+            renewed_at: None,
+            recovery: Recovery::default(),
+            timer: Timer::default(),
+            setup,
         }
     }
 
-    /// Accepts until it is told to stop. `made` is told how making the first service went; if it failed,
-    /// there is no second try.
-    pub(crate) async fn run(mut self, made: Option<oneshot::Sender<Result<(), BoxError>>>) {
-        let mut made = made;
-        let mut failures = Backoff::default();
-        // Nobody has looked at the control yet.
-        self.control.mark_changed();
+    pub(super) fn pool(&self) -> &Pool {
+        &self.setup.pool
+    }
+
+    pub(super) fn group(&self) -> &Group {
+        &self.pool().groups[self.reporter.key.group]
+    }
+
+    /// Accepts until it is told to stop.
+    pub(crate) async fn run(mut self) {
         loop {
-            let result = match self.make().await {
-                Ok(service) => {
-                    // Counted before the start of the server is over.
-                    let running = Running::new(&self);
-                    if let Some(made) = made.take() {
-                        let _ = made.send(Ok(()));
-                    }
-                    self.serve(service, running, &mut failures).await
+            let event = poll_fn(|cx| self.poll_event(cx)).await;
+            match catching(|| self.handle(event)) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return,
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<S>> {
+        let changed = match self.seen {
+            Some(seen) => self.cell.poll_changed(seen, cx),
+            None => Poll::Ready(()),
+        };
+        if changed.is_ready() {
+            return Poll::Ready(Event::Assigned);
+        }
+        if self.timer.poll(self.deadline(), cx).is_ready() {
+            return Poll::Ready(Event::Time);
+        }
+        catching(|| self.poll_state(cx)).unwrap_or_else(|error| Poll::Ready(Event::Panicked(error)))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let state = match &self.state {
+            State::Making(_, until) | State::BackingOff(until) | State::Exhausted { until, .. } => {
+                Some(*until)
+            }
+            _ => None,
+        };
+        state.into_iter().chain(self.recovery.next()).min()
+    }
+
+    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Event<S>> {
+        match (&mut self.state, &mut self.serving) {
+            (State::Making(making, _), _) => making.as_mut().poll(cx).map(Event::Made),
+            (State::Waiting | State::Sweeping, _) => self
+                .sources
+                .poll_ready(cx)
+                .map(|(slot, ready)| Event::Client(slot, ready)),
+            (
+                State::AtLimit {
+                    slot,
+                    acquire,
+                    since,
+                },
+                _,
+            ) => Pin::new(acquire)
+                .poll(cx)
+                .map(|permit| Event::Permit(*slot, permit, *since)),
+            (State::AtStack { slot }, Some(serving)) => serving
+                .poll_ready(cx)
+                .map(|ready| Event::Stack(*slot, ready)),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn handle(&mut self, event: Event<S>) -> ControlFlow<()> {
+        let flow = match event {
+            Event::Assigned => self.follow(),
+            event => {
+                self.act(event);
+                ControlFlow::Continue(())
+            }
+        };
+        if mem::take(&mut self.is_stale) {
+            self.renew();
+        }
+        flow
+    }
+
+    fn act(&mut self, event: Event<S>) {
+        match event {
+            Event::Assigned => {}
+            Event::Time => self.on_time(),
+            Event::Made(Ok(service)) => self.made(service),
+            Event::Made(Err(error)) | Event::Panicked(error) => self.fail(error),
+            Event::Client(slot, Err(error)) => self.accept_failed(slot, &error),
+            Event::Client(slot, Ok(())) => match self.state {
+                State::Sweeping => self.sweep(slot),
+                _ => self.admit(slot, None),
+            },
+            Event::Permit(slot, permit, since) => {
+                self.state = State::Waiting;
+                let waited = since.elapsed();
+                self.pool()
+                    .registry
+                    .observe(|observer| observer.limit_waited(&self.acceptor, waited));
+                self.admit(slot, Some(permit));
+            }
+            Event::Stack(slot, ready) => self.stack_ready(slot, ready),
+        }
+    }
+
+    /// Does what the supervisor says; breaks where that is to stop.
+    fn follow(&mut self) -> ControlFlow<()> {
+        let (assignment, seen) = self.cell.get();
+        self.seen = Some(seen);
+        if assignment.mode == Mode::Stop {
+            return ControlFlow::Break(());
+        }
+        if self.serving.is_none() {
+            return ControlFlow::Continue(());
+        }
+        self.take(&assignment.slots);
+        let goes_on = match &self.state {
+            State::AtLimit { slot, .. }
+            | State::AtStack { slot }
+            | State::Exhausted { slot, .. } => assignment.slots.contains(slot),
+            _ => false,
+        };
+        if assignment.mode != Mode::Accept || !goes_on {
+            if self.reserved_for.is_some() || matches!(self.state, State::AtStack { .. }) {
+                self.release();
+            }
+            self.state = match assignment.mode {
+                Mode::Accept => State::Waiting,
+                Mode::Sweep => State::Sweeping,
+                Mode::Pause | Mode::Stop => State::Paused,
+            };
+        }
+        if let State::Sweeping = self.state {
+            self.sources
+                .slots()
+                .into_iter()
+                .for_each(|slot| self.sweep(slot));
+            self.report_if_swept();
+        }
+        self.reporter.send(News::Applied(assignment.version));
+        ControlFlow::Continue(())
+    }
+
+    /// A client may wait in this slot: takes it if the limit and the service allow, else waits for one of
+    /// them without having anything of the other.
+    pub(super) fn admit(&mut self, slot: usize, permit: Option<Permit>) {
+        self.state = State::Waiting;
+        // What a service that was made reserves can be given back only by making another.
+        if matches!(self.setup.supply, Supply::Made(_)) && !self.is_client_there(slot) {
+            self.is_stale = self.reserved_for == Some(slot);
+            return self.nobody_there(slot);
+        }
+        let Some(permit) = permit.or_else(|| self.pool().limit.try_acquire()) else {
+            if self.reserved_for.is_some() {
+                return self.release();
+            }
+            return self.wait_at_limit(slot);
+        };
+        let Some(serving) = &mut self.serving else {
+            return;
+        };
+        match serving.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => self.accept(slot, permit),
+            Poll::Ready(Err(error)) => self.fail(error),
+            Poll::Pending => {
+                drop(permit);
+                if self.is_client_there(slot) {
+                    self.sources.pass();
+                    self.state = State::AtStack { slot };
+                } else {
+                    self.release();
+                    self.nobody_there(slot);
                 }
-                Err(error) => Err(error),
-            };
-            let error = match result {
-                Ok(Next::Stop) => return,
-                // What one client brought about must not keep the others waiting.
-                Ok(Next::Renew) => continue,
-                Err(error) => error,
-            };
-            if let Some(made) = made.take() {
-                let _ = made.send(Err(error));
+            }
+        }
+    }
+
+    fn wait_at_limit(&mut self, slot: usize) {
+        if !self.is_client_there(slot) {
+            return self.nobody_there(slot);
+        }
+        let pool = self.pool();
+        pool.registry
+            .observe(|observer| observer.limit_reached(&self.acceptor));
+        self.state = State::AtLimit {
+            slot,
+            acquire: pool.limit.acquire(),
+            since: Instant::now(),
+        };
+    }
+
+    fn stack_ready(&mut self, slot: usize, ready: Result<(), BoxError>) {
+        self.state = State::Waiting;
+        match (ready, self.pool().limit.try_acquire()) {
+            (Err(error), _) => self.fail(error),
+            (Ok(()), Some(permit)) => self.accept(slot, permit),
+            (Ok(()), None) => {
+                self.release();
+                if !self.is_stale {
+                    self.wait_at_limit(slot);
+                }
+            }
+        }
+    }
+
+    /// Takes the client, for which everything is there, or gives everything back if it is gone.
+    fn accept(&mut self, slot: usize, permit: Permit) {
+        self.failures.reset();
+        let has_changed = self.seen.is_none_or(|seen| self.cell.has_changed(seen));
+        let accepted = match self.sources.get(slot) {
+            // A server that was paused meanwhile takes nobody.
+            Some(source) if !has_changed => source.listener.try_accept(),
+            _ => {
+                self.release();
                 return;
             }
-            let delay = failures.next_delay();
-            self.shared
-                .observe(|observer| observer.acceptor_failed(&self.acceptor, &error, delay));
-            if self.wait_out(delay).await.is_break() {
-                return;
+        };
+        match accepted {
+            Ok(accepted) => {
+                self.recovery.recovered();
+                self.serve(accepted, permit);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                drop(permit);
+                let is_made = matches!(self.setup.supply, Supply::Made(_));
+                if is_made && self.is_client_there(slot) {
+                    // The kernel knows of a client of which the runtime has still to hear.
+                    self.reserved_for = Some(slot);
+                } else {
+                    self.release();
+                    self.nobody_there(slot);
+                }
+            }
+            Err(error) => {
+                drop(permit);
+                self.release();
+                self.accept_failed(slot, &error);
             }
         }
     }
 
-    async fn make(&mut self) -> Result<S, BoxError> {
-        catching(|| (self.make)(self.acceptor.clone())).await
-    }
-
-    /// Accepts with this service until it fails or the acceptor is told to stop.
-    async fn serve(
-        &mut self,
-        service: S,
-        running: Running,
-        failures: &mut Backoff,
-    ) -> Result<Next, BoxError> {
-        let mut start = Start::new(service, self.spawn.clone());
-        let result = catching(|| async { self.accept_loop(&mut start, failures).await }).await;
-        drop(running);
-        result
-    }
-
-    async fn accept_loop(
-        &mut self,
-        start: &mut Start<S, X>,
-        failures: &mut Backoff,
-    ) -> Result<Next, BoxError> {
-        loop {
-            if self.control.has_changed().unwrap_or(true)
-                && self.follow_control(start).await.is_break()
-            {
-                return Ok(Next::Stop);
-            }
-            // 1. A client waits. Until then nothing is taken that another acceptor could use.
-            let index = match self.retry.take() {
-                Some(index) => index,
-                None => {
-                    let ready = poll_fn(|cx| self.sources.poll_ready(cx));
-                    match or_control(&mut self.control, ready).await {
-                        Some((index, Ok(()))) => index,
-                        Some((index, Err(error))) => {
-                            self.accept_failed(index, error).await;
-                            continue;
-                        }
-                        None => continue,
-                    }
-                }
-            };
-            // 2. The server and the stack can take one.
-            let permit = match self.shared.limit.try_acquire() {
-                Some(permit) => permit,
-                None => {
-                    let since = Instant::now();
-                    self.shared
-                        .observe(|observer| observer.limit_reached(&self.acceptor));
-                    let Some(permit) =
-                        or_control(&mut self.control, self.shared.limit.acquire()).await
-                    else {
-                        self.retry = Some(index);
-                        continue;
-                    };
-                    self.shared.observe(|observer| {
-                        observer.limit_waited(&self.acceptor, since.elapsed());
-                    });
-                    permit
-                }
-            };
-            match or_control(&mut self.control, poll_fn(|cx| start.poll_ready(cx))).await {
-                Some(ready) => {
-                    ready?;
-                    // An acceptor whose clients others take is none that fails again and again.
-                    failures.reset();
-                }
-                None => {
-                    (self.release)(&mut start.service);
-                    self.retry = Some(index);
-                    continue;
-                }
-            }
-            // Who was told that the server pauses may count on it.
-            if self.control.has_changed().unwrap_or(true) {
-                (self.release)(&mut start.service);
-                continue;
-            }
-            // 3. It is taken, or what was taken for it is given back.
-            let Some(source) = self.sources.list.get_mut(index) else {
-                continue;
-            };
-            match source.listener.try_accept() {
-                Ok((transport, peer)) => {
-                    self.recovered();
-                    let conn = self.shared.register(self.group, transport, peer, permit);
-                    if start.call(conn).into_inner().is_err() {
-                        return Ok(Next::Renew);
-                    }
-                }
-                Err(error) => {
-                    drop(permit);
-                    (self.release)(&mut start.service);
-                    if error.kind() != io::ErrorKind::WouldBlock {
-                        self.accept_failed(index, error).await;
-                    } else if let Some(error) = self.still_exhausted() {
-                        self.accept_failed(index, error).await;
-                    } else {
-                        self.recovered();
-                    }
-                }
-            }
-        }
-    }
-
-    /// Does what the control say, and waits while they say to; breaks where this acceptor is to stop.
-    async fn follow_control(&mut self, start: &mut Start<S, X>) -> ControlFlow<()> {
-        loop {
-            let control = self.control.borrow_and_update().clone();
-            if !matches!(
-                control.stage,
-                Stage::Running | Stage::Draining { sweep: true, .. }
-            ) || self.acceptor.index >= control.acceptors()
-            {
-                return ControlFlow::Break(());
-            }
-            let group = &self.shared.groups[self.group];
-            let assigned =
-                group.assign(self.acceptor.index, control.acceptors(), &mut self.sources);
-            if matches!(control.stage, Stage::Draining { .. }) {
-                self.sweep(start);
-                return ControlFlow::Break(());
-            }
-            self.retry = None;
-            if control.is_paused() {
-                let _ = self.control.changed().await;
-                continue;
-            }
-            match assigned {
-                Ok(()) => return ControlFlow::Continue(()),
-                Err(error) => self.exhausted(&error, ErrorClass::Exhaustion).await,
+    fn serve(&mut self, accepted: Accepted, permit: Permit) {
+        self.reserved_for = None;
+        let Accepted { transport, peer } = accepted;
+        let listener = self.group().index();
+        let conn = self.registrar.register(listener, transport, peer, permit);
+        if let Some(serving) = &mut self.serving {
+            if let Err(error) = serving.call(conn) {
+                // What is left of it after a panic is not to be trusted.
+                discard(error);
+                self.renew();
             }
         }
     }
 
     /// Takes the clients that are in the queue already, as far as the limits allow without waiting: a
     /// server that drains serves them rather than have the kernel reset them.
-    fn sweep(&mut self, start: &mut Start<S, X>) {
+    fn sweep(&mut self, slot: usize) {
+        /// The most that a queue holds by default.
+        const AT_MOST: usize = 4096;
+
         let mut cx = Context::from_waker(Waker::noop());
-        for source in &mut self.sources.list {
-            // The runtime may not have heard yet of who came; a handle it does not know asks the kernel.
-            if let Ok(fresh) = source.listener.try_clone() {
-                source.listener = fresh;
-            }
-            for _ in 0..SWEEP_AT_MOST {
-                let Some(permit) = self.shared.limit.try_acquire() else {
+        for _ in 0..AT_MOST {
+            let permit = self.pool().limit.try_acquire();
+            let (Some(serving), Some(permit)) = (&mut self.serving, permit) else {
+                break;
+            };
+            let Poll::Ready(Ok(())) = serving.poll_ready(&mut cx) else {
+                break;
+            };
+            let Some(source) = self.sources.get(slot) else {
+                break;
+            };
+            match source.listener.try_accept() {
+                Ok(accepted) => self.serve(accepted, permit),
+                Err(error) if ErrorClass::classify(&error) == ErrorClass::Connection => {}
+                // The runtime may not have heard yet of a client that the kernel knows.
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock
+                        && source.listener.pending() == Some(true) =>
+                {
                     return;
-                };
-                let Poll::Ready(Ok(())) = start.poll_ready(&mut cx) else {
-                    return;
-                };
-                match source.listener.try_accept() {
-                    Ok((transport, peer)) => {
-                        let conn = self.shared.register(self.group, transport, peer, permit);
-                        // A panic has ended that connection and is no reason to leave the rest.
-                        drop(start.call(conn));
-                    }
-                    Err(error) if ErrorClass::classify(&error) == ErrorClass::Connection => {}
-                    Err(_) => break,
                 }
+                Err(_) => break,
             }
         }
+        self.sources.remove(slot);
+        self.report_if_swept();
     }
-}
 
-/// Waits for `future`, but no longer than until there are new control.
-pub(super) async fn or_control<T>(
-    control: &mut watch::Receiver<Control>,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        _ = control.changed() => {
-            // They are seen, but not yet followed.
-            control.mark_changed();
-            None
+    fn report_if_swept(&mut self) {
+        if let (State::Sweeping, true) = (&self.state, self.sources.slots().is_empty()) {
+            self.state = State::Swept;
+            self.reporter.send(News::Swept);
         }
     }
-}
 
-/// Makes and runs a future whose panic is an error.
-async fn catching<T, F>(future: impl FnOnce() -> F) -> Result<T, BoxError>
-where
-    F: Future<Output = Result<T, BoxError>>,
-{
-    let text = |panic: crate::panic::Panic| {
-        BoxError::from(format!("panicked: {}", panic_message(&*panic)))
-    };
-    let mut future = pin!(crate::panic::catch(future).map_err(text)?);
-    poll_fn(|cx| match poll_catching(future.as_mut(), cx) {
-        Ok(polled) => polled,
-        Err(panic) => Poll::Ready(Err(text(panic))),
-    })
-    .await
-}
-
-/// Says that the acceptor accepts, as long as it lives.
-struct Running {
-    shared: Arc<Shared>,
-    acceptor: Acceptor,
-}
-
-impl Running {
-    fn new<S, X>(run: &AcceptLoop<S, X>) -> Self {
-        let running = Running {
-            shared: run.shared.clone(),
-            acceptor: run.acceptor.clone(),
-        };
-        running.shared.counters.acceptor_started();
-        running
-            .shared
-            .observe(|observer| observer.acceptor_started(&running.acceptor));
-        running
+    /// Returns whether a client waits in this slot, for certain where that can be known.
+    fn is_client_there(&mut self, slot: usize) -> bool {
+        let source = self.sources.get(slot);
+        source.is_some_and(|source| source.listener.pending().unwrap_or(true))
     }
-}
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.counters.acceptor_stopped();
-        self.shared
-            .observe(|observer| observer.acceptor_stopped(&self.acceptor));
+    /// Gives back what the service reserved for a client that it does not get.
+    fn release(&mut self) {
+        match (&self.setup.supply, &mut self.serving) {
+            (Supply::Cloned { release, .. }, Some(serving)) => serving.change(*release),
+            (Supply::Made(_), Some(_)) => self.is_stale = true,
+            (_, None) => {}
+        }
+    }
+
+    fn make(&mut self) {
+        self.state = match &self.setup.supply {
+            Supply::Cloned { fresh, .. } => {
+                let service = fresh();
+                return self.made(service);
+            }
+            Supply::Made(make) => {
+                State::Making(make(self.acceptor.clone()), Instant::now() + MAKE_TIMEOUT)
+            }
+        };
+    }
+
+    fn made(&mut self, service: S) {
+        let Setup { pool, spawn, .. } = &self.setup;
+        let serving = Serving::new(service, spawn.clone(), &self.acceptor, pool);
+        self.serving = Some(serving);
+        self.state = State::Paused;
+        self.seen = None;
+        self.reporter.send(News::Ready);
+    }
+
+    /// Replaces a service that panicked, or that reserved something for nobody. The first is replaced at
+    /// once, so that no client waits for what another brought about; those soon after it with a back-off,
+    /// since making one may be dear.
+    fn renew(&mut self) {
+        if let (Supply::Cloned { fresh, .. }, Some(serving)) =
+            (&self.setup.supply, &mut self.serving)
+        {
+            return serving.replace(fresh());
+        }
+        let now = Instant::now();
+        let is_first = self
+            .renewed_at
+            .replace(now)
+            .is_none_or(|before| now - before > Backoff::LONGEST);
+        if is_first {
+            self.renewals.reset();
+        }
+        let delay = match is_first {
+            true => Duration::ZERO,
+            false => self.renewals.next_delay(),
+        };
+        self.give_up("the service is replaced".into(), now + delay);
+    }
+
+    /// Waits for better times with a service that failed.
+    fn fail(&mut self, error: BoxError) {
+        let delay = self.failures.next_delay();
+        self.pool()
+            .registry
+            .observe(|observer| observer.acceptor_failed(&self.acceptor, &error, delay));
+        self.give_up(error, Instant::now() + delay);
+    }
+
+    fn give_up(&mut self, error: BoxError, until: Instant) {
+        (self.reserved_for, self.is_stale) = (None, false);
+        // Listeners and services are users' code.
+        discard(mem::take(&mut self.sources));
+        discard(mem::replace(&mut self.state, State::BackingOff(until)));
+        drop(self.serving.take());
+        self.recovery.forget_slots();
+        self.reporter.send(News::Failed(error));
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        match self.state {
+            State::Making(_, until) if until <= now => {
+                let message = format!("making the service took longer than {MAKE_TIMEOUT:?}");
+                return self.fail(message.into());
+            }
+            State::BackingOff(until) if until <= now => return self.make(),
+            State::Exhausted { slot, until } if until <= now => self.admit(slot, None),
+            _ => {}
+        }
+        for slot in self.recovery.due(now) {
+            self.open(slot);
+        }
     }
 }

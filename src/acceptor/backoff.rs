@@ -4,9 +4,6 @@ use std::time::Duration;
 
 /// The wait after the first failure, short enough for a hiccup to go unnoticed.
 const FIRST: Duration = Duration::from_millis(5);
-/// The longest wait, so that recovery is seen within a second.
-const LONGEST: Duration = Duration::from_secs(1);
-
 /// How long to wait after each of consecutive failures: 5 ms, doubling up to 1 s.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
@@ -14,11 +11,14 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    /// The longest wait, so that recovery is seen within a second.
+    pub(crate) const LONGEST: Duration = Duration::from_secs(1);
+
     pub(crate) fn next_delay(&mut self) -> Duration {
         // 5 ms × 2⁸ is past the longest already.
         let delay = FIRST * 2u32.pow(self.failures.min(8));
         self.failures += 1;
-        delay.min(LONGEST)
+        delay.min(Self::LONGEST)
     }
 
     pub(crate) fn failures(&self) -> u32 {

@@ -1,123 +1,202 @@
 //! What an acceptor does when accepting fails.
 
-use super::accept_loop::{AcceptLoop, or_control};
+use super::{
+    Backoff,
+    accept_loop::AcceptLoop,
+    exhaustion::{self, Exhausted},
+    state::State,
+};
 use crate::{
     ConnectionService, ErrorClass, Spawn,
-    acceptor::{
-        Backoff,
-        exhaustion::{self, Exhausted},
-    },
-    pool::Stage,
+    listener::{Opened, Reopened},
 };
-use std::{io, ops::ControlFlow, pin::pin, time::Duration};
+use std::{io, sync::atomic::Ordering};
+use tokio::time::Instant;
 
-/// After so many clients that were gone before they were accepted, one after the other, something
-/// else is wrong.
+/// After this many clients in a row that were gone before they were accepted, something else is wrong.
 const CONNECTION_ERRORS_AT_ONCE: u32 = 64;
 
-impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
-    pub(super) fn still_exhausted(&self) -> Option<io::Error> {
-        self.exhausted.as_ref().and_then(|_| exhaustion::persists())
-    }
+/// What an acceptor recovers from.
+#[derive(Debug, Default)]
+pub(super) struct Recovery {
+    /// The errors of connections in a row.
+    connection_errors: u32,
+    backoff: Backoff,
+    exhausted: Option<Exhausted>,
+    /// The slots to be opened, or reopened, later; the others go on being served.
+    later: Vec<Later>,
+}
 
+#[derive(Debug)]
+struct Later {
+    slot: usize,
+    at: Instant,
+    backoff: Backoff,
+}
+
+impl Recovery {
+    /// A client was accepted, or the queue found empty with everything there to accept one.
     pub(super) fn recovered(&mut self) {
         self.connection_errors = 0;
         self.backoff.reset();
         self.exhausted = None;
     }
 
-    pub(super) async fn accept_failed(&mut self, index: usize, error: io::Error) {
-        let class = ErrorClass::classify(&error);
-        self.shared
-            .observe(|observer| observer.accept_failed(&self.acceptor, &error, class));
+    /// Returns when the next slot is to be opened.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.later.iter().map(|later| later.at).min()
+    }
+
+    /// Returns the slots to be opened now.
+    pub(super) fn due(&self, now: Instant) -> Vec<usize> {
+        let due = self.later.iter().filter(|later| later.at <= now);
+        due.map(|later| later.slot).collect()
+    }
+
+    pub(super) fn forget_slots(&mut self) {
+        self.later.clear();
+    }
+
+    /// Opens the slot after a delay, which doubles each time.
+    fn later(&mut self, slot: usize) -> std::time::Duration {
+        let known = self.later.iter().position(|later| later.slot == slot);
+        let place = known.unwrap_or_else(|| {
+            self.later.push(Later {
+                slot,
+                at: Instant::now(),
+                backoff: Backoff::default(),
+            });
+            self.later.len() - 1
+        });
+        let later = &mut self.later[place];
+        let delay = later.backoff.next_delay();
+        later.at = Instant::now() + delay;
+        delay
+    }
+
+    fn done(&mut self, slot: usize) {
+        self.later.retain(|later| later.slot != slot);
+    }
+}
+
+impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
+    /// Owns these slots from now on, and no others.
+    pub(super) fn take(&mut self, slots: &[usize]) {
+        self.sources.retain(slots);
+        self.recovery
+            .later
+            .retain(|later| slots.contains(&later.slot));
+        for slot in slots {
+            let is_open = self.sources.get(*slot).is_some();
+            if !is_open && !self.recovery.later.iter().any(|later| later.slot == *slot) {
+                self.open(*slot);
+            }
+        }
+    }
+
+    /// Begins to drive a slot, which is reopened if it is lost.
+    pub(super) fn open(&mut self, slot: usize) {
+        match self.group().open(slot, self.core) {
+            Ok(Opened::Source(source)) => {
+                self.recovery.done(slot);
+                self.sources.insert(source);
+            }
+            Ok(Opened::Lost) => self.reopen(slot),
+            Ok(Opened::Dead) => self.recovery.done(slot),
+            Err(error) => {
+                let class = ErrorClass::classify(&error);
+                self.observe_failure(&error, class);
+                self.recovery.later(slot);
+            }
+        }
+    }
+
+    fn reopen(&mut self, slot: usize) {
+        let registry = &self.setup.pool.registry;
+        let group = self.group();
+        let reason = group.lost();
+        match group.reopen(slot) {
+            Ok(Reopened::Now) => {
+                registry.observe(|observer| observer.listener_reopened(group.addr()));
+                self.open(slot);
+            }
+            Ok(Reopened::Before) => self.open(slot),
+            Ok(Reopened::Never) => {
+                let error = io::Error::other(reason.unwrap_or_default());
+                registry.observe(|observer| {
+                    observer.listener_reopen_failed(group.addr(), &error, None);
+                });
+                self.pool().stop_if_no_listeners();
+                self.recovery.done(slot);
+            }
+            Err(error) => {
+                let delay = self.recovery.later(slot);
+                let group = self.group();
+                registry.observe(|observer| {
+                    observer.listener_reopen_failed(group.addr(), &error, Some(delay));
+                });
+            }
+        }
+    }
+
+    fn observe_failure(&self, error: &io::Error, class: ErrorClass) {
+        self.pool()
+            .registry
+            .observe(|observer| observer.accept_failed(&self.acceptor, error, class));
+    }
+
+    pub(super) fn accept_failed(&mut self, slot: usize, error: &io::Error) {
+        let class = ErrorClass::classify(error);
+        self.observe_failure(error, class);
         match class {
             ErrorClass::Connection => {
-                self.retry = Some(index);
-                self.connection_errors += 1;
-                if self.connection_errors > CONNECTION_ERRORS_AT_ONCE {
-                    self.exhausted(&error, class).await;
+                self.recovery.connection_errors += 1;
+                if self.recovery.connection_errors > CONNECTION_ERRORS_AT_ONCE {
+                    self.back_off(slot);
                 }
             }
             ErrorClass::Exhaustion => {
-                self.retry = Some(index);
-                if ErrorClass::lacks_descriptors(&error) && self.backoff.failures() > 0 {
-                    if let Some(source) = self.sources.list.get_mut(index) {
-                        let count = self.shared.exhaustion.turn_away(&mut *source.listener);
-                        self.shared.counters.turned_away(count);
+                if ErrorClass::lacks_descriptors(error) && self.recovery.backoff.failures() > 0 {
+                    if let Some(source) = self.sources.get(slot) {
+                        let count = self.setup.exhaustion.turn_away(&mut *source.listener);
+                        self.pool().turned_away.fetch_add(count, Ordering::Relaxed);
                     }
                 }
-                self.exhausted(&error, class).await;
+                if self.recovery.exhausted.is_none() {
+                    let exhausted = Exhausted::begin(&self.setup.exhaustion, error);
+                    self.recovery.exhausted = Some(exhausted);
+                }
+                self.back_off(slot);
             }
-            ErrorClass::Fatal => self.reopen(index, &error).await,
-        }
-    }
-
-    /// Waits a while for better times.
-    pub(super) async fn exhausted(&mut self, error: &io::Error, class: ErrorClass) {
-        if class == ErrorClass::Exhaustion && self.exhausted.is_none() {
-            self.exhausted = Some(Exhausted::begin(&self.shared, error));
-        }
-        let delay = self.backoff.next_delay();
-        let _ = or_control(&mut self.control, tokio::time::sleep(delay)).await;
-    }
-
-    /// Replaces a listening socket that is lost.
-    async fn reopen(&mut self, index: usize, error: &io::Error) {
-        let source = self.sources.list.remove(index);
-        let shared = self.shared.clone();
-        let group = &shared.groups[self.group];
-        if group.lose(&source, error) {
-            shared.observe(|observer| observer.listener_lost(group.addr(), error));
-        }
-        let mut backoff = Backoff::default();
-        loop {
-            match group.reopen(&source) {
-                Some(Ok(is_news)) => {
-                    if is_news {
-                        shared.observe(|observer| observer.listener_reopened(group.addr()));
+            ErrorClass::Fatal => {
+                if let Some(source) = self.sources.remove(slot) {
+                    let group = self.group();
+                    if group.lose(slot, source.generation, error) {
+                        self.pool()
+                            .registry
+                            .observe(|observer| observer.listener_lost(group.addr(), error));
                     }
-                    // Has the new queue assigned.
-                    self.control.mark_changed();
-                    return;
-                }
-                Some(Err(error)) => {
-                    let delay = backoff.next_delay();
-                    shared.observe(|observer| {
-                        observer.listener_reopen_failed(group.addr(), &error, Some(delay));
-                    });
-                    if self.wait_out(delay).await.is_break() {
-                        return;
-                    }
-                }
-                None => {
-                    shared.observe(|observer| {
-                        observer.listener_reopen_failed(group.addr(), error, None);
-                    });
-                    shared.stop_if_no_listeners();
-                    return;
+                    drop(source);
+                    self.open(slot);
                 }
             }
         }
     }
 
-    /// Waits this long, whatever the control are, but for one to stop.
-    pub(super) async fn wait_out(&mut self, delay: Duration) -> ControlFlow<()> {
-        let mut sleep = pin!(tokio::time::sleep(delay));
-        // What is seen here is still to be followed.
-        let mut control = self.control.clone();
-        control.mark_changed();
-        loop {
-            if control.has_changed().unwrap_or(true) {
-                let control = control.borrow_and_update();
-                if self.acceptor.index >= control.acceptors()
-                    || !matches!(control.stage, Stage::Running)
-                {
-                    return ControlFlow::Break(());
-                }
-            }
-            if or_control(&mut control, sleep.as_mut()).await.is_some() {
-                return ControlFlow::Continue(());
-            }
+    fn back_off(&mut self, slot: usize) {
+        let delay = self.recovery.backoff.next_delay();
+        self.state = State::Exhausted {
+            slot,
+            until: Instant::now() + delay,
+        };
+    }
+
+    /// No client waits after all. That tells nothing of descriptors: an empty queue needs none.
+    pub(super) fn nobody_there(&mut self, slot: usize) {
+        let still = self.recovery.exhausted.as_ref();
+        match still.and_then(|_| exhaustion::persists()) {
+            Some(error) => self.accept_failed(slot, &error),
+            None => self.recovery.recovered(),
         }
     }
 }

@@ -1,8 +1,16 @@
-//! What the server knows of one connection, shared by all who hold a part of it.
+//! What the server knows of one connection, shared by everything that holds a part of it.
 
-use super::ConnectionHandle;
-use crate::sync::{Mutex, WakerSlot};
-use crate::{Addr, Outcome, limit::Permit, server::Shared};
+use super::{
+    ConnectionHandle,
+    registry::{Registrar, Registry},
+    socket::SocketCell,
+    transport::PlainStream,
+};
+use crate::{
+    Addr, Outcome,
+    limit::Permit,
+    sync::{Mutex, OpenCount, WakerSlot},
+};
 use std::{
     any::Any,
     fmt,
@@ -44,30 +52,31 @@ pub(crate) mod flag {
     pub(crate) const DRAINING: u8 = 2;
     pub(crate) const ABORTED: u8 = 4;
     pub(crate) const RESET: u8 = 8;
+    pub(crate) const CLOSED: u8 = 16;
 }
 
 pub(crate) struct Entry {
     pub(crate) id: u64,
     pub(crate) accepted_at: Instant,
     pub(crate) socket_addr: Addr,
-    /// Index of the address it came in by.
+    /// Index of the listener that accepted it.
     pub(crate) listener: u32,
-    /// Holders whose end ends the connection: its stream, and its handler's future.
-    legs: AtomicU8,
+    /// The parts whose end ends the connection: its stream, and its handler's future.
+    open: OpenCount,
     flags: AtomicU8,
     phase: AtomicU8,
     pub(crate) peer_addr: OnceLock<Box<Addr>>,
     pub(crate) local_addr: OnceLock<Box<Addr>>,
     pub(crate) bytes_read: AtomicU64,
     pub(crate) bytes_written: AtomicU64,
-    /// Who polls the handler's future, and who polls the stream: they see an abort.
+    /// Wakes the task that polls the handler's future, so that it sees an abort.
     pub(crate) task: WakerSlot,
-    pub(crate) reader: WakerSlot,
-    pub(crate) writer: WakerSlot,
-    /// Told of a drain and of the end.
+    /// The socket, where layers cannot hide it.
+    pub(crate) socket: SocketCell,
+    /// Notified of a drain and of the end.
     pub(crate) changed: Notify,
     cold: Mutex<Cold>,
-    pub(crate) server: Arc<Shared>,
+    pub(crate) registrar: Arc<Registrar>,
 }
 
 /// What changes seldom: once, or never.
@@ -77,25 +86,24 @@ pub(crate) struct Cold {
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) guards: Vec<Box<dyn Any + Send>>,
-    /// What the socket said before a layer wrapped it.
-    pub(crate) socket_local_addr: Option<Box<Addr>>,
     pub(crate) permit: Option<Permit>,
 }
 
 impl Entry {
     pub(crate) fn new(
-        server: Arc<Shared>,
+        registrar: Arc<Registrar>,
         id: u64,
         listener: u32,
         socket_addr: Addr,
         permit: Permit,
+        stream: Option<PlainStream>,
     ) -> Self {
         Entry {
             id,
             accepted_at: Instant::now(),
             socket_addr,
             listener,
-            legs: AtomicU8::new(0),
+            open: OpenCount::new(),
             flags: AtomicU8::new(0),
             phase: AtomicU8::new(Phase::Accepted as u8),
             peer_addr: OnceLock::new(),
@@ -103,15 +111,18 @@ impl Entry {
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
             task: WakerSlot::default(),
-            reader: WakerSlot::default(),
-            writer: WakerSlot::default(),
+            socket: SocketCell::new(stream),
             changed: Notify::new(),
             cold: Mutex::new(Cold {
                 permit: Some(permit),
                 ..Cold::default()
             }),
-            server,
+            registrar,
         }
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registrar.registry
     }
 
     pub(crate) fn has(&self, flag: u8) -> bool {
@@ -123,13 +134,18 @@ impl Entry {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        PHASES[usize::from(self.phase.load(Ordering::Relaxed))]
+        // Whatever a part of it does that is left: it ends once.
+        match self.has(flag::CLOSED) {
+            true => Phase::Closed,
+            false => PHASES[usize::from(self.phase.load(Ordering::Relaxed))],
+        }
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
+    /// No code of users runs while this is held: what is replaced or taken is dropped afterwards.
     pub(crate) fn cold(&self) -> MutexGuard<'_, Cold> {
         self.cold.lock()
     }
@@ -138,12 +154,20 @@ impl Entry {
         self.has(flag::ABORTED)
     }
 
-    /// The handler's future is done, or goes. The first to say how is right; without a word, nobody
-    /// polled it to its end.
+    /// Records how the handler's future ended; without a word, nobody polled it to its end. The first
+    /// call decides.
     pub(crate) fn detach(&self, outcome: Option<Outcome>) {
-        self.cold()
-            .outcome
-            .get_or_insert_with(|| outcome.unwrap_or_else(Outcome::dropped));
+        let late = {
+            let mut cold = self.cold();
+            match &cold.outcome {
+                Some(_) => outcome,
+                None => {
+                    cold.outcome = Some(outcome.unwrap_or_else(Outcome::dropped));
+                    None
+                }
+            }
+        };
+        drop(late);
         self.set_phase(Phase::Detached);
     }
 
@@ -154,15 +178,18 @@ impl Entry {
 
     pub(crate) fn abort(&self) {
         self.set(flag::ABORTED);
-        let mut cold = self.cold();
-        // Its handler had ended well, but that is not how it ends; unless it has ended and that was told.
-        if self.phase() == Phase::Detached && cold.permit.is_some() {
-            cold.outcome = Some(Outcome::Aborted);
-        }
-        drop(cold);
+        let old = {
+            let mut cold = self.cold();
+            let went_well = matches!(&cold.outcome, Some(Outcome::Completed | Outcome::Drained));
+            // Its handler ended well, but the connection does not, unless it has ended already.
+            match went_well && cold.permit.is_some() {
+                true => cold.outcome.replace(Outcome::Aborted),
+                false => None,
+            }
+        };
+        drop(old);
         self.task.wake();
-        self.reader.wake();
-        self.writer.wake();
+        self.socket.wake();
     }
 }
 
@@ -176,35 +203,44 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// One of the two holders that keep a connection counted: its stream, and its handler's future.
+/// One of the parts that keep a connection open: its stream, or its handler's future.
 #[derive(Debug)]
-pub(crate) struct OpenGuard(ConnectionHandle);
+pub(crate) struct OpenGuard {
+    handle: ConnectionHandle,
+    /// False for a part of a connection that has ended already, which keeps nothing.
+    counts: bool,
+}
 
 impl OpenGuard {
     pub(crate) fn new(handle: &ConnectionHandle) -> OpenGuard {
-        handle.entry.legs.fetch_add(1, Ordering::Relaxed);
-        OpenGuard(handle.clone())
+        OpenGuard {
+            handle: handle.clone(),
+            counts: handle.entry.open.enter(),
+        }
     }
 
     pub(crate) fn handle(&self) -> &ConnectionHandle {
-        &self.0
+        &self.handle
     }
 
     pub(crate) fn entry(&self) -> &Entry {
-        &self.0.entry
+        &self.handle.entry
     }
 }
 
 impl Drop for OpenGuard {
     fn drop(&mut self) {
-        let entry = &self.0.entry;
-        if entry.legs.fetch_sub(1, Ordering::AcqRel) > 1 {
+        let entry = &self.handle.entry;
+        if !self.counts || !entry.open.leave() {
             return;
         }
-        let permit = entry.server.ended(&self.0);
-        entry.set_phase(Phase::Closed);
+        let permit = entry.registrar.end(&self.handle);
+        entry.set(flag::CLOSED);
         entry.changed.notify_waiters();
-        // Last of all, so that nobody ever sees one connection too many.
+        // A handle may be kept for long; the wakers would keep the tasks of the connection.
+        entry.task.clear();
+        entry.socket.clear();
+        // Last of all, so that the limit is never exceeded.
         drop(permit);
     }
 }

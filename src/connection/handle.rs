@@ -1,14 +1,16 @@
 //! A connection seen from outside: what it is doing, and the means to end it.
 
 use super::{
-    Draining,
+    ConnectionInfo, Draining,
     entry::{Entry, Phase, flag},
+    transport::PlainStream,
 };
-use crate::{Addr, Outcome, session::Mailbox};
+use crate::{Addr, Outcome};
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::{
-    fmt,
+    fmt, io,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -43,7 +45,70 @@ impl ConnectionHandle {
 
     /// The address that the listener it came in by listens on.
     pub fn listener_addr(&self) -> &Addr {
-        self.entry.server.listener_addr(self.entry.listener)
+        &self.entry.registry().listener(self.entry.listener).addr
+    }
+
+    /// Returns the address that the client connected to: what a PROXY header named, else the listener's
+    /// where that is one address, else what the socket says (`getsockname(2)`), through whatever layers
+    /// wrapped it. Once the socket is closed, the address of the listener.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<Addr> {
+        let entry = &*self.entry;
+        if let Some(addr) = entry.local_addr.get() {
+            return Ok((**addr).clone());
+        }
+        let listener = entry.registry().listener(entry.listener);
+        let asked = match listener.is_fixed {
+            true => None,
+            false => entry.socket.ask(|stream| stream.sock_ref().local_addr()),
+        };
+        match asked.transpose()?.and_then(|addr| addr.as_socket()) {
+            Some(addr) => Ok(Addr::Tcp(addr)),
+            None => Ok(listener.addr.clone()),
+        }
+    }
+
+    /// Duplicates the socket's descriptor, through whatever layers wrapped its stream: for options and
+    /// facts such as `TCP_NODELAY`, `TCP_INFO` or `SO_ORIGINAL_DST`. Drop it soon: the client sees the
+    /// end of the connection when the last descriptor is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed or the stream is no socket;
+    /// else the error of `dup(2)`.
+    #[cfg(unix)]
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        let cloned = self
+            .entry
+            .socket
+            .ask(|stream| stream.sock_ref().try_clone());
+        cloned.unwrap_or_else(no_socket).map(Into::into)
+    }
+
+    /// Returns the process, user and group at the other end of a Unix socket (`SO_PEERCRED`).
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if the socket is not a Unix socket,
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if it is closed or the stream is no socket.
+    #[cfg(unix)]
+    pub fn peer_cred(&self) -> io::Result<tokio::net::unix::UCred> {
+        let cred = self.entry.socket.ask(|stream| stream.peer_cred());
+        cred.unwrap_or_else(no_socket)
+    }
+
+    /// Sets `TCP_NODELAY`: whether small writes go out at once.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed or the stream is no socket;
+    /// else the error of `setsockopt(2)`.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        let set = |stream: &PlainStream| stream.sock_ref().set_tcp_nodelay(nodelay);
+        self.entry.socket.ask(set).unwrap_or_else(no_socket)
     }
 
     /// When it was accepted.
@@ -53,7 +118,7 @@ impl ConnectionHandle {
 
     /// What was given to [`Server::state`](crate::Server::state) as a `T`.
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        let state = self.entry.server.state.get::<Arc<T>>();
+        let state = self.entry.registry().state.get::<Arc<T>>();
         state.map(|state| &**state)
     }
 
@@ -110,7 +175,7 @@ impl ConnectionHandle {
     /// Resolves when the connection is to finish, as [`Connection::draining`](crate::Connection::draining)
     /// does: for whoever serves a stream that has left its handler. Cancel safe.
     pub fn draining(&self) -> Draining {
-        Draining::of(self.clone())
+        Draining::new(self.clone())
     }
 
     /// Ends it: the handler's future is dropped at its next poll, which this brings about, and its
@@ -142,51 +207,14 @@ impl ConnectionHandle {
     pub fn outcome(&self) -> Option<Outcome> {
         self.entry.cold().outcome.clone()
     }
+}
 
-    /// Where messages for its session go; `None` unless a [`Session`](crate::Session) that takes
-    /// messages of type `M` serves it.
-    pub fn mailbox<M: Send + 'static>(&self) -> Option<Mailbox<M>> {
-        let mailbox = self.entry.cold().mailbox.clone()?;
-        mailbox
-            .downcast::<Mailbox<M>>()
-            .ok()
-            .map(|mailbox| (*mailbox).clone())
-    }
+fn no_socket<T>() -> io::Result<T> {
+    Err(io::ErrorKind::NotConnected.into())
 }
 
 impl fmt::Debug for ConnectionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.entry.fmt(f)
     }
-}
-
-/// What was known of a connection at one moment.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ConnectionInfo {
-    /// Its number.
-    pub id: u64,
-    /// The client: what a PROXY header named, else `socket_addr`.
-    pub peer_addr: Addr,
-    /// The other end of the socket.
-    pub socket_addr: Addr,
-    /// The address that the listener it came in by listens on.
-    pub listener_addr: Addr,
-    /// When it was accepted.
-    pub accepted_at: Instant,
-    /// How long ago that was.
-    pub age: Duration,
-    /// How far it has come.
-    pub phase: Phase,
-    /// Bytes that came in by the socket.
-    pub bytes_read: u64,
-    /// Bytes that went out by the socket.
-    pub bytes_written: u64,
-    /// Whether a layer has encrypted it.
-    pub is_secure: bool,
-    /// Whether it has been told to finish.
-    pub is_draining: bool,
-    /// What layers and handlers said of it, in that order: see
-    /// [`Connection::label`](crate::Connection::label).
-    pub labels: Vec<(&'static str, String)>,
 }

@@ -1,67 +1,304 @@
-//! All open connections by their numbers.
+//! The connections of a server: their birth, their death, and the list of those that are open.
+//!
+//! Each acceptor registers its clients through a [`Registrar`] in a shard that is padded to a cache
+//! line of its own, so that acceptors on different cores share no line that they write to.
 
-use crate::ConnectionHandle;
-use crate::sync::Mutex;
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-    sync::MutexGuard,
+use super::{
+    Connection, ConnectionHandle,
+    entry::{Entry, OpenGuard},
+    observer::Observer,
+    transport::Transport,
 };
+use crate::{
+    Addr, Extensions, Outcome, Phase,
+    limit::Permit,
+    outcome::OutcomeKind,
+    panic::{catch, discard},
+    sync::Mutex,
+};
+use std::{
+    collections::BTreeMap,
+    fmt, mem,
+    ops::Bound::{Excluded, Unbounded},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::Notify;
 
-/// So many locks that cores seldom meet at one.
-const SHARDS: usize = 16;
+/// The number of shards; above it, acceptors share them.
+const SHARDS: usize = 64;
 
-#[derive(Default)]
+/// The number of connection ids that a shard takes from the server at once.
+const IDS: u64 = 64;
+
+/// The number of handles copied under a shard's lock at once, which bounds how long a visitor holds it.
+const VISIT: usize = 256;
+
+/// All connections of one server, and what they share.
 pub(crate) struct Registry {
-    shards: [Mutex<Shard>; SHARDS],
+    pub(crate) state: Extensions,
+    observers: Vec<Arc<dyn Observer>>,
+    listeners: Vec<ListenerAddr>,
+    shards: Box<[Shard]>,
+    /// The number of shards that were handed to an acceptor.
+    used: AtomicUsize,
+    next_id: AtomicU64,
+    draining: AtomicBool,
+    /// Whether somebody waits for the last connection to end.
+    is_awaited: AtomicBool,
+    idle: Notify,
 }
 
-type Shard = HashMap<u64, ConnectionHandle, BuildHasherDefault<IdHasher>>;
+/// The address of a listener, and whether every connection it accepts has that local address.
+#[derive(Debug)]
+pub(crate) struct ListenerAddr {
+    pub(crate) addr: Addr,
+    pub(crate) is_fixed: bool,
+}
+
+// Two cache lines, since the prefetcher of x86-64 fetches lines in pairs.
+#[repr(align(128))]
+#[derive(Default)]
+struct Shard(Mutex<Records>);
+
+#[derive(Default)]
+struct Records {
+    /// The open connections, by their ids.
+    open: BTreeMap<u64, ConnectionHandle>,
+    /// The ids still to be given out.
+    ids: (u64, u64),
+    totals: Totals,
+}
+
+/// The number of connections that began and that ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) accepted: u64,
+    pub(crate) ended: [u64; OutcomeKind::ALL.len()],
+}
+
+impl Totals {
+    /// Returns the number of connections that ended, whatever their outcome.
+    pub(crate) fn over(&self) -> u64 {
+        self.ended.iter().sum()
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        // Shards are read one after the other, but each is consistent in itself.
+        usize::try_from(self.accepted - self.over()).unwrap_or(usize::MAX)
+    }
+}
 
 impl Registry {
-    fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
-        self.shards[id as usize % SHARDS].lock()
+    pub(crate) fn new(
+        state: Extensions,
+        observers: Vec<Arc<dyn Observer>>,
+        listeners: Vec<ListenerAddr>,
+    ) -> Self {
+        Registry {
+            state,
+            observers,
+            listeners,
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            used: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(false),
+            idle: Notify::new(),
+        }
     }
 
-    pub(crate) fn insert(&self, handle: ConnectionHandle) {
-        self.shard(handle.id()).insert(handle.id(), handle);
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.observers.is_empty()
     }
 
-    pub(crate) fn remove(&self, id: u64) {
-        let removed = self.shard(id).remove(&id);
-        // Whatever it holds goes after the lock.
-        drop(removed);
+    /// Calls every observer; a panic in one must not stop what it observes.
+    pub(crate) fn observe(&self, event: impl Fn(&dyn Observer)) {
+        for observer in &self.observers {
+            if let Err(panic) = catch(|| event(&**observer)) {
+                drop(panic);
+            }
+        }
+    }
+
+    pub(crate) fn listener(&self, index: u32) -> &ListenerAddr {
+        &self.listeners[index as usize]
+    }
+
+    fn used(&self) -> &[Shard] {
+        &self.shards[..self.used.load(Ordering::Acquire).min(SHARDS)]
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let mut sum = Totals::default();
+        for shard in self.used() {
+            let totals = shard.0.lock().totals;
+            sum.accepted += totals.accepted;
+            for (sum, ended) in sum.ended.iter_mut().zip(totals.ended) {
+                *sum += ended;
+            }
+        }
+        sum
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.totals().open()
     }
 
     pub(crate) fn get(&self, id: u64) -> Option<ConnectionHandle> {
-        self.shard(id).get(&id).cloned()
+        self.used()
+            .iter()
+            .find_map(|shard| shard.0.lock().open.get(&id).cloned())
     }
 
-    /// Every open connection, the oldest first.
-    pub(crate) fn all(&self) -> Vec<ConnectionHandle> {
-        let mut all: Vec<_> = (0..SHARDS as u64)
-            .flat_map(|shard| self.shard(shard).values().cloned().collect::<Vec<_>>())
-            .collect();
-        all.sort_unstable_by_key(ConnectionHandle::id);
-        all
+    /// Calls `visit` for every open connection. No lock is held meanwhile, so connections that begin or
+    /// end during the visit may be left out or included.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(ConnectionHandle)) {
+        let mut batch = Vec::new();
+        for shard in self.used() {
+            let mut last = 0;
+            loop {
+                let after = (Excluded(last), Unbounded);
+                batch.extend(
+                    shard
+                        .0
+                        .lock()
+                        .open
+                        .range(after)
+                        .take(VISIT)
+                        .map(|(_, handle)| handle.clone()),
+                );
+                let Some(handle) = batch.last() else { break };
+                last = handle.id();
+                batch.drain(..).for_each(&mut visit);
+            }
+        }
+    }
+
+    /// Tells every connection to finish, including those that are accepted from now on.
+    pub(crate) fn drain(&self) {
+        // Before the visit: a connection is registered first and looks at this afterwards.
+        self.draining.store(true, Ordering::SeqCst);
+        self.for_each(|handle| handle.drain());
+    }
+
+    /// Waits until no connection is open.
+    pub(crate) async fn until_idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            // Before the count: an end is counted first and looks at this afterwards.
+            self.is_awaited.store(true, Ordering::SeqCst);
+            if self.open() == 0 {
+                return;
+            }
+            idle.await;
+        }
     }
 }
 
-/// Spreads consecutive numbers, which is all that is ever hashed here, by Fibonacci's
-/// multiplication (Knuth, The Art of Computer Programming 3, 6.4).
-#[derive(Default)]
-struct IdHasher(u64);
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
+    }
+}
 
-impl Hasher for IdHasher {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only numbers are hashed");
+/// Registers the connections of one acceptor.
+pub(crate) struct Registrar {
+    pub(crate) registry: Arc<Registry>,
+    shard: usize,
+}
+
+impl Registrar {
+    pub(crate) fn new(registry: &Arc<Registry>) -> Arc<Self> {
+        let shard = registry.used.fetch_add(1, Ordering::AcqRel) % SHARDS;
+        Arc::new(Registrar {
+            registry: registry.clone(),
+            shard,
+        })
     }
 
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    /// Makes a connection of an accepted client: from here on it is counted, listed and owned.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        listener: u32,
+        transport: Transport,
+        peer: Addr,
+        permit: Permit,
+    ) -> Connection {
+        let registry = &*self.registry;
+        let (transport, other) = transport.split();
+        let handle = {
+            let mut records = registry.shards[self.shard].0.lock();
+            let id = records.next_id(&registry.next_id);
+            let entry = Entry::new(self.clone(), id, listener, peer, permit, transport);
+            let handle = ConnectionHandle {
+                entry: Arc::new(entry),
+            };
+            records.totals.accepted += 1;
+            records.open.insert(id, handle.clone());
+            handle
+        };
+        let guard = OpenGuard::new(&handle);
+        if registry.draining.load(Ordering::SeqCst) {
+            handle.drain();
+        }
+        registry.observe(|observer| observer.connection_started(&handle));
+        handle.entry.set_phase(Phase::Handling);
+        Connection::new(guard, other)
     }
 
-    fn finish(&self) -> u64 {
-        self.0
+    /// Ends a connection whose last part is gone; the permit is what remains.
+    pub(super) fn end(&self, handle: &ConnectionHandle) -> Option<Permit> {
+        let registry = &*self.registry;
+        let shard = &registry.shards[self.shard].0;
+        if registry.is_observed() {
+            // Observers find it no more in the list, but still in the counts.
+            let listed = shard.lock().open.remove(&handle.id());
+            drop(listed);
+        }
+        let (outcome, mailbox, guards, permit) = {
+            let mut cold = handle.entry.cold();
+            let outcome = cold.outcome.get_or_insert_with(Outcome::dropped).clone();
+            let (mailbox, guards) = (cold.mailbox.take(), mem::take(&mut cold.guards));
+            (outcome, mailbox, guards, cold.permit.take())
+        };
+        // Other people's code, and this may be the drop of a panic.
+        discard(mailbox);
+        registry.observe(|observer| observer.connection_ended(handle, &outcome));
+        discard(guards);
+        let listed = {
+            let mut records = shard.lock();
+            records.totals.ended[outcome.kind().index()] += 1;
+            records.open.remove(&handle.id())
+        };
+        drop(listed);
+        if registry.is_awaited.load(Ordering::SeqCst) {
+            registry.idle.notify_waiters();
+        }
+        permit
+    }
+}
+
+impl Records {
+    fn next_id(&mut self, block: &AtomicU64) -> u64 {
+        let (next, end) = &mut self.ids;
+        if next == end {
+            *next = block.fetch_add(IDS, Ordering::Relaxed);
+            *end = *next + IDS;
+        }
+        *next += 1;
+        *next - 1
+    }
+}
+
+impl fmt::Debug for Registrar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registrar")
+            .field("shard", &self.shard)
+            .finish_non_exhaustive()
     }
 }

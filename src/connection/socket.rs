@@ -1,128 +1,210 @@
 //! The innermost stream of a connection: it counts bytes, sees an abort, and closes as it is told.
 
 use super::{
-    Transport,
     entry::{Entry, OpenGuard, flag},
+    io::BoxedStream,
+    transport::PlainStream,
 };
+use crate::sync::Mutex;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A transport and its connection's leg, in the order in which they go: only a closed socket gives
-/// its place to the next client.
+/// The socket of a connection and the wakers of the tasks that wait for it.
+///
+/// It stands in the connection's entry rather than in its stream, so that the handles of the connection
+/// reach it through whatever layers wrapped the stream. Only its stream reads and writes, so the lock is
+/// free but for such a question.
+#[derive(Debug)]
+pub(crate) struct SocketCell(Mutex<Inside>);
+
+#[derive(Debug)]
+struct Inside {
+    stream: Option<PlainStream>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl SocketCell {
+    pub(super) fn new(stream: Option<PlainStream>) -> Self {
+        SocketCell(Mutex::new(Inside {
+            stream,
+            reader: None,
+            writer: None,
+        }))
+    }
+
+    /// Asks the socket something; `None` where there is none, or it is closed.
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&PlainStream) -> T) -> Option<T> {
+        self.0.lock().stream.as_ref().map(question)
+    }
+
+    /// Wakes the tasks that wait to read or write.
+    pub(super) fn wake(&self) {
+        let (reader, writer) = {
+            let mut inside = self.0.lock();
+            (inside.reader.take(), inside.writer.take())
+        };
+        [reader, writer].into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Forgets the tasks.
+    pub(super) fn clear(&self) {
+        let mut inside = self.0.lock();
+        let wakers = (inside.reader.take(), inside.writer.take());
+        drop(inside);
+        drop(wakers);
+    }
+}
+
+/// The stream of a connection, which is in its entry, or here if it is no socket; and the part of the
+/// connection that it is. They go in this order: only a closed socket gives its place to the next client.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    pub(crate) transport: Transport,
-    pub(crate) leg: OpenGuard,
+    other: Option<BoxedStream>,
+    guard: OpenGuard,
 }
 
 impl Socket {
+    pub(super) fn new(guard: OpenGuard, other: Option<BoxedStream>) -> Self {
+        Socket { other, guard }
+    }
+
     fn entry(&self) -> &Entry {
-        self.leg.entry()
+        self.guard.entry()
     }
+}
 
-    fn aborted<T>(&self) -> Option<Poll<io::Result<T>>> {
-        self.entry().has(flag::ABORTED).then(|| {
-            Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the connection was aborted by its server",
-            )))
-        })
+fn aborted<T>(entry: &Entry) -> Option<Poll<io::Result<T>>> {
+    entry.has(flag::ABORTED).then(|| {
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::ConnectionAborted,
+            "the connection was aborted by its server",
+        )))
+    })
+}
+
+/// Keeps the waker of a task that waits, and returns the one it replaces, to be dropped without the lock.
+fn register(slot: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
+    match slot {
+        Some(known) if known.will_wake(cx.waker()) => None,
+        slot => slot.replace(cx.waker().clone()),
     }
+}
 
-    /// Counts what was written, and has an abort wake who waits to write.
-    fn written(
-        &self,
-        cx: &mut Context<'_>,
-        polled: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        match &polled {
-            Poll::Ready(Ok(n)) => add(&self.entry().bytes_written, *n),
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => {
-                self.entry().writer.register(cx.waker());
-                // An abort that came before the waker stood there has woken nobody.
-                return self.aborted().unwrap_or(Poll::Pending);
-            }
+/// Polls the stream; where it has to wait, an abort wakes the task.
+macro_rules! poll_stream {
+    ($socket:ident, $cx:ident, $waker:ident, $stream:ident => $poll:expr) => {{
+        let Socket { other, guard } = $socket.get_mut();
+        let entry = guard.entry();
+        if let Some(aborted) = aborted(entry) {
+            return aborted;
         }
-        polled
-    }
+        let (polled, old) = match other {
+            // The code of a user, and so not under the lock.
+            Some(stream) => {
+                let $stream = Pin::new(stream);
+                let polled = $poll;
+                let waits = polled.is_pending();
+                let register = || register(&mut entry.socket.0.lock().$waker, $cx);
+                (polled, waits.then(register).flatten())
+            }
+            None => {
+                let mut inside = entry.socket.0.lock();
+                let polled = match &mut inside.stream {
+                    Some(stream) => {
+                        let $stream = Pin::new(stream);
+                        $poll
+                    }
+                    None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+                };
+                let waits = polled.is_pending();
+                let register = || register(&mut inside.$waker, $cx);
+                (polled, waits.then(register).flatten())
+            }
+        };
+        drop(old);
+        if polled.is_pending() {
+            // An abort that came before the waker was there has woken nobody.
+            return aborted(entry).unwrap_or(Poll::Pending);
+        }
+        (polled, entry)
+    }};
 }
 
 /// Adds without a locked instruction: reads, and likewise writes, follow one another.
 fn add(counter: &AtomicU64, n: usize) {
-    counter.store(
-        counter.load(Ordering::Relaxed) + n as u64,
-        Ordering::Relaxed,
-    );
+    let sum = counter.load(Ordering::Relaxed) + n as u64;
+    counter.store(sum, Ordering::Relaxed);
 }
 
 impl AsyncRead for Socket {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(aborted) = self.aborted() {
-            return aborted;
-        }
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.transport).poll_read(cx, buf);
-        if polled.is_pending() {
-            self.entry().reader.register(cx.waker());
-            return self.aborted().unwrap_or(Poll::Pending);
-        }
-        add(&self.entry().bytes_read, buf.filled().len() - before);
+        let (polled, entry) = poll_stream!(self, cx, reader, stream => stream.poll_read(cx, buf));
+        add(&entry.bytes_read, buf.filled().len() - before);
         polled
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if let Some(aborted) = self.aborted() {
-            return aborted;
-        }
-        let polled = Pin::new(&mut self.transport).poll_write(cx, buf);
-        self.written(cx, polled)
+        let (polled, entry) = poll_stream!(self, cx, writer, stream => stream.poll_write(cx, buf));
+        written(entry, polled)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Some(aborted) = self.aborted() {
-            return aborted;
-        }
-        let polled = Pin::new(&mut self.transport).poll_write_vectored(cx, bufs);
-        self.written(cx, polled)
+        let (polled, entry) =
+            poll_stream!(self, cx, writer, stream => stream.poll_write_vectored(cx, bufs));
+        written(entry, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.transport.is_write_vectored()
+        // Sockets are.
+        self.other
+            .as_ref()
+            .is_none_or(|stream| stream.is_write_vectored())
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        poll_stream!(self, cx, writer, stream => stream.poll_flush(cx)).0
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        poll_stream!(self, cx, writer, stream => stream.poll_shutdown(cx)).0
     }
+}
+
+fn written(entry: &Entry, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    if let Poll::Ready(Ok(n)) = polled {
+        add(&entry.bytes_written, n);
+    }
+    polled
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.entry().has(flag::RESET) {
-            self.transport.reset_on_close();
+        let entry = self.entry();
+        let stream = entry.socket.0.lock().stream.take();
+        if let (Some(stream), true) = (&stream, entry.has(flag::RESET)) {
+            stream.reset_on_close();
         }
+        drop(stream);
     }
 }

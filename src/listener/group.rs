@@ -1,44 +1,62 @@
-//! The listening sockets of one address, and who drives which.
+//! The listening sockets of one address.
 
-use super::Listener;
+use super::{Listener, Source, sources::Turns};
 use crate::{Addr, sync::Mutex};
-use std::{
-    io,
-    sync::MutexGuard,
-    task::{Context, Poll, ready},
-};
-use tokio::task::coop::poll_proceed;
+use std::{io, sync::Arc};
 
-/// The queues of one address: one that the acceptors share, or with `SO_REUSEPORT` one for each.
+/// The queues of one address: one that its acceptors share, or with `SO_REUSEPORT` one for each.
 ///
-/// It keeps a handle to each queue of its own, so a queue outlives the acceptors that drive it:
-/// shrinking the pool hands it to one that stays, and pausing leaves its clients in it.
+/// It keeps a handle to each queue of its own, so a queue outlives the acceptors that drive it.
 #[derive(Debug)]
 pub(crate) struct Group {
-    pub(crate) index: u32,
+    index: u32,
     addr: Addr,
     is_fixed: bool,
     slots: Mutex<Vec<Slot>>,
 }
 
+/// The place of one queue.
 #[derive(Debug)]
 struct Slot {
-    /// `None` once it is lost for good.
-    listener: Option<Box<dyn Listener>>,
+    /// `None` once it is lost for good, or closed. Behind a lock of its own, which nobody takes who only
+    /// asks how a slot fares: a listener is a user's code.
+    handle: Option<Handle>,
     /// Counts its reopenings, so that of many acceptors that lost it only one reopens it.
     generation: u64,
     /// Why it does not accept at the moment.
     lost: Option<String>,
+    turns: Arc<Turns>,
 }
+
+type Handle = Arc<Mutex<Box<dyn Listener>>>;
 
 impl Slot {
     fn new(listener: Box<dyn Listener>) -> Self {
         Slot {
-            listener: Some(listener),
+            handle: Some(Arc::new(Mutex::new(listener))),
             generation: 0,
             lost: None,
+            turns: Arc::default(),
         }
     }
+}
+
+/// The result of opening a source of a slot.
+pub(crate) enum Opened {
+    Source(Source),
+    /// It is lost, and to be reopened.
+    Lost,
+    /// It is lost for good.
+    Dead,
+}
+
+/// The result of reopening a slot.
+pub(crate) enum Reopened {
+    Now,
+    /// Another acceptor did it.
+    Before,
+    /// It cannot be done.
+    Never,
 }
 
 impl Group {
@@ -51,141 +69,133 @@ impl Group {
         }
     }
 
-    fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.slots.lock()
+    pub(crate) fn index(&self) -> u32 {
+        self.index
     }
 
     pub(crate) fn addr(&self) -> &Addr {
         &self.addr
     }
 
-    pub(crate) fn fixed_addr(&self) -> Option<&Addr> {
-        self.is_fixed.then_some(&self.addr)
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.is_fixed
     }
 
-    /// Why it does not accept, if so.
+    /// Returns why it does not accept, if it does not.
     pub(crate) fn lost(&self) -> Option<String> {
-        self.slots().iter().find_map(|slot| slot.lost.clone())
+        self.slots.lock().iter().find_map(|slot| slot.lost.clone())
     }
 
-    /// Whether every queue is lost and none can come back.
+    /// Returns the slots that are not lost for good.
+    pub(crate) fn live(&self) -> Vec<usize> {
+        let slots = self.slots.lock();
+        let live = slots.iter().enumerate();
+        live.filter_map(|(number, slot)| slot.handle.as_ref().map(|_| number))
+            .collect()
+    }
+
+    /// Returns whether every queue is lost and none can come back.
     pub(crate) fn is_dead(&self) -> bool {
-        self.slots().iter().all(|slot| slot.listener.is_none())
+        self.live().is_empty()
     }
 
-    /// Makes a queue for each of `acceptors`, where each can have one, and says whether there are more
-    /// now.
-    pub(crate) fn grow(&self, acceptors: usize) -> io::Result<bool> {
-        let mut slots = self.slots();
-        let before = slots.len();
-        while slots.len() < acceptors {
-            let first = slots[0].listener.as_ref();
-            let Some(another) = first.and_then(|first| first.try_another()) else {
+    fn handle(&self, slot: usize) -> Option<(Handle, u64)> {
+        let slots = self.slots.lock();
+        let slot = slots.get(slot)?;
+        Some((slot.handle.clone()?, slot.generation))
+    }
+
+    /// Makes a queue for each of `acceptors`, where each can have one.
+    pub(crate) fn grow(&self, acceptors: usize) -> io::Result<()> {
+        while self.slots.lock().len() < acceptors {
+            let first = self.live().first().and_then(|slot| self.handle(*slot));
+            let another = first.and_then(|(handle, _)| handle.lock().try_another());
+            let Some(another) = another.transpose()? else {
                 break;
             };
-            slots.push(Slot::new(another?));
-        }
-        Ok(slots.len() > before)
-    }
-
-    /// Gives acceptor `index` of `acceptors` its queues: the one of its number and those whose
-    /// acceptor has left, or where there are fewer queues than acceptors, one that it shares.
-    pub(crate) fn assign(
-        &self,
-        index: usize,
-        acceptors: usize,
-        sources: &mut Sources,
-    ) -> io::Result<()> {
-        let slots = self.slots();
-        let mine = |slot: usize| slot % acceptors == index || slot == index % slots.len();
-        sources.list.retain(|source| {
-            mine(source.slot) && slots[source.slot].generation == source.generation
-        });
-        for (number, slot) in slots.iter().enumerate().filter(|(number, _)| mine(*number)) {
-            let Some(listener) = &slot.listener else {
-                continue;
-            };
-            if !sources.list.iter().any(|source| source.slot == number) {
-                let generation = slot.generation;
-                let listener = listener.try_clone()?;
-                sources.list.push(Source {
-                    slot: number,
-                    generation,
-                    listener,
-                });
-            }
+            let another = Slot::new(another);
+            self.slots.lock().push(another);
         }
         Ok(())
     }
 
-    /// Says that a queue does not accept any more, and whether that is news.
-    pub(crate) fn lose(&self, source: &Source, error: &io::Error) -> bool {
-        let slot = &mut self.slots()[source.slot];
-        slot.generation == source.generation && slot.lost.replace(error.to_string()).is_none()
+    /// Opens a handle to a slot's queue, for an acceptor on this core.
+    pub(crate) fn open(&self, number: usize, core: usize) -> io::Result<Opened> {
+        let (handle, generation, turns) = {
+            let slots = self.slots.lock();
+            match slots.get(number) {
+                Some(slot) if slot.lost.is_some() && slot.handle.is_some() => {
+                    return Ok(Opened::Lost);
+                }
+                Some(Slot {
+                    handle: Some(handle),
+                    generation,
+                    turns,
+                    ..
+                }) => (handle.clone(), *generation, turns.clone()),
+                _ => return Ok(Opened::Dead),
+            }
+        };
+        let listener = handle.lock().try_clone()?;
+        let turn = turns.of(core);
+        Ok(Opened::Source(Source::new(
+            number, generation, listener, turn,
+        )))
     }
 
-    /// Replaces a lost queue by a new one at its address, and says whether it was not another acceptor
-    /// that did so; `None` where that cannot be, and it is gone for good.
-    pub(crate) fn reopen(&self, source: &Source) -> Option<io::Result<bool>> {
-        let slot = &mut self.slots()[source.slot];
-        if slot.generation != source.generation {
-            return Some(Ok(false));
-        }
-        let Some(reopened) = slot
-            .listener
-            .as_ref()
-            .and_then(|listener| listener.try_reopen())
-        else {
-            slot.listener = None;
-            slot.generation += 1;
-            return None;
+    /// Notes that a queue does not accept any more, and returns whether that is news.
+    pub(crate) fn lose(&self, number: usize, generation: u64, error: &io::Error) -> bool {
+        let reason = error.to_string();
+        let mut slots = self.slots.lock();
+        let slot = &mut slots[number];
+        slot.generation == generation && slot.lost.replace(reason).is_none()
+    }
+
+    /// Replaces a lost queue by a new one at its address.
+    pub(crate) fn reopen(&self, number: usize) -> io::Result<Reopened> {
+        let Some((handle, generation)) = self.handle(number) else {
+            return Ok(Reopened::Never);
         };
-        Some(reopened.map(|listener| {
-            *slot = Slot {
-                generation: slot.generation + 1,
-                ..Slot::new(listener)
-            };
-            true
-        }))
+        let mut listener = handle.lock();
+        {
+            let slots = self.slots.lock();
+            let slot = &slots[number];
+            if slot.generation != generation || slot.lost.is_none() {
+                return Ok(Reopened::Before);
+            }
+        }
+        let reopened = listener.try_reopen().transpose()?;
+        let is_back = reopened.is_some();
+        let old = reopened.map(|reopened| std::mem::replace(&mut *listener, reopened));
+        let gone = {
+            let mut slots = self.slots.lock();
+            let slot = &mut slots[number];
+            slot.generation += 1;
+            match is_back {
+                true => {
+                    slot.lost = None;
+                    None
+                }
+                false => slot.handle.take(),
+            }
+        };
+        drop(listener);
+        drop((old, gone));
+        Ok(match is_back {
+            true => Reopened::Now,
+            false => Reopened::Never,
+        })
     }
 
     /// Closes the queues; on Linux, clients still in them are reset.
     pub(crate) fn close(&self) {
-        for slot in self.slots().iter_mut() {
-            slot.listener = None;
-        }
-    }
-}
-
-/// An acceptor's handle to one queue.
-#[derive(Debug)]
-pub(crate) struct Source {
-    slot: usize,
-    generation: u64,
-    pub(crate) listener: Box<dyn Listener>,
-}
-
-/// The queues that an acceptor drives.
-#[derive(Debug, Default)]
-pub(crate) struct Sources {
-    pub(crate) list: Vec<Source>,
-    next: usize,
-}
-
-impl Sources {
-    /// Waits until one of them may have a client, and says which; each gets its turn.
-    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<(usize, io::Result<()>)> {
-        // An acceptor that never finds its queue empty still lets others have their turn.
-        let turn = ready!(poll_proceed(cx));
-        let count = self.list.len();
-        for offset in 0..count {
-            let index = (self.next + offset) % count;
-            if let Poll::Ready(ready) = self.list[index].listener.poll_ready(cx) {
-                self.next = index + 1;
-                turn.made_progress();
-                return Poll::Ready((index, ready));
-            }
-        }
-        Poll::Pending
+        let handles: Vec<_> = {
+            let mut slots = self.slots.lock();
+            slots
+                .iter_mut()
+                .filter_map(|slot| slot.handle.take())
+                .collect()
+        };
+        handles.into_iter().for_each(crate::panic::discard);
     }
 }

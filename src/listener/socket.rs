@@ -1,7 +1,10 @@
 //! Listening TCP and Unix sockets.
 
-use super::{Listener, SocketOptions, queue::Queue};
-use crate::{Addr, Transport};
+use super::{
+    Accepted, Listener, SocketOptions,
+    queue::{Kind, Queue},
+};
+use crate::Addr;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     fmt, io,
@@ -74,7 +77,14 @@ impl SocketListener {
     pub(super) fn adopt(socket: Socket, options: &Arc<SocketOptions>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let addr = from_sock_addr(&socket.local_addr()?)?;
-        let queue = Queue::new(socket, matches!(addr, Addr::Tcp(_)), options);
+        let queue = Queue::new(
+            socket,
+            match addr {
+                Addr::Tcp(_) => Kind::Tcp,
+                _ => Kind::Unix,
+            },
+            options,
+        );
         Ok(SocketListener {
             queue,
             addr,
@@ -110,8 +120,12 @@ impl Listener for SocketListener {
         self.queue.poll_ready(cx)
     }
 
-    fn try_accept(&mut self) -> io::Result<(Transport, Addr)> {
+    fn try_accept(&mut self) -> io::Result<Accepted> {
         self.queue.try_accept()
+    }
+
+    fn pending(&mut self) -> Option<bool> {
+        self.queue.pending()
     }
 
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {

@@ -1,16 +1,19 @@
-//! What the parts of a server are told to do, and what stage of its stage it is in.
+//! What a server is told to do, and the stage of its life.
 
 use crate::{DrainReport, Error};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// More acceptors than this are a mistake: each is a task, and maybe a socket.
+/// The most acceptors of an address; more are a mistake: each is a task, and maybe a socket.
 const MOST_ACCEPTORS: usize = 1024;
 
+/// What the users of a server asked for; the supervisor sees to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     acceptors: usize,
     pub(crate) paused: bool,
+    /// Counts the changes.
+    pub(crate) version: u64,
     pub(crate) stage: Stage,
 }
 
@@ -18,25 +21,28 @@ pub(crate) struct Control {
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     Running,
-    Draining {
-        /// When who is left is aborted; `None` for never.
-        deadline: Option<Instant>,
-        /// Whether clients in the queues are still served.
-        sweep: bool,
-        /// How many connections were over when it began.
-        over: u64,
-        /// Why, if nobody asked for it.
-        error: Option<Arc<Error>>,
-    },
-    Stopped(Result<DrainReport, Arc<Error>>),
+    Draining(Drain),
+    Stopped(DrainReport, Option<Arc<Error>>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Drain {
+    /// When the connections that are left are aborted; `None` for never.
+    pub(crate) deadline: Option<Instant>,
+    /// Whether clients in the queues are still served.
+    pub(crate) sweep: bool,
+    /// The number of connections that were over when it began.
+    pub(crate) over: u64,
+    /// Why, if nobody asked for it.
+    pub(crate) error: Option<Arc<Error>>,
 }
 
 impl Control {
     pub(crate) fn new(acceptors: usize) -> Self {
-        let acceptors = acceptors.min(MOST_ACCEPTORS);
         Control {
-            acceptors,
+            acceptors: acceptors.min(MOST_ACCEPTORS),
             paused: false,
+            version: 1,
             stage: Stage::Running,
         }
     }
@@ -45,7 +51,8 @@ impl Control {
         self.acceptors = acceptors.min(MOST_ACCEPTORS);
     }
 
-    /// How many acceptors there are to be: one of none stays and waits, to look after the queue.
+    /// Returns the number of acceptors to run: with none ordered, one stays and waits, to look after the
+    /// queue.
     pub(crate) fn acceptors(&self) -> usize {
         self.acceptors.max(1)
     }

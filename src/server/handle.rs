@@ -1,12 +1,16 @@
 //! The handle to a running server.
 
-use super::{DrainReport, ListenerStatus, ServerStatus, Shared, Stats};
-use crate::{Addr, ConnectionHandle, ConnectionInfo, Error, listener::Group, pool::Stage};
+use super::{ListenerStatus, ServerStatus, Stats};
+use crate::{
+    Addr, ConnectionHandle, ConnectionInfo, DrainReport, Error,
+    listener::Group,
+    pool::{Pool, Stage},
+};
 use std::{
     fmt,
     future::{Future, IntoFuture},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -16,78 +20,86 @@ use tokio::time::Instant;
 /// Dropping every handle does not stop the server. Awaiting one is [`wait`](Self::wait).
 #[derive(Clone)]
 pub struct ServerHandle {
-    shared: Arc<Shared>,
+    pool: Arc<Pool>,
 }
 
 impl ServerHandle {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        ServerHandle { shared }
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        ServerHandle { pool }
     }
 
     /// The address it listens on, the first of several, with the port that the system chose for port 0.
     pub fn local_addr(&self) -> &Addr {
-        self.shared.groups[0].addr()
+        self.pool.groups[0].addr()
     }
 
     /// All addresses it listens on, in the order they were given.
     pub fn local_addrs(&self) -> impl Iterator<Item = &Addr> {
-        self.shared.groups.iter().map(Group::addr)
+        self.pool.groups.iter().map(Group::addr)
     }
 
     /// The open connections as they are now, the oldest first. It takes a moment for each, and holds up
     /// none.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.shared
-            .registry
-            .all()
-            .iter()
-            .map(ConnectionHandle::info)
-            .collect()
+        let mut connections = Vec::new();
+        self.for_each_connection(|connection| connections.push(connection.info()));
+        connections.sort_by_key(|connection| (connection.accepted_at, connection.id));
+        connections
+    }
+
+    /// Calls `visit` for every open connection, in no particular order. Connections that begin or end
+    /// meanwhile are not held up, and may be left out or included.
+    pub fn for_each_connection(&self, mut visit: impl FnMut(&ConnectionHandle)) {
+        self.pool.registry.for_each(|connection| visit(&connection));
     }
 
     /// The open connection of this number.
     pub fn connection(&self, id: u64) -> Option<ConnectionHandle> {
-        self.shared.registry.get(id)
+        self.pool.registry.get(id)
     }
 
     /// How many connections are open.
     pub fn connection_count(&self) -> usize {
-        self.shared.counters.open()
+        self.pool.registry.open()
     }
 
     /// What it did and does.
     pub fn stats(&self) -> Stats {
-        let max = self.shared.limit.max();
+        let max = self.pool.limit.max();
         let mut stats = Stats {
             status: self.status(),
             max_connections: (max < usize::MAX).then_some(max),
-            listeners: Vec::with_capacity(self.shared.groups.len()),
+            listeners: Vec::with_capacity(self.pool.groups.len()),
             ..Stats::default()
         };
-        for group in &self.shared.groups {
+        for group in &self.pool.groups {
             stats.listeners.push(ListenerStatus {
                 addr: group.addr().clone(),
                 lost: group.lost(),
             });
         }
-        self.shared.counters.fill(&mut stats);
+        stats.acceptors = self.pool.acceptors.load(Ordering::Relaxed);
+        stats.turned_away = self.pool.turned_away.load(Ordering::Relaxed);
+        stats.count(&self.pool.registry.totals());
         stats
     }
 
     fn status(&self) -> ServerStatus {
-        let control = self.shared.control.borrow();
+        let control = self.pool.control.borrow();
         match control.stage {
             Stage::Running if control.is_paused() => ServerStatus::Paused,
             Stage::Running => ServerStatus::Running,
-            Stage::Draining { .. } => ServerStatus::Draining,
-            Stage::Stopped(_) => ServerStatus::Stopped,
+            Stage::Draining(_) => ServerStatus::Draining,
+            Stage::Stopped(..) => ServerStatus::Stopped,
         }
     }
 
     /// Sets how many connections may be open. Above what is open now, waiting clients are admitted at
     /// once; below it, nothing is closed, and nobody is admitted until enough have left.
     pub fn set_max_connections(&self, max: usize) {
-        self.shared.limit.set_max(max);
+        self.pool.limit.set_max(max);
+        // So that `settled` tells when acceptors know.
+        self.pool.change(|_| ());
     }
 
     /// Sets how many acceptors each address has, 1,024 at most; 0 pauses, and leaves one that waits. It has
@@ -95,24 +107,38 @@ impl ServerHandle {
     /// nothing in hand, and their queues go to those that stay: no connection and no waiting client is
     /// lost.
     pub fn set_acceptors(&self, count: usize) {
-        self.shared
-            .control
-            .send_modify(|control| control.set_acceptors(count));
+        self.pool.change(|control| control.set_acceptors(count));
     }
 
     /// Stops accepting and leaves the sockets open: clients wait in the kernel's queue, as many as the
     /// backlog holds.
     pub fn pause(&self) {
-        self.shared
-            .control
-            .send_modify(|control| control.paused = true);
+        self.pool.change(|control| control.paused = true);
+    }
+
+    /// Resolves once every acceptor follows the changes made so far by [`pause`](Self::pause),
+    /// [`set_max_connections`](Self::set_max_connections) and [`set_acceptors`](Self::set_acceptors). Before
+    /// that, each acceptor may accept one more client by the rules it knew. It also resolves when the server
+    /// has stopped; it waits for an acceptor whose thread is blocked.
+    ///
+    /// ```
+    /// # async fn f(server: reagent::ServerHandle) {
+    /// server.pause();
+    /// server.settled().await;
+    /// // Nobody is accepted from here on.
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it changes nothing.
+    pub async fn settled(&self) {
+        self.pool.settled().await;
     }
 
     /// Accepts again, those that waited first.
     pub fn resume(&self) {
-        self.shared
-            .control
-            .send_modify(|control| control.paused = false);
+        self.pool.change(|control| control.paused = false);
     }
 
     /// Stops the server in an orderly way: serves the clients that are in the queue already, stops
@@ -123,20 +149,23 @@ impl ServerHandle {
     /// holds. Cancel safe: the drain goes on.
     pub async fn drain(&self, deadline: Duration) -> DrainReport {
         // A time too far away to be told is never.
-        self.shared
+        self.pool
             .drain(Instant::now().checked_add(deadline), true, None);
-        self.shared.stopped().await.unwrap_or_default()
+        self.pool.stopped().await.0
     }
 
     /// Stops the server at once: clients in the queue are reset, connections aborted.
     /// [`wait`](Self::wait) says when that is done.
     pub fn abort(&self) {
-        self.shared.drain(Some(Instant::now()), false, None);
+        self.pool.drain(Some(Instant::now()), false, None);
     }
 
     /// Waits until the server has stopped, and says why if nobody asked for it. Cancel safe.
     pub async fn wait(&self) -> Result<DrainReport, Arc<Error>> {
-        self.shared.stopped().await
+        match self.pool.stopped().await {
+            (report, None) => Ok(report),
+            (_, Some(error)) => Err(error),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! `per_core`: a single-threaded runtime for each core.
 
-use super::Shared;
-use crate::Error;
+use crate::{Error, pool::Pool};
 use std::{io, sync::Arc, thread};
 use tokio::{
     runtime::{Builder, Handle},
@@ -14,11 +13,11 @@ pub(super) struct Cores(Vec<Handle>);
 
 impl Cores {
     /// Starts `count` threads, each with a runtime that ends when the server has stopped.
-    pub(super) async fn start(count: usize, shared: &Arc<Shared>) -> Result<Self, Error> {
+    pub(super) async fn start(count: usize, pool: &Arc<Pool>) -> Result<Self, Error> {
         let mut handles = Vec::with_capacity(count);
         for number in 0..count {
             let (tell, told) = oneshot::channel();
-            let shared = shared.clone();
+            let pool = pool.clone();
             thread::Builder::new()
                 .name(format!("reagent-core-{number}"))
                 .spawn(move || {
@@ -27,7 +26,7 @@ impl Cores {
                         Err(error) => return drop(tell.send(Err(error))),
                     };
                     let _ = tell.send(Ok(runtime.handle().clone()));
-                    drop(runtime.block_on(shared.stopped()));
+                    drop(runtime.block_on(pool.stopped()));
                 })
                 .map_err(Error::Runtime)?;
             let gone = |_| Err(io::Error::other("the thread ended at once"));
@@ -36,7 +35,12 @@ impl Cores {
         Ok(Cores(handles))
     }
 
+    /// Returns the number of the core on which an acceptor runs.
+    pub(super) fn number_of(&self, acceptor: usize) -> usize {
+        acceptor % self.0.len().max(1)
+    }
+
     pub(super) fn of(&self, acceptor: usize) -> Option<&Handle> {
-        self.0.get(acceptor % self.0.len().max(1))
+        self.0.get(self.number_of(acceptor))
     }
 }

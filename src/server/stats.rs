@@ -1,74 +1,6 @@
-//! Counts of what a server did and does.
+//! What a server did and does.
 
-use crate::{Addr, outcome};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    open: AtomicUsize,
-    acceptors: AtomicUsize,
-    accepted: AtomicU64,
-    turned_away: AtomicU64,
-    ended: [AtomicU64; outcome::NAMES.len()],
-}
-
-impl Counters {
-    pub(crate) fn connection_started(&self) {
-        self.open.fetch_add(1, Relaxed);
-        self.accepted.fetch_add(1, Relaxed);
-    }
-
-    /// Says whether that was the last.
-    pub(crate) fn connection_ended(&self, outcome: usize) -> bool {
-        self.ended[outcome].fetch_add(1, Relaxed);
-        self.open.fetch_sub(1, Relaxed) == 1
-    }
-
-    pub(crate) fn turned_away(&self, count: u64) {
-        self.turned_away.fetch_add(count, Relaxed);
-    }
-
-    pub(crate) fn acceptor_started(&self) {
-        self.acceptors.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn acceptor_stopped(&self) {
-        self.acceptors.fetch_sub(1, Relaxed);
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        self.open.load(Relaxed)
-    }
-
-    pub(crate) fn accepted(&self) -> u64 {
-        self.accepted.load(Relaxed)
-    }
-
-    /// How many ended, in whatever way.
-    pub(crate) fn over(&self) -> u64 {
-        self.ended.iter().map(|count| count.load(Relaxed)).sum()
-    }
-
-    /// How many ended with this outcome.
-    pub(crate) fn ended(&self, name: &str) -> u64 {
-        let index = outcome::NAMES.iter().position(|known| *known == name);
-        index.map_or(0, |index| self.ended[index].load(Relaxed))
-    }
-
-    pub(super) fn fill(&self, stats: &mut Stats) {
-        stats.open = self.open();
-        stats.acceptors = self.acceptors.load(Relaxed);
-        stats.accepted = self.accepted.load(Relaxed);
-        stats.turned_away = self.turned_away.load(Relaxed);
-        stats.completed = self.ended("completed");
-        stats.failed = self.ended("failed");
-        stats.rejected = self.ended("rejected");
-        stats.timed_out = self.ended("timed_out");
-        stats.drained = self.ended("drained");
-        stats.aborted = self.ended("aborted");
-        stats.panicked = self.ended("panicked");
-    }
-}
+use crate::{Addr, OutcomeKind, connection::Totals};
 
 /// What a server did and does, counted since it started.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +34,21 @@ pub struct Stats {
     pub turned_away: u64,
     /// What it listens on.
     pub listeners: Vec<ListenerStatus>,
+}
+
+impl Stats {
+    pub(super) fn count(&mut self, totals: &Totals) {
+        let ended = |kind: OutcomeKind| totals.ended[kind.index()];
+        self.open = totals.open();
+        self.accepted = totals.accepted;
+        self.completed = ended(OutcomeKind::Completed);
+        self.failed = ended(OutcomeKind::Failed);
+        self.rejected = ended(OutcomeKind::Rejected);
+        self.timed_out = ended(OutcomeKind::TimedOut);
+        self.drained = ended(OutcomeKind::Drained);
+        self.aborted = ended(OutcomeKind::Aborted);
+        self.panicked = ended(OutcomeKind::Panicked);
+    }
 }
 
 /// What a server is doing.

@@ -1,252 +1,290 @@
-//! Keeps as many acceptors as were ordered, and brings the server to its end.
+//! Keeps as many acceptors as were ordered, and hands them their slots.
 
-use super::{DrainReport, Shared, per_core::Cores};
+use super::per_core::Cores;
 use crate::{
-    BoxError, ConnectionHandle, ConnectionService, Error, Spawn,
-    acceptor::{AcceptLoop, Backoff, Maker},
-    listener::Group,
-    pool::Stage,
+    BoxError, ConnectionService, Error, Spawn,
+    acceptor::{AcceptLoop, Backoff, Setup},
+    pool::{
+        Assignment, AssignmentCell, Control, Key, Mode, News, Pool, Report, Reporter, Stage,
+        distribute,
+    },
 };
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
-    sync::oneshot,
-    task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    sync::{mpsc, watch},
+    task::{Id, JoinSet},
+    time::{Instant, sleep_until},
 };
 
-/// How long what was aborted may take to go. A future that is dropped at its next poll takes no time;
-/// past this, somebody outside holds the connection and does not use it.
-const ABORT_GRACE: Duration = Duration::from_secs(1);
+/// How long the acceptors of a start that failed may take to end: they do so at their next poll, unless
+/// their thread is blocked.
+const JOIN_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) struct Supervisor<S, X> {
-    pub(super) shared: Arc<Shared>,
-    pub(super) make: Maker<S>,
-    pub(super) release: fn(&mut S),
-    pub(super) spawn: X,
-    pub(super) cores: Cores,
-    acceptors: JoinSet<(usize, usize)>,
-    /// Address and number of each acceptor that runs.
-    running: HashSet<(usize, usize)>,
+    setup: Setup<S, X>,
+    cores: Cores,
+    tasks: JoinSet<()>,
+    keys: HashMap<Id, Key>,
+    pub(super) workers: BTreeMap<Key, Worker>,
+    reports: mpsc::UnboundedReceiver<Report>,
+    reporter: mpsc::UnboundedSender<Report>,
+    /// When to try again what failed: opening sockets, or an acceptor whose task died.
+    retry_at: Option<Instant>,
+    backoff: Backoff,
+}
+
+/// What the supervisor knows of an acceptor.
+pub(super) struct Worker {
+    cell: Arc<AssignmentCell>,
+    /// Whether it has a service, and so may own slots.
+    pub(super) accepts: bool,
+    pub(super) slots: Vec<usize>,
+    /// The version of the control that it follows.
+    applied: u64,
+    pub(super) has_swept: bool,
 }
 
 impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        make: Maker<S>,
-        release: fn(&mut S),
-        spawn: X,
-        cores: Cores,
-    ) -> Self {
-        let (acceptors, running) = (JoinSet::new(), HashSet::new());
+    pub(super) fn new(setup: Setup<S, X>, cores: Cores) -> Self {
+        let (reporter, reports) = mpsc::unbounded_channel();
         Supervisor {
-            shared,
-            make,
-            release,
-            spawn,
+            setup,
             cores,
-            acceptors,
-            running,
+            tasks: JoinSet::new(),
+            keys: HashMap::new(),
+            workers: BTreeMap::new(),
+            reports,
+            reporter,
+            retry_at: None,
+            backoff: Backoff::default(),
         }
     }
 
-    /// Starts the first acceptors; all of them get their services, or none stays.
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.setup.pool
+    }
+
+    /// Starts the first acceptors. None of them owns a slot before all have their services, so nobody is
+    /// accepted if the start fails.
     pub(super) async fn start(&mut self) -> Result<(), Error> {
-        let acceptors = self.shared.control.borrow().acceptors();
-        for group in &self.shared.groups {
+        let acceptors = self.pool().control.borrow().acceptors();
+        for group in &self.setup.pool.groups {
             group
                 .grow(acceptors)
                 .map_err(|error| Error::bind(&group.addr().to_string(), error))?;
         }
-        let mut made = Vec::new();
-        for group in 0..self.shared.groups.len() {
-            for index in 0..acceptors {
-                let (tell, told) = oneshot::channel();
-                self.spawn_acceptor(group, index, Some(tell));
-                made.push(told);
+        self.spawn_missing(acceptors);
+        while !self.workers.values().all(|worker| worker.accepts) {
+            let failed = tokio::select! {
+                Some(report) = self.reports.recv() => self.note(report),
+                Some(_) = self.tasks.join_next() => Some("the runtime is shutting down".into()),
+            };
+            if let Some(error) = failed {
+                self.abort_acceptors();
+                let ended = async { while self.acceptor_ended().await {} };
+                let _ = tokio::time::timeout(JOIN_GRACE, ended).await;
+                return Err(Error::Make(error));
             }
         }
-        for told in made {
-            let gone = || "the runtime is shutting down".into();
-            let result = told
-                .await
-                .unwrap_or_else(|_| Err(gone()))
-                .map_err(Error::Make);
-            if result.is_err() {
-                self.acceptors.shutdown().await;
-                return result;
-            }
-        }
-        for group in &self.shared.groups {
-            self.shared
-                .observe(|observer| observer.listener_started(group.addr()));
+        for group in &self.setup.pool.groups {
+            let registry = &self.setup.pool.registry;
+            registry.observe(|observer| observer.listener_started(group.addr()));
         }
         Ok(())
     }
 
     pub(super) async fn run(mut self) {
-        // Whatever ends this task, nobody is to wait for ever.
-        let end = End(self.shared.clone());
-        let mut control = self.shared.control.subscribe();
-        let mut backoff = Backoff::default();
+        // Whatever ends this task, nobody is to wait for ever, and no socket stays open.
+        let end = super::drain::End::new(self.pool());
+        let mut changes = self.pool().control.subscribe();
         loop {
-            let (acceptors, life) = {
-                let control = control.borrow_and_update();
-                (control.acceptors(), control.stage.clone())
-            };
-            if !matches!(life, Stage::Running) {
+            let control = changes.borrow_and_update().clone();
+            if !matches!(control.stage, Stage::Running) {
                 break;
             }
-            let retry_in = self.converge(acceptors, &mut backoff);
-            let retry = async {
-                match retry_in {
-                    Some(delay) => tokio::time::sleep(delay).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = control.changed() => {}
-                Some(ended) = self.acceptors.join_next() => {
-                    if let Ok(ended) = ended {
-                        self.running.remove(&ended);
-                    }
-                }
-                () = retry => {}
-            }
+            self.reconcile(&control);
+            self.wait(&mut changes).await;
         }
-        self.drain(&end).await;
+        self.drain(end).await;
     }
 
-    /// Starts the acceptors that are missing; those that are too many leave by themselves. Where a
-    /// socket of their own cannot be had, says when to try again; they share one until then.
-    fn converge(&mut self, acceptors: usize, backoff: &mut Backoff) -> Option<Duration> {
-        let mut retry_in = None;
-        for group in 0..self.shared.groups.len() {
-            let shared = self.shared.clone();
-            match shared.groups[group].grow(acceptors) {
-                Ok(true) => shared.control.send_modify(|_| {}),
-                Ok(false) => {}
-                Err(_) => retry_in = Some(backoff.next_delay()),
-            }
-            for index in 0..acceptors {
-                if !self.running.contains(&(group, index)) {
-                    self.spawn_acceptor(group, index, None);
-                }
-            }
-        }
-        if retry_in.is_none() {
-            backoff.reset();
-        }
-        retry_in
-    }
-
-    fn spawn_acceptor(
-        &mut self,
-        group: usize,
-        index: usize,
-        made: Option<oneshot::Sender<Result<(), BoxError>>>,
-    ) {
-        let run = AcceptLoop::new(
-            self.shared.clone(),
-            group,
-            index,
-            self.make.clone(),
-            self.release,
-            self.spawn.clone(),
-        );
-        let acceptor = async move {
-            run.run(made).await;
-            (group, index)
-        };
-        self.running.insert((group, index));
-        match self.cores.of(index) {
-            Some(core) => self.acceptors.spawn_on(acceptor, core),
-            None => self.acceptors.spawn(acceptor),
-        };
-    }
-
-    async fn drain(&mut self, end: &End) {
-        let shared = self.shared.clone();
-        let started = Instant::now();
-        let over = match &shared.control.borrow().stage {
-            Stage::Draining { over, .. } => *over,
-            _ => shared.counters.over(),
-        };
-        // They look at their control in every wait; only a service that is being made may not.
-        let all = async { while self.acceptors.join_next().await.is_some() {} };
-        if timeout(ABORT_GRACE, all).await.is_err() {
-            self.acceptors.shutdown().await;
-        }
-        shared.groups.iter().for_each(Group::close);
-        for group in &shared.groups {
-            shared.observe(|observer| observer.listener_stopped(group.addr()));
-        }
-        let open = shared.registry.all();
-        shared.observe(|observer| observer.drain_started(open.len()));
-        open.iter().for_each(ConnectionHandle::drain);
-        drop(open);
-
-        until_idle_or_deadline(&shared).await;
-        let left = shared.registry.all();
-        left.iter().for_each(ConnectionHandle::abort);
-        let _ = timeout(ABORT_GRACE, shared.until_idle()).await;
-        let aborted = left.len();
-        // Also those that were over before they could be told, such as the last from the queue.
-        let total = shared.counters.accepted().saturating_sub(over) as usize;
-        let report = DrainReport {
-            finished: total.saturating_sub(aborted),
-            aborted,
-            remaining: shared.counters.open(),
-            elapsed: started.elapsed(),
-        };
-        shared.observe(|observer| observer.drain_ended(&report));
-        end.stop(report);
-    }
-}
-
-async fn until_idle_or_deadline(shared: &Shared) {
-    let mut control = shared.control.subscribe();
-    loop {
-        let deadline = match &control.borrow_and_update().stage {
-            Stage::Draining { deadline, .. } => *deadline,
-            _ => None,
-        };
-        let deadline = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
+    /// Waits until there may be something to do.
+    async fn wait(&mut self, changes: &mut watch::Receiver<Control>) {
         tokio::select! {
-            biased;
-            () = shared.until_idle() => return,
-            () = deadline => return,
-            _ = control.changed() => {}
+            _ = changes.changed() => {}
+            Some(report) = self.reports.recv() => {
+                self.note(report);
+                // Those that came with it need no round of their own.
+                while let Ok(report) = self.reports.try_recv() {
+                    self.note(report);
+                }
+            }
+            Some(ended) = self.tasks.join_next_with_id() => {
+                let (id, died) = match ended {
+                    Ok((id, ())) => (id, false),
+                    Err(error) => (error.id(), true),
+                };
+                if let Some(key) = self.keys.remove(&id) {
+                    self.workers.remove(&key);
+                }
+                if died {
+                    self.retry_at = Some(Instant::now() + self.backoff.next_delay());
+                }
+            }
+            () = until(self.retry_at) => self.retry_at = None,
+        }
+    }
+
+    /// Notes a report, and returns the error of an acceptor that failed.
+    pub(super) fn note(&mut self, Report { from, news }: Report) -> Option<BoxError> {
+        let worker = self.workers.get_mut(&from)?;
+        match news {
+            News::Ready => worker.accepts = true,
+            News::Failed(error) => {
+                worker.accepts = false;
+                worker.slots.clear();
+                return Some(error);
+            }
+            News::Applied(version) => worker.applied = version,
+            News::Swept => worker.has_swept = true,
+        }
+        None
+    }
+
+    /// Starts the acceptors that are missing, stops those that are too many, and distributes the slots
+    /// over those that accept.
+    fn reconcile(&mut self, control: &Control) {
+        let ordered = control.acceptors();
+        if self.retry_at.is_none() {
+            self.spawn_missing(ordered);
+        }
+        let mode = match control.is_paused() {
+            true => Mode::Pause,
+            false => Mode::Accept,
+        };
+        for number in 0..self.pool().groups.len() {
+            let accepting: Vec<usize> = self
+                .of_group(number)
+                .filter(|(_, worker)| worker.accepts)
+                .map(|(key, _)| key.index)
+                .collect();
+            // One that is too many stays as long as no other can take its slots.
+            let mut owners: Vec<usize> = accepting.clone();
+            owners.retain(|index| *index < ordered);
+            if owners.is_empty() {
+                owners.extend(accepting.first());
+            }
+            let group = &self.setup.pool.groups[number];
+            if self.retry_at.is_none() {
+                match group.grow(owners.len()) {
+                    Ok(()) => self.backoff.reset(),
+                    // They share sockets until then.
+                    Err(_) => self.retry_at = Some(Instant::now() + self.backoff.next_delay()),
+                }
+            }
+            let owned = distribute(&group.live(), &owners);
+            let mut owned: BTreeMap<_, _> = owners.into_iter().zip(owned).collect();
+            let workers = self.workers.iter_mut();
+            for (key, worker) in workers.filter(|(key, _)| key.group == number) {
+                let slots = owned.remove(&key.index);
+                let mode = match &slots {
+                    None if key.index >= ordered => Mode::Stop,
+                    _ => mode,
+                };
+                worker.assign(mode, slots.unwrap_or_default(), control.version);
+            }
+        }
+        self.publish(control.version);
+    }
+
+    /// Tells how far the acceptors follow the control. One that owns nothing accepts nobody, so it need
+    /// not be waited for.
+    fn publish(&self, version: u64) {
+        let owners = self.workers.values().filter(|worker| worker.accepts);
+        let followed = owners.map(|worker| worker.applied).min();
+        let followed = followed.unwrap_or(version);
+        self.pool().settled.send_if_modified(|settled| {
+            let is_news = *settled < followed;
+            *settled = followed.max(*settled);
+            is_news
+        });
+    }
+
+    fn of_group(&self, group: usize) -> impl Iterator<Item = (&Key, &Worker)> {
+        self.workers
+            .iter()
+            .filter(move |(key, _)| key.group == group)
+    }
+
+    fn spawn_missing(&mut self, acceptors: usize) {
+        for group in 0..self.pool().groups.len() {
+            for index in 0..acceptors {
+                let key = Key { group, index };
+                if !self.workers.contains_key(&key) {
+                    self.spawn(key);
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, key: Key) {
+        let cell = Arc::new(AssignmentCell::new());
+        let to = self.reporter.clone();
+        let acceptor = AcceptLoop::new(
+            self.setup.clone(),
+            Reporter { key, to },
+            cell.clone(),
+            self.cores.number_of(key.index),
+        );
+        let task = match self.cores.of(key.index) {
+            Some(core) => self.tasks.spawn_on(acceptor.run(), core),
+            None => self.tasks.spawn(acceptor.run()),
+        };
+        self.keys.insert(task.id(), key);
+        let worker = Worker {
+            cell,
+            accepts: false,
+            slots: Vec::new(),
+            applied: 0,
+            has_swept: false,
+        };
+        self.workers.insert(key, worker);
+    }
+
+    pub(super) fn abort_acceptors(&mut self) {
+        self.tasks.abort_all();
+    }
+
+    /// Waits for the next acceptor to end, and returns false when none is left.
+    pub(super) async fn acceptor_ended(&mut self) -> bool {
+        self.tasks.join_next().await.is_some()
+    }
+
+    pub(super) async fn report(&mut self) {
+        if let Some(report) = self.reports.recv().await {
+            self.note(report);
         }
     }
 }
 
-/// Says that the server has stopped; when it goes unsaid, the runtime was shut down over it.
-struct End(Arc<Shared>);
-
-impl End {
-    fn stop(&self, report: DrainReport) {
-        self.0.control.send_if_modified(|control| {
-            let result = match &mut control.stage {
-                Stage::Running => Ok(report),
-                Stage::Draining { error, .. } => error.take().map_or(Ok(report), Err),
-                Stage::Stopped(_) => return false,
-            };
-            control.stage = Stage::Stopped(result);
-            true
+impl Worker {
+    pub(super) fn assign(&mut self, mode: Mode, slots: Vec<usize>, version: u64) {
+        self.slots.clone_from(&slots);
+        self.cell.set(Assignment {
+            mode,
+            slots,
+            version,
         });
     }
 }
 
-impl Drop for End {
-    fn drop(&mut self) {
-        self.stop(DrainReport {
-            remaining: self.0.counters.open(),
-            ..DrainReport::default()
-        });
+pub(super) async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     BoxError, Connection, ConnectionHandle, ConnectionService, Outcome, Phase,
     connection::OpenGuard,
     outcome::panic_message,
-    panic::{catch, poll_catching},
+    panic::{Panic, catch, poll_catching},
 };
 use pin_project_lite::pin_project;
 use std::{
@@ -45,7 +45,7 @@ const BOXED_ABOVE: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Start<S, X = TokioSpawn> {
     pub(crate) service: S,
-    spawn: X,
+    pub(crate) spawn: X,
 }
 
 impl<S, X> Start<S, X> {
@@ -67,33 +67,40 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
     /// Fails where the service panics; the connection is closed then.
     fn call(&mut self, conn: Connection) -> Self::Future {
         let handle = conn.handle();
-        // Stays here until the service has returned, so that a panic finds it and can be told.
-        let mut leg = Some(OpenGuard::new(&handle));
-        let mut take_leg = || match leg.take() {
-            Some(leg) => leg,
-            None => unreachable!("it is taken in one branch of two"),
-        };
-        let started = catch(|| {
-            if size_of::<S::Future>() > BOXED_ABOVE {
-                self.spawn.spawn(Box::pin(ConnectionTask {
-                    future: self.service.call(conn),
-                    leg: take_leg(),
-                }));
-            } else {
-                self.spawn.spawn(ConnectionTask {
-                    future: self.service.call(conn),
-                    leg: take_leg(),
-                });
+        // Its last part, if the service panics.
+        let guard = OpenGuard::new(&handle);
+        let called = if size_of::<S::Future>() > BOXED_ABOVE {
+            match catch(|| Box::pin(self.service.call(conn))) {
+                Ok(future) => self.spawn(future, guard),
+                Err(panic) => Err(fail(&guard, &panic)),
             }
-        });
-        let Err(panic) = started else {
-            return ready(Ok(handle));
+        } else {
+            match catch(|| self.service.call(conn)) {
+                Ok(future) => self.spawn(future, guard),
+                Err(panic) => Err(fail(&guard, &panic)),
+            }
         };
-        if let Some(leg) = leg {
-            leg.entry().detach(Some(Outcome::from_panic(&*panic)));
-        }
-        ready(Err(format!("panicked: {}", panic_message(&*panic)).into()))
+        ready(called.map(|()| handle))
     }
+}
+
+impl<S, X: Spawn> Start<S, X> {
+    fn spawn<F, T, E>(&self, future: F, guard: OpenGuard) -> Result<(), BoxError>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: 'static,
+        E: Into<BoxError> + 'static,
+    {
+        let task = ConnectionTask { future, guard };
+        catch(|| self.spawn.spawn(task))
+            .map_err(|panic| format!("panicked: {}", panic_message(&*panic)).into())
+    }
+}
+
+/// Records the panic of a service as the end of its connection, and returns it as an error.
+fn fail(guard: &OpenGuard, panic: &Panic) -> BoxError {
+    guard.entry().detach(Some(Outcome::from_panic(&**panic)));
+    format!("panicked: {}", panic_message(&**panic)).into()
 }
 
 pin_project! {
@@ -102,13 +109,13 @@ pin_project! {
         #[pin]
         future: F,
         // Goes after the future, which may hold the stream, and only once the outcome is said.
-        leg: OpenGuard,
+        guard: OpenGuard,
     }
 
     impl<F> PinnedDrop for ConnectionTask<F> {
         fn drop(this: Pin<&mut Self>) {
-            if this.leg.entry().phase() != Phase::Detached {
-                this.leg.entry().detach(None);
+            if this.guard.entry().phase() != Phase::Detached {
+                this.guard.entry().detach(None);
             }
         }
     }
@@ -123,14 +130,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let entry = this.leg.entry();
+        let entry = this.guard.entry();
         entry.task.register(cx.waker());
         let outcome = if entry.is_aborted() {
             Outcome::Aborted
         } else {
             match poll_catching(this.future, cx) {
                 Ok(polled) => match ready!(polled) {
-                    Ok(_) if this.leg.handle().is_draining() => Outcome::Drained,
+                    Ok(_) if this.guard.handle().is_draining() => Outcome::Drained,
                     Ok(_) => Outcome::Completed,
                     Err(error) => Outcome::from_error(error),
                 },

@@ -1,5 +1,6 @@
 //! How others reach a session.
 
+use crate::ConnectionHandle;
 use std::{error::Error, fmt};
 use tokio::sync::mpsc;
 
@@ -39,6 +40,16 @@ impl<M> Mailbox<M> {
     /// Whether the session is over.
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
+    }
+}
+
+impl ConnectionHandle {
+    /// Returns where messages for its session go; `None` unless a [`Session`](crate::Session) that takes
+    /// messages of type `M` serves it.
+    pub fn mailbox<M: Send + 'static>(&self) -> Option<Mailbox<M>> {
+        let mailbox = self.entry.cold().mailbox.clone()?;
+        let mailbox = mailbox.downcast::<Mailbox<M>>().ok()?;
+        Some((*mailbox).clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A listener that fails on script.
 
-use crate::{Addr, Listener, Transport, sync::Mutex};
+use crate::{Accepted, Addr, Listener, sync::Mutex};
 use std::{
     collections::VecDeque,
     fmt, io,
@@ -112,7 +112,7 @@ impl Listener for FlakyListener {
         self.inner.poll_ready(cx)
     }
 
-    fn try_accept(&mut self) -> io::Result<(Transport, Addr)> {
+    fn try_accept(&mut self) -> io::Result<Accepted> {
         let mut state = self.script.state();
         state.accepts += 1;
         if let Some(error) = state.accept.pop_front() {
@@ -120,6 +120,13 @@ impl Listener for FlakyListener {
         }
         drop(state);
         self.inner.try_accept()
+    }
+
+    fn pending(&mut self) -> Option<bool> {
+        match self.script.remaining() {
+            0 => self.inner.pending(),
+            _ => Some(true),
+        }
     }
 
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {

@@ -1,6 +1,6 @@
 //! A listener without sockets.
 
-use crate::{Addr, Listener, Transport, sync::Mutex};
+use crate::{Accepted, Addr, Listener, Transport, sync::Mutex};
 use std::{
     collections::VecDeque,
     io,
@@ -98,7 +98,7 @@ impl Listener for MemoryListener {
         Poll::Pending
     }
 
-    fn try_accept(&mut self) -> io::Result<(Transport, Addr)> {
+    fn try_accept(&mut self) -> io::Result<Accepted> {
         let (stream, peer) = self
             .shared
             .queue()
@@ -106,7 +106,11 @@ impl Listener for MemoryListener {
             .pop_front()
             .ok_or(io::ErrorKind::WouldBlock)?;
         self.shared.room.notify_waiters();
-        Ok((Transport::other(stream), peer))
+        Ok(Accepted::new(Transport::other(stream), peer))
+    }
+
+    fn pending(&mut self) -> Option<bool> {
+        Some(!self.shared.queue().waiting.is_empty())
     }
 
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {

@@ -239,14 +239,29 @@ async fn what_is_not_known_is_waited_out() {
 
 #[tokio::test(start_paused = true)]
 async fn exhaustion_is_told_of_once_however_many_acceptors_it_meets() {
-    let trial = Trial::start(4).await;
-    trial.script.fail_accepts(errors(libc::ENOMEM, 40));
-    assert!(trial.serves().await);
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(trial.script.remaining(), 0);
-    assert_eq!(trial.log.count("accept failed"), 40);
-    assert_eq!(trial.log.count("exhausted"), 1);
-    assert_eq!(trial.log.count("exhaustion ended"), 1);
+    let (log, mut server, mut all) = (Log::default(), Server::bind([""; 0]), Vec::new());
+    for _ in 0..4 {
+        let (listener, clients) = MemoryListener::new();
+        let (listener, script) = FlakyListener::new(listener);
+        server = server.listen(listener);
+        all.push((clients, script));
+    }
+    let _server = server
+        .observe(log.clone())
+        .start(handle(echo))
+        .await
+        .unwrap();
+    settle().await;
+    for (_, script) in &all {
+        script.fail_accepts(errors(libc::ENOMEM, 10));
+    }
+    for (clients, _) in &all {
+        let mut client = clients.connect().await.unwrap();
+        assert!(echoes(&mut client, "served").await);
+    }
+    assert_eq!(log.count("accept failed"), 40);
+    assert_eq!(log.count("exhausted"), 1);
+    assert_eq!(log.count("exhaustion ended"), 1);
 }
 
 #[tokio::test(start_paused = true)]

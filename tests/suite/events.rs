@@ -355,7 +355,7 @@ async fn a_life_is_told_in_its_order() {
     settle().await;
     server.drain(Duration::from_secs(60)).await;
     let mut events = log.events();
-    events[7..9].sort();
+    events[9..11].sort();
     assert_eq!(
         events[3..],
         [
@@ -363,11 +363,11 @@ async fn a_life_is_told_in_its_order() {
             "connection started: 2",
             "acceptor started: 2",
             "acceptor stopped: 2",
+            "drain started: 2",
+            "connection ended: 1: drained",
             "acceptor stopped: 0",
             "acceptor stopped: 1",
             "listener stopped",
-            "drain started: 2",
-            "connection ended: 1: drained",
             "connection ended: 2: aborted",
             "drain ended: 1 finished, 1 aborted",
         ]

@@ -369,12 +369,12 @@ async fn ends_as_others_do<const SIZE: usize>() -> Vec<usize> {
 async fn only_a_large_future_is_boxed_and_both_end_alike() {
     let small = ends_as_others_do::<16>().await;
     assert!(
-        small.iter().all(|size| *size > size_of::<usize>()),
+        small.iter().all(|size| *size > 3 * size_of::<usize>()),
         "{small:?}"
     );
     let large = ends_as_others_do::<2048>().await;
     assert!(
-        large.iter().all(|size| *size == size_of::<usize>()),
+        large.iter().all(|size| *size <= 3 * size_of::<usize>()),
         "{large:?}"
     );
 }

@@ -21,11 +21,9 @@ struct Found {
 }
 
 fn look(conn: &Connection) -> io::Result<Found> {
-    let tcp = conn.io().tcp();
-    let socket = match tcp {
-        Some(tcp) => SockRef::from(tcp),
-        None => SockRef::from(conn.io().unix().expect("a socket")),
-    };
+    let descriptor = conn.socket()?;
+    let socket = SockRef::from(&descriptor);
+    let is_tcp = conn.peer_addr().socket_addr().is_some();
     let is_v4 = conn.peer_addr().ip().is_some_and(|ip| ip.is_ipv4());
     let times = || -> io::Result<_> {
         let (idle, interval) = (
@@ -35,12 +33,12 @@ fn look(conn: &Connection) -> io::Result<Found> {
         Ok((idle, interval, socket.tcp_keepalive_retries()?))
     };
     Ok(Found {
-        nodelay: tcp.map(|_| socket.tcp_nodelay()).transpose()?,
+        nodelay: is_tcp.then(|| socket.tcp_nodelay()).transpose()?,
         keepalive: socket.keepalive()?.then(times).transpose()?,
         recv_buffer: socket.recv_buffer_size()?,
         send_buffer: socket.send_buffer_size()?,
-        user_timeout: tcp
-            .map(|_| socket.tcp_user_timeout())
+        user_timeout: is_tcp
+            .then(|| socket.tcp_user_timeout())
             .transpose()?
             .flatten(),
         tos: is_v4.then(|| socket.tos_v4()).transpose()?,

@@ -1,0 +1,101 @@
+//! The stream that a listener accepts.
+
+use super::io::{BoxedStream, IoStream, delegate_io};
+use std::{io, time::Duration};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+/// What a [`Listener`](crate::Listener) accepts: the stream at the bottom of a connection.
+#[derive(Debug)]
+pub struct Transport(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Plain(PlainStream),
+    Other(BoxedStream),
+}
+
+impl Transport {
+    /// Makes a transport of a stream that is neither TCP nor a Unix socket, in a box.
+    pub fn other(io: impl IoStream) -> Self {
+        Transport(Kind::Other(BoxedStream::new(io)))
+    }
+
+    /// Returns the TCP stream, if it is one.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match &self.0 {
+            Kind::Plain(PlainStream::Tcp(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// Returns the Unix stream, if it is one.
+    #[cfg(unix)]
+    pub fn unix(&self) -> Option<&UnixStream> {
+        match &self.0 {
+            Kind::Plain(PlainStream::Unix(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    pub(super) fn split(self) -> (Option<PlainStream>, Option<BoxedStream>) {
+        match self.0 {
+            Kind::Plain(stream) => (Some(stream), None),
+            Kind::Other(stream) => (None, Some(stream)),
+        }
+    }
+}
+
+impl From<TcpStream> for Transport {
+    fn from(stream: TcpStream) -> Self {
+        Transport(Kind::Plain(PlainStream::Tcp(stream)))
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixStream> for Transport {
+    fn from(stream: UnixStream) -> Self {
+        Transport(Kind::Plain(PlainStream::Unix(stream)))
+    }
+}
+
+/// A socket of the system.
+#[derive(Debug)]
+pub(crate) enum PlainStream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+#[cfg(unix)]
+delegate_io!(impl[] for PlainStream { PlainStream::Tcp(io) => io, PlainStream::Unix(io) => io });
+
+#[cfg(not(unix))]
+delegate_io!(impl[] for PlainStream { PlainStream::Tcp(io) => io });
+
+impl PlainStream {
+    /// Makes the close a reset (`SO_LINGER` of zero, `socket(7)`), where there is such a thing.
+    pub(super) fn reset_on_close(&self) {
+        if let PlainStream::Tcp(stream) = self {
+            // It fails only on a socket that has no connection any more.
+            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    pub(super) fn sock_ref(&self) -> socket2::SockRef<'_> {
+        match self {
+            PlainStream::Tcp(stream) => stream.into(),
+            #[cfg(unix)]
+            PlainStream::Unix(stream) => stream.into(),
+        }
+    }
+
+    #[cfg(unix)]
+    pub(super) fn peer_cred(&self) -> io::Result<tokio::net::unix::UCred> {
+        match self {
+            PlainStream::Unix(stream) => stream.peer_cred(),
+            PlainStream::Tcp(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Knowing for certain whether a client waits at a listening socket, without accepting it.
+
+use socket2::SockRef;
+use std::{
+    io,
+    task::{Context, Poll},
+};
+
+/// Waits for a client at a socket whose queue was seen to be empty.
+///
+/// An acceptor that cannot serve a client at once must neither accept it nor hold anything for it that is
+/// not there. `poll(2)` tells whether it is. To wait for it then, without a call that could accept it, a
+/// duplicate of the descriptor is registered with the runtime a second time, by the one public type of
+/// Tokio that gives a readiness of its own; it is a stream by name only, and never read or written.
+#[derive(Default)]
+pub(super) struct Watch {
+    registered: Option<tokio::net::TcpStream>,
+    is_waiting: bool,
+}
+
+impl Watch {
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
+    /// Waits for a client, if `look` saw none.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let (true, Some(registered)) = (self.is_waiting, &self.registered) {
+            std::task::ready!(registered.poll_read_ready(cx))?;
+        }
+        self.is_waiting = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Returns whether a client waits at `socket`; if none does, `poll_ready` waits for one.
+    #[cfg(unix)]
+    pub(super) fn look(&mut self, socket: &SockRef<'_>) -> Option<bool> {
+        use tokio::io::Interest;
+
+        self.is_waiting = false;
+        if has_client(socket)? {
+            return Some(true);
+        }
+        let registered = match &self.registered {
+            Some(registered) => registered,
+            None => self.registered.insert(register(socket).ok()?),
+        };
+        // The readiness is forgotten first and the queue looked at afterwards, so that no client is
+        // missed that comes between the two.
+        let forget = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = registered.try_io(Interest::READABLE, forget);
+        if has_client(socket)? {
+            return Some(true);
+        }
+        self.is_waiting = true;
+        Some(false)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn look(&mut self, _: &SockRef<'_>) -> Option<bool> {
+        None
+    }
+}
+
+#[cfg(unix)]
+fn register(socket: &SockRef<'_>) -> io::Result<tokio::net::TcpStream> {
+    tokio::net::TcpStream::from_std(socket.try_clone()?.into())
+}
+
+/// Asks the kernel, without waiting, whether the queue holds a client; `None` if it cannot say.
+#[cfg(unix)]
+fn has_client(socket: &SockRef<'_>) -> Option<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let mut fds = [PollFd::new(&**socket, PollFlags::IN)];
+    loop {
+        match poll(&mut fds, Some(&Timespec::default())) {
+            Ok(0) => return Some(false),
+            // An error of the socket is for `accept` to tell.
+            Ok(_) => return Some(true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What the supervisor tells one acceptor to do.
+
+use crate::sync::{Mutex, WakerSlot};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll},
+};
+
+/// The slots of an acceptor, and what it does with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub(crate) mode: Mode,
+    pub(crate) slots: Vec<usize>,
+    /// The version of the server's control that it follows.
+    pub(crate) version: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Accept,
+    /// Leave clients in their queues.
+    Pause,
+    /// Serve the clients that are in the queues already, and accept nobody after them.
+    Sweep,
+    Stop,
+}
+
+/// Holds the assignment of one acceptor, and wakes it when that changes.
+#[derive(Debug)]
+pub(crate) struct AssignmentCell {
+    /// The number of changes.
+    changes: AtomicU64,
+    current: Mutex<Assignment>,
+    acceptor: WakerSlot,
+}
+
+impl AssignmentCell {
+    pub(crate) fn new() -> Self {
+        AssignmentCell {
+            changes: AtomicU64::new(0),
+            current: Mutex::new(Assignment {
+                mode: Mode::Pause,
+                slots: Vec::new(),
+                version: 0,
+            }),
+            acceptor: WakerSlot::default(),
+        }
+    }
+
+    pub(crate) fn set(&self, assignment: Assignment) {
+        {
+            let mut current = self.current.lock();
+            if *current == assignment {
+                return;
+            }
+            *current = assignment;
+            self.changes.fetch_add(1, Ordering::Release);
+        }
+        self.acceptor.wake();
+    }
+
+    /// Returns the assignment and the number by which to see that it has changed since.
+    pub(crate) fn get(&self) -> (Assignment, u64) {
+        let current = self.current.lock();
+        (current.clone(), self.changes.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn has_changed(&self, seen: u64) -> bool {
+        self.changes.load(Ordering::Acquire) != seen
+    }
+
+    pub(crate) fn poll_changed(&self, seen: u64, cx: &mut Context<'_>) -> Poll<()> {
+        self.acceptor.register(cx.waker());
+        match self.has_changed(seen) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}

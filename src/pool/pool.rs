@@ -1,0 +1,118 @@
+//! The acceptor pool of one server.
+
+use super::{Control, Drain, Stage};
+use crate::{DrainReport, Error, connection::Registry, limit::Limit, listener::Group};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
+};
+use tokio::{sync::watch, time::Instant};
+
+/// What the acceptors, the supervisor and the handles of a server share. Connections do not hold it, so
+/// that no handle of a connection keeps a socket open.
+pub(crate) struct Pool {
+    pub(crate) limit: Limit,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) control: watch::Sender<Control>,
+    /// The version of the control that every acceptor follows.
+    pub(crate) settled: watch::Sender<u64>,
+    /// The number of acceptors that have a service.
+    pub(crate) acceptors: AtomicUsize,
+    /// The number of clients closed for want of descriptors.
+    pub(crate) turned_away: AtomicU64,
+}
+
+impl Pool {
+    pub(crate) fn new(
+        limit: Limit,
+        groups: Vec<Group>,
+        registry: Arc<Registry>,
+        acceptors: usize,
+    ) -> Self {
+        Pool {
+            limit,
+            groups,
+            registry,
+            control: watch::Sender::new(Control::new(acceptors)),
+            settled: watch::Sender::new(0),
+            acceptors: AtomicUsize::new(0),
+            turned_away: AtomicU64::new(0),
+        }
+    }
+
+    /// Changes what the server is to do.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Control)) {
+        self.control.send_modify(|control| {
+            change(control);
+            control.version += 1;
+        });
+    }
+
+    /// Resolves once every acceptor follows the changes made so far.
+    pub(crate) async fn settled(&self) {
+        let version = self.control.borrow().version;
+        let mut settled = self.settled.subscribe();
+        let follows = settled.wait_for(|settled| *settled >= version);
+        tokio::select! {
+            _ = follows => {}
+            _ = self.stopped() => {}
+        }
+    }
+
+    /// Stops accepting, and sets or brings forward the deadline.
+    pub(crate) fn drain(&self, by: Option<Instant>, sweep: bool, error: Option<Error>) {
+        let over = self.registry.totals().over();
+        self.control
+            .send_if_modified(|control| match &mut control.stage {
+                stage @ Stage::Running => {
+                    *stage = Stage::Draining(Drain {
+                        deadline: by,
+                        sweep,
+                        over,
+                        error: error.map(Arc::new),
+                    });
+                    control.version += 1;
+                    true
+                }
+                Stage::Draining(drain) => {
+                    let sooner = by.is_some_and(|by| drain.deadline.is_none_or(|known| by < known));
+                    if sooner {
+                        drain.deadline = by;
+                    }
+                    sooner
+                }
+                Stage::Stopped(..) => false,
+            });
+    }
+
+    /// Stops a server that has nothing left to listen on, which must not look as if it served.
+    pub(crate) fn stop_if_no_listeners(&self) {
+        if self.groups.iter().all(Group::is_dead) {
+            self.drain(None, false, Some(Error::ListenersLost));
+        }
+    }
+
+    /// Waits until the server has stopped.
+    pub(crate) async fn stopped(&self) -> (DrainReport, Option<Arc<Error>>) {
+        let mut control = self.control.subscribe();
+        loop {
+            if let Stage::Stopped(report, error) = &control.borrow_and_update().stage {
+                return (report.clone(), error.clone());
+            }
+            // The sender is in `self`, so it is there.
+            let _ = control.changed().await;
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,46 @@
+//! What acceptors tell the supervisor.
+
+use crate::BoxError;
+use tokio::sync::mpsc;
+
+/// The address and the number of an acceptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) group: usize,
+    pub(crate) index: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) from: Key,
+    pub(crate) news: News,
+}
+
+#[derive(Debug)]
+pub(crate) enum News {
+    /// It has a service and can own slots.
+    Ready,
+    /// It has no service any more; it dropped its slots.
+    Failed(BoxError),
+    /// It follows the assignment of this version.
+    Applied(u64),
+    /// It has swept its slots.
+    Swept,
+}
+
+/// Where an acceptor sends its reports.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporter {
+    pub(crate) key: Key,
+    pub(crate) to: mpsc::UnboundedSender<Report>,
+}
+
+impl Reporter {
+    pub(crate) fn send(&self, news: News) {
+        // Without a supervisor the server is over, and its acceptors go with it.
+        let _ = self.to.send(Report {
+            from: self.key,
+            news,
+        });
+    }
+}

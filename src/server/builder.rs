@@ -1,0 +1,242 @@
+//! What a server is built of.
+
+use super::{ServerHandle, launch::launch};
+use crate::{
+    Acceptor, Bind, BoxError, Connection, ConnectionService, Error, Extensions, IntoBinds, Limit,
+    Listener, Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Supply, sync::Mutex,
+};
+use std::{fmt, future::poll_fn, sync::Arc};
+use tower::{MakeService, ServiceBuilder};
+use tower_layer::{Identity, Layer, Stack};
+
+/// A server to be: what it listens on, what limits it, and the layers around its handler.
+///
+/// ```
+/// use reagent::{Connection, Server};
+/// use std::time::Duration;
+/// use tower::timeout::TimeoutLayer;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let server = Server::bind(["127.0.0.1:0", "[::1]:0"])
+///     .max_connections(1_000)
+///     .layer(TimeoutLayer::new(Duration::from_secs(300)))
+///     .start(reagent::handle(|_: Connection| async { Ok::<_, std::io::Error>(()) }))
+///     .await?;
+/// assert_eq!(server.local_addrs().count(), 2);
+/// server.drain(Duration::from_secs(10)).await;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a server does nothing until it is started"]
+pub struct Server<L = Identity, X = TokioSpawn> {
+    config: Config,
+    layers: ServiceBuilder<L>,
+    spawn: X,
+}
+
+/// What does not depend on the types of layers and handlers.
+pub(super) struct Config {
+    pub(super) binds: Vec<Bind>,
+    pub(super) options: SocketOptions,
+    pub(super) limit: Limit,
+    pub(super) acceptors: Option<usize>,
+    per_core: bool,
+    pub(super) state: Extensions,
+    pub(super) observers: Vec<Arc<dyn Observer>>,
+}
+
+impl Config {
+    /// Returns the number of threads to start; 0 for a server that runs on the caller's runtime.
+    pub(super) fn cores(&self) -> usize {
+        if !self.per_core {
+            return 0;
+        }
+        // A server that starts paused does not know yet how many acceptors it will have.
+        let asked = self.acceptors.filter(|count| *count > 0);
+        asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
+    }
+}
+
+impl Server {
+    /// A server of these addresses: a `SocketAddr`, `"host:port"`, `"tcp://host:port"`,
+    /// `"unix:/path"`, `"unix:@name"` (Linux' abstract namespace), `"systemd:NAME"` (a socket handed over
+    /// by the service manager), or an array or vector of such.
+    ///
+    /// They are bound when the server starts, all or none. A name that stands for several addresses is
+    /// bound to the first of them that can be.
+    pub fn bind(addrs: impl IntoBinds) -> Self {
+        Server {
+            config: Config {
+                binds: addrs.into_binds(),
+                options: SocketOptions::default(),
+                limit: Limit::new(usize::MAX),
+                acceptors: None,
+                per_core: false,
+                state: Extensions::default(),
+                observers: Vec::new(),
+            },
+            layers: ServiceBuilder::new(),
+            spawn: TokioSpawn,
+        }
+    }
+
+    /// A server of this listener.
+    pub fn new(listener: impl Listener) -> Self {
+        Self::bind(Vec::<Bind>::new()).listen(listener)
+    }
+}
+
+impl<L, X> Server<L, X> {
+    /// Listens on this as well.
+    pub fn listen(mut self, listener: impl Listener) -> Self {
+        self.config.binds.push(Bind::listener(listener));
+        self
+    }
+
+    /// Adds a layer around the handler, inside the layers that were added before: the first is the
+    /// outermost and sees a connection first, as in [`ServiceBuilder`].
+    pub fn layer<T>(self, layer: T) -> Server<Stack<T, L>, X> {
+        Server {
+            config: self.config,
+            layers: self.layers.layer(layer),
+            spawn: self.spawn,
+        }
+    }
+
+    /// Runs the futures of connections by `spawn` instead of spawning them on Tokio's runtime.
+    pub fn spawn_with<T: Spawn>(self, spawn: T) -> Server<L, T> {
+        Server {
+            config: self.config,
+            layers: self.layers,
+            spawn,
+        }
+    }
+
+    /// The most connections that may be open at once, over all addresses and acceptors. More clients wait
+    /// in the kernel's queue, in their order. Default no limit;
+    /// [`ServerHandle::set_max_connections`] changes it.
+    pub fn max_connections(self, max: usize) -> Self {
+        self.limit(Limit::new(max))
+    }
+
+    /// Counts connections by this limit, which other servers may share; in the place of
+    /// [`max_connections`](Self::max_connections).
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.config.limit = limit;
+        self
+    }
+
+    /// How many acceptors each address has, 1,024 at most; 0 starts the server paused. Default 1, or with
+    /// [`per_core`](Self::per_core) one for each core.
+    ///
+    /// One acceptor takes clients as fast as the runtime can serve them. Several that share a socket all
+    /// wake up for each client; they are for stacks whose readiness is slow, or, with
+    /// [`SocketOptions::reuse_port`], for a queue each.
+    pub fn acceptors(mut self, count: usize) -> Self {
+        self.config.acceptors = Some(count);
+        self
+    }
+
+    /// Runs each acceptor and its connections on a thread with a runtime of its own, and gives it a socket
+    /// of its own (`SO_REUSEPORT`): no connection ever moves between cores, and none is helped by an
+    /// idle one.
+    pub fn per_core(mut self) -> Self {
+        self.config.per_core = true;
+        self.config.options.reuse_port = true;
+        self
+    }
+
+    /// Changes the options of the sockets that this server opens.
+    ///
+    /// ```
+    /// # use reagent::{Keepalive, Server};
+    /// # use std::time::Duration;
+    /// let server = Server::bind("127.0.0.1:0").options(|options| {
+    ///     options.backlog = 256;
+    ///     options.keepalive = Some(Keepalive::after(Duration::from_secs(60)));
+    /// });
+    /// ```
+    pub fn options(mut self, change: impl FnOnce(&mut SocketOptions)) -> Self {
+        change(&mut self.config.options);
+        self
+    }
+
+    /// Something for all connections to share; [`Connection::state`] finds it by its type.
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.config.state.insert(Arc::new(state));
+        self
+    }
+
+    /// Tells `observer` what happens, after those that were given before.
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.config.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Binds, and starts to serve: every acceptor drives a clone of `service` in its layers.
+    ///
+    /// The layers are applied once and then cloned, so what they share they share between all acceptors:
+    /// a `tower::limit::ConcurrencyLimit` is one for the server. A stack that is not
+    /// `Clone` goes by [`start_make`](Self::start_make).
+    ///
+    /// It must be called on a Tokio runtime, which then runs the server. Cancel safe: nothing is left
+    /// behind.
+    pub async fn start<S>(self, service: S) -> Result<ServerHandle, Error>
+    where
+        L: Layer<S>,
+        L::Service: ConnectionService + Clone,
+        X: Spawn,
+    {
+        let service = Mutex::new(self.layers.service(service));
+        let supply = Supply::Cloned {
+            fresh: Arc::new(move || service.lock().clone()),
+            release: |service| *service = service.clone(),
+        };
+        launch(self.config, self.spawn, supply).await
+    }
+
+    /// Binds, and starts to serve: every acceptor drives a service of its own that `make` makes for it,
+    /// in layers of its own. When that fails, `make` is called again, after a while.
+    ///
+    /// So what the layers share they share within one acceptor: a
+    /// `tower::limit::RateLimit` is one for each. A service that reserved something for a client
+    /// that another acceptor took, or that panicked, is replaced by one made anew.
+    ///
+    /// The start fails if a service cannot be made. For the rest see [`start`](Self::start).
+    pub async fn start_make<M, S>(self, make: M) -> Result<ServerHandle, Error>
+    where
+        M: MakeService<Acceptor, Connection, Service = S, MakeError: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+        L: Layer<S> + Clone + Send + 'static,
+        L::Service: ConnectionService,
+        S: Send + 'static,
+        X: Spawn,
+    {
+        let made = Mutex::new((make, self.layers));
+        let supply = Supply::Made(Arc::new(move |acceptor| {
+            let (mut make, layers) = made.lock().clone();
+            Box::pin(async move {
+                poll_fn(|cx| make.poll_ready(cx))
+                    .await
+                    .map_err(Into::into)?;
+                let service = make.make_service(acceptor).await.map_err(Into::into)?;
+                Ok(layers.service(service))
+            })
+        }));
+        launch(self.config, self.spawn, supply).await
+    }
+}
+
+impl<L, X> fmt::Debug for Server<L, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("binds", &self.config.binds)
+            .field("options", &self.config.options)
+            .field("limit", &self.config.limit)
+            .field("acceptors", &self.config.acceptors)
+            .finish_non_exhaustive()
+    }
+}

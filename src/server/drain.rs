@@ -1,0 +1,175 @@
+//! The end of a server.
+
+use super::supervise::{Supervisor, until};
+use crate::{
+    ConnectionHandle, ConnectionService, DrainReport, Spawn,
+    listener::Group,
+    pool::{Drain, Mode, Pool, Stage},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// How long what was aborted may take to go. A future that is dropped at its next poll takes no time;
+/// past this, its thread is blocked, or somebody outside holds the connection and does not use it.
+const ABORT_GRACE: Duration = Duration::from_secs(1);
+
+/// How long an acceptor may take to sweep its slots before another gets them: its thread may be blocked.
+const SWEEP_PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long the sweep may take in all.
+const SWEEP_GRACE: Duration = Duration::from_secs(1);
+
+impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
+    /// Tells every connection to finish, serves the clients in the queues, closes the sockets, and waits
+    /// for the connections; what is left at the deadline is aborted.
+    pub(super) async fn drain(mut self, end: End) {
+        let pool = self.pool().clone();
+        let started = Instant::now();
+        let (sweep, over) = match &pool.control.borrow().stage {
+            Stage::Draining(drain) => (drain.sweep, drain.over),
+            _ => (false, pool.registry.totals().over()),
+        };
+        let open = pool.registry.open();
+        pool.registry
+            .observe(|observer| observer.drain_started(open));
+        pool.registry.drain();
+
+        if sweep {
+            tokio::select! {
+                biased;
+                () = self.sweep() => {}
+                () = deadline_passed(&pool) => {}
+            }
+        }
+        self.stop_listening(&pool).await;
+
+        tokio::select! {
+            biased;
+            () = pool.registry.until_idle() => {}
+            () = deadline_passed(&pool) => {}
+        }
+        let mut aborted = 0;
+        pool.registry.for_each(|connection| {
+            aborted += 1;
+            ConnectionHandle::abort(&connection);
+        });
+        let _ = timeout(ABORT_GRACE, pool.registry.until_idle()).await;
+        let totals = pool.registry.totals();
+        // Including those that were over before they could be told, such as the last from the queue.
+        let total = usize::try_from(totals.accepted - over).unwrap_or(usize::MAX);
+        let report = DrainReport {
+            finished: total.saturating_sub(aborted),
+            aborted,
+            remaining: totals.open(),
+            elapsed: started.elapsed(),
+        };
+        pool.registry
+            .observe(|observer| observer.drain_ended(&report));
+        end.stop(report);
+    }
+
+    /// Has every slot swept by an acceptor.
+    async fn sweep(&mut self) {
+        for worker in self.workers.values_mut().filter(|worker| worker.accepts) {
+            let slots = worker.slots.clone();
+            worker.has_swept = slots.is_empty();
+            worker.assign(Mode::Sweep, slots, u64::MAX);
+        }
+        if timeout(SWEEP_PATIENCE, self.until_swept()).await.is_ok() {
+            return;
+        }
+        self.reassign_unswept();
+        let _ = timeout(SWEEP_GRACE, self.until_swept()).await;
+    }
+
+    async fn until_swept(&mut self) {
+        let is_sweeping = |supervisor: &Self| {
+            let mut workers = supervisor.workers.values();
+            workers.any(|worker| worker.accepts && !worker.has_swept)
+        };
+        while is_sweeping(self) {
+            self.report().await;
+        }
+    }
+
+    /// Gives the slots of acceptors that do not answer to one that does.
+    fn reassign_unswept(&mut self) {
+        for group in 0..self.pool().groups.len() {
+            let workers = || self.workers.iter().filter(|(key, _)| key.group == group);
+            let unswept: Vec<usize> = workers()
+                .filter(|(_, worker)| worker.accepts && !worker.has_swept)
+                .flat_map(|(_, worker)| worker.slots.clone())
+                .collect();
+            let helper = workers().find(|(_, worker)| worker.accepts && worker.has_swept);
+            let helper = helper.map(|(key, _)| *key);
+            if let Some(worker) = helper.and_then(|key| self.workers.get_mut(&key)) {
+                worker.has_swept = unswept.is_empty();
+                worker.assign(Mode::Sweep, unswept, u64::MAX);
+            }
+        }
+    }
+
+    /// Ends the acceptors and closes the sockets.
+    async fn stop_listening(&mut self, pool: &Pool) {
+        for worker in self.workers.values_mut() {
+            worker.assign(Mode::Stop, Vec::new(), u64::MAX);
+        }
+        // Sockets are closed whether or not the acceptors answer; a blocked one closes its own later.
+        pool.groups.iter().for_each(Group::close);
+        let ended = async { while self.acceptor_ended().await {} };
+        if timeout(SWEEP_PATIENCE, ended).await.is_err() {
+            self.abort_acceptors();
+        }
+        for group in &pool.groups {
+            pool.registry
+                .observe(|observer| observer.listener_stopped(group.addr()));
+        }
+    }
+}
+
+/// Waits for the deadline of the drain, which may be brought forward meanwhile.
+async fn deadline_passed(pool: &Pool) {
+    let mut control = pool.control.subscribe();
+    loop {
+        let deadline = match &control.borrow_and_update().stage {
+            Stage::Draining(Drain { deadline, .. }) => *deadline,
+            _ => None,
+        };
+        tokio::select! {
+            biased;
+            () = until(deadline) => return,
+            _ = control.changed() => {}
+        }
+    }
+}
+
+/// Says that the server has stopped; when it goes unsaid, the runtime was shut down over it.
+pub(super) struct End(Arc<Pool>);
+
+impl End {
+    pub(super) fn new(pool: &Arc<Pool>) -> Self {
+        End(pool.clone())
+    }
+
+    fn stop(&self, report: DrainReport) {
+        self.0.groups.iter().for_each(Group::close);
+        self.0.control.send_if_modified(|control| {
+            let error = match &mut control.stage {
+                Stage::Running => None,
+                Stage::Draining(drain) => drain.error.take(),
+                Stage::Stopped(..) => return false,
+            };
+            control.stage = Stage::Stopped(report, error);
+            true
+        });
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.stop(DrainReport {
+            remaining: self.0.registry.open(),
+            ..DrainReport::default()
+        });
+    }
+}

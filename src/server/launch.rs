@@ -1,0 +1,113 @@
+//! From a configuration to a server that runs.
+
+use super::{ServerHandle, builder::Config, per_core::Cores, supervise::Supervisor};
+use crate::{
+    ConnectionService, Error, Listener, Spawn,
+    acceptor::{Exhaustion, Setup, Supply},
+    connection::{ListenerAddr, Registry},
+    listener::Group,
+    panic::{catch, discard},
+    pool::{Pool, Stage},
+};
+use std::{
+    io,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+/// Binds everything, makes every acceptor, and begins to accept once all that went well. Dropped before
+/// it is done, it leaves nothing behind.
+pub(super) async fn launch<S: ConnectionService, X: Spawn>(
+    config: Config,
+    spawn: X,
+    supply: Supply<S>,
+) -> Result<ServerHandle, Error> {
+    if config.binds.is_empty() {
+        return Err(Error::NoListener);
+    }
+    check_time()?;
+    let cores = config.cores();
+    let options = Arc::new(config.options);
+    let mut groups = Vec::with_capacity(config.binds.len());
+    for (index, bind) in (0..).zip(config.binds) {
+        let listener = bind.open(&options).await?;
+        if cores == 0 {
+            check_io(&*listener)?;
+        }
+        groups.push(Group::new(index, listener));
+    }
+    let addrs = groups.iter().map(|group| ListenerAddr {
+        addr: group.addr().clone(),
+        is_fixed: group.is_fixed(),
+    });
+    let registry = Registry::new(config.state, config.observers, addrs.collect());
+    let registry = Arc::new(registry);
+    let acceptors = config.acceptors.unwrap_or(cores.max(1));
+    let exhaustion = Arc::new(Exhaustion::new(&registry));
+    let pool = Arc::new(Pool::new(config.limit, groups, registry, acceptors));
+    let abandoned = Abandoned(Some(pool.clone()));
+    let cores = Cores::start(cores, &pool).await?;
+    let setup = Setup {
+        pool: pool.clone(),
+        exhaustion,
+        supply,
+        spawn,
+    };
+    let mut supervisor = Supervisor::new(setup, cores);
+    supervisor.start().await?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends with the server, whose handle tells of it"
+    )]
+    drop(tokio::spawn(supervisor.run()));
+    abandoned.keep();
+    Ok(ServerHandle::new(pool))
+}
+
+/// Finds out whether the runtime has a timer, which every server needs.
+fn check_time() -> Result<(), Error> {
+    let sleep = || drop(tokio::time::sleep(Duration::ZERO));
+    catch(sleep).map_err(|panic| {
+        discard(panic);
+        missing("no time driver; build it with `enable_time()` or `enable_all()`")
+    })
+}
+
+/// Finds out whether the runtime can wait for the listener's clients.
+fn check_io(listener: &dyn Listener) -> Result<(), Error> {
+    let addr = listener.local_addr().to_string();
+    let mut trial = listener
+        .try_clone()
+        .map_err(|error| Error::bind(&addr, error))?;
+    let wait = || drop(trial.poll_ready(&mut Context::from_waker(Waker::noop())));
+    let waited = catch(wait);
+    discard(trial);
+    waited.map_err(|panic| {
+        discard(panic);
+        missing("no I/O driver; build it with `enable_io()` or `enable_all()`")
+    })
+}
+
+fn missing(what: &str) -> Error {
+    let message = format!("the Tokio runtime has {what}");
+    Error::Runtime(io::Error::new(io::ErrorKind::Unsupported, message))
+}
+
+/// A start that failed or was cancelled: whatever runs already is told to stop.
+struct Abandoned(Option<Arc<Pool>>);
+
+impl Abandoned {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.take() {
+            pool.groups.iter().for_each(Group::close);
+            pool.change(|control| control.stage = Stage::Stopped(Default::default(), None));
+        }
+    }
+}
