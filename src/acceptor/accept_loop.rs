@@ -4,7 +4,6 @@ use super::{Acceptor, Backoff, exhaustion::Exhausted};
 use crate::{
     BoxError, ConnectionService, ErrorClass, Spawn, Start,
     listener::Sources,
-    outcome::panic_message,
     panic::poll_catching,
     pool::{Control, Stage},
     server::Shared,
@@ -312,13 +311,10 @@ async fn catching<T, F>(future: impl FnOnce() -> F) -> Result<T, BoxError>
 where
     F: Future<Output = Result<T, BoxError>>,
 {
-    let text = |panic: crate::panic::Panic| {
-        BoxError::from(format!("panicked: {}", panic_message(&*panic)))
-    };
-    let mut future = pin!(crate::panic::catch(future).map_err(text)?);
+    let mut future = pin!(crate::panic::catch(future)?);
     poll_fn(|cx| match poll_catching(future.as_mut(), cx) {
         Ok(polled) => polled,
-        Err(panic) => Poll::Ready(Err(text(panic))),
+        Err(panic) => Poll::Ready(Err(panic.into())),
     })
     .await
 }

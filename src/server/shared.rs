@@ -7,7 +7,7 @@ use crate::{
     connection::{Entry, OpenGuard, Registry},
     limit::{Limit, Permit},
     listener::Group,
-    panic::catch,
+    panic::{catch, discard},
     pool::{Control, Stage},
 };
 use std::{
@@ -102,10 +102,8 @@ impl Shared {
             let outcome = handle.outcome().unwrap_or_else(Outcome::dropped);
             self.observe(|observer| observer.connection_ended(handle, &outcome));
         }
-        if !kept.is_empty() {
-            // Another's code, and this may be the drop of a panic.
-            let _ = catch(|| drop(kept));
-        }
+        // Another's code, and this may be the drop of a panic. One by one: two panics at once abort.
+        kept.into_iter().for_each(discard);
         if self.counters.connection_ended(index) {
             self.idle.notify_waiters();
         }

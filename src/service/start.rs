@@ -3,7 +3,6 @@
 use crate::{
     BoxError, Connection, ConnectionHandle, ConnectionService, Outcome, Phase,
     connection::OpenGuard,
-    outcome::panic_message,
     panic::{catch, poll_catching},
 };
 use pin_project_lite::pin_project;
@@ -90,9 +89,9 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
             return ready(Ok(handle));
         };
         if let Some(leg) = leg {
-            leg.entry().detach(Some(Outcome::from_panic(&*panic)));
+            leg.entry().detach(Some(Outcome::from_panic(&panic)));
         }
-        ready(Err(format!("panicked: {}", panic_message(&*panic)).into()))
+        ready(Err(panic.into()))
     }
 }
 
@@ -134,7 +133,7 @@ where
                     Ok(_) => Outcome::Completed,
                     Err(error) => Outcome::from_error(error),
                 },
-                Err(panic) => Outcome::from_panic(&*panic),
+                Err(panic) => Outcome::from_panic(&panic),
             }
         };
         entry.detach(Some(outcome));
