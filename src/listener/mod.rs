@@ -49,6 +49,14 @@ pub trait Listener: Send + 'static {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock), and then `poll_ready` waits.
     fn try_accept(&mut self) -> io::Result<(Transport, Addr)>;
 
+    /// Whether a client is waiting right now, if that can be told without accepting one. Default: `None`.
+    ///
+    /// Unlike [`poll_ready`](Self::poll_ready) it must not be wrong: a server that is about to wait for
+    /// room asks it, so that it reserves nothing for a client that is not there.
+    fn pending(&self) -> Option<bool> {
+        None
+    }
+
     /// Another handle to the same queue.
     fn try_clone(&self) -> io::Result<Box<dyn Listener>>;
 

@@ -20,6 +20,7 @@ mod inherited;
 mod limits;
 mod listening;
 mod memory;
+mod memory_listener;
 mod payloads;
 mod per_core;
 mod pool;
