@@ -4,16 +4,16 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     fmt,
+    hash::{BuildHasherDefault, Hasher},
 };
+
+type Map = HashMap<TypeId, Box<dyn Value>, BuildHasherDefault<IdHasher>>;
 
 /// At most one value of each type; empty, it takes a pointer and allocates nothing.
 #[derive(Clone, Default)]
 pub struct Extensions {
-    #[expect(
-        clippy::box_collection,
-        reason = "most connections have none, and it is 40 bytes less"
-    )]
-    map: Option<Box<HashMap<TypeId, Box<dyn Value>>>>,
+    // Boxed, since most connections have none, and it is 40 bytes less.
+    map: Option<Box<Map>>,
 }
 
 /// What a value in the map can do: be cloned, and be looked at as what it is.
@@ -45,6 +45,28 @@ impl<T: Clone + Send + Sync + 'static> Value for T {
 impl Clone for Box<dyn Value> {
     fn clone(&self) -> Self {
         (**self).clone_value()
+    }
+}
+
+/// Takes a `TypeId` for its own hash, which it is: the compiler made it of the type, and nobody chooses
+/// types to collide.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id;
+    }
+
+    /// Right for whatever else a future `TypeId` may write, but slower.
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0.rotate_left(5) ^ u64::from(*byte)).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -91,5 +113,72 @@ impl fmt::Debug for Extensions {
         f.debug_struct("Extensions")
             .field("len", &len)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hash::Hash;
+
+    #[test]
+    fn a_type_id_is_its_own_hash() {
+        /// Hears what a `TypeId` writes.
+        #[derive(Default)]
+        struct Listening(Vec<u64>);
+
+        impl Hasher for Listening {
+            fn write_u64(&mut self, id: u64) {
+                self.0.push(id);
+            }
+
+            fn write(&mut self, bytes: &[u8]) {
+                panic!("{bytes:?} in the place of one u64");
+            }
+
+            fn finish(&self) -> u64 {
+                0
+            }
+        }
+
+        for id in [TypeId::of::<u8>(), TypeId::of::<String>()] {
+            let (mut heard, mut hasher) = (Listening::default(), IdHasher::default());
+            id.hash(&mut heard);
+            id.hash(&mut hasher);
+            assert_eq!(heard.0, [hasher.finish()]);
+        }
+    }
+
+    #[test]
+    fn other_hashes_differ_too() {
+        let hash = |text: &str| {
+            let mut hasher = IdHasher::default();
+            text.hash(&mut hasher);
+            hasher.finish()
+        };
+        assert_ne!(hash("one"), hash("two"));
+    }
+
+    #[test]
+    fn there_is_at_most_one_value_of_each_type() {
+        let mut extensions = Extensions::default();
+        assert!(extensions.is_empty());
+        assert_eq!(extensions.insert(1_u8), None);
+        assert_eq!(extensions.insert(2_u8), Some(1));
+        assert_eq!(extensions.insert(3_u16), None);
+        assert_eq!(extensions.insert("text"), None);
+        if let Some(number) = extensions.get_mut::<u16>() {
+            *number += 1;
+        }
+        let mut other = extensions.clone();
+        assert_eq!(other.remove::<u8>(), Some(2));
+        assert_eq!(other.get::<u8>(), None);
+        assert_eq!(
+            (extensions.get(), extensions.get()),
+            (Some(&2_u8), Some(&4_u16))
+        );
+        assert_eq!(other.remove::<&str>(), Some("text"));
+        assert_eq!(other.remove::<u16>(), Some(4));
+        assert!(other.is_empty() && !extensions.is_empty());
     }
 }

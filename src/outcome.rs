@@ -1,6 +1,6 @@
 //! How a connection ended: one taxonomy for events, spans, metrics and callers.
 
-use crate::BoxError;
+use crate::{BoxError, panic::Panic};
 use std::{any::Any, borrow::Cow, error::Error, fmt, io, sync::Arc};
 
 /// How a connection ended.
@@ -137,8 +137,8 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn from_panic(payload: &(dyn Any + Send)) -> Self {
-        Outcome::Panicked(panic_message(payload).into())
+    pub(crate) fn from_panic(panic: &Panic) -> Self {
+        Outcome::Panicked(panic.message().clone())
     }
 }
 
@@ -167,16 +167,6 @@ pub(crate) const NAMES: [&str; 7] = [
     "aborted",
     "panicked",
 ];
-
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
-    if let Some(message) = payload.downcast_ref::<&str>() {
-        message
-    } else if let Some(message) = payload.downcast_ref::<String>() {
-        message
-    } else {
-        "a value that is no text"
-    }
-}
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,18 +1,76 @@
 //! Panics as values, so that one handler's panic stays its own.
 
+use crate::BoxError;
 use std::{
     any::Any,
+    fmt,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-pub(crate) type Panic = Box<dyn Any + Send>;
+type Payload = Box<dyn Any + Send>;
+
+/// A panic that was caught. Its payload, which anybody may choose by `panic_any`, goes with it, and
+/// cannot cause another panic.
+pub(crate) struct Panic {
+    message: Arc<str>,
+    payload: Option<Payload>,
+}
+
+impl Panic {
+    fn new(payload: Payload) -> Self {
+        let message = if let Some(message) = payload.downcast_ref::<&str>() {
+            message
+        } else if let Some(message) = payload.downcast_ref::<String>() {
+            message
+        } else {
+            "a value that is not text"
+        };
+        Panic {
+            message: message.into(),
+            payload: Some(payload),
+        }
+    }
+
+    /// What it said.
+    pub(crate) fn message(&self) -> &Arc<str> {
+        &self.message
+    }
+
+    /// Goes on with it, with the payload that it had.
+    pub(crate) fn resume(mut self) -> ! {
+        match self.payload.take() {
+            Some(payload) => resume_unwind(payload),
+            None => unreachable!("taken only here and by `drop`"),
+        }
+    }
+}
+
+impl Drop for Panic {
+    fn drop(&mut self) {
+        discard(self.payload.take());
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message).finish()
+    }
+}
+
+impl From<Panic> for BoxError {
+    fn from(panic: Panic) -> Self {
+        format!("panicked: {}", panic.message).into()
+    }
+}
 
 /// Calls `f`. What it leaves behind in a panic must not be used again.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
-    catch_unwind(AssertUnwindSafe(f))
+    catch_unwind(AssertUnwindSafe(f)).map_err(Panic::new)
 }
 
 /// Polls `future`, which must not be polled again after a panic.
@@ -23,9 +81,55 @@ pub(crate) fn poll_catching<F: Future>(
     catch(|| future.poll(cx))
 }
 
-/// Drops a value of a user's type, whose drop may panic.
+/// Drops a value whose `Drop` is another's code, and may panic.
 pub(crate) fn discard<T>(value: T) {
-    if let Err(payload) = catch(|| drop(value)) {
-        std::mem::forget(payload);
+    let Err(payload) = drop_catching(value) else {
+        return;
+    };
+    // One that panics in its turn has had its chance.
+    if let Err(payload) = drop_catching(payload) {
+        mem::forget(payload);
+    }
+}
+
+fn drop_catching<T>(value: T) -> Result<(), Payload> {
+    catch_unwind(AssertUnwindSafe(|| drop(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Panics when it is dropped, with another that has one life less.
+    struct Bomb(usize);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if let Some(lives) = self.0.checked_sub(1) {
+                resume_unwind(Box::new(Bomb(lives)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_payload_that_panics_when_it_is_dropped_harms_nobody() {
+        for lives in 0..5 {
+            let panic = catch::<()>(|| resume_unwind(Box::new(Bomb(lives)))).unwrap_err();
+            assert_eq!(&**panic.message(), "a value that is not text");
+            drop(panic);
+            discard(Bomb(lives));
+        }
+    }
+
+    #[test]
+    fn a_panic_keeps_its_message_and_its_payload() {
+        let payloads: [Payload; 2] = [Box::new("text"), Box::new(String::from("text"))];
+        for payload in payloads {
+            let panic = catch(|| resume_unwind(payload)).err();
+            let message = panic.as_ref().map(|panic| panic.message().to_string());
+            assert_eq!(message.as_deref(), Some("text"));
+            let resumed = catch_unwind(AssertUnwindSafe(|| panic.map(|panic| panic.resume())));
+            assert!(resumed.is_err_and(|payload| payload.is::<&str>() || payload.is::<String>()));
+        }
     }
 }

@@ -99,9 +99,5 @@ impl<S, X> Drop for Serving<S, X> {
 
 /// Runs a user's code whose panic is an error.
 pub(super) fn catching<T>(f: impl FnOnce() -> T) -> Result<T, BoxError> {
-    catch(f).map_err(|panic| {
-        let message = format!("panicked: {}", crate::outcome::panic_message(&*panic));
-        discard(panic);
-        message.into()
-    })
+    catch(f).map_err(Into::into)
 }

@@ -68,10 +68,8 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
 /// Finds out whether the runtime has a timer, which every server needs.
 fn check_time() -> Result<(), Error> {
     let sleep = || drop(tokio::time::sleep(Duration::ZERO));
-    catch(sleep).map_err(|panic| {
-        discard(panic);
-        missing("no time driver; build it with `enable_time()` or `enable_all()`")
-    })
+    catch(sleep)
+        .map_err(|_| missing("no time driver; build it with `enable_time()` or `enable_all()`"))
 }
 
 /// Finds out whether the runtime can wait for the listener's clients.
@@ -83,10 +81,7 @@ fn check_io(listener: &dyn Listener) -> Result<(), Error> {
     let wait = || drop(trial.poll_ready(&mut Context::from_waker(Waker::noop())));
     let waited = catch(wait);
     discard(trial);
-    waited.map_err(|panic| {
-        discard(panic);
-        missing("no I/O driver; build it with `enable_io()` or `enable_all()`")
-    })
+    waited.map_err(|_| missing("no I/O driver; build it with `enable_io()` or `enable_all()`"))
 }
 
 fn missing(what: &str) -> Error {

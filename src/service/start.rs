@@ -3,7 +3,6 @@
 use crate::{
     BoxError, Connection, ConnectionHandle, ConnectionService, Outcome, Phase,
     connection::OpenGuard,
-    outcome::panic_message,
     panic::{Panic, catch, poll_catching},
 };
 use pin_project_lite::pin_project;
@@ -72,12 +71,12 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
         let called = if size_of::<S::Future>() > BOXED_ABOVE {
             match catch(|| Box::pin(self.service.call(conn))) {
                 Ok(future) => self.spawn(future, guard),
-                Err(panic) => Err(fail(&guard, &panic)),
+                Err(panic) => Err(fail(&guard, panic)),
             }
         } else {
             match catch(|| self.service.call(conn)) {
                 Ok(future) => self.spawn(future, guard),
-                Err(panic) => Err(fail(&guard, &panic)),
+                Err(panic) => Err(fail(&guard, panic)),
             }
         };
         ready(called.map(|()| handle))
@@ -92,15 +91,14 @@ impl<S, X: Spawn> Start<S, X> {
         E: Into<BoxError> + 'static,
     {
         let task = ConnectionTask { future, guard };
-        catch(|| self.spawn.spawn(task))
-            .map_err(|panic| format!("panicked: {}", panic_message(&*panic)).into())
+        catch(|| self.spawn.spawn(task)).map_err(Into::into)
     }
 }
 
 /// Records the panic of a service as the end of its connection, and returns it as an error.
-fn fail(guard: &OpenGuard, panic: &Panic) -> BoxError {
-    guard.entry().detach(Some(Outcome::from_panic(&**panic)));
-    format!("panicked: {}", panic_message(&**panic)).into()
+fn fail(guard: &OpenGuard, panic: Panic) -> BoxError {
+    guard.entry().detach(Some(Outcome::from_panic(&panic)));
+    panic.into()
 }
 
 pin_project! {
@@ -141,7 +139,7 @@ where
                     Ok(_) => Outcome::Completed,
                     Err(error) => Outcome::from_error(error),
                 },
-                Err(panic) => Outcome::from_panic(&*panic),
+                Err(panic) => Outcome::from_panic(&panic),
             }
         };
         entry.detach(Some(outcome));

@@ -3,8 +3,7 @@
 use super::{Context, Mailbox, Options, Session, context::State};
 use crate::{
     BoxError, Connection, Outcome,
-    outcome::panic_message,
-    panic::{catch, poll_catching},
+    panic::{catch, discard, poll_catching},
 };
 use std::{
     future::{Future, poll_fn},
@@ -59,7 +58,7 @@ impl<S: Session> Drop for Closing<S> {
         };
         // This may be the drop of a panic or of an abort, where a panic would end the process.
         let _ = catch(|| session.on_close(&self.outcome));
-        let _ = catch(|| drop(session));
+        discard(session);
     }
 }
 
@@ -179,8 +178,8 @@ async fn told<F: Future<Output = Result<(), BoxError>>>(
     match result {
         Ok(result) => result,
         Err(panic) => {
-            *outcome = Outcome::Panicked(panic_message(&*panic).into());
-            std::panic::resume_unwind(panic)
+            *outcome = Outcome::from_panic(&panic);
+            panic.resume()
         }
     }
 }

@@ -1,34 +1,58 @@
-//! A count that ends once.
+//! The holders that keep one thing open, and its end.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use super::atomic::{AtomicU32, Ordering};
 
-const ENDED: u8 = 0x80;
+/// Set for good when the last has left.
+const ENDED: u32 = 1 << 31;
 
-/// Counts the parts that keep something open. Once the last has left, nothing enters any more.
+/// Counts the holders of one thing. When the last of them leaves, it has ended: nobody enters any
+/// more, so it ends once.
 #[derive(Debug)]
-pub(crate) struct OpenCount(AtomicU8);
+pub(crate) struct OpenCount(AtomicU32);
 
 impl OpenCount {
+    /// Nobody has entered, and it has not ended.
     pub(crate) fn new() -> Self {
-        OpenCount(AtomicU8::new(0))
+        OpenCount(AtomicU32::new(0))
     }
 
-    /// Enters, unless it has ended. At most 127 may be inside.
+    /// Adds a holder; `false` where it has ended, and then [`leave`](Self::leave) must not follow.
     pub(crate) fn enter(&self) -> bool {
         self.0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                (count & ENDED == 0).then_some(count + 1)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                (count < ENDED - 1).then_some(count + 1)
             })
             .is_ok()
     }
 
-    /// Leaves, and returns true to the one that ended it.
+    /// Takes a holder off; `true` exactly once: for the last, who sees whatever the others did before
+    /// they left.
     pub(crate) fn leave(&self) -> bool {
-        let before = self
+        let left = self
             .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                Some(if count == 1 { ENDED } else { count - 1 })
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |count| match count {
+                // Left more often than entered. It has ended, or never began.
+                0 | ENDED => None,
+                1 => Some(ENDED),
+                _ => Some(count - 1),
             });
-        before == Ok(1)
+        debug_assert!(left.is_ok(), "left more often than entered");
+        left == Ok(1)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_once_and_nobody_enters_afterwards() {
+        let count = OpenCount::new();
+        assert!(count.enter() && count.enter());
+        assert!(!count.leave());
+        assert!(count.enter());
+        assert!(!count.leave());
+        assert!(count.leave());
+        assert!(!count.enter());
     }
 }

@@ -1,7 +1,7 @@
 //! A place for the waker of the one who waits.
 
-use super::Mutex;
-use std::{fmt, sync::MutexGuard, task::Waker};
+use super::{Mutex, MutexGuard};
+use std::{fmt, task::Waker};
 
 /// Holds at most one waker, which stays until it is woken.
 ///

@@ -1,5 +1,6 @@
 //! A listener that fails on script.
 
+use super::wakers::Wakers;
 use crate::{Accepted, Addr, Listener, sync::Mutex};
 use std::{
     collections::VecDeque,
@@ -13,6 +14,8 @@ use std::{
 pub struct FlakyListener {
     inner: Box<dyn Listener>,
     script: Script,
+    /// Its number among the handles to the script.
+    handle: u64,
 }
 
 /// What goes wrong at a [`FlakyListener`], and what was asked of it; cheap to clone.
@@ -28,27 +31,27 @@ struct State {
     cannot_reopen: bool,
     accepts: usize,
     reopens: usize,
-    acceptors: Vec<Waker>,
+    acceptors: Wakers,
 }
 
 impl FlakyListener {
     /// A listener that is `inner` but for what its script says.
     pub fn new(inner: impl Listener) -> (FlakyListener, Script) {
         let script = Script::default();
-        (
-            FlakyListener {
-                inner: Box::new(inner),
-                script: script.clone(),
-            },
-            script,
-        )
+        (Self::with(&script, Box::new(inner)), script)
     }
 
-    fn with(&self, inner: Box<dyn Listener>) -> Box<dyn Listener> {
-        Box::new(FlakyListener {
+    fn with(script: &Script, inner: Box<dyn Listener>) -> FlakyListener {
+        let handle = script.state().acceptors.handle();
+        FlakyListener {
             inner,
-            script: self.script.clone(),
-        })
+            script: script.clone(),
+            handle,
+        }
+    }
+
+    fn another(&self, inner: Box<dyn Listener>) -> Box<dyn Listener> {
+        Box::new(Self::with(&self.script, inner))
     }
 }
 
@@ -62,9 +65,9 @@ impl Script {
     pub fn fail_accepts(&self, errors: impl IntoIterator<Item = io::Error>) {
         let mut state = self.state();
         state.accept.extend(errors);
-        let acceptors = std::mem::take(&mut state.acceptors);
+        let acceptors = state.acceptors.take();
         drop(state);
-        acceptors.into_iter().for_each(Waker::wake);
+        acceptors.for_each(Waker::wake);
     }
 
     /// The next attempts to reopen the listener fail with these, one each.
@@ -107,8 +110,9 @@ impl Listener for FlakyListener {
         if !state.accept.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        state.acceptors.push(cx.waker().clone());
+        let old = state.acceptors.register(self.handle, cx.waker());
         drop(state);
+        drop(old);
         self.inner.poll_ready(cx)
     }
 
@@ -122,6 +126,7 @@ impl Listener for FlakyListener {
         self.inner.try_accept()
     }
 
+    /// An error of the script stands for a client that waits.
     fn pending(&mut self) -> Option<bool> {
         match self.script.remaining() {
             0 => self.inner.pending(),
@@ -130,11 +135,15 @@ impl Listener for FlakyListener {
     }
 
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
-        Ok(self.with(self.inner.try_clone()?))
+        Ok(self.another(self.inner.try_clone()?))
     }
 
     fn try_another(&self) -> Option<io::Result<Box<dyn Listener>>> {
-        Some(self.inner.try_another()?.map(|another| self.with(another)))
+        Some(
+            self.inner
+                .try_another()?
+                .map(|another| self.another(another)),
+        )
     }
 
     /// Where the inner listener cannot be reopened, a further handle to it stands for a new one.
@@ -152,7 +161,15 @@ impl Listener for FlakyListener {
             .inner
             .try_reopen()
             .unwrap_or_else(|| self.inner.try_clone());
-        Some(reopened.map(|inner| self.with(inner)))
+        Some(reopened.map(|inner| self.another(inner)))
+    }
+}
+
+impl Drop for FlakyListener {
+    fn drop(&mut self) {
+        let waker = self.script.state().acceptors.remove(self.handle);
+        // Outside of the lock: it may be the last that holds a task.
+        drop(waker);
     }
 }
 
@@ -164,5 +181,58 @@ impl fmt::Debug for Script {
             .field("accepts", &state.accepts)
             .field("reopens", &state.reopens)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryListener;
+    use super::*;
+    use std::{future::poll_fn, pin::pin, sync::atomic::AtomicUsize, task::Wake};
+
+    /// No two of them wake the same.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    fn poll_ready(listener: &mut FlakyListener, waker: &Waker) -> bool {
+        let ready = pin!(poll_fn(|cx| listener.poll_ready(cx)));
+        let ready = std::future::Future::poll(ready, &mut Context::from_waker(waker));
+        ready.is_ready()
+    }
+
+    #[test]
+    fn it_keeps_one_waker_for_each_handle() {
+        let (memory, _clients) = MemoryListener::new();
+        let (mut listener, script) = FlakyListener::new(memory);
+        let last = Arc::new(Count::default());
+        for _ in 0..100 {
+            let waker = Waker::from(Arc::new(Count::default()));
+            assert!(!poll_ready(&mut listener, &waker));
+            let mut other = FlakyListener::with(&script, listener.inner.try_clone().unwrap());
+            assert!(!poll_ready(&mut other, &waker));
+            assert_eq!(script.state().acceptors.len(), 2);
+        }
+        assert!(!poll_ready(&mut listener, &last.clone().into()));
+        assert_eq!(script.state().acceptors.len(), 1);
+        script.fail_accepts([io::ErrorKind::Other.into()]);
+        assert_eq!(last.0.load(std::sync::atomic::Ordering::SeqCst), 1);
+        assert_eq!(script.state().acceptors.len(), 0);
+    }
+
+    #[test]
+    fn an_error_of_the_script_is_pending_and_so_is_a_client() {
+        let (memory, _clients) = MemoryListener::new();
+        let (mut listener, script) = FlakyListener::new(memory);
+        assert_eq!(listener.pending(), Some(false));
+        script.fail_accepts([io::ErrorKind::Other.into()]);
+        assert_eq!(listener.pending(), Some(true));
+        assert!(listener.try_accept().is_err());
+        assert_eq!(listener.pending(), Some(false));
     }
 }

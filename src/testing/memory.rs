@@ -1,5 +1,6 @@
 //! A listener without sockets.
 
+use super::wakers::Wakers;
 use crate::{Accepted, Addr, Listener, Transport, sync::Mutex};
 use std::{
     collections::VecDeque,
@@ -25,6 +26,18 @@ const PIPE: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct MemoryListener {
     shared: Arc<Shared>,
+    /// Its number among the handles to the queue.
+    handle: u64,
+    /// What a handle to a socket knows; `None` where the queue itself is looked at.
+    note: Option<Note>,
+}
+
+/// What a socket is known by: whether it may have clients, and not whether it has.
+#[derive(Debug)]
+struct Note {
+    came: bool,
+    /// How many had come when it was last looked at.
+    seen: u64,
 }
 
 /// Connects to a [`MemoryListener`]; cheap to clone.
@@ -45,8 +58,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<(DuplexStream, Addr)>,
+    /// How many have come so far.
+    arrived: u64,
     listeners: usize,
-    acceptors: Vec<Waker>,
+    acceptors: Wakers,
 }
 
 impl Shared {
@@ -56,25 +71,53 @@ impl Shared {
 }
 
 impl MemoryListener {
-    /// A listener, and what its clients connect by.
+    /// Creates a listener, and what its clients connect by.
+    ///
+    /// It is ready exactly while a client waits.
     pub fn new() -> (MemoryListener, Clients) {
+        Self::with_note(None)
+    }
+
+    /// Creates a listener that knows no more than one of a socket does, and what its clients connect by.
+    ///
+    /// Each handle is ready when it is first asked, after each client that it accepted, and when another
+    /// client has come, even if another handle took that client. It is not ready again once an accept has
+    /// failed with [`WouldBlock`](io::ErrorKind::WouldBlock), until a client comes.
+    pub fn like_socket() -> (MemoryListener, Clients) {
+        Self::with_note(Some(Note::new()))
+    }
+
+    fn with_note(note: Option<Note>) -> (MemoryListener, Clients) {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::new(Shared {
             addr: Addr::Other(format!("memory:{number}").into()),
-            queue: Mutex::new(Queue {
-                listeners: 1,
-                ..Queue::default()
-            }),
+            queue: Mutex::default(),
             room: Notify::new(),
             clients: AtomicU64::new(1),
         });
-        (
-            MemoryListener {
-                shared: shared.clone(),
-            },
-            Clients { shared },
-        )
+        let listener = Self::handle(&shared, note);
+        (listener, Clients { shared })
+    }
+
+    fn handle(shared: &Arc<Shared>, note: Option<Note>) -> MemoryListener {
+        let mut queue = shared.queue();
+        queue.listeners += 1;
+        MemoryListener {
+            shared: shared.clone(),
+            handle: queue.acceptors.handle(),
+            note,
+        }
+    }
+}
+
+impl Note {
+    /// Nobody has looked yet, so there may be clients.
+    fn new() -> Self {
+        Note {
+            came: true,
+            seen: 0,
+        }
     }
 }
 
@@ -85,39 +128,49 @@ impl Listener for MemoryListener {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut queue = self.shared.queue();
-        if !queue.waiting.is_empty() {
+        let is_ready = match &self.note {
+            Some(note) => note.came || note.seen != queue.arrived,
+            None => !queue.waiting.is_empty(),
+        };
+        if is_ready {
             return Poll::Ready(Ok(()));
         }
-        if !queue
-            .acceptors
-            .iter()
-            .any(|waker| waker.will_wake(cx.waker()))
-        {
-            queue.acceptors.push(cx.waker().clone());
-        }
+        let old = queue.acceptors.register(self.handle, cx.waker());
+        drop(queue);
+        drop(old);
         Poll::Pending
     }
 
     fn try_accept(&mut self) -> io::Result<Accepted> {
-        let (stream, peer) = self
-            .shared
-            .queue()
-            .waiting
-            .pop_front()
-            .ok_or(io::ErrorKind::WouldBlock)?;
+        let mut queue = self.shared.queue();
+        let client = queue.waiting.pop_front();
+        if let Some(note) = &mut self.note {
+            *note = Note {
+                // Others may be there.
+                came: client.is_some(),
+                seen: queue.arrived,
+            };
+        }
+        drop(queue);
+        let (stream, peer) = client.ok_or(io::ErrorKind::WouldBlock)?;
         self.shared.room.notify_waiters();
         Ok(Accepted::new(Transport::other(stream), peer))
     }
 
     fn pending(&mut self) -> Option<bool> {
-        Some(!self.shared.queue().waiting.is_empty())
+        let queue = self.shared.queue();
+        if let (true, Some(note)) = (queue.waiting.is_empty(), &mut self.note) {
+            *note = Note {
+                came: false,
+                seen: queue.arrived,
+            };
+        }
+        Some(!queue.waiting.is_empty())
     }
 
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
-        self.shared.queue().listeners += 1;
-        Ok(Box::new(MemoryListener {
-            shared: self.shared.clone(),
-        }))
+        let note = self.note.as_ref().map(|_| Note::new());
+        Ok(Box::new(Self::handle(&self.shared, note)))
     }
 }
 
@@ -125,10 +178,12 @@ impl Drop for MemoryListener {
     fn drop(&mut self) {
         let mut queue = self.shared.queue();
         queue.listeners -= 1;
-        if queue.listeners == 0 {
-            let waiting = std::mem::take(&mut queue.waiting);
-            drop(queue);
-            drop(waiting);
+        let waker = queue.acceptors.remove(self.handle);
+        let is_last = queue.listeners == 0;
+        let waiting = is_last.then(|| std::mem::take(&mut queue.waiting));
+        drop(queue);
+        drop((waker, waiting));
+        if is_last {
             self.shared.room.notify_waiters();
         }
     }
@@ -156,9 +211,10 @@ impl Clients {
                 if queue.waiting.len() < BACKLOG {
                     let (ours, theirs) = duplex(PIPE);
                     queue.waiting.push_back((theirs, addr));
-                    let acceptors = std::mem::take(&mut queue.acceptors);
+                    queue.arrived += 1;
+                    let acceptors = queue.acceptors.take();
                     drop(queue);
-                    acceptors.into_iter().for_each(Waker::wake);
+                    acceptors.for_each(Waker::wake);
                     return Ok(ours);
                 }
             }

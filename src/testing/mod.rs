@@ -26,6 +26,7 @@
 
 mod flaky;
 mod memory;
+mod wakers;
 
 pub use flaky::{FlakyListener, Script};
 pub use memory::{Clients, MemoryListener};

@@ -271,6 +271,30 @@ async fn a_freed_place_admits_the_next_client() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_that_came_without_a_limit_count_once_there_is_one() {
+    let trial = Trial::start(usize::MAX, 3).await;
+    let mut open = trial.open(20).await;
+    settle().await;
+    assert_eq!(trial.server.connection_count(), 20);
+    open.drain(..5);
+    settle().await;
+
+    trial.server.set_max_connections(15);
+    open.append(&mut trial.open(2).await);
+    settle().await;
+    assert_eq!(
+        (trial.server.connection_count(), trial.clients.waiting()),
+        (15, 2)
+    );
+    open.drain(..1);
+    settle().await;
+    assert_eq!(
+        (trial.server.connection_count(), trial.clients.waiting()),
+        (15, 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_can_be_lifted_and_set_again() {
     let trial = Trial::start(10, 3).await;
     let mut open = trial.open(20).await;

@@ -20,6 +20,8 @@ mod inherited;
 mod limits;
 mod listening;
 mod memory;
+mod memory_listener;
+mod payloads;
 mod per_core;
 mod pool;
 mod reuse_port;

@@ -1,0 +1,169 @@
+//! The limit: never more than its maximum, no waiter forgotten, and a count that returns to zero.
+
+use crate::{limit::Limit, sync::set_thread_index};
+use loom::{future::block_on, model::Builder, thread};
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Waker},
+};
+
+/// Every order of two threads.
+fn pair(model: impl Fn() + Sync + Send + 'static) {
+    Builder::new().check(model);
+}
+
+/// Every order of more threads in which at most this many switches are forced on them: what goes wrong
+/// does so by two or three events in an unlucky order.
+fn crowd(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+/// Runs `work` in a thread that counts for itself once the counts are split.
+fn spawn<T: 'static>(
+    index: usize,
+    limit: &Limit,
+    work: impl FnOnce(Limit) -> T + 'static,
+) -> thread::JoinHandle<T> {
+    let limit = limit.clone();
+    thread::spawn(move || {
+        set_thread_index(index);
+        work(limit)
+    })
+}
+
+fn assert_unused(limit: &Limit) {
+    assert_eq!((limit.taken(), limit.waiting()), (0, 0));
+}
+
+#[test]
+fn a_permit_reaches_the_one_who_waits() {
+    pair(|| {
+        let limit = Limit::new(1);
+        let permit = limit.try_acquire();
+        let waiter = spawn(1, &limit, |limit| drop(block_on(limit.acquire())));
+        drop(permit);
+        waiter.join().unwrap();
+        assert_unused(&limit);
+    });
+}
+
+#[test]
+fn a_waiter_that_gives_up_passes_its_permit_on() {
+    crowd(|| {
+        let limit = Limit::new(1);
+        let permit = limit.try_acquire();
+        let inconstant = spawn(1, &limit, |limit| {
+            let mut acquire = pin!(limit.acquire());
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = acquire.as_mut().poll(&mut cx);
+        });
+        let constant = spawn(0, &limit, |limit| drop(block_on(limit.acquire())));
+        drop(permit);
+        inconstant.join().unwrap();
+        constant.join().unwrap();
+        assert_unused(&limit);
+    });
+}
+
+#[test]
+fn a_limit_that_is_raised_admits_those_who_wait() {
+    for max in [Some(2), None] {
+        crowd(move || {
+            let limit = Limit::new(0);
+            let waiters = [0, 1].map(|index| {
+                spawn(index, &limit, |limit| {
+                    drop(block_on(limit.acquire()));
+                })
+            });
+            limit.set_max(max);
+            waiters
+                .into_iter()
+                .for_each(|waiter| waiter.join().unwrap());
+            assert_unused(&limit);
+        });
+    }
+}
+
+#[test]
+fn a_limit_that_is_set_counts_what_was_taken_without_one() {
+    pair(|| {
+        let limit = Limit::unlimited();
+        let other = spawn(1, &limit, |limit| limit.try_acquire());
+        limit.set_max(1);
+        let ours = limit.try_acquire();
+        let theirs = other.join().unwrap();
+        assert!(ours.is_some() != theirs.is_some());
+        drop((ours, theirs));
+        assert_unused(&limit);
+    });
+}
+
+#[test]
+fn a_limit_that_is_set_again_and_again_is_never_exceeded() {
+    pair(|| {
+        let limit = Limit::unlimited();
+        let other = spawn(1, &limit, |limit| limit.try_acquire());
+        limit.set_max(0);
+        limit.set_max(None);
+        limit.set_max(1);
+        let ours = limit.try_acquire();
+        let theirs = other.join().unwrap();
+        assert!(!(ours.is_some() && theirs.is_some()));
+        drop((ours, theirs));
+        assert_unused(&limit);
+    });
+}
+
+#[test]
+fn a_permit_of_no_limit_that_is_dropped_reaches_the_one_who_waits() {
+    pair(|| {
+        let limit = Limit::unlimited();
+        let permit = limit.try_acquire();
+        let other = spawn(1, &limit, move |_| drop(permit));
+        limit.set_max(1);
+        drop(block_on(limit.acquire()));
+        other.join().unwrap();
+        assert_unused(&limit);
+    });
+}
+
+#[test]
+fn a_permit_that_is_taken_back_reaches_the_one_who_waits() {
+    pair(|| {
+        let limit = Limit::unlimited();
+        let other = spawn(1, &limit, |limit| drop(limit.try_acquire()));
+        limit.set_max(1);
+        drop(block_on(limit.acquire()));
+        other.join().unwrap();
+        assert_unused(&limit);
+    });
+}
+
+#[test]
+fn threads_that_collide_count_apart_and_exactly() {
+    crowd(|| {
+        let limit = Limit::unlimited();
+        let others = [0, 1].map(|index| {
+            spawn(index, &limit, |limit| {
+                let place = limit.try_take();
+                let permit = limit.try_acquire();
+                if let Some(place) = place {
+                    limit.give_back(place);
+                }
+                permit
+            })
+        });
+        limit.set_max(1);
+        let ours = limit.try_acquire();
+        let theirs = others.map(|other| other.join().unwrap());
+        // What is left of before the limit was set may be more than one; what came later is not.
+        assert!(ours.is_none() || theirs.iter().all(Option::is_none));
+        let taken = ours.iter().chain(theirs.iter().flatten()).count();
+        assert_eq!(limit.taken(), taken);
+        drop((ours, theirs));
+        assert_unused(&limit);
+    });
+}
