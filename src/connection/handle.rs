@@ -7,6 +7,7 @@ use super::{
 use crate::{Addr, Outcome, session::Mailbox};
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -107,8 +108,13 @@ impl ConnectionHandle {
         self.entry.drain();
     }
 
-    /// Resolves when the connection is to finish, as [`Connection::draining`](crate::Connection::draining)
-    /// does: for whoever serves a stream that has left its handler. Cancel safe.
+    /// Resolves when the connection is to finish, or is over, as
+    /// [`Connection::draining`](crate::Connection::draining) does: for code that serves a stream which
+    /// has left its handler.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a drain is not missed by a future that is made after it.
     pub fn draining(&self) -> Draining {
         Draining::of(self.clone())
     }
@@ -151,6 +157,21 @@ impl ConnectionHandle {
             .downcast::<Mailbox<M>>()
             .ok()
             .map(|mailbox| (*mailbox).clone())
+    }
+}
+
+/// Equal handles are of one connection, of one server.
+impl PartialEq for ConnectionHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entry, &other.entry)
+    }
+}
+
+impl Eq for ConnectionHandle {}
+
+impl Hash for ConnectionHandle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.entry).hash(state);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{Addr, ConnectionHandle, ConnectionInfo, Error, listener::Group, pool
 use std::{
     fmt,
     future::{Future, IntoFuture},
+    hash::{Hash, Hasher},
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -146,6 +147,21 @@ impl IntoFuture for ServerHandle {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move { self.wait().await })
+    }
+}
+
+/// Equal handles are of one server.
+impl PartialEq for ServerHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for ServerHandle {}
+
+impl Hash for ServerHandle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.shared).hash(state);
     }
 }
 

@@ -41,6 +41,7 @@ use tower_layer::{Identity, Layer, Stack};
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "a server does nothing until it is started"]
 pub struct Server<L = Identity, X = TokioSpawn> {
     binds: Vec<Bind>,
     options: SocketOptions,
