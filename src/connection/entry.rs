@@ -2,7 +2,7 @@
 
 use super::ConnectionHandle;
 use crate::sync::{Mutex, WakerSlot};
-use crate::{Addr, Outcome, limit::Permit, server::Shared};
+use crate::{Addr, Disconnect, Outcome, limit::Permit, panic::catch, server::Shared};
 use std::{
     any::Any,
     fmt,
@@ -30,6 +30,26 @@ pub enum Phase {
     Closed,
 }
 
+impl Phase {
+    /// Returns one word for each, as a label: `accepted`, `upgrading`, `handling`, `detached`,
+    /// `closed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Accepted => "accepted",
+            Phase::Upgrading => "upgrading",
+            Phase::Handling => "handling",
+            Phase::Detached => "detached",
+            Phase::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 const PHASES: [Phase; 5] = [
     Phase::Accepted,
     Phase::Upgrading,
@@ -44,7 +64,14 @@ pub(crate) mod flag {
     pub(crate) const DRAINING: u8 = 2;
     pub(crate) const ABORTED: u8 = 4;
     pub(crate) const RESET: u8 = 8;
+    // How the stream of the accepted client saw it go.
+    pub(crate) const CLIENT_RESET: u8 = 16;
+    pub(crate) const CLIENT_EOF: u8 = 32;
+    pub(crate) const CLIENT_TIMED_OUT: u8 = 64;
 }
+
+/// Runs with the outcome when the connection is over.
+pub(crate) type OnEnd = Box<dyn FnOnce(&Outcome) + Send>;
 
 pub(crate) struct Entry {
     pub(crate) id: u64,
@@ -77,9 +104,18 @@ pub(crate) struct Cold {
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) guards: Vec<Box<dyn Any + Send>>,
+    /// Run with the outcome before observers are told of it.
+    pub(crate) on_end: Vec<OnEnd>,
     /// What the socket said before a layer wrapped it.
     pub(crate) socket_local_addr: Option<Box<Addr>>,
     pub(crate) permit: Option<Permit>,
+}
+
+impl Cold {
+    /// Whether the end has begun and its outcome is settled: the permit is taken then.
+    pub(crate) fn is_over(&self) -> bool {
+        self.permit.is_none()
+    }
 }
 
 impl Entry {
@@ -138,13 +174,42 @@ impl Entry {
         self.has(flag::ABORTED)
     }
 
+    /// Records that the client's own stream saw it go.
+    pub(crate) fn client_went(&self, how: Disconnect) {
+        self.set(client_flag(how));
+    }
+
+    /// Whether the client's own stream saw it go in this way.
+    pub(crate) fn has_client_gone(&self, how: Disconnect) -> bool {
+        self.has(client_flag(how))
+    }
+
+    /// Has `callback` run once, with the outcome that everybody is told, when the connection is over:
+    /// at once if it is.
+    pub(crate) fn on_end(&self, callback: OnEnd) {
+        let mut cold = self.cold();
+        if !cold.is_over() {
+            cold.on_end.push(callback);
+            return;
+        }
+        let outcome = cold.outcome.clone();
+        drop(cold);
+        callback(&outcome.unwrap_or_else(Outcome::dropped));
+    }
+
     /// The handler's future is done, or goes. The first to say how is right; without a word, nobody
     /// polled it to its end.
     pub(crate) fn detach(&self, outcome: Option<Outcome>) {
-        self.cold()
-            .outcome
-            .get_or_insert_with(|| outcome.unwrap_or_else(Outcome::dropped));
+        let outcome = outcome.unwrap_or_else(Outcome::dropped);
+        let mut cold = self.cold();
+        // An outcome holds a user's error, whose drop may ask for this connection.
+        let unused = match cold.outcome {
+            Some(_) => Some(outcome),
+            None => cold.outcome.replace(outcome),
+        };
+        drop(cold);
         self.set_phase(Phase::Detached);
+        let _ = catch(|| drop(unused));
     }
 
     pub(crate) fn drain(&self) {
@@ -156,13 +221,23 @@ impl Entry {
         self.set(flag::ABORTED);
         let mut cold = self.cold();
         // Its handler had ended well, but that is not how it ends; unless it has ended and that was told.
-        if self.phase() == Phase::Detached && cold.permit.is_some() {
+        // What went wrong before is the cause, and stays.
+        let is_well = matches!(cold.outcome, Some(Outcome::Completed | Outcome::Drained));
+        if is_well && self.phase() == Phase::Detached && !cold.is_over() {
             cold.outcome = Some(Outcome::Aborted);
         }
         drop(cold);
         self.task.wake();
         self.reader.wake();
         self.writer.wake();
+    }
+}
+
+fn client_flag(how: Disconnect) -> u8 {
+    match how {
+        Disconnect::Reset => flag::CLIENT_RESET,
+        Disconnect::Eof => flag::CLIENT_EOF,
+        Disconnect::TimedOut => flag::CLIENT_TIMED_OUT,
     }
 }
 

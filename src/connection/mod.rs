@@ -1,33 +1,28 @@
 //! One accepted connection, and what is known of it.
 
+mod draining;
 mod entry;
 mod handle;
 mod io;
+mod linger;
 mod observer;
 mod registry;
 mod socket;
 
+pub use draining::Draining;
 pub use entry::Phase;
 pub(crate) use entry::{Entry, OpenGuard};
 pub use handle::{ConnectionHandle, ConnectionInfo};
 pub(crate) use io::delegate_io;
 pub use io::{BoxIo, IoStream, Transport};
+pub use linger::{Linger, linger};
 pub use observer::Observer;
 pub(crate) use registry::Registry;
 
 use crate::{Addr, Extensions};
 use entry::flag;
 use socket::Socket;
-use std::{
-    any::Any,
-    fmt,
-    future::Future,
-    io as std_io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{any::Any, fmt, io as std_io, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// An accepted connection: a stream of bytes, and what is known of it.
@@ -149,8 +144,12 @@ impl<Io> Connection<Io> {
         self.handle.entry.cold().guards.push(Box::new(guard));
     }
 
-    /// Resolves when the connection is to finish, at once if that was said already. It does not borrow
-    /// the connection. Cancel safe.
+    /// Resolves when the connection is to finish, or is over: at once if it is so already. It does not
+    /// borrow the connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a drain is not missed by a future that is made after it.
     pub fn draining(&self) -> Draining {
         self.handle.draining()
     }
@@ -298,34 +297,3 @@ impl ConnectionParts {
 
 #[derive(Clone)]
 struct NegotiatedProtocol(Arc<[u8]>);
-
-/// The future of [`Connection::draining`] and [`ConnectionHandle::draining`].
-pub struct Draining(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
-
-impl Draining {
-    fn of(handle: ConnectionHandle) -> Self {
-        Draining(Box::pin(async move {
-            loop {
-                let changed = handle.entry.changed.notified();
-                if handle.is_draining() {
-                    return;
-                }
-                changed.await;
-            }
-        }))
-    }
-}
-
-impl Future for Draining {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl fmt::Debug for Draining {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Draining")
-    }
-}

@@ -4,6 +4,7 @@ use super::{
     Transport,
     entry::{Entry, OpenGuard, flag},
 };
+use crate::Disconnect;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -34,6 +35,16 @@ impl Socket {
         })
     }
 
+    /// Remembers how the client went, if this says so: what its handler makes of the error later is
+    /// then known to be about the client.
+    fn noted<T>(&self, result: &io::Result<T>) {
+        if let Err(error) = result {
+            if let Some(how) = Disconnect::from_kind(error.kind()) {
+                self.entry().client_went(how);
+            }
+        }
+    }
+
     /// Counts what was written, and has an abort wake who waits to write.
     fn written(
         &self,
@@ -42,7 +53,7 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         match &polled {
             Poll::Ready(Ok(n)) => add(&self.entry().bytes_written, *n),
-            Poll::Ready(Err(_)) => {}
+            Poll::Ready(result) => self.noted(result),
             Poll::Pending => {
                 self.entry().writer.register(cx.waker());
                 // An abort that came before the waker stood there has woken nobody.
@@ -71,12 +82,17 @@ impl AsyncRead for Socket {
             return aborted;
         }
         let before = buf.filled().len();
+        let is_full = buf.remaining() == 0;
         let polled = Pin::new(&mut self.transport).poll_read(cx, buf);
         if polled.is_pending() {
             self.entry().reader.register(cx.waker());
             return self.aborted().unwrap_or(Poll::Pending);
         }
-        add(&self.entry().bytes_read, buf.filled().len() - before);
+        match (&polled, buf.filled().len() - before) {
+            (Poll::Ready(Ok(())), 0) if !is_full => self.entry().client_went(Disconnect::Eof),
+            (Poll::Ready(result), 0) => self.noted(result),
+            (_, read) => add(&self.entry().bytes_read, read),
+        }
         polled
     }
 }
@@ -111,11 +127,19 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_flush(cx)
+        let polled = Pin::new(&mut self.transport).poll_flush(cx);
+        if let Poll::Ready(result) = &polled {
+            self.noted(result);
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.transport).poll_shutdown(cx);
+        if let Poll::Ready(result) = &polled {
+            self.noted(result);
+        }
+        polled
     }
 }
 

@@ -92,21 +92,26 @@ impl Shared {
     /// The last of a connection is gone; its permit is what remains.
     pub(crate) fn ended(&self, handle: &ConnectionHandle) -> Option<Permit> {
         self.registry.remove(handle.id());
-        let (index, permit, kept) = {
+        // What is the user's leaves the lock before it is dropped or called: it may ask for this
+        // connection.
+        let (outcome, permit, kept, mailbox, on_end) = {
             let mut cold = handle.entry.cold();
-            cold.mailbox = None;
-            let index = cold.outcome.get_or_insert_with(Outcome::dropped).index();
-            (index, cold.permit.take(), mem::take(&mut cold.guards))
+            let outcome = cold.outcome.get_or_insert_with(Outcome::dropped).clone();
+            let mailbox = cold.mailbox.take();
+            let (kept, on_end) = (mem::take(&mut cold.guards), mem::take(&mut cold.on_end));
+            (outcome, cold.permit.take(), kept, mailbox, on_end)
         };
-        if !self.observers.is_empty() {
-            let outcome = handle.outcome().unwrap_or_else(Outcome::dropped);
-            self.observe(|observer| observer.connection_ended(handle, &outcome));
+        // This may be the drop of a panic.
+        let _ = catch(|| drop(mailbox));
+        for callback in on_end {
+            let _ = catch(|| callback(&outcome));
         }
+        self.observe(|observer| observer.connection_ended(handle, &outcome));
         if !kept.is_empty() {
             // Another's code, and this may be the drop of a panic.
             let _ = catch(|| drop(kept));
         }
-        if self.counters.connection_ended(index) {
+        if self.counters.connection_ended(outcome.kind()) {
             self.idle.notify_waiters();
         }
         permit

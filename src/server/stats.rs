@@ -1,7 +1,10 @@
 //! Counts of what a server did and does.
 
-use crate::{Addr, outcome};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use crate::{Addr, OutcomeKind};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -9,7 +12,7 @@ pub(crate) struct Counters {
     acceptors: AtomicUsize,
     accepted: AtomicU64,
     turned_away: AtomicU64,
-    ended: [AtomicU64; outcome::NAMES.len()],
+    ended: [AtomicU64; OutcomeKind::ALL.len()],
 }
 
 impl Counters {
@@ -19,8 +22,8 @@ impl Counters {
     }
 
     /// Says whether that was the last.
-    pub(crate) fn connection_ended(&self, outcome: usize) -> bool {
-        self.ended[outcome].fetch_add(1, Relaxed);
+    pub(crate) fn connection_ended(&self, outcome: OutcomeKind) -> bool {
+        self.ended[outcome.index()].fetch_add(1, Relaxed);
         self.open.fetch_sub(1, Relaxed) == 1
     }
 
@@ -50,9 +53,8 @@ impl Counters {
     }
 
     /// How many ended with this outcome.
-    pub(crate) fn ended(&self, name: &str) -> u64 {
-        let index = outcome::NAMES.iter().position(|known| *known == name);
-        index.map_or(0, |index| self.ended[index].load(Relaxed))
+    pub(crate) fn ended(&self, outcome: OutcomeKind) -> u64 {
+        self.ended[outcome.index()].load(Relaxed)
     }
 
     pub(super) fn fill(&self, stats: &mut Stats) {
@@ -60,13 +62,14 @@ impl Counters {
         stats.acceptors = self.acceptors.load(Relaxed);
         stats.accepted = self.accepted.load(Relaxed);
         stats.turned_away = self.turned_away.load(Relaxed);
-        stats.completed = self.ended("completed");
-        stats.failed = self.ended("failed");
-        stats.rejected = self.ended("rejected");
-        stats.timed_out = self.ended("timed_out");
-        stats.drained = self.ended("drained");
-        stats.aborted = self.ended("aborted");
-        stats.panicked = self.ended("panicked");
+        stats.completed = self.ended(OutcomeKind::Completed);
+        stats.failed = self.ended(OutcomeKind::Failed);
+        stats.disconnected = self.ended(OutcomeKind::Disconnected);
+        stats.rejected = self.ended(OutcomeKind::Rejected);
+        stats.timed_out = self.ended(OutcomeKind::TimedOut);
+        stats.drained = self.ended(OutcomeKind::Drained);
+        stats.aborted = self.ended(OutcomeKind::Aborted);
+        stats.panicked = self.ended(OutcomeKind::Panicked);
     }
 }
 
@@ -88,6 +91,8 @@ pub struct Stats {
     pub completed: u64,
     /// Ended with [`Outcome::Failed`](crate::Outcome::Failed).
     pub failed: u64,
+    /// Ended with [`Outcome::Disconnected`](crate::Outcome::Disconnected).
+    pub disconnected: u64,
     /// Ended with [`Outcome::Rejected`](crate::Outcome::Rejected).
     pub rejected: u64,
     /// Ended with [`Outcome::TimedOut`](crate::Outcome::TimedOut).
@@ -117,6 +122,24 @@ pub enum ServerStatus {
     Draining,
     /// It is over.
     Stopped,
+}
+
+impl ServerStatus {
+    /// Returns one word for each, as a label: `running`, `paused`, `draining`, `stopped`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ServerStatus::Running => "running",
+            ServerStatus::Paused => "paused",
+            ServerStatus::Draining => "draining",
+            ServerStatus::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for ServerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// How one address of a server fares.
