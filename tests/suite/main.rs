@@ -33,6 +33,8 @@ mod survival;
 mod tower_layers;
 mod unix_sockets;
 mod upgrade;
+mod upgrade_clones;
+mod upgrade_drain;
 
 // What it shows is its tests; `cargo test` builds examples, but does not run theirs.
 #[path = "../../examples/testing.rs"]
