@@ -77,7 +77,7 @@ impl Start {
         self.handle.until_draining().await;
         sleep(DRAIN_GRACE).await;
         if self.is_begun() {
-            pending().await
+            pending::<()>().await;
         }
     }
 
