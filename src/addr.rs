@@ -63,6 +63,12 @@ impl PartialEq<SocketAddr> for Addr {
     }
 }
 
+impl PartialEq<Addr> for SocketAddr {
+    fn eq(&self, other: &Addr) -> bool {
+        other == self
+    }
+}
+
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -24,7 +24,7 @@ pub mod testing;
 pub use addr::Addr;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
-    Draining, IoStream, Observer, Phase, Transport,
+    Draining, IoStream, Linger, Observer, Phase, Transport, linger,
 };
 pub use error::Error;
 pub use extensions::Extensions;
@@ -32,11 +32,11 @@ pub use limit::Limit;
 pub use listener::{
     Accepted, Bind, ErrorClass, IntoBinds, Keepalive, Listener, SocketListener, SocketOptions,
 };
-pub use outcome::{Outcome, OutcomeKind, Rejected, TimedOut};
+pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
 pub use server::{ListenerStatus, Server, ServerHandle, ServerStatus, Stats};
 pub use service::{
-    ConnectionService, Handler, PerConnection, Spawn, Start, TokioSpawn, Upgrade, UpgradeLayer,
-    UpgradeService, handle, per_connection,
+    ConnectionService, Handler, PerConnection, PerConnectionFuture, Spawn, Start, TokioSpawn,
+    Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService, handle, per_connection,
 };
 pub use session::{Session, session};
 pub use tower::BoxError;

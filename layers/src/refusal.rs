@@ -1,10 +1,10 @@
 //! How a client that is not admitted is told so.
 
-use reagent::{BoxError, Connection, IoStream, Rejected};
+use reagent::{BoxError, Connection, IoStream, Linger, Rejected};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
-/// How long a client may take to receive its farewell.
+/// How long a client may take to receive its farewell, and again to close.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What is done to a client that a layer does not admit.
@@ -16,7 +16,8 @@ pub enum Refusal {
     Close,
     /// It is reset: it gets an error at once, and leaves no `TIME_WAIT` behind.
     Reset,
-    /// It is sent these bytes, in a second at most, and closed: a line that says what to do, or what its
+    /// It is sent these bytes, in a second at most, and closed, which takes another second at most
+    /// where the client does not close: a line that says what to do, or what its
     /// protocol has for the purpose.
     Farewell(Arc<[u8]>),
 }
@@ -37,12 +38,15 @@ impl Refusal {
             Refusal::Close => {}
             Refusal::Reset => conn.reset(),
             Refusal::Farewell(bytes) => {
+                // A client that does not want it does not get it.
                 let farewell = async {
                     conn.write_all(bytes).await?;
-                    conn.shutdown().await
+                    conn.flush().await
                 };
-                // A client that does not want it does not get it.
-                let _ = tokio::time::timeout(FAREWELL, farewell).await;
+                if matches!(timeout(FAREWELL, farewell).await, Ok(Ok(()))) {
+                    // What it sent unasked would make a reset of the close, and lose it the farewell.
+                    conn.close_lingering(Linger::new().total(FAREWELL)).await;
+                }
             }
         }
         Rejected::new(reason).into()

@@ -1,6 +1,6 @@
-//! Waiting for the word to finish.
+//! The future that says when a connection is to finish.
 
-use super::ConnectionHandle;
+use super::{ConnectionHandle, entry::Phase};
 use std::{
     fmt,
     future::Future,
@@ -8,33 +8,58 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The future of [`Connection::draining`] and [`ConnectionHandle::draining`].
-pub struct Draining(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+/// The future of [`Connection::draining`](crate::Connection::draining) and
+/// [`ConnectionHandle::draining`].
+///
+/// It is fused: once it has resolved, polling it again resolves again.
+pub struct Draining(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
 
 impl Draining {
-    pub(super) fn new(handle: ConnectionHandle) -> Self {
-        Draining(Box::pin(async move {
-            loop {
-                let changed = handle.entry.changed.notified();
-                if handle.is_draining() {
-                    return;
-                }
-                changed.await;
-            }
-        }))
+    pub(super) fn of(handle: ConnectionHandle) -> Self {
+        if is_told(&handle) {
+            return Draining(None);
+        }
+        Draining(Some(Box::pin(async move { handle.until_draining().await })))
     }
+}
+
+impl ConnectionHandle {
+    /// What [`draining`](Self::draining) waits for, without a box.
+    pub(crate) async fn until_draining(&self) {
+        loop {
+            let changed = self.entry.changed.notified();
+            if is_told(self) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// What is over has nothing left to wait for.
+fn is_told(handle: &ConnectionHandle) -> bool {
+    handle.is_draining() || handle.phase() == Phase::Closed
 }
 
 impl Future for Draining {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
+        let Some(waiting) = &mut self.0 else {
+            return Poll::Ready(());
+        };
+        let polled = waiting.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
     }
 }
 
 impl fmt::Debug for Draining {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Draining")
+        f.debug_struct("Draining")
+            .field("is_resolved", &self.0.is_none())
+            .finish()
     }
 }

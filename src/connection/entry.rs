@@ -7,8 +7,9 @@ use super::{
     transport::PlainStream,
 };
 use crate::{
-    Addr, Outcome,
+    Addr, Disconnect, Outcome,
     limit::Permit,
+    panic::discard,
     sync::{Mutex, OpenCount, WakerSlot},
 };
 use std::{
@@ -38,6 +39,26 @@ pub enum Phase {
     Closed,
 }
 
+impl Phase {
+    /// Returns one word for each, as a label: `accepted`, `upgrading`, `handling`, `detached`,
+    /// `closed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Accepted => "accepted",
+            Phase::Upgrading => "upgrading",
+            Phase::Handling => "handling",
+            Phase::Detached => "detached",
+            Phase::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 const PHASES: [Phase; 5] = [
     Phase::Accepted,
     Phase::Upgrading,
@@ -52,8 +73,15 @@ pub(crate) mod flag {
     pub(crate) const DRAINING: u8 = 2;
     pub(crate) const ABORTED: u8 = 4;
     pub(crate) const RESET: u8 = 8;
-    pub(crate) const CLOSED: u8 = 16;
+    // How the stream of the accepted client saw it go.
+    pub(crate) const CLIENT_RESET: u8 = 16;
+    pub(crate) const CLIENT_EOF: u8 = 32;
+    pub(crate) const CLIENT_TIMED_OUT: u8 = 64;
+    pub(crate) const CLOSED: u8 = 128;
 }
+
+/// Runs with the outcome when the connection is over.
+pub(crate) type OnEnd = Box<dyn FnOnce(&Outcome) + Send>;
 
 pub(crate) struct Entry {
     pub(crate) id: u64,
@@ -86,7 +114,16 @@ pub(crate) struct Cold {
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) guards: Vec<Box<dyn Any + Send>>,
+    /// Run with the outcome before observers are told of it.
+    pub(crate) on_end: Vec<OnEnd>,
     pub(crate) permit: Option<Permit>,
+}
+
+impl Cold {
+    /// Returns whether the end has begun and its outcome is settled: the permit is taken then.
+    pub(crate) fn is_over(&self) -> bool {
+        self.permit.is_none()
+    }
 }
 
 impl Entry {
@@ -154,6 +191,28 @@ impl Entry {
         self.has(flag::ABORTED)
     }
 
+    /// Records that the client's own stream saw it go.
+    pub(crate) fn client_went(&self, how: Disconnect) {
+        self.set(client_flag(how));
+    }
+
+    /// Returns whether the client's own stream saw it go in this way.
+    pub(crate) fn has_client_gone(&self, how: Disconnect) -> bool {
+        self.has(client_flag(how))
+    }
+
+    /// Has `callback` run once, with the final outcome, when the connection is over: at once if it is.
+    pub(crate) fn on_end(&self, callback: OnEnd) {
+        let mut cold = self.cold();
+        if !cold.is_over() {
+            cold.on_end.push(callback);
+            return;
+        }
+        let outcome = cold.outcome.clone();
+        drop(cold);
+        callback(&outcome.unwrap_or_else(Outcome::dropped));
+    }
+
     /// Records how the handler's future ended; without a word, nobody polled it to its end. The first
     /// call decides.
     pub(crate) fn detach(&self, outcome: Option<Outcome>) {
@@ -167,7 +226,7 @@ impl Entry {
                 }
             }
         };
-        drop(late);
+        discard(late);
         self.set_phase(Phase::Detached);
     }
 
@@ -182,14 +241,22 @@ impl Entry {
             let mut cold = self.cold();
             let went_well = matches!(&cold.outcome, Some(Outcome::Completed | Outcome::Drained));
             // Its handler ended well, but the connection does not, unless it has ended already.
-            match went_well && cold.permit.is_some() {
+            match went_well && !cold.is_over() {
                 true => cold.outcome.replace(Outcome::Aborted),
                 false => None,
             }
         };
-        drop(old);
+        discard(old);
         self.task.wake();
         self.socket.wake();
+    }
+}
+
+fn client_flag(how: Disconnect) -> u8 {
+    match how {
+        Disconnect::Reset => flag::CLIENT_RESET,
+        Disconnect::Eof => flag::CLIENT_EOF,
+        Disconnect::TimedOut => flag::CLIENT_TIMED_OUT,
     }
 }
 

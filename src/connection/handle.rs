@@ -9,7 +9,9 @@ use crate::{Addr, Outcome};
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::{
-    fmt, io,
+    fmt,
+    hash::{Hash, Hasher},
+    io,
     sync::{Arc, atomic::Ordering},
 };
 use tokio::time::Instant;
@@ -96,7 +98,7 @@ impl ConnectionHandle {
     /// [`NotConnected`](io::ErrorKind::NotConnected) if it is closed or the stream is no socket.
     #[cfg(unix)]
     pub fn peer_cred(&self) -> io::Result<tokio::net::unix::UCred> {
-        let cred = self.entry.socket.ask(|stream| stream.peer_cred());
+        let cred = self.entry.socket.ask(PlainStream::peer_cred);
         cred.unwrap_or_else(no_socket)
     }
 
@@ -172,10 +174,15 @@ impl ConnectionHandle {
         self.entry.drain();
     }
 
-    /// Resolves when the connection is to finish, as [`Connection::draining`](crate::Connection::draining)
-    /// does: for whoever serves a stream that has left its handler. Cancel safe.
+    /// Resolves when the connection is to finish, or is over, as
+    /// [`Connection::draining`](crate::Connection::draining) does: for code that serves a stream which
+    /// has left its handler.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a drain is not missed by a future that is made after it.
     pub fn draining(&self) -> Draining {
-        Draining::new(self.clone())
+        Draining::of(self.clone())
     }
 
     /// Ends it: the handler's future is dropped at its next poll, which this brings about, and its
@@ -211,6 +218,21 @@ impl ConnectionHandle {
 
 fn no_socket<T>() -> io::Result<T> {
     Err(io::ErrorKind::NotConnected.into())
+}
+
+/// Equal handles are of one connection, of one server.
+impl PartialEq for ConnectionHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entry, &other.entry)
+    }
+}
+
+impl Eq for ConnectionHandle {}
+
+impl Hash for ConnectionHandle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.entry).hash(state);
+    }
 }
 
 impl fmt::Debug for ConnectionHandle {

@@ -1,7 +1,7 @@
 //! What happens in a server, told to whom it may concern.
 
-use crate::{Acceptor, Addr, BoxError, ConnectionHandle, ErrorClass, Outcome};
-use std::{io, time::Duration};
+use crate::{Acceptor, Addr, BoxError, ConnectionHandle, DrainReport, ErrorClass, Outcome};
+use std::{io, sync::Arc, time::Duration};
 
 /// Is told what happens in a server; every callback does nothing unless it is written.
 ///
@@ -111,7 +111,109 @@ pub trait Observer: Send + Sync + 'static {
     }
 
     /// The server has stopped.
-    fn drain_ended(&self, report: &crate::DrainReport) {
+    fn drain_ended(&self, report: &DrainReport) {
         let _ = report;
     }
 }
+
+/// Implements `Observer` for a pointer by telling what it points to.
+macro_rules! delegate_observer {
+    ($($pointer:ident),+) => {$(
+        // One that is forgotten here would be lost without a word.
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Observer + ?Sized> Observer for $pointer<T> {
+            fn listener_started(&self, addr: &Addr) {
+                (**self).listener_started(addr);
+            }
+
+            fn listener_lost(&self, addr: &Addr, error: &io::Error) {
+                (**self).listener_lost(addr, error);
+            }
+
+            fn listener_reopen_failed(
+                &self,
+                addr: &Addr,
+                error: &io::Error,
+                retry_in: Option<Duration>,
+            ) {
+                (**self).listener_reopen_failed(addr, error, retry_in);
+            }
+
+            fn listener_reopened(&self, addr: &Addr) {
+                (**self).listener_reopened(addr);
+            }
+
+            fn listener_stopped(&self, addr: &Addr) {
+                (**self).listener_stopped(addr);
+            }
+
+            fn acceptor_started(&self, acceptor: &Acceptor) {
+                (**self).acceptor_started(acceptor);
+            }
+
+            fn acceptor_failed(&self, acceptor: &Acceptor, error: &BoxError, retry_in: Duration) {
+                (**self).acceptor_failed(acceptor, error, retry_in);
+            }
+
+            fn acceptor_stopped(&self, acceptor: &Acceptor) {
+                (**self).acceptor_stopped(acceptor);
+            }
+
+            fn accept_failed(&self, acceptor: &Acceptor, error: &io::Error, class: ErrorClass) {
+                (**self).accept_failed(acceptor, error, class);
+            }
+
+            fn exhausted(&self, error: &io::Error) {
+                (**self).exhausted(error);
+            }
+
+            fn exhaustion_ended(&self, lasted: Duration, turned_away: u64) {
+                (**self).exhaustion_ended(lasted, turned_away);
+            }
+
+            fn limit_reached(&self, acceptor: &Acceptor) {
+                (**self).limit_reached(acceptor);
+            }
+
+            fn limit_waited(&self, acceptor: &Acceptor, waited: Duration) {
+                (**self).limit_waited(acceptor, waited);
+            }
+
+            fn connection_started(&self, connection: &ConnectionHandle) {
+                (**self).connection_started(connection);
+            }
+
+            fn connection_labelled(
+                &self,
+                connection: &ConnectionHandle,
+                key: &'static str,
+                value: &str,
+            ) {
+                (**self).connection_labelled(connection, key, value);
+            }
+
+            fn connection_upgraded(
+                &self,
+                connection: &ConnectionHandle,
+                upgrade: &'static str,
+                took: Duration,
+            ) {
+                (**self).connection_upgraded(connection, upgrade, took);
+            }
+
+            fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+                (**self).connection_ended(connection, outcome);
+            }
+
+            fn drain_started(&self, open: usize) {
+                (**self).drain_started(open);
+            }
+
+            fn drain_ended(&self, report: &DrainReport) {
+                (**self).drain_ended(report);
+            }
+        }
+    )+};
+}
+
+delegate_observer!(Arc, Box);

@@ -258,14 +258,23 @@ impl Registrar {
             let listed = shard.lock().open.remove(&handle.id());
             drop(listed);
         }
-        let (outcome, mailbox, guards, permit) = {
+        let (outcome, mailbox, on_end, guards, permit) = {
             let mut cold = handle.entry.cold();
             let outcome = cold.outcome.get_or_insert_with(Outcome::dropped).clone();
-            let (mailbox, guards) = (cold.mailbox.take(), mem::take(&mut cold.guards));
-            (outcome, mailbox, guards, cold.permit.take())
+            let (on_end, guards) = (mem::take(&mut cold.on_end), mem::take(&mut cold.guards));
+            (
+                outcome,
+                cold.mailbox.take(),
+                on_end,
+                guards,
+                cold.permit.take(),
+            )
         };
-        // Other people's code, and this may be the drop of a panic.
+        // Users' code, and this may be the drop of a panic.
         discard(mailbox);
+        for callback in on_end {
+            drop(catch(|| callback(&outcome)));
+        }
         registry.observe(|observer| observer.connection_ended(handle, &outcome));
         discard(guards);
         let listed = {

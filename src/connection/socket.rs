@@ -5,7 +5,7 @@ use super::{
     io::BoxedStream,
     transport::PlainStream,
 };
-use crate::sync::Mutex;
+use crate::{Disconnect, sync::Mutex};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -149,9 +149,14 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
+        let is_full = buf.remaining() == 0;
         let (polled, entry) = poll_stream!(self, cx, reader, stream => stream.poll_read(cx, buf));
-        add(&entry.bytes_read, buf.filled().len() - before);
-        polled
+        match (&polled, buf.filled().len() - before) {
+            (Poll::Ready(Ok(())), 0) if !is_full => entry.client_went(Disconnect::Eof),
+            (_, 0) => {}
+            (_, read) => add(&entry.bytes_read, read),
+        }
+        noted(entry, polled)
     }
 }
 
@@ -179,21 +184,34 @@ impl AsyncWrite for Socket {
         // Sockets are.
         self.other
             .as_ref()
-            .is_none_or(|stream| stream.is_write_vectored())
+            .is_none_or(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        poll_stream!(self, cx, writer, stream => stream.poll_flush(cx)).0
+        let (polled, entry) = poll_stream!(self, cx, writer, stream => stream.poll_flush(cx));
+        noted(entry, polled)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        poll_stream!(self, cx, writer, stream => stream.poll_shutdown(cx)).0
+        let (polled, entry) = poll_stream!(self, cx, writer, stream => stream.poll_shutdown(cx));
+        noted(entry, polled)
     }
 }
 
 fn written(entry: &Entry, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
     if let Poll::Ready(Ok(n)) = polled {
         add(&entry.bytes_written, n);
+    }
+    noted(entry, polled)
+}
+
+/// Remembers how the client went, if this says so: an error that its handler makes of it later is then
+/// known to be about the client.
+fn noted<T>(entry: &Entry, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    if let Poll::Ready(Err(error)) = &polled {
+        if let Some(how) = Disconnect::from_kind(error.kind()) {
+            entry.client_went(how);
+        }
     }
     polled
 }

@@ -1,6 +1,9 @@
 //! What an error of `accept(2)` means for the acceptor.
 
-use std::io::{self, ErrorKind};
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+};
 
 /// What an error of accepting concerns, and so what is done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,5 +85,11 @@ impl ErrorClass {
             let _ = error;
             false
         };
+    }
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

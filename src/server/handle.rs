@@ -9,6 +9,7 @@ use crate::{
 use std::{
     fmt,
     future::{Future, IntoFuture},
+    hash::{Hash, Hasher},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -175,6 +176,21 @@ impl IntoFuture for ServerHandle {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move { self.wait().await })
+    }
+}
+
+/// Equal handles are of one server.
+impl PartialEq for ServerHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pool, &other.pool)
+    }
+}
+
+impl Eq for ServerHandle {}
+
+impl Hash for ServerHandle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.pool).hash(state);
     }
 }
 

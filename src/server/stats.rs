@@ -1,6 +1,7 @@
 //! What a server did and does.
 
 use crate::{Addr, OutcomeKind, connection::Totals};
+use std::fmt;
 
 /// What a server did and does, counted since it started.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Stats {
     pub completed: u64,
     /// Ended with [`Outcome::Failed`](crate::Outcome::Failed).
     pub failed: u64,
+    /// Ended with [`Outcome::Disconnected`](crate::Outcome::Disconnected).
+    pub disconnected: u64,
     /// Ended with [`Outcome::Rejected`](crate::Outcome::Rejected).
     pub rejected: u64,
     /// Ended with [`Outcome::TimedOut`](crate::Outcome::TimedOut).
@@ -43,6 +46,7 @@ impl Stats {
         self.accepted = totals.accepted;
         self.completed = ended(OutcomeKind::Completed);
         self.failed = ended(OutcomeKind::Failed);
+        self.disconnected = ended(OutcomeKind::Disconnected);
         self.rejected = ended(OutcomeKind::Rejected);
         self.timed_out = ended(OutcomeKind::TimedOut);
         self.drained = ended(OutcomeKind::Drained);
@@ -64,6 +68,24 @@ pub enum ServerStatus {
     Draining,
     /// It is over.
     Stopped,
+}
+
+impl ServerStatus {
+    /// Returns one word for each, as a label: `running`, `paused`, `draining`, `stopped`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ServerStatus::Running => "running",
+            ServerStatus::Paused => "paused",
+            ServerStatus::Draining => "draining",
+            ServerStatus::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for ServerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// How one address of a server fares.

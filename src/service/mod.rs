@@ -6,9 +6,9 @@ mod start;
 mod upgrade;
 
 pub use handler::{Handler, handle};
-pub use per_connection::{PerConnection, per_connection};
+pub use per_connection::{PerConnection, PerConnectionFuture, per_connection};
 pub use start::{Spawn, Start, TokioSpawn};
-pub use upgrade::{Upgrade, UpgradeLayer, UpgradeService};
+pub use upgrade::{Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService};
 
 use crate::{BoxError, BoxIo, Connection};
 use std::future::Future;

@@ -137,7 +137,7 @@ where
                 Ok(polled) => match ready!(polled) {
                     Ok(_) if this.guard.handle().is_draining() => Outcome::Drained,
                     Ok(_) => Outcome::Completed,
-                    Err(error) => Outcome::from_error(error),
+                    Err(error) => Outcome::from_error(error, |how| entry.has_client_gone(how)),
                 },
                 Err(panic) => Outcome::from_panic(&panic),
             }

@@ -1,12 +1,8 @@
 //! What a session can do from within a callback.
 
-use super::{Mailbox, Options};
-use crate::{BoxError, Connection, TimedOut};
-use std::{fmt, io, time::Duration};
-use tokio::io::AsyncWriteExt;
-
-/// A buffer that grew past this is given back once it is written.
-const KEPT_BUFFER: usize = 64 * 1024;
+use super::{Mailbox, Options, outbox::Outbox};
+use crate::{BoxError, Connection};
+use std::{fmt, time::Duration};
 
 /// What a callback of a [`Session`](super::Session) acts on: its connection.
 pub struct Context<'a, M> {
@@ -15,12 +11,11 @@ pub struct Context<'a, M> {
 }
 
 pub(super) struct State<M> {
-    out: Vec<u8>,
+    pub(super) outbox: Outbox,
     pub(super) read_timeout: Option<Duration>,
     pub(super) next_read_timeout: Option<Duration>,
     /// How long the client has been silent, counted while it is waited for.
     pub(super) silence: Duration,
-    write_timeout: Option<Duration>,
     pub(super) is_closing: bool,
     mailbox: Mailbox<M>,
 }
@@ -28,55 +23,13 @@ pub(super) struct State<M> {
 impl<M> State<M> {
     pub(super) fn new(options: Options, mailbox: Mailbox<M>) -> Self {
         State {
-            out: Vec::new(),
+            outbox: Outbox::new(options.write_timeout),
             read_timeout: options.read_timeout,
             next_read_timeout: None,
             silence: Duration::ZERO,
-            write_timeout: options.write_timeout,
             is_closing: false,
             mailbox,
         }
-    }
-
-    /// Writes what was sent. Each step forward begins the write time-out anew.
-    pub(super) async fn flush(&mut self, conn: &mut Connection) -> Result<(), BoxError> {
-        let limit = self.write_timeout;
-        let mut written = 0;
-        while written < self.out.len() {
-            match in_time(limit, conn.write(&self.out[written..])).await? {
-                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                n => written += n,
-            }
-        }
-        if written > 0 {
-            in_time(limit, conn.flush()).await?;
-        }
-        self.out.clear();
-        self.out.shrink_to(KEPT_BUFFER);
-        Ok(())
-    }
-
-    /// Says to the client that this was all.
-    pub(super) async fn shutdown(&mut self, conn: &mut Connection) -> Result<(), BoxError> {
-        self.flush(conn).await?;
-        match in_time(self.write_timeout, conn.shutdown()).await {
-            // A client that has closed already knows.
-            Err(error) if error.is::<io::Error>() => Ok(()),
-            result => result,
-        }
-    }
-}
-
-async fn in_time<T>(
-    limit: Option<Duration>,
-    work: impl Future<Output = io::Result<T>>,
-) -> Result<T, BoxError> {
-    match limit {
-        None => Ok(work.await?),
-        Some(limit) => match tokio::time::timeout(limit, work).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(TimedOut::new("write").into()),
-        },
     }
 }
 
@@ -89,18 +42,30 @@ impl<M> Context<'_, M> {
     /// Sends to the client. It is written when the callback returns, together with what else it sent; a
     /// callback that sends more than fits in memory [flushes](Self::flush) in between.
     pub fn send(&mut self, data: impl AsRef<[u8]>) {
-        self.state.out.extend_from_slice(data.as_ref());
+        self.state.outbox.push(data.as_ref());
     }
 
-    /// Writes what was sent so far, and waits until the client's side takes it, no longer than the write
-    /// time-out. An error means that the client is gone; it may be returned by the callback. Not cancel
-    /// safe: dropped, it may have sent a part, which it would send again.
+    /// Writes what was sent so far, and waits until the client's side takes it. No other callback runs
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Returns the stream's [`io::Error`](std::io::Error) if the client is gone, and
+    /// [`TimedOut`](crate::TimedOut) of the kind `write` if it is slower than the
+    /// [write time-out](super::SessionService::write_timeout) allows. The callback may return either.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what was not written yet is written later.
     pub async fn flush(&mut self) -> Result<(), BoxError> {
-        self.state.flush(self.conn).await
+        self.state.outbox.flush(self.conn).await
     }
 
     /// Ends the session after this callback: what was sent is written, the connection closed, and
-    /// `on_close` called.
+    /// `on_close` called. Messages that wait in the mailbox are dropped.
+    ///
+    /// A client that has sent no end of file is given time to read what was written: see
+    /// [`SessionService::linger`](super::SessionService::linger).
     pub fn close(&mut self) {
         self.state.is_closing = true;
     }
@@ -119,9 +84,10 @@ impl<M> Context<'_, M> {
         self.state.silence = Duration::ZERO;
     }
 
-    /// How long the client may take none of what is sent to it; `None` is for ever.
+    /// Sets the [write time-out](super::SessionService::write_timeout) of this session, for what the
+    /// client is not yet being waited for; `None` is for ever.
     pub fn set_write_timeout(&mut self, timeout: impl Into<Option<Duration>>) {
-        self.state.write_timeout = timeout.into();
+        self.state.outbox.timeout = timeout.into();
     }
 
     /// Where others can send messages for this session.

@@ -82,6 +82,22 @@ pub enum TrySendError<M> {
     Closed(M),
 }
 
+impl<M> SendError<M> {
+    /// Returns the message that was not sent.
+    pub fn into_inner(self) -> M {
+        self.0
+    }
+}
+
+impl<M> TrySendError<M> {
+    /// Returns the message that was not sent.
+    pub fn into_inner(self) -> M {
+        match self {
+            TrySendError::Full(message) | TrySendError::Closed(message) => message,
+        }
+    }
+}
+
 impl<M> fmt::Display for SendError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the session is over")

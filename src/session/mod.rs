@@ -2,18 +2,20 @@
 //!
 //! Where [`handle`](crate::handle) reads when it likes, a [`Session`] is told when there is something:
 //! reagent's `gen_server` in active mode. Callbacks run one at a time. While one runs nothing is read from
-//! the client and no message is taken, and what it sent is written before the next event is looked at;
-//! so a client that sends too fast waits in TCP, a client that does not read holds up only those who
-//! [`send`](Mailbox::send) to it, and those can choose [not to wait](Mailbox::try_send).
+//! the client and no message is taken. What it sent is written before anything more is read, so a client
+//! that sends too fast waits in TCP. While the client takes it, the session still hears of a drain, and of
+//! messages as long as less than 64 KiB waits to be written. So a client that does not read holds up
+//! only those who [`send`](Mailbox::send) to it, and those can choose [not to wait](Mailbox::try_send).
 
 mod context;
 mod mailbox;
+mod outbox;
 mod run;
 
 pub use context::Context;
 pub use mailbox::{Mailbox, SendError, TrySendError};
 
-use crate::{BoxError, BoxIo, Connection, IoStream, Outcome, TimedOut};
+use crate::{BoxError, BoxIo, Connection, IoStream, Linger, Outcome, TimedOut};
 use std::{
     any::type_name,
     fmt,
@@ -108,8 +110,12 @@ pub trait Session: Send + 'static {
         ready(Ok(()))
     }
 
-    /// The session is over, for this reason. It is called even when a callback panicked or the connection
-    /// was aborted, and then from within a `drop`.
+    /// The connection is over, for this reason: the same that its
+    /// [`closed`](crate::ConnectionHandle::closed) and every [`Observer`](crate::Observer) are told,
+    /// also where a layer ended the session, a callback panicked or the connection was aborted.
+    ///
+    /// The stream is closed already, and the connection still counts until this returns. It may be
+    /// called from within a `drop`, must be quick and must not block.
     fn on_close(&mut self, outcome: &Outcome) {
         let _ = outcome;
     }
@@ -138,6 +144,7 @@ pub struct SessionService<F> {
 struct Options {
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    linger: Option<Linger>,
     mailbox: usize,
     read_buffer: usize,
 }
@@ -147,6 +154,7 @@ impl Default for Options {
         Options {
             read_timeout: Some(Duration::from_secs(60)),
             write_timeout: Some(Duration::from_secs(30)),
+            linger: Some(Linger::new()),
             mailbox: 64,
             read_buffer: 8 * 1024,
         }
@@ -162,9 +170,23 @@ impl<F> SessionService<F> {
         self
     }
 
-    /// How long the client may take none of what is sent to it; `None` is for ever. Default 30 s.
+    /// Sets how long the client may take for each 64 KiB that is sent to it, begun ones included;
+    /// `None` is for ever. Default 30 s, which is 2.2 KB/s at least.
+    ///
+    /// The time runs only while something waits to be written. It begins anew when what had waited is
+    /// written, or 64 KiB of it: single bytes taken now and then do not count. Where the stream
+    /// buffers, the flush of its buffers has this time once more.
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.write_timeout = timeout.into();
+        self
+    }
+
+    /// Sets how a session that closes before its client has sent an end of file gives the client time
+    /// to read what was written last; `None` closes at once. Default [`Linger::new`].
+    ///
+    /// A session that has written nothing closes at once in any case.
+    pub fn linger(mut self, limits: impl Into<Option<Linger>>) -> Self {
+        self.options.linger = limits.into();
         self
     }
 
@@ -199,7 +221,14 @@ where
         let conn: Connection<BoxIo> = conn.boxed();
         // Messages can be sent to it from the moment in which it is there.
         let (mailbox, messages) = Mailbox::new(self.options.mailbox);
-        conn.handle().entry.cold().mailbox = Some(Arc::new(mailbox.clone()));
+        let replaced = conn
+            .handle()
+            .entry
+            .cold()
+            .mailbox
+            .replace(Arc::new(mailbox.clone()));
+        // Outside of the lock, as it may drop messages.
+        drop(replaced);
         Box::pin(run::run(
             (self.factory)(),
             conn,

@@ -1,14 +1,17 @@
 //! The loop that turns a connection into callbacks.
 
-use super::{Context, Mailbox, Options, Session, context::State};
+use super::{
+    Context, Mailbox, Options, Session,
+    context::State,
+    outbox::{Outbox, WINDOW, too_slow},
+};
 use crate::{
-    BoxError, Connection, Outcome,
-    panic::{catch, discard, poll_catching},
+    BoxError, Connection, ConnectionHandle,
+    panic::{catch, discard},
 };
 use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
+    future::pending,
+    pin::{Pin, pin},
     time::Duration,
 };
 use tokio::{
@@ -20,6 +23,9 @@ use tokio::{
 /// So many waiting messages are handled before what they sent is written.
 const MESSAGES_AT_ONCE: usize = 32;
 
+/// A timer that is set so far ahead is not set.
+const FAR_AHEAD: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 pub(super) async fn run<S: Session>(
     session: S,
     mut conn: Connection,
@@ -29,26 +35,25 @@ pub(super) async fn run<S: Session>(
     let mut state = State::new(options, mailbox);
     let mut session = Closing {
         session: Some(session),
-        outcome: Outcome::Aborted,
+        handle: conn.handle(),
     };
-
-    let result = session
+    let is_eof = session
         .serve(&mut conn, &mut state, messages, options.read_buffer)
-        .await;
-    let outcome = match result {
-        Ok(()) if conn.is_draining() => Outcome::Drained,
-        Ok(()) => Outcome::Completed,
-        Err(error) => Outcome::from_error(error),
-    };
-    session.outcome = outcome.clone();
-    drop(session);
-    outcome.into_result()
+        .await?;
+    match options.linger {
+        Some(linger) if !is_eof && state.outbox.has_written => {
+            // In a box, which only those who linger have.
+            Box::pin(conn.close_lingering(linger)).await;
+            Ok(())
+        }
+        _ => state.outbox.shutdown(&mut conn).await,
+    }
 }
 
-/// A session that is told of its end whatever that is.
+/// A session that is told of its connection's end whatever that is.
 struct Closing<S: Session> {
     session: Option<S>,
-    outcome: Outcome,
+    handle: ConnectionHandle,
 }
 
 impl<S: Session> Drop for Closing<S> {
@@ -56,73 +61,83 @@ impl<S: Session> Drop for Closing<S> {
         let Some(mut session) = self.session.take() else {
             return;
         };
-        // This may be the drop of a panic or of an abort, where a panic would end the process.
-        let _ = catch(|| session.on_close(&self.outcome));
-        discard(session);
+        // How the connection ends is settled further out: a layer may have dropped this.
+        self.handle.entry.on_end(Box::new(move |outcome| {
+            // This may be the drop of a panic or of an abort, where a panic would end the process.
+            let _ = catch(|| session.on_close(outcome));
+            discard(session);
+        }));
     }
 }
-
 enum Event<M> {
     Data(usize),
+    Written,
     Message(M),
     Timeout,
     Drain,
 }
 
 impl<S: Session> Closing<S> {
+    /// Calls back until the session closes and says whether the client had sent its end of file.
     async fn serve(
         &mut self,
         conn: &mut Connection,
         state: &mut State<S::Message>,
         mut messages: mpsc::Receiver<S::Message>,
         read_buffer: usize,
-    ) -> Result<(), BoxError> {
-        let Closing {
-            session: Some(session),
-            outcome,
-        } = self
-        else {
-            return Ok(());
+    ) -> Result<bool, BoxError> {
+        let Some(session) = &mut self.session else {
+            return Ok(false);
         };
         let mut buf = vec![0; read_buffer].into_boxed_slice();
         let mut draining = conn.draining();
         let mut is_told_of_drain = false;
         let mut is_eof = false;
-        let mut alarm = pin!(sleep_until(Instant::now()));
+        let mut alarm = pin!(sleep_until(Instant::now() + FAR_AHEAD));
 
         macro_rules! tell {
             ($callback:ident $(, $argument:expr)*) => {
-                {
-                    let mut cx = Context { conn: &mut *conn, state: &mut *state };
-                    let (session, cx) = (&mut *session, &mut cx);
-                    told(outcome, move || session.$callback(cx $(, $argument)*)).await?;
-                }
+                session
+                    .$callback(&mut Context { conn: &mut *conn, state: &mut *state } $(, $argument)*)
+                    .await?
             };
         }
 
         tell!(on_connect);
         loop {
             if state.is_closing {
-                return state.shutdown(conn).await;
+                // Nobody is to wait for a session that takes no more messages.
+                drop(messages);
+                state.outbox.flush(conn).await?;
+                return Ok(is_eof);
             }
-            state.flush(conn).await?;
+            // Most is taken at once, and needs no timer.
+            state.outbox.flush_now(conn).await?;
+            let is_writing = !state.outbox.is_empty();
 
-            let limit = state
-                .next_read_timeout
-                .or(state.read_timeout)
-                .filter(|_| !is_eof);
             let began = Instant::now();
-            let left = limit.map(|limit| limit.saturating_sub(state.silence));
-            let deadline = left.and_then(|left| began.checked_add(left));
+            let deadline = if is_writing {
+                state.outbox.deadline()
+            } else {
+                let limit = state
+                    .next_read_timeout
+                    .or(state.read_timeout)
+                    .filter(|_| !is_eof);
+                let left = limit.map(|limit| limit.saturating_sub(state.silence));
+                left.and_then(|left| began.checked_add(left))
+            };
             let event = tokio::select! {
                 () = &mut draining, if !is_told_of_drain => Event::Drain,
-                Some(message) = messages.recv() => Event::Message(message),
-                read = conn.read(&mut buf), if !is_eof => Event::Data(read?),
+                Some(message) = messages.recv(), if has_room(&state.outbox) => Event::Message(message),
+                event = exchange(conn, &mut state.outbox, &mut buf, !is_eof) => event?,
                 () = until(alarm.as_mut(), deadline), if deadline.is_some() => Event::Timeout,
             };
-            state.silence += began.elapsed();
+            if !is_writing {
+                state.silence += began.elapsed();
+            }
 
             match event {
+                Event::Written => {}
                 Event::Data(0) => {
                     is_eof = true;
                     tell!(on_eof);
@@ -130,13 +145,12 @@ impl<S: Session> Closing<S> {
                 Event::Data(n) => {
                     state.silence = Duration::ZERO;
                     state.next_read_timeout = None;
-                    let data = &buf[..n];
-                    tell!(on_data, data);
+                    tell!(on_data, &buf[..n]);
                 }
                 Event::Message(message) => {
                     tell!(on_message, message);
                     for _ in 1..MESSAGES_AT_ONCE {
-                        if state.is_closing {
+                        if state.is_closing || !has_room(&state.outbox) {
                             break;
                         }
                         let Ok(message) = messages.try_recv() else {
@@ -145,6 +159,7 @@ impl<S: Session> Closing<S> {
                         tell!(on_message, message);
                     }
                 }
+                Event::Timeout if is_writing => return Err(too_slow()),
                 Event::Timeout => {
                     state.silence = Duration::ZERO;
                     state.next_read_timeout = None;
@@ -159,34 +174,31 @@ impl<S: Session> Closing<S> {
     }
 }
 
-/// Calls a callback and awaits it; should it panic, in either, that is how the session ends.
-async fn told<F: Future<Output = Result<(), BoxError>>>(
-    outcome: &mut Outcome,
-    callback: impl FnOnce() -> F,
-) -> Result<(), BoxError> {
-    let result = match catch(callback) {
-        Ok(callback) => {
-            let mut callback = pin!(callback);
-            poll_fn(|cx| match poll_catching(callback.as_mut(), cx) {
-                Ok(polled) => polled.map(Ok),
-                Err(panic) => Poll::Ready(Err(panic)),
-            })
-            .await
-        }
-        Err(panic) => Err(panic),
-    };
-    match result {
-        Ok(result) => result,
-        Err(panic) => {
-            *outcome = Outcome::from_panic(&panic);
-            panic.resume()
-        }
+/// Whether messages are taken: their answers must not pile up before a client that does not read.
+fn has_room(outbox: &Outbox) -> bool {
+    outbox.pending() < WINDOW
+}
+
+/// Writes what waits to be written, else reads. Cancel safe.
+async fn exchange<M>(
+    conn: &mut Connection,
+    outbox: &mut Outbox,
+    buf: &mut [u8],
+    reads: bool,
+) -> Result<Event<M>, BoxError> {
+    if !outbox.is_empty() {
+        outbox.step(conn).await?;
+        Ok(Event::Written)
+    } else if reads {
+        Ok(Event::Data(conn.read(buf).await?))
+    } else {
+        pending().await
     }
 }
 
 /// Waits until `deadline` by a timer that is moved only when it has to be: it is set when it would fire
 /// too late, and when it fires too early set anew.
-async fn until(mut alarm: std::pin::Pin<&mut Sleep>, deadline: Option<Instant>) {
+async fn until(mut alarm: Pin<&mut Sleep>, deadline: Option<Instant>) {
     let Some(deadline) = deadline else { return };
     loop {
         if alarm.deadline() > deadline || alarm.is_elapsed() {

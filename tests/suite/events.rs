@@ -81,6 +81,7 @@ impl Trial {
         let ended = [
             stats.completed,
             stats.failed,
+            stats.disconnected,
             stats.rejected,
             stats.timed_out,
             stats.drained,
@@ -101,7 +102,7 @@ async fn a_handler_that_ends_is_told_of_once() {
         ("t", "timed out: told to"),
         ("p", "panicked: told to"),
         ("x", "timed out: lifetime"),
-        ("", "failed: unexpected end of file"),
+        ("", "disconnected: eof"),
     ] {
         let trial = Trial::start().await;
         let mut client = trial.clients.connect().await.unwrap();
@@ -166,7 +167,7 @@ async fn a_reset_by_the_client_is_told_of_once() {
         .unwrap();
     drop(client);
     log.wait_for("connection ended", 1).await;
-    ended_once(&log, "failed: Connection reset by peer (os error 104)");
+    ended_once(&log, "disconnected: reset");
     until("it has left", || server.connection_count() == 0).await;
 }
 

@@ -2,8 +2,8 @@
 
 use crate::support::{echo, echoes, memory_server, rest, soon};
 use reagent::{
-    BoxError, Connection, ConnectionInfo, ConnectionService, IoStream, Outcome, Rejected, Spawn,
-    TimedOut, TokioSpawn, handle, per_connection,
+    BoxError, Connection, ConnectionInfo, ConnectionService, IoStream, Outcome, OutcomeKind,
+    Rejected, Spawn, TimedOut, TokioSpawn, handle, per_connection,
 };
 use std::{
     any::type_name,
@@ -149,27 +149,10 @@ fn failing<E: Into<BoxError> + Send + 'static>(error: E) -> impl ConnectionServi
 
 #[tokio::test]
 async fn errors_that_say_what_they_are_become_outcomes_however_they_are_wrapped() {
-    let mut elapsed = Vec::new();
-    for _ in 0..6 {
-        elapsed.push(
-            tokio::time::timeout(Duration::ZERO, pending::<()>())
-                .await
-                .unwrap_err(),
-        );
-    }
-    let elapsed = Mutex::new(elapsed);
-    let of_tokio = || elapsed.lock().unwrap().pop().expect("one for each").into();
-    let errors: [(&str, &dyn Fn() -> BoxError); 5] = [
+    let errors: [(&str, &dyn Fn() -> BoxError); 2] = [
         ("rejected: not you", &|| Rejected::new("not you").into()),
         ("timed out: handshake", &|| {
             TimedOut::new("handshake").into()
-        }),
-        ("timed out: lifetime", &|| {
-            tower::timeout::error::Elapsed::new().into()
-        }),
-        ("timed out: lifetime", &of_tokio),
-        ("rejected: overloaded", &|| {
-            tower::load_shed::error::Overloaded::new().into()
         }),
     ];
     for (expected, error) in errors {
@@ -183,6 +166,40 @@ async fn errors_that_say_what_they_are_become_outcomes_however_they_are_wrapped(
         ];
         for outcome in outcomes {
             assert_eq!(outcome.to_string(), expected);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn towers_errors_become_outcomes_only_where_they_are_about_the_connection() {
+    let mut elapsed = Vec::new();
+    for _ in 0..3 {
+        elapsed.push(
+            tokio::time::timeout(Duration::ZERO, pending::<()>())
+                .await
+                .unwrap_err(),
+        );
+    }
+    let elapsed = Mutex::new(elapsed);
+    let of_tokio = || elapsed.lock().unwrap().pop().expect("one for each").into();
+    let errors: [(&str, &dyn Fn() -> BoxError); 3] = [
+        ("timed out: lifetime", &|| {
+            tower::timeout::error::Elapsed::new().into()
+        }),
+        ("timed out: lifetime", &of_tokio),
+        ("rejected: overloaded", &|| {
+            tower::load_shed::error::Overloaded::new().into()
+        }),
+    ];
+    for (expected, error) in errors {
+        let outcome = outcome_of(failing(error())).await;
+        assert_eq!(outcome.to_string(), expected);
+        // What an upstream of the handler ran into says nothing about its client.
+        for outcome in [
+            outcome_of(failing(Because(error()))).await,
+            outcome_of(failing(io::Error::other(error()))).await,
+        ] {
+            assert_eq!(outcome.kind(), OutcomeKind::Failed, "{outcome}");
         }
     }
 }

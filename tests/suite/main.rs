@@ -18,20 +18,25 @@ mod gateway;
 mod handlers;
 mod inherited;
 mod limits;
+mod lingering;
 mod listening;
 mod memory;
 mod memory_listener;
+mod outcomes;
 mod payloads;
 mod per_core;
 mod pool;
 mod reuse_port;
 mod session;
+mod session_flow;
 mod socket_options;
 mod socks5;
 mod survival;
 mod tower_layers;
 mod unix_sockets;
 mod upgrade;
+mod upgrade_clones;
+mod upgrade_drain;
 
 // What it shows is its tests; `cargo test` builds examples, but does not run theirs.
 #[path = "../../examples/testing.rs"]

@@ -448,7 +448,12 @@ async fn a_stampede_leaves_a_server_that_works() {
     server.drain(LONG).await;
 
     let stats = server.stats();
-    let ended = stats.completed + stats.failed + stats.drained + stats.aborted + stats.panicked;
+    let ended = stats.completed
+        + stats.failed
+        + stats.disconnected
+        + stats.drained
+        + stats.aborted
+        + stats.panicked;
     assert_eq!((stats.open, stats.accepted, ended), (0, 1050, 1050));
     assert!(stats.panicked > 0 && stats.aborted > 0);
     assert_eq!(log.count("connection started") as u64, ended);

@@ -2,19 +2,8 @@
 
 use super::{family::Family, names, source::Source};
 use ::metrics::{Counter, Gauge, Histogram, Label};
-use reagent::{Addr, ConnectionHandle, ErrorClass, Outcome};
+use reagent::{Addr, ConnectionHandle, ErrorClass, Outcome, OutcomeKind};
 use std::time::Duration;
-
-/// Every outcome there is, to begin at zero.
-const OUTCOMES: [&str; 7] = [
-    "completed",
-    "failed",
-    "rejected",
-    "timed_out",
-    "drained",
-    "aborted",
-    "panicked",
-];
 
 pub(super) struct Listener {
     pub(super) accepted: Counter,
@@ -43,6 +32,8 @@ impl Listener {
         let family = |metric, label, known: &[_]| {
             Family::new(source, Source::counter, metric, &listener, label, known)
         };
+        // All there are begin at zero.
+        let outcomes = OutcomeKind::ALL.map(OutcomeKind::as_str);
         let classes = [
             ErrorClass::Connection,
             ErrorClass::Exhaustion,
@@ -51,7 +42,7 @@ impl Listener {
         Listener {
             accepted: source.counter(&names::ACCEPTED, labels()),
             active: source.gauge(&names::ACTIVE, labels()),
-            closed: family(names::CLOSED, "outcome", &OUTCOMES),
+            closed: family(names::CLOSED, "outcome", &outcomes),
             rejected: family(names::REJECTED, "reason", &[]),
             timed_out: family(names::TIMED_OUT, "kind", &[]),
             panicked: source.counter(&names::PANICKED, labels()),

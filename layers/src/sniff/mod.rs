@@ -64,7 +64,8 @@
 //!
 //! - [`TimedOut`](reagent::TimedOut) for `sniff`: the client has not said enough in time, which is 5 seconds unless
 //!   [`timeout`](SniffLayer::timeout) says otherwise; not with [`Undecided::Unknown`].
-//! - [`Failed`](reagent::Outcome::Failed) with what reading gave, such as a reset.
+//! - [`Disconnected`](reagent::Outcome::Disconnected) if the client reset the connection,
+//!   [`Failed`](reagent::Outcome::Failed) with any other error of reading.
 //!
 //! A stream that ends too early is no error: it is handed on as [`Protocol::Unknown`], with what came of it.
 //!

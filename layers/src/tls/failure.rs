@@ -5,7 +5,8 @@ use std::{error::Error, fmt, io};
 use tokio_rustls::rustls::{self, AlertDescription};
 
 /// The error of a TLS handshake that failed; it makes the outcome
-/// [`Outcome::Failed`](reagent::Outcome::Failed).
+/// [`Outcome::Failed`](reagent::Outcome::Failed), or
+/// [`Outcome::Disconnected`](reagent::Outcome::Disconnected) if the client went away.
 ///
 /// Its source is the error of rustls ([`rustls::Error`]) or of the socket ([`io::Error`]).
 #[derive(Debug)]

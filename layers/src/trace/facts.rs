@@ -59,6 +59,7 @@ pub(super) fn error_type(outcome: &Outcome) -> Option<Cow<'_, str>> {
         Outcome::Completed | Outcome::Drained | Outcome::Aborted => None,
         Outcome::Rejected(rejected) => Some(rejected.reason().into()),
         Outcome::TimedOut(timed_out) => Some(timed_out.kind().into()),
+        Outcome::Disconnected(disconnect) => Some(disconnect.as_str().into()),
         Outcome::Panicked(_) => Some("panic".into()),
         Outcome::Failed(error) => Some(match io_kind(&**error) {
             Some(kind) => format!("{kind:?}").into(),

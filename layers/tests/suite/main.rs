@@ -55,3 +55,5 @@ mod trace;
 mod trace_events;
 #[cfg(feature = "trace")]
 mod trace_levels;
+#[cfg(feature = "full")]
+mod upgrade_drain;

@@ -6,8 +6,8 @@ use crate::{
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reagent::{
-    BoxError, Connection, IoStream, Observer, Outcome, Rejected, Server, ServerHandle, Upgrade,
-    UpgradeLayer, handle,
+    BoxError, Connection, IoStream, Observer, Outcome, OutcomeKind, Rejected, Server, ServerHandle,
+    Upgrade, UpgradeLayer, handle,
     testing::{Clients, FlakyListener, MemoryListener, Script},
 };
 use reagent_layers::metrics::MetricsObserver;
@@ -299,4 +299,21 @@ async fn upgrades_are_measured_by_their_names_when_they_are_done() {
     // Tokio's clock has a millisecond.
     assert!((value("sum", "outer") - 0.7).abs() < 0.01);
     assert!((value("sum", "inner") - 0.5).abs() < 0.01);
+}
+
+#[tokio::test]
+async fn every_outcome_is_there_from_the_beginning_and_clients_that_leave_are_no_failures() {
+    let (page, observer) = Page::new();
+    let (server, clients, _) = start(observer).await;
+    let closed = |kind: OutcomeKind| {
+        page.value(
+            "reagent_connections_closed_total",
+            ("outcome", kind.as_str()),
+        )
+    };
+    assert_eq!(OutcomeKind::ALL.map(closed), [0.0; 8]);
+    drop(clients.connect().await.unwrap());
+    until("it has ended", || server.stats().disconnected == 1).await;
+    assert_eq!(closed(OutcomeKind::Disconnected), 1.0);
+    assert_eq!(closed(OutcomeKind::Failed), 0.0);
 }

@@ -155,3 +155,17 @@ async fn what_happens_to_the_server_is_said_too() {
         assert!(events.iter().all(|event| event.level == level), "{message}");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_is_told_as_disconnected() {
+    let (capture, _guard) = Capture::up_to(Level::DEBUG);
+    let (server, clients) = start(handle(as_told)).await;
+    drop(clients.connect().await.unwrap());
+    until("the end", || server.stats().disconnected == 1).await;
+    let end = &capture.named("connection ended")[0];
+    assert_eq!(end.level, Level::INFO);
+    for fields in [&end.fields, &capture.closed()[0]] {
+        assert_eq!(field(fields, "outcome"), Some("disconnected"));
+        assert_eq!(field(fields, "error.type"), Some("eof"));
+    }
+}

@@ -98,6 +98,7 @@ async fn nothing_is_left_of_ten_thousand_connections() {
     let names = [
         "completed",
         "failed",
+        "disconnected",
         "rejected",
         "timed out",
         "drained",

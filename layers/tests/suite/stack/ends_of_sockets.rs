@@ -87,7 +87,7 @@ async fn nothing_is_left_of_clients_that_reset_at_every_stage() {
     let stats = server.stats();
     // Those in the queue and those after five bytes may be one and the same to the server.
     let ends = (
-        stats.rejected + stats.failed,
+        stats.rejected + stats.failed + stats.disconnected,
         stats.timed_out,
         stats.aborted,
     );

@@ -1,0 +1,89 @@
+//! What bounds an upgrade: its time limit, and a drain.
+
+use super::Upgrade;
+use crate::{BoxError, Connection, ConnectionHandle, TimedOut, outcome::LetGo};
+use std::{
+    future::{Future, pending, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// How long a client that has sent nothing is waited for once the server drains: long enough for one
+/// that came just before, short enough for two upgrades in a row to end within a second.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
+
+pub(super) async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
+    upgrade: Arc<U>,
+    conn: Connection<Io>,
+    limit: Option<Duration>,
+) -> Result<Connection<U::Io>, BoxError> {
+    // Nobody looks at the clock for nobody.
+    let began = conn.is_observed().then(Instant::now);
+    let start = Start::of(conn.handle());
+    let upgrading = pin!(upgrade.upgrade(conn));
+    let result = within(limit, upgrade.name(), start, upgrading).await;
+    if let (Some(began), Ok(conn)) = (began, &result) {
+        conn.notify_upgraded(upgrade.name(), began.elapsed());
+    }
+    result
+}
+
+/// By reference, since a future that is given to another is in it twice.
+async fn within<T>(
+    limit: Option<Duration>,
+    name: &'static str,
+    start: Start,
+    mut upgrading: Pin<&mut impl Future<Output = Result<T, BoxError>>>,
+) -> Result<T, BoxError> {
+    // Most need no timer, since the client's first bytes are there or none are needed.
+    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(upgrading.as_mut().poll(cx))).await {
+        return result;
+    }
+    let late = async {
+        match limit {
+            None => pending().await,
+            Some(limit) => sleep(limit).await,
+        }
+    };
+    tokio::select! {
+        biased;
+        result = upgrading => result,
+        () = late => Err(TimedOut::new(name).into()),
+        () = start.let_go() => Err(LetGo.into()),
+    }
+}
+
+/// How far the connection was when its upgrade began.
+struct Start {
+    handle: ConnectionHandle,
+    read: u64,
+    written: u64,
+}
+
+impl Start {
+    fn of(handle: ConnectionHandle) -> Self {
+        Start {
+            read: handle.bytes_read(),
+            written: handle.bytes_written(),
+            handle,
+        }
+    }
+
+    /// Resolves when the server drains and the client has not begun.
+    async fn let_go(&self) {
+        self.handle.until_draining().await;
+        sleep(DRAIN_GRACE).await;
+        if self.is_begun() {
+            pending::<()>().await;
+        }
+    }
+
+    /// An upgrade may be given bytes that one further out had read; it has begun once it answers them.
+    fn is_begun(&self) -> bool {
+        let answers = self.read > 0 && self.handle.bytes_written() > self.written;
+        self.handle.bytes_read() > self.read || answers
+    }
+}

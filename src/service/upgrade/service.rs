@@ -1,0 +1,80 @@
+//! The service of an upgrade.
+
+use super::{
+    Upgrade, UpgradeFuture, UpgradeLayer, future::is_called_last, in_time::upgrade_in_time,
+};
+use crate::{BoxError, Connection, Phase};
+use std::{
+    fmt, mem,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// The service of an [`UpgradeLayer`]: ready when the service inside is.
+pub struct UpgradeService<U, S> {
+    /// `None` once it was called for the last time.
+    parts: Option<(UpgradeLayer<U>, S)>,
+}
+
+impl<U, S> UpgradeService<U, S> {
+    pub(super) fn new(layer: UpgradeLayer<U>, inner: S) -> Self {
+        UpgradeService {
+            parts: Some((layer, inner)),
+        }
+    }
+}
+
+impl<U, S: Clone> Clone for UpgradeService<U, S> {
+    fn clone(&self) -> Self {
+        UpgradeService {
+            parts: self.parts.clone(),
+        }
+    }
+}
+
+impl<U, S: fmt::Debug> fmt::Debug for UpgradeService<U, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpgradeService")
+            .field("inner", &self.parts.as_ref().map(|(_, inner)| inner))
+            .finish_non_exhaustive()
+    }
+}
+
+impl<U, S, Io> Service<Connection<Io>> for UpgradeService<U, S>
+where
+    U: Upgrade<Io>,
+    S: Service<Connection<U::Io>> + Clone,
+    S::Error: Into<BoxError>,
+    Io: Send + 'static,
+    U::Io: 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = UpgradeFuture<S, U::Io>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match &mut self.parts {
+            Some((_, inner)) => inner.poll_ready(cx).map_err(Into::into),
+            None => Poll::Ready(Err(
+                "the service of an upgrade was used again after the connection it was made for; \
+                 clone it before it is called"
+                    .into(),
+            )),
+        }
+    }
+
+    fn call(&mut self, conn: Connection<Io>) -> Self::Future {
+        conn.set_phase(Phase::Upgrading);
+        // The one that was polled ready is the one to be called, and a clone stays for the next. Inside
+        // of another upgrade's future there is no next, so that of a stack only the outermost clones.
+        let next = match is_called_last(self) {
+            true => None,
+            false => self.parts.clone(),
+        };
+        let parts = mem::replace(&mut self.parts, next);
+        let Some((UpgradeLayer { upgrade, timeout }, inner)) = parts else {
+            unreachable!("`poll_ready` has failed");
+        };
+        UpgradeFuture::new(Box::pin(upgrade_in_time(upgrade, conn, timeout)), inner)
+    }
+}
