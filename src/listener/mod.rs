@@ -1,8 +1,10 @@
 //! Where connections come from.
 
 mod accept_error;
+mod address;
 mod bind;
 mod group;
+mod inspect;
 mod open;
 mod options;
 mod queue;
@@ -15,6 +17,7 @@ mod unix_path;
 pub use accept_error::ErrorClass;
 pub use bind::{Bind, IntoBinds};
 pub(crate) use group::{Group, Sources};
+pub(crate) use open::open;
 pub use options::{Keepalive, SocketOptions};
 pub use socket::SocketListener;
 

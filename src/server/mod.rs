@@ -13,8 +13,11 @@ pub use stats::{ListenerStatus, ServerStatus, Stats};
 
 use crate::{
     Acceptor, Bind, BoxError, Connection, ConnectionService, Error, Extensions, IntoBinds, Limit,
-    Listener, Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Maker, listener::Group,
-    pool::Stage, sync::Mutex,
+    Observer, SocketOptions, Spawn, TokioSpawn,
+    acceptor::Maker,
+    listener::{self, Group},
+    pool::Stage,
+    sync::Mutex,
 };
 use per_core::Cores;
 use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
@@ -54,12 +57,20 @@ pub struct Server<L = Identity, X = TokioSpawn> {
 }
 
 impl Server {
-    /// A server of these addresses: a `SocketAddr`, `"host:port"`, `"tcp://host:port"`,
-    /// `"unix:/path"`, `"unix:@name"` (Linux' abstract namespace), `"systemd:NAME"` (a socket handed over
-    /// by the service manager), or an array or vector of such.
+    /// A server of these addresses, sockets or listeners: one [`Bind`], or an array, slice or vector of
+    /// them. In text:
     ///
-    /// They are bound when the server starts, all or none. A name that stands for several addresses is
-    /// bound to the first of them that can be.
+    /// | text | listens on |
+    /// |---|---|
+    /// | `"127.0.0.1:80"`, `"[::1]:80"` | that address; port 0 is one that is free |
+    /// | `"example.com:80"` | every address that the name stands for and this machine has, all at one port |
+    /// | `"*:80"`, `":80"` | all interfaces: `0.0.0.0:80` and `[::]:80`, a listener each |
+    /// | `"tcp://HOST:PORT"` | the same as `HOST:PORT` |
+    /// | `"unix:/path"` | a Unix socket; what a dead server left there is replaced |
+    /// | `"unix:@name"` | a name in Linux' abstract namespace |
+    /// | `"systemd:NAME"` | all sockets of that name that the service manager handed over; without a name, the only one |
+    ///
+    /// All are bound when the server starts, or none.
     pub fn bind(addrs: impl IntoBinds) -> Self {
         Server {
             binds: addrs.into_binds(),
@@ -74,16 +85,16 @@ impl Server {
         }
     }
 
-    /// A server of this listener.
-    pub fn new(listener: impl Listener) -> Self {
-        Self::bind(Vec::<Bind>::new()).listen(listener)
+    /// A server of one listener, or of whatever else makes a [`Bind`].
+    pub fn new(listener: impl Into<Bind>) -> Self {
+        Self::bind(listener)
     }
 }
 
 impl<L, X> Server<L, X> {
-    /// Listens on this as well.
-    pub fn listen(mut self, listener: impl Listener) -> Self {
-        self.binds.push(Bind::listener(listener));
+    /// Listens on this as well: on whatever [`bind`](Server::bind) takes.
+    pub fn listen(mut self, binds: impl IntoBinds) -> Self {
+        self.binds.extend(binds.into_binds());
         self
     }
 
@@ -285,10 +296,10 @@ async fn launch<S: ConnectionService, X: Spawn>(
         return Err(Error::NoListener);
     }
     let options = Arc::new(options);
-    let mut groups = Vec::with_capacity(binds.len());
-    for (index, bind) in (0..).zip(binds) {
-        groups.push(Group::new(index, bind.open(&options).await?));
-    }
+    let listeners = listener::open(binds, &options).await?;
+    let groups = (0..).zip(listeners);
+    let groups = groups.map(|(index, listener)| Group::new(index, listener));
+    let groups = groups.collect();
     let cores = if config.per_core {
         // A server that starts paused does not know yet how many it will have.
         let asked = config.acceptors.filter(|count| *count > 0);
