@@ -4,21 +4,28 @@ use crate::BoxError;
 use std::{error::Error as StdError, fmt, io};
 
 /// Why a server could not be started, or stopped by itself.
+///
+/// The message does not repeat its [`source`](StdError::source): print both, as `anyhow` and
+/// `{:?}` do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// What was given as an address is none.
+    /// The listen address is invalid, or what it names cannot be listened on.
+    #[non_exhaustive]
     Address {
-        /// As it was given.
+        /// The address as it was given.
         addr: String,
-        /// What is wrong with it.
+        /// What is wrong with it, and what was expected.
         reason: String,
     },
-    /// An address could not be listened on.
+    /// The system refused to listen on an address.
+    #[non_exhaustive]
     Bind {
-        /// As it was given.
+        /// The address as it was given.
         addr: String,
-        /// What the system said.
+        /// The step that failed or what to do about it, where that is known.
+        context: Option<String>,
+        /// The error of the system.
         source: io::Error,
     },
     /// There was nothing to listen on.
@@ -40,9 +47,17 @@ impl Error {
     }
 
     pub(crate) fn bind(addr: &str, source: io::Error) -> Self {
-        Error::Bind {
-            addr: addr.to_owned(),
-            source,
+        let (context, source) = match source.downcast::<Explained>() {
+            Ok(Explained { context, source }) => (Some(context), source),
+            Err(source) => (None, Some(source)),
+        };
+        match (context, source) {
+            (context, Some(source)) => Error::Bind {
+                addr: addr.to_owned(),
+                context,
+                source,
+            },
+            (context, None) => Error::address(addr, context.unwrap_or_default()),
         }
     }
 }
@@ -51,37 +66,22 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Address { addr, reason } => write!(f, "cannot listen on {addr:?}: {reason}"),
-            Error::Bind { addr, source } => {
-                write!(f, "cannot listen on {addr}: {source}")?;
-                match bind_advice(source.kind()) {
-                    Some(advice) => write!(f, "; {advice}"),
+            Error::Bind { addr, context, .. } => {
+                write!(f, "cannot listen on {addr}")?;
+                match context {
+                    Some(context) => write!(f, ": {context}"),
                     None => Ok(()),
                 }
             }
             Error::NoListener => f.write_str(
                 "cannot start a server that has nothing to listen on; give it an address",
             ),
-            Error::Make(source) => {
-                write!(f, "cannot make the service of an acceptor: {source}")
-            }
-            Error::Runtime(source) => write!(f, "cannot start a thread for a core: {source}"),
+            Error::Make(_) => f.write_str("cannot make the service of an acceptor"),
+            Error::Runtime(_) => f.write_str("cannot start a thread for a core"),
             Error::ListenersLost => {
                 f.write_str("the server stopped, because all its listeners were lost for good")
             }
         }
-    }
-}
-
-fn bind_advice(kind: io::ErrorKind) -> Option<&'static str> {
-    match kind {
-        io::ErrorKind::AddrInUse => {
-            Some("another server listens there; stop it or choose another address")
-        }
-        io::ErrorKind::PermissionDenied => Some(
-            "a port below 1024 needs CAP_NET_BIND_SERVICE, a path a directory one may write to",
-        ),
-        io::ErrorKind::AddrNotAvailable => Some("no interface of this machine has that address"),
-        _ => None,
     }
 }
 
@@ -94,3 +94,45 @@ impl StdError for Error {
         }
     }
 }
+
+/// An `io::Error` that says what was tried; [`Error::bind`] takes it apart again.
+#[derive(Debug)]
+pub(crate) struct Explained {
+    context: String,
+    /// `None` where this crate refused, not the system.
+    source: Option<io::Error>,
+}
+
+impl Explained {
+    /// Adds what was tried, or what to do, to an error of the system.
+    pub(crate) fn error(context: impl Into<String>, source: io::Error) -> io::Error {
+        let kind = source.kind();
+        let explained = Explained {
+            context: context.into(),
+            source: Some(source),
+        };
+        io::Error::new(kind, explained)
+    }
+
+    /// Refuses something before the system is asked.
+    pub(crate) fn refusal(kind: io::ErrorKind, reason: impl Into<String>) -> io::Error {
+        let explained = Explained {
+            context: reason.into(),
+            source: None,
+        };
+        io::Error::new(kind, explained)
+    }
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)?;
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Its source stands in its message, for those who print an `io::Error` alone.
+impl StdError for Explained {}

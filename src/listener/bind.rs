@@ -1,33 +1,58 @@
 //! What a server is told to listen on.
 
 use super::Listener;
+use crate::Addr;
+use socket2::Socket;
 use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    path::{Path, PathBuf},
 };
 
-/// One thing to listen on: an address, still to be bound, or a listener.
+/// One thing to listen on: an address, still to be bound, or a socket or listener that is open already.
+///
+/// | made from | listens on |
+/// |---|---|
+/// | text, see [`Server::bind`](crate::Server::bind) | what it says |
+/// | `SocketAddr`, `SocketAddrV4`, `SocketAddrV6`, `(IpAddr, u16)`, `([u8; 4], u16)`, [`Addr`] | that address |
+/// | `(&str, u16)`, `(String, u16)` | all addresses of that host |
+/// | `&Path`, `PathBuf` | a Unix socket; a path that starts with `@` is an abstract name |
+/// | `std` and `tokio` `TcpListener` and `UnixListener`, `OwnedFd`, `socket2::Socket` | that socket, which must listen already |
+/// | any [`Listener`], `Box<dyn Listener>` | that listener |
+///
+/// A socket that is given gets the [options](crate::SocketOptions) of the server that a listening
+/// socket can be given. Acceptors share it, whatever `reuse_port` says, and its file is not removed.
 pub struct Bind(pub(super) Target);
 
 pub(super) enum Target {
     /// As written; read when the server starts.
     Text(String),
+    Host(String, u16),
     Tcp(SocketAddr),
+    Unix(PathBuf),
+    /// An error is that of taking the socket from its owner.
+    Socket(io::Result<Socket>),
     Listener(Box<dyn Listener>),
-}
-
-impl Bind {
-    pub(crate) fn listener(listener: impl Listener) -> Self {
-        Bind(Target::Listener(Box::new(listener)))
-    }
+    /// An address that nothing can be bound to.
+    Unbindable(Addr),
 }
 
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Target::Text(text) => f.write_str(text),
+            Target::Host(host, port) if host.contains(':') && !host.starts_with('[') => {
+                write!(f, "[{host}]:{port}")
+            }
+            Target::Host(host, port) => write!(f, "{host}:{port}"),
             Target::Tcp(addr) => addr.fmt(f),
+            Target::Unix(path) => write!(f, "unix:{}", path.display()),
+            Target::Socket(socket) => match socket.as_ref().map(super::inspect::local_addr) {
+                Ok(Ok(addr)) => addr.fmt(f),
+                _ => f.write_str("a socket that was passed in"),
+            },
             Target::Listener(listener) => listener.local_addr().fmt(f),
+            Target::Unbindable(addr) => addr.fmt(f),
         }
     }
 }
@@ -38,37 +63,66 @@ impl fmt::Debug for Bind {
     }
 }
 
-impl From<&str> for Bind {
-    fn from(text: &str) -> Self {
-        Bind(Target::Text(text.to_owned()))
+/// Makes `Bind`s of types, each by an expression.
+macro_rules! from {
+    ($($(#[$meta:meta])* $type:ty: $value:ident => $target:expr;)+) => {$(
+        $(#[$meta])*
+        impl From<$type> for Bind {
+            fn from($value: $type) -> Self {
+                Bind($target)
+            }
+        }
+    )+};
+}
+
+from! {
+    &str: text => Target::Text(text.to_owned());
+    String: text => Target::Text(text);
+    &String: text => Target::Text(text.clone());
+    SocketAddr: addr => Target::Tcp(addr);
+    SocketAddrV4: addr => Target::Tcp(addr.into());
+    SocketAddrV6: addr => Target::Tcp(addr.into());
+    (IpAddr, u16): addr => Target::Tcp(addr.into());
+    (Ipv4Addr, u16): addr => Target::Tcp(addr.into());
+    (Ipv6Addr, u16): addr => Target::Tcp(addr.into());
+    ([u8; 4], u16): addr => Target::Tcp(addr.into());
+    ([u16; 8], u16): addr => Target::Tcp(addr.into());
+    (&str, u16): addr => Target::Host(addr.0.to_owned(), addr.1);
+    (String, u16): addr => Target::Host(addr.0, addr.1);
+    &Path: path => Target::Unix(path.to_owned());
+    PathBuf: path => Target::Unix(path);
+    &PathBuf: path => Target::Unix(path.clone());
+    &Addr: addr => match addr {
+        Addr::Tcp(addr) => Target::Tcp(*addr),
+        Addr::Unix(Some(path)) => Target::Unix(path.to_path_buf()),
+        Addr::Unix(None) | Addr::Other(_) => Target::Unbindable(addr.clone()),
+    };
+    Box<dyn Listener>: listener => Target::Listener(listener);
+    Socket: socket => Target::Socket(Ok(socket));
+    std::net::TcpListener: listener => Target::Socket(Ok(listener.into()));
+    tokio::net::TcpListener: listener => Target::Socket(listener.into_std().map(Into::into));
+    #[cfg(unix)]
+    std::os::unix::net::UnixListener: listener => Target::Socket(Ok(listener.into()));
+    #[cfg(unix)]
+    tokio::net::UnixListener: listener => Target::Socket(listener.into_std().map(Into::into));
+    #[cfg(unix)]
+    std::os::fd::OwnedFd: fd => Target::Socket(Ok(fd.into()));
+}
+
+impl From<Addr> for Bind {
+    fn from(addr: Addr) -> Self {
+        Bind::from(&addr)
     }
 }
 
-impl From<String> for Bind {
-    fn from(text: String) -> Self {
-        Bind(Target::Text(text))
+impl<L: Listener> From<L> for Bind {
+    fn from(listener: L) -> Self {
+        Bind(Target::Listener(Box::new(listener)))
     }
 }
 
-impl From<&String> for Bind {
-    fn from(text: &String) -> Self {
-        text.as_str().into()
-    }
-}
-
-impl From<SocketAddr> for Bind {
-    fn from(addr: SocketAddr) -> Self {
-        Bind(Target::Tcp(addr))
-    }
-}
-
-impl<I: Into<IpAddr>> From<(I, u16)> for Bind {
-    fn from(addr: (I, u16)) -> Self {
-        Bind(Target::Tcp(addr.into()))
-    }
-}
-
-/// What [`Server::bind`](crate::Server::bind) takes: one address, or an array, slice or vector of them.
+/// What [`Server::bind`](crate::Server::bind) takes: whatever makes a [`Bind`], or an array, slice or
+/// vector of such.
 pub trait IntoBinds {
     /// The addresses, in their order.
     fn into_binds(self) -> Vec<Bind>;
@@ -95,5 +149,17 @@ impl<T: Into<Bind>> IntoBinds for Vec<T> {
 impl<T: Into<Bind> + Clone> IntoBinds for &[T] {
     fn into_binds(self) -> Vec<Bind> {
         self.iter().cloned().map(Into::into).collect()
+    }
+}
+
+impl<T: Into<Bind> + Clone, const N: usize> IntoBinds for &[T; N] {
+    fn into_binds(self) -> Vec<Bind> {
+        self.as_slice().into_binds()
+    }
+}
+
+impl<T: Into<Bind> + Clone> IntoBinds for &Vec<T> {
+    fn into_binds(self) -> Vec<Bind> {
+        self.as_slice().into_binds()
     }
 }

@@ -62,40 +62,6 @@ impl fmt::Debug for dyn Listener {
     }
 }
 
-impl Listener for Box<dyn Listener> {
-    fn local_addr(&self) -> Addr {
-        (**self).local_addr()
-    }
-
-    fn is_local_addr_fixed(&self) -> bool {
-        (**self).is_local_addr_fixed()
-    }
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        (**self).poll_ready(cx)
-    }
-
-    fn try_accept(&mut self) -> io::Result<Accepted> {
-        (**self).try_accept()
-    }
-
-    fn pending(&mut self) -> Option<bool> {
-        (**self).pending()
-    }
-
-    fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
-        (**self).try_clone()
-    }
-
-    fn try_another(&self) -> Option<io::Result<Box<dyn Listener>>> {
-        (**self).try_another()
-    }
-
-    fn try_reopen(&self) -> Option<io::Result<Box<dyn Listener>>> {
-        (**self).try_reopen()
-    }
-}
-
 /// A client taken from a [`Listener`].
 #[derive(Debug)]
 #[non_exhaustive]

@@ -1,8 +1,10 @@
 //! Where connections come from.
 
 mod accept_error;
+mod address;
 mod bind;
 mod group;
+mod inspect;
 #[expect(clippy::module_inception, reason = "it is what the folder is about")]
 mod listener;
 mod open;
@@ -20,6 +22,7 @@ pub use accept_error::ErrorClass;
 pub use bind::{Bind, IntoBinds};
 pub(crate) use group::{Group, Opened, Reopened};
 pub use listener::{Accepted, Listener};
+pub(crate) use open::open;
 pub use options::{Keepalive, SocketOptions};
 pub use socket::SocketListener;
 pub(crate) use sources::{Source, Sources};

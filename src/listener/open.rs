@@ -1,113 +1,230 @@
-//! From what is written to a socket that listens.
+//! From what is written to sockets that listen.
 
-use super::{Bind, Listener, SocketListener, SocketOptions, bind::Target};
-use crate::Error;
+use super::{
+    Bind, Listener, SocketListener, SocketOptions,
+    address::{Plan, What},
+};
+use crate::{Error, error::Explained};
 use std::{io, net::SocketAddr, sync::Arc};
 
-impl Bind {
-    /// Makes a listener of it.
-    pub(crate) async fn open(
-        self,
-        options: &Arc<SocketOptions>,
-    ) -> Result<Box<dyn Listener>, Error> {
-        match self.0 {
-            Target::Listener(listener) => Ok(listener),
-            Target::Tcp(addr) => tcp(&addr.to_string(), &[addr], options),
-            Target::Text(text) => open_text(&text, options).await,
-        }
-    }
-}
+/// How often a port is chosen anew when it is taken at another address of the same name.
+const PORTS: usize = 16;
 
-async fn open_text(text: &str, options: &Arc<SocketOptions>) -> Result<Box<dyn Listener>, Error> {
-    let bad = |reason: &str| Error::address(text, reason);
-    match text.split_once(':') {
-        Some(("unix", path)) => unix(text, path, options),
-        Some(("systemd", name)) => systemd(text, name, options),
-        Some(("tcp", rest)) if rest.starts_with("//") => resolve(text, &rest[2..], options).await,
-        Some((_, rest)) if rest.starts_with("//") => Err(bad(
-            "this scheme is not known; tcp://, unix: and systemd: are",
-        )),
-        Some(_) => resolve(text, text, options).await,
-        None => Err(bad(
-            "a port is missing; write host:port, unix:/path or systemd:NAME",
-        )),
-    }
-}
-
-/// As the standard library does, tries what a name stands for in turn until one can be bound.
-async fn resolve(
-    text: &str,
-    host_port: &str,
+/// Opens all of `binds` or none, in their order. A name may stand for several listeners.
+///
+/// Cancel safe: what is open already is closed.
+pub(crate) async fn open(
+    binds: Vec<Bind>,
     options: &Arc<SocketOptions>,
-) -> Result<Box<dyn Listener>, Error> {
-    let host = host_port.rsplit_once(':').map_or("", |(host, _)| host);
-    if host.contains(':') && !host.starts_with('[') {
-        let reason = "an IPv6 address stands in brackets, as in [::1]:8080";
-        return Err(Error::address(text, reason));
-    }
-    let addrs: Vec<_> = match tokio::net::lookup_host(host_port).await {
-        Ok(addrs) => addrs.collect(),
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            return Err(Error::address(text, "this is not of the form host:port"));
+) -> Result<Vec<Box<dyn Listener>>, Error> {
+    let mut plans: Vec<Plan> = Vec::with_capacity(binds.len());
+    for bind in binds {
+        let plan = Plan::new(bind).await?;
+        if plans.iter().any(|earlier| earlier.is_same(&plan)) {
+            let reason = "this server is to listen there twice; leave one of the two out";
+            return Err(Error::address(&plan.text, reason));
         }
-        Err(error) => return Err(Error::bind(text, error)),
+        plans.push(plan);
+    }
+    let mut opening = Opening {
+        options,
+        v4_ports: v4_ports(&plans),
+        tcp: Vec::new(),
+        listeners: Vec::new(),
     };
-    tcp(text, &addrs, options)
+    for Plan { text, what } in plans {
+        let opened = match what {
+            What::Tcp(addrs) => opening.tcp(&addrs),
+            What::Unix(path) => opening.unix(&path).await,
+            What::Systemd(name) => opening.systemd(&name),
+            What::Socket(socket) => SocketListener::adopt(socket, options)
+                .map(|listener| opening.listeners.push(Box::new(listener))),
+            What::Listener(listener) => {
+                opening.listeners.push(listener);
+                Ok(())
+            }
+        };
+        opened.map_err(|error| Error::bind(&text, error))?;
+    }
+    Ok(opening.listeners)
 }
 
-fn tcp(
-    text: &str,
-    addrs: &[SocketAddr],
-    options: &Arc<SocketOptions>,
-) -> Result<Box<dyn Listener>, Error> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
-    for addr in addrs {
-        match SocketListener::bind_tcp(*addr, options) {
-            Ok(listener) => return Ok(Box::new(listener)),
-            Err(error) => last = error,
+impl Plan {
+    fn is_same(&self, other: &Plan) -> bool {
+        match (&self.what, &other.what) {
+            (What::Tcp(a), What::Tcp(b)) => a.iter().any(|a| a.port() != 0 && b.contains(a)),
+            (What::Unix(a), What::Unix(b)) => a == b,
+            (What::Systemd(a), What::Systemd(b)) => a == b,
+            _ => false,
         }
     }
-    Err(Error::bind(text, last))
 }
 
-#[cfg(unix)]
-fn unix(text: &str, path: &str, options: &Arc<SocketOptions>) -> Result<Box<dyn Listener>, Error> {
-    if path.is_empty() {
-        return Err(Error::address(text, "a path is missing after unix:"));
-    }
-    match SocketListener::bind_unix(path.as_ref(), options) {
-        Ok(listener) => Ok(Box::new(listener)),
-        Err(error) => Err(Error::bind(text, error)),
-    }
-}
-
-#[cfg(not(unix))]
-fn unix(text: &str, _: &str, _: &Arc<SocketOptions>) -> Result<Box<dyn Listener>, Error> {
-    Err(Error::address(text, "this system has no Unix sockets"))
-}
-
-#[cfg(target_os = "linux")]
-fn systemd(
-    text: &str,
-    name: &str,
-    options: &Arc<SocketOptions>,
-) -> Result<Box<dyn Listener>, Error> {
-    let adopted = super::systemd::inherited(name).and_then(|socket| {
-        if socket.domain()? != socket2::Domain::UNIX {
-            options.apply_connection(&socket)?;
-        }
-        SocketListener::adopt(socket, options)
+/// The ports of which somebody wants an IPv4 address.
+fn v4_ports(plans: &[Plan]) -> Vec<u16> {
+    let addrs = plans.iter().flat_map(|plan| match &plan.what {
+        What::Tcp(addrs) => addrs.as_slice(),
+        _ => &[],
     });
-    match adopted {
-        Ok(listener) => Ok(Box::new(listener)),
-        Err(error) => Err(Error::bind(text, error)),
+    let v4 = addrs.filter(|addr| addr.is_ipv4() && addr.port() != 0);
+    v4.map(SocketAddr::port).collect()
+}
+
+struct Opening<'a> {
+    options: &'a Arc<SocketOptions>,
+    v4_ports: Vec<u16>,
+    /// What is bound so far.
+    tcp: Vec<SocketAddr>,
+    listeners: Vec<Box<dyn Listener>>,
+}
+
+impl Opening<'_> {
+    fn tcp(&mut self, addrs: &[SocketAddr]) -> io::Result<()> {
+        let is_chosen = addrs.len() > 1 && addrs.iter().all(|addr| addr.port() == 0);
+        let mut tries = if is_chosen { PORTS } else { 1 };
+        let bound = loop {
+            tries -= 1;
+            match self.tcp_at_one_port(addrs) {
+                Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+                bound => break bound?,
+            }
+        };
+        for (listener, addr) in bound {
+            self.tcp.push(addr);
+            self.listeners.push(Box::new(listener));
+        }
+        Ok(())
+    }
+
+    fn tcp_at_one_port(
+        &self,
+        addrs: &[SocketAddr],
+    ) -> io::Result<Vec<(SocketListener, SocketAddr)>> {
+        let mut bound: Vec<(SocketListener, SocketAddr)> = Vec::with_capacity(addrs.len());
+        let mut missing = None;
+        for addr in addrs {
+            let mut addr = *addr;
+            if let (0, Some((_, first))) = (addr.port(), bound.first()) {
+                addr.set_port(first.port());
+            }
+            let options = &self.options_for(addr, addrs.len() > 1);
+            match SocketListener::bind_tcp(addr, options) {
+                Ok((listener, addr)) => bound.push((listener, addr)),
+                // A machine without IPv6 still has names that stand for an IPv6 address too.
+                Err(error) if addrs.len() > 1 && is_missing(&error) => {
+                    missing = Some((addr, error));
+                }
+                Err(error) => return Err(self.explain(addr, error)),
+            }
+        }
+        match missing {
+            Some((addr, error)) if bound.is_empty() => Err(self.explain(addr, error)),
+            _ => Ok(bound),
+        }
+    }
+
+    /// An IPv6 wildcard takes IPv4 clients too, unless it is told otherwise; it must not where an IPv4
+    /// address of the same port is asked for.
+    fn options_for(&self, addr: SocketAddr, has_siblings: bool) -> Arc<SocketOptions> {
+        let is_beside_v4 =
+            has_siblings || self.options.only_v6.is_none() && self.v4_ports.contains(&addr.port());
+        if !(is_beside_v4 && addr.is_ipv6() && addr.ip().is_unspecified()) {
+            return self.options.clone();
+        }
+        let mut options = (**self.options).clone();
+        options.only_v6 = Some(true);
+        Arc::new(options)
+    }
+
+    fn explain(&self, addr: SocketAddr, error: io::Error) -> io::Error {
+        if error.raw_os_error().is_none() {
+            return error;
+        }
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => match self.tcp.iter().find(|own| overlap(**own, addr)) {
+                Some(own) => format!(
+                    "{addr} overlaps {own}, where this server listens too; leave one of the two out"
+                ),
+                None => "another server listens there; stop it or choose another address".into(),
+            },
+            io::ErrorKind::PermissionDenied => {
+                "a port below 1024 needs CAP_NET_BIND_SERVICE; choose another or grant it".into()
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                format!("no interface of this machine has the address {}", addr.ip())
+            }
+            _ => return error,
+        };
+        Explained::error(advice, error)
+    }
+
+    #[cfg(unix)]
+    async fn unix(&mut self, path: &std::path::Path) -> io::Result<()> {
+        let listener =
+            super::unix_path::when_unlocked(|| SocketListener::bind_unix(path, self.options));
+        self.listeners.push(Box::new(listener.await?));
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    async fn unix(&mut self, _: &std::path::Path) -> io::Result<()> {
+        let reason = "this system has no Unix sockets";
+        Err(Explained::refusal(io::ErrorKind::Unsupported, reason))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn systemd(&mut self, name: &str) -> io::Result<()> {
+        for socket in super::systemd::inherited(name)? {
+            let listener = SocketListener::adopt(socket, self.options)?;
+            self.listeners.push(Box::new(listener));
+        }
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn systemd(&mut self, _: &str) -> io::Result<()> {
+        let reason = "systemd hands over sockets on Linux only";
+        Err(Explained::refusal(io::ErrorKind::Unsupported, reason))
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-fn systemd(text: &str, _: &str, _: &Arc<SocketOptions>) -> Result<Box<dyn Listener>, Error> {
-    Err(Error::address(
-        text,
-        "systemd hands over sockets on Linux only",
-    ))
+/// Whether a family or an address is not there.
+fn is_missing(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::EAFNOSUPPORT) {
+        return true;
+    }
+    error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let is_wild = |addr: SocketAddr| addr.ip().is_unspecified();
+    a.port() == b.port() && (a.ip() == b.ip() || is_wild(a) || is_wild(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn all_addresses_of_a_name_are_bound_to_one_port() {
+        let options = Arc::default();
+        let mut opening = Opening {
+            options: &options,
+            v4_ports: Vec::new(),
+            tcp: Vec::new(),
+            listeners: Vec::new(),
+        };
+        let addrs = ["127.0.0.1:0", "192.0.2.1:0", "[::1]:0"];
+        opening
+            .tcp(&addrs.map(|addr| addr.parse().unwrap()))
+            .unwrap();
+        let ports: Vec<_> = opening.tcp.iter().map(SocketAddr::port).collect();
+        assert_eq!(
+            opening.listeners.len(),
+            2,
+            "the one that no interface has is left out"
+        );
+        assert_eq!(ports[0], ports[1]);
+    }
 }

@@ -2,10 +2,11 @@
 
 use super::{
     Accepted, Listener, SocketOptions,
+    inspect::check,
     queue::{Kind, Queue},
 };
-use crate::Addr;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use crate::{Addr, error::Explained};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     fmt, io,
     net::SocketAddr,
@@ -16,51 +17,99 @@ use std::{
 
 #[cfg(unix)]
 use super::unix_path::OwnPath;
+#[cfg(unix)]
+use socket2::SockAddr;
+#[cfg(unix)]
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 /// A listening TCP or Unix socket.
 ///
-/// Made by [`Server::bind`](crate::Server::bind), or of a socket that somebody else opened:
+/// Made by [`Server::bind`](crate::Server::bind), or of a socket that was opened elsewhere, which
+/// [`with_options`](Self::with_options) gives options of its own:
 ///
 /// ```
-/// use reagent::{Server, SocketListener};
+/// use reagent::{Server, SocketListener, SocketOptions};
 ///
+/// let mut options = SocketOptions::default();
+/// options.nodelay = false;
 /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
-/// let server = Server::new(SocketListener::try_from(socket)?);
+/// let server = Server::bind("127.0.0.1:0").listen(SocketListener::with_options(socket, options)?);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// A socket that was opened elsewhere is shared by acceptors, whatever `reuse_port` says, and is not
+/// opened anew when it is lost: nobody here knows how it was made.
 pub struct SocketListener {
+    // First, so that a path is removed while its socket still takes clients: a server that starts in
+    // between finds it in use or gone, and not left behind.
+    #[cfg(unix)]
+    own_path: Option<Arc<OwnPath>>,
     queue: Queue,
     addr: Addr,
     /// Bound here, to one address, so what it accepts has that address too.
     is_fixed: bool,
+    /// Opened elsewhere.
+    is_adopted: bool,
     options: Arc<SocketOptions>,
-    #[cfg(unix)]
-    own_path: Option<Arc<OwnPath>>,
 }
 
 impl SocketListener {
-    pub(super) fn bind_tcp(addr: SocketAddr, options: &Arc<SocketOptions>) -> io::Result<Self> {
+    /// Takes a socket that listens already, and gives it those of `options` that a listening socket
+    /// can be given (see [`SocketOptions`]). It takes what a `std` or Tokio listener or an `OwnedFd`
+    /// converts into.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the socket does not listen, if it is no stream socket of TCP or Unix, or if the
+    /// system refuses an option.
+    pub fn with_options(socket: impl Into<Socket>, options: SocketOptions) -> io::Result<Self> {
+        Self::adopt(socket.into(), &Arc::new(options))
+    }
+
+    /// Binds and listens; answers with the address that the system chose, too.
+    pub(super) fn bind_tcp(
+        addr: SocketAddr,
+        options: &Arc<SocketOptions>,
+    ) -> io::Result<(Self, SocketAddr)> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         options.apply_tcp(&socket, addr.is_ipv6())?;
         socket.bind(&addr.into())?;
-        let mut listener = Self::listen(socket, options)?;
-        listener.is_fixed = !addr.ip().is_unspecified();
-        Ok(listener)
+        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+        let local = socket.local_addr()?.as_socket().unwrap_or(addr);
+        let listener = Self::new(socket, Addr::Tcp(local), options)?;
+        let is_fixed = !addr.ip().is_unspecified();
+        Ok((
+            SocketListener {
+                is_fixed,
+                ..listener
+            },
+            local,
+        ))
     }
 
+    /// Binds and listens; [`WouldBlock`](io::ErrorKind::WouldBlock) says that another server has the
+    /// directory locked.
     #[cfg(unix)]
     pub(super) fn bind_unix(path: &Path, options: &Arc<SocketOptions>) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        options.apply_buffers(&socket)?;
-        let name = path.to_str().and_then(|path| path.strip_prefix('@'));
-        let own_path = match name {
+        options.apply_unix(&socket)?;
+        let own_path = match path.as_os_str().as_bytes().strip_prefix(b"@") {
             Some(name) => {
-                socket.bind(&abstract_name(name)?)?;
+                socket
+                    .bind(&abstract_name(name)?)
+                    .map_err(|error| match error.kind() {
+                        io::ErrorKind::AddrInUse => Explained::error(
+                            "another server has this name; stop it or choose another name",
+                            error,
+                        ),
+                        _ => error,
+                    })?;
+                socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
                 None
             }
-            None => Some(Arc::new(OwnPath::bind(&socket, path, options.unix_mode)?)),
+            None => Some(Arc::new(OwnPath::listen(&socket, path, options)?)),
         };
-        let listener = Self::listen(socket, options)?;
+        let listener = Self::new(socket, Addr::Unix(Some(path.into())), options)?;
         Ok(SocketListener {
             own_path,
             is_fixed: true,
@@ -68,37 +117,41 @@ impl SocketListener {
         })
     }
 
-    fn listen(socket: Socket, options: &Arc<SocketOptions>) -> io::Result<Self> {
-        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
-        Self::adopt(socket, options)
+    /// Takes a socket that was opened elsewhere.
+    pub(super) fn adopt(socket: Socket, options: &Arc<SocketOptions>) -> io::Result<Self> {
+        let addr = check(&socket)?;
+        match &addr {
+            Addr::Tcp(addr) => options.apply_listening_tcp(&socket, addr.is_ipv6())?,
+            _ => options.apply_buffers(&socket)?,
+        }
+        let listener = Self::new(socket, addr, options)?;
+        Ok(SocketListener {
+            is_adopted: true,
+            ..listener
+        })
     }
 
-    /// Takes a socket that listens already, with the options it has.
-    pub(super) fn adopt(socket: Socket, options: &Arc<SocketOptions>) -> io::Result<Self> {
+    fn new(socket: Socket, addr: Addr, options: &Arc<SocketOptions>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let addr = from_sock_addr(&socket.local_addr()?)?;
-        let queue = Queue::new(
-            socket,
-            match addr {
-                Addr::Tcp(_) => Kind::Tcp,
-                _ => Kind::Unix,
-            },
-            options,
-        );
+        let kind = match &addr {
+            Addr::Tcp(_) => Kind::Tcp,
+            _ => Kind::Unix,
+        };
         Ok(SocketListener {
-            queue,
-            addr,
-            is_fixed: false,
-            options: options.clone(),
             #[cfg(unix)]
             own_path: None,
+            queue: Queue::new(socket, kind, options),
+            addr,
+            is_fixed: false,
+            is_adopted: false,
+            options: options.clone(),
         })
     }
 
     /// A new socket at the same address.
     fn bind_again(&self) -> io::Result<Box<dyn Listener>> {
         let listener = match &self.addr {
-            Addr::Tcp(addr) => Self::bind_tcp(*addr, &self.options)?,
+            Addr::Tcp(addr) => Self::bind_tcp(*addr, &self.options)?.0,
             #[cfg(unix)]
             Addr::Unix(Some(path)) => Self::bind_unix(path, &self.options)?,
             _ => return Err(io::ErrorKind::Unsupported.into()),
@@ -130,31 +183,31 @@ impl Listener for SocketListener {
 
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
         Ok(Box::new(SocketListener {
+            #[cfg(unix)]
+            own_path: self.own_path.clone(),
             queue: self.queue.try_clone()?,
             addr: self.addr.clone(),
             is_fixed: self.is_fixed,
+            is_adopted: self.is_adopted,
             options: self.options.clone(),
-            #[cfg(unix)]
-            own_path: self.own_path.clone(),
         }))
     }
 
     fn try_another(&self) -> Option<io::Result<Box<dyn Listener>>> {
-        let can = self.options.reuse_port && matches!(self.addr, Addr::Tcp(_));
+        let is_tcp = matches!(self.addr, Addr::Tcp(_));
+        let can = self.options.reuse_port && is_tcp && !self.is_adopted;
         can.then(|| self.bind_again())
     }
 
     fn try_reopen(&self) -> Option<io::Result<Box<dyn Listener>>> {
-        match self.addr {
-            Addr::Tcp(_) | Addr::Unix(Some(_)) => Some(self.bind_again()),
-            _ => None,
-        }
+        (!self.is_adopted).then(|| self.bind_again())
     }
 }
 
 impl TryFrom<std::net::TcpListener> for SocketListener {
     type Error = io::Error;
 
+    /// With the default options; [`with_options`](Self::with_options) takes others.
     fn try_from(listener: std::net::TcpListener) -> io::Result<Self> {
         Self::adopt(listener.into(), &Arc::default())
     }
@@ -164,7 +217,7 @@ impl TryFrom<std::net::TcpListener> for SocketListener {
 impl TryFrom<std::os::unix::net::UnixListener> for SocketListener {
     type Error = io::Error;
 
-    /// The file stays when the server stops: it belongs to who made it.
+    /// With the default options. The file stays when the server stops: it belongs to its maker.
     fn try_from(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         Self::adopt(listener.into(), &Arc::default())
     }
@@ -178,33 +231,11 @@ impl fmt::Debug for SocketListener {
 
 /// A name in Linux' abstract namespace starts with a zero byte (`unix(7)`); elsewhere there is none.
 #[cfg(unix)]
-fn abstract_name(name: &str) -> io::Result<SockAddr> {
+fn abstract_name(name: &[u8]) -> io::Result<SockAddr> {
     if cfg!(target_os = "linux") {
-        SockAddr::unix(format!("\0{name}"))
+        SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat()))
     } else {
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "only Linux has abstract socket names",
-        ))
+        let reason = "only Linux has abstract socket names";
+        Err(Explained::refusal(io::ErrorKind::Unsupported, reason))
     }
-}
-
-/// What the system says of a socket's address, in our words.
-pub(super) fn from_sock_addr(addr: &SockAddr) -> io::Result<Addr> {
-    if let Some(addr) = addr.as_socket() {
-        return Ok(Addr::Tcp(addr));
-    }
-    #[cfg(unix)]
-    if addr.is_unix() {
-        let name = |name: &[u8]| Path::new(&format!("@{}", String::from_utf8_lossy(name))).into();
-        #[cfg(target_os = "linux")]
-        if let Some(bytes) = addr.as_abstract_namespace() {
-            return Ok(Addr::Unix(Some(name(bytes))));
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = name;
-        return Ok(Addr::Unix(addr.as_pathname().map(Into::into)));
-    }
-    let message = "the socket is neither TCP nor Unix";
-    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }

@@ -3,7 +3,7 @@
 use super::{ServerHandle, launch::launch};
 use crate::{
     Acceptor, Bind, BoxError, Connection, ConnectionService, Error, Extensions, IntoBinds, Limit,
-    Listener, Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Supply, sync::Mutex,
+    Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Supply, sync::Mutex,
 };
 use std::{fmt, future::poll_fn, sync::Arc};
 use tower::{MakeService, ServiceBuilder};
@@ -59,12 +59,20 @@ impl Config {
 }
 
 impl Server {
-    /// A server of these addresses: a `SocketAddr`, `"host:port"`, `"tcp://host:port"`,
-    /// `"unix:/path"`, `"unix:@name"` (Linux' abstract namespace), `"systemd:NAME"` (a socket handed over
-    /// by the service manager), or an array or vector of such.
+    /// A server of these addresses, sockets or listeners: one [`Bind`], or an array, slice or vector of
+    /// them. In text:
     ///
-    /// They are bound when the server starts, all or none. A name that stands for several addresses is
-    /// bound to the first of them that can be.
+    /// | text | listens on |
+    /// |---|---|
+    /// | `"127.0.0.1:80"`, `"[::1]:80"` | that address; port 0 is one that is free |
+    /// | `"example.com:80"` | every address that the name stands for and this machine has, all at one port |
+    /// | `"*:80"`, `":80"` | all interfaces: `0.0.0.0:80` and `[::]:80`, a listener each |
+    /// | `"tcp://HOST:PORT"` | the same as `HOST:PORT` |
+    /// | `"unix:/path"` | a Unix socket; what a dead server left there is replaced |
+    /// | `"unix:@name"` | a name in Linux' abstract namespace |
+    /// | `"systemd:NAME"` | all sockets of that name that the service manager handed over; without a name, the only one |
+    ///
+    /// All are bound when the server starts, or none.
     pub fn bind(addrs: impl IntoBinds) -> Self {
         Server {
             config: Config {
@@ -81,16 +89,16 @@ impl Server {
         }
     }
 
-    /// A server of this listener.
-    pub fn new(listener: impl Listener) -> Self {
-        Self::bind(Vec::<Bind>::new()).listen(listener)
+    /// A server of one listener, or of whatever else makes a [`Bind`].
+    pub fn new(listener: impl Into<Bind>) -> Self {
+        Self::bind(listener)
     }
 }
 
 impl<L, X> Server<L, X> {
-    /// Listens on this as well.
-    pub fn listen(mut self, listener: impl Listener) -> Self {
-        self.config.binds.push(Bind::listener(listener));
+    /// Listens on this as well: on whatever [`bind`](Server::bind) takes.
+    pub fn listen(mut self, binds: impl IntoBinds) -> Self {
+        self.config.binds.extend(binds.into_binds());
         self
     }
 

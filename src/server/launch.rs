@@ -5,7 +5,7 @@ use crate::{
     ConnectionService, Error, Listener, Spawn,
     acceptor::{Exhaustion, Setup, Supply},
     connection::{ListenerAddr, Registry},
-    listener::Group,
+    listener::{self, Group},
     panic::{catch, discard},
     pool::{Pool, Stage},
 };
@@ -29,9 +29,9 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     check_time()?;
     let cores = config.cores();
     let options = Arc::new(config.options);
-    let mut groups = Vec::with_capacity(config.binds.len());
-    for (index, bind) in (0..).zip(config.binds) {
-        let listener = bind.open(&options).await?;
+    let mut groups = Vec::new();
+    let listeners = listener::open(config.binds, &options).await?;
+    for (index, listener) in (0..).zip(listeners) {
         if cores == 0 {
             check_io(&*listener)?;
         }
@@ -77,7 +77,7 @@ fn check_io(listener: &dyn Listener) -> Result<(), Error> {
     let addr = listener.local_addr().to_string();
     let mut trial = listener
         .try_clone()
-        .map_err(|error| Error::bind(&addr, error))?;
+        .map_err(|error| Error::bind(&addr, error.into()))?;
     let wait = || drop(trial.poll_ready(&mut Context::from_waker(Waker::noop())));
     let waited = catch(wait);
     discard(trial);

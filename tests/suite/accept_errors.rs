@@ -1,9 +1,8 @@
 //! What goes wrong at accepting is retried, waited out or repaired, and never hidden or spun on.
 
-use crate::support::{LONG, Log, connect_to, echo, echoes, rest, settle};
+use crate::support::{LONG, Log, connect_to, echo, echoes, keep_sockets, rest, settle};
 use reagent::{
-    Acceptor, Error, ErrorClass, Observer, Server, ServerHandle, ServerStatus, SocketListener,
-    handle,
+    Acceptor, Error, ErrorClass, Observer, Server, ServerHandle, ServerStatus, handle,
     testing::{Clients, FlakyListener, MemoryListener, Script},
 };
 use std::{
@@ -443,10 +442,10 @@ async fn one_of_two_listeners_lost_for_good_leaves_the_other() {
 #[tokio::test]
 async fn a_real_socket_that_is_lost_is_replaced_at_its_address() {
     for acceptors in [1, 4] {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let clone = socket.try_clone().unwrap();
+        let mut sockets = None;
         let log = Log::default();
-        let server = Server::new(SocketListener::try_from(socket).unwrap())
+        let server = Server::bind("127.0.0.1:0")
+            .options(|options| sockets = Some(keep_sockets(options)))
             .acceptors(acceptors)
             .observe(log.clone())
             .start(handle(echo))
@@ -456,7 +455,7 @@ async fn a_real_socket_that_is_lost_is_replaced_at_its_address() {
         let mut open = connect_to(&addr).await;
         assert!(echoes(&mut open, "before").await);
 
-        socket2::SockRef::from(&clone)
+        sockets.unwrap().lock().unwrap()[0]
             .shutdown(Shutdown::Both)
             .unwrap();
         log.wait_for("listener reopened", 1).await;

@@ -1,12 +1,14 @@
 //! Sockets that somebody else opened: handed over by the service manager, or made by hand.
 #![cfg(target_os = "linux")]
 
-use crate::support::{Dir, LONG, connect, echo, echoes, stop, until};
-use reagent::{Server, SocketListener, handle};
+use crate::support::{Dir, LONG, connect, echo, echoes, refusal, stop, until};
+use reagent::{Error, Keepalive, Listener, Server, SocketListener, SocketOptions, handle};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     net,
     os::{fd::OwnedFd, unix},
     process::{ExitStatus, Stdio},
+    time::Duration,
 };
 use tokio::{
     net::{TcpStream, UnixStream},
@@ -18,6 +20,10 @@ const TASK: &str = "REAGENT_TEST_INHERITED";
 
 /// Runs `a_child` in a process that is given `sockets`, at most two, under these names.
 fn spawn_child(task: &str, sockets: Vec<OwnedFd>, names: Option<&str>) -> Child {
+    child(task, sockets, names).spawn().unwrap()
+}
+
+fn child(task: &str, sockets: Vec<OwnedFd>, names: Option<&str>) -> Command {
     // Descriptors from 3 on, and a LISTEN_PID that is right, can be had without `unsafe` by a shell.
     let script = "export LISTEN_PID=$$; exec \"$0\" \"$@\" 3<&0 4<&2 2>&1 </dev/null";
     let mut command = Command::new("/bin/sh");
@@ -36,7 +42,7 @@ fn spawn_child(task: &str, sockets: Vec<OwnedFd>, names: Option<&str>) -> Child 
     let mut sockets = sockets.into_iter().map(Stdio::from);
     command.stdin(sockets.next().unwrap_or_else(Stdio::null));
     command.stderr(sockets.next().unwrap_or_else(Stdio::null));
-    command.spawn().unwrap()
+    command
 }
 
 async fn end(mut child: Child) -> ExitStatus {
@@ -44,14 +50,6 @@ async fn end(mut child: Child) -> ExitStatus {
         .await
         .expect("the child to end")
         .unwrap()
-}
-
-async fn refusal(addr: &str) -> String {
-    Server::bind(addr)
-        .start(handle(echo))
-        .await
-        .unwrap_err()
-        .to_string()
 }
 
 #[tokio::test]
@@ -73,7 +71,7 @@ async fn a_child() {
         Ok("name") => {
             assert_eq!(
                 refusal("systemd:smtp").await,
-                "cannot listen on systemd:smtp: no socket of this name was handed over; these \
+                "cannot listen on \"systemd:smtp\": no socket of this name was handed over; these \
                  were: web, admin"
             );
         }
@@ -90,8 +88,178 @@ async fn a_child() {
             until("it is served", || server.stats().completed == 1).await;
             stop(&server).await;
         }
+        Ok("twins") => {
+            let server = Server::bind("systemd:web").start(handle(echo));
+            let server = server.await.unwrap();
+            assert_eq!(server.local_addrs().count(), 2);
+            until("both are served", || server.stats().completed == 2).await;
+            stop(&server).await;
+        }
+        Ok("shared") => {
+            let server = Server::bind("systemd:web").per_core().acceptors(2);
+            let server = server.start(handle(echo)).await.unwrap();
+            assert_eq!(server.stats().acceptors, 2);
+            until("it is served", || server.stats().completed == 1).await;
+            stop(&server).await;
+        }
+        Ok("overcounted") => {
+            let reason = std::env::var("REAGENT_TEST_REASON").unwrap();
+            for _ in 0..2 {
+                let message = refusal("systemd:web").await;
+                let start = format!("cannot listen on \"systemd:web\": {reason}");
+                assert!(message.starts_with(&start), "{message}");
+            }
+        }
+        Ok(refused) if refused.starts_with("cannot") => {
+            for _ in 0..2 {
+                assert_eq!(refusal("systemd:web").await, refused);
+            }
+        }
         _ => {}
     }
+}
+
+#[tokio::test]
+async fn all_sockets_of_one_name_are_served() {
+    // What two `ListenStream=` of one unit are.
+    let sockets = ["127.0.0.1:0", "[::1]:0"].map(|addr| net::TcpListener::bind(addr).unwrap());
+    let addrs = sockets
+        .each_ref()
+        .map(|socket| socket.local_addr().unwrap());
+    let child = spawn_child("twins", sockets.map(OwnedFd::from).into(), Some("web:web"));
+    for addr in addrs {
+        let mut client = TcpStream::connect(addr).await.unwrap();
+        assert!(echoes(&mut client, "hello").await, "{addr}");
+    }
+    assert!(end(child).await.success());
+}
+
+#[tokio::test]
+async fn an_inherited_socket_is_shared_by_the_acceptors() {
+    let socket = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    let child = spawn_child("shared", vec![socket.into()], Some("web"));
+    assert!(echoes(&mut TcpStream::connect(addr).await.unwrap(), "hello").await);
+    assert!(end(child).await.success());
+}
+
+/// Sockets that nobody can accept from, and what is said of them.
+fn misfits() -> Vec<(Socket, &'static str)> {
+    let udp = net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let seqpacket = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    let stream = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    stream
+        .bind(&SockAddr::from(net::SocketAddr::from(([127, 0, 0, 1], 0))))
+        .unwrap();
+    let local = unix::net::UnixDatagram::unbound().unwrap();
+    vec![
+        (udp.into(), "it is a datagram socket"),
+        (OwnedFd::from(local).into(), "it is a datagram socket"),
+        (seqpacket, "it is a socket of packets (SOCK_SEQPACKET)"),
+        (stream, "the socket does not listen"),
+    ]
+}
+
+#[tokio::test]
+async fn a_socket_that_nobody_can_accept_from_is_refused_by_its_kind() {
+    for (socket, reason) in misfits() {
+        let reason = format!("{reason}; expected a stream socket that listens");
+        let error = SocketListener::with_options(socket.try_clone().unwrap(), Default::default());
+        assert_eq!(error.unwrap_err().to_string(), reason);
+        let message = refusal(socket.try_clone().unwrap()).await;
+        assert!(message.starts_with("cannot listen on "), "{message}");
+        assert!(message.ends_with(&reason), "{message}");
+        let task = format!("cannot listen on \"systemd:web\": {reason}");
+        let child = spawn_child(&task, vec![socket.into()], Some("web"));
+        assert!(end(child).await.success(), "{task}");
+    }
+    let file = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+    let message = refusal(file).await;
+    assert!(
+        message.contains(": it is not a socket (Socket operation on non-socket"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn more_descriptors_than_were_handed_over_are_refused() {
+    // Some of those that it names belong to the runtime, and most are not open.
+    let socket = || net::TcpListener::bind("127.0.0.1:0").unwrap().into();
+    for (count, reason) in [
+        (600, "LISTEN_FDS is 600, but descriptor "),
+        (
+            u32::MAX - 3,
+            "LISTEN_FDS is 4294967292; expected fewer descriptors",
+        ),
+    ] {
+        let mut command = child("overcounted", vec![socket()], Some("web"));
+        command.env("LISTEN_FDS", count.to_string());
+        command.env("REAGENT_TEST_REASON", reason);
+        assert!(end(command.spawn().unwrap()).await.success(), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_made_by_hand_gets_the_options_of_its_server() {
+    let listen = || net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let v6 = net::TcpListener::bind("[::1]:0").unwrap();
+    let sockets = [listen(), v6];
+    let kept = sockets
+        .each_ref()
+        .map(|socket| Socket::from(socket.try_clone().unwrap()));
+    assert!(kept.iter().all(|socket| !socket.tcp_nodelay().unwrap()));
+    let server = Server::bind(sockets).options(|options| {
+        options.keepalive = Some(Keepalive::after(Duration::from_secs(77)));
+        options.notsent_lowat = Some(16_384);
+        // Acceptors share it all the same.
+        options.reuse_port = true;
+    });
+    let server = server.acceptors(2).start(handle(echo)).await.unwrap();
+    for socket in &kept {
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(
+            socket.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(77)
+        );
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), 16_384);
+    }
+    stop(&server).await;
+
+    // A listener that was made of a socket before has the default options, or its own.
+    let socket = listen();
+    let kept = socket.try_clone().unwrap();
+    let listener = SocketListener::try_from(socket).unwrap();
+    assert!(Socket::from(kept).tcp_nodelay().unwrap());
+    let mut options = SocketOptions::default();
+    options.nodelay = false;
+    let socket = listen();
+    let kept = socket.try_clone().unwrap();
+    let server =
+        Server::new(listener).listen(SocketListener::with_options(socket, options).unwrap());
+    let server = server.start(handle(echo)).await.unwrap();
+    assert!(!Socket::from(kept).tcp_nodelay().unwrap());
+    assert!(echoes(&mut connect(&server).await, "hello").await);
+}
+
+#[tokio::test]
+async fn a_socket_made_by_hand_is_not_opened_anew_when_it_is_lost() {
+    let tcp = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let kept = Socket::from(tcp.try_clone().unwrap());
+    let server = Server::bind(tcp).start(handle(echo)).await.unwrap();
+    assert!(echoes(&mut connect(&server).await, "hello").await);
+    kept.shutdown(net::Shutdown::Both).unwrap();
+    let ended = tokio::time::timeout(LONG, server.wait()).await.unwrap();
+    assert!(matches!(*ended.unwrap_err(), Error::ListenersLost));
+
+    // Nor is a path bound that somebody else removes.
+    let dir = Dir::new();
+    let path = dir.path("app.sock");
+    let local = unix::net::UnixListener::bind(&path).unwrap();
+    let listener = SocketListener::try_from(local).unwrap();
+    assert!(listener.try_reopen().is_none() && listener.try_another().is_none());
+    drop(listener);
+    assert!(path.exists());
 }
 
 #[tokio::test]
@@ -149,7 +317,7 @@ async fn the_only_socket_needs_no_name() {
 async fn without_a_service_manager_it_is_said_that_none_was_there() {
     assert_eq!(
         refusal("systemd:web").await,
-        "cannot listen on systemd:web: no socket of this name was handed over; none was \
+        "cannot listen on \"systemd:web\": no socket of this name was handed over; none was \
          (LISTEN_FDS and LISTEN_PID name none for this process)"
     );
 }

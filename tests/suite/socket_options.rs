@@ -1,6 +1,6 @@
 //! Options of a listening socket are those of the connections it accepts, and of no others.
 
-use crate::support::{Dir, connect_to, echo, echoes, rest, stop, unix};
+use crate::support::{Dir, chain, connect_to, echo, echoes, keep_sockets, rest, stop, unix};
 use reagent::{Connection, Keepalive, Server, ServerHandle, SocketOptions, handle};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::{io, time::Duration};
@@ -147,15 +147,158 @@ async fn options_of_one_server_are_not_those_of_another() {
     stop(&other).await;
 }
 
+/// Why a server with these options cannot be started.
+async fn refused(change: impl FnOnce(&mut SocketOptions)) -> String {
+    let server = Server::bind("127.0.0.1:0").options(change);
+    chain(&server.start(handle(echo)).await.unwrap_err())
+}
+
 #[tokio::test]
-async fn an_option_that_the_system_refuses_fails_the_start() {
-    let server = Server::bind("127.0.0.1:0");
-    let server = server.options(|options| options.device = Some("no-such-device".to_owned()));
-    let error = server.start(handle(echo)).await.unwrap_err().to_string();
-    assert!(
-        error.starts_with("cannot listen on 127.0.0.1:0: "),
-        "{error}"
-    );
+async fn an_option_that_the_system_refuses_is_named_with_its_value() {
+    let keepalive = |change: fn(&mut Keepalive)| {
+        let mut keepalive = Keepalive::default();
+        change(&mut keepalive);
+        Some(keepalive)
+    };
+    for (message, expected) in [
+        (
+            refused(|options| options.device = Some("no-such-device".to_owned())).await,
+            "cannot set SO_BINDTODEVICE to \"no-such-device\"; expected the name of an interface, \
+             and before Linux 5.7 CAP_NET_RAW: No such device (os error 19)",
+        ),
+        (
+            refused(|options| options.congestion = Some("no-such-control".to_owned())).await,
+            "cannot set TCP_CONGESTION to \"no-such-control\"; see \
+             /proc/sys/net/ipv4/tcp_allowed_congestion_control: No such file or directory (os \
+             error 2)",
+        ),
+        (
+            refused(|options| {
+                options.keepalive = keepalive(|times| times.idle = Some(Duration::ZERO));
+            })
+            .await,
+            "cannot set TCP_KEEPIDLE to 0ns: Invalid argument (os error 22)",
+        ),
+        (
+            refused(|options| {
+                let long = Duration::from_secs(40_000);
+                options.keepalive = Some(Keepalive::after(long));
+            })
+            .await,
+            "cannot set TCP_KEEPIDLE to 40000s: Invalid argument (os error 22)",
+        ),
+        (
+            refused(|options| {
+                options.keepalive = keepalive(|times| times.retries = Some(u32::MAX));
+            })
+            .await,
+            "cannot set TCP_KEEPCNT to 4294967295: invalid input parameter",
+        ),
+        (
+            refused(|options| options.before_bind(|_| Err(io::Error::other("no")))).await,
+            "the `before_bind` hook failed: no",
+        ),
+    ] {
+        assert_eq!(message, format!("cannot listen on 127.0.0.1:0: {expected}"));
+    }
+}
+
+#[tokio::test]
+async fn times_that_the_kernel_cannot_count_are_rounded_up() {
+    let [v4, v6, _] = find(|options| {
+        let mut keepalive = Keepalive::after(Duration::from_millis(500));
+        keepalive.interval = Some(Duration::from_millis(1_001));
+        options.keepalive = Some(keepalive);
+        options.user_timeout = Some(Duration::from_micros(1_500));
+    })
+    .await;
+    for found in [v4, v6] {
+        let (idle, interval, _) = found.keepalive.unwrap();
+        assert_eq!((idle.as_secs(), interval.as_secs()), (1, 2));
+        assert_eq!(found.user_timeout, Some(Duration::from_millis(2)));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_only_linux_has_is_set() {
+    let mut sockets = None;
+    let server = Server::bind(["127.0.0.1:0", "[::1]:0"]).options(|options| {
+        options.congestion = Some("reno".to_owned());
+        options.notsent_lowat = Some(16_384);
+        options.incoming_cpu = Some(0);
+        options.tclass = Some(0x20);
+        sockets = Some(keep_sockets(options));
+    });
+    let server = server.start(handle(echo)).await.unwrap();
+    let sockets = sockets.unwrap();
+    for socket in sockets.lock().unwrap().iter() {
+        assert!(socket.tcp_congestion().unwrap().starts_with(b"reno"));
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), 16_384);
+        assert_eq!(socket.cpu_affinity().unwrap(), 0);
+        assert!(!socket.reuse_port().unwrap());
+    }
+    assert_eq!(sockets.lock().unwrap()[1].tclass_v6().unwrap(), 0x20);
+    stop(&server).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn addresses_of_others_can_be_bound_where_the_system_lets_one() {
+    for addr in ["192.0.2.1:0", "[2001:db8::1]:0"] {
+        let server = Server::bind(addr).options(|options| options.transparent = true);
+        match server.start(handle(echo)).await {
+            Ok(server) => stop(&server).await,
+            Err(error) => assert!(
+                error
+                    .to_string()
+                    .contains("IP_TRANSPARENT to true; it needs CAP_NET_ADMIN"),
+                "{error}"
+            ),
+        }
+    }
+}
+
+/// Says to a child what it is to do; without it, `a_child` does nothing.
+const TASK: &str = "REAGENT_TEST_OPTIONS";
+
+#[tokio::test]
+async fn a_child() {
+    if std::env::var_os(TASK).is_some() {
+        let (_dir, addrs) = (Dir::new(), ["127.0.0.1:0", "[::1]:0"]);
+        stop(&crate::support::serve(addrs).await).await;
+    }
+}
+
+/// Before Linux 5.7 even an empty `SO_BINDTODEVICE` took CAP_NET_RAW (`sock_setbindtodevice`).
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn only_options_that_were_asked_for_are_set() {
+    let dir = Dir::new();
+    let calls = dir.path("calls");
+    let mut strace = tokio::process::Command::new("strace");
+    strace
+        .args(["-f", "-e", "trace=setsockopt", "-o"])
+        .arg(&calls);
+    strace.arg(std::env::current_exe().unwrap());
+    strace
+        .args(["--exact", "socket_options::a_child"])
+        .env(TASK, "1");
+    match strace.output().await {
+        Ok(output) if output.status.success() => {}
+        output => {
+            eprintln!("skipped, since strace does not work here: {output:?}");
+            return;
+        }
+    }
+    let calls = std::fs::read_to_string(&calls).unwrap();
+    let mut set: Vec<_> = calls
+        .lines()
+        .filter_map(|line| line.split(", ").nth(2))
+        .collect();
+    set.sort_unstable();
+    set.dedup();
+    assert_eq!(set, ["SO_REUSEADDR", "TCP_NODELAY"], "{calls}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use reagent::{
     Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorClass, IntoBinds,
-    Observer, Outcome, Server, ServerHandle, handle,
+    Observer, Outcome, Server, ServerHandle, SocketOptions, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -45,6 +45,30 @@ pub async fn serve(addrs: impl IntoBinds) -> ServerHandle {
         .start(handle(echo))
         .await
         .expect("to be started")
+}
+
+/// An error and all that it goes back to, as `anyhow` prints it.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<_> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
+/// Why a server of these cannot be started.
+pub async fn refusal(addrs: impl IntoBinds) -> String {
+    let refused = Server::bind(addrs).start(handle(echo)).await;
+    chain(&refused.expect_err("to be refused"))
+}
+
+/// Handles to the sockets that a server opens with these options.
+pub fn keep_sockets(options: &mut SocketOptions) -> Arc<Mutex<Vec<socket2::Socket>>> {
+    let kept = Arc::<Mutex<Vec<_>>>::default();
+    let keep = kept.clone();
+    options.before_bind(move |socket| {
+        keep.lock().unwrap().push(socket.try_clone()?);
+        Ok(())
+    });
+    kept
 }
 
 /// Stops the server once its clients have gone.

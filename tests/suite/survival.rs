@@ -1,9 +1,11 @@
 //! What goes wrong in one place stays there: connections and acceptors outlive the failures of others.
 
-use crate::support::{Dice, LONG, Log, Moody, connect, echo, echoes, rest, settle, until};
+use crate::support::{
+    Dice, LONG, Log, Moody, connect, echo, echoes, keep_sockets, rest, settle, until,
+};
 use reagent::{
     Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorClass, Observer,
-    Outcome, Server, ServerHandle, ServerStatus, SocketListener, handle,
+    Outcome, Server, ServerHandle, ServerStatus, handle,
     testing::{Clients, FlakyListener, MemoryListener},
 };
 use std::{
@@ -98,10 +100,10 @@ async fn connections_survive_a_pool_that_shrinks_while_it_is_busy() {
 
 #[tokio::test]
 async fn connections_survive_the_loss_of_their_listening_socket() {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let clone = socket.try_clone().unwrap();
+    let mut sockets = None;
     let log = Log::default();
-    let server = Server::new(SocketListener::try_from(socket).unwrap())
+    let server = Server::bind("127.0.0.1:0")
+        .options(|options| sockets = Some(keep_sockets(options)))
         .observe(log.clone())
         .start(handle(echo))
         .await
@@ -112,7 +114,7 @@ async fn connections_survive_the_loss_of_their_listening_socket() {
         assert!(echoes(&mut client, "hello").await);
         open.push(client);
     }
-    socket2::SockRef::from(&clone)
+    sockets.unwrap().lock().unwrap()[0]
         .shutdown(Shutdown::Both)
         .unwrap();
     log.wait_for("listener reopened", 1).await;

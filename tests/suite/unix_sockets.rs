@@ -1,12 +1,18 @@
 //! Unix sockets: whose file it is, who may open it, and when it goes.
 #![cfg(unix)]
 
-use crate::support::{Dir, echo, echoes, serve, stop, unix, until};
+use crate::support::{Dir, LONG, beside, echo, echoes, refusal, serve, settle, stop, unix, until};
 use reagent::{Addr, Connection, Server, handle};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
+    ffi::OsStr,
     fs, io,
-    os::unix::fs::{FileTypeExt, PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    },
     path::Path,
+    sync::atomic::Ordering::SeqCst,
 };
 use tokio::{io::AsyncWriteExt, net::UnixStream};
 
@@ -82,15 +88,11 @@ async fn a_stale_path_is_replaced_and_a_live_one_refused() {
     let server = serve(unix(&path)).await;
     assert!(reaches(&path).await);
 
-    let error = Server::bind(unix(&path))
-        .start(handle(echo))
-        .await
-        .unwrap_err();
     assert_eq!(
-        error.to_string(),
+        refusal(unix(&path)).await,
         format!(
-            "cannot listen on {}: Address already in use (os error 98); another server listens \
-             there; stop it or choose another address",
+            "cannot listen on {}: another server listens there; stop it or choose another \
+             address: Address already in use (os error 98)",
             unix(&path)
         )
     );
@@ -127,10 +129,13 @@ async fn a_file_that_is_no_socket_is_left_alone() {
         .start(handle(echo))
         .await
         .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("cannot listen on {}: ", unix(&path)))
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot listen on {}: a file that is no socket has this name; remove it or choose \
+             another path",
+            unix(&path)
+        )
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 
@@ -192,15 +197,12 @@ async fn an_abstract_name_is_served_and_makes_no_file() {
     assert_eq!(server.local_addr().to_string(), addr);
     assert!(!Path::new(&format!("@{name}")).exists());
 
-    let error = Server::bind(addr.clone())
-        .start(handle(echo))
-        .await
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("cannot listen on {addr}: ")),
-        "{error}"
+    assert_eq!(
+        refusal(addr.clone()).await,
+        format!(
+            "cannot listen on {addr}: another server has this name; stop it or choose another \
+             name: Address already in use (os error 98)"
+        )
     );
 
     stop(&server).await;
@@ -209,4 +211,154 @@ async fn an_abstract_name_is_served_and_makes_no_file() {
         io::ErrorKind::ConnectionRefused
     );
     stop(&serve(addr).await).await;
+}
+
+/// The directory's lock, as a server has it while it starts.
+fn lock(dir: &Path) -> fs::File {
+    let lock = fs::File::open(dir).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    lock
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_listen_yet_is_not_taken_for_a_dead_one() {
+    let dir = Dir::new();
+    let path = dir.path("app.sock");
+    let locked = lock(path.parent().unwrap());
+    // What refuses clients as the socket of a dead server does.
+    let half = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    half.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    let second = beside(Server::bind(&path).start(handle(echo)));
+    settle().await;
+    assert!(!second.is_finished());
+    half.listen(1).unwrap();
+    drop(locked);
+    let error = second.await.unwrap().unwrap_err();
+    assert!(
+        error.to_string().contains("another server listens there"),
+        "{error}"
+    );
+    // It is the first one that clients reach.
+    let _client = UnixStream::connect(&path).await.unwrap();
+    half.accept().unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_that_stays_locked_is_named() {
+    let dir = Dir::new();
+    let path = dir.path("app.sock");
+    let _locked = lock(path.parent().unwrap());
+    let message = refusal(&path).await;
+    let start = format!(
+        "cannot listen on {}: another process has locked the directory {}: ",
+        unix(&path),
+        path.parent().unwrap().display()
+    );
+    assert!(message.starts_with(&start), "{message}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn of_servers_that_start_at_once_on_a_stale_path_one_starts() {
+    const THREADS: usize = 4;
+    let dir = Dir::new();
+    let path = dir.path("app.sock");
+    let barrier = std::sync::Barrier::new(THREADS);
+    let starts = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (path, barrier, starts) = (&path, &barrier, &starts);
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread();
+                let runtime = { runtime }.enable_all().build().unwrap();
+                for round in 0..1_500 {
+                    if thread == 0 {
+                        drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+                    }
+                    barrier.wait();
+                    runtime.block_on(async {
+                        let server = Server::bind(path).start(handle(echo)).await;
+                        starts.fetch_add(usize::from(server.is_ok()), SeqCst);
+                        barrier.wait();
+                        assert_eq!(starts.load(SeqCst), 1, "round {round}");
+                        barrier.wait();
+                        if let Ok(server) = server {
+                            assert!(reaches(path).await);
+                            stop(&server).await;
+                            starts.store(0, SeqCst);
+                        }
+                    });
+                    barrier.wait();
+                }
+            });
+        }
+    });
+}
+
+#[tokio::test]
+async fn owner_group_and_mode_are_settled_before_clients_can_connect() {
+    let dir = Dir::new();
+    let path = dir.path("app.sock");
+    let server = Server::bind(&path).options(|options| {
+        options.unix_owner = Some(12_345);
+        options.unix_group = Some(23_456);
+        options.unix_mode = Some(0o666);
+    });
+    match server.start(handle(echo)).await {
+        Ok(server) => {
+            let found = fs::symlink_metadata(&path).unwrap();
+            let mode = found.permissions().mode() & 0o7777;
+            assert_eq!((found.uid(), found.gid(), mode), (12_345, 23_456, 0o666));
+            assert!(reaches(&path).await);
+            stop(&server).await;
+        }
+        Err(error) => {
+            let message = "cannot give the path to owner 12345 and group 23456; it needs CAP_CHOWN";
+            assert!(error.to_string().contains(message), "{error}");
+        }
+    }
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_path_need_not_be_text() {
+    let dir = Dir::new();
+    let path = dir.path("app").join("..");
+    fs::create_dir(dir.path("app")).unwrap();
+    let path = path.join(OsStr::from_bytes(b"app\xff.sock"));
+    let server = serve(path.as_path()).await;
+    assert_eq!(server.local_addr().path(), Some(path.as_path()));
+    assert!(reaches(&path).await);
+    stop(&server).await;
+    assert!(!path.exists());
+    // A server may listen where another one does.
+    let server = serve(server.local_addr()).await;
+    assert!(reaches(&path).await);
+    stop(&server).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_abstract_name_need_not_be_text_either() {
+    use std::os::{linux::net::SocketAddrExt, unix::net};
+    let name = [
+        format!("reagent-bytes-{}", std::process::id()).as_bytes(),
+        b"\xff",
+    ]
+    .concat();
+    let path = Path::new(OsStr::from_bytes(&[b"@", name.as_slice()].concat())).to_owned();
+    let addr = net::SocketAddr::from_abstract_name(&name).unwrap();
+    let adopted = net::UnixListener::bind_addr(&addr).unwrap();
+    let server = serve(adopted).await;
+    assert_eq!(server.local_addr().path(), Some(path.as_path()));
+    stop(&server).await;
+    drop(server);
+
+    let server = serve(path).await;
+    let client = net::UnixStream::connect_addr(&addr).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let mut client = UnixStream::from_std(client).unwrap();
+    assert!(echoes(&mut client, "hello").await);
+    drop(client);
+    server.drain(LONG).await;
 }

@@ -1,0 +1,105 @@
+//! Setting options on a socket: only those that were asked for, each by its name.
+
+use super::SocketOptions;
+use crate::error::Explained;
+use socket2::{SockRef, Socket};
+use std::{fmt::Display, io};
+
+impl SocketOptions {
+    /// Sets what a TCP socket has to have before it is bound. The hook comes last, so it can change
+    /// what the options set.
+    pub(in crate::listener) fn apply_tcp(&self, socket: &Socket, is_v6: bool) -> io::Result<()> {
+        if self.reuse_addr {
+            set("SO_REUSEADDR", true, "", || socket.set_reuse_address(true))?;
+        }
+        if self.reuse_port {
+            set("SO_REUSEPORT", true, "", || set_reuse_port(socket))?;
+        }
+        if let (true, Some(only_v6)) = (is_v6, self.only_v6) {
+            set("IPV6_V6ONLY", only_v6, "", || socket.set_only_v6(only_v6))?;
+        }
+        self.apply_unbound(socket, is_v6)?;
+        self.apply_listening_tcp(socket, is_v6)?;
+        self.run_hook(socket)
+    }
+
+    /// Sets what a TCP socket may be given while it listens, by whomever it was opened.
+    pub(in crate::listener) fn apply_listening_tcp(
+        &self,
+        socket: &Socket,
+        is_v6: bool,
+    ) -> io::Result<()> {
+        if let (false, Some(tos)) = (is_v6, self.tos) {
+            set("IP_TOS", tos, "", || socket.set_tos_v4(tos))?;
+        }
+        self.apply_system(socket, is_v6)?;
+        self.apply_buffers(socket)?;
+        self.apply_connection(socket)
+    }
+
+    /// Sets what a Unix socket has to have before it is bound.
+    #[cfg(unix)]
+    pub(in crate::listener) fn apply_unix(&self, socket: &Socket) -> io::Result<()> {
+        self.apply_buffers(socket)?;
+        self.run_hook(socket)
+    }
+
+    pub(in crate::listener) fn apply_buffers(&self, socket: &Socket) -> io::Result<()> {
+        if let Some(bytes) = self.recv_buffer {
+            set("SO_RCVBUF", bytes, "", || {
+                socket.set_recv_buffer_size(bytes)
+            })?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            set("SO_SNDBUF", bytes, "", || {
+                socket.set_send_buffer_size(bytes)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sets what a connection has of its listener: there on Linux, on the connection elsewhere.
+    pub(in crate::listener) fn apply_connection(&self, socket: &Socket) -> io::Result<()> {
+        set("TCP_NODELAY", self.nodelay, "", || {
+            socket.set_tcp_nodelay(self.nodelay)
+        })?;
+        match self.keepalive {
+            Some(keepalive) => keepalive.apply(socket),
+            None => Ok(()),
+        }
+    }
+
+    fn run_hook(&self, socket: &Socket) -> io::Result<()> {
+        match &self.before_bind {
+            Some(hook) => (hook.0)(&SockRef::from(socket))
+                .map_err(|error| Explained::error("the `before_bind` hook failed", error)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn set_reuse_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(unix))]
+fn set_reuse_port(_: &Socket) -> io::Result<()> {
+    Err(unsupported())
+}
+
+/// Sets one option; an error names it, its value and what it takes.
+pub(super) fn set(
+    option: &str,
+    value: impl Display,
+    advice: &str,
+    set: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    set()
+        .map_err(|error| Explained::error(format!("cannot set {option} to {value}{advice}"), error))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn unsupported() -> io::Error {
+    io::ErrorKind::Unsupported.into()
+}
