@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod dice;
 mod ending;
+mod faults;
 mod invariants;
 mod launch;
 mod matrix;
