@@ -21,7 +21,9 @@ pub async fn end(world: &mut World, ending: Ending) -> Result<(), String> {
         let events = world.main.record.events();
         (events.started() - events.open(), events.ended("aborted"))
     };
-    let began_before = world.main.handle.stats().status == ServerStatus::Draining;
+    // A server that has lost its listeners stops by itself.
+    let status = world.main.handle.stats().status;
+    let began_before = matches!(status, ServerStatus::Draining | ServerStatus::Stopped);
     let (over, aborted) = events(world);
     let is_idle = world.main.handle.connection_count() == 0;
     let nobody_waits = !world.clients.iter().any(Client::waits);
