@@ -1,0 +1,148 @@
+//! How a run ends, and what must hold after that.
+
+use crate::{
+    client::Client,
+    operation::{Ending, Operation},
+    unruly::obeys_drain,
+    world::World,
+};
+use reagent::{DrainReport, ServerStatus};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// Beyond its deadline a drain takes a second at most, to end what was aborted; timers count in
+/// milliseconds.
+const GRACE: Duration = Duration::from_millis(1_010);
+/// What a drain takes that has nothing to wait for.
+const AT_ONCE: Duration = Duration::from_millis(10);
+
+pub async fn end(world: &mut World, ending: Ending) -> Result<(), String> {
+    let events = |world: &World| {
+        let events = world.main.record.events();
+        (events.started() - events.open(), events.ended("aborted"))
+    };
+    // A server that has lost its listeners stops by itself.
+    let status = world.main.handle.stats().status;
+    let began_before = matches!(status, ServerStatus::Draining | ServerStatus::Stopped);
+    let (over, aborted) = events(world);
+    let is_idle = world.main.handle.connection_count() == 0;
+    let nobody_waits = !world.clients.iter().any(Client::waits);
+    let all_obey = {
+        let events = world.main.record.events();
+        let mut open = events
+            .connections
+            .iter()
+            .filter(|(_, seen)| seen.outcome.is_none());
+        open.all(|(id, _)| obeys_drain(*id))
+    };
+
+    let started = Instant::now();
+    let deadline = match ending {
+        Ending::Drain(deadline) => deadline,
+        Ending::DrainIdle => Duration::from_secs(60),
+        Ending::Abort => Duration::ZERO,
+    };
+    let ended = async {
+        match ending {
+            Ending::Abort => {
+                world.main.handle.abort();
+                world.main.handle.wait().await
+            }
+            _ => Ok(world.main.handle.drain(deadline).await),
+        }
+    };
+    let report = timeout(deadline + 10 * GRACE, ended).await;
+    let took = started.elapsed();
+    let Ok(report) = report else {
+        return Err(format!("{ending:?} does not end"));
+    };
+    // A server that has lost its listeners stops with an error.
+    let Ok(report) = report else {
+        return Ok(());
+    };
+
+    let slack = if world.in_memory {
+        Duration::ZERO
+    } else {
+        Duration::from_secs(2)
+    };
+    if took > deadline + GRACE + slack {
+        return Err(format!("{ending:?} took {took:?}"));
+    }
+    let at_once = (is_idle && nobody_waits) || (all_obey && nobody_waits && !began_before);
+    if at_once && took > AT_ONCE + slack {
+        return Err(format!("{ending:?} took {took:?} with nothing to wait for"));
+    }
+    let after = events(world);
+    let aborted = after.1 - aborted;
+    if world.in_memory {
+        let finished = after.0 - over - aborted;
+        let is_right = report.aborted == aborted
+            && report.remaining == 0
+            && (began_before || report.finished == finished);
+        if !is_right {
+            return Err(format!(
+                "{finished} finished, {aborted} were aborted; {report:?}"
+            ));
+        }
+    }
+    stopped(world, &report).await
+}
+
+async fn stopped(world: &mut World, report: &DrainReport) -> Result<(), String> {
+    let stats = world.main.handle.stats();
+    if (stats.status, stats.acceptors, stats.open) != (ServerStatus::Stopped, 0, 0) {
+        return Err(format!("after the end: {stats:?}"));
+    }
+    drain_is_told_once(world, report)?;
+    for place in &mut world.places[..world.config.addresses] {
+        place.release();
+        if place.connect().await.is_ok() {
+            return Err("a client can connect to a server that has stopped".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn drain_is_told_once(world: &World, report: &DrainReport) -> Result<(), String> {
+    let events = world.main.record.events();
+    let told = (
+        events.drains_started,
+        events.listeners,
+        events.acceptors,
+        events.exhausted,
+    );
+    if told != (1, 0, 0, 0) || events.reports != [report.clone()] {
+        return Err(format!(
+            "{} drains started, {} listeners and {} acceptors are left, {} exhaustions; {:?} told of {report:?}",
+            told.0, told.1, told.2, told.3, events.reports
+        ));
+    }
+    Ok(())
+}
+
+/// All have gone: nothing is left.
+pub async fn nothing_left(world: &mut World) -> Result<(), String> {
+    world.perform(Operation::AllLeave).await;
+    if let Some(second) = &world.second {
+        timeout(10 * GRACE, second.handle.drain(Duration::from_secs(5)))
+            .await
+            .map_err(|_| "the second server does not end".to_owned())?;
+    }
+    for side in world.sides() {
+        let (open, listed) = (
+            side.handle.connection_count(),
+            side.handle.connections().len(),
+        );
+        if (open, listed, side.alive.total()) != (0, 0, 0) {
+            let alive = side.alive.total();
+            return Err(format!(
+                "{open} open, {listed} listed, {alive} alive after the end"
+            ));
+        }
+    }
+    match world.limit.taken() {
+        0 => Ok(()),
+        taken => Err(format!("{taken} permits are taken after the end")),
+    }
+}

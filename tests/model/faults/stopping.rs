@@ -1,0 +1,131 @@
+//! A server that stops is gone, at once where nothing keeps it, and says what became of its connections.
+
+use crate::support::{LONG, echo, echoes, guest, soon, until};
+use reagent::{
+    Acceptor, BoxError, Connection, Error, Server, ServerStatus, handle,
+    testing::{FlakyListener, MemoryListener},
+};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::{runtime::Runtime, time::Instant};
+
+fn refuses(addr: SocketAddr) -> bool {
+    let error = std::net::TcpStream::connect_timeout(&addr, LONG).err();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+#[test]
+fn a_runtime_that_goes_closes_the_ports_of_kept_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("server.sock");
+    let runtime = Runtime::new().unwrap();
+    let addrs = ["127.0.0.1:0".to_owned(), format!("unix:{}", path.display())];
+    let server = runtime.block_on(Server::bind(addrs).start(handle(echo)));
+    let server = server.unwrap();
+    let addr = server.local_addr().socket_addr().unwrap();
+    assert!(!refuses(addr) && path.exists());
+    runtime.shutdown_timeout(LONG);
+    assert_eq!(server.stats().status, ServerStatus::Stopped);
+    assert_eq!((refuses(addr), path.exists()), (true, false));
+}
+
+#[test]
+fn a_runtime_that_goes_closes_the_ports_of_kept_connections() {
+    let runtime = Runtime::new().unwrap();
+    let (addr, kept) = runtime.block_on(async {
+        let server = Server::bind("127.0.0.1:0")
+            .start(handle(echo))
+            .await
+            .unwrap();
+        let _client = guest(&server).await;
+        let kept = server.connection(1).expect("the first connection");
+        (server.local_addr().socket_addr().unwrap(), kept)
+    });
+    runtime.shutdown_timeout(LONG);
+    assert!(refuses(addr), "the port is still open");
+    drop(kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_a_service_that_is_being_made() {
+    let (listener, _clients) = MemoryListener::new();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let make = tower::service_fn(move |acceptor: Acceptor| {
+        count.fetch_add(1, SeqCst);
+        async move {
+            if acceptor.index > 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, BoxError>(handle(echo))
+        }
+    });
+    let server = Server::new(listener).start_make(make).await.unwrap();
+    server.set_acceptors(2);
+    until("the second is asked for", || asked.load(SeqCst) == 2).await;
+    let started = Instant::now();
+    server.drain(Duration::from_secs(10)).await;
+    let took = started.elapsed();
+    assert!(took < Duration::from_millis(10), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_panic_do_not_have_services_made_without_end() {
+    let (listener, clients) = MemoryListener::new();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let make = tower::service_fn(move |_: Acceptor| {
+        count.fetch_add(1, SeqCst);
+        async {
+            Ok::<_, BoxError>(handle(|conn: Connection| {
+                if conn.id() <= 100 {
+                    crate::trouble::panic_quietly();
+                }
+                echo(conn)
+            }))
+        }
+    });
+    let server = Server::new(listener).start_make(make).await.unwrap();
+    let mut bad = Vec::new();
+    for _ in 0..100 {
+        bad.push(clients.connect().await.unwrap());
+    }
+    // With waits that double from 5 ms up to a second there is time for a dozen.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(asked.load(SeqCst) <= 20, "{} were made", asked.load(SeqCst));
+    assert!(server.stats().panicked >= 2);
+    server.abort();
+    soon(server.wait()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_after_the_loss_of_all_listeners_tells_the_truth() {
+    let (listener, clients) = MemoryListener::new();
+    let (listener, script) = FlakyListener::new(listener);
+    let server = Server::new(listener).start(handle(echo)).await.unwrap();
+    let mut stays = clients.connect().await.unwrap();
+    assert!(echoes(&mut stays).await);
+    script.never_reopen();
+    script.fail_accepts([io::Error::from_raw_os_error(libc::EINVAL)]);
+    until("it stops", || {
+        server.stats().status == ServerStatus::Draining
+    })
+    .await;
+    assert!(echoes(&mut stays).await);
+
+    let report = soon(server.drain(Duration::from_millis(100))).await;
+    assert_eq!(
+        (report.finished, report.aborted, report.remaining),
+        (0, 1, 0)
+    );
+    assert!(report.elapsed >= Duration::from_millis(100), "{report:?}");
+    let error = soon(server.wait()).await.unwrap_err();
+    assert!(matches!(*error, Error::ListenersLost), "{error}");
+}

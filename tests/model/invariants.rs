@@ -1,0 +1,240 @@
+//! What must hold whenever nothing more happens by itself.
+
+use crate::{
+    client::Client,
+    config::{Scope, Stack},
+    launch::Side,
+    world::World,
+};
+use reagent::{ServerStatus, Stats};
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+/// Why the world is not as it should be, if so. Most of what it finds may mend itself in the next moment:
+/// the caller waits, longer than any back-off takes, before it believes it.
+pub fn check(world: &World) -> Result<(), String> {
+    clients_are_served(world)?;
+    for side in world.sides() {
+        events_are_right(side)?;
+        counts_agree(side)?;
+        handles_tell_the_outcome(side)?;
+    }
+    acceptors_are_there(world)?;
+    limit_counts_what_is_open(world)?;
+    outcomes_are_right(world)?;
+    who_was_closed_is_accounted_for(world)
+}
+
+fn ensure(holds: bool, violation: impl FnOnce() -> String) -> Result<(), String> {
+    match holds {
+        true => Ok(()),
+        false => Err(violation()),
+    }
+}
+
+/// No client waits while there is room for it, and whoever is served gets answers.
+fn clients_are_served(world: &World) -> Result<(), String> {
+    let has_place = world.gauge.open() < world.max();
+    for client in &world.clients {
+        let place = client.place;
+        if let Some(complaint) = client.complaint() {
+            return Err(format!(
+                "the client of connection {:?} {complaint}",
+                client.id()
+            ));
+        }
+        if client.waits()
+            && has_place
+            && takes_clients(world, place)
+            && stack_has_room(world, place)
+        {
+            return Err(format!(
+                "a client waits at address {place} with {} of {} connections open, and {} futures alive",
+                world.gauge.open(),
+                world.max(),
+                world.side(place).0.alive.total(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn takes_clients(world: &World, place: usize) -> bool {
+    let (side, is_second) = world.side(place);
+    let is_up = side.handle.stats().status == ServerStatus::Running;
+    is_up && (is_second || !(world.is_pausing() || world.doomed[place]))
+}
+
+fn stack_has_room(world: &World, place: usize) -> bool {
+    let (side, is_second) = world.side(place);
+    match world.config.stack_limit() {
+        _ if is_second => true,
+        None => true,
+        Some((Scope::Server, size)) => side.alive.total() < size,
+        // With fewer than all can have, one of them has room.
+        Some((Scope::Acceptor, size)) => {
+            let addr = side.handle.local_addrs().nth(place);
+            addr.is_some_and(|addr| side.alive.at(addr) < size * world.acceptors)
+        }
+    }
+}
+
+/// What was found wrong at once, as it was told.
+fn events_are_right(side: &Side) -> Result<(), String> {
+    let mut violations = side.record.events().violations.clone();
+    violations.extend(side.alive.violations());
+    ensure(violations.is_empty(), || violations.join("; "))
+}
+
+fn ended(stats: &Stats) -> u64 {
+    stats.completed
+        + stats.failed
+        + stats.rejected
+        + stats.timed_out
+        + stats.drained
+        + stats.aborted
+        + stats.panicked
+}
+
+fn counts_agree(side: &Side) -> Result<(), String> {
+    let (stats, listed) = (side.handle.stats(), side.handle.connections().len());
+    let events = side.record.events();
+    let (open, started) = (events.open(), events.started() as u64);
+    ensure(
+        (stats.open, listed, stats.accepted, ended(&stats))
+            == (open, open, started, started - open as u64),
+        || format!("{open} of {started} connections are open, {listed} listed; {stats:?}"),
+    )?;
+    for (name, count) in [
+        ("completed", stats.completed),
+        ("failed", stats.failed),
+        ("rejected", stats.rejected),
+        ("timed_out", stats.timed_out),
+        ("drained", stats.drained),
+        ("aborted", stats.aborted),
+        ("panicked", stats.panicked),
+    ] {
+        let told = events.ended(name) as u64;
+        ensure(told == count, || {
+            format!("{told} of {count} {name} were told")
+        })?;
+    }
+    ensure(events.acceptors == stats.acceptors as isize, || {
+        format!("{} acceptors by the events; {stats:?}", events.acceptors)
+    })
+}
+
+/// `closed()` of every connection that has ended resolves with the outcome that was told, and
+/// the server knows those that are open and no others.
+fn handles_tell_the_outcome(side: &Side) -> Result<(), String> {
+    let events = side.record.events();
+    let mut cx = Context::from_waker(Waker::noop());
+    for (id, seen) in &events.connections {
+        let closed = match pin!(seen.handle.closed()).poll(&mut cx) {
+            Poll::Ready(outcome) => Some(outcome.as_str().to_owned()),
+            Poll::Pending => None,
+        };
+        ensure(closed == seen.outcome, || {
+            let told = &seen.outcome;
+            format!("connection {id} is closed: {closed:?}, and {told:?} was told")
+        })?;
+        let is_known = side.handle.connection(*id).is_some();
+        ensure(is_known == seen.outcome.is_none(), || {
+            format!(
+                "connection {id} ended: {:?}; known: {is_known}",
+                seen.outcome
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// As many acceptors as were asked for, where no queue is lost.
+fn acceptors_are_there(world: &World) -> Result<(), String> {
+    let stats = world.main.handle.stats();
+    let is_whole = stats
+        .listeners
+        .iter()
+        .all(|listener| listener.lost.is_none());
+    if world.acceptors == 0
+        || !is_whole
+        || world.doomed.contains(&true)
+        || stats.status != ServerStatus::Running
+    {
+        return Ok(());
+    }
+    let expected = world.acceptors * world.config.addresses;
+    ensure(stats.acceptors == expected, || {
+        format!("{} acceptors instead of {expected}", stats.acceptors)
+    })
+}
+
+/// An idle acceptor holds no permit.
+fn limit_counts_what_is_open(world: &World) -> Result<(), String> {
+    if !world.config.has_second_server() {
+        return Ok(());
+    }
+    let (taken, open) = (world.limit.taken(), world.gauge.open());
+    ensure(taken == open, || {
+        format!("{taken} permits are taken, {open} connections are open")
+    })
+}
+
+fn outcomes_are_right(world: &World) -> Result<(), String> {
+    let events = world.main.record.events();
+    for (id, expected) in &world.expected {
+        let outcome = events
+            .connections
+            .get(id)
+            .and_then(|seen| seen.outcome.as_deref());
+        ensure(outcome == Some(*expected), || {
+            format!("connection {id} is to be {expected}, and is {outcome:?}")
+        })?;
+    }
+    drop(events);
+    // A client that is gone or was closed has no connection any more.
+    for (side, first, last) in [
+        (Some(&world.main), 0, world.config.addresses),
+        (world.second.as_ref(), world.config.addresses, usize::MAX),
+    ] {
+        let Some(side) = side else { continue };
+        let clients = world.clients.iter();
+        let here = clients.filter(|client| (first..last).contains(&client.place));
+        let ids: Vec<_> = here
+            .filter(|client| !client.ended)
+            .filter_map(Client::id)
+            .collect();
+        let events = side.record.events();
+        for (id, seen) in &events.connections {
+            ensure(seen.outcome.is_some() || ids.contains(id), || {
+                format!("connection {id} is open, and its client has gone")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Whoever was closed without a word was turned away, or its connection has ended.
+fn who_was_closed_is_accounted_for(world: &World) -> Result<(), String> {
+    let stats = world.main.handle.stats();
+    let is_lossless = world.in_memory && !world.doomed.contains(&true);
+    if !is_lossless || world.second.is_some() || stats.status != ServerStatus::Running {
+        return Ok(());
+    }
+    let ungreeted = world
+        .clients
+        .iter()
+        .filter(|client| client.ended && client.id().is_none());
+    let closed = (ungreeted.count() + world.left_ungreeted) as u64;
+    let without_words = match world.config.stack {
+        Stack::LoadShed(_) => stats.rejected + stats.panicked,
+        _ => stats.panicked,
+    };
+    ensure(
+        closed <= stats.turned_away + without_words + stats.failed,
+        || format!("{closed} clients were closed without a word; {stats:?}"),
+    )
+}

@@ -1,0 +1,153 @@
+//! Starts the servers of a run.
+
+use crate::{
+    config::{Config, LimitBy, Stack, StartBy},
+    net::Place,
+    record::{Gauge, Nervous, Record},
+    trouble::{Spot, Trouble},
+    unruly::{Alive, PENDS, Unruly},
+};
+use reagent::{Acceptor, Bind, BoxError, ConnectionService, Error, Limit, Server, ServerHandle};
+use tower::{
+    Layer,
+    limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer},
+    load_shed::LoadShedLayer,
+};
+
+/// A server, what it told, and whom it serves.
+pub struct Side {
+    pub handle: ServerHandle,
+    pub record: Record,
+    pub alive: Alive,
+}
+
+/// The servers of a run before they are started, and where clients come to them.
+pub struct Launch {
+    config: Config,
+    in_memory: bool,
+    limit: Limit,
+    gauge: Gauge,
+    pub places: Vec<Place>,
+}
+
+impl Launch {
+    pub fn new(config: Config, in_memory: bool, limit: &Limit, gauge: &Gauge) -> Self {
+        Launch {
+            config,
+            in_memory,
+            limit: limit.clone(),
+            gauge: gauge.clone(),
+            places: Vec::new(),
+        }
+    }
+
+    /// The server that things are done to.
+    pub async fn main(&mut self, trouble: &Trouble) -> Result<Side, String> {
+        let (config, alive) = (self.config, Alive::default());
+        let record = Record::new(&self.gauge);
+        let mut server = Server::bind(Vec::<Bind>::new())
+            .acceptors(config.acceptors)
+            .observe(Nervous(trouble.clone()))
+            .observe(record.clone());
+        for _ in 0..config.addresses {
+            server = self.listen(server)?;
+        }
+        server = match config.limit {
+            LimitBy::Nothing => server,
+            LimitBy::MaxConnections(max) => server.max_connections(max),
+            LimitBy::Shared(_) => server.limit(self.limit.clone()),
+        };
+        let make = Make(config, trouble.clone(), alive.clone());
+        let handle = match config.stack {
+            Stack::Plain => make.start(server).await,
+            Stack::Concurrency(max) => {
+                let layer = ConcurrencyLimitLayer::new(max);
+                make.start(server.layer(layer)).await
+            }
+            Stack::GlobalConcurrency(max) => {
+                let layer = GlobalConcurrencyLimitLayer::new(max);
+                make.start(server.layer(layer)).await
+            }
+            Stack::LoadShed(max) => {
+                let layer = ConcurrencyLimitLayer::new(max);
+                let server = server.layer(LoadShedLayer::new()).layer(layer);
+                make.start(server).await
+            }
+        };
+        Side::new(handle, record, alive)
+    }
+
+    /// One that shares the limit, and to which nothing is done.
+    pub async fn second(&mut self) -> Result<Side, String> {
+        let (record, alive) = (Record::new(&self.gauge), Alive::default());
+        let server = Server::bind(Vec::<Bind>::new())
+            .limit(self.limit.clone())
+            .observe(record.clone());
+        let server = self.listen(server)?;
+        let config = Config {
+            start: StartBy::Clone,
+            limit: LimitBy::Nothing,
+            stack: Stack::Plain,
+            addresses: 1,
+            acceptors: 1,
+        };
+        let make = Make(config, Trouble::default(), alive.clone());
+        Side::new(make.start(server).await, record, alive)
+    }
+
+    fn listen<L>(&mut self, server: Server<L>) -> Result<Server<L>, String> {
+        if self.in_memory {
+            let (listener, place) = Place::memory();
+            self.places.push(place);
+            return Ok(server.listen(listener));
+        }
+        let (listener, place) = Place::tcp().map_err(|error| error.to_string())?;
+        self.places.push(place);
+        Ok(server.listen(listener))
+    }
+}
+
+impl Side {
+    fn new(
+        handle: Result<ServerHandle, Error>,
+        record: Record,
+        alive: Alive,
+    ) -> Result<Self, String> {
+        Ok(Side {
+            handle: handle.map_err(|error| format!("start failed: {error}"))?,
+            record,
+            alive,
+        })
+    }
+}
+
+/// Makes the services of a server, in either way.
+struct Make(Config, Trouble, Alive);
+
+impl Make {
+    async fn start<L>(self, server: Server<L>) -> Result<ServerHandle, Error>
+    where
+        L: Layer<Unruly> + Clone + Send + 'static,
+        L::Service: ConnectionService + Clone,
+    {
+        let Make(config, trouble, alive) = self;
+        let service = Unruly::new(&trouble, &alive, &config);
+        if config.start == StartBy::Clone {
+            return server.start(service).await;
+        }
+        let make = tower::service_fn(move |_: Acceptor| {
+            let (trouble, service) = (trouble.clone(), service.clone());
+            async move {
+                trouble.maybe_panic(Spot::MakePanics);
+                if trouble.strikes(Spot::MakeFails) {
+                    return Err(BoxError::from("not made, as it was told to"));
+                }
+                if trouble.strikes(Spot::MakePends) {
+                    tokio::time::sleep(PENDS).await;
+                }
+                Ok(service)
+            }
+        });
+        server.start_make(make).await
+    }
+}

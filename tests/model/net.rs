@@ -1,0 +1,129 @@
+//! How clients come to a server: in memory, or by TCP.
+
+use reagent::{
+    Listener, SocketListener,
+    testing::{Clients, FlakyListener, MemoryListener, Script},
+};
+use std::{
+    io,
+    net::{Shutdown, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// One address of a server, seen by its clients.
+pub struct Place {
+    way: Way,
+    pub script: Script,
+}
+
+enum Way {
+    Memory(Clients),
+    /// The listening socket is kept until it is broken.
+    Tcp(SocketAddr, Option<std::net::TcpListener>),
+}
+
+impl Place {
+    pub fn memory() -> (impl Listener, Place) {
+        let (listener, clients) = MemoryListener::new();
+        let (listener, script) = FlakyListener::new(listener);
+        let way = Way::Memory(clients);
+        (listener, Place { way, script })
+    }
+
+    pub fn tcp() -> io::Result<(impl Listener, Place)> {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let way = Way::Tcp(socket.local_addr()?, Some(socket.try_clone()?));
+        let (listener, script) = FlakyListener::new(SocketListener::try_from(socket)?);
+        Ok((listener, Place { way, script }))
+    }
+
+    pub async fn connect(&self) -> io::Result<Stream> {
+        Ok(match &self.way {
+            Way::Memory(clients) => Stream::Memory(clients.connect().await?),
+            Way::Tcp(addr, _) => Stream::Tcp(TcpStream::connect(addr).await?),
+        })
+    }
+
+    /// Has the listener fail so that it has to be reopened.
+    pub fn lose(&mut self, failed_reopens: usize) {
+        match &mut self.way {
+            Way::Memory(_) => {
+                let in_use = || io::Error::from_raw_os_error(libc::EADDRINUSE);
+                self.script
+                    .fail_reopens((0..failed_reopens).map(|_| in_use()));
+                self.script
+                    .fail_accepts([io::Error::from_raw_os_error(libc::EINVAL)]);
+            }
+            Way::Tcp(_, socket) => {
+                if let Some(socket) = socket.take() {
+                    // An error says that the server has closed it already.
+                    let _ = socket2::SockRef::from(&socket).shutdown(Shutdown::Both);
+                }
+            }
+        }
+    }
+
+    /// Lets go of the listening socket, which would else stay open when the server has closed it.
+    pub fn release(&mut self) {
+        if let Way::Tcp(_, socket) = &mut self.way {
+            *socket = None;
+        }
+    }
+}
+
+/// A client's side of a connection. It never waits: what would block is tried again later.
+pub enum Stream {
+    Memory(tokio::io::DuplexStream),
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    /// Reads what is there; `Some(0)` is the end, an orderly one or not.
+    pub fn read(&mut self, bytes: &mut [u8]) -> Option<usize> {
+        let mut bytes = ReadBuf::new(bytes);
+        let mut cx = Context::from_waker(Waker::noop());
+        let polled = match self {
+            Stream::Memory(stream) => Pin::new(stream).poll_read(&mut cx, &mut bytes),
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(&mut cx, &mut bytes),
+        };
+        match polled {
+            Poll::Ready(Ok(())) => Some(bytes.filled().len()),
+            Poll::Ready(Err(_)) => Some(0),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Writes what fits, and says how much; nothing, where the server has gone.
+    pub fn write(&mut self, bytes: &[u8]) -> usize {
+        let mut cx = Context::from_waker(Waker::noop());
+        let polled = match self {
+            Stream::Memory(stream) => Pin::new(stream).poll_write(&mut cx, bytes),
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(&mut cx, bytes),
+        };
+        match polled {
+            Poll::Ready(Ok(count)) => count,
+            _ => 0,
+        }
+    }
+
+    pub fn half_close(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = match self {
+            Stream::Memory(stream) => Pin::new(stream).poll_shutdown(&mut cx),
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(&mut cx),
+        };
+    }
+
+    /// Has the socket close with a reset.
+    pub fn reset(&self) {
+        if let Stream::Tcp(stream) = self {
+            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What can be done to a running server.
+
+use crate::{config::Config, dice::Dice, trouble::Spot};
+use std::time::Duration;
+
+/// One step of a run. Clients and connections are counted modulo how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Connect {
+        place: usize,
+    },
+    Send {
+        client: usize,
+        bytes: usize,
+    },
+    HalfClose {
+        client: usize,
+    },
+    Leave {
+        client: usize,
+        reset: bool,
+    },
+    Fail {
+        client: usize,
+    },
+    Panic {
+        client: usize,
+        with_bomb: bool,
+    },
+    Pause,
+    Resume,
+    SetAcceptors(usize),
+    SetMax(usize),
+    LoseQueue {
+        address: usize,
+        failed_reopens: usize,
+    },
+    LoseForGood {
+        address: usize,
+    },
+    Exhaust {
+        address: usize,
+        times: usize,
+    },
+    ConnectionErrors {
+        address: usize,
+        times: usize,
+    },
+    Arm {
+        spot: Spot,
+        times: usize,
+        with_bomb: bool,
+    },
+    DrainConnection {
+        client: usize,
+    },
+    AbortConnection {
+        client: usize,
+    },
+    /// Clients leave until nobody is left.
+    AllLeave,
+    Wait(Duration),
+}
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Drain(Duration),
+    /// All clients leave, and the server is drained when it is idle.
+    DrainIdle,
+    Abort,
+}
+
+/// How many clients there may be at once.
+pub const MOST_CLIENTS: usize = 12;
+
+impl Operation {
+    pub fn of(dice: &mut Dice, config: &Config) -> Self {
+        let client = dice.roll(1 << 16);
+        let address = dice.roll(config.addresses);
+        match dice.roll(100) {
+            0..30 => Operation::Connect {
+                place: dice.roll(config.places()),
+            },
+            30..38 => Operation::Send {
+                client,
+                bytes: 1 + dice.roll(48),
+            },
+            38..42 => Operation::HalfClose { client },
+            42..52 => Operation::Leave {
+                client,
+                reset: dice.roll(2) == 0,
+            },
+            52..54 => Operation::Fail { client },
+            54..57 => Operation::Panic {
+                client,
+                with_bomb: dice.roll(2) == 0,
+            },
+            57..60 => Operation::Pause,
+            60..65 => Operation::Resume,
+            65..69 => Operation::SetAcceptors(dice.pick(&[0, 1, 1, 2, 3, 4])),
+            69..72 => Operation::SetMax(dice.pick(&[0, 1, 2, 3, 8])),
+            72..75 => Operation::LoseQueue {
+                address,
+                failed_reopens: dice.roll(3),
+            },
+            75 if dice.roll(4) == 0 => Operation::LoseForGood { address },
+            75..78 => Operation::Exhaust {
+                address,
+                times: 1 + dice.roll(3),
+            },
+            78..80 => Operation::ConnectionErrors {
+                address,
+                times: 1 + dice.roll(70),
+            },
+            80..91 => Operation::Arm {
+                spot: dice.pick(&Spot::ALL),
+                times: 1 + dice.roll(2),
+                with_bomb: dice.roll(2) == 0,
+            },
+            91..94 => Operation::DrainConnection { client },
+            94..97 => Operation::AbortConnection { client },
+            97 => Operation::AllLeave,
+            _ => Operation::Wait(Duration::from_millis(1 << dice.roll(11))),
+        }
+    }
+}
+
+impl Ending {
+    pub fn of(dice: &mut Dice) -> Self {
+        match dice.roll(6) {
+            0 => Ending::Abort,
+            1 | 2 => Ending::DrainIdle,
+            _ => Ending::Drain(Duration::from_millis(dice.pick(&[0, 100, 5_000]))),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What the servers tell their observers.
+
+use crate::trouble::{Spot, Trouble};
+use reagent::{Acceptor, Addr, ConnectionHandle, DrainReport, Observer, Outcome};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+/// Counts the open connections of all servers under one limit.
+#[derive(Clone, Debug)]
+pub struct Gauge(Arc<Mutex<(usize, usize)>>);
+
+impl Gauge {
+    pub fn new(ceiling: usize) -> Self {
+        Gauge(Arc::new(Mutex::new((0, ceiling))))
+    }
+
+    pub fn open(&self) -> usize {
+        self.0.lock().unwrap().0
+    }
+
+    /// More than this must not be open whenever one is started.
+    pub fn set_ceiling(&self, ceiling: usize) {
+        self.0.lock().unwrap().1 = ceiling;
+    }
+
+    pub fn ceiling(&self) -> usize {
+        self.0.lock().unwrap().1
+    }
+}
+
+/// Remembers every event of one server, and what was wrong with them.
+#[derive(Clone, Debug)]
+pub struct Record {
+    gauge: Gauge,
+    events: Arc<Mutex<Events>>,
+}
+
+#[derive(Debug, Default)]
+pub struct Events {
+    pub connections: BTreeMap<u64, Seen>,
+    pub acceptors: isize,
+    pub listeners: isize,
+    pub drains_started: usize,
+    pub reports: Vec<DrainReport>,
+    pub exhausted: isize,
+    pub lost: usize,
+    pub reopened: usize,
+    pub violations: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct Seen {
+    pub handle: ConnectionHandle,
+    pub outcome: Option<String>,
+}
+
+impl Events {
+    pub fn started(&self) -> usize {
+        self.connections.len()
+    }
+
+    pub fn ended(&self, as_str: &str) -> usize {
+        let outcomes = self
+            .connections
+            .values()
+            .filter_map(|seen| seen.outcome.as_ref());
+        outcomes
+            .filter(|outcome| outcome.as_str() == as_str)
+            .count()
+    }
+
+    pub fn open(&self) -> usize {
+        let connections = self.connections.values();
+        connections.filter(|seen| seen.outcome.is_none()).count()
+    }
+}
+
+impl Record {
+    pub fn new(gauge: &Gauge) -> Self {
+        Record {
+            gauge: gauge.clone(),
+            events: Arc::default(),
+        }
+    }
+
+    pub fn events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap()
+    }
+
+    /// Lets go of the connections, whose handles would keep the server for ever.
+    pub fn clear(&self) {
+        let connections = std::mem::take(&mut self.events().connections);
+        drop(connections);
+    }
+}
+
+impl Observer for Record {
+    fn listener_started(&self, _: &Addr) {
+        self.events().listeners += 1;
+    }
+
+    fn listener_lost(&self, _: &Addr, _: &io::Error) {
+        self.events().lost += 1;
+    }
+
+    fn listener_reopened(&self, _: &Addr) {
+        self.events().reopened += 1;
+    }
+
+    fn listener_stopped(&self, _: &Addr) {
+        self.events().listeners -= 1;
+    }
+
+    fn acceptor_started(&self, _: &Acceptor) {
+        self.events().acceptors += 1;
+    }
+
+    fn acceptor_stopped(&self, _: &Acceptor) {
+        self.events().acceptors -= 1;
+    }
+
+    fn exhausted(&self, _: &io::Error) {
+        self.events().exhausted += 1;
+    }
+
+    fn exhaustion_ended(&self, _: Duration, _: u64) {
+        self.events().exhausted -= 1;
+    }
+
+    fn connection_started(&self, connection: &ConnectionHandle) {
+        let (open, ceiling) = {
+            let mut gauge = self.gauge.0.lock().unwrap();
+            gauge.0 += 1;
+            *gauge
+        };
+        let mut events = self.events();
+        if open > ceiling {
+            let violation = format!("{open} connections are open under a limit of {ceiling}");
+            events.violations.push(violation);
+        }
+        let seen = Seen {
+            handle: connection.clone(),
+            outcome: None,
+        };
+        if events.connections.insert(connection.id(), seen).is_some() {
+            let violation = format!("connection {} started twice", connection.id());
+            events.violations.push(violation);
+        }
+    }
+
+    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+        {
+            let mut gauge = self.gauge.0.lock().unwrap();
+            gauge.0 = gauge.0.saturating_sub(1);
+        }
+        let mut events = self.events();
+        let id = connection.id();
+        let before = match events.connections.get_mut(&id) {
+            Some(seen) => seen.outcome.replace(outcome.as_str().to_owned()),
+            None => Some("not started".to_owned()),
+        };
+        if let Some(before) = before {
+            let violation = format!("connection {id} ended, which was {before}");
+            events.violations.push(violation);
+        }
+    }
+
+    fn drain_started(&self, _: usize) {
+        self.events().drains_started += 1;
+    }
+
+    fn drain_ended(&self, report: &DrainReport) {
+        self.events().reports.push(report.clone());
+    }
+}
+
+/// An observer that panics when it is told to.
+#[derive(Debug)]
+pub struct Nervous(pub Trouble);
+
+impl Nervous {
+    fn startle(&self) {
+        self.0.maybe_panic(Spot::ObserverPanics);
+    }
+}
+
+impl Observer for Nervous {
+    fn listener_lost(&self, _: &Addr, _: &io::Error) {
+        self.startle();
+    }
+
+    fn listener_reopened(&self, _: &Addr) {
+        self.startle();
+    }
+
+    fn acceptor_started(&self, _: &Acceptor) {
+        self.startle();
+    }
+
+    fn acceptor_stopped(&self, _: &Acceptor) {
+        self.startle();
+    }
+
+    fn limit_reached(&self, _: &Acceptor) {
+        self.startle();
+    }
+
+    fn connection_started(&self, _: &ConnectionHandle) {
+        self.startle();
+    }
+
+    fn connection_ended(&self, _: &ConnectionHandle, _: &Outcome) {
+        self.startle();
+    }
+
+    fn drain_started(&self, _: usize) {
+        self.startle();
+    }
+}

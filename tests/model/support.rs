@@ -1,0 +1,107 @@
+//! Servers and clients of the tests of single guarantees.
+
+use reagent::{
+    Acceptor, Addr, BoxError, Connection, ConnectionService, Handler, Server, ServerHandle, handle,
+};
+use std::{future::Future, io, pin::Pin, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tower::Layer;
+
+/// What no step takes that comes at all.
+pub const LONG: Duration = Duration::from_secs(20);
+/// What a client waits at most for whom there is room.
+pub const SOON: Duration = Duration::from_secs(5);
+
+/// Sends back what it gets, until the client has sent all.
+pub async fn echo(mut conn: Connection) -> io::Result<()> {
+    let mut bytes = [0; 64];
+    loop {
+        match conn.read(&mut bytes).await? {
+            0 => return Ok(()),
+            count => conn.write_all(&bytes[..count]).await?,
+        }
+    }
+}
+
+/// The service of [`echo`].
+pub type Echo = Handler<fn(Connection) -> EchoFuture, io::Error>;
+type EchoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+pub fn service() -> Echo {
+    handle(|conn| Box::pin(echo(conn)))
+}
+
+/// Starts it with a stack for each acceptor.
+pub async fn make<L>(server: Server<L>) -> ServerHandle
+where
+    L: Layer<Echo> + Clone + Send + 'static,
+    L::Service: ConnectionService,
+{
+    let make = tower::service_fn(|_: Acceptor| async { Ok::<_, BoxError>(service()) });
+    server.start_make(make).await.expect("to be started")
+}
+
+/// A client of this address.
+pub async fn connect(addr: &Addr) -> TcpStream {
+    let addr = addr.socket_addr().expect("a TCP address");
+    let client = timeout(LONG, TcpStream::connect(addr)).await;
+    client.expect("no time-out").expect("to be connected")
+}
+
+/// Whether what is sent comes back soon.
+pub async fn echoes(client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
+    let exchange = async {
+        client.write_all(b"hello").await?;
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer).await?;
+        io::Result::Ok(answer == *b"hello")
+    };
+    matches!(timeout(SOON, exchange).await, Ok(Ok(true)))
+}
+
+/// A client of this address, if it is served soon.
+pub async fn served(addr: &Addr) -> Option<TcpStream> {
+    let mut client = connect(addr).await;
+    echoes(&mut client).await.then_some(client)
+}
+
+/// A client of the server's first address, who has been served.
+pub async fn guest(server: &ServerHandle) -> TcpStream {
+    served(server.local_addr()).await.expect("to be served")
+}
+
+/// Waits until `condition` holds.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if timeout(LONG, waiting).await.is_err() {
+        panic!("not so after {LONG:?}: {what}");
+    }
+}
+
+/// Waits for what has to come.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    match timeout(LONG, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("it does not come"),
+    }
+}
+
+/// Runs beside the test.
+pub fn beside<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends with the runtime of the test"
+    )]
+    tokio::spawn(future)
+}
