@@ -33,7 +33,7 @@ pub use listener::{
     Accepted, Bind, ErrorClass, IntoBinds, Keepalive, Listener, SocketListener, SocketOptions,
 };
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
-pub use server::{ListenerStatus, Server, ServerHandle, ServerStatus, Stats};
+pub use server::{BoxedLayers, ListenerStatus, Server, ServerHandle, ServerStatus, Stats};
 pub use service::{
     ConnectionService, Handler, PerConnection, PerConnectionFuture, Spawn, Start, TokioSpawn,
     Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService, handle, per_connection,

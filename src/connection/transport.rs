@@ -16,6 +16,11 @@ enum Kind {
     Other(BoxedStream),
 }
 
+delegate_io!(impl[] for Transport {
+    Transport(Kind::Plain(io)) => io,
+    Transport(Kind::Other(io)) => io,
+});
+
 impl Transport {
     /// Makes a transport of a stream that is neither TCP nor a Unix socket, in a box.
     pub fn other(io: impl IoStream) -> Self {

@@ -6,8 +6,9 @@ use crate::{
     Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Supply, sync::Mutex,
 };
 use std::{fmt, future::poll_fn, sync::Arc};
-use tower::{MakeService, ServiceBuilder};
+use tower::{MakeService, ServiceBuilder, util::BoxCloneServiceLayer};
 use tower_layer::{Identity, Layer, Stack};
+use tower_service::Service;
 
 /// A server to be: what it listens on, what limits it, and the layers around its handler.
 ///
@@ -34,6 +35,17 @@ pub struct Server<L = Identity, X = TokioSpawn> {
     layers: ServiceBuilder<L>,
     spawn: X,
 }
+
+/// The layers of a [boxed](Server::boxed) server whose service is an `S`.
+pub type BoxedLayers<L, S> = Stack<
+    BoxCloneServiceLayer<
+        S,
+        Connection,
+        <<L as Layer<S>>::Service as Service<Connection>>::Response,
+        <<L as Layer<S>>::Service as Service<Connection>>::Error,
+    >,
+    Identity,
+>;
 
 /// What does not depend on the types of layers and handlers.
 pub(super) struct Config {
@@ -108,6 +120,24 @@ impl<L, X> Server<L, X> {
         Server {
             config: self.config,
             layers: self.layers.layer(layer),
+            spawn: self.spawn,
+        }
+    }
+
+    /// Erases the type of the layers, which otherwise grows with each: for a server that is kept in a
+    /// struct or returned from a function. It costs a box a connection.
+    ///
+    /// `S` is the service that it will be [started](Self::start) with, and is found by itself.
+    pub fn boxed<S>(self) -> Server<BoxedLayers<L, S>, X>
+    where
+        L: Layer<S> + Send + Sync + 'static,
+        L::Service: ConnectionService + Clone,
+        <L::Service as Service<Connection>>::Future: Send,
+    {
+        let layers = BoxCloneServiceLayer::new(self.layers.into_inner());
+        Server {
+            config: self.config,
+            layers: ServiceBuilder::new().layer(layers),
             spawn: self.spawn,
         }
     }

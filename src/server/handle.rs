@@ -4,7 +4,7 @@ use super::{ListenerStatus, ServerStatus, Stats};
 use crate::{
     Addr, ConnectionHandle, ConnectionInfo, DrainReport, Error,
     listener::Group,
-    pool::{Pool, Stage},
+    pool::{Control, Pool, Stage},
 };
 use std::{
     fmt,
@@ -85,19 +85,41 @@ impl ServerHandle {
         stats
     }
 
-    fn status(&self) -> ServerStatus {
-        let control = self.pool.control.borrow();
-        match control.stage {
-            Stage::Running if control.is_paused() => ServerStatus::Paused,
-            Stage::Running => ServerStatus::Running,
-            Stage::Draining(_) => ServerStatus::Draining,
-            Stage::Stopped(..) => ServerStatus::Stopped,
+    /// Returns what it is doing.
+    pub fn status(&self) -> ServerStatus {
+        status(&self.pool.control.borrow())
+    }
+
+    /// Waits until it does something else than `known`, and returns what that is.
+    ///
+    /// ```
+    /// # async fn f(server: reagent::ServerHandle) {
+    /// let mut status = server.status();
+    /// while status != reagent::ServerStatus::Stopped {
+    ///     status = server.status_changed(status).await;
+    ///     println!("the server is {status} now");
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it changes nothing.
+    pub async fn status_changed(&self, known: ServerStatus) -> ServerStatus {
+        let mut control = self.pool.control.subscribe();
+        loop {
+            let now = status(&control.borrow_and_update());
+            // The sender is in the pool, so it is there.
+            if now != known || control.changed().await.is_err() {
+                return now;
+            }
         }
     }
 
-    /// Sets how many connections may be open. Above what is open now, waiting clients are admitted at
-    /// once; below it, nothing is closed, and nobody is admitted until enough have left.
-    pub fn set_max_connections(&self, max: usize) {
+    /// Sets the most connections that may be open; `None` lifts the limit. Above what is open now, waiting
+    /// clients are admitted at once; below it, nothing is closed, and nobody is admitted until enough have
+    /// left. See [`settled`](Self::settled) for when it holds.
+    pub fn set_max_connections(&self, max: impl Into<Option<usize>>) {
         self.pool.limit.set_max(max);
         // So that `settled` tells when acceptors know.
         self.pool.change(|_| ());
@@ -112,7 +134,8 @@ impl ServerHandle {
     }
 
     /// Stops accepting and leaves the sockets open: clients wait in the kernel's queue, as many as the
-    /// backlog holds.
+    /// backlog holds. An acceptor that is about to accept a client still does; see
+    /// [`settled`](Self::settled) for when the pause holds.
     pub fn pause(&self) {
         self.pool.change(|control| control.paused = true);
     }
@@ -155,6 +178,27 @@ impl ServerHandle {
         self.pool.stopped().await.0
     }
 
+    /// Waits for `signal`, or for the server to stop by itself, and then [drains](Self::drain) it.
+    ///
+    /// ```no_run
+    /// # async fn f(server: reagent::ServerHandle) {
+    /// let ctrl_c = tokio::signal::ctrl_c();
+    /// let report = server.drain_on(ctrl_c, std::time::Duration::from_secs(10)).await;
+    /// println!("{} finished, {} aborted", report.finished, report.aborted);
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: before the signal nothing has happened, and after it the drain goes on.
+    pub async fn drain_on<F: Future>(&self, signal: F, deadline: Duration) -> DrainReport {
+        tokio::select! {
+            _ = signal => {}
+            _ = self.pool.stopped() => {}
+        }
+        self.drain(deadline).await
+    }
+
     /// Stops the server at once: clients in the queue are reset, connections aborted.
     /// [`wait`](Self::wait) says when that is done.
     pub fn abort(&self) {
@@ -167,6 +211,15 @@ impl ServerHandle {
             (report, None) => Ok(report),
             (_, Some(error)) => Err(error),
         }
+    }
+}
+
+fn status(control: &Control) -> ServerStatus {
+    match control.stage {
+        Stage::Running if control.is_paused() => ServerStatus::Paused,
+        Stage::Running => ServerStatus::Running,
+        Stage::Draining(_) => ServerStatus::Draining,
+        Stage::Stopped(..) => ServerStatus::Stopped,
     }
 }
 

@@ -77,7 +77,7 @@ fn check_io(listener: &dyn Listener) -> Result<(), Error> {
     let addr = listener.local_addr().to_string();
     let mut trial = listener
         .try_clone()
-        .map_err(|error| Error::bind(&addr, error.into()))?;
+        .map_err(|error| Error::bind(&addr, error))?;
     let wait = || drop(trial.poll_ready(&mut Context::from_waker(Waker::noop())));
     let waited = catch(wait);
     discard(trial);

@@ -8,6 +8,6 @@ mod per_core;
 mod stats;
 mod supervise;
 
-pub use builder::Server;
+pub use builder::{BoxedLayers, Server};
 pub use handle::ServerHandle;
 pub use stats::{ListenerStatus, ServerStatus, Stats};

@@ -4,8 +4,8 @@ use crate::support::{
     Log, beside, connect, echo, memory_server, rest, settled, soon, tcp_server, until,
 };
 use reagent::{
-    Addr, BoxError, Connection, ConnectionHandle, Disconnect, Listener, Observer, Outcome,
-    OutcomeKind, Phase, Server, Session, Start, TokioSpawn, Transport, handle, session,
+    Accepted, Addr, BoxError, Connection, ConnectionHandle, Disconnect, Listener, Observer,
+    Outcome, OutcomeKind, Phase, Server, Session, Start, TokioSpawn, Transport, handle, session,
     session::Context,
 };
 use std::{
@@ -164,10 +164,11 @@ impl Listener for Unreachable {
         }
     }
 
-    fn try_accept(&mut self) -> io::Result<(Transport, Addr)> {
+    fn try_accept(&mut self) -> io::Result<Accepted> {
         let kind = self.0.lock().unwrap().take();
         let kind = kind.ok_or(io::ErrorKind::WouldBlock)?;
-        Ok((Transport::other(Silent(kind)), self.local_addr()))
+        let transport = Transport::other(Silent(kind));
+        Ok(Accepted::new(transport, self.local_addr()))
     }
 
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {

@@ -2,7 +2,7 @@
 
 use crate::support::{LONG, SOON, connect, echo, echoes, served, soon, until};
 use reagent::{
-    Acceptor, Addr, BoxError, Listener, Observer, Server, Transport, handle,
+    Accepted, Acceptor, Addr, BoxError, Listener, Observer, Server, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -144,7 +144,7 @@ impl Listener for Twin {
         self.queue.poll_ready(cx)
     }
 
-    fn try_accept(&mut self) -> io::Result<(Transport, Addr)> {
+    fn try_accept(&mut self) -> io::Result<Accepted> {
         match self.is_second && self.is_broken.load(SeqCst) {
             true => Err(io::Error::from_raw_os_error(libc::EINVAL)),
             false => self.queue.try_accept(),

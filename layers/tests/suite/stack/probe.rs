@@ -1,6 +1,6 @@
 //! A stream at the very bottom that remembers what is asked of it.
 
-use reagent::{Addr, Listener, Transport};
+use reagent::{Accepted, Addr, Listener, Transport};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -45,15 +45,19 @@ impl Listener for Probed {
         self.listener.poll_ready(cx)
     }
 
-    fn try_accept(&mut self) -> io::Result<(Transport, Addr)> {
-        let (io, peer) = self.listener.try_accept()?;
+    fn try_accept(&mut self) -> io::Result<Accepted> {
+        let Accepted {
+            transport: io,
+            peer,
+            ..
+        } = self.listener.try_accept()?;
         let probe = Probe {
             io,
             calls: self.calls.clone(),
             vectored: self.vectored,
             waits: true,
         };
-        Ok((Transport::other(probe), peer))
+        Ok(Accepted::new(Transport::other(probe), peer))
     }
 
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
