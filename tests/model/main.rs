@@ -26,7 +26,7 @@ use std::{env, ops::Range};
 /// Failures that are shown whole; of the rest the seeds are.
 const SHOWN: usize = 3;
 
-/// Failures after which a run over sockets, each of which takes its time, gives up.
+/// Failures over sockets, each of which takes its time, after which a test gives up.
 const MOST_FAILURES: usize = 10;
 
 fn number(variable: &str) -> Option<u64> {
@@ -84,5 +84,5 @@ fn the_pool_is_right_whatever_is_done_to_it() {
 
 #[test]
 fn the_pool_is_right_over_sockets() {
-    run("over_sockets", seeds(60), 25, false);
+    run("over_sockets", seeds(30), 25, false);
 }

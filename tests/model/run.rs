@@ -9,7 +9,16 @@ use crate::{
     operation::{Ending, Operation},
     world::World,
 };
-use std::{fmt::Write, time::Duration};
+use std::{
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
 use tokio::{
     runtime::Builder,
     time::{Instant, sleep},
@@ -19,6 +28,10 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The same where time passes.
 const SOCKETS_PATIENCE: Duration = Duration::from_secs(6);
+
+/// What no run takes, in real time; a paused clock does not move while something spins.
+const WATCHDOG: Duration = Duration::from_secs(30);
+const SPINS: &str = "the run does not end: something spins, or blocks its thread";
 
 /// What is done in the run of one seed.
 #[derive(Clone, Debug)]
@@ -43,31 +56,46 @@ impl Plan {
         }
     }
 
-    /// Runs it in a runtime of its own.
+    /// Runs it on a thread and a runtime of its own; a server that spins is left there.
     pub fn run(&self, in_memory: bool) -> Result<(), Failure> {
-        let mut builder = match in_memory {
-            true => Builder::new_current_thread(),
-            false => Builder::new_multi_thread(),
-        };
-        builder
-            .worker_threads(2)
-            .enable_all()
-            .start_paused(in_memory);
-        builder
-            .build()
-            .expect("a runtime")
-            .block_on(self.steps(in_memory))
+        let (tell, told) = mpsc::channel();
+        let (plan, step) = (self.clone(), Arc::new(AtomicUsize::new(0)));
+        let reached = step.clone();
+        thread::spawn(move || {
+            let mut builder = match in_memory {
+                true => Builder::new_current_thread(),
+                false => Builder::new_multi_thread(),
+            };
+            builder
+                .worker_threads(2)
+                .enable_all()
+                .start_paused(in_memory);
+            let runtime = builder.build().expect("a runtime");
+            let _ = tell.send(runtime.block_on(plan.steps(in_memory, &reached)));
+        });
+        told.recv_timeout(WATCHDOG).unwrap_or_else(|error| {
+            let violation = match error {
+                RecvTimeoutError::Timeout => SPINS.to_owned(),
+                RecvTimeoutError::Disconnected => "the run itself panicked".to_owned(),
+            };
+            Err(Failure {
+                step: step.load(SeqCst),
+                violation,
+            })
+        })
     }
 
-    async fn steps(&self, in_memory: bool) -> Result<(), Failure> {
+    async fn steps(&self, in_memory: bool, reached: &AtomicUsize) -> Result<(), Failure> {
         let at = |step| move |violation| Failure { step, violation };
         let mut world = World::start(self.config, in_memory).await.map_err(at(0))?;
         let result = async {
             for (number, operation) in self.operations.iter().enumerate() {
+                reached.store(number, SeqCst);
                 world.perform(*operation).await;
                 settle(&mut world).await.map_err(at(number))?;
             }
             let last = self.operations.len();
+            reached.store(last, SeqCst);
             if self.ending == Ending::DrainIdle {
                 world.perform(Operation::AllLeave).await;
                 settle(&mut world).await.map_err(at(last))?;
@@ -83,7 +111,11 @@ impl Plan {
 
     /// The same with fewer operations, as long as it fails in the same manner.
     pub fn shrink(mut self, in_memory: bool, mut failure: Failure) -> (Self, Failure) {
-        let mut index = self.operations.len();
+        // A server that spins takes a core for each attempt.
+        let mut index = match failure.violation == SPINS {
+            true => 0,
+            false => self.operations.len(),
+        };
         while index > 0 {
             index -= 1;
             let mut shorter = self.clone();
