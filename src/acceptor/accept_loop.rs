@@ -66,6 +66,9 @@ pub(crate) struct AcceptLoop<S, X> {
     reserved_for: Option<usize>,
     /// Whether the service has to be replaced to give back what it reserved.
     is_stale: bool,
+    /// How often in a row it got one of two things that a client takes, and gave it back for want of the
+    /// other.
+    pub(super) misses: u32,
     failures: Backoff,
     renewals: Backoff,
     renewed_at: Option<Instant>,
@@ -96,6 +99,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             serving: None,
             reserved_for: None,
             is_stale: false,
+            misses: 0,
             failures: Backoff::default(),
             renewals: Backoff::default(),
             renewed_at: None,
@@ -272,14 +276,42 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Poll::Pending => {
                 drop(permit);
                 if self.is_client_there(slot) {
-                    self.sources.pass();
-                    self.state = State::AtStack { slot };
+                    self.wait_at_stack(slot);
                 } else {
                     self.release();
                     self.nobody_there(slot);
                 }
             }
         }
+    }
+
+    fn wait_at_stack(&mut self, slot: usize) {
+        self.sources.pass();
+        self.state = State::AtStack { slot };
+        if self.misses_again() {
+            self.release();
+            self.step_back(slot);
+        }
+    }
+
+    /// Acceptors that wait for the last permit and the last place of a stack could go on getting what the
+    /// next of them needs; those that miss again and again step back for a moment, having nothing, so that
+    /// one gets both.
+    fn misses_again(&mut self) -> bool {
+        const AT_ONCE: u32 = 4;
+
+        self.misses += 1;
+        self.misses > AT_ONCE
+    }
+
+    fn step_back(&mut self, slot: usize) {
+        // Not all for the same time.
+        let millis = 1 + self.acceptor.index % 16;
+        self.misses = 0;
+        self.state = State::Exhausted {
+            slot,
+            until: Instant::now() + Duration::from_millis(millis as u64),
+        };
     }
 
     fn wait_at_limit(&mut self, slot: usize) {
@@ -303,7 +335,9 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             (Ok(()), Some(permit)) => self.accept(slot, permit),
             (Ok(()), None) => {
                 self.release();
-                if !self.is_stale {
+                if self.misses_again() {
+                    self.step_back(slot);
+                } else if !self.is_stale {
                     self.wait_at_limit(slot);
                 }
             }
@@ -347,7 +381,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     }
 
     fn serve(&mut self, accepted: Accepted, permit: Permit) {
-        self.reserved_for = None;
+        (self.reserved_for, self.misses) = (None, 0);
         let Accepted { transport, peer } = accepted;
         let listener = self.group().index();
         let conn = self.registrar.register(listener, transport, peer, permit);
@@ -473,10 +507,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
 
     fn give_up(&mut self, error: BoxError, until: Instant) {
         (self.reserved_for, self.is_stale) = (None, false);
-        // Listeners and services are users' code.
-        discard(mem::take(&mut self.sources));
-        discard(mem::replace(&mut self.state, State::BackingOff(until)));
-        drop(self.serving.take());
+        self.let_go();
+        self.state = State::BackingOff(until);
         self.recovery.forget_slots();
         self.reporter.send(News::Failed(error));
     }
@@ -495,5 +527,20 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         for slot in self.recovery.due(now) {
             self.open(slot);
         }
+    }
+}
+
+impl<S, X> AcceptLoop<S, X> {
+    /// Drops the code of users that it holds, which may panic.
+    fn let_go(&mut self) {
+        discard(mem::take(&mut self.sources));
+        discard(mem::replace(&mut self.state, State::Paused));
+        drop(self.serving.take());
+    }
+}
+
+impl<S, X> Drop for AcceptLoop<S, X> {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }

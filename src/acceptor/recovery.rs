@@ -183,6 +183,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         }
     }
 
+    /// Tries this slot again after a delay.
     fn back_off(&mut self, slot: usize) {
         let delay = self.recovery.backoff.next_delay();
         self.state = State::Exhausted {
@@ -193,6 +194,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
 
     /// No client waits after all. That tells nothing of descriptors: an empty queue needs none.
     pub(super) fn nobody_there(&mut self, slot: usize) {
+        self.misses = 0;
         let still = self.recovery.exhausted.as_ref();
         match still.and_then(|_| exhaustion::persists()) {
             Some(error) => self.accept_failed(slot, &error),

@@ -47,12 +47,17 @@ impl AssignmentCell {
         }
     }
 
+    /// Assigns this, if it is not what the acceptor has.
     pub(crate) fn set(&self, assignment: Assignment) {
+        if *self.current.lock() != assignment {
+            self.order(assignment);
+        }
+    }
+
+    /// Assigns this, also if it was done before.
+    pub(crate) fn order(&self, assignment: Assignment) {
         {
             let mut current = self.current.lock();
-            if *current == assignment {
-                return;
-            }
             *current = assignment;
             self.changes.fetch_add(1, Ordering::Release);
         }

@@ -1,12 +1,12 @@
 //! The end of a server.
 
-use super::supervise::{Supervisor, until};
+use super::supervise::{Supervisor, Worker, until};
 use crate::{
     ConnectionHandle, ConnectionService, DrainReport, Spawn,
     listener::Group,
-    pool::{Drain, Mode, Pool, Stage},
+    pool::{Assignment, Drain, Key, Mode, Pool, Stage},
 };
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// How long what was aborted may take to go. A future that is dropped at its next poll takes no time;
@@ -68,44 +68,59 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         end.stop(report);
     }
 
-    /// Has every slot swept by an acceptor.
+    /// Has every slot swept by an acceptor that can: first by its owner, and later by another where the
+    /// owner fails or does not answer.
     async fn sweep(&mut self) {
         for worker in self.workers.values_mut().filter(|worker| worker.accepts) {
-            let slots = worker.slots.clone();
-            worker.has_swept = slots.is_empty();
-            worker.assign(Mode::Sweep, slots, u64::MAX);
+            worker.sweep(worker.slots.clone());
         }
-        if timeout(SWEEP_PATIENCE, self.until_swept()).await.is_ok() {
-            return;
+        if timeout(SWEEP_PATIENCE, self.until_swept()).await.is_err() {
+            self.reassign_unswept();
+            let _ = timeout(SWEEP_GRACE, self.until_swept()).await;
         }
-        self.reassign_unswept();
-        let _ = timeout(SWEEP_GRACE, self.until_swept()).await;
     }
 
     async fn until_swept(&mut self) {
-        let is_sweeping = |supervisor: &Self| {
-            let mut workers = supervisor.workers.values();
-            workers.any(|worker| worker.accepts && !worker.has_swept)
-        };
-        while is_sweeping(self) {
+        while self.workers.values().any(|worker| worker.sweeps) {
             self.report().await;
+            self.reassign_orphans();
         }
     }
 
-    /// Gives the slots of acceptors that do not answer to one that does.
+    /// Gives slots whose owner failed over them to an acceptor that has a service.
+    fn reassign_orphans(&mut self) {
+        for (key, slots) in mem::take(&mut self.orphans) {
+            self.sweep_by_another(key, slots);
+        }
+    }
+
+    /// Gives the slots of acceptors that do not answer to others.
     fn reassign_unswept(&mut self) {
-        for group in 0..self.pool().groups.len() {
-            let workers = || self.workers.iter().filter(|(key, _)| key.group == group);
-            let unswept: Vec<usize> = workers()
-                .filter(|(_, worker)| worker.accepts && !worker.has_swept)
-                .flat_map(|(_, worker)| worker.slots.clone())
-                .collect();
-            let helper = workers().find(|(_, worker)| worker.accepts && worker.has_swept);
-            let helper = helper.map(|(key, _)| *key);
-            if let Some(worker) = helper.and_then(|key| self.workers.get_mut(&key)) {
-                worker.has_swept = unswept.is_empty();
-                worker.assign(Mode::Sweep, unswept, u64::MAX);
+        let workers = self.workers.iter_mut().filter(|(_, worker)| worker.sweeps);
+        let silent: Vec<_> = workers
+            .map(|(key, worker)| {
+                worker.sweeps = false;
+                (*key, worker.slots.clone())
+            })
+            .collect();
+        let keys: Vec<_> = silent.iter().map(|(key, _)| *key).collect();
+        for (key, slots) in silent {
+            let helper = self.workers.iter_mut().find(|(other, worker)| {
+                other.group == key.group && worker.accepts && !keys.contains(other)
+            });
+            if let Some((_, worker)) = helper {
+                worker.sweep_also(slots);
             }
+        }
+    }
+
+    fn sweep_by_another(&mut self, key: Key, slots: Vec<usize>) {
+        let mut workers = self.workers.iter_mut();
+        let helper = workers.find(|(other, worker)| other.group == key.group && worker.accepts);
+        match helper {
+            Some((_, worker)) => worker.sweep_also(slots),
+            // Nobody there can serve them now; whoever gets a service first will.
+            None => self.orphans.push((key, slots)),
         }
     }
 
@@ -124,6 +139,25 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             pool.registry
                 .observe(|observer| observer.listener_stopped(group.addr()));
         }
+    }
+}
+
+impl Worker {
+    fn sweep(&mut self, slots: Vec<usize>) {
+        self.sweeps = !slots.is_empty();
+        self.slots.clone_from(&slots);
+        self.cell.order(Assignment {
+            mode: Mode::Sweep,
+            slots,
+            version: u64::MAX,
+        });
+    }
+
+    fn sweep_also(&mut self, mut slots: Vec<usize>) {
+        if self.sweeps {
+            slots.extend(&self.slots);
+        }
+        self.sweep(slots);
     }
 }
 

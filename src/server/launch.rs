@@ -1,6 +1,6 @@
 //! From a configuration to a server that runs.
 
-use super::{ServerHandle, builder::Config, per_core::Cores, supervise::Supervisor};
+use super::{ServerHandle, builder::Config, drain::End, per_core::Cores, supervise::Supervisor};
 use crate::{
     ConnectionService, Error, Listener, Spawn,
     acceptor::{Exhaustion, Setup, Supply},
@@ -56,11 +56,13 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     };
     let mut supervisor = Supervisor::new(setup, cores);
     supervisor.start().await?;
+    // Whatever ends the supervisor, nobody is to wait for ever, and no socket stays open.
+    let end = End::new(&pool);
     #[expect(
         clippy::disallowed_methods,
         reason = "it ends with the server, whose handle tells of it"
     )]
-    drop(tokio::spawn(supervisor.run()));
+    drop(tokio::spawn(supervisor.run(end)));
     abandoned.keep();
     Ok(ServerHandle::new(pool))
 }

@@ -1,9 +1,10 @@
 //! Keeps as many acceptors as were ordered, and hands them their slots.
 
-use super::per_core::Cores;
+use super::{drain::End, per_core::Cores};
 use crate::{
     BoxError, ConnectionService, Error, Spawn,
     acceptor::{AcceptLoop, Backoff, Setup},
+    panic::discard,
     pool::{
         Assignment, AssignmentCell, Control, Key, Mode, News, Pool, Report, Reporter, Stage,
         distribute,
@@ -11,6 +12,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -30,6 +32,8 @@ pub(super) struct Supervisor<S, X> {
     tasks: JoinSet<()>,
     keys: HashMap<Id, Key>,
     pub(super) workers: BTreeMap<Key, Worker>,
+    /// Slots that an acceptor failed over while it swept them.
+    pub(super) orphans: Vec<(Key, Vec<usize>)>,
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
     /// When to try again what failed: opening sockets, or an acceptor whose task died.
@@ -39,13 +43,14 @@ pub(super) struct Supervisor<S, X> {
 
 /// What the supervisor knows of an acceptor.
 pub(super) struct Worker {
-    cell: Arc<AssignmentCell>,
+    pub(super) cell: Arc<AssignmentCell>,
     /// Whether it has a service, and so may own slots.
     pub(super) accepts: bool,
     pub(super) slots: Vec<usize>,
     /// The version of the control that it follows.
     applied: u64,
-    pub(super) has_swept: bool,
+    /// Whether it is to sweep its slots and has not done so.
+    pub(super) sweeps: bool,
 }
 
 impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
@@ -57,6 +62,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             tasks: JoinSet::new(),
             keys: HashMap::new(),
             workers: BTreeMap::new(),
+            orphans: Vec::new(),
             reports,
             reporter,
             retry_at: None,
@@ -97,9 +103,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         Ok(())
     }
 
-    pub(super) async fn run(mut self) {
-        // Whatever ends this task, nobody is to wait for ever, and no socket stays open.
-        let end = super::drain::End::new(self.pool());
+    pub(super) async fn run(mut self, end: End) {
         let mut changes = self.pool().control.subscribe();
         loop {
             let control = changes.borrow_and_update().clone();
@@ -126,7 +130,11 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             Some(ended) = self.tasks.join_next_with_id() => {
                 let (id, died) = match ended {
                     Ok((id, ())) => (id, false),
-                    Err(error) => (error.id(), true),
+                    Err(error) => {
+                        let id = error.id();
+                        discard(error);
+                        (id, true)
+                    }
                 };
                 if let Some(key) = self.keys.remove(&id) {
                     self.workers.remove(&key);
@@ -146,11 +154,14 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             News::Ready => worker.accepts = true,
             News::Failed(error) => {
                 worker.accepts = false;
-                worker.slots.clear();
+                let slots = mem::take(&mut worker.slots);
+                if mem::take(&mut worker.sweeps) {
+                    self.orphans.push((from, slots));
+                }
                 return Some(error);
             }
             News::Applied(version) => worker.applied = version,
-            News::Swept => worker.has_swept = true,
+            News::Swept => worker.sweeps = false,
         }
         None
     }
@@ -250,7 +261,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             accepts: false,
             slots: Vec::new(),
             applied: 0,
-            has_swept: false,
+            sweeps: false,
         };
         self.workers.insert(key, worker);
     }
@@ -261,7 +272,10 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
 
     /// Waits for the next acceptor to end, and returns false when none is left.
     pub(super) async fn acceptor_ended(&mut self) -> bool {
-        self.tasks.join_next().await.is_some()
+        let ended = self.tasks.join_next().await;
+        let is_one = ended.is_some();
+        discard(ended);
+        is_one
     }
 
     pub(super) async fn report(&mut self) {

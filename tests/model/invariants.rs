@@ -92,6 +92,7 @@ fn events_are_right(side: &Side) -> Result<(), String> {
 fn ended(stats: &Stats) -> u64 {
     stats.completed
         + stats.failed
+        + stats.disconnected
         + stats.rejected
         + stats.timed_out
         + stats.drained
@@ -111,6 +112,7 @@ fn counts_agree(side: &Side) -> Result<(), String> {
     for (name, count) in [
         ("completed", stats.completed),
         ("failed", stats.failed),
+        ("disconnected", stats.disconnected),
         ("rejected", stats.rejected),
         ("timed_out", stats.timed_out),
         ("drained", stats.drained),
@@ -234,7 +236,7 @@ fn who_was_closed_is_accounted_for(world: &World) -> Result<(), String> {
         _ => stats.panicked,
     };
     ensure(
-        closed <= stats.turned_away + without_words + stats.failed,
+        closed <= stats.turned_away + without_words + stats.failed + stats.disconnected,
         || format!("{closed} clients were closed without a word; {stats:?}"),
     )
 }

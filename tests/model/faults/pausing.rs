@@ -4,15 +4,6 @@ use crate::support::{SOON, beside, connect, echo, soon, until};
 use reagent::{Server, ServerHandle, handle};
 use std::time::Duration;
 
-/// Stands in for a server's own `settled`, which takes precedence where there is one.
-trait Settled {
-    async fn settled(&self);
-}
-
-impl Settled for ServerHandle {
-    async fn settled(&self) {}
-}
-
 /// A server that is kept busy by clients that come and go.
 async fn busy() -> ServerHandle {
     let server = Server::bind("127.0.0.1:0").acceptors(2);
