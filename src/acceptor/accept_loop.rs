@@ -257,7 +257,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     pub(super) fn admit(&mut self, slot: usize, permit: Option<Permit>) {
         self.state = State::Waiting;
         // What a service that was made reserves can be given back only by making another.
-        if matches!(self.setup.supply, Supply::Made(_)) && !self.is_client_there(slot) {
+        if self.is_made() && !self.is_client_there(slot) {
             self.is_stale = self.reserved_for == Some(slot);
             return self.nobody_there(slot);
         }
@@ -363,8 +363,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 drop(permit);
-                let is_made = matches!(self.setup.supply, Supply::Made(_));
-                if is_made && self.is_client_there(slot) {
+                if self.is_made() && self.is_client_there(slot) {
                     // The kernel knows of a client of which the runtime has still to hear.
                     self.reserved_for = Some(slot);
                 } else {
@@ -374,8 +373,13 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             }
             Err(error) => {
                 drop(permit);
-                self.release();
                 self.accept_failed(slot, &error);
+                // It goes on at once after the error of a connection, and another service may be dear.
+                if self.is_made() && matches!(self.state, State::Waiting) {
+                    self.reserved_for = Some(slot);
+                } else {
+                    self.release();
+                }
             }
         }
     }
@@ -440,6 +444,11 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     fn is_client_there(&mut self, slot: usize) -> bool {
         let source = self.sources.get(slot);
         source.is_some_and(|source| source.listener.pending().unwrap_or(true))
+    }
+
+    /// Returns whether its service was made for it, and is not a clone of others.
+    fn is_made(&self) -> bool {
+        matches!(self.setup.supply, Supply::Made(_))
     }
 
     /// Gives back what the service reserved for a client that it does not get.

@@ -276,7 +276,8 @@ impl Registrar {
             drop(catch(|| callback(&outcome)));
         }
         registry.observe(|observer| observer.connection_ended(handle, &outcome));
-        discard(guards);
+        // Each by itself: two that panic at once would end the process.
+        guards.into_iter().for_each(discard);
         let listed = {
             let mut records = shard.lock();
             records.totals.ended[outcome.kind().index()] += 1;

@@ -94,22 +94,23 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
     }
 
-    /// Gives the slots of acceptors that do not answer to others.
+    /// Gives the slots of acceptors that do not answer to others, where there are others.
     fn reassign_unswept(&mut self) {
-        let workers = self.workers.iter_mut().filter(|(_, worker)| worker.sweeps);
-        let silent: Vec<_> = workers
-            .map(|(key, worker)| {
-                worker.sweeps = false;
-                (*key, worker.slots.clone())
-            })
+        let silent: Vec<_> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.sweeps)
+            .map(|(key, worker)| (*key, worker.slots.clone()))
             .collect();
-        let keys: Vec<_> = silent.iter().map(|(key, _)| *key).collect();
         for (key, slots) in silent {
             let helper = self.workers.iter_mut().find(|(other, worker)| {
-                other.group == key.group && worker.accepts && !keys.contains(other)
+                other.group == key.group && worker.accepts && !worker.sweeps
             });
-            if let Some((_, worker)) = helper {
-                worker.sweep_also(slots);
+            if let Some((_, helper)) = helper {
+                helper.sweep(slots);
+                if let Some(worker) = self.workers.get_mut(&key) {
+                    worker.sweeps = false;
+                }
             }
         }
     }
