@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Accepted, Acceptor, BoxError, ConnectionService, ErrorClass, Spawn,
     connection::Registrar,
-    limit::Permit,
+    limit::{Limit, Permit},
     listener::{Group, Sources},
     panic::discard,
     pool::{AssignmentCell, Mode, News, Pool, Reporter},
@@ -55,10 +55,13 @@ pub(crate) struct AcceptLoop<S, X> {
     /// Whose turns at shared queues it takes part in.
     pub(super) core: usize,
     registrar: Arc<Registrar>,
+    /// The reference to the limit with which it takes the next permit: made once, since its count is what
+    /// all acceptors share.
+    limit: Option<Limit>,
     reporter: Reporter,
     cell: Arc<AssignmentCell>,
-    /// Which assignment it follows; `None` follows whatever there is.
-    seen: Option<u64>,
+    /// Which assignment it follows; 0 is none.
+    seen: u64,
     pub(super) sources: Sources,
     pub(super) state: State<S>,
     pub(super) serving: Option<Serving<S, X>>,
@@ -84,6 +87,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         core: usize,
     ) -> Self {
         let pool = &setup.pool;
+        let sources = Sources::new(cell.acceptor().clone());
         AcceptLoop {
             acceptor: Acceptor {
                 index: reporter.key.index,
@@ -91,10 +95,11 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             },
             core,
             registrar: Registrar::new(&pool.registry),
+            limit: None,
             reporter,
             cell,
-            seen: None,
-            sources: Sources::default(),
+            seen: 0,
+            sources,
             state: State::BackingOff(Instant::now()),
             serving: None,
             reserved_for: None,
@@ -130,11 +135,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<S>> {
-        let changed = match self.seen {
-            Some(seen) => self.cell.poll_changed(seen, cx),
-            None => Poll::Ready(()),
-        };
-        if changed.is_ready() {
+        if self.cell.poll_changed(self.seen, cx).is_ready() {
             return Poll::Ready(Event::Assigned);
         }
         if self.timer.poll(self.deadline(), cx).is_ready() {
@@ -198,10 +199,14 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Event::Made(Ok(service)) => self.made(service),
             Event::Made(Err(error)) | Event::Panicked(error) => self.fail(error),
             Event::Client(slot, Err(error)) => self.accept_failed(slot, &error),
-            Event::Client(slot, Ok(())) => match self.state {
-                State::Sweeping => self.sweep(slot),
-                _ => self.admit(slot, None),
-            },
+            Event::Client(slot, Ok(())) => {
+                if let State::Sweeping = self.state {
+                    self.sweep(slot);
+                } else if self.admit(slot, None) {
+                    // The queue is mostly empty after one, and to see that now saves a turn of the loop.
+                    self.admit(slot, None);
+                }
+            }
             Event::Permit(slot, permit, since) => {
                 self.state = State::Waiting;
                 let waited = since.elapsed();
@@ -217,7 +222,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     /// Does what the supervisor says; breaks where that is to stop.
     fn follow(&mut self) -> ControlFlow<()> {
         let (assignment, seen) = self.cell.get();
-        self.seen = Some(seen);
+        self.seen = seen;
         if assignment.mode == Mode::Stop {
             return ControlFlow::Break(());
         }
@@ -253,25 +258,27 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     }
 
     /// A client may wait in this slot: takes it if the limit and the service allow, else waits for one of
-    /// them without having anything of the other.
-    pub(super) fn admit(&mut self, slot: usize, permit: Option<Permit>) {
+    /// them without having anything of the other. Returns whether it was taken, and another may be.
+    pub(super) fn admit(&mut self, slot: usize, permit: Option<Permit>) -> bool {
         self.state = State::Waiting;
         // What a service that was made reserves can be given back only by making another.
         if self.is_made() && !self.is_client_there(slot) {
             self.is_stale = self.reserved_for == Some(slot);
-            return self.nobody_there(slot);
+            self.nobody_there(slot);
+            return false;
         }
-        let Some(permit) = permit.or_else(|| self.pool().limit.try_acquire()) else {
-            if self.reserved_for.is_some() {
-                return self.release();
+        let Some(permit) = permit.or_else(|| self.try_permit()) else {
+            match self.reserved_for {
+                Some(_) => self.release(),
+                None => self.wait_at_limit(slot),
             }
-            return self.wait_at_limit(slot);
+            return false;
         };
         let Some(serving) = &mut self.serving else {
-            return;
+            return false;
         };
         match serving.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => self.accept(slot, permit),
+            Poll::Ready(Ok(())) => return self.accept(slot, permit),
             Poll::Ready(Err(error)) => self.fail(error),
             Poll::Pending => {
                 drop(permit);
@@ -283,6 +290,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                 }
             }
         }
+        false
     }
 
     fn wait_at_stack(&mut self, slot: usize) {
@@ -323,16 +331,18 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             .observe(|observer| observer.limit_reached(&self.acceptor));
         self.state = State::AtLimit {
             slot,
-            acquire: pool.limit.acquire(),
+            acquire: pool.registry.limit.acquire(),
             since: Instant::now(),
         };
     }
 
     fn stack_ready(&mut self, slot: usize, ready: Result<(), BoxError>) {
         self.state = State::Waiting;
-        match (ready, self.pool().limit.try_acquire()) {
+        match (ready, self.try_permit()) {
             (Err(error), _) => self.fail(error),
-            (Ok(()), Some(permit)) => self.accept(slot, permit),
+            (Ok(()), Some(permit)) => {
+                self.accept(slot, permit);
+            }
             (Ok(()), None) => {
                 self.release();
                 if self.misses_again() {
@@ -345,24 +355,25 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     }
 
     /// Takes the client, for which everything is there, or gives everything back if it is gone.
-    fn accept(&mut self, slot: usize, permit: Permit) {
+    fn accept(&mut self, slot: usize, permit: Permit) -> bool {
         self.failures.reset();
-        let has_changed = self.seen.is_none_or(|seen| self.cell.has_changed(seen));
+        let has_changed = self.cell.has_changed(self.seen);
         let accepted = match self.sources.get(slot) {
             // A server that was paused meanwhile takes nobody.
             Some(source) if !has_changed => source.listener.try_accept(),
             _ => {
                 self.release();
-                return;
+                return false;
             }
         };
         match accepted {
             Ok(accepted) => {
                 self.recovery.recovered();
                 self.serve(accepted, permit);
+                return matches!(self.state, State::Waiting);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                drop(permit);
+                self.limit = permit.release();
                 if self.is_made() && self.is_client_there(slot) {
                     // The kernel knows of a client of which the runtime has still to hear.
                     self.reserved_for = Some(slot);
@@ -382,13 +393,16 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                 }
             }
         }
+        false
     }
 
     fn serve(&mut self, accepted: Accepted, permit: Permit) {
         (self.reserved_for, self.misses) = (None, 0);
         let Accepted { transport, peer } = accepted;
         let listener = self.group().index();
-        let conn = self.registrar.register(listener, transport, peer, permit);
+        let (place, limit) = permit.into_parts();
+        self.limit = limit;
+        let conn = self.registrar.register(listener, transport, peer, place);
         if let Some(serving) = &mut self.serving {
             if let Err(error) = serving.call(conn) {
                 // What is left of it after a panic is not to be trusted.
@@ -406,7 +420,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
 
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..AT_MOST {
-            let permit = self.pool().limit.try_acquire();
+            let permit = self.try_permit();
             let (Some(serving), Some(permit)) = (&mut self.serving, permit) else {
                 break;
             };
@@ -437,6 +451,18 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         if let (State::Sweeping, true) = (&self.state, self.sources.slots().is_empty()) {
             self.state = State::Swept;
             self.reporter.send(News::Swept);
+        }
+    }
+
+    fn try_permit(&mut self) -> Option<Permit> {
+        let limit = self.limit.take();
+        let limit = limit.unwrap_or_else(|| self.pool().registry.limit.clone());
+        match limit.try_acquire_with() {
+            Ok(permit) => Some(permit),
+            Err(limit) => {
+                self.limit = Some(limit);
+                None
+            }
         }
     }
 
@@ -477,7 +503,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         let serving = Serving::new(service, spawn.clone(), &self.acceptor, pool);
         self.serving = Some(serving);
         self.state = State::Paused;
-        self.seen = None;
+        self.seen = 0;
         self.reporter.send(News::Ready);
     }
 
@@ -530,7 +556,9 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                 return self.fail(message.into());
             }
             State::BackingOff(until) if until <= now => return self.make(),
-            State::Exhausted { slot, until } if until <= now => self.admit(slot, None),
+            State::Exhausted { slot, until } if until <= now => {
+                self.admit(slot, None);
+            }
             _ => {}
         }
         for slot in self.recovery.due(now) {
@@ -542,7 +570,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
 impl<S, X> AcceptLoop<S, X> {
     /// Drops the code of users that it holds, which may panic.
     fn let_go(&mut self) {
-        discard(mem::take(&mut self.sources));
+        let none = Sources::new(self.cell.acceptor().clone());
+        discard(mem::replace(&mut self.sources, none));
         discard(mem::replace(&mut self.state, State::Paused));
         drop(self.serving.take());
     }

@@ -115,7 +115,8 @@ impl<Io> Connection<Io> {
         entry
             .registry()
             .observe(|observer| observer.connection_labelled(&self.handle, key, &value));
-        let labels = &mut entry.cold().labels;
+        let mut cold = entry.cold();
+        let labels = &mut cold.rare().labels;
         match labels.iter_mut().find(|(known, _)| *known == key) {
             Some((_, old)) => *old = value,
             None => labels.push((key, value)),
@@ -125,7 +126,8 @@ impl<Io> Connection<Io> {
     /// Keeps `guard` until the connection is over, wherever its stream goes: a place under a limit, a
     /// count that is to go down again.
     pub fn keep(&self, guard: impl Send + 'static) {
-        self.handle.entry.cold().guards.push(Box::new(guard));
+        let guard = Box::new(guard);
+        self.handle.entry.cold().rare().guards.push(guard);
     }
 
     /// Resolves when the connection is to finish, at once if that was said already. It does not borrow

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Addr, Disconnect, Outcome,
-    limit::Permit,
+    limit::Place,
     panic::discard,
     sync::{Mutex, OpenCount, WakerSlot},
 };
@@ -111,18 +111,29 @@ pub(crate) struct Entry {
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) outcome: Option<Outcome>,
+    /// Its place in the limit of its server, until the end begins.
+    pub(crate) place: Option<Place>,
+    /// What most connections have not.
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Rare {
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) guards: Vec<Box<dyn Any + Send>>,
     /// Run with the outcome before observers are told of it.
     pub(crate) on_end: Vec<OnEnd>,
-    pub(crate) permit: Option<Permit>,
 }
 
 impl Cold {
-    /// Returns whether the end has begun and its outcome is settled: the permit is taken then.
+    /// Returns whether the end has begun and its outcome is settled: the place is taken then.
     pub(crate) fn is_over(&self) -> bool {
-        self.permit.is_none()
+        self.place.is_none()
+    }
+
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 }
 
@@ -132,7 +143,7 @@ impl Entry {
         id: u64,
         listener: u32,
         socket_addr: Addr,
-        permit: Permit,
+        place: Place,
         stream: Option<PlainStream>,
     ) -> Self {
         Entry {
@@ -151,7 +162,7 @@ impl Entry {
             socket: SocketCell::new(stream),
             changed: Notify::new(),
             cold: Mutex::new(Cold {
-                permit: Some(permit),
+                place: Some(place),
                 ..Cold::default()
             }),
             registrar,
@@ -205,7 +216,7 @@ impl Entry {
     pub(crate) fn on_end(&self, callback: OnEnd) {
         let mut cold = self.cold();
         if !cold.is_over() {
-            cold.on_end.push(callback);
+            cold.rare().on_end.push(callback);
             return;
         }
         let outcome = cold.outcome.clone();
@@ -301,13 +312,15 @@ impl Drop for OpenGuard {
         if !self.counts || !entry.open.leave() {
             return;
         }
-        let permit = entry.registrar.end(&self.handle);
+        let place = entry.registrar.end(&self.handle);
         entry.set(flag::CLOSED);
         entry.changed.notify_waiters();
         // A handle may be kept for long; the wakers would keep the tasks of the connection.
         entry.task.clear();
         entry.socket.clear();
         // Last of all, so that the limit is never exceeded.
-        drop(permit);
+        if let Some(place) = place {
+            entry.registry().limit.give_back(place);
+        }
     }
 }

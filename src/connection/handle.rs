@@ -164,7 +164,7 @@ impl ConnectionHandle {
             bytes_written: self.bytes_written(),
             is_secure: self.is_secure(),
             is_draining: self.is_draining(),
-            labels: entry.cold().labels.clone(),
+            labels: labels(entry),
         }
     }
 
@@ -214,6 +214,12 @@ impl ConnectionHandle {
     pub fn outcome(&self) -> Option<Outcome> {
         self.entry.cold().outcome.clone()
     }
+}
+
+fn labels(entry: &Entry) -> Vec<(&'static str, String)> {
+    let cold = entry.cold();
+    let rare = cold.rare.as_ref();
+    rare.map(|rare| rare.labels.clone()).unwrap_or_default()
 }
 
 fn no_socket<T>() -> io::Result<T> {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Addr, Extensions, Outcome, Phase,
-    limit::Permit,
+    limit::{Limit, Place},
     outcome::OutcomeKind,
     panic::{catch, discard},
     sync::Mutex,
@@ -38,6 +38,8 @@ const VISIT: usize = 256;
 
 /// All connections of one server, and what they share.
 pub(crate) struct Registry {
+    /// Of the number of connections.
+    pub(crate) limit: Limit,
     pub(crate) state: Extensions,
     observers: Vec<Arc<dyn Observer>>,
     listeners: Vec<ListenerAddr>,
@@ -93,11 +95,13 @@ impl Totals {
 
 impl Registry {
     pub(crate) fn new(
+        limit: Limit,
         state: Extensions,
         observers: Vec<Arc<dyn Observer>>,
         listeners: Vec<ListenerAddr>,
     ) -> Self {
         Registry {
+            limit,
             state,
             observers,
             listeners,
@@ -225,14 +229,14 @@ impl Registrar {
         listener: u32,
         transport: Transport,
         peer: Addr,
-        permit: Permit,
+        place: Place,
     ) -> Connection {
         let registry = &*self.registry;
         let (transport, other) = transport.split();
         let handle = {
             let mut records = registry.shards[self.shard].0.lock();
             let id = records.next_id(&registry.next_id);
-            let entry = Entry::new(self.clone(), id, listener, peer, permit, transport);
+            let entry = Entry::new(self.clone(), id, listener, peer, place, transport);
             let handle = ConnectionHandle {
                 entry: Arc::new(entry),
             };
@@ -249,8 +253,8 @@ impl Registrar {
         Connection::new(guard, other)
     }
 
-    /// Ends a connection whose last part is gone; the permit is what remains.
-    pub(super) fn end(&self, handle: &ConnectionHandle) -> Option<Permit> {
+    /// Ends a connection whose last part is gone; its place in the limit is what remains.
+    pub(super) fn end(&self, handle: &ConnectionHandle) -> Option<Place> {
         let registry = &*self.registry;
         let shard = &registry.shards[self.shard].0;
         if registry.is_observed() {
@@ -258,19 +262,21 @@ impl Registrar {
             let listed = shard.lock().open.remove(&handle.id());
             drop(listed);
         }
-        let (outcome, mailbox, on_end, guards, permit) = {
+        let (outcome, rare, place) = {
             let mut cold = handle.entry.cold();
             let outcome = cold.outcome.get_or_insert_with(Outcome::dropped).clone();
-            let (on_end, guards) = (mem::take(&mut cold.on_end), mem::take(&mut cold.guards));
-            (
-                outcome,
-                cold.mailbox.take(),
-                on_end,
-                guards,
-                cold.permit.take(),
-            )
+            let rare = cold.rare.as_mut().map(|rare| {
+                let mailbox = rare.mailbox.take();
+                (
+                    mailbox,
+                    mem::take(&mut rare.on_end),
+                    mem::take(&mut rare.guards),
+                )
+            });
+            (outcome, rare, cold.place.take())
         };
         // Users' code, and this may be the drop of a panic.
+        let (mailbox, on_end, guards) = rare.unwrap_or_default();
         discard(mailbox);
         for callback in on_end {
             drop(catch(|| callback(&outcome)));
@@ -287,7 +293,7 @@ impl Registrar {
         if registry.is_awaited.load(Ordering::SeqCst) {
             registry.idle.notify_waiters();
         }
-        permit
+        place
     }
 }
 

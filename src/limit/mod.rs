@@ -87,8 +87,8 @@ impl Limit {
 
     /// Takes a permit if one is free and nobody waits for it.
     pub fn try_acquire(&self) -> Option<Permit> {
-        let place = self.try_take()?;
-        Some(Permit::new(self.clone(), place))
+        let taken = self.0.try_take();
+        taken.then(|| Permit::new(self.clone(), Place::new()))
     }
 
     /// Waits for a permit, in the order of the first poll.
@@ -100,11 +100,13 @@ impl Limit {
         Acquire::new(self.clone())
     }
 
-    /// Takes a permit, as [`try_acquire`](Self::try_acquire) does, for a caller that holds the limit in
-    /// another way and gives the place back by itself. Without a maximum this touches nothing that
-    /// threads share.
-    pub(crate) fn try_take(&self) -> Option<Place> {
-        self.0.try_take().then(Place::new)
+    /// Takes a permit with this reference to the limit, which comes back if there is none. Without a
+    /// maximum this touches nothing that threads share.
+    pub(crate) fn try_acquire_with(self) -> Result<Permit, Limit> {
+        match self.0.try_take() {
+            true => Ok(Permit::new(self, Place::new())),
+            false => Err(self),
+        }
     }
 
     /// Gives back a place of this limit.

@@ -12,14 +12,19 @@ impl Permit {
         Permit(Some(limit))
     }
 
-    /// The place alone, for a caller that holds the limit in another way.
-    #[cfg_attr(
-        not(any(test, loom)),
-        expect(dead_code, reason = "`connection` keeps whole permits so far")
-    )]
-    pub(crate) fn into_place(mut self) -> Place {
-        self.0 = None;
-        Place::new()
+    /// Splits it into the place, which whoever takes it gives back by [`Limit::give_back`], and the
+    /// reference to its limit, to take the next permit with.
+    pub(crate) fn into_parts(mut self) -> (Place, Option<Limit>) {
+        (Place::new(), self.0.take())
+    }
+
+    /// Gives it back, and returns the reference to its limit.
+    pub(crate) fn release(self) -> Option<Limit> {
+        let (place, limit) = self.into_parts();
+        if let Some(limit) = &limit {
+            limit.give_back(place);
+        }
+        limit
     }
 }
 

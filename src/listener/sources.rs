@@ -84,7 +84,7 @@ impl Source {
 /// The queues that an acceptor drives.
 ///
 /// With more than one, each is polled only after it was woken, so that idle ones cost nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sources {
     list: BTreeMap<usize, Driven>,
     woken: Arc<Woken>,
@@ -98,10 +98,10 @@ struct Driven {
 }
 
 /// The slots to be polled, each once, in the order in which they were woken.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Woken {
     slots: Mutex<VecDeque<usize>>,
-    acceptor: WakerSlot,
+    acceptor: Arc<WakerSlot>,
 }
 
 #[derive(Debug)]
@@ -131,6 +131,17 @@ impl Wake for Flag {
 }
 
 impl Sources {
+    /// Makes a set that wakes `acceptor`, which has to be registered there before it polls.
+    pub(crate) fn new(acceptor: Arc<WakerSlot>) -> Self {
+        Sources {
+            list: BTreeMap::new(),
+            woken: Arc::new(Woken {
+                slots: Mutex::default(),
+                acceptor,
+            }),
+        }
+    }
+
     pub(crate) fn slots(&self) -> Vec<usize> {
         self.list.keys().copied().collect()
     }
@@ -178,7 +189,6 @@ impl Sources {
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<(usize, io::Result<()>)> {
         // An acceptor that never finds its queue empty still lets other tasks run.
         let budget = ready!(poll_proceed(cx));
-        self.woken.acceptor.register(cx.waker());
         loop {
             let Some(slot) = self.woken.slots.lock().pop_front() else {
                 return Poll::Pending;

@@ -2,7 +2,10 @@
 
 use crate::sync::{Mutex, WakerSlot};
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -31,20 +34,25 @@ pub(crate) struct AssignmentCell {
     /// The number of changes.
     changes: AtomicU64,
     current: Mutex<Assignment>,
-    acceptor: WakerSlot,
+    /// Wakes the acceptor, for this and for its slots.
+    acceptor: Arc<WakerSlot>,
 }
 
 impl AssignmentCell {
     pub(crate) fn new() -> Self {
         AssignmentCell {
-            changes: AtomicU64::new(0),
+            changes: AtomicU64::new(1),
             current: Mutex::new(Assignment {
                 mode: Mode::Pause,
                 slots: Vec::new(),
                 version: 0,
             }),
-            acceptor: WakerSlot::default(),
+            acceptor: Arc::default(),
         }
+    }
+
+    pub(crate) fn acceptor(&self) -> &Arc<WakerSlot> {
+        &self.acceptor
     }
 
     /// Assigns this, if it is not what the acceptor has.
@@ -74,6 +82,7 @@ impl AssignmentCell {
         self.changes.load(Ordering::Acquire) != seen
     }
 
+    /// Registers the acceptor, and returns whether the assignment changed.
     pub(crate) fn poll_changed(&self, seen: u64, cx: &mut Context<'_>) -> Poll<()> {
         self.acceptor.register(cx.waker());
         match self.has_changed(seen) {

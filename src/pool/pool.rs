@@ -1,7 +1,7 @@
 //! The acceptor pool of one server.
 
 use super::{Control, Drain, Stage};
-use crate::{DrainReport, Error, connection::Registry, limit::Limit, listener::Group};
+use crate::{DrainReport, Error, connection::Registry, listener::Group};
 use std::{
     fmt,
     sync::{
@@ -14,7 +14,6 @@ use tokio::{sync::watch, time::Instant};
 /// What the acceptors, the supervisor and the handles of a server share. Connections do not hold it, so
 /// that no handle of a connection keeps a socket open.
 pub(crate) struct Pool {
-    pub(crate) limit: Limit,
     pub(crate) groups: Vec<Group>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) control: watch::Sender<Control>,
@@ -27,14 +26,8 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(
-        limit: Limit,
-        groups: Vec<Group>,
-        registry: Arc<Registry>,
-        acceptors: usize,
-    ) -> Self {
+    pub(crate) fn new(groups: Vec<Group>, registry: Arc<Registry>, acceptors: usize) -> Self {
         Pool {
-            limit,
             groups,
             registry,
             control: watch::Sender::new(Control::new(acceptors)),

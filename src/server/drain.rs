@@ -102,12 +102,13 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             .filter(|(_, worker)| worker.sweeps)
             .map(|(key, worker)| (*key, worker.slots.clone()))
             .collect();
+        let are_silent: Vec<_> = silent.iter().map(|(key, _)| *key).collect();
         for (key, slots) in silent {
             let helper = self.workers.iter_mut().find(|(other, worker)| {
-                other.group == key.group && worker.accepts && !worker.sweeps
+                other.group == key.group && worker.accepts && !are_silent.contains(other)
             });
             if let Some((_, helper)) = helper {
-                helper.sweep(slots);
+                helper.sweep_also(slots);
                 if let Some(worker) = self.workers.get_mut(&key) {
                     worker.sweeps = false;
                 }

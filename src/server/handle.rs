@@ -66,7 +66,7 @@ impl ServerHandle {
 
     /// What it did and does.
     pub fn stats(&self) -> Stats {
-        let max = self.pool.limit.max();
+        let max = self.pool.registry.limit.max();
         let mut stats = Stats {
             status: self.status(),
             max_connections: (max < usize::MAX).then_some(max),
@@ -120,7 +120,7 @@ impl ServerHandle {
     /// clients are admitted at once; below it, nothing is closed, and nobody is admitted until enough have
     /// left. See [`settled`](Self::settled) for when it holds.
     pub fn set_max_connections(&self, max: impl Into<Option<usize>>) {
-        self.pool.limit.set_max(max);
+        self.pool.registry.limit.set_max(max);
         // So that `settled` tells when acceptors know.
         self.pool.change(|_| ());
     }

@@ -41,11 +41,16 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
         addr: group.addr().clone(),
         is_fixed: group.is_fixed(),
     });
-    let registry = Registry::new(config.state, config.observers, addrs.collect());
+    let registry = Registry::new(
+        config.limit,
+        config.state,
+        config.observers,
+        addrs.collect(),
+    );
     let registry = Arc::new(registry);
     let acceptors = config.acceptors.unwrap_or(cores.max(1));
     let exhaustion = Arc::new(Exhaustion::new(&registry));
-    let pool = Arc::new(Pool::new(config.limit, groups, registry, acceptors));
+    let pool = Arc::new(Pool::new(groups, registry, acceptors));
     let abandoned = Abandoned(Some(pool.clone()));
     let cores = Cores::start(cores, &pool).await?;
     let setup = Setup {

@@ -47,7 +47,7 @@ impl ConnectionHandle {
     /// Returns where messages for its session go; `None` unless a [`Session`](crate::Session) that takes
     /// messages of type `M` serves it.
     pub fn mailbox<M: Send + 'static>(&self) -> Option<Mailbox<M>> {
-        let mailbox = self.entry.cold().mailbox.clone()?;
+        let mailbox = self.entry.cold().rare.as_ref()?.mailbox.clone()?;
         let mailbox = mailbox.downcast::<Mailbox<M>>().ok()?;
         Some((*mailbox).clone())
     }

@@ -225,6 +225,7 @@ where
             .handle()
             .entry
             .cold()
+            .rare()
             .mailbox
             .replace(Arc::new(mailbox.clone()));
         // Outside of the lock, as it may drop messages.

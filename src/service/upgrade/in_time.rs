@@ -42,18 +42,22 @@ async fn within<T>(
     if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(upgrading.as_mut().poll(cx))).await {
         return result;
     }
-    let late = async {
-        match limit {
-            None => pending().await,
-            Some(limit) => sleep(limit).await,
+    // In a box, since it is larger than all else and most connections never come here.
+    Box::pin(async {
+        let late = async {
+            match limit {
+                None => pending().await,
+                Some(limit) => sleep(limit).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            result = upgrading => result,
+            () = late => Err(TimedOut::new(name).into()),
+            () = start.let_go() => Err(LetGo.into()),
         }
-    };
-    tokio::select! {
-        biased;
-        result = upgrading => result,
-        () = late => Err(TimedOut::new(name).into()),
-        () = start.let_go() => Err(LetGo.into()),
-    }
+    })
+    .await
 }
 
 /// How far the connection was when its upgrade began.

@@ -341,6 +341,7 @@ impl Encoder<u8> for Bytes {
 fn a_frame_costs_no_allocation_and_an_idle_connection_no_buffer() {
     const CLIENTS: usize = 100;
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .unwrap();
     let service = service_fn(|byte: u8| ready(Ok::<_, BoxError>(byte)));
