@@ -32,7 +32,7 @@ pub enum Error {
     NoListener,
     /// The service of an acceptor could not be made.
     Make(BoxError),
-    /// A thread or its runtime could not be started.
+    /// The Tokio runtime lacks a driver that a server needs, or the runtime of a core could not be started.
     Runtime(io::Error),
     /// Every listener was lost for good. Connections that were open went on to their end.
     ListenersLost,
@@ -77,7 +77,7 @@ impl fmt::Display for Error {
                 "cannot start a server that has nothing to listen on; give it an address",
             ),
             Error::Make(_) => f.write_str("cannot make the service of an acceptor"),
-            Error::Runtime(_) => f.write_str("cannot start a thread for a core"),
+            Error::Runtime(_) => f.write_str("cannot run the server on a Tokio runtime"),
             Error::ListenersLost => {
                 f.write_str("the server stopped, because all its listeners were lost for good")
             }

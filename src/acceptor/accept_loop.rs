@@ -29,11 +29,15 @@ use tokio::time::Instant;
 /// How long making a service may take; it may connect to other services, but not hang.
 const MAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Looks at a client before it becomes a connection.
+pub(crate) type OnAccept = Arc<dyn Fn(&Accepted) -> io::Result<()> + Send + Sync>;
+
 /// What all acceptors of a server have.
 pub(crate) struct Setup<S, X> {
     pub(crate) pool: Arc<Pool>,
     pub(crate) exhaustion: Arc<Exhaustion>,
     pub(crate) supply: Supply<S>,
+    pub(crate) on_accept: Option<OnAccept>,
     pub(crate) spawn: X,
 }
 
@@ -43,6 +47,7 @@ impl<S, X: Clone> Clone for Setup<S, X> {
             pool: self.pool.clone(),
             exhaustion: self.exhaustion.clone(),
             supply: self.supply.clone(),
+            on_accept: self.on_accept.clone(),
             spawn: self.spawn.clone(),
         }
     }
@@ -369,7 +374,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         match accepted {
             Ok(accepted) => {
                 self.recovery.recovered();
-                self.serve(accepted, permit);
+                self.serve(accepted, slot, permit);
                 return matches!(self.state, State::Waiting);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -396,8 +401,16 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         false
     }
 
-    fn serve(&mut self, accepted: Accepted, permit: Permit) {
+    fn serve(&mut self, accepted: Accepted, slot: usize, permit: Permit) {
         (self.reserved_for, self.misses) = (None, 0);
+        if let Some(hook) = self.setup.on_accept.clone() {
+            let looked =
+                catching(|| hook(&accepted)).unwrap_or_else(|error| Err(io::Error::other(error)));
+            if let Err(error) = looked {
+                drop(permit);
+                return self.refused(accepted, slot, &error);
+            }
+        }
         let Accepted { transport, peer } = accepted;
         let listener = self.group().index();
         let (place, limit) = permit.into_parts();
@@ -409,6 +422,16 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                 discard(error);
                 self.renew();
             }
+        }
+    }
+
+    /// Closes a client that the hook did not like; what the service reserved is for the next.
+    fn refused(&mut self, accepted: Accepted, slot: usize, error: &io::Error) {
+        discard(accepted);
+        self.observe_failure(error, ErrorClass::Connection);
+        match self.is_made() {
+            true => self.reserved_for = Some(slot),
+            false => self.release(),
         }
     }
 
@@ -431,7 +454,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                 break;
             };
             match source.listener.try_accept() {
-                Ok(accepted) => self.serve(accepted, permit),
+                Ok(accepted) => self.serve(accepted, slot, permit),
                 Err(error) if ErrorClass::classify(&error) == ErrorClass::Connection => {}
                 // The runtime may not have heard yet of a client that the kernel knows.
                 Err(error)

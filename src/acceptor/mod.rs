@@ -8,7 +8,7 @@ mod service;
 mod state;
 mod timer;
 
-pub(crate) use accept_loop::{AcceptLoop, Setup};
+pub(crate) use accept_loop::{AcceptLoop, OnAccept, Setup};
 pub(crate) use backoff::Backoff;
 pub(crate) use exhaustion::Exhaustion;
 pub(crate) use service::Supply;

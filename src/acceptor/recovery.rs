@@ -139,7 +139,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         }
     }
 
-    fn observe_failure(&self, error: &io::Error, class: ErrorClass) {
+    pub(super) fn observe_failure(&self, error: &io::Error, class: ErrorClass) {
         self.pool()
             .registry
             .observe(|observer| observer.accept_failed(&self.acceptor, error, class));

@@ -1,11 +1,13 @@
 //! What a server is built of.
 
-use super::{ServerHandle, launch::launch};
+use super::{ServerHandle, launch::launch, per_core::MakeRuntime};
 use crate::{
-    Acceptor, Bind, BoxError, Connection, ConnectionService, Error, Extensions, IntoBinds, Limit,
-    Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Supply, sync::Mutex,
+    Accepted, Acceptor, Bind, BoxError, Connection, ConnectionService, Error, Extensions,
+    IntoBinds, Limit, Observer, SocketOptions, Spawn, TokioSpawn,
+    acceptor::{OnAccept, Supply},
+    sync::Mutex,
 };
-use std::{fmt, future::poll_fn, sync::Arc};
+use std::{fmt, future::poll_fn, io, sync::Arc};
 use tower::{MakeService, ServiceBuilder, util::BoxCloneServiceLayer};
 use tower_layer::{Identity, Layer, Stack};
 use tower_service::Service;
@@ -53,7 +55,9 @@ pub(super) struct Config {
     pub(super) options: SocketOptions,
     pub(super) limit: Limit,
     pub(super) acceptors: Option<usize>,
-    per_core: bool,
+    /// Makes the runtimes of the cores, for a server that has its own.
+    pub(super) per_core: Option<MakeRuntime>,
+    pub(super) on_accept: Option<OnAccept>,
     pub(super) state: Extensions,
     pub(super) observers: Vec<Arc<dyn Observer>>,
 }
@@ -61,7 +65,7 @@ pub(super) struct Config {
 impl Config {
     /// Returns the number of threads to start; 0 for a server that runs on the caller's runtime.
     pub(super) fn cores(&self) -> usize {
-        if !self.per_core {
+        if self.per_core.is_none() {
             return 0;
         }
         // A server that starts paused does not know yet how many acceptors it will have.
@@ -92,7 +96,8 @@ impl Server {
                 options: SocketOptions::default(),
                 limit: Limit::new(usize::MAX),
                 acceptors: None,
-                per_core: false,
+                per_core: None,
+                on_accept: None,
                 state: Extensions::default(),
                 observers: Vec::new(),
             },
@@ -180,8 +185,63 @@ impl<L, X> Server<L, X> {
     /// of its own (`SO_REUSEPORT`): no connection ever moves between cores, and none is helped by an
     /// idle one.
     pub fn per_core(mut self) -> Self {
-        self.config.per_core = true;
+        self.config.per_core.get_or_insert_with(|| {
+            let runtime = |_| Ok(tokio::runtime::Builder::new_current_thread());
+            Arc::new(runtime)
+        });
         self.config.options.reuse_port = true;
+        self
+    }
+
+    /// Like [`per_core`](Self::per_core), with runtimes that `make` builds: it is called once for each core,
+    /// with its number, on the core's thread, which it may pin to a processor or name. Drivers for I/O
+    /// and time are enabled whatever it returns. An error of `make` is one of the start.
+    ///
+    /// ```
+    /// # use reagent::Server;
+    /// use rustix::thread::{CpuSet, sched_setaffinity};
+    /// use tokio::runtime::Builder;
+    ///
+    /// let server = Server::bind("127.0.0.1:0").per_core_with(|core| {
+    ///     let mut cpus = CpuSet::new();
+    ///     cpus.set(core);
+    ///     sched_setaffinity(None, &cpus)?;
+    ///     let mut runtime = Builder::new_current_thread();
+    ///     runtime.event_interval(31);
+    ///     Ok(runtime)
+    /// });
+    /// # let _ = server;
+    /// ```
+    pub fn per_core_with(
+        self,
+        make: impl Fn(usize) -> io::Result<tokio::runtime::Builder> + Send + Sync + 'static,
+    ) -> Self {
+        let mut server = self.per_core();
+        server.config.per_core = Some(Arc::new(make));
+        server
+    }
+
+    /// Calls `hook` for each client that was accepted, before anything else sees it: to set socket
+    /// options that depend on the client, or to turn it away. An error closes the client, which never
+    /// becomes a connection; [`Observer::accept_failed`] reports it.
+    ///
+    /// The hook runs in the acceptor and holds up the next client, so it must not block.
+    ///
+    /// ```
+    /// # use reagent::Server;
+    /// let server = Server::bind("127.0.0.1:0").on_accept(|client| {
+    ///     if let Some(tcp) = client.transport.tcp() {
+    ///         tcp.set_ttl(64)?;
+    ///     }
+    ///     Ok(())
+    /// });
+    /// # let _ = server;
+    /// ```
+    pub fn on_accept(
+        mut self,
+        hook: impl Fn(&Accepted) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.config.on_accept = Some(Arc::new(hook));
         self
     }
 

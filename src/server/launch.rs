@@ -52,11 +52,15 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     let exhaustion = Arc::new(Exhaustion::new(&registry));
     let pool = Arc::new(Pool::new(groups, registry, acceptors));
     let abandoned = Abandoned(Some(pool.clone()));
-    let cores = Cores::start(cores, &pool).await?;
+    let cores = match &config.per_core {
+        Some(make) => Cores::start(cores, make, &pool).await?,
+        None => Cores::default(),
+    };
     let setup = Setup {
         pool: pool.clone(),
         exhaustion,
         supply,
+        on_accept: config.on_accept,
         spawn,
     };
     let mut supervisor = Supervisor::new(setup, cores);

@@ -7,21 +7,29 @@ use tokio::{
     sync::oneshot,
 };
 
+/// Makes the runtime of a core, on the core's thread.
+pub(super) type MakeRuntime = Arc<dyn Fn(usize) -> io::Result<Builder> + Send + Sync>;
+
 /// The runtimes on which acceptors, and so their connections, run; none for the one of the caller.
 #[derive(Debug, Default)]
 pub(super) struct Cores(Vec<Handle>);
 
 impl Cores {
     /// Starts `count` threads, each with a runtime that ends when the server has stopped.
-    pub(super) async fn start(count: usize, pool: &Arc<Pool>) -> Result<Self, Error> {
+    pub(super) async fn start(
+        count: usize,
+        make: &MakeRuntime,
+        pool: &Arc<Pool>,
+    ) -> Result<Self, Error> {
         let mut handles = Vec::with_capacity(count);
         for number in 0..count {
             let (tell, told) = oneshot::channel();
-            let pool = pool.clone();
+            let (make, pool) = (make.clone(), pool.clone());
             thread::Builder::new()
                 .name(format!("reagent-core-{number}"))
                 .spawn(move || {
-                    let runtime = match Builder::new_current_thread().enable_all().build() {
+                    let built = make(number).and_then(|mut builder| builder.enable_all().build());
+                    let runtime = match built {
                         Ok(runtime) => runtime,
                         Err(error) => return drop(tell.send(Err(error))),
                     };

@@ -26,6 +26,7 @@ mod outcomes;
 mod payloads;
 mod per_core;
 mod pool;
+mod reach;
 mod reuse_port;
 mod session;
 mod session_flow;

@@ -2,10 +2,11 @@
 
 use reagent::{
     Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorClass, IntoBinds,
-    Observer, Outcome, Server, ServerHandle, SocketOptions, handle,
+    Listener, Observer, Outcome, Server, ServerHandle, SocketOptions, Transport, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
+    collections::VecDeque,
     future::Future,
     io,
     net::Ipv4Addr,
@@ -14,7 +15,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU8, AtomicUsize, Ordering, Ordering::SeqCst},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use tokio::{
@@ -198,7 +199,8 @@ pub fn tcp_server() -> (Server, Accepted) {
     accepted(Server::bind("127.0.0.1:0"))
 }
 
-fn accepted(server: Server) -> (Server, Accepted) {
+/// This server, and every connection that it accepts.
+pub fn accepted(server: Server) -> (Server, Accepted) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (server.observe(PassOn(sender)), Accepted(receiver))
 }
@@ -224,6 +226,55 @@ struct PassOn(mpsc::UnboundedSender<ConnectionHandle>);
 impl Observer for PassOn {
     fn connection_started(&self, connection: &ConnectionHandle) {
         let _ = self.0.send(connection.clone());
+    }
+}
+
+/// A listener whose clients are streams of any kind, pushed by the test.
+#[derive(Clone)]
+pub struct StreamListener(Arc<Queue>);
+
+#[derive(Default)]
+struct Queue {
+    streams: Mutex<VecDeque<Transport>>,
+    acceptors: Mutex<Vec<Waker>>,
+}
+
+impl StreamListener {
+    /// The listener, and a handle by which to push.
+    pub fn new() -> (Self, Self) {
+        let listener = StreamListener(Arc::default());
+        (listener.clone(), listener)
+    }
+
+    /// The next client.
+    pub fn push(&self, stream: Transport) {
+        self.0.streams.lock().unwrap().push_back(stream);
+        let acceptors = std::mem::take(&mut *self.0.acceptors.lock().unwrap());
+        acceptors.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Listener for StreamListener {
+    fn local_addr(&self) -> Addr {
+        Addr::Other("streams".into())
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.acceptors.lock().unwrap().push(cx.waker().clone());
+        match self.0.streams.lock().unwrap().is_empty() {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn try_accept(&mut self) -> io::Result<reagent::Accepted> {
+        let stream = self.0.streams.lock().unwrap().pop_front();
+        let stream = stream.ok_or(io::ErrorKind::WouldBlock)?;
+        Ok(reagent::Accepted::new(stream, self.local_addr()))
+    }
+
+    fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
+        Ok(Box::new(self.clone()))
     }
 }
 
