@@ -1,11 +1,9 @@
 //! What a server is built of.
 
-use super::{ServerHandle, launch::launch, per_core::MakeRuntime};
+use super::{ServerHandle, config::Config, launch::launch};
 use crate::{
-    Accepted, Acceptor, Bind, BoxError, Connection, ConnectionService, Error, Extensions,
-    IntoBinds, Limit, Observer, SocketOptions, Spawn, TokioSpawn,
-    acceptor::{OnAccept, Supply},
-    sync::Mutex,
+    Accepted, Acceptor, Bind, BoxError, Connection, ConnectionService, Error, IntoBinds, Limit,
+    Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Supply, sync::Mutex,
 };
 use std::{fmt, future::poll_fn, io, sync::Arc};
 use tower::{MakeService, ServiceBuilder, util::BoxCloneServiceLayer};
@@ -49,31 +47,6 @@ pub type BoxedLayers<L, S> = Stack<
     Identity,
 >;
 
-/// What does not depend on the types of layers and handlers.
-pub(super) struct Config {
-    pub(super) binds: Vec<Bind>,
-    pub(super) options: SocketOptions,
-    pub(super) limit: Limit,
-    pub(super) acceptors: Option<usize>,
-    /// Makes the runtimes of the cores, for a server that has its own.
-    pub(super) per_core: Option<MakeRuntime>,
-    pub(super) on_accept: Option<OnAccept>,
-    pub(super) state: Extensions,
-    pub(super) observers: Vec<Arc<dyn Observer>>,
-}
-
-impl Config {
-    /// Returns the number of threads to start; 0 for a server that runs on the caller's runtime.
-    pub(super) fn cores(&self) -> usize {
-        if self.per_core.is_none() {
-            return 0;
-        }
-        // A server that starts paused does not know yet how many acceptors it will have.
-        let asked = self.acceptors.filter(|count| *count > 0);
-        asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
-    }
-}
-
 impl Server {
     /// A server of these addresses, sockets or listeners: one [`Bind`], or an array, slice or vector of
     /// them. In text:
@@ -91,16 +64,7 @@ impl Server {
     /// All are bound when the server starts, or none.
     pub fn bind(addrs: impl IntoBinds) -> Self {
         Server {
-            config: Config {
-                binds: addrs.into_binds(),
-                options: SocketOptions::default(),
-                limit: Limit::new(usize::MAX),
-                acceptors: None,
-                per_core: None,
-                on_accept: None,
-                state: Extensions::default(),
-                observers: Vec::new(),
-            },
+            config: Config::new(addrs.into_binds()),
             layers: ServiceBuilder::new(),
             spawn: TokioSpawn,
         }

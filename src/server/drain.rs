@@ -1,12 +1,15 @@
 //! The end of a server.
 
-use super::supervise::{Supervisor, Worker, until};
+use super::{
+    end::End,
+    supervise::{Supervisor, Worker, until},
+};
 use crate::{
     ConnectionHandle, ConnectionService, DrainReport, Spawn,
     listener::Group,
     pool::{Assignment, Drain, Key, Mode, Pool, Stage},
 };
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// How long what was aborted may take to go. A future that is dropped at its next poll takes no time;
@@ -176,36 +179,5 @@ async fn deadline_passed(pool: &Pool) {
             () = until(deadline) => return,
             _ = control.changed() => {}
         }
-    }
-}
-
-/// Says that the server has stopped; when it goes unsaid, the runtime was shut down over it.
-pub(super) struct End(Arc<Pool>);
-
-impl End {
-    pub(super) fn new(pool: &Arc<Pool>) -> Self {
-        End(pool.clone())
-    }
-
-    fn stop(&self, report: DrainReport) {
-        self.0.groups.iter().for_each(Group::close);
-        self.0.control.send_if_modified(|control| {
-            let error = match &mut control.stage {
-                Stage::Running => None,
-                Stage::Draining(drain) => drain.error.take(),
-                Stage::Stopped(..) => return false,
-            };
-            control.stage = Stage::Stopped(report, error);
-            true
-        });
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.stop(DrainReport {
-            remaining: self.0.registry.open(),
-            ..DrainReport::default()
-        });
     }
 }

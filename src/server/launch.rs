@@ -1,6 +1,6 @@
 //! From a configuration to a server that runs.
 
-use super::{ServerHandle, builder::Config, drain::End, per_core::Cores, supervise::Supervisor};
+use super::{ServerHandle, config::Config, end::End, per_core::Cores, supervise::Supervisor};
 use crate::{
     ConnectionService, Error, Listener, Spawn,
     acceptor::{Exhaustion, Setup, Supply},

@@ -1,7 +1,9 @@
 //! A server: built, started, and run until it is drained.
 
 mod builder;
+mod config;
 mod drain;
+mod end;
 mod handle;
 mod launch;
 mod per_core;

@@ -1,6 +1,6 @@
 //! Keeps as many acceptors as were ordered, and hands them their slots.
 
-use super::{drain::End, per_core::Cores};
+use super::{end::End, per_core::Cores};
 use crate::{
     BoxError, ConnectionService, Error, Spawn,
     acceptor::{AcceptLoop, Backoff, Setup},

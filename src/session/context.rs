@@ -3,6 +3,7 @@
 use super::{Mailbox, Options, outbox::Outbox};
 use crate::{BoxError, Connection};
 use std::{fmt, time::Duration};
+use tokio::time::Instant;
 
 /// What a callback of a [`Session`](super::Session) acts on: its connection.
 pub struct Context<'a, M> {
@@ -30,6 +31,18 @@ impl<M> State<M> {
             is_closing: false,
             mailbox,
         }
+    }
+}
+
+impl<M> State<M> {
+    /// Returns until when the client has to move: to take what is written, or else to send something.
+    pub(super) fn deadline(&mut self, now: Instant, is_eof: bool) -> Option<Instant> {
+        if !self.outbox.is_empty() {
+            return self.outbox.deadline();
+        }
+        let limit = self.next_read_timeout.or(self.read_timeout);
+        let left = limit.filter(|_| !is_eof)?.saturating_sub(self.silence);
+        now.checked_add(left)
     }
 }
 

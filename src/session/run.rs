@@ -116,16 +116,7 @@ impl<S: Session> Closing<S> {
             let is_writing = !state.outbox.is_empty();
 
             let began = Instant::now();
-            let deadline = if is_writing {
-                state.outbox.deadline()
-            } else {
-                let limit = state
-                    .next_read_timeout
-                    .or(state.read_timeout)
-                    .filter(|_| !is_eof);
-                let left = limit.map(|limit| limit.saturating_sub(state.silence));
-                left.and_then(|left| began.checked_add(left))
-            };
+            let deadline = state.deadline(began, is_eof);
             let event = tokio::select! {
                 () = &mut draining, if !is_told_of_drain => Event::Drain,
                 Some(message) = messages.recv(), if has_room(&state.outbox) => Event::Message(message),
@@ -148,16 +139,8 @@ impl<S: Session> Closing<S> {
                     tell!(on_data, &buf[..n]);
                 }
                 Event::Message(message) => {
-                    tell!(on_message, message);
-                    for _ in 1..MESSAGES_AT_ONCE {
-                        if state.is_closing || !has_room(&state.outbox) {
-                            break;
-                        }
-                        let Ok(message) = messages.try_recv() else {
-                            break;
-                        };
-                        tell!(on_message, message);
-                    }
+                    let mut cx = Context { conn, state };
+                    take_messages(session, &mut cx, message, &mut messages).await?;
                 }
                 Event::Timeout if is_writing => return Err(too_slow()),
                 Event::Timeout => {
@@ -172,6 +155,26 @@ impl<S: Session> Closing<S> {
             }
         }
     }
+}
+
+/// Handles a message, and those that wait behind it, before what they sent is written.
+async fn take_messages<S: Session>(
+    session: &mut S,
+    cx: &mut Context<'_, S::Message>,
+    first: S::Message,
+    messages: &mut mpsc::Receiver<S::Message>,
+) -> Result<(), BoxError> {
+    session.on_message(cx, first).await?;
+    for _ in 1..MESSAGES_AT_ONCE {
+        if cx.state.is_closing || !has_room(&cx.state.outbox) {
+            break;
+        }
+        let Ok(message) = messages.try_recv() else {
+            break;
+        };
+        session.on_message(cx, message).await?;
+    }
+    Ok(())
 }
 
 /// Whether messages are taken: their answers must not pile up before a client that does not read.

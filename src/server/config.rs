@@ -1,0 +1,43 @@
+//! What a server is built of, but for its layers and its handler.
+
+use super::per_core::MakeRuntime;
+use crate::{Bind, Extensions, Limit, Observer, SocketOptions, acceptor::OnAccept};
+use std::sync::Arc;
+
+/// What does not depend on the types of layers and handlers.
+pub(super) struct Config {
+    pub(super) binds: Vec<Bind>,
+    pub(super) options: SocketOptions,
+    pub(super) limit: Limit,
+    pub(super) acceptors: Option<usize>,
+    /// Makes the runtimes of the cores, for a server that has its own.
+    pub(super) per_core: Option<MakeRuntime>,
+    pub(super) on_accept: Option<OnAccept>,
+    pub(super) state: Extensions,
+    pub(super) observers: Vec<Arc<dyn Observer>>,
+}
+
+impl Config {
+    pub(super) fn new(binds: Vec<Bind>) -> Self {
+        Config {
+            binds,
+            options: SocketOptions::default(),
+            limit: Limit::unlimited(),
+            acceptors: None,
+            per_core: None,
+            on_accept: None,
+            state: Extensions::default(),
+            observers: Vec::new(),
+        }
+    }
+
+    /// Returns the number of threads to start; 0 for a server that runs on the caller's runtime.
+    pub(super) fn cores(&self) -> usize {
+        if self.per_core.is_none() {
+            return 0;
+        }
+        // A server that starts paused does not know yet how many acceptors it will have.
+        let asked = self.acceptors.filter(|count| *count > 0);
+        asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
+    }
+}

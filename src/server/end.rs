@@ -1,0 +1,39 @@
+//! The end of a server, also when its runtime goes first.
+
+use crate::{
+    DrainReport,
+    listener::Group,
+    pool::{Pool, Stage},
+};
+use std::sync::Arc;
+
+/// Says that the server has stopped; when it goes unsaid, the runtime was shut down over it.
+pub(super) struct End(Arc<Pool>);
+
+impl End {
+    pub(super) fn new(pool: &Arc<Pool>) -> Self {
+        End(pool.clone())
+    }
+
+    pub(super) fn stop(&self, report: DrainReport) {
+        self.0.groups.iter().for_each(Group::close);
+        self.0.control.send_if_modified(|control| {
+            let error = match &mut control.stage {
+                Stage::Running => None,
+                Stage::Draining(drain) => drain.error.take(),
+                Stage::Stopped(..) => return false,
+            };
+            control.stage = Stage::Stopped(report, error);
+            true
+        });
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.stop(DrainReport {
+            remaining: self.0.registry.open(),
+            ..DrainReport::default()
+        });
+    }
+}
