@@ -390,8 +390,10 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Err(error) => {
                 drop(permit);
                 self.accept_failed(slot, &error);
-                // It goes on at once after the error of a connection, and another service may be dear.
-                if self.is_made() && matches!(self.state, State::Waiting) {
+                // Another service may be dear, and the next client can have what this one did not need.
+                let goes_on = ErrorClass::classify(&error) == ErrorClass::Connection
+                    && matches!(self.state, State::Waiting);
+                if self.is_made() && goes_on && self.is_client_there(slot) {
                     self.reserved_for = Some(slot);
                 } else {
                     self.release();
@@ -429,7 +431,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     fn refused(&mut self, accepted: Accepted, slot: usize, error: &io::Error) {
         discard(accepted);
         self.observe_failure(error, ErrorClass::Connection);
-        match self.is_made() {
+        match self.is_made() && self.is_client_there(slot) {
             true => self.reserved_for = Some(slot),
             false => self.release(),
         }

@@ -10,6 +10,8 @@ pub struct Config {
     pub stack: Stack,
     pub addresses: usize,
     pub acceptors: usize,
+    /// Whether a listener in memory, like a socket's, does not know if a client is there.
+    pub is_like_socket: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,7 @@ impl Config {
             },
             addresses: dice.pick(&[1, 2]),
             acceptors: dice.pick(&[1, 3]),
+            is_like_socket: dice.pick(&[true, false]),
         }
     }
 

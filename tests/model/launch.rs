@@ -50,7 +50,7 @@ impl Launch {
             .observe(Nervous(trouble.clone()))
             .observe(record.clone());
         for _ in 0..config.addresses {
-            server = self.listen(server)?;
+            server = self.listen(server, config.is_like_socket)?;
         }
         server = match config.limit {
             LimitBy::Nothing => server,
@@ -83,21 +83,22 @@ impl Launch {
         let server = Server::bind(Vec::<Bind>::new())
             .limit(self.limit.clone())
             .observe(record.clone());
-        let server = self.listen(server)?;
+        let server = self.listen(server, true)?;
         let config = Config {
             start: StartBy::Clone,
             limit: LimitBy::Nothing,
             stack: Stack::Plain,
             addresses: 1,
             acceptors: 1,
+            is_like_socket: true,
         };
         let make = Make(config, Trouble::default(), alive.clone());
         Side::new(make.start(server).await, record, alive)
     }
 
-    fn listen<L>(&mut self, server: Server<L>) -> Result<Server<L>, String> {
+    fn listen<L>(&mut self, server: Server<L>, is_like_socket: bool) -> Result<Server<L>, String> {
         if self.in_memory {
-            let (listener, place) = Place::memory();
+            let (listener, place) = Place::memory(is_like_socket);
             self.places.push(place);
             return Ok(server.listen(listener));
         }

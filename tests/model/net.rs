@@ -29,8 +29,11 @@ enum Way {
 }
 
 impl Place {
-    pub fn memory() -> (impl Listener, Place) {
-        let (listener, clients) = MemoryListener::new();
+    pub fn memory(is_like_socket: bool) -> (impl Listener, Place) {
+        let (listener, clients) = match is_like_socket {
+            true => MemoryListener::like_socket(),
+            false => MemoryListener::new(),
+        };
         let (listener, script) = FlakyListener::new(listener);
         let way = Way::Memory(clients);
         (listener, Place { way, script })

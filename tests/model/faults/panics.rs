@@ -134,6 +134,7 @@ fn config(start: StartBy, acceptors: usize) -> Config {
         stack: Stack::Plain,
         addresses: 1,
         acceptors,
+        is_like_socket: true,
     }
 }
 
