@@ -5,6 +5,9 @@
 //!
 //! A client that does not read fills its own mailbox and then misses messages; it holds up nobody.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use reagent::{
     BoxError, Outcome, Server,
     session::{Context, Mailbox, Session},
@@ -15,7 +18,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 /// The longest line, in bytes; whoever sends a longer one is no person.
 const LONGEST: usize = 1024;
@@ -106,11 +108,9 @@ async fn main() -> Result<(), BoxError> {
     let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
         .start(chat)
         .await?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signal = common::signal()?;
     println!("listening on {}", server.local_addr());
 
-    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-    server.drain(Duration::from_secs(5)).await;
+    server.drain_on(signal, Duration::from_secs(5)).await;
     Ok(())
 }

@@ -4,6 +4,9 @@
 //! Run it with `cargo run --example custom_layer`, and say who you are:
 //! `printf 'I am Ada\nhow are you?\n' | nc 127.0.0.1 7000`. `--listen ADDR` listens elsewhere; Ctrl-C ends it.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use pin_project_lite::pin_project;
 use reagent::{BoxError, Connection, IoStream, Rejected, Server, Upgrade, UpgradeLayer};
 use std::{
@@ -14,7 +17,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tower::{Layer, Service};
 
 /// The upgrade: the client says its name in a first line, or does not get in.
@@ -129,11 +131,9 @@ async fn main() -> Result<(), BoxError> {
         .layer(UpgradeLayer::new(Introduction).timeout(Duration::from_secs(30)))
         .start(reagent::handle(talk))
         .await?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signal = common::signal()?;
     println!("listening on {}", server.local_addr());
 
-    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-    server.drain(Duration::from_secs(5)).await;
+    server.drain_on(signal, Duration::from_secs(5)).await;
     Ok(())
 }

@@ -3,10 +3,12 @@
 //! Run it with `cargo run --release --example echo`, talk to it with `nc 127.0.0.1 7000`, and end it with
 //! Ctrl-C. `--listen ADDR` listens elsewhere.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use reagent::{Connection, Server};
 use std::{env, io, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> Result<(), reagent::BoxError> {
@@ -15,12 +17,10 @@ async fn main() -> Result<(), reagent::BoxError> {
         .max_connections(10_000)
         .start(reagent::handle(echo))
         .await?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signal = common::signal()?;
     println!("listening on {}", server.local_addr());
 
-    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-    let report = server.drain(Duration::from_secs(10)).await;
+    let report = server.drain_on(signal, Duration::from_secs(10)).await;
     println!(
         "{} connections finished, {} were aborted",
         report.finished, report.aborted

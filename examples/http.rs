@@ -14,6 +14,9 @@
 //! | `/metrics` | for Prometheus |
 //! | `/ws` | a WebSocket that echoes |
 
+#[path = "common/mod.rs"]
+mod common;
+
 use axum::{
     Extension, Json, Router,
     extract::{
@@ -43,7 +46,6 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::signal::unix::{SignalKind, signal};
 use tower::{Layer, util::option_layer};
 
 /// Serves HTTP.
@@ -216,12 +218,10 @@ async fn main() -> Result<(), BoxError> {
         .start(by_protocol)
         .await?;
     let _ = app.server.set(server.clone());
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signal = common::signal()?;
     println!("listening on {}", server.local_addr());
 
-    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-    let report = server.drain(Duration::from_secs(10)).await;
+    let report = server.drain_on(signal, Duration::from_secs(10)).await;
     println!(
         "{} connections finished, {} were aborted",
         report.finished, report.aborted

@@ -3,10 +3,12 @@
 //! Run it with `cargo run --example line_protocol`, talk to it with `nc 127.0.0.1 7000` (`2 + 3`), and end it with
 //! Ctrl-C. `--listen ADDR` listens elsewhere.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use reagent::Server;
 use reagent_layers::framed::{FramedLayer, OnError, codec::LinesCodec};
 use std::{env, num::ParseIntError, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
 use tower::service_fn;
 
 #[tokio::main]
@@ -18,12 +20,10 @@ async fn main() -> Result<(), reagent::BoxError> {
         .layer(lines)
         .start(service_fn(async |line: String| sum(&line)))
         .await?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signal = common::signal()?;
     println!("listening on {}", server.local_addr());
 
-    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-    server.drain(Duration::from_secs(10)).await;
+    server.drain_on(signal, Duration::from_secs(10)).await;
     Ok(())
 }
 

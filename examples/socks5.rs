@@ -7,6 +7,9 @@
 //! What is negotiated before bytes flow is an upgrade, as a TLS handshake is: it has the time limit that every upgrade
 //! has, and what it found out is in the connection's extensions.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use reagent::{BoxError, Connection, IoStream, Rejected, Server, Upgrade, UpgradeLayer};
 use reagent_layers::{relay::relay, timeout::TimeoutsLayer};
 use std::{
@@ -17,7 +20,6 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    signal::unix::{SignalKind, signal},
     time::timeout,
 };
 
@@ -209,14 +211,9 @@ async fn main() -> Result<(), BoxError> {
         .layer(TimeoutsLayer::new().first_byte(None))
         .start(reagent::handle(serve))
         .await?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signal = common::signal()?;
     println!("listening on {}", server.local_addr());
 
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    server.drain(Duration::from_secs(10)).await;
+    server.drain_on(signal, Duration::from_secs(10)).await;
     Ok(())
 }

@@ -4,10 +4,12 @@
 //! `cargo run --example testing`; send it numbers with `nc 127.0.0.1 7000`, a line each, and it
 //! says their sum once you pause for five seconds. `--listen ADDR` listens elsewhere; Ctrl-C ends it.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use reagent::{BoxError, Connection, Server, TimedOut};
 use std::{env, time::Duration};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 /// Adds up lines until the client pauses; gives up on one that never begins.
@@ -38,12 +40,10 @@ async fn main() -> Result<(), BoxError> {
     let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
         .start(reagent::handle(sum))
         .await?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signal = common::signal()?;
     println!("listening on {}", server.local_addr());
 
-    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-    server.drain(Duration::from_secs(5)).await;
+    server.drain_on(signal, Duration::from_secs(5)).await;
     Ok(())
 }
 

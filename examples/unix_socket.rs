@@ -3,10 +3,12 @@
 //! Run it with `cargo run --example unix_socket`, and ask it with `nc -U /tmp/reagent.sock`.
 //! `--listen unix:/path` listens elsewhere; Ctrl-C ends it and removes the file.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use reagent::{BoxError, Connection, Server};
 use std::{env, io, time::Duration};
 use tokio::io::AsyncWriteExt;
-use tokio::signal::unix::{SignalKind, signal};
 
 async fn who_are_you(mut conn: Connection) -> io::Result<()> {
     // The kernel vouches for it (`SO_PEERCRED`, `unix(7)`).
@@ -25,11 +27,9 @@ async fn main() -> Result<(), BoxError> {
         .options(|options| options.unix_mode = Some(0o600))
         .start(reagent::handle(who_are_you))
         .await?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signal = common::signal()?;
     println!("listening on {}", server.local_addr());
 
-    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-    server.drain(Duration::from_secs(5)).await;
+    server.drain_on(signal, Duration::from_secs(5)).await;
     Ok(())
 }

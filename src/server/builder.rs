@@ -3,9 +3,9 @@
 use super::{ServerHandle, config::Config, launch::launch};
 use crate::{
     Accepted, Acceptor, Bind, BoxError, Connection, ConnectionService, Error, IntoBinds, Limit,
-    Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Supply, sync::Mutex,
+    Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Supply, panic::discard, sync::Mutex,
 };
-use std::{fmt, future::poll_fn, io, sync::Arc};
+use std::{fmt, future::poll_fn, io, mem, sync::Arc};
 use tower::{MakeService, ServiceBuilder, util::BoxCloneServiceLayer};
 use tower_layer::{Identity, Layer, Stack};
 use tower_service::Service;
@@ -253,7 +253,10 @@ impl<L, X> Server<L, X> {
         let service = Mutex::new(self.layers.service(service));
         let supply = Supply::Cloned {
             fresh: Arc::new(move || service.lock().clone()),
-            release: |service| *service = service.clone(),
+            release: |service| {
+                let clone = service.clone();
+                discard(mem::replace(service, clone));
+            },
         };
         launch(self.config, self.spawn, supply).await
     }
