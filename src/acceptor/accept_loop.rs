@@ -373,7 +373,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         };
         match accepted {
             Ok(accepted) => {
-                self.recovery.recovered();
+                self.recovery.served(slot);
                 self.serve(accepted, slot, permit);
                 return matches!(self.state, State::Waiting);
             }

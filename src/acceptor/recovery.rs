@@ -9,6 +9,7 @@ use super::{
 use crate::{
     ConnectionService, ErrorClass, Spawn,
     listener::{Opened, Reopened},
+    panic::discard,
 };
 use std::{io, sync::atomic::Ordering};
 use tokio::time::Instant;
@@ -23,14 +24,17 @@ pub(super) struct Recovery {
     connection_errors: u32,
     backoff: Backoff,
     exhausted: Option<Exhausted>,
-    /// The slots to be opened, or reopened, later; the others go on being served.
+    /// The slots to be opened, or reopened, later; the others go on being served. One that was reopened
+    /// stays here until a client came by it, so that a socket that is lost again and again is reopened
+    /// with delays.
     later: Vec<Later>,
 }
 
 #[derive(Debug)]
 struct Later {
     slot: usize,
-    at: Instant,
+    /// `None` once it is open.
+    at: Option<Instant>,
     backoff: Backoff,
 }
 
@@ -44,12 +48,13 @@ impl Recovery {
 
     /// Returns when the next slot is to be opened.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.later.iter().map(|later| later.at).min()
+        self.later.iter().filter_map(|later| later.at).min()
     }
 
     /// Returns the slots to be opened now.
     pub(super) fn due(&self, now: Instant) -> Vec<usize> {
-        let due = self.later.iter().filter(|later| later.at <= now);
+        let due = self.later.iter();
+        let due = due.filter(|later| later.at.is_some_and(|at| at <= now));
         due.map(|later| later.slot).collect()
     }
 
@@ -63,19 +68,35 @@ impl Recovery {
         let place = known.unwrap_or_else(|| {
             self.later.push(Later {
                 slot,
-                at: Instant::now(),
+                at: None,
                 backoff: Backoff::default(),
             });
             self.later.len() - 1
         });
         let later = &mut self.later[place];
         let delay = later.backoff.next_delay();
-        later.at = Instant::now() + delay;
+        later.at = Some(Instant::now() + delay);
         delay
     }
 
+    /// The slot is open, or gone for good.
     fn done(&mut self, slot: usize) {
-        self.later.retain(|later| later.slot != slot);
+        for later in self.later.iter_mut().filter(|later| later.slot == slot) {
+            later.at = None;
+        }
+    }
+
+    /// A client came by this slot.
+    pub(super) fn served(&mut self, slot: usize) {
+        self.recovered();
+        if !self.later.is_empty() {
+            self.later.retain(|later| later.slot != slot);
+        }
+    }
+
+    /// Returns whether the slot was reopened and no client has come by it since.
+    fn is_unproven(&self, slot: usize) -> bool {
+        self.later.iter().any(|later| later.slot == slot)
     }
 }
 
@@ -88,7 +109,9 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             .retain(|later| slots.contains(&later.slot));
         for slot in slots {
             let is_open = self.sources.get(*slot).is_some();
-            if !is_open && !self.recovery.later.iter().any(|later| later.slot == *slot) {
+            let mut later = self.recovery.later.iter();
+            let is_coming = later.any(|later| later.slot == *slot && later.at.is_some());
+            if !is_open && !is_coming {
                 self.open(*slot);
             }
         }
@@ -118,6 +141,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         match group.reopen(slot) {
             Ok(Reopened::Now) => {
                 registry.observe(|observer| observer.listener_reopened(group.addr()));
+                // Counts as a first attempt, should it be lost again before it has served anybody.
+                self.recovery.later(slot);
                 self.open(slot);
             }
             Ok(Reopened::Before) => self.open(slot),
@@ -176,8 +201,13 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                             .registry
                             .observe(|observer| observer.listener_lost(group.addr(), error));
                     }
-                    drop(source);
-                    self.open(slot);
+                    discard(source);
+                    match self.recovery.is_unproven(slot) {
+                        true => {
+                            self.recovery.later(slot);
+                        }
+                        false => self.open(slot),
+                    }
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! How clients come to a server: in memory, or by TCP.
 
 use reagent::{
-    Listener, SocketListener,
+    Accepted, Addr, Listener, SocketListener,
     testing::{Clients, FlakyListener, MemoryListener, Script},
 };
 use std::{
@@ -20,6 +20,38 @@ use tokio::{
 pub struct Place {
     way: Way,
     pub script: Script,
+}
+
+/// A socket that is bound again when it is lost, as one that the server opened itself would be.
+struct Rebound(SocketListener);
+
+impl Listener for Rebound {
+    fn local_addr(&self) -> Addr {
+        self.0.local_addr()
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn try_accept(&mut self) -> io::Result<Accepted> {
+        self.0.try_accept()
+    }
+
+    fn pending(&mut self) -> Option<bool> {
+        self.0.pending()
+    }
+
+    /// Only the group's own handle is asked to reopen.
+    fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
+        self.0.try_clone()
+    }
+
+    fn try_reopen(&self) -> Option<io::Result<Box<dyn Listener>>> {
+        let addr = self.0.local_addr().socket_addr()?;
+        let bound = std::net::TcpListener::bind(addr).and_then(SocketListener::try_from);
+        Some(bound.map(|listener| Box::new(Rebound(listener)) as Box<dyn Listener>))
+    }
 }
 
 enum Way {
@@ -42,7 +74,7 @@ impl Place {
     pub fn tcp() -> io::Result<(impl Listener, Place)> {
         let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
         let way = Way::Tcp(socket.local_addr()?, Some(socket.try_clone()?));
-        let (listener, script) = FlakyListener::new(SocketListener::try_from(socket)?);
+        let (listener, script) = FlakyListener::new(Rebound(SocketListener::try_from(socket)?));
         Ok((listener, Place { way, script }))
     }
 
