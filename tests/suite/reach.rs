@@ -407,3 +407,62 @@ async fn connections_are_visited_without_holding_anybody_up() {
     drop(open);
     stop(&server).await;
 }
+
+/// Set for the process that is looked at; any other leaves the test below to that.
+const CHILD: &str = "REAGENT_TEST_WRAPS";
+
+#[tokio::test]
+#[ignore = "it is the server, and runs in a process that is looked at"]
+async fn a_server_of_wrapping_layers() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let server = Server::bind("0.0.0.0:0")
+        .layer(MapRequestLayer::new(|conn: Connection| {
+            conn.map_io(BufStream::new)
+        }))
+        .layer(MapRequestLayer::new(|conn: Connection<BufStream<_>>| {
+            conn.map_io(BufStream::new)
+        }))
+        .start(handle(|conn: Connection| async move {
+            drop(conn);
+            Ok::<_, BoxError>(())
+        }))
+        .await
+        .unwrap();
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], server.local_addr().port().unwrap()));
+    for _ in 0..20 {
+        let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
+        let _ = rest(&mut client).await;
+    }
+    stop(&server).await;
+}
+
+/// A wildcard's connections do not know their address, and nobody asks for it.
+#[tokio::test]
+async fn layers_that_wrap_a_stream_cost_no_system_call() {
+    let dir = crate::support::Dir::new();
+    let calls = dir.path("calls");
+    let mut strace = tokio::process::Command::new("strace");
+    strace
+        .args(["-f", "-e", "trace=getsockname", "-o"])
+        .arg(&calls);
+    strace.arg(std::env::current_exe().unwrap());
+    strace
+        .args(["--exact", "--ignored", "reach::a_server_of_wrapping_layers"])
+        .env(CHILD, "1");
+    match strace.output().await {
+        Ok(output) if output.status.success() => {}
+        output => {
+            eprintln!("skipped, since strace does not work here: {output:?}");
+            return;
+        }
+    }
+    let calls = std::fs::read_to_string(&calls).unwrap();
+    // The listener's own, and not one for each of twenty connections and two layers.
+    let asked = calls
+        .lines()
+        .filter(|line| line.contains("getsockname"))
+        .count();
+    assert!((1..20).contains(&asked), "{calls}");
+}
