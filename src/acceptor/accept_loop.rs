@@ -361,7 +361,6 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
 
     /// Takes the client, for which everything is there, or gives everything back if it is gone.
     fn accept(&mut self, slot: usize, permit: Permit) -> bool {
-        self.failures.reset();
         let has_changed = self.cell.has_changed(self.seen);
         let accepted = match self.sources.get(slot) {
             // A server that was paused meanwhile takes nobody.
@@ -373,6 +372,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         };
         match accepted {
             Ok(accepted) => {
+                self.failures.reset();
                 self.recovery.served(slot);
                 self.serve(accepted, slot, permit);
                 return matches!(self.state, State::Waiting);
@@ -384,6 +384,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                     self.reserved_for = Some(slot);
                 } else {
                     self.release();
+                    // Nor is an acceptor failing whose clients others take.
+                    self.failures.reset();
                     self.nobody_there(slot);
                 }
             }

@@ -129,6 +129,9 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Err(error) => {
                 let class = ErrorClass::classify(&error);
                 self.observe_failure(&error, class);
+                if class == ErrorClass::Exhaustion {
+                    self.exhausted(&error);
+                }
                 self.recovery.later(slot);
             }
         }
@@ -187,10 +190,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                         self.pool().turned_away.fetch_add(count, Ordering::Relaxed);
                     }
                 }
-                if self.recovery.exhausted.is_none() {
-                    let exhausted = Exhausted::begin(&self.setup.exhaustion, error);
-                    self.recovery.exhausted = Some(exhausted);
-                }
+                self.exhausted(error);
                 self.back_off(slot);
             }
             ErrorClass::Fatal => {
@@ -210,6 +210,13 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                     }
                 }
             }
+        }
+    }
+
+    fn exhausted(&mut self, error: &io::Error) {
+        if self.recovery.exhausted.is_none() {
+            let exhausted = Exhausted::begin(&self.setup.exhaustion, error);
+            self.recovery.exhausted = Some(exhausted);
         }
     }
 

@@ -127,7 +127,14 @@ impl<Io> Connection<Io> {
     /// count that is to go down again.
     pub fn keep(&self, guard: impl Send + 'static) {
         let guard = Box::new(guard);
-        self.handle.entry.cold().rare().guards.push(guard);
+        let mut cold = self.handle.entry.cold();
+        if cold.is_over() {
+            // Outside of the lock.
+            drop(cold);
+            drop(guard);
+        } else {
+            cold.rare().guards.push(guard);
+        }
     }
 
     /// Resolves when the connection is to finish, at once if that was said already. It does not borrow

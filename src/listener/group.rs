@@ -1,7 +1,11 @@
 //! The listening sockets of one address.
 
 use super::{Listener, Source, sources::Turns};
-use crate::{Addr, sync::Mutex};
+use crate::{
+    Addr,
+    panic::{catch, discard},
+    sync::Mutex,
+};
 use std::{io, sync::Arc};
 
 /// The queues of one address: one that its acceptors share, or with `SO_REUSEPORT` one for each.
@@ -187,6 +191,15 @@ impl Group {
         })
     }
 
+    /// Returns whether a client is known to wait in a slot.
+    pub(crate) fn has_client(&self, number: usize) -> bool {
+        let Some((handle, _)) = self.handle(number) else {
+            return false;
+        };
+        let pending = catch(|| handle.lock().pending());
+        pending.ok().flatten().unwrap_or(false)
+    }
+
     /// Closes the queues; on Linux, clients still in them are reset.
     pub(crate) fn close(&self) {
         let handles: Vec<_> = {
@@ -196,6 +209,6 @@ impl Group {
                 .filter_map(|slot| slot.handle.take())
                 .collect()
         };
-        handles.into_iter().for_each(crate::panic::discard);
+        handles.into_iter().for_each(discard);
     }
 }

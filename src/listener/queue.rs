@@ -5,20 +5,21 @@
 //! and then accepting is one system call; and what it returns is registered as Tokio's own `accept` does
 //! it, readable from the start.
 
-use super::{Accepted, SocketOptions, watch::Watch};
+use super::{
+    Accepted, SocketOptions,
+    watch::{Watch, is_shut_down},
+};
 use crate::{Addr, sync::WakerSlot};
 use socket2::{SockRef, Socket};
 use std::{
-    future::{Future, poll_fn},
     io,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker, ready},
 };
-use tokio::{net::TcpListener, task::coop::unconstrained};
+use tokio::net::TcpListener;
 
 /// A handle to the queue of a listening socket. It joins the runtime of its first use.
 pub(super) struct Queue {
@@ -133,13 +134,22 @@ impl Queue {
         self.register()?;
         // Before the attempt, so that a client that comes during it is not forgotten.
         self.note.came.store(false, Ordering::Release);
-        // The acceptor keeps budgets: a spent one would look like an empty queue here.
-        let accepted = pin!(unconstrained(poll_fn(|cx| self.poll_accept(cx))));
-        match accepted.poll(&mut Context::from_waker(&self.waker)) {
+        match self.poll_accept(&mut Context::from_waker(&self.waker)) {
             Poll::Ready(accepted) => {
                 // There may be another client.
                 self.note.came.store(true, Ordering::Release);
                 accepted
+            }
+            // Somebody else may have shut the socket down: a Unix socket then looks empty, and ready, for
+            // ever, until Tokio's budget for this poll is spent.
+            Poll::Pending
+                if self.note.came.load(Ordering::Acquire)
+                    && is_shut_down(&self.state.socket().0) =>
+            {
+                Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "the socket was shut down",
+                ))
             }
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }

@@ -232,6 +232,10 @@ impl fmt::Debug for SocketListener {
 /// A name in Linux' abstract namespace starts with a zero byte (`unix(7)`); elsewhere there is none.
 #[cfg(unix)]
 fn abstract_name(name: &[u8]) -> io::Result<SockAddr> {
+    if name.is_empty() {
+        let reason = "an abstract name is missing after the @";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
     if cfg!(target_os = "linux") {
         SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat()))
     } else {

@@ -67,17 +67,35 @@ fn register(socket: &SockRef<'_>) -> io::Result<tokio::net::TcpStream> {
     tokio::net::TcpStream::from_std(socket.try_clone()?.into())
 }
 
-/// Asks the kernel, without waiting, whether the queue holds a client; `None` if it cannot say.
+/// Asks the kernel, without waiting, whether the queue holds a client; `None` if it cannot say. An error
+/// of the socket counts as a client: it is for `accept` to tell.
 #[cfg(unix)]
 fn has_client(socket: &SockRef<'_>) -> Option<bool> {
+    poll_now(socket).map(|events| !events.is_empty())
+}
+
+/// Returns whether nobody will ever be accepted at this socket again.
+#[cfg(unix)]
+pub(super) fn is_shut_down(socket: &SockRef<'_>) -> bool {
+    use rustix::event::PollFlags;
+
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    poll_now(socket).is_some_and(|events| events.intersects(gone))
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_shut_down(_: &SockRef<'_>) -> bool {
+    false
+}
+
+#[cfg(unix)]
+fn poll_now(socket: &SockRef<'_>) -> Option<rustix::event::PollFlags> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     let mut fds = [PollFd::new(&**socket, PollFlags::IN)];
     loop {
         match poll(&mut fds, Some(&Timespec::default())) {
-            Ok(0) => return Some(false),
-            // An error of the socket is for `accept` to tell.
-            Ok(_) => return Some(true),
+            Ok(_) => return Some(fds[0].revents()),
             Err(rustix::io::Errno::INTR) => {}
             Err(_) => return None,
         }

@@ -137,9 +137,12 @@ impl<L, X> Server<L, X> {
     /// How many acceptors each address has, 1,024 at most; 0 starts the server paused. Default 1, or with
     /// [`per_core`](Self::per_core) one for each core.
     ///
-    /// One acceptor takes clients as fast as the runtime can serve them. Several that share a socket all
-    /// wake up for each client; they are for stacks whose readiness is slow, or, with
-    /// [`SocketOptions::reuse_port`], for a queue each.
+    /// One acceptor takes clients as fast as the runtime can serve them. Several that share a socket take
+    /// turns: one waits there and is woken, and the next gets its turn when the service of the first is
+    /// not ready. They are for stacks whose readiness is slow, or, with [`SocketOptions::reuse_port`],
+    /// for a queue each.
+    ///
+    /// A service's `call` runs in the acceptor, and blocks all that share its socket if it blocks.
     pub fn acceptors(mut self, count: usize) -> Self {
         self.config.acceptors = Some(count);
         self

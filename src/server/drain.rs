@@ -7,7 +7,7 @@ use super::{
 use crate::{
     ConnectionHandle, ConnectionService, DrainReport, Spawn,
     listener::Group,
-    pool::{Assignment, Drain, Key, Mode, Pool, Stage},
+    pool::{Assignment, Drain, Key, Mode, Pool, Stage, distribute},
 };
 use std::{mem, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -74,8 +74,31 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     /// Has every slot swept by an acceptor that can: first by its owner, and later by another where the
     /// owner fails or does not answer.
     async fn sweep(&mut self) {
-        for worker in self.workers.values_mut().filter(|worker| worker.accepts) {
-            worker.sweep(worker.slots.clone());
+        for number in 0..self.pool().groups.len() {
+            let group = &self.setup.pool.groups[number];
+            let live = group.live();
+            let mut owners: Vec<_> = self.accepting(number).collect();
+            let owned = distribute(&live, &owners);
+            for (index, slots) in owners.drain(..).zip(owned) {
+                let key = Key {
+                    group: number,
+                    index,
+                };
+                if let Some(worker) = self.workers.get_mut(&key) {
+                    worker.sweep(slots);
+                }
+            }
+            if self.accepting(number).next().is_none() {
+                // Whoever gets a service first serves the clients that wait.
+                let group = &self.setup.pool.groups[number];
+                let waiting: Vec<_> = live
+                    .into_iter()
+                    .filter(|slot| group.has_client(*slot))
+                    .collect();
+                if !waiting.is_empty() {
+                    self.orphans.push((number, waiting));
+                }
+            }
         }
         if timeout(SWEEP_PATIENCE, self.until_swept()).await.is_err() {
             self.reassign_unswept();
@@ -84,7 +107,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     }
 
     async fn until_swept(&mut self) {
-        while self.workers.values().any(|worker| worker.sweeps) {
+        self.reassign_orphans();
+        while !self.orphans.is_empty() || self.workers.values().any(|worker| worker.sweeps) {
             self.report().await;
             self.reassign_orphans();
         }
@@ -92,8 +116,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
 
     /// Gives slots whose owner failed over them to an acceptor that has a service.
     fn reassign_orphans(&mut self) {
-        for (key, slots) in mem::take(&mut self.orphans) {
-            self.sweep_by_another(key, slots);
+        for (group, slots) in mem::take(&mut self.orphans) {
+            self.sweep_by_another(group, slots);
         }
     }
 
@@ -119,13 +143,13 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
     }
 
-    fn sweep_by_another(&mut self, key: Key, slots: Vec<usize>) {
+    fn sweep_by_another(&mut self, group: usize, slots: Vec<usize>) {
         let mut workers = self.workers.iter_mut();
-        let helper = workers.find(|(other, worker)| other.group == key.group && worker.accepts);
+        let helper = workers.find(|(key, worker)| key.group == group && worker.accepts);
         match helper {
             Some((_, worker)) => worker.sweep_also(slots),
             // Nobody there can serve them now; whoever gets a service first will.
-            None => self.orphans.push((key, slots)),
+            None => self.orphans.push((group, slots)),
         }
     }
 

@@ -165,9 +165,9 @@ impl ServerHandle {
         self.pool.change(|control| control.paused = false);
     }
 
-    /// Stops the server in an orderly way: serves the clients that are in the queue already, stops
-    /// listening, tells every connection to finish, waits for that, and after `deadline` aborts those
-    /// that have not. It returns at once when nothing is open.
+    /// Stops the server in an orderly way: tells every connection to finish, serves the clients that are
+    /// in the queue already as far as the limits allow without waiting, stops listening, waits for the
+    /// connections, and after `deadline` aborts those that have not finished. It returns at once when nothing is open.
     ///
     /// Clients that come later are refused. A second call joins the first, and the sooner deadline
     /// holds. Cancel safe: the drain goes on.

@@ -4,7 +4,7 @@ use super::{end::End, per_core::Cores};
 use crate::{
     BoxError, ConnectionService, Error, Spawn,
     acceptor::{AcceptLoop, Backoff, Setup},
-    panic::discard,
+    panic::{catch, discard},
     pool::{
         Assignment, AssignmentCell, Control, Key, Mode, News, Pool, Report, Reporter, Stage,
         distribute,
@@ -27,13 +27,13 @@ use tokio::{
 const JOIN_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) struct Supervisor<S, X> {
-    setup: Setup<S, X>,
+    pub(super) setup: Setup<S, X>,
     cores: Cores,
     tasks: JoinSet<()>,
     keys: HashMap<Id, Key>,
     pub(super) workers: BTreeMap<Key, Worker>,
     /// Slots that an acceptor failed over while it swept them.
-    pub(super) orphans: Vec<(Key, Vec<usize>)>,
+    pub(super) orphans: Vec<(usize, Vec<usize>)>,
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
     /// When to try again what failed: opening sockets, or an acceptor whose task died.
@@ -79,11 +79,14 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     pub(super) async fn start(&mut self) -> Result<(), Error> {
         let acceptors = self.pool().control.borrow().acceptors();
         for group in &self.setup.pool.groups {
-            group
-                .grow(acceptors)
+            catch(|| group.grow(acceptors))
+                .map_err(|panic| Error::Make(panic.into()))?
                 .map_err(|error| Error::bind(&group.addr().to_string(), error))?;
         }
         self.spawn_missing(acceptors);
+        if self.retry_at.is_some() {
+            return Err(Error::Make("cloning it panicked".into()));
+        }
         while !self.workers.values().all(|worker| worker.accepts) {
             let failed = tokio::select! {
                 Some(report) = self.reports.recv() => self.note(report),
@@ -156,7 +159,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
                 worker.accepts = false;
                 let slots = mem::take(&mut worker.slots);
                 if mem::take(&mut worker.sweeps) {
-                    self.orphans.push((from, slots));
+                    self.orphans.push((from.group, slots));
                 }
                 return Some(error);
             }
@@ -178,11 +181,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             false => Mode::Accept,
         };
         for number in 0..self.pool().groups.len() {
-            let accepting: Vec<usize> = self
-                .of_group(number)
-                .filter(|(_, worker)| worker.accepts)
-                .map(|(key, _)| key.index)
-                .collect();
+            let accepting: Vec<usize> = self.accepting(number).collect();
             // One that is too many stays as long as no other can take its slots.
             let mut owners: Vec<usize> = accepting.clone();
             owners.retain(|index| *index < ordered);
@@ -191,10 +190,13 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             }
             let group = &self.setup.pool.groups[number];
             if self.retry_at.is_none() {
-                match group.grow(owners.len()) {
-                    Ok(()) => self.backoff.reset(),
+                // A listener, or a hook of its options, is a user's code.
+                match catch(|| group.grow(owners.len())) {
+                    Ok(Ok(())) => self.backoff.reset(),
                     // They share sockets until then.
-                    Err(_) => self.retry_at = Some(Instant::now() + self.backoff.next_delay()),
+                    Ok(Err(_)) | Err(_) => {
+                        self.retry_at = Some(Instant::now() + self.backoff.next_delay());
+                    }
                 }
             }
             let owned = distribute(&group.live(), &owners);
@@ -225,28 +227,33 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         });
     }
 
-    fn of_group(&self, group: usize) -> impl Iterator<Item = (&Key, &Worker)> {
-        self.workers
-            .iter()
-            .filter(move |(key, _)| key.group == group)
+    /// Returns the acceptors of an address that have a service.
+    pub(super) fn accepting(&self, group: usize) -> impl Iterator<Item = usize> {
+        let workers = self.workers.iter();
+        let workers = workers.filter(move |(key, worker)| key.group == group && worker.accepts);
+        workers.map(|(key, _)| key.index)
     }
 
     fn spawn_missing(&mut self, acceptors: usize) {
         for group in 0..self.pool().groups.len() {
             for index in 0..acceptors {
                 let key = Key { group, index };
-                if !self.workers.contains_key(&key) {
-                    self.spawn(key);
+                if !self.workers.contains_key(&key) && !self.spawn(key) {
+                    self.retry_at = Some(Instant::now() + self.backoff.next_delay());
                 }
             }
         }
     }
 
-    fn spawn(&mut self, key: Key) {
+    /// Starts an acceptor, unless a user's `Clone` panics.
+    fn spawn(&mut self, key: Key) -> bool {
+        let Ok(setup) = catch(|| self.setup.clone()) else {
+            return false;
+        };
         let cell = Arc::new(AssignmentCell::new());
         let to = self.reporter.clone();
         let acceptor = AcceptLoop::new(
-            self.setup.clone(),
+            setup,
             Reporter { key, to },
             cell.clone(),
             self.cores.number_of(key.index),
@@ -264,6 +271,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             sweeps: false,
         };
         self.workers.insert(key, worker);
+        true
     }
 
     pub(super) fn abort_acceptors(&mut self) {

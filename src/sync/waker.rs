@@ -17,13 +17,17 @@ impl WakerSlot {
 
     /// Has `waker` woken. What it waits for is to be looked at after this, or it may be missed.
     pub(crate) fn register(&self, waker: &Waker) {
-        let mut slot = self.slot();
-        if slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        if self
+            .slot()
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker))
+        {
             return;
         }
-        let old = slot.replace(waker.clone());
-        // A waker may be the last that holds a task, whose drop may run anything.
-        drop(slot);
+        // A waker is a user's code, and may be the last that holds a task, whose drop may run anything: it
+        // is cloned and dropped outside of the lock.
+        let waker = waker.clone();
+        let old = self.slot().replace(waker);
         drop(old);
     }
 

@@ -30,7 +30,7 @@ impl SocketOptions {
         is_v6: bool,
     ) -> io::Result<()> {
         if let (false, Some(tos)) = (is_v6, self.tos) {
-            set("IP_TOS", tos, "", || socket.set_tos_v4(tos))?;
+            set("IP_TOS", tos, BYTE, || socket.set_tos_v4(most(tos, 255)?))?;
         }
         self.apply_system(socket, is_v6)?;
         self.apply_buffers(socket)?;
@@ -46,13 +46,13 @@ impl SocketOptions {
 
     pub(in crate::listener) fn apply_buffers(&self, socket: &Socket) -> io::Result<()> {
         if let Some(bytes) = self.recv_buffer {
-            set("SO_RCVBUF", bytes, "", || {
-                socket.set_recv_buffer_size(bytes)
+            set("SO_RCVBUF", bytes, MOST, || {
+                socket.set_recv_buffer_size(most(bytes, MOST_BYTES)?)
             })?;
         }
         if let Some(bytes) = self.send_buffer {
-            set("SO_SNDBUF", bytes, "", || {
-                socket.set_send_buffer_size(bytes)
+            set("SO_SNDBUF", bytes, MOST, || {
+                socket.set_send_buffer_size(most(bytes, MOST_BYTES)?)
             })?;
         }
         Ok(())
@@ -86,6 +86,20 @@ fn set_reuse_port(socket: &Socket) -> io::Result<()> {
 #[cfg(not(unix))]
 fn set_reuse_port(_: &Socket) -> io::Result<()> {
     Err(unsupported())
+}
+
+const MOST: &str = "; expected at most 2147483647";
+pub(super) const BYTE: &str = "; expected at most 255";
+
+/// The most that a number of bytes may be, which the system takes as an `int`.
+pub(super) const MOST_BYTES: usize = i32::MAX as usize;
+
+/// Refuses what the system would cut down without a word.
+pub(super) fn most<T: PartialOrd>(value: T, most: T) -> io::Result<T> {
+    match value > most {
+        true => Err(io::ErrorKind::InvalidInput.into()),
+        false => Ok(value),
+    }
 }
 
 /// Sets one option; an error names it, its value and what it takes.

@@ -1,6 +1,9 @@
 //! Options that only Linux has; `elsewhere.rs` refuses them on other systems.
 
-use super::{SocketOptions, apply::set};
+use super::{
+    SocketOptions,
+    apply::{BYTE, MOST_BYTES, most, set},
+};
 use socket2::Socket;
 use std::{io, time::Duration};
 
@@ -29,7 +32,7 @@ impl SocketOptions {
     pub(super) fn apply_system(&self, socket: &Socket, is_v6: bool) -> io::Result<()> {
         if let Some(device) = &self.device {
             set("SO_BINDTODEVICE", format_args!("{device:?}"), RAW, || {
-                socket.bind_device(Some(device.as_bytes()))
+                socket.bind_device(Some(name(device)?))
             })?;
         }
         if let Some(mark) = self.mark {
@@ -44,13 +47,18 @@ impl SocketOptions {
             })?;
         }
         if let (true, Some(tclass)) = (is_v6, self.tclass) {
-            set("IPV6_TCLASS", tclass, "", || socket.set_tclass_v6(tclass))?;
-        }
-        if let Some(name) = &self.congestion {
-            let known = "; see /proc/sys/net/ipv4/tcp_allowed_congestion_control";
-            set("TCP_CONGESTION", format_args!("{name:?}"), known, || {
-                socket.set_tcp_congestion(name.as_bytes())
+            set("IPV6_TCLASS", tclass, BYTE, || {
+                socket.set_tclass_v6(most(tclass, 255)?)
             })?;
+        }
+        if let Some(congestion) = &self.congestion {
+            let known = "; see /proc/sys/net/ipv4/tcp_allowed_congestion_control";
+            set(
+                "TCP_CONGESTION",
+                format_args!("{congestion:?}"),
+                known,
+                || socket.set_tcp_congestion(name(congestion)?),
+            )?;
         }
         if let Some(bytes) = self.notsent_lowat {
             set("TCP_NOTSENT_LOWAT", bytes, "", || {
@@ -58,8 +66,21 @@ impl SocketOptions {
             })?;
         }
         if let Some(cpu) = self.incoming_cpu {
-            set("SO_INCOMING_CPU", cpu, "", || socket.set_cpu_affinity(cpu))?;
+            set(
+                "SO_INCOMING_CPU",
+                cpu,
+                "; expected the number of a CPU",
+                || socket.set_cpu_affinity(most(cpu, MOST_BYTES)?),
+            )?;
         }
         Ok(())
+    }
+}
+
+/// Refuses what the system would take for something else: no name for any, and a name up to a zero byte.
+fn name(name: &str) -> io::Result<&[u8]> {
+    match name.is_empty() || name.contains('\0') {
+        true => Err(io::ErrorKind::InvalidInput.into()),
+        false => Ok(name.as_bytes()),
     }
 }

@@ -32,6 +32,15 @@ pub(super) fn grant(path: &Path, inode: (u64, u64), options: &SocketOptions) -> 
     if owner.is_none() && group.is_none() && options.unix_mode.is_none() {
         return Ok(());
     }
+    // Which `chown(2)` takes for "leave it".
+    if [owner, group].contains(&Some(u32::MAX))
+        || options.unix_mode.is_some_and(|mode| mode > 0o7777)
+    {
+        return Err(Explained::error(
+            "cannot set the owner, group or mode of the path: expected ids below 4294967295 and a mode of at most 7777",
+            io::ErrorKind::InvalidInput.into(),
+        ));
+    }
     let file = Pinned::open(path, inode)?;
     if owner.is_some() || group.is_some() {
         file.chown(owner, group).map_err(|error| {
