@@ -22,6 +22,7 @@ mod lingering;
 mod listening;
 mod memory;
 mod memory_listener;
+mod observers;
 mod outcomes;
 mod payloads;
 mod per_core;

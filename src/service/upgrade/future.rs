@@ -15,7 +15,7 @@ use tower_service::Service;
 pub(super) type Upgrading<Io> =
     Pin<Box<dyn Future<Output = Result<Connection<Io>, BoxError>> + Send>>;
 
-/// The future of an [`UpgradeService`].
+/// The future of an [`UpgradeService`](crate::UpgradeService).
 pub struct UpgradeFuture<S: Service<Connection<Io>>, Io> {
     state: State<S, Io>,
 }
