@@ -13,6 +13,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// When the server drains, an upgrade whose client has sent nothing since it began is given half a
 /// second more, and then ends with [`Outcome::Drained`](crate::Outcome::Drained): a silent client does
 /// not hold up a drain. An upgrade that has begun keeps its own limit.
+#[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct UpgradeLayer<U> {
     pub(super) upgrade: Arc<U>,
     pub(super) timeout: Option<Duration>,
