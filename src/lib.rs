@@ -24,7 +24,7 @@ pub mod testing;
 pub use addr::Addr;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
-    Draining, IoStream, Linger, Observer, Phase, Transport, linger,
+    Draining, IoStream, Linger, Observer, Phase, Transport, event, linger,
 };
 pub use error::Error;
 pub use extensions::Extensions;

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     Accepted, Acceptor, BoxError, ConnectionService, ErrorClass, Spawn,
     connection::Registrar,
+    event,
     limit::{Limit, Permit},
     listener::{Group, Sources},
     panic::discard,
@@ -214,10 +215,13 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             }
             Event::Permit(slot, permit, since) => {
                 self.state = State::Waiting;
-                let waited = since.elapsed();
+                let event = event::LimitWaited {
+                    acceptor: &self.acceptor,
+                    waited: since.elapsed(),
+                };
                 self.pool()
                     .registry
-                    .observe(|observer| observer.limit_waited(&self.acceptor, waited));
+                    .observe(|observer| observer.limit_waited(&event));
                 self.admit(slot, Some(permit));
             }
             Event::Stack(slot, ready) => self.stack_ready(slot, ready),
@@ -561,9 +565,14 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     /// Waits for better times with a service that failed.
     fn fail(&mut self, error: BoxError) {
         let delay = self.failures.next_delay();
+        let event = event::AcceptorFailed {
+            acceptor: &self.acceptor,
+            error: &error,
+            retry_in: delay,
+        };
         self.pool()
             .registry
-            .observe(|observer| observer.acceptor_failed(&self.acceptor, &error, delay));
+            .observe(|observer| observer.acceptor_failed(&event));
         self.give_up(error, Instant::now() + delay);
     }
 

@@ -1,7 +1,7 @@
 //! When descriptors or memory run out: reported once when it begins and once when it ends, however many
 //! acceptors it concerns, and no client left in the dark.
 
-use crate::{ErrorClass, Listener, connection::Registry, sync::Mutex};
+use crate::{Acceptor, ErrorClass, Listener, connection::Registry, event, sync::Mutex};
 use std::{fs::File, io, sync::Arc};
 use tokio::time::Instant;
 
@@ -74,7 +74,11 @@ impl Exhaustion {
 pub(super) struct Exhausted(Arc<Exhaustion>);
 
 impl Exhausted {
-    pub(super) fn begin(exhaustion: &Arc<Exhaustion>, error: &io::Error) -> Self {
+    pub(super) fn begin(
+        exhaustion: &Arc<Exhaustion>,
+        acceptor: &Acceptor,
+        error: &io::Error,
+    ) -> Self {
         let is_news = {
             let mut state = exhaustion.state.lock();
             state.acceptors += 1;
@@ -85,9 +89,10 @@ impl Exhausted {
             state.acceptors == 1
         };
         if is_news {
+            let event = event::Exhausted { acceptor, error };
             exhaustion
                 .registry
-                .observe(|observer| observer.exhausted(error));
+                .observe(|observer| observer.exhausted(&event));
         }
         Exhausted(exhaustion.clone())
     }
@@ -95,7 +100,7 @@ impl Exhausted {
 
 impl Drop for Exhausted {
     fn drop(&mut self) {
-        let (lasted, turned_away) = {
+        let event = {
             let mut state = self.0.state.lock();
             state.acceptors -= 1;
             if state.acceptors > 0 {
@@ -105,10 +110,13 @@ impl Drop for Exhausted {
             if state.reserve.is_none() {
                 state.reserve = reserve().ok();
             }
-            (state.since.elapsed(), state.turned_away)
+            event::ExhaustionEnded {
+                lasted: state.since.elapsed(),
+                turned_away: state.turned_away,
+            }
         };
         self.0
             .registry
-            .observe(|observer| observer.exhaustion_ended(lasted, turned_away));
+            .observe(|observer| observer.exhaustion_ended(&event));
     }
 }

@@ -7,7 +7,7 @@ use super::{
     state::State,
 };
 use crate::{
-    ConnectionService, ErrorClass, Spawn,
+    ConnectionService, ErrorClass, Spawn, event,
     listener::{Opened, Reopened},
     panic::discard,
 };
@@ -143,7 +143,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         let reason = group.lost();
         match group.reopen(slot) {
             Ok(Reopened::Now) => {
-                registry.observe(|observer| observer.listener_reopened(group.addr()));
+                let event = event::Listening { addr: group.addr() };
+                registry.observe(|observer| observer.listener_reopened(&event));
                 // Counts as a first attempt, should it be lost again before it has served anybody.
                 self.recovery.later(slot);
                 self.open(slot);
@@ -151,26 +152,36 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Ok(Reopened::Before) => self.open(slot),
             Ok(Reopened::Never) => {
                 let error = io::Error::other(reason.unwrap_or_default());
-                registry.observe(|observer| {
-                    observer.listener_reopen_failed(group.addr(), &error, None);
-                });
+                let event = event::ListenerReopenFailed {
+                    addr: group.addr(),
+                    error: &error,
+                    retry_in: None,
+                };
+                registry.observe(|observer| observer.listener_reopen_failed(&event));
                 self.pool().stop_if_no_listeners();
                 self.recovery.done(slot);
             }
             Err(error) => {
                 let delay = self.recovery.later(slot);
-                let group = self.group();
-                registry.observe(|observer| {
-                    observer.listener_reopen_failed(group.addr(), &error, Some(delay));
-                });
+                let event = event::ListenerReopenFailed {
+                    addr: self.group().addr(),
+                    error: &error,
+                    retry_in: Some(delay),
+                };
+                registry.observe(|observer| observer.listener_reopen_failed(&event));
             }
         }
     }
 
     pub(super) fn observe_failure(&self, error: &io::Error, class: ErrorClass) {
+        let event = event::AcceptFailed {
+            acceptor: &self.acceptor,
+            error,
+            class,
+        };
         self.pool()
             .registry
-            .observe(|observer| observer.accept_failed(&self.acceptor, error, class));
+            .observe(|observer| observer.accept_failed(&event));
     }
 
     pub(super) fn accept_failed(&mut self, slot: usize, error: &io::Error) {
@@ -197,9 +208,11 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                 if let Some(source) = self.sources.remove(slot) {
                     let group = self.group();
                     if group.lose(slot, source.generation, error) {
+                        let addr = group.addr();
+                        let event = event::ListenerLost { addr, error };
                         self.pool()
                             .registry
-                            .observe(|observer| observer.listener_lost(group.addr(), error));
+                            .observe(|observer| observer.listener_lost(&event));
                     }
                     discard(source);
                     match self.recovery.is_unproven(slot) {
@@ -215,7 +228,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
 
     fn exhausted(&mut self, error: &io::Error) {
         if self.recovery.exhausted.is_none() {
-            let exhausted = Exhausted::begin(&self.setup.exhaustion, error);
+            let exhausted = Exhausted::begin(&self.setup.exhaustion, &self.acceptor, error);
             self.recovery.exhausted = Some(exhausted);
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     BoxIo, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, IoStream,
     entry::{OpenGuard, Phase, flag},
+    event,
     io::{BoxedStream, delegate_io},
     socket::Socket,
 };
@@ -112,9 +113,14 @@ impl<Io> Connection<Io> {
     pub fn label(&self, key: &'static str, value: impl Into<String>) {
         let value = value.into();
         let entry = &self.handle.entry;
+        let event = event::ConnectionLabelled {
+            connection: &self.handle,
+            key,
+            value: &value,
+        };
         entry
             .registry()
-            .observe(|observer| observer.connection_labelled(&self.handle, key, &value));
+            .observe(|observer| observer.connection_labelled(&event));
         let mut cold = entry.cold();
         let labels = &mut cold.rare().labels;
         match labels.iter_mut().find(|(known, _)| *known == key) {
@@ -246,7 +252,12 @@ impl<Io> Connection<Io> {
 
     pub(crate) fn notify_upgraded(&self, upgrade: &'static str, took: Duration) {
         let registry = self.handle.entry.registry();
-        registry.observe(|observer| observer.connection_upgraded(&self.handle, upgrade, took));
+        let event = event::ConnectionUpgraded {
+            connection: &self.handle,
+            upgrade,
+            took,
+        };
+        registry.observe(|observer| observer.connection_upgraded(&event));
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {

@@ -12,6 +12,7 @@ use std::{
 /// [`ConnectionHandle::draining`].
 ///
 /// It is fused: once it has resolved, polling it again resolves again.
+#[must_use = "futures do nothing unless they are polled"]
 pub struct Draining(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
 
 impl Draining {

@@ -1,29 +1,146 @@
-//! What observers are told beside connections.
+//! Events, as an [`Observer`](crate::Observer) receives them.
+//!
+//! Each callback with something to report beside its subject receives one of these structs by reference.
+//! They are `#[non_exhaustive]`: a later version may add fields, and code that reads the fields that it needs
+//! goes on compiling.
+//!
+//! ```
+//! use reagent::{Observer, event};
+//!
+//! struct Log;
+//!
+//! impl Observer for Log {
+//!     fn accept_failed(&self, event: &event::AcceptFailed<'_>) {
+//!         eprintln!("accept on {} failed: {}", event.acceptor.local_addr, event.error);
+//!     }
+//! }
+//! ```
 
-use crate::Addr;
-use std::time::Duration;
+use crate::{Acceptor, Addr, BoxError, ConnectionHandle, ErrorClass, Outcome};
+use std::{io, time::Duration};
 
-/// One acceptor of the pool, as a `MakeService` and an [`Observer`](crate::Observer) get to see it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A listener that started, stopped or was reopened.
+#[derive(Debug)]
 #[non_exhaustive]
-pub struct Acceptor {
-    /// Its number among the acceptors of its address, from 0.
-    pub index: usize,
-    /// The address whose clients it accepts.
-    pub local_addr: Addr,
+pub struct Listening<'a> {
+    /// The address of the listener, with the port that the system chose where port 0 was asked for.
+    pub addr: &'a Addr,
 }
 
-/// How a drain went.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A listening socket that no longer accepts.
+#[derive(Debug)]
 #[non_exhaustive]
-pub struct DrainReport {
-    /// Connections that were open or in the queue when it began and finished by themselves.
-    pub finished: usize,
-    /// Connections that were aborted at the deadline.
-    pub aborted: usize,
-    /// Connections that are open still: somebody outside their handler holds them and does not use them, so
-    /// that nothing can end them; or the runtime was shut down before the drain was over.
-    pub remaining: usize,
-    /// How long it took.
-    pub elapsed: Duration,
+pub struct ListenerLost<'a> {
+    /// The address of the listener.
+    pub addr: &'a Addr,
+    /// The error that accepting failed with.
+    pub error: &'a io::Error,
+}
+
+/// A failed attempt to reopen a lost listening socket.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ListenerReopenFailed<'a> {
+    /// The address of the listener.
+    pub addr: &'a Addr,
+    /// The reason why the socket could not be reopened.
+    pub error: &'a io::Error,
+    /// The delay before the next attempt, or `None` if the listener cannot be reopened at all.
+    pub retry_in: Option<Duration>,
+}
+
+/// An acceptor whose service failed, panicked or could not be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AcceptorFailed<'a> {
+    /// The acceptor.
+    pub acceptor: &'a Acceptor,
+    /// The error of the service or of the `MakeService`, or the message of the panic.
+    pub error: &'a BoxError,
+    /// The delay before a new service is made.
+    pub retry_in: Duration,
+}
+
+/// A failed attempt to accept a client.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AcceptFailed<'a> {
+    /// The acceptor that tried.
+    pub acceptor: &'a Acceptor,
+    /// The error of the listener.
+    pub error: &'a io::Error,
+    /// What the error means for the acceptor.
+    pub class: ErrorClass,
+}
+
+/// The beginning of an exhaustion: the process or the system lacks descriptors or memory.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Exhausted<'a> {
+    /// The first acceptor that was affected. Others may follow without an event of their own.
+    pub acceptor: &'a Acceptor,
+    /// The error that accepting failed with.
+    pub error: &'a io::Error,
+}
+
+/// The end of an exhaustion.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ExhaustionEnded {
+    /// The time since it was reported as [`Exhausted`].
+    pub lasted: Duration,
+    /// The number of clients that were accepted and closed at once for want of descriptors.
+    pub turned_away: u64,
+}
+
+/// The end of a wait at `max_connections`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LimitWaited<'a> {
+    /// The acceptor that waited.
+    pub acceptor: &'a Acceptor,
+    /// The duration of the wait.
+    pub waited: Duration,
+}
+
+/// A label that was set on a connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ConnectionLabelled<'a> {
+    /// The connection.
+    pub connection: &'a ConnectionHandle,
+    /// The key of the label.
+    pub key: &'static str,
+    /// The value of the label. It may come from the client.
+    pub value: &'a str,
+}
+
+/// A completed [upgrade](crate::Upgrade) of a connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ConnectionUpgraded<'a> {
+    /// The connection.
+    pub connection: &'a ConnectionHandle,
+    /// The [name](crate::Upgrade::name) of the upgrade, such as `tls handshake`.
+    pub upgrade: &'static str,
+    /// The duration of the upgrade, including the time that it waited for the client.
+    pub took: Duration,
+}
+
+/// A connection that is over.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ConnectionEnded<'a> {
+    /// The connection.
+    pub connection: &'a ConnectionHandle,
+    /// How it ended. It does not change any more.
+    pub outcome: &'a Outcome,
+}
+
+/// The beginning of a drain.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct DrainStarted {
+    /// The number of connections that are open and are about to be notified.
+    pub open: usize,
 }

@@ -31,6 +31,7 @@ const IN_DRAIN: Duration = Duration::from_secs(1);
 /// | [`total`](Self::total) | 5 s | a sixth of nginx' `lingering_time` and Apache httpd's `MAX_SECS_TO_LINGER`, since the connection keeps its place meanwhile |
 /// | [`bytes`](Self::bytes) | 256 KiB | Go's `maxPostHandlerReadBytes` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "limits have no effect unless they are passed on"]
 pub struct Linger {
     bytes: u64,
     total: Duration,

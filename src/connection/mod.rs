@@ -1,11 +1,13 @@
 //! Accepted connections, and what is known of them.
 
+mod acceptor;
 mod box_io;
 #[expect(clippy::module_inception, reason = "it is what the folder is about")]
 mod connection;
+mod drain_report;
 mod draining;
 mod entry;
-mod event;
+pub mod event;
 mod handle;
 mod info;
 mod io;
@@ -16,12 +18,13 @@ mod registry;
 mod socket;
 mod transport;
 
+pub use acceptor::Acceptor;
 pub use box_io::BoxIo;
 pub use connection::Connection;
+pub use drain_report::DrainReport;
 pub use draining::Draining;
 pub(crate) use entry::OpenGuard;
 pub use entry::Phase;
-pub use event::{Acceptor, DrainReport};
 pub use handle::ConnectionHandle;
 pub use info::ConnectionInfo;
 pub use io::IoStream;

@@ -1,217 +1,208 @@
-//! What happens in a server, told to whom it may concern.
+//! The callbacks for what happens in a server.
 
-use crate::{Acceptor, Addr, BoxError, ConnectionHandle, DrainReport, ErrorClass, Outcome};
-use std::{io, sync::Arc, time::Duration};
+use super::event;
+use crate::{Acceptor, ConnectionHandle, DrainReport};
+use std::sync::Arc;
 
-/// Is told what happens in a server; every callback does nothing unless it is written.
+/// Receives server events. Every method has an empty default implementation.
 ///
-/// The core itself logs nothing. The callbacks run where the thing happens and hold it up: they must
-/// be quick and must not block. A panic in one is swallowed.
+/// The core itself logs nothing; pass an observer to [`Server::observe`](crate::Server::observe) to log,
+/// count or trace.
 ///
-/// Every accepted connection gets one `connection_started` and one `connection_ended`, whatever ends it.
+/// Callbacks run on the task that the event happens in and delay it, so they must return quickly and must
+/// not block. A panic in a callback is caught and ignored; the other observers are still called.
+///
+/// Every accepted connection causes exactly one [`connection_started`](Self::connection_started) and one
+/// [`connection_ended`](Self::connection_ended), whatever ends it.
+///
+/// Most callbacks receive a struct of the module [`event`](crate::event), which may gain fields without a
+/// breaking change.
+///
+/// # Example
+///
+/// An observer that counts connections. An `Arc` of an observer is an observer too, so the program keeps
+/// one pointer and the server gets the other:
+///
+/// ```
+/// use reagent::{Connection, ConnectionHandle, Observer, Outcome, Server, event};
+/// use std::sync::{
+///     Arc,
+///     atomic::{AtomicU64, Ordering::Relaxed},
+/// };
+///
+/// #[derive(Default)]
+/// struct Counts {
+///     started: AtomicU64,
+///     panicked: AtomicU64,
+/// }
+///
+/// impl Observer for Counts {
+///     fn connection_started(&self, _: &ConnectionHandle) {
+///         self.started.fetch_add(1, Relaxed);
+///     }
+///
+///     fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+///         if let Outcome::Panicked(_) = event.outcome {
+///             self.panicked.fetch_add(1, Relaxed);
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let counts = Arc::new(Counts::default());
+/// let server = Server::bind("127.0.0.1:0")
+///     .observe(counts.clone())
+///     .start(reagent::handle(|_: Connection| async { std::io::Result::Ok(()) }))
+///     .await?;
+///
+/// # let addr = server.local_addr().to_string();
+/// # let mut client = tokio::net::TcpStream::connect(addr).await?;
+/// // … a client connects, and its connection is closed by the handler.
+/// # assert_eq!(tokio::io::AsyncReadExt::read(&mut client, &mut [0]).await?, 0);
+/// server.drain(std::time::Duration::from_secs(1)).await;
+/// assert_eq!(counts.started.load(Relaxed), 1);
+/// assert_eq!(counts.panicked.load(Relaxed), 0);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Observer: Send + Sync + 'static {
-    /// An address is listened on.
-    fn listener_started(&self, addr: &Addr) {
-        let _ = addr;
+    /// Called when the server has started to listen on an address.
+    fn listener_started(&self, event: &event::Listening<'_>) {
+        let _ = event;
     }
 
-    /// A listening socket accepts no more; it is reopened if that is possible.
-    fn listener_lost(&self, addr: &Addr, error: &io::Error) {
-        let _ = (addr, error);
+    /// Called when a listening socket no longer accepts. It is reopened if that is possible.
+    fn listener_lost(&self, event: &event::ListenerLost<'_>) {
+        let _ = event;
     }
 
-    /// A lost listening socket could not be reopened; it will be tried again after `retry_in`, or never.
-    fn listener_reopen_failed(&self, addr: &Addr, error: &io::Error, retry_in: Option<Duration>) {
-        let _ = (addr, error, retry_in);
+    /// Called when a lost listening socket could not be reopened.
+    fn listener_reopen_failed(&self, event: &event::ListenerReopenFailed<'_>) {
+        let _ = event;
     }
 
-    /// A lost listening socket has been replaced.
-    fn listener_reopened(&self, addr: &Addr) {
-        let _ = addr;
+    /// Called when a lost listening socket has been replaced.
+    fn listener_reopened(&self, event: &event::Listening<'_>) {
+        let _ = event;
     }
 
-    /// An address is listened on no more.
-    fn listener_stopped(&self, addr: &Addr) {
-        let _ = addr;
+    /// Called when a draining server has stopped listening on an address.
+    fn listener_stopped(&self, event: &event::Listening<'_>) {
+        let _ = event;
     }
 
-    /// An acceptor has a service and begins to accept.
+    /// Called when an acceptor has its service and begins to accept.
     fn acceptor_started(&self, acceptor: &Acceptor) {
         let _ = acceptor;
     }
 
-    /// An acceptor's service failed, panicked or could not be made; a new one is made after
-    /// `retry_in`.
-    fn acceptor_failed(&self, acceptor: &Acceptor, error: &BoxError, retry_in: Duration) {
-        let _ = (acceptor, error, retry_in);
+    /// Called when the service of an acceptor failed, panicked or could not be made.
+    fn acceptor_failed(&self, event: &event::AcceptorFailed<'_>) {
+        let _ = event;
     }
 
-    /// An acceptor accepts no more: the pool was made smaller, the server stops, or its service failed and it
-    /// will start anew.
+    /// Called when an acceptor stops accepting: the pool shrinks, the server stops, or the service failed
+    /// and will be replaced. Each call follows an [`acceptor_started`](Self::acceptor_started).
     fn acceptor_stopped(&self, acceptor: &Acceptor) {
         let _ = acceptor;
     }
 
-    /// Accepting a client failed. While the process lacks descriptors or memory, this comes once for
-    /// each attempt; [`exhausted`](Self::exhausted) once for all.
-    fn accept_failed(&self, acceptor: &Acceptor, error: &io::Error, class: ErrorClass) {
-        let _ = (acceptor, error, class);
+    /// Called when accepting a client failed. While the process lacks descriptors or memory, this is
+    /// called for each attempt, and [`exhausted`](Self::exhausted) once.
+    fn accept_failed(&self, event: &event::AcceptFailed<'_>) {
+        let _ = event;
     }
 
-    /// The process or the system ran out of what a connection needs; no client can be served.
-    fn exhausted(&self, error: &io::Error) {
-        let _ = error;
+    /// Called when the process or the system has run out of descriptors or memory, so that no client can
+    /// be served. It is called once, however many acceptors are affected.
+    fn exhausted(&self, event: &event::Exhausted<'_>) {
+        let _ = event;
     }
 
-    /// Clients can be served again, after this long and after so many had to be turned away.
-    fn exhaustion_ended(&self, lasted: Duration, turned_away: u64) {
-        let _ = (lasted, turned_away);
+    /// Called when clients can be served again after [`exhausted`](Self::exhausted).
+    fn exhaustion_ended(&self, event: &event::ExhaustionEnded) {
+        let _ = event;
     }
 
-    /// A client waits, and `max_connections` are open.
+    /// Called when a client is waiting and `max_connections` are open.
     fn limit_reached(&self, acceptor: &Acceptor) {
         let _ = acceptor;
     }
 
-    /// The client that waited at `max_connections` can be accepted, after this long.
-    fn limit_waited(&self, acceptor: &Acceptor, waited: Duration) {
-        let _ = (acceptor, waited);
+    /// Called when a client that waited at `max_connections` can be accepted.
+    fn limit_waited(&self, event: &event::LimitWaited<'_>) {
+        let _ = event;
     }
 
-    /// A connection was accepted; it has not been seen by any layer.
+    /// Called when a connection has been accepted, before any layer receives it.
     fn connection_started(&self, connection: &ConnectionHandle) {
         let _ = connection;
     }
 
-    /// A layer or a handler says a fact of a connection; it comes where that is said, before it is among
-    /// the [`labels`](crate::ConnectionInfo::labels).
-    fn connection_labelled(&self, connection: &ConnectionHandle, key: &'static str, value: &str) {
-        let _ = (connection, key, value);
+    /// Called when a layer or a handler [labels](crate::Connection::label) a connection, before the label
+    /// appears among its [`labels`](crate::ConnectionInfo::labels).
+    ///
+    /// It runs in the task, and so in the tracing span, of the caller of `label`.
+    fn connection_labelled(&self, event: &event::ConnectionLabelled<'_>) {
+        let _ = event;
     }
 
-    /// An [upgrade](crate::Upgrade) of a connection, by its [name](crate::Upgrade::name), is done: a handshake, a
-    /// header. It took so long, the wait for the client included. Of one that fails there is only the outcome.
-    fn connection_upgraded(
-        &self,
-        connection: &ConnectionHandle,
-        upgrade: &'static str,
-        took: Duration,
-    ) {
-        let _ = (connection, upgrade, took);
+    /// Called when an [upgrade](crate::Upgrade) of a connection has succeeded, such as a TLS handshake. A
+    /// failed upgrade is reported only as the outcome of the connection.
+    fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {
+        let _ = event;
     }
 
-    /// A connection is over, and its socket closed. It is counted until this returns.
-    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
-        let _ = (connection, outcome);
+    /// Called when a connection is over and its socket is closed. The connection counts as open until this
+    /// returns.
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        let _ = event;
     }
 
-    /// The server stops accepting and tells so many open connections to finish.
-    fn drain_started(&self, open: usize) {
-        let _ = open;
+    /// Called when the server begins to drain, before connections are notified.
+    fn drain_started(&self, event: &event::DrainStarted) {
+        let _ = event;
     }
 
-    /// The server has stopped.
+    /// Called when the drain is over and the server stops.
     fn drain_ended(&self, report: &DrainReport) {
         let _ = report;
     }
 }
 
-/// Implements `Observer` for a pointer by telling what it points to.
+/// Implements `Observer` for pointers to observers.
 macro_rules! delegate_observer {
     ($($pointer:ident),+) => {$(
-        // One that is forgotten here would be lost without a word.
+        // A method that is missing here would silently be the empty default.
         #[deny(clippy::missing_trait_methods)]
         impl<T: Observer + ?Sized> Observer for $pointer<T> {
-            fn listener_started(&self, addr: &Addr) {
-                (**self).listener_started(addr);
-            }
-
-            fn listener_lost(&self, addr: &Addr, error: &io::Error) {
-                (**self).listener_lost(addr, error);
-            }
-
-            fn listener_reopen_failed(
-                &self,
-                addr: &Addr,
-                error: &io::Error,
-                retry_in: Option<Duration>,
-            ) {
-                (**self).listener_reopen_failed(addr, error, retry_in);
-            }
-
-            fn listener_reopened(&self, addr: &Addr) {
-                (**self).listener_reopened(addr);
-            }
-
-            fn listener_stopped(&self, addr: &Addr) {
-                (**self).listener_stopped(addr);
-            }
-
-            fn acceptor_started(&self, acceptor: &Acceptor) {
-                (**self).acceptor_started(acceptor);
-            }
-
-            fn acceptor_failed(&self, acceptor: &Acceptor, error: &BoxError, retry_in: Duration) {
-                (**self).acceptor_failed(acceptor, error, retry_in);
-            }
-
-            fn acceptor_stopped(&self, acceptor: &Acceptor) {
-                (**self).acceptor_stopped(acceptor);
-            }
-
-            fn accept_failed(&self, acceptor: &Acceptor, error: &io::Error, class: ErrorClass) {
-                (**self).accept_failed(acceptor, error, class);
-            }
-
-            fn exhausted(&self, error: &io::Error) {
-                (**self).exhausted(error);
-            }
-
-            fn exhaustion_ended(&self, lasted: Duration, turned_away: u64) {
-                (**self).exhaustion_ended(lasted, turned_away);
-            }
-
-            fn limit_reached(&self, acceptor: &Acceptor) {
-                (**self).limit_reached(acceptor);
-            }
-
-            fn limit_waited(&self, acceptor: &Acceptor, waited: Duration) {
-                (**self).limit_waited(acceptor, waited);
-            }
-
-            fn connection_started(&self, connection: &ConnectionHandle) {
-                (**self).connection_started(connection);
-            }
-
-            fn connection_labelled(
-                &self,
-                connection: &ConnectionHandle,
-                key: &'static str,
-                value: &str,
-            ) {
-                (**self).connection_labelled(connection, key, value);
-            }
-
-            fn connection_upgraded(
-                &self,
-                connection: &ConnectionHandle,
-                upgrade: &'static str,
-                took: Duration,
-            ) {
-                (**self).connection_upgraded(connection, upgrade, took);
-            }
-
-            fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
-                (**self).connection_ended(connection, outcome);
-            }
-
-            fn drain_started(&self, open: usize) {
-                (**self).drain_started(open);
-            }
-
-            fn drain_ended(&self, report: &DrainReport) {
-                (**self).drain_ended(report);
-            }
+            delegate_observer!(@methods
+                listener_started(event::Listening<'_>)
+                listener_lost(event::ListenerLost<'_>)
+                listener_reopen_failed(event::ListenerReopenFailed<'_>)
+                listener_reopened(event::Listening<'_>)
+                listener_stopped(event::Listening<'_>)
+                acceptor_started(Acceptor)
+                acceptor_failed(event::AcceptorFailed<'_>)
+                acceptor_stopped(Acceptor)
+                accept_failed(event::AcceptFailed<'_>)
+                exhausted(event::Exhausted<'_>)
+                exhaustion_ended(event::ExhaustionEnded)
+                limit_reached(Acceptor)
+                limit_waited(event::LimitWaited<'_>)
+                connection_started(ConnectionHandle)
+                connection_labelled(event::ConnectionLabelled<'_>)
+                connection_upgraded(event::ConnectionUpgraded<'_>)
+                connection_ended(event::ConnectionEnded<'_>)
+                drain_started(event::DrainStarted)
+                drain_ended(DrainReport)
+            );
+        }
+    )+};
+    (@methods $($method:ident($event:ty))+) => {$(
+        fn $method(&self, event: &$event) {
+            (**self).$method(event);
         }
     )+};
 }

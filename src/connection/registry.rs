@@ -6,6 +6,7 @@
 use super::{
     Connection, ConnectionHandle,
     entry::{Entry, OpenGuard},
+    event,
     observer::Observer,
     transport::Transport,
 };
@@ -281,7 +282,11 @@ impl Registrar {
         for callback in on_end {
             drop(catch(|| callback(&outcome)));
         }
-        registry.observe(|observer| observer.connection_ended(handle, &outcome));
+        let event = event::ConnectionEnded {
+            connection: handle,
+            outcome: &outcome,
+        };
+        registry.observe(|observer| observer.connection_ended(&event));
         // Each by itself: two that panic at once would end the process.
         guards.into_iter().for_each(discard);
         let listed = {

@@ -86,6 +86,7 @@ impl Limit {
     }
 
     /// Takes a permit if one is free and nobody waits for it.
+    #[must_use = "a permit that is dropped is given back at once"]
     pub fn try_acquire(&self) -> Option<Permit> {
         let taken = self.0.try_take();
         taken.then(|| Permit::new(self.clone(), Place::new()))

@@ -4,6 +4,7 @@ use super::Limit;
 
 /// The right to be one of those that a [`Limit`] counts; dropping it gives it back.
 #[derive(Debug)]
+#[must_use = "a permit that is dropped is given back at once"]
 pub struct Permit(Option<Limit>);
 
 impl Permit {

@@ -5,6 +5,7 @@ use std::{borrow::Cow, error::Error, fmt};
 /// The error of a layer that does not admit a connection; it makes the outcome
 /// [`Outcome::Rejected`](crate::Outcome::Rejected).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a rejection takes effect as the error of a layer or a handler"]
 pub struct Rejected {
     reason: Cow<'static, str>,
 }
@@ -35,6 +36,7 @@ impl Error for Rejected {}
 /// The error of a time limit that ended a connection; it makes the outcome
 /// [`Outcome::TimedOut`](crate::Outcome::TimedOut).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a time-out takes effect as the error of a layer or a handler"]
 pub struct TimedOut {
     kind: Cow<'static, str>,
 }

@@ -5,7 +5,7 @@ use super::{
     supervise::{Supervisor, Worker, until},
 };
 use crate::{
-    ConnectionHandle, ConnectionService, DrainReport, Spawn,
+    ConnectionHandle, ConnectionService, DrainReport, Spawn, event,
     listener::Group,
     pool::{Assignment, Drain, Key, Mode, Pool, Stage, distribute},
 };
@@ -34,7 +34,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         };
         let open = pool.registry.open();
         pool.registry
-            .observe(|observer| observer.drain_started(open));
+            .observe(|observer| observer.drain_started(&event::DrainStarted { open }));
         pool.registry.drain();
 
         if sweep {
@@ -165,8 +165,9 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             self.abort_acceptors();
         }
         for group in &pool.groups {
+            let event = event::Listening { addr: group.addr() };
             pool.registry
-                .observe(|observer| observer.listener_stopped(group.addr()));
+                .observe(|observer| observer.listener_stopped(&event));
         }
     }
 }

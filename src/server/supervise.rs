@@ -4,6 +4,7 @@ use super::{end::End, per_core::Cores};
 use crate::{
     BoxError, ConnectionService, Error, Spawn,
     acceptor::{AcceptLoop, Backoff, Setup},
+    event,
     panic::{catch, discard},
     pool::{
         Assignment, AssignmentCell, Control, Key, Mode, News, Pool, Report, Reporter, Stage,
@@ -101,7 +102,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
         for group in &self.setup.pool.groups {
             let registry = &self.setup.pool.registry;
-            registry.observe(|observer| observer.listener_started(group.addr()));
+            let event = event::Listening { addr: group.addr() };
+            registry.observe(|observer| observer.listener_started(&event));
         }
         Ok(())
     }

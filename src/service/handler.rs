@@ -41,6 +41,7 @@ where
 }
 
 /// The service that [`handle`] makes; it is always ready.
+#[must_use = "a service does nothing until a server is started with it"]
 pub struct Handler<F, E = Infallible> {
     function: F,
     error: PhantomData<fn() -> E>,

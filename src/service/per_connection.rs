@@ -39,6 +39,7 @@ pub fn per_connection<M>(make: M) -> PerConnection<M> {
 
 /// The service that [`per_connection`] makes.
 #[derive(Clone, Debug)]
+#[must_use = "a service does nothing until a server is started with it"]
 pub struct PerConnection<M> {
     make: M,
 }
@@ -70,6 +71,7 @@ where
 
 pin_project! {
     /// The future of [`PerConnection`].
+    #[must_use = "futures do nothing unless they are polled"]
     pub struct PerConnectionFuture<F, S, Io>
     where
         S: Service<Connection<Io>>,

@@ -75,6 +75,7 @@ pub struct SendError<M>(pub M);
 
 /// The message could not be sent at once; here it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TrySendError<M> {
     /// The mailbox is full.
     Full(M),

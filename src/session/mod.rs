@@ -135,6 +135,7 @@ where
 
 /// The service that [`session`] makes; it is always ready.
 #[derive(Clone)]
+#[must_use = "a service does nothing until a server is started with it"]
 pub struct SessionService<F> {
     factory: F,
     options: Options,

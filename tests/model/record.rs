@@ -1,12 +1,10 @@
 //! What the servers tell their observers.
 
 use crate::trouble::{Spot, Trouble};
-use reagent::{Acceptor, Addr, ConnectionHandle, DrainReport, Observer, Outcome};
+use reagent::{Acceptor, ConnectionHandle, DrainReport, Observer, event};
 use std::{
     collections::BTreeMap,
-    io,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
 };
 
 /// Counts the open connections of all servers under one limit.
@@ -99,19 +97,19 @@ impl Record {
 }
 
 impl Observer for Record {
-    fn listener_started(&self, _: &Addr) {
+    fn listener_started(&self, _: &event::Listening<'_>) {
         self.events().listeners += 1;
     }
 
-    fn listener_lost(&self, _: &Addr, _: &io::Error) {
+    fn listener_lost(&self, _: &event::ListenerLost<'_>) {
         self.events().lost += 1;
     }
 
-    fn listener_reopened(&self, _: &Addr) {
+    fn listener_reopened(&self, _: &event::Listening<'_>) {
         self.events().reopened += 1;
     }
 
-    fn listener_stopped(&self, _: &Addr) {
+    fn listener_stopped(&self, _: &event::Listening<'_>) {
         self.events().listeners -= 1;
     }
 
@@ -123,11 +121,11 @@ impl Observer for Record {
         self.events().acceptors -= 1;
     }
 
-    fn exhausted(&self, _: &io::Error) {
+    fn exhausted(&self, _: &event::Exhausted<'_>) {
         self.events().exhausted += 1;
     }
 
-    fn exhaustion_ended(&self, _: Duration, _: u64) {
+    fn exhaustion_ended(&self, _: &event::ExhaustionEnded) {
         self.events().exhausted -= 1;
     }
 
@@ -152,15 +150,15 @@ impl Observer for Record {
         }
     }
 
-    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
         {
             let mut gauge = self.gauge.0.lock().unwrap();
             gauge.0 = gauge.0.saturating_sub(1);
         }
         let mut events = self.events();
-        let id = connection.id();
+        let id = event.connection.id();
         let before = match events.connections.get_mut(&id) {
-            Some(seen) => seen.outcome.replace(outcome.as_str().to_owned()),
+            Some(seen) => seen.outcome.replace(event.outcome.as_str().to_owned()),
             None => Some("not started".to_owned()),
         };
         if let Some(before) = before {
@@ -169,7 +167,7 @@ impl Observer for Record {
         }
     }
 
-    fn drain_started(&self, _: usize) {
+    fn drain_started(&self, _: &event::DrainStarted) {
         self.events().drains_started += 1;
     }
 
@@ -189,11 +187,11 @@ impl Nervous {
 }
 
 impl Observer for Nervous {
-    fn listener_lost(&self, _: &Addr, _: &io::Error) {
+    fn listener_lost(&self, _: &event::ListenerLost<'_>) {
         self.startle();
     }
 
-    fn listener_reopened(&self, _: &Addr) {
+    fn listener_reopened(&self, _: &event::Listening<'_>) {
         self.startle();
     }
 
@@ -213,11 +211,11 @@ impl Observer for Nervous {
         self.startle();
     }
 
-    fn connection_ended(&self, _: &ConnectionHandle, _: &Outcome) {
+    fn connection_ended(&self, _: &event::ConnectionEnded<'_>) {
         self.startle();
     }
 
-    fn drain_started(&self, _: usize) {
+    fn drain_started(&self, _: &event::DrainStarted) {
         self.startle();
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{LONG, Log, connect_to, echo, echoes, keep_sockets, rest, settle};
 use reagent::{
-    Acceptor, Error, ErrorClass, Observer, Server, ServerHandle, ServerStatus, handle,
+    Error, ErrorClass, Observer, Server, ServerHandle, ServerStatus, event, handle,
     testing::{Clients, FlakyListener, MemoryListener, Script},
 };
 use std::{
@@ -41,7 +41,7 @@ fn errors(errno: i32, count: usize) -> impl Iterator<Item = io::Error> {
 struct Failures(Arc<Mutex<Vec<Instant>>>);
 
 impl Observer for Failures {
-    fn accept_failed(&self, _: &Acceptor, _: &io::Error, _: ErrorClass) {
+    fn accept_failed(&self, _: &event::AcceptFailed<'_>) {
         self.0.lock().unwrap().push(Instant::now());
     }
 }

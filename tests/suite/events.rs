@@ -4,7 +4,7 @@
 use crate::support::{LONG, Log, connect, echo, echoes, rest, settle, until};
 use reagent::{
     Addr, BoxError, Connection, ConnectionHandle, Extensions, Observer, Outcome, Phase, Rejected,
-    Server, ServerHandle, ServerStatus, Spawn, TimedOut, handle,
+    Server, ServerHandle, ServerStatus, Spawn, TimedOut, event, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -288,8 +288,8 @@ impl Observer for Curious {
         self.look("started", connection);
     }
 
-    fn connection_ended(&self, connection: &ConnectionHandle, _: &Outcome) {
-        self.look("ended", connection);
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        self.look("ended", event.connection);
     }
 }
 

@@ -2,13 +2,12 @@
 //! recovers by itself.
 
 use crate::support::{LONG, connect_to, echo, echoes, until};
-use reagent::{Acceptor, Addr, DrainReport, ErrorClass, Observer, Server, handle};
+use reagent::{Addr, DrainReport, Observer, Server, event, handle};
 use std::{
     io::{self, Write},
     net::SocketAddr,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -34,16 +33,20 @@ fn tell(line: &str) {
 }
 
 impl Observer for Tell {
-    fn accept_failed(&self, _: &Acceptor, _: &io::Error, class: ErrorClass) {
-        tell(&format!("accept failed: {class:?}"));
+    fn accept_failed(&self, event: &event::AcceptFailed<'_>) {
+        tell(&format!("accept failed: {:?}", event.class));
     }
 
-    fn exhausted(&self, error: &io::Error) {
-        tell(&format!("exhausted: {error}"));
+    fn exhausted(&self, event: &event::Exhausted<'_>) {
+        tell(&format!("exhausted: {}", event.error));
     }
 
-    fn exhaustion_ended(&self, lasted: Duration, turned_away: u64) {
-        tell(&format!("ended: {} {turned_away}", lasted.as_secs()));
+    fn exhaustion_ended(&self, event: &event::ExhaustionEnded) {
+        tell(&format!(
+            "ended: {} {}",
+            event.lasted.as_secs(),
+            event.turned_away
+        ));
     }
 
     fn drain_ended(&self, report: &DrainReport) {

@@ -4,7 +4,8 @@ use crate::support::{
     Dice, Gauge, LONG, Log, Moody, connect, connect_to, echo, echoes, settle, until,
 };
 use reagent::{
-    Acceptor, BoxError, Connection, ConnectionService, Observer, Server, ServerHandle, handle,
+    Acceptor, BoxError, Connection, ConnectionService, Observer, Server, ServerHandle, event,
+    handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -523,8 +524,8 @@ async fn two_queues_that_share_a_limit_of_one_are_both_served() {
 struct Waits(Arc<Mutex<Vec<Duration>>>);
 
 impl Observer for Waits {
-    fn limit_waited(&self, _: &Acceptor, waited: Duration) {
-        self.0.lock().unwrap().push(waited);
+    fn limit_waited(&self, event: &event::LimitWaited<'_>) {
+        self.0.lock().unwrap().push(event.waited);
     }
 }
 

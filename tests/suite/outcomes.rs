@@ -5,8 +5,8 @@ use crate::support::{
 };
 use reagent::{
     Accepted, Addr, BoxError, Connection, ConnectionHandle, Disconnect, Listener, Observer,
-    Outcome, OutcomeKind, Phase, Server, Session, Start, TokioSpawn, Transport, handle, session,
-    session::Context,
+    Outcome, OutcomeKind, Phase, Server, Session, Start, TokioSpawn, Transport, event, handle,
+    session, session::Context,
 };
 use std::{
     collections::HashSet,
@@ -288,9 +288,9 @@ impl Session for Noted {
 struct Told(Log);
 
 impl Observer for Told {
-    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
-        assert_ne!(connection.phase(), Phase::Closed);
-        self.0.add(format!("observer: {outcome}"));
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        assert_ne!(event.connection.phase(), Phase::Closed);
+        self.0.add(format!("observer: {}", event.outcome));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{Log, echo, echoes, memory_server, stop};
 use reagent::{
-    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, Observer, Outcome, handle,
+    Acceptor, BoxError, Connection, ConnectionHandle, DrainReport, Observer, event, handle,
 };
 use std::{
     future::Future,
@@ -138,7 +138,7 @@ async fn an_acceptor_survives_them_in_the_service_and_where_it_is_made() {
 struct Detonator;
 
 impl Observer for Detonator {
-    fn listener_started(&self, _: &Addr) {
+    fn listener_started(&self, _: &event::Listening<'_>) {
         explode()
     }
 
@@ -154,11 +154,11 @@ impl Observer for Detonator {
         explode()
     }
 
-    fn connection_ended(&self, _: &ConnectionHandle, _: &Outcome) {
+    fn connection_ended(&self, _: &event::ConnectionEnded<'_>) {
         explode()
     }
 
-    fn drain_started(&self, _: usize) {
+    fn drain_started(&self, _: &event::DrainStarted) {
         explode()
     }
 

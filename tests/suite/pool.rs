@@ -3,7 +3,7 @@
 use crate::support::{Log, chain, connect, echo, echoes, own_ip, rest, serve, stop, until};
 use reagent::{
     Acceptor, BoxError, Connection, Handler, Observer, Server, ServerHandle, ServerStatus, Spawn,
-    TokioSpawn, handle,
+    TokioSpawn, event, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -360,8 +360,11 @@ async fn a_service_that_cannot_be_made_fails_the_start() {
 struct Delays(Arc<Mutex<Vec<(Instant, Duration)>>>);
 
 impl Observer for Delays {
-    fn acceptor_failed(&self, _: &Acceptor, _: &BoxError, retry_in: Duration) {
-        self.0.lock().unwrap().push((Instant::now(), retry_in));
+    fn acceptor_failed(&self, event: &event::AcceptorFailed<'_>) {
+        self.0
+            .lock()
+            .unwrap()
+            .push((Instant::now(), event.retry_in));
     }
 }
 

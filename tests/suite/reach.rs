@@ -114,7 +114,6 @@ async fn a_connection_ends_once_whatever_becomes_of_its_parts() {
         .with_io(BoxIo::new(theirs));
     let zombie = tower::Service::call(&mut start, again).await.unwrap();
     drop(ours);
-    drop(start);
     assert_eq!(soon(zombie.closed()).await.to_string(), "completed");
     tokio::task::yield_now().await;
     assert_eq!(server.connection_count(), 0);

@@ -1,8 +1,8 @@
 //! What the modules share: clients, handlers and an observer that remembers.
 
 use reagent::{
-    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorClass, IntoBinds,
-    Listener, Observer, Outcome, Server, ServerHandle, SocketOptions, Transport, handle,
+    Acceptor, Addr, Connection, ConnectionHandle, DrainReport, IntoBinds, Listener, Observer,
+    Outcome, Server, ServerHandle, SocketOptions, Transport, event, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -312,25 +312,26 @@ impl Log {
 }
 
 impl Observer for Log {
-    fn listener_started(&self, _: &Addr) {
+    fn listener_started(&self, _: &event::Listening<'_>) {
         self.add("listener started".to_owned());
     }
 
-    fn listener_lost(&self, _: &Addr, error: &io::Error) {
-        self.add(format!("listener lost: {error}"));
+    fn listener_lost(&self, event: &event::ListenerLost<'_>) {
+        self.add(format!("listener lost: {}", event.error));
     }
 
-    fn listener_reopen_failed(&self, _: &Addr, error: &io::Error, retry_in: Option<Duration>) {
+    fn listener_reopen_failed(&self, event: &event::ListenerReopenFailed<'_>) {
         self.add(format!(
-            "listener reopen failed: {error}, retry in {retry_in:?}"
+            "listener reopen failed: {}, retry in {:?}",
+            event.error, event.retry_in
         ));
     }
 
-    fn listener_reopened(&self, _: &Addr) {
+    fn listener_reopened(&self, _: &event::Listening<'_>) {
         self.add("listener reopened".to_owned());
     }
 
-    fn listener_stopped(&self, _: &Addr) {
+    fn listener_stopped(&self, _: &event::Listening<'_>) {
         self.add("listener stopped".to_owned());
     }
 
@@ -338,31 +339,37 @@ impl Observer for Log {
         self.add(format!("acceptor started: {}", acceptor.index));
     }
 
-    fn acceptor_failed(&self, acceptor: &Acceptor, error: &BoxError, _: Duration) {
-        self.add(format!("acceptor failed: {}: {error}", acceptor.index));
+    fn acceptor_failed(&self, event: &event::AcceptorFailed<'_>) {
+        self.add(format!(
+            "acceptor failed: {}: {}",
+            event.acceptor.index, event.error
+        ));
     }
 
     fn acceptor_stopped(&self, acceptor: &Acceptor) {
         self.add(format!("acceptor stopped: {}", acceptor.index));
     }
 
-    fn accept_failed(&self, _: &Acceptor, error: &io::Error, class: ErrorClass) {
-        self.add(format!("accept failed: {class:?}: {error}"));
+    fn accept_failed(&self, event: &event::AcceptFailed<'_>) {
+        self.add(format!("accept failed: {:?}: {}", event.class, event.error));
     }
 
-    fn exhausted(&self, error: &io::Error) {
-        self.add(format!("exhausted: {error}"));
+    fn exhausted(&self, event: &event::Exhausted<'_>) {
+        self.add(format!("exhausted: {}", event.error));
     }
 
-    fn exhaustion_ended(&self, _: Duration, turned_away: u64) {
-        self.add(format!("exhaustion ended: {turned_away} turned away"));
+    fn exhaustion_ended(&self, event: &event::ExhaustionEnded) {
+        self.add(format!(
+            "exhaustion ended: {} turned away",
+            event.turned_away
+        ));
     }
 
     fn limit_reached(&self, _: &Acceptor) {
         self.add("limit reached".to_owned());
     }
 
-    fn limit_waited(&self, _: &Acceptor, _: Duration) {
+    fn limit_waited(&self, _: &event::LimitWaited<'_>) {
         self.add("limit waited".to_owned());
     }
 
@@ -370,12 +377,16 @@ impl Observer for Log {
         self.add(format!("connection started: {}", connection.id()));
     }
 
-    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
-        self.add(format!("connection ended: {}: {outcome}", connection.id()));
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        self.add(format!(
+            "connection ended: {}: {}",
+            event.connection.id(),
+            event.outcome
+        ));
     }
 
-    fn drain_started(&self, open: usize) {
-        self.add(format!("drain started: {open}"));
+    fn drain_started(&self, event: &event::DrainStarted) {
+        self.add(format!("drain started: {}", event.open));
     }
 
     fn drain_ended(&self, report: &DrainReport) {
@@ -434,7 +445,7 @@ impl Observer for Gauge {
         self.add();
     }
 
-    fn connection_ended(&self, _: &ConnectionHandle, _: &Outcome) {
+    fn connection_ended(&self, _: &event::ConnectionEnded<'_>) {
         self.remove();
     }
 }

@@ -4,8 +4,8 @@ use crate::support::{
     Dice, LONG, Log, Moody, connect, echo, echoes, keep_sockets, rest, settle, until,
 };
 use reagent::{
-    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorClass, Observer,
-    Outcome, Server, ServerHandle, ServerStatus, handle,
+    Acceptor, Connection, ConnectionHandle, DrainReport, Observer, Outcome, Server, ServerHandle,
+    ServerStatus, event, handle,
     testing::{Clients, FlakyListener, MemoryListener},
 };
 use std::{
@@ -268,52 +268,52 @@ async fn connections_survive_the_failure_of_an_acceptor() {
 struct Nervous;
 
 impl Observer for Nervous {
-    fn listener_started(&self, _: &Addr) {
+    fn listener_started(&self, _: &event::Listening<'_>) {
         panic!("listener started");
     }
-    fn listener_lost(&self, _: &Addr, _: &io::Error) {
+    fn listener_lost(&self, _: &event::ListenerLost<'_>) {
         panic!("listener lost");
     }
-    fn listener_reopen_failed(&self, _: &Addr, _: &io::Error, _: Option<Duration>) {
+    fn listener_reopen_failed(&self, _: &event::ListenerReopenFailed<'_>) {
         panic!("listener reopen failed");
     }
-    fn listener_reopened(&self, _: &Addr) {
+    fn listener_reopened(&self, _: &event::Listening<'_>) {
         panic!("listener reopened");
     }
-    fn listener_stopped(&self, _: &Addr) {
+    fn listener_stopped(&self, _: &event::Listening<'_>) {
         panic!("listener stopped");
     }
     fn acceptor_started(&self, _: &Acceptor) {
         panic!("acceptor started");
     }
-    fn acceptor_failed(&self, _: &Acceptor, _: &BoxError, _: Duration) {
+    fn acceptor_failed(&self, _: &event::AcceptorFailed<'_>) {
         panic!("acceptor failed");
     }
     fn acceptor_stopped(&self, _: &Acceptor) {
         panic!("acceptor stopped");
     }
-    fn accept_failed(&self, _: &Acceptor, _: &io::Error, _: ErrorClass) {
+    fn accept_failed(&self, _: &event::AcceptFailed<'_>) {
         panic!("accept failed");
     }
-    fn exhausted(&self, _: &io::Error) {
+    fn exhausted(&self, _: &event::Exhausted<'_>) {
         panic!("exhausted");
     }
-    fn exhaustion_ended(&self, _: Duration, _: u64) {
+    fn exhaustion_ended(&self, _: &event::ExhaustionEnded) {
         panic!("exhaustion ended");
     }
     fn limit_reached(&self, _: &Acceptor) {
         panic!("limit reached");
     }
-    fn limit_waited(&self, _: &Acceptor, _: Duration) {
+    fn limit_waited(&self, _: &event::LimitWaited<'_>) {
         panic!("limit waited");
     }
     fn connection_started(&self, _: &ConnectionHandle) {
         panic!("connection started");
     }
-    fn connection_ended(&self, _: &ConnectionHandle, _: &Outcome) {
+    fn connection_ended(&self, _: &event::ConnectionEnded<'_>) {
         panic!("connection ended");
     }
-    fn drain_started(&self, _: usize) {
+    fn drain_started(&self, _: &event::DrainStarted) {
         panic!("drain started");
     }
     fn drain_ended(&self, _: &DrainReport) {

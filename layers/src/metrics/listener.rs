@@ -2,8 +2,7 @@
 
 use super::{family::Family, names, source::Source};
 use ::metrics::{Counter, Gauge, Histogram, Label};
-use reagent::{Addr, ConnectionHandle, ErrorClass, Outcome, OutcomeKind};
-use std::time::Duration;
+use reagent::{Addr, ErrorClass, Outcome, OutcomeKind, event};
 
 pub(super) struct Listener {
     pub(super) accepted: Counter,
@@ -71,20 +70,21 @@ impl Listener {
         }
     }
 
-    pub(super) fn connection_upgraded(&self, upgrade: &str, took: Duration) {
+    pub(super) fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {
         self.upgrades
-            .with(upgrade, |histogram| histogram.record(took));
+            .with(event.upgrade, |histogram| histogram.record(event.took));
     }
 
-    pub(super) fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+    pub(super) fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
         self.active.decrement(1.0);
-        self.closed.increment(outcome.as_str());
-        match outcome {
+        self.closed.increment(event.outcome.as_str());
+        match event.outcome {
             Outcome::Rejected(rejected) => self.rejected.increment(rejected.reason()),
             Outcome::TimedOut(timed_out) => self.timed_out.increment(timed_out.kind()),
             Outcome::Panicked(_) => self.panicked.increment(1),
             _ => {}
         }
+        let connection = event.connection;
         self.received.increment(connection.bytes_read());
         self.sent.increment(connection.bytes_written());
         self.duration.record(connection.accepted_at().elapsed());

@@ -2,11 +2,10 @@
 
 use super::{listener::Listener, names, source::Source};
 use ::metrics::{Counter, Gauge, Recorder};
-use reagent::{Acceptor, Addr, BoxError, ConnectionHandle, ErrorClass, Observer, Outcome};
+use reagent::{Acceptor, Addr, ConnectionHandle, Observer, event};
 use std::{
-    fmt, io,
+    fmt,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 /// An [`Observer`] that keeps the [metrics](super) of a server.
@@ -78,17 +77,17 @@ impl Default for MetricsObserver {
 }
 
 impl Observer for MetricsObserver {
-    fn listener_started(&self, addr: &Addr) {
+    fn listener_started(&self, event: &event::Listening<'_>) {
         // So that its metrics are there before its first client.
-        self.at(addr, |_| ());
+        self.at(event.addr, |_| ());
     }
 
-    fn listener_lost(&self, addr: &Addr, _: &io::Error) {
-        self.at(addr, |listener| listener.lost.increment(1));
+    fn listener_lost(&self, event: &event::ListenerLost<'_>) {
+        self.at(event.addr, |listener| listener.lost.increment(1));
     }
 
-    fn listener_reopened(&self, addr: &Addr) {
-        self.at(addr, |listener| listener.reopened.increment(1));
+    fn listener_reopened(&self, event: &event::Listening<'_>) {
+        self.at(event.addr, |listener| listener.reopened.increment(1));
     }
 
     fn acceptor_started(&self, acceptor: &Acceptor) {
@@ -97,8 +96,8 @@ impl Observer for MetricsObserver {
         });
     }
 
-    fn acceptor_failed(&self, acceptor: &Acceptor, _: &BoxError, _: Duration) {
-        self.at(&acceptor.local_addr, |listener| {
+    fn acceptor_failed(&self, event: &event::AcceptorFailed<'_>) {
+        self.at(&event.acceptor.local_addr, |listener| {
             listener.restarts.increment(1);
         });
     }
@@ -109,20 +108,20 @@ impl Observer for MetricsObserver {
         });
     }
 
-    fn accept_failed(&self, acceptor: &Acceptor, _: &io::Error, class: ErrorClass) {
-        self.at(&acceptor.local_addr, |listener| {
-            listener.accept_errors.increment(class.as_str());
+    fn accept_failed(&self, event: &event::AcceptFailed<'_>) {
+        self.at(&event.acceptor.local_addr, |listener| {
+            listener.accept_errors.increment(event.class.as_str());
         });
     }
 
     /// Counts up and not to 1, so that of two servers one does not speak for the other.
-    fn exhausted(&self, _: &io::Error) {
+    fn exhausted(&self, _: &event::Exhausted<'_>) {
         self.inner.exhausted.increment(1.0);
     }
 
-    fn exhaustion_ended(&self, _: Duration, turned_away: u64) {
+    fn exhaustion_ended(&self, event: &event::ExhaustionEnded) {
         self.inner.exhausted.decrement(1.0);
-        self.inner.turned_away.increment(turned_away);
+        self.inner.turned_away.increment(event.turned_away);
     }
 
     fn limit_reached(&self, acceptor: &Acceptor) {
@@ -131,9 +130,9 @@ impl Observer for MetricsObserver {
         });
     }
 
-    fn limit_waited(&self, acceptor: &Acceptor, waited: Duration) {
-        self.at(&acceptor.local_addr, |listener| {
-            listener.permit_wait.record(waited);
+    fn limit_waited(&self, event: &event::LimitWaited<'_>) {
+        self.at(&event.acceptor.local_addr, |listener| {
+            listener.permit_wait.record(event.waited);
         });
     }
 
@@ -144,20 +143,15 @@ impl Observer for MetricsObserver {
         });
     }
 
-    fn connection_upgraded(
-        &self,
-        connection: &ConnectionHandle,
-        upgrade: &'static str,
-        took: Duration,
-    ) {
-        self.at(connection.listener_addr(), |listener| {
-            listener.connection_upgraded(upgrade, took);
+    fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {
+        self.at(event.connection.listener_addr(), |listener| {
+            listener.connection_upgraded(event);
         });
     }
 
-    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
-        self.at(connection.listener_addr(), |listener| {
-            listener.connection_ended(connection, outcome);
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        self.at(event.connection.listener_addr(), |listener| {
+            listener.connection_ended(event);
         });
     }
 }

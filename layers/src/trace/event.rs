@@ -7,7 +7,7 @@ use super::{
     facts::{self, FIELDS},
     level::at_level,
 };
-use reagent::{Addr, ConnectionHandle, Outcome};
+use reagent::{Addr, ConnectionHandle, event::ConnectionEnded};
 use std::cell::LazyCell;
 use tracing::Level;
 
@@ -27,7 +27,12 @@ pub(super) fn started(level: Level, connection: &ConnectionHandle) {
     );
 }
 
-pub(super) fn ended(level: Level, connection: &ConnectionHandle, outcome: &Outcome) {
+pub(super) fn ended(level: Level, event: &ConnectionEnded<'_>) {
+    let ConnectionEnded {
+        connection,
+        outcome,
+        ..
+    } = event;
     let socket = connection.socket_addr();
     // These are made only where the event is enabled.
     let client = LazyCell::new(|| facts::client(connection));

@@ -1,11 +1,8 @@
 //! The events of a server.
 
 use super::{SPAN, TARGET, event as connection_event, facts::FIELDS};
-use reagent::{
-    Acceptor, Addr, BoxError, ConnectionHandle, DrainReport, ErrorClass, Observer, Outcome,
-};
-use std::{io, time::Duration};
-use tracing::{Level, Span, debug, error, event, info, warn};
+use reagent::{Acceptor, ConnectionHandle, DrainReport, Observer, Outcome, event};
+use tracing::{Level, Span, debug, error, info, warn};
 
 /// An [`Observer`] that emits an event for whatever happens in a server.
 #[derive(Clone, Copy, Debug)]
@@ -43,43 +40,43 @@ impl Default for TraceObserver {
 }
 
 impl Observer for TraceObserver {
-    fn listener_started(&self, addr: &Addr) {
-        info!(target: TARGET, listener = addr.to_string(), "listening");
+    fn listener_started(&self, event: &event::Listening<'_>) {
+        info!(target: TARGET, listener = event.addr.to_string(), "listening");
     }
 
-    fn listener_lost(&self, addr: &Addr, error: &io::Error) {
+    fn listener_lost(&self, event: &event::ListenerLost<'_>) {
         error!(
             target: TARGET,
-            listener = addr.to_string(),
-            error.message = error.to_string(),
+            listener = event.addr.to_string(),
+            error.message = event.error.to_string(),
             "listening socket lost",
         );
     }
 
-    fn listener_reopen_failed(&self, addr: &Addr, error: &io::Error, retry_in: Option<Duration>) {
-        match retry_in {
+    fn listener_reopen_failed(&self, event: &event::ListenerReopenFailed<'_>) {
+        match event.retry_in {
             Some(retry_in) => warn!(
                 target: TARGET,
-                listener = addr.to_string(),
-                error.message = error.to_string(),
+                listener = event.addr.to_string(),
+                error.message = event.error.to_string(),
                 retry_in = retry_in.as_secs_f64(),
                 "listening socket cannot be reopened yet",
             ),
             None => error!(
                 target: TARGET,
-                listener = addr.to_string(),
-                error.message = error.to_string(),
+                listener = event.addr.to_string(),
+                error.message = event.error.to_string(),
                 "listening socket cannot be reopened",
             ),
         }
     }
 
-    fn listener_reopened(&self, addr: &Addr) {
-        info!(target: TARGET, listener = addr.to_string(), "listening socket reopened");
+    fn listener_reopened(&self, event: &event::Listening<'_>) {
+        info!(target: TARGET, listener = event.addr.to_string(), "listening socket reopened");
     }
 
-    fn listener_stopped(&self, addr: &Addr) {
-        info!(target: TARGET, listener = addr.to_string(), "no longer listening");
+    fn listener_stopped(&self, event: &event::Listening<'_>) {
+        info!(target: TARGET, listener = event.addr.to_string(), "no longer listening");
     }
 
     fn acceptor_started(&self, acceptor: &Acceptor) {
@@ -91,13 +88,13 @@ impl Observer for TraceObserver {
         );
     }
 
-    fn acceptor_failed(&self, acceptor: &Acceptor, error: &BoxError, retry_in: Duration) {
+    fn acceptor_failed(&self, event: &event::AcceptorFailed<'_>) {
         error!(
             target: TARGET,
-            listener = acceptor.local_addr.to_string(),
-            acceptor = acceptor.index,
-            error.message = error.to_string(),
-            retry_in = retry_in.as_secs_f64(),
+            listener = event.acceptor.local_addr.to_string(),
+            acceptor = event.acceptor.index,
+            error.message = event.error.to_string(),
+            retry_in = event.retry_in.as_secs_f64(),
             "acceptor failed",
         );
     }
@@ -111,31 +108,32 @@ impl Observer for TraceObserver {
         );
     }
 
-    fn accept_failed(&self, acceptor: &Acceptor, error: &io::Error, class: ErrorClass) {
+    fn accept_failed(&self, event: &event::AcceptFailed<'_>) {
         debug!(
             target: TARGET,
-            listener = acceptor.local_addr.to_string(),
-            acceptor = acceptor.index,
-            "error.type" = class.as_str(),
-            "error.message" = error.to_string(),
+            listener = event.acceptor.local_addr.to_string(),
+            acceptor = event.acceptor.index,
+            "error.type" = event.class.as_str(),
+            "error.message" = event.error.to_string(),
             "accept failed",
         );
     }
 
-    fn exhausted(&self, error: &io::Error) {
-        event!(
+    fn exhausted(&self, event: &event::Exhausted<'_>) {
+        error!(
             target: TARGET,
-            Level::ERROR,
-            error.message = error.to_string(),
+            listener = event.acceptor.local_addr.to_string(),
+            acceptor = event.acceptor.index,
+            error.message = event.error.to_string(),
             "no client can be served for want of descriptors or memory",
         );
     }
 
-    fn exhaustion_ended(&self, lasted: Duration, turned_away: u64) {
+    fn exhaustion_ended(&self, event: &event::ExhaustionEnded) {
         warn!(
             target: TARGET,
-            duration = lasted.as_secs_f64(),
-            turned_away,
+            duration = event.lasted.as_secs_f64(),
+            turned_away = event.turned_away,
             "clients can be served again",
         );
     }
@@ -149,12 +147,12 @@ impl Observer for TraceObserver {
         );
     }
 
-    fn limit_waited(&self, acceptor: &Acceptor, waited: Duration) {
+    fn limit_waited(&self, event: &event::LimitWaited<'_>) {
         debug!(
             target: TARGET,
-            listener = acceptor.local_addr.to_string(),
-            acceptor = acceptor.index,
-            duration = waited.as_secs_f64(),
+            listener = event.acceptor.local_addr.to_string(),
+            acceptor = event.acceptor.index,
+            duration = event.waited.as_secs_f64(),
             "limit waited",
         );
     }
@@ -163,27 +161,27 @@ impl Observer for TraceObserver {
         connection_event::started(self.start, connection);
     }
 
-    fn connection_labelled(&self, _: &ConnectionHandle, key: &'static str, value: &str) {
-        if !FIELDS.contains(&key) {
+    fn connection_labelled(&self, event: &event::ConnectionLabelled<'_>) {
+        if !FIELDS.contains(&event.key) {
             return;
         }
         let span = Span::current();
         let is_ours = |span: &tracing::Metadata<'_>| span.name() == SPAN && span.target() == TARGET;
         if span.metadata().is_some_and(is_ours) {
-            span.record(key, value);
+            span.record(event.key, event.value);
         }
     }
 
-    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
-        let level = match outcome {
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        let level = match event.outcome {
             Outcome::Panicked(_) => Level::ERROR,
             _ => self.end,
         };
-        connection_event::ended(level, connection, outcome);
+        connection_event::ended(level, event);
     }
 
-    fn drain_started(&self, open: usize) {
-        info!(target: TARGET, open, "drain started");
+    fn drain_started(&self, event: &event::DrainStarted) {
+        info!(target: TARGET, open = event.open, "drain started");
     }
 
     fn drain_ended(&self, report: &DrainReport) {

@@ -4,7 +4,7 @@ use proptest::{
     strategy::Strategy,
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
-use reagent::{Connection, ConnectionHandle, Observer, Outcome, ServerHandle};
+use reagent::{Connection, Observer, Outcome, ServerHandle, event};
 use std::{
     collections::HashMap,
     fmt::Debug,
@@ -46,11 +46,11 @@ pub async fn echoes(client: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), te
 pub struct Ends(Arc<Mutex<HashMap<u64, Outcome>>>);
 
 impl Observer for Ends {
-    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
         self.0
             .lock()
             .unwrap()
-            .insert(connection.id(), outcome.clone());
+            .insert(event.connection.id(), event.outcome.clone());
     }
 }
 

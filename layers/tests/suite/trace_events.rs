@@ -154,6 +154,11 @@ async fn what_happens_to_the_server_is_said_too() {
         assert_eq!(events.len(), count, "{message}");
         assert!(events.iter().all(|event| event.level == level), "{message}");
     }
+    let exhausted = "no client can be served for want of descriptors or memory";
+    let fields = &capture.named(exhausted)[0].fields;
+    let listener = server.local_addr().to_string();
+    assert_eq!(field(fields, "listener"), Some(&*listener));
+    assert_eq!(field(fields, "acceptor"), Some("0"));
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use tower_service::Service;
 pub(super) type Upgrading<Io> =
     Pin<Box<dyn Future<Output = Result<Connection<Io>, BoxError>> + Send>>;
 
-/// The future of an [`UpgradeService`].
+/// The future of an [`UpgradeService`](crate::UpgradeService).
+#[must_use = "futures do nothing unless they are polled"]
 pub struct UpgradeFuture<S: Service<Connection<Io>>, Io> {
     state: State<S, Io>,
 }

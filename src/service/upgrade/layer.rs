@@ -8,11 +8,12 @@ use tower_layer::Layer;
 /// module allows 60 s (`ssl_handshake_timeout`), which is long for a client that only has to answer.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The layer of an [`Upgrade`], which its clones share.
+/// The layer of an [`Upgrade`](crate::Upgrade), which its clones share.
 ///
 /// When the server drains, an upgrade whose client has sent nothing since it began is given half a
 /// second more, and then ends with [`Outcome::Drained`](crate::Outcome::Drained): a silent client does
 /// not hold up a drain. An upgrade that has begun keeps its own limit.
+#[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct UpgradeLayer<U> {
     pub(super) upgrade: Arc<U>,
     pub(super) timeout: Option<Duration>,

@@ -2,7 +2,7 @@
 
 use crate::support::{LONG, SOON, connect, echo, echoes, served, soon, until};
 use reagent::{
-    Accepted, Acceptor, Addr, BoxError, Listener, Observer, Server, handle,
+    Accepted, Acceptor, Addr, BoxError, Listener, Observer, Server, event, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -12,7 +12,6 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,11 +23,11 @@ use tokio::{
 struct Failures(Arc<[AtomicUsize; 2]>);
 
 impl Observer for Failures {
-    fn acceptor_failed(&self, _: &Acceptor, _: &BoxError, _: Duration) {
+    fn acceptor_failed(&self, _: &event::AcceptorFailed<'_>) {
         self.0[0].fetch_add(1, SeqCst);
     }
 
-    fn listener_lost(&self, _: &Addr, _: &io::Error) {
+    fn listener_lost(&self, _: &event::ListenerLost<'_>) {
         self.0[1].fetch_add(1, SeqCst);
     }
 }

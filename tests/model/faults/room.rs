@@ -1,7 +1,7 @@
 //! Nothing is taken for a client that is not there, so that whoever is there has it.
 
 use crate::support::{connect, echoes, make, served, service, until};
-use reagent::{Acceptor, Limit, Observer, Server, ServerHandle};
+use reagent::{Acceptor, Limit, Observer, Server, ServerHandle, event};
 use std::{
     sync::{
         Arc,
@@ -75,7 +75,7 @@ impl Observer for Alarms {
         self.0[0].fetch_add(1, SeqCst);
     }
 
-    fn limit_waited(&self, _: &Acceptor, _: Duration) {
+    fn limit_waited(&self, _: &event::LimitWaited<'_>) {
         self.0[1].fetch_add(1, SeqCst);
     }
 }

@@ -13,7 +13,7 @@ mod waiting;
 
 use crate::support::LONG;
 use reagent::{
-    Addr, Connection, ConnectionHandle, Observer, Outcome, Server, ServerHandle, handle,
+    Addr, Connection, Observer, Outcome, Server, ServerHandle, event, handle,
     testing::{Clients, MemoryListener},
 };
 use reagent_layers::proxy_protocol::{
@@ -88,8 +88,10 @@ struct Ends(UnboundedReceiver<(Outcome, u64)>);
 struct Seen(UnboundedSender<(Outcome, u64)>);
 
 impl Observer for Seen {
-    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
-        let _ = self.0.send((outcome.clone(), connection.bytes_read()));
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        let _ = self
+            .0
+            .send((event.outcome.clone(), event.connection.bytes_read()));
     }
 }
 

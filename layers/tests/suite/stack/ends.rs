@@ -11,7 +11,7 @@ use crate::{
     capture::{Capture, field},
     metrics::Page,
 };
-use reagent::{ConnectionHandle, Limit, Observer, Outcome, handle};
+use reagent::{Limit, Observer, event, handle};
 use reagent_layers::{
     Refusal,
     limit::{AcceptRate, AcceptRateLayer, InFlightLayer},
@@ -34,8 +34,13 @@ const REMEMBERED: usize = 1000;
 struct Ends(Arc<Mutex<BTreeMap<String, usize>>>);
 
 impl Observer for Ends {
-    fn connection_ended(&self, _: &ConnectionHandle, outcome: &Outcome) {
-        *self.0.lock().unwrap().entry(told(outcome)).or_default() += 1;
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        *self
+            .0
+            .lock()
+            .unwrap()
+            .entry(told(event.outcome))
+            .or_default() += 1;
     }
 }
 

@@ -3,9 +3,7 @@
 
 use super::{Parts, client, header, kinds::all, kinds::bottom, memory, proxy};
 use crate::support::{LONG, echo, echoes};
-use reagent::{
-    ConnectionHandle, IoStream, Observer, Outcome, Server, ServerHandle, handle, testing::Clients,
-};
+use reagent::{IoStream, Observer, Server, ServerHandle, event, handle, testing::Clients};
 use reagent_layers::timeout::TimeoutsLayer;
 use std::{
     collections::BTreeMap,
@@ -30,9 +28,9 @@ const PAUSE: Duration = Duration::from_secs(3);
 struct Ends(Arc<Mutex<BTreeMap<(String, u64), usize>>>);
 
 impl Observer for Ends {
-    fn connection_ended(&self, connection: &ConnectionHandle, outcome: &Outcome) {
-        let lasted = connection.accepted_at().elapsed().as_secs();
-        let end = (outcome.to_string(), lasted);
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        let lasted = event.connection.accepted_at().elapsed().as_secs();
+        let end = (event.outcome.to_string(), lasted);
         *self.0.lock().unwrap().entry(end).or_default() += 1;
     }
 }

@@ -3,7 +3,7 @@
 use super::pki::{Ca, Dir};
 use crate::support::{LONG, echo};
 use reagent::{
-    Connection, ConnectionHandle, ConnectionInfo, Observer, Outcome, Server, ServerHandle,
+    Connection, ConnectionInfo, Observer, Outcome, Server, ServerHandle, event,
     testing::{Clients, MemoryListener},
 };
 use reagent_layers::tls::{
@@ -34,8 +34,8 @@ pub struct Running {
 struct Ends(UnboundedSender<Outcome>);
 
 impl Observer for Ends {
-    fn connection_ended(&self, _: &ConnectionHandle, outcome: &Outcome) {
-        let _ = self.0.send(outcome.clone());
+    fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        let _ = self.0.send(event.outcome.clone());
     }
 }
 
