@@ -96,8 +96,11 @@ mod tests {
         registry.for_each(|handle| {
             seen.push(handle.id());
             // Those that come take the rows of those that go, before the visitor and behind it.
-            if let Some(gone) = go.pop().map(|conn| conn.id()) {
-                assert!(registry.get(gone).is_none());
+            let gone = go.split_off(go.len().saturating_sub(2));
+            let ids: Vec<_> = gone.iter().map(Connection::id).collect();
+            drop(gone);
+            for id in ids {
+                assert!(registry.get(id).is_none());
                 stay.push(open(&registry, &registrar));
             }
         });
