@@ -72,7 +72,7 @@ impl<S: ConnectionService, X: Spawn> Serving<S, X> {
 
     /// Serves a client; an error is a panic of the service, which ends that connection.
     pub(super) fn call(&mut self, conn: Connection) -> Result<(), BoxError> {
-        self.start().call(conn).into_inner().map(drop)
+        self.start().serve(conn)
     }
 
     /// Changes the service within.

@@ -246,6 +246,11 @@ impl<Io> Connection<Io> {
         }
     }
 
+    /// Makes a part of the connection of its own.
+    pub(crate) fn guard(&self) -> OpenGuard {
+        OpenGuard::new(&self.handle)
+    }
+
     pub(crate) fn is_observed(&self) -> bool {
         self.handle.entry.registry().is_observed()
     }

@@ -10,7 +10,7 @@ use crate::{
     Addr, Disconnect, Outcome,
     limit::Place,
     panic::discard,
-    sync::{Mutex, OpenCount, WakerSlot},
+    sync::{Mutex, OpenCount},
 };
 use std::{
     any::Any,
@@ -19,6 +19,7 @@ use std::{
         Arc, MutexGuard, OnceLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
+    task::Waker,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -89,6 +90,8 @@ pub(crate) struct Entry {
     pub(crate) socket_addr: Addr,
     /// Index of the listener that accepted it.
     pub(crate) listener: u32,
+    /// Its row in the table of open connections.
+    pub(super) row: u32,
     /// The parts whose end ends the connection: its stream, and its handler's future.
     open: OpenCount,
     flags: AtomicU8,
@@ -97,8 +100,6 @@ pub(crate) struct Entry {
     pub(crate) local_addr: OnceLock<Box<Addr>>,
     pub(crate) bytes_read: AtomicU64,
     pub(crate) bytes_written: AtomicU64,
-    /// Wakes the task that polls the handler's future, so that it sees an abort.
-    pub(crate) task: WakerSlot,
     /// The socket, where layers cannot hide it.
     pub(crate) socket: SocketCell,
     /// Notified of a drain and of the end.
@@ -107,10 +108,12 @@ pub(crate) struct Entry {
     pub(crate) registrar: Arc<Registrar>,
 }
 
-/// What changes seldom: once, or never.
+/// What is behind a lock, since it changes seldom: mostly once, or never.
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) outcome: Option<Outcome>,
+    /// Wakes the task that polls the handler's future, so that it sees an abort.
+    pub(super) task: Option<Waker>,
     /// Its place in the limit of its server, until the end begins.
     pub(crate) place: Option<Place>,
     /// What most connections have not.
@@ -141,6 +144,7 @@ impl Entry {
     pub(crate) fn new(
         registrar: Arc<Registrar>,
         id: u64,
+        row: u32,
         listener: u32,
         socket_addr: Addr,
         place: Place,
@@ -151,14 +155,14 @@ impl Entry {
             accepted_at: Instant::now(),
             socket_addr,
             listener,
-            open: OpenCount::new(),
+            row,
+            open: OpenCount::of_one(),
             flags: AtomicU8::new(0),
             phase: AtomicU8::new(Phase::Accepted as u8),
             peer_addr: OnceLock::new(),
             local_addr: OnceLock::new(),
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
-            task: WakerSlot::default(),
             socket: SocketCell::new(stream),
             changed: Notify::new(),
             cold: Mutex::new(Cold {
@@ -196,6 +200,20 @@ impl Entry {
     /// No code of users runs while this is held: what is replaced or taken is dropped afterwards.
     pub(crate) fn cold(&self) -> MutexGuard<'_, Cold> {
         self.cold.lock()
+    }
+
+    /// Has an abort wake the task of the handler's future. The task is to look for one after this, or it
+    /// may miss it.
+    pub(crate) fn register_task(&self, waker: &Waker) {
+        let old = {
+            let mut cold = self.cold();
+            match &cold.task {
+                Some(known) if known.will_wake(waker) => return,
+                _ => cold.task.replace(waker.clone()),
+            }
+        };
+        // It may be the last that holds a task, whose drop may run anything.
+        drop(old);
     }
 
     pub(crate) fn is_aborted(&self) -> bool {
@@ -248,17 +266,18 @@ impl Entry {
 
     pub(crate) fn abort(&self) {
         self.set(flag::ABORTED);
-        let old = {
+        let (old, task) = {
             let mut cold = self.cold();
             let went_well = matches!(&cold.outcome, Some(Outcome::Completed | Outcome::Drained));
             // Its handler ended well, but the connection does not, unless it has ended already.
-            match went_well && !cold.is_over() {
+            let old = match went_well && !cold.is_over() {
                 true => cold.outcome.replace(Outcome::Aborted),
                 false => None,
-            }
+            };
+            (old, cold.task.take())
         };
         discard(old);
-        self.task.wake();
+        task.into_iter().for_each(Waker::wake);
         self.socket.wake();
     }
 }
@@ -285,15 +304,19 @@ impl fmt::Debug for Entry {
 #[derive(Debug)]
 pub(crate) struct OpenGuard {
     handle: ConnectionHandle,
-    /// False for a part of a connection that has ended already, which keeps nothing.
-    counts: bool,
 }
 
 impl OpenGuard {
+    /// Makes that of a connection which begins: the one that its entry counts already.
+    pub(super) fn first(handle: ConnectionHandle) -> OpenGuard {
+        OpenGuard { handle }
+    }
+
+    /// Makes another; of a connection that has ended already it keeps nothing.
     pub(crate) fn new(handle: &ConnectionHandle) -> OpenGuard {
+        handle.entry.open.enter();
         OpenGuard {
             handle: handle.clone(),
-            counts: handle.entry.open.enter(),
         }
     }
 
@@ -309,15 +332,12 @@ impl OpenGuard {
 impl Drop for OpenGuard {
     fn drop(&mut self) {
         let entry = &self.handle.entry;
-        if !self.counts || !entry.open.leave() {
+        if !entry.open.leave() {
             return;
         }
         let place = entry.registrar.end(&self.handle);
         entry.set(flag::CLOSED);
         entry.changed.notify_waiters();
-        // A handle may be kept for long; the wakers would keep the tasks of the connection.
-        entry.task.clear();
-        entry.socket.clear();
         // Last of all, so that the limit is never exceeded.
         if let Some(place) = place {
             entry.registry().limit.give_back(place);

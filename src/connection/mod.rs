@@ -15,7 +15,10 @@ mod linger;
 mod observer;
 mod parts;
 mod registry;
+#[cfg(all(test, target_pointer_width = "64"))]
+mod sizes;
 mod socket;
+mod table;
 mod transport;
 
 pub use acceptor::Acceptor;

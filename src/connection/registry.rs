@@ -8,6 +8,7 @@ use super::{
     entry::{Entry, OpenGuard},
     event,
     observer::Observer,
+    table::Table,
     transport::Transport,
 };
 use crate::{
@@ -18,9 +19,7 @@ use crate::{
     sync::Mutex,
 };
 use std::{
-    collections::BTreeMap,
     fmt, mem,
-    ops::Bound::{Excluded, Unbounded},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -33,9 +32,6 @@ const SHARDS: usize = 64;
 
 /// The number of connection ids that a shard takes from the server at once.
 const IDS: u64 = 64;
-
-/// The number of handles copied under a shard's lock at once, which bounds how long a visitor holds it.
-const VISIT: usize = 256;
 
 /// All connections of one server, and what they share.
 pub(crate) struct Registry {
@@ -68,8 +64,7 @@ struct Shard(Mutex<Records>);
 
 #[derive(Default)]
 struct Records {
-    /// The open connections, by their ids.
-    open: BTreeMap<u64, ConnectionHandle>,
+    open: Table,
     /// The ids still to be given out.
     ids: (u64, u64),
     totals: Totals,
@@ -150,31 +145,25 @@ impl Registry {
         self.totals().open()
     }
 
+    /// Returns the open connection of this id. It looks at the ids of all.
     pub(crate) fn get(&self, id: u64) -> Option<ConnectionHandle> {
-        self.used()
-            .iter()
-            .find_map(|shard| shard.0.lock().open.get(&id).cloned())
+        let mut found = None;
+        self.visit(|known| known == id, |handle| found = Some(handle));
+        found
     }
 
     /// Calls `visit` for every open connection. No lock is held meanwhile, so connections that begin or
     /// end during the visit may be left out or included.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(ConnectionHandle)) {
+    pub(crate) fn for_each(&self, visit: impl FnMut(ConnectionHandle)) {
+        self.visit(|_| true, visit);
+    }
+
+    fn visit(&self, is_wanted: impl Fn(u64) -> bool, mut visit: impl FnMut(ConnectionHandle)) {
         let mut batch = Vec::new();
         for shard in self.used() {
-            let mut last = 0;
-            loop {
-                let after = (Excluded(last), Unbounded);
-                batch.extend(
-                    shard
-                        .0
-                        .lock()
-                        .open
-                        .range(after)
-                        .take(VISIT)
-                        .map(|(_, handle)| handle.clone()),
-                );
-                let Some(handle) = batch.last() else { break };
-                last = handle.id();
+            let mut next = Some(0);
+            while let Some(row) = next {
+                next = shard.0.lock().open.copy(row, &is_wanted, &mut batch);
                 batch.drain(..).for_each(&mut visit);
             }
         }
@@ -237,19 +226,21 @@ impl Registrar {
         let handle = {
             let mut records = registry.shards[self.shard].0.lock();
             let id = records.next_id(&registry.next_id);
-            let entry = Entry::new(self.clone(), id, listener, peer, place, transport);
+            let row = records.open.next_row();
+            let entry = Entry::new(self.clone(), id, row, listener, peer, place, transport);
             let handle = ConnectionHandle {
                 entry: Arc::new(entry),
             };
             records.totals.accepted += 1;
-            records.open.insert(id, handle.clone());
+            records.open.insert(handle.clone());
             handle
         };
-        let guard = OpenGuard::new(&handle);
+        let guard = OpenGuard::first(handle);
+        let handle = guard.handle();
         if registry.draining.load(Ordering::SeqCst) {
             handle.drain();
         }
-        registry.observe(|observer| observer.connection_started(&handle));
+        registry.observe(|observer| observer.connection_started(handle));
         handle.entry.set_phase(Phase::Handling);
         Connection::new(guard, other)
     }
@@ -258,14 +249,14 @@ impl Registrar {
     pub(super) fn end(&self, handle: &ConnectionHandle) -> Option<Place> {
         let registry = &*self.registry;
         let shard = &registry.shards[self.shard].0;
-        if registry.is_observed() {
+        let is_observed = registry.is_observed();
+        if is_observed {
             // Observers find it no more in the list, but still in the counts.
-            let listed = shard.lock().open.remove(&handle.id());
+            let listed = shard.lock().open.remove(handle);
             drop(listed);
         }
-        let (outcome, rare, place) = {
+        let (kind, outcome, rare, task, place) = {
             let mut cold = handle.entry.cold();
-            let outcome = cold.outcome.get_or_insert_with(Outcome::dropped).clone();
             let rare = cold.rare.as_mut().map(|rare| {
                 let mailbox = rare.mailbox.take();
                 (
@@ -274,25 +265,34 @@ impl Registrar {
                     mem::take(&mut rare.guards),
                 )
             });
-            (outcome, rare, cold.place.take())
+            // A handle may be kept for long; the waker would keep the task of the connection.
+            let task = cold.task.take();
+            let place = cold.place.take();
+            let outcome = cold.outcome.get_or_insert_with(Outcome::dropped);
+            // Nobody else asks for more than its kind.
+            let told = (is_observed || rare.is_some()).then(|| outcome.clone());
+            (outcome.kind(), told, rare, task, place)
         };
         // Users' code, and this may be the drop of a panic.
         let (mailbox, on_end, guards) = rare.unwrap_or_default();
+        discard(task);
         discard(mailbox);
-        for callback in on_end {
-            drop(catch(|| callback(&outcome)));
+        if let Some(outcome) = &outcome {
+            for callback in on_end {
+                drop(catch(|| callback(outcome)));
+            }
+            let event = event::ConnectionEnded {
+                connection: handle,
+                outcome,
+            };
+            registry.observe(|observer| observer.connection_ended(&event));
         }
-        let event = event::ConnectionEnded {
-            connection: handle,
-            outcome: &outcome,
-        };
-        registry.observe(|observer| observer.connection_ended(&event));
         // Each by itself: two that panic at once would end the process.
         guards.into_iter().for_each(discard);
         let listed = {
             let mut records = shard.lock();
-            records.totals.ended[outcome.kind().index()] += 1;
-            records.open.remove(&handle.id())
+            records.totals.ended[kind.index()] += 1;
+            records.open.remove(handle)
         };
         drop(listed);
         if registry.is_awaited.load(Ordering::SeqCst) {

@@ -8,6 +8,7 @@ use super::{
 use crate::{Disconnect, sync::Mutex};
 use std::{
     io::{self, IoSlice},
+    mem,
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, Waker},
@@ -22,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub(crate) struct SocketCell(Mutex<Inside>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inside {
     stream: Option<PlainStream>,
     reader: Option<Waker>,
@@ -33,8 +34,7 @@ impl SocketCell {
     pub(super) fn new(stream: Option<PlainStream>) -> Self {
         SocketCell(Mutex::new(Inside {
             stream,
-            reader: None,
-            writer: None,
+            ..Inside::default()
         }))
     }
 
@@ -50,14 +50,6 @@ impl SocketCell {
             (inside.reader.take(), inside.writer.take())
         };
         [reader, writer].into_iter().flatten().for_each(Waker::wake);
-    }
-
-    /// Forgets the tasks.
-    pub(super) fn clear(&self) {
-        let mut inside = self.0.lock();
-        let wakers = (inside.reader.take(), inside.writer.take());
-        drop(inside);
-        drop(wakers);
     }
 }
 
@@ -219,10 +211,16 @@ fn noted<T>(entry: &Entry, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
 impl Drop for Socket {
     fn drop(&mut self) {
         let entry = self.entry();
-        let stream = entry.socket.0.lock().stream.take();
+        // A handle may be kept for long; the wakers would keep the tasks of the connection.
+        let Inside {
+            stream,
+            reader,
+            writer,
+        } = mem::take(&mut *entry.socket.0.lock());
         if let (Some(stream), true) = (&stream, entry.has(flag::RESET)) {
             stream.reset_on_close();
         }
         drop(stream);
+        drop((reader, writer));
     }
 }

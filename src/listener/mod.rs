@@ -15,6 +15,8 @@ mod sources;
 #[cfg(target_os = "linux")]
 mod systemd;
 #[cfg(unix)]
+mod unix_accept;
+#[cfg(unix)]
 mod unix_path;
 mod watch;
 

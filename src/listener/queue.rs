@@ -35,8 +35,11 @@ enum State {
     /// Not registered with a runtime yet.
     Idle(Socket, Kind),
     Tcp(TcpListener),
+    /// A stream by name only, for a readiness that can be asked without accepting: Tokio's own listener
+    /// never returns from an attempt at a Unix socket that somebody else shut down, since that looks
+    /// both empty and ready for ever.
     #[cfg(unix)]
-    Unix(tokio::net::UnixListener),
+    Unix(tokio::net::UnixStream),
 }
 
 impl State {
@@ -117,7 +120,7 @@ impl Queue {
         self.state = match kind {
             Kind::Tcp => State::Tcp(TcpListener::from_std(socket.into())?),
             #[cfg(unix)]
-            Kind::Unix => State::Unix(tokio::net::UnixListener::from_std(socket.into())?),
+            Kind::Unix => State::Unix(tokio::net::UnixStream::from_std(socket.into())?),
             #[cfg(not(unix))]
             Kind::Unix => return Err(io::ErrorKind::Unsupported.into()),
         };
@@ -140,16 +143,13 @@ impl Queue {
                 self.note.came.store(true, Ordering::Release);
                 accepted
             }
-            // Somebody else may have shut the socket down: a Unix socket then looks empty, and ready, for
-            // ever, until Tokio's budget for this poll is spent.
+            // Ready although empty: somebody else may have shut the socket down.
             Poll::Pending
                 if self.note.came.load(Ordering::Acquire)
                     && is_shut_down(&self.state.socket().0) =>
             {
-                Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "the socket was shut down",
-                ))
+                let reason = "the socket was shut down";
+                Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
             }
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -168,12 +168,24 @@ impl Queue {
                 Poll::Ready(Ok(Accepted::new(stream, Addr::Tcp(peer))))
             }
             #[cfg(unix)]
-            State::Unix(listener) => {
-                let (stream, peer) = ready!(listener.poll_accept(cx))?;
-                // Unlike TCP's, they do not come from the listener (`unix_stream_connect` in the kernel).
-                let _ = self.options.apply_buffers(&SockRef::from(&stream));
-                let peer = peer.as_pathname().map(Into::into);
-                Poll::Ready(Ok(Accepted::new(stream, Addr::Unix(peer))))
+            State::Unix(registered) => {
+                let attempt = || super::unix_accept::accept(registered);
+                match registered.try_io(tokio::io::Interest::READABLE, attempt) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        // Leaves the note; or it may be ready again.
+                        if registered.poll_read_ready(cx).is_ready() {
+                            cx.waker().wake_by_ref();
+                        }
+                        Poll::Pending
+                    }
+                    Err(error) => Poll::Ready(Err(error)),
+                    Ok((stream, peer)) => {
+                        // Unlike TCP's, they do not come from the listener (`unix_stream_connect` in the
+                        // kernel).
+                        let _ = self.options.apply_buffers(&SockRef::from(&stream));
+                        Poll::Ready(Ok(Accepted::new(stream, Addr::Unix(peer))))
+                    }
+                }
             }
         }
     }

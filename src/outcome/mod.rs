@@ -69,14 +69,23 @@ impl Outcome {
         error: E,
         happened: impl Fn(Disconnect) -> bool,
     ) -> Self {
-        // What the system said of a socket, the most frequent of errors, is shared without being boxed.
         match cast::<E, io::Error>(error) {
-            Ok(error) if error.get_ref().is_none() => match disconnect(&error, happened) {
-                Some(disconnect) => Outcome::Disconnected(disconnect),
-                None => Outcome::Failed(Arc::new(error)),
+            Ok(error) => Self::from_io(error, happened),
+            Err(error) => match error.into().downcast::<io::Error>() {
+                Ok(error) => Self::from_io(*error, happened),
+                Err(error) => Self::from_boxed(error, happened),
             },
-            Ok(error) => Self::from_boxed(error.into(), happened),
-            Err(error) => Self::from_boxed(error.into(), happened),
+        }
+    }
+
+    /// What the system said of a socket, the most frequent of errors, needs no search.
+    fn from_io(error: io::Error, happened: impl Fn(Disconnect) -> bool) -> Self {
+        if error.get_ref().is_some() {
+            return Self::from_boxed(error.into(), happened);
+        }
+        match disconnect(&error, happened) {
+            Some(disconnect) => Outcome::Disconnected(disconnect),
+            None => Outcome::Failed(Arc::new(error)),
         }
     }
 

@@ -37,7 +37,7 @@ impl Spawn for TokioSpawn {
 
 /// Tokio moves a future five times between `spawn` and its end. From this size on (in bytes) that
 /// costs more than a box, by the instructions of `examples/bench_echo.rs`.
-const BOXED_ABOVE: usize = 1024;
+const BOXED_ABOVE: usize = 160;
 
 /// Spawns what a service returns for a connection, and answers with the connection's handle; reagent's
 /// `start/1`, and what every acceptor drives.
@@ -66,9 +66,16 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
     /// Fails where the service panics; the connection is closed then.
     fn call(&mut self, conn: Connection) -> Self::Future {
         let handle = conn.handle();
+        ready(self.serve(conn).map(|()| handle))
+    }
+}
+
+impl<S: ConnectionService, X: Spawn> Start<S, X> {
+    /// Does what `call` does, for an acceptor, which has no use for the handle.
+    pub(crate) fn serve(&mut self, conn: Connection) -> Result<(), BoxError> {
         // Its last part, if the service panics.
-        let guard = OpenGuard::new(&handle);
-        let called = if size_of::<S::Future>() > BOXED_ABOVE {
+        let guard = conn.guard();
+        if size_of::<S::Future>() > BOXED_ABOVE {
             match catch(|| Box::pin(self.service.call(conn))) {
                 Ok(future) => self.spawn(future, guard),
                 Err(panic) => Err(fail(&guard, panic)),
@@ -78,8 +85,7 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
                 Ok(future) => self.spawn(future, guard),
                 Err(panic) => Err(fail(&guard, panic)),
             }
-        };
-        ready(called.map(|()| handle))
+        }
     }
 }
 
@@ -129,7 +135,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         let entry = this.guard.entry();
-        entry.task.register(cx.waker());
+        entry.register_task(cx.waker());
         let outcome = if entry.is_aborted() {
             Outcome::Aborted
         } else {
@@ -144,5 +150,15 @@ where
         };
         entry.detach(Some(outcome));
         Poll::Ready(())
+    }
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_adds_little_to_its_future() {
+        assert!(size_of::<ConnectionTask<Pin<Box<()>>>>() <= 16);
     }
 }

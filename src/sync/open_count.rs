@@ -11,12 +11,13 @@ const ENDED: u32 = 1 << 31;
 pub(crate) struct OpenCount(AtomicU32);
 
 impl OpenCount {
-    /// Nobody has entered, and it has not ended.
-    pub(crate) fn new() -> Self {
-        OpenCount(AtomicU32::new(0))
+    /// Makes the count of a thing with its first holder.
+    pub(crate) fn of_one() -> Self {
+        OpenCount(AtomicU32::new(1))
     }
 
-    /// Adds a holder; `false` where it has ended, and then [`leave`](Self::leave) must not follow.
+    /// Adds a holder; `false` where it has ended, and then it holds nothing and its
+    /// [`leave`](Self::leave) does nothing.
     pub(crate) fn enter(&self) -> bool {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
@@ -31,12 +32,12 @@ impl OpenCount {
         let left = self
             .0
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |count| match count {
-                // Left more often than entered. It has ended, or never began.
+                // Whoever counted has left, so this one came too late to count.
                 0 | ENDED => None,
                 1 => Some(ENDED),
                 _ => Some(count - 1),
             });
-        debug_assert!(left.is_ok(), "left more often than entered");
+        debug_assert!(left != Err(0), "left more often than entered");
         left == Ok(1)
     }
 }
@@ -47,12 +48,13 @@ mod tests {
 
     #[test]
     fn it_ends_once_and_nobody_enters_afterwards() {
-        let count = OpenCount::new();
-        assert!(count.enter() && count.enter());
+        let count = OpenCount::of_one();
+        assert!(count.enter());
         assert!(!count.leave());
         assert!(count.enter());
         assert!(!count.leave());
         assert!(count.leave());
         assert!(!count.enter());
+        assert!(!count.leave());
     }
 }

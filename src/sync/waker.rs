@@ -31,12 +31,6 @@ impl WakerSlot {
         drop(old);
     }
 
-    /// Forgets the waker.
-    pub(crate) fn clear(&self) {
-        let waker = self.slot().take();
-        drop(waker);
-    }
-
     pub(crate) fn wake(&self) {
         let waker = self.slot().take();
         if let Some(waker) = waker {

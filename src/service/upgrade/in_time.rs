@@ -23,10 +23,24 @@ pub(super) async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
     // Nobody looks at the clock for nobody.
     let began = conn.is_observed().then(Instant::now);
     let start = Start::of(conn.handle());
-    let upgrading = pin!(upgrade.upgrade(conn));
-    let result = within(limit, upgrade.name(), start, upgrading).await;
+    let mut upgrading = pin!(upgrade.upgrade(conn));
+    // Most need no timer, since the client's first bytes are there or none are needed.
+    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(upgrading.as_mut().poll(cx))).await {
+        return tell(upgrade.name(), began, result);
+    }
+    // In a box, since it is larger than all else and most connections never come here.
+    let result = Box::pin(within(limit, upgrade.name(), start, upgrading)).await;
+    tell(upgrade.name(), began, result)
+}
+
+/// Tells observers of an upgrade that is done, if somebody observed when it began.
+fn tell<Io>(
+    name: &'static str,
+    began: Option<Instant>,
+    result: Result<Connection<Io>, BoxError>,
+) -> Result<Connection<Io>, BoxError> {
     if let (Some(began), Ok(conn)) = (began, &result) {
-        conn.notify_upgraded(upgrade.name(), began.elapsed());
+        conn.notify_upgraded(name, began.elapsed());
     }
     result
 }
@@ -36,28 +50,20 @@ async fn within<T>(
     limit: Option<Duration>,
     name: &'static str,
     start: Start,
-    mut upgrading: Pin<&mut impl Future<Output = Result<T, BoxError>>>,
+    upgrading: Pin<&mut impl Future<Output = Result<T, BoxError>>>,
 ) -> Result<T, BoxError> {
-    // Most need no timer, since the client's first bytes are there or none are needed.
-    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(upgrading.as_mut().poll(cx))).await {
-        return result;
-    }
-    // In a box, since it is larger than all else and most connections never come here.
-    Box::pin(async {
-        let late = async {
-            match limit {
-                None => pending().await,
-                Some(limit) => sleep(limit).await,
-            }
-        };
-        tokio::select! {
-            biased;
-            result = upgrading => result,
-            () = late => Err(TimedOut::new(name).into()),
-            () = start.let_go() => Err(LetGo.into()),
+    let late = async {
+        match limit {
+            None => pending().await,
+            Some(limit) => sleep(limit).await,
         }
-    })
-    .await
+    };
+    tokio::select! {
+        biased;
+        result = upgrading => result,
+        () = late => Err(TimedOut::new(name).into()),
+        () = start.let_go() => Err(LetGo.into()),
+    }
 }
 
 /// How far the connection was when its upgrade began.
@@ -89,5 +95,36 @@ impl Start {
     fn is_begun(&self) -> bool {
         let answers = self.read > 0 && self.handle.bytes_written() > self.written;
         self.handle.bytes_read() > self.read || answers
+    }
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+    use crate::{BoxIo, Handler, UpgradeFuture};
+    use std::future::Ready;
+
+    struct Pass;
+
+    impl Upgrade<BoxIo> for Pass {
+        type Io = BoxIo;
+
+        async fn upgrade(&self, conn: Connection) -> Result<Connection, BoxError> {
+            Ok(conn)
+        }
+    }
+
+    fn size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_upgrade_has_not_grown() {
+        type Handle = fn(Connection) -> Ready<Result<(), BoxError>>;
+
+        let upgrading = size(upgrade_in_time::<Pass, BoxIo>);
+        assert!(upgrading <= 272, "upgrading: {upgrading} bytes");
+        let future = size_of::<UpgradeFuture<Handler<Handle, BoxError>, BoxIo>>();
+        assert!(future <= 24, "UpgradeFuture: {future} bytes");
     }
 }

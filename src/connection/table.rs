@@ -1,0 +1,119 @@
+//! The list of the connections that are open.
+
+use super::ConnectionHandle;
+
+/// The number of rows that are looked at under a lock at once, which bounds how long a visitor holds it.
+const VISIT: usize = 256;
+
+/// The open connections of one shard.
+///
+/// A connection keeps its row as long as it is open, so that a visitor who lets go of the lock between
+/// two batches of rows misses none of those that are open all the time, and sees none twice. Adding and
+/// removing cost the same however many there are. Rows are used again and not given back: there are as
+/// many as connections were ever open at once.
+#[derive(Default)]
+pub(super) struct Table {
+    rows: Vec<Option<(u64, ConnectionHandle)>>,
+    /// The rows that are free; the one freed last, whose memory is in the cache, is used first.
+    free: Vec<u32>,
+}
+
+impl Table {
+    /// Returns the row of the next connection.
+    pub(super) fn next_row(&self) -> u32 {
+        // There are fewer connections than descriptors, whose numbers have 31 bits.
+        let new = self.rows.len() as u32;
+        self.free.last().copied().unwrap_or(new)
+    }
+
+    /// Adds a connection, which was made with the row of [`next_row`](Self::next_row).
+    pub(super) fn insert(&mut self, handle: ConnectionHandle) {
+        let row = Some((handle.id(), handle));
+        match self.free.pop() {
+            Some(free) => self.rows[free as usize] = row,
+            None => self.rows.push(row),
+        }
+    }
+
+    /// Removes a connection, unless that was done before: its row may be another's by now.
+    pub(super) fn remove(&mut self, handle: &ConnectionHandle) -> Option<ConnectionHandle> {
+        let number = handle.entry.row;
+        let row = self.rows.get_mut(number as usize)?;
+        let (_, removed) = row.take_if(|(id, _)| *id == handle.id())?;
+        self.free.push(number);
+        Some(removed)
+    }
+
+    /// Copies the wanted connections of a batch of rows, and returns the row after it; `None` past the
+    /// last.
+    pub(super) fn copy(
+        &self,
+        from: usize,
+        is_wanted: impl Fn(u64) -> bool,
+        to: &mut Vec<ConnectionHandle>,
+    ) -> Option<usize> {
+        let next = self.rows.len().min(from + VISIT);
+        let rows = self.rows.get(from..next)?.iter().flatten();
+        to.extend(
+            rows.filter(|(id, _)| is_wanted(*id))
+                .map(|(_, handle)| handle.clone()),
+        );
+        (next < self.rows.len()).then_some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Addr, Connection, Extensions, Limit, Transport,
+        connection::{Registrar, Registry},
+    };
+    use std::{collections::BTreeSet, sync::Arc};
+
+    fn open(registry: &Registry, registrar: &Arc<Registrar>) -> Connection {
+        let (stream, _) = tokio::io::duplex(1);
+        let (place, _) = registry.limit.try_acquire().unwrap().into_parts();
+        registrar.register(
+            0,
+            Transport::other(stream),
+            Addr::Other("test".into()),
+            place,
+        )
+    }
+
+    #[test]
+    fn a_visitor_sees_each_connection_once_while_others_come_and_go() {
+        let (limit, state) = (Limit::unlimited(), Extensions::default());
+        let registry = Arc::new(Registry::new(limit, state, Vec::new(), Vec::new()));
+        let registrar = Registrar::new(&registry);
+        let (mut stay, mut go) = (Vec::new(), Vec::new());
+        for _ in 0..500 {
+            stay.push(open(&registry, &registrar));
+            go.push(open(&registry, &registrar));
+        }
+        let staying: BTreeSet<_> = stay.iter().map(Connection::id).collect();
+        let mut seen = Vec::new();
+        registry.for_each(|handle| {
+            seen.push(handle.id());
+            // Those that come take the rows of those that go, before the visitor and behind it.
+            let gone = go.split_off(go.len().saturating_sub(2));
+            let ids: Vec<_> = gone.iter().map(Connection::id).collect();
+            drop(gone);
+            for id in ids {
+                assert!(registry.get(id).is_none());
+                stay.push(open(&registry, &registrar));
+            }
+        });
+        let once: BTreeSet<_> = seen.iter().copied().collect();
+        assert_eq!(once.len(), seen.len());
+        assert!(once.is_superset(&staying));
+        assert_eq!(registry.open(), stay.len() + go.len());
+        assert!(
+            stay.iter()
+                .all(|conn| registry.get(conn.id()) == Some(conn.handle()))
+        );
+        drop((stay, go));
+        assert_eq!(registry.open(), 0);
+        registry.for_each(|handle| panic!("{handle:?} is open"));
+    }
+}
