@@ -451,6 +451,9 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
 
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..AT_MOST {
+            if !self.is_client_there(slot) {
+                break;
+            }
             let permit = self.try_permit();
             let (Some(serving), Some(permit)) = (&mut self.serving, permit) else {
                 break;

@@ -89,15 +89,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
                 }
             }
             if self.accepting(number).next().is_none() {
-                // Whoever gets a service first serves the clients that wait.
-                let group = &self.setup.pool.groups[number];
-                let waiting: Vec<_> = live
-                    .into_iter()
-                    .filter(|slot| group.has_client(*slot))
-                    .collect();
-                if !waiting.is_empty() {
-                    self.orphans.push((number, waiting));
-                }
+                self.orphans.push((number, live));
             }
         }
         if timeout(SWEEP_PATIENCE, self.until_swept()).await.is_err() {
@@ -143,7 +135,12 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
     }
 
-    fn sweep_by_another(&mut self, group: usize, slots: Vec<usize>) {
+    fn sweep_by_another(&mut self, group: usize, mut slots: Vec<usize>) {
+        let queues = &self.setup.pool.groups[group];
+        slots.retain(|slot| queues.has_client(*slot));
+        if slots.is_empty() {
+            return;
+        }
         let mut workers = self.workers.iter_mut();
         let helper = workers.find(|(key, worker)| key.group == group && worker.accepts);
         match helper {

@@ -41,8 +41,6 @@ pub struct Record {
 pub struct Events {
     pub connections: BTreeMap<u64, Seen>,
     pub acceptors: isize,
-    /// The same by address, of those that ever had one.
-    accepting: BTreeMap<String, isize>,
     pub listeners: isize,
     pub drains_started: usize,
     pub reports: Vec<DrainReport>,
@@ -59,17 +57,6 @@ pub struct Seen {
 }
 
 impl Events {
-    fn count(&mut self, acceptor: &Acceptor, change: isize) {
-        self.acceptors += change;
-        let addr = acceptor.local_addr.to_string();
-        *self.accepting.entry(addr).or_default() += change;
-    }
-
-    /// Whether every address has an acceptor that accepts.
-    pub fn all_accept(&self) -> bool {
-        self.accepting.values().all(|acceptors| *acceptors > 0)
-    }
-
     pub fn started(&self) -> usize {
         self.connections.len()
     }
@@ -126,12 +113,12 @@ impl Observer for Record {
         self.events().listeners -= 1;
     }
 
-    fn acceptor_started(&self, acceptor: &Acceptor) {
-        self.events().count(acceptor, 1);
+    fn acceptor_started(&self, _: &Acceptor) {
+        self.events().acceptors += 1;
     }
 
-    fn acceptor_stopped(&self, acceptor: &Acceptor) {
-        self.events().count(acceptor, -1);
+    fn acceptor_stopped(&self, _: &Acceptor) {
+        self.events().acceptors -= 1;
     }
 
     fn exhausted(&self, _: &event::Exhausted<'_>) {
