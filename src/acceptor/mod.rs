@@ -1,9 +1,12 @@
 //! The acceptors of the pool.
 
 mod accept_loop;
+mod admission;
 mod backoff;
 mod exhaustion;
+mod failure;
 mod recovery;
+mod renewal;
 mod service;
 mod state;
 mod timer;

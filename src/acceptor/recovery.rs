@@ -1,41 +1,31 @@
-//! What an acceptor does when accepting fails.
+//! What an acceptor recovers from.
 
-use super::{
-    Backoff,
-    accept_loop::AcceptLoop,
-    exhaustion::{self, Exhausted},
-    state::State,
-};
-use crate::{
-    ConnectionService, ErrorClass, Spawn, event,
-    listener::{Opened, Reopened},
-    panic::discard,
-};
-use std::{io, sync::atomic::Ordering};
+use super::{Backoff, exhaustion::Exhausted};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// After this many clients in a row that were gone before they were accepted, something else is wrong.
-const CONNECTION_ERRORS_AT_ONCE: u32 = 64;
+pub(super) const CONNECTION_ERRORS_AT_ONCE: u32 = 64;
 
 /// What an acceptor recovers from.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
     /// The errors of connections in a row.
-    connection_errors: u32,
-    backoff: Backoff,
-    exhausted: Option<Exhausted>,
+    pub(super) connection_errors: u32,
+    pub(super) backoff: Backoff,
+    pub(super) exhausted: Option<Exhausted>,
     /// The slots to be opened, or reopened, later; the others go on being served. One that was reopened
     /// stays here until a client came by it, so that a socket that is lost again and again is reopened
     /// with delays.
-    later: Vec<Later>,
+    pub(super) later: Vec<Later>,
 }
 
 #[derive(Debug)]
-struct Later {
-    slot: usize,
+pub(super) struct Later {
+    pub(super) slot: usize,
     /// `None` once it is open.
-    at: Option<Instant>,
-    backoff: Backoff,
+    pub(super) at: Option<Instant>,
+    pub(super) backoff: Backoff,
 }
 
 impl Recovery {
@@ -63,7 +53,7 @@ impl Recovery {
     }
 
     /// Opens the slot after a delay, which doubles each time.
-    fn later(&mut self, slot: usize) -> std::time::Duration {
+    pub(super) fn later(&mut self, slot: usize) -> Duration {
         let known = self.later.iter().position(|later| later.slot == slot);
         let place = known.unwrap_or_else(|| {
             self.later.push(Later {
@@ -80,7 +70,7 @@ impl Recovery {
     }
 
     /// The slot is open, or gone for good.
-    fn done(&mut self, slot: usize) {
+    pub(super) fn done(&mut self, slot: usize) {
         for later in self.later.iter_mut().filter(|later| later.slot == slot) {
             later.at = None;
         }
@@ -95,160 +85,7 @@ impl Recovery {
     }
 
     /// Returns whether the slot was reopened and no client has come by it since.
-    fn is_unproven(&self, slot: usize) -> bool {
+    pub(super) fn is_unproven(&self, slot: usize) -> bool {
         self.later.iter().any(|later| later.slot == slot)
-    }
-}
-
-impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
-    /// Owns these slots from now on, and no others.
-    pub(super) fn take(&mut self, slots: &[usize]) {
-        self.sources.retain(slots);
-        self.recovery
-            .later
-            .retain(|later| slots.contains(&later.slot));
-        for slot in slots {
-            let is_open = self.sources.get(*slot).is_some();
-            let mut later = self.recovery.later.iter();
-            let is_coming = later.any(|later| later.slot == *slot && later.at.is_some());
-            if !is_open && !is_coming {
-                self.open(*slot);
-            }
-        }
-    }
-
-    /// Begins to drive a slot, which is reopened if it is lost.
-    pub(super) fn open(&mut self, slot: usize) {
-        match self.group().open(slot, self.core) {
-            Ok(Opened::Source(source)) => {
-                self.recovery.done(slot);
-                self.sources.insert(source);
-            }
-            Ok(Opened::Lost) => self.reopen(slot),
-            Ok(Opened::Dead) => self.recovery.done(slot),
-            Err(error) => {
-                let class = ErrorClass::classify(&error);
-                self.observe_failure(&error, class);
-                if class == ErrorClass::Exhaustion {
-                    self.exhausted(&error);
-                }
-                self.recovery.later(slot);
-            }
-        }
-    }
-
-    fn reopen(&mut self, slot: usize) {
-        let registry = &self.setup.pool.registry;
-        let group = self.group();
-        let reason = group.lost();
-        match group.reopen(slot) {
-            Ok(Reopened::Now) => {
-                let event = event::Listening { addr: group.addr() };
-                registry.observe(|observer| observer.listener_reopened(&event));
-                // Counts as a first attempt, should it be lost again before it has served anybody.
-                self.recovery.later(slot);
-                self.open(slot);
-            }
-            Ok(Reopened::Before) => self.open(slot),
-            Ok(Reopened::Never) => {
-                let error = io::Error::other(reason.unwrap_or_default());
-                let event = event::ListenerReopenFailed {
-                    addr: group.addr(),
-                    error: &error,
-                    retry_in: None,
-                };
-                registry.observe(|observer| observer.listener_reopen_failed(&event));
-                self.pool().stop_if_no_listeners();
-                self.recovery.done(slot);
-            }
-            Err(error) => {
-                let delay = self.recovery.later(slot);
-                let event = event::ListenerReopenFailed {
-                    addr: self.group().addr(),
-                    error: &error,
-                    retry_in: Some(delay),
-                };
-                registry.observe(|observer| observer.listener_reopen_failed(&event));
-            }
-        }
-    }
-
-    pub(super) fn observe_failure(&self, error: &io::Error, class: ErrorClass) {
-        let event = event::AcceptFailed {
-            acceptor: &self.acceptor,
-            error,
-            class,
-        };
-        self.pool()
-            .registry
-            .observe(|observer| observer.accept_failed(&event));
-    }
-
-    pub(super) fn accept_failed(&mut self, slot: usize, error: &io::Error) {
-        let class = ErrorClass::classify(error);
-        self.observe_failure(error, class);
-        match class {
-            ErrorClass::Connection => {
-                self.recovery.connection_errors += 1;
-                if self.recovery.connection_errors > CONNECTION_ERRORS_AT_ONCE {
-                    self.back_off(slot);
-                }
-            }
-            ErrorClass::Exhaustion => {
-                if ErrorClass::lacks_descriptors(error) && self.recovery.backoff.failures() > 0 {
-                    if let Some(source) = self.sources.get(slot) {
-                        let count = self.setup.exhaustion.turn_away(&mut *source.listener);
-                        self.pool().turned_away.fetch_add(count, Ordering::Relaxed);
-                    }
-                }
-                self.exhausted(error);
-                self.back_off(slot);
-            }
-            ErrorClass::Fatal => {
-                if let Some(source) = self.sources.remove(slot) {
-                    let group = self.group();
-                    if group.lose(slot, source.generation, error) {
-                        let addr = group.addr();
-                        let event = event::ListenerLost { addr, error };
-                        self.pool()
-                            .registry
-                            .observe(|observer| observer.listener_lost(&event));
-                    }
-                    discard(source);
-                    match self.recovery.is_unproven(slot) {
-                        true => {
-                            self.recovery.later(slot);
-                        }
-                        false => self.open(slot),
-                    }
-                }
-            }
-        }
-    }
-
-    fn exhausted(&mut self, error: &io::Error) {
-        if self.recovery.exhausted.is_none() {
-            let exhausted = Exhausted::begin(&self.setup.exhaustion, &self.acceptor, error);
-            self.recovery.exhausted = Some(exhausted);
-        }
-    }
-
-    /// Tries this slot again after a delay.
-    fn back_off(&mut self, slot: usize) {
-        let delay = self.recovery.backoff.next_delay();
-        self.state = State::Exhausted {
-            slot,
-            until: Instant::now() + delay,
-        };
-    }
-
-    /// No client waits after all. That tells nothing of descriptors: an empty queue needs none.
-    pub(super) fn nobody_there(&mut self, slot: usize) {
-        self.misses = 0;
-        let still = self.recovery.exhausted.as_ref();
-        match still.and_then(|_| exhaustion::persists()) {
-            Some(error) => self.accept_failed(slot, &error),
-            None => self.recovery.recovered(),
-        }
     }
 }

@@ -2,9 +2,11 @@
 
 use super::{
     BoxIo, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, IoStream,
-    entry::{OpenGuard, Phase, flag},
+    entry::flag,
     event,
     io::{BoxedStream, delegate_io},
+    open_guard::OpenGuard,
+    phase::Phase,
     socket::Socket,
 };
 use crate::{Addr, Extensions};

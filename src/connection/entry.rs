@@ -1,7 +1,7 @@
 //! What the server knows of one connection, shared by everything that holds a part of it.
 
 use super::{
-    ConnectionHandle,
+    phase::{PHASES, Phase},
     registry::{Registrar, Registry},
     socket::SocketCell,
     transport::PlainStream,
@@ -22,51 +22,6 @@ use std::{
     task::Waker,
 };
 use tokio::{sync::Notify, time::Instant};
-
-/// How far a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum Phase {
-    /// Accepted, and not yet with a handler.
-    Accepted,
-    /// In a layer that turns it into another connection: a handshake, a header.
-    Upgrading,
-    /// With its handler.
-    Handling,
-    /// Its handler is done, and something else holds the stream: an HTTP upgrade, another task.
-    Detached,
-    /// Over.
-    Closed,
-}
-
-impl Phase {
-    /// Returns one word for each, as a label: `accepted`, `upgrading`, `handling`, `detached`,
-    /// `closed`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Phase::Accepted => "accepted",
-            Phase::Upgrading => "upgrading",
-            Phase::Handling => "handling",
-            Phase::Detached => "detached",
-            Phase::Closed => "closed",
-        }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-const PHASES: [Phase; 5] = [
-    Phase::Accepted,
-    Phase::Upgrading,
-    Phase::Handling,
-    Phase::Detached,
-    Phase::Closed,
-];
 
 /// Facts that are set and never taken back.
 pub(crate) mod flag {
@@ -93,7 +48,7 @@ pub(crate) struct Entry {
     /// Its row in the table of open connections.
     pub(super) row: u32,
     /// The parts whose end ends the connection: its stream, and its handler's future.
-    open: OpenCount,
+    pub(super) open: OpenCount,
     flags: AtomicU8,
     phase: AtomicU8,
     pub(crate) peer_addr: OnceLock<Box<Addr>>,
@@ -297,50 +252,5 @@ impl fmt::Debug for Entry {
             .field("socket_addr", &self.socket_addr)
             .field("phase", &self.phase())
             .finish_non_exhaustive()
-    }
-}
-
-/// One of the parts that keep a connection open: its stream, or its handler's future.
-#[derive(Debug)]
-pub(crate) struct OpenGuard {
-    handle: ConnectionHandle,
-}
-
-impl OpenGuard {
-    /// Makes that of a connection which begins: the one that its entry counts already.
-    pub(super) fn first(handle: ConnectionHandle) -> OpenGuard {
-        OpenGuard { handle }
-    }
-
-    /// Makes another; of a connection that has ended already it keeps nothing.
-    pub(crate) fn new(handle: &ConnectionHandle) -> OpenGuard {
-        handle.entry.open.enter();
-        OpenGuard {
-            handle: handle.clone(),
-        }
-    }
-
-    pub(crate) fn handle(&self) -> &ConnectionHandle {
-        &self.handle
-    }
-
-    pub(crate) fn entry(&self) -> &Entry {
-        &self.handle.entry
-    }
-}
-
-impl Drop for OpenGuard {
-    fn drop(&mut self) {
-        let entry = &self.handle.entry;
-        if !entry.open.leave() {
-            return;
-        }
-        let place = entry.registrar.end(&self.handle);
-        entry.set(flag::CLOSED);
-        entry.changed.notify_waiters();
-        // Last of all, so that the limit is never exceeded.
-        if let Some(place) = place {
-            entry.registry().limit.give_back(place);
-        }
     }
 }

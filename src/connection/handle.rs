@@ -2,7 +2,8 @@
 
 use super::{
     ConnectionInfo, Draining,
-    entry::{Entry, Phase, flag},
+    entry::{Entry, flag},
+    phase::Phase,
     transport::PlainStream,
 };
 use crate::{Addr, Outcome};

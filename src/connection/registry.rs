@@ -4,12 +4,8 @@
 //! line of its own, so that acceptors on different cores share no line that they write to.
 
 use super::{
-    Connection, ConnectionHandle,
-    entry::{Entry, OpenGuard},
-    event,
-    observer::Observer,
-    table::Table,
-    transport::Transport,
+    Connection, ConnectionHandle, entry::Entry, event, observer::Observer, open_guard::OpenGuard,
+    table::Table, transport::Transport,
 };
 use crate::{
     Addr, Extensions, Outcome, Phase,

@@ -1,8 +1,9 @@
 //! The innermost stream of a connection: it counts bytes, sees an abort, and closes as it is told.
 
 use super::{
-    entry::{Entry, OpenGuard, flag},
+    entry::{Entry, flag},
     io::BoxedStream,
+    open_guard::OpenGuard,
     transport::PlainStream,
 };
 use crate::{Disconnect, sync::Mutex};

@@ -1,0 +1,273 @@
+//! A client comes: what an acceptor takes for it, in which order, and what it gives back.
+
+use super::{
+    accept_loop::AcceptLoop,
+    service::{Supply, catching},
+    state::State,
+};
+use crate::{
+    Accepted, BoxError, ConnectionService, ErrorClass, Spawn, limit::Permit, panic::discard,
+    pool::News,
+};
+use std::{
+    io,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
+    /// A client may wait in this slot: takes it if the limit and the service allow, else waits for one of
+    /// them without having anything of the other. Returns whether it was taken, and another may be.
+    pub(super) fn admit(&mut self, slot: usize, permit: Option<Permit>) -> bool {
+        self.state = State::Waiting;
+        // What a service that was made reserves can be given back only by making another.
+        if self.is_made() && !self.is_client_there(slot) {
+            self.is_stale = self.reserved_for == Some(slot);
+            self.nobody_there(slot);
+            return false;
+        }
+        let Some(permit) = permit.or_else(|| self.try_permit()) else {
+            match self.reserved_for {
+                Some(_) => self.release(),
+                None => self.wait_at_limit(slot),
+            }
+            return false;
+        };
+        let Some(serving) = &mut self.serving else {
+            return false;
+        };
+        match serving.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => return self.accept(slot, permit),
+            Poll::Ready(Err(error)) => self.fail(error),
+            Poll::Pending => {
+                drop(permit);
+                if self.is_client_there(slot) {
+                    self.wait_at_stack(slot);
+                } else {
+                    self.release();
+                    self.nobody_there(slot);
+                }
+            }
+        }
+        false
+    }
+
+    fn wait_at_stack(&mut self, slot: usize) {
+        self.sources.pass();
+        self.state = State::AtStack { slot };
+        if self.misses_again() {
+            self.release();
+            self.step_back(slot);
+        }
+    }
+
+    /// Acceptors that wait for the last permit and the last place of a stack could go on getting what the
+    /// next of them needs; those that miss again and again step back for a moment, having nothing, so that
+    /// one gets both.
+    fn misses_again(&mut self) -> bool {
+        const AT_ONCE: u32 = 4;
+
+        self.misses += 1;
+        self.misses > AT_ONCE
+    }
+
+    fn step_back(&mut self, slot: usize) {
+        // Not all for the same time.
+        let millis = 1 + self.acceptor.index % 16;
+        self.misses = 0;
+        self.state = State::Exhausted {
+            slot,
+            until: Instant::now() + Duration::from_millis(millis as u64),
+        };
+    }
+
+    fn wait_at_limit(&mut self, slot: usize) {
+        if !self.is_client_there(slot) {
+            return self.nobody_there(slot);
+        }
+        let pool = self.pool();
+        pool.registry
+            .observe(|observer| observer.limit_reached(&self.acceptor));
+        self.state = State::AtLimit {
+            slot,
+            acquire: pool.registry.limit.acquire(),
+            since: Instant::now(),
+        };
+    }
+
+    pub(super) fn stack_ready(&mut self, slot: usize, ready: Result<(), BoxError>) {
+        self.state = State::Waiting;
+        match (ready, self.try_permit()) {
+            (Err(error), _) => self.fail(error),
+            (Ok(()), Some(permit)) => {
+                self.accept(slot, permit);
+            }
+            (Ok(()), None) => {
+                self.release();
+                if self.misses_again() {
+                    self.step_back(slot);
+                } else if !self.is_stale {
+                    self.wait_at_limit(slot);
+                }
+            }
+        }
+    }
+
+    /// Takes the client, for which everything is there, or gives everything back if it is gone.
+    fn accept(&mut self, slot: usize, permit: Permit) -> bool {
+        let has_changed = self.cell.has_changed(self.seen);
+        let accepted = match self.sources.get(slot) {
+            // A server that was paused meanwhile takes nobody.
+            Some(source) if !has_changed => source.listener.try_accept(),
+            _ => {
+                self.release();
+                return false;
+            }
+        };
+        match accepted {
+            Ok(accepted) => {
+                self.failures.reset();
+                self.recovery.served(slot);
+                self.serve(accepted, slot, permit);
+                return matches!(self.state, State::Waiting);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.limit = permit.release();
+                if self.is_made() && self.is_client_there(slot) {
+                    // The kernel knows of a client of which the runtime has still to hear.
+                    self.reserved_for = Some(slot);
+                } else {
+                    self.release();
+                    // Nor is an acceptor failing whose clients others take.
+                    self.failures.reset();
+                    self.nobody_there(slot);
+                }
+            }
+            Err(error) => {
+                drop(permit);
+                self.accept_failed(slot, &error);
+                // Another service may be dear, and the next client can have what this one did not need.
+                let goes_on = ErrorClass::classify(&error) == ErrorClass::Connection
+                    && matches!(self.state, State::Waiting);
+                if self.is_made() && goes_on && self.is_client_there(slot) {
+                    self.reserved_for = Some(slot);
+                } else {
+                    self.release();
+                }
+            }
+        }
+        false
+    }
+
+    fn serve(&mut self, accepted: Accepted, slot: usize, permit: Permit) {
+        (self.reserved_for, self.misses) = (None, 0);
+        if let Some(hook) = self.setup.on_accept.clone() {
+            let looked =
+                catching(|| hook(&accepted)).unwrap_or_else(|error| Err(io::Error::other(error)));
+            if let Err(error) = looked {
+                drop(permit);
+                return self.refused(accepted, slot, &error);
+            }
+        }
+        let Accepted { transport, peer } = accepted;
+        let listener = self.group().index();
+        let (place, limit) = permit.into_parts();
+        self.limit = limit;
+        let conn = self.registrar.register(listener, transport, peer, place);
+        if let Some(serving) = &mut self.serving {
+            if let Err(error) = serving.call(conn) {
+                // What is left of it after a panic is not to be trusted.
+                discard(error);
+                self.renew();
+            }
+        }
+    }
+
+    /// Closes a client that the hook did not like; what the service reserved is for the next.
+    fn refused(&mut self, accepted: Accepted, slot: usize, error: &io::Error) {
+        discard(accepted);
+        self.observe_failure(error, ErrorClass::Connection);
+        match self.is_made() && self.is_client_there(slot) {
+            true => self.reserved_for = Some(slot),
+            false => self.release(),
+        }
+    }
+
+    /// Takes the clients that are in the queue already, as far as the limits allow without waiting: a
+    /// server that drains serves them rather than have the kernel reset them.
+    pub(super) fn sweep(&mut self, slot: usize) {
+        /// The most that a queue holds by default.
+        const AT_MOST: usize = 4096;
+
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..AT_MOST {
+            if !self.is_client_there(slot) {
+                break;
+            }
+            let permit = self.try_permit();
+            let (Some(serving), Some(permit)) = (&mut self.serving, permit) else {
+                break;
+            };
+            let Poll::Ready(Ok(())) = serving.poll_ready(&mut cx) else {
+                break;
+            };
+            let Some(source) = self.sources.get(slot) else {
+                break;
+            };
+            match source.listener.try_accept() {
+                Ok(accepted) => self.serve(accepted, slot, permit),
+                Err(error) if ErrorClass::classify(&error) == ErrorClass::Connection => {}
+                // The runtime may not have heard yet of a client that the kernel knows.
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock
+                        && source.listener.pending() == Some(true) =>
+                {
+                    return;
+                }
+                Err(_) => break,
+            }
+        }
+        self.sources.remove(slot);
+        self.report_if_swept();
+    }
+
+    pub(super) fn report_if_swept(&mut self) {
+        if let (State::Sweeping, true) = (&self.state, self.sources.slots().is_empty()) {
+            self.state = State::Swept;
+            self.reporter.send(News::Swept);
+        }
+    }
+
+    fn try_permit(&mut self) -> Option<Permit> {
+        let limit = self.limit.take();
+        let limit = limit.unwrap_or_else(|| self.pool().registry.limit.clone());
+        match limit.try_acquire_with() {
+            Ok(permit) => Some(permit),
+            Err(limit) => {
+                self.limit = Some(limit);
+                None
+            }
+        }
+    }
+
+    /// Returns whether a client waits in this slot, for certain where that can be known.
+    fn is_client_there(&mut self, slot: usize) -> bool {
+        let source = self.sources.get(slot);
+        source.is_some_and(|source| source.listener.pending().unwrap_or(true))
+    }
+
+    /// Returns whether its service was made for it, and is not a clone of others.
+    pub(super) fn is_made(&self) -> bool {
+        matches!(self.setup.supply, Supply::Made(_))
+    }
+
+    /// Gives back what the service reserved for a client that it does not get.
+    pub(super) fn release(&mut self) {
+        match (&self.setup.supply, &mut self.serving) {
+            (Supply::Cloned { release, .. }, Some(serving)) => serving.change(*release),
+            (Supply::Made(_), Some(_)) => self.is_stale = true,
+            (_, None) => {}
+        }
+    }
+}

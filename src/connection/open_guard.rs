@@ -1,0 +1,51 @@
+//! What keeps a connection open, and its end.
+
+use super::{
+    ConnectionHandle,
+    entry::{Entry, flag},
+};
+
+/// One of the parts that keep a connection open: its stream, or its handler's future.
+#[derive(Debug)]
+pub(crate) struct OpenGuard {
+    handle: ConnectionHandle,
+}
+
+impl OpenGuard {
+    /// Makes that of a connection which begins: the one that its entry counts already.
+    pub(super) fn first(handle: ConnectionHandle) -> OpenGuard {
+        OpenGuard { handle }
+    }
+
+    /// Makes another; of a connection that has ended already it keeps nothing.
+    pub(crate) fn new(handle: &ConnectionHandle) -> OpenGuard {
+        handle.entry.open.enter();
+        OpenGuard {
+            handle: handle.clone(),
+        }
+    }
+
+    pub(crate) fn handle(&self) -> &ConnectionHandle {
+        &self.handle
+    }
+
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.handle.entry
+    }
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        let entry = &self.handle.entry;
+        if !entry.open.leave() {
+            return;
+        }
+        let place = entry.registrar.end(&self.handle);
+        entry.set(flag::CLOSED);
+        entry.changed.notify_waiters();
+        // Last of all, so that the limit is never exceeded.
+        if let Some(place) = place {
+            entry.registry().limit.give_back(place);
+        }
+    }
+}
