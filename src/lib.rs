@@ -9,6 +9,7 @@ mod connection;
 mod error;
 mod extensions;
 pub mod guide;
+mod io;
 pub mod limit;
 mod listener;
 mod outcome;
@@ -24,13 +25,15 @@ pub mod testing;
 pub use addr::Addr;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
-    Draining, IoStream, Linger, Observer, Phase, Transport, event, linger,
+    Draining, Linger, Observer, Phase, event, linger,
 };
 pub use error::Error;
 pub use extensions::Extensions;
+pub use io::IoStream;
 pub use limit::Limit;
 pub use listener::{
     Accepted, Bind, ErrorClass, IntoBinds, Keepalive, Listener, SocketListener, SocketOptions,
+    Transport,
 };
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
 pub use server::{BoxedLayers, ListenerStatus, Server, ServerHandle, ServerStatus, Stats};

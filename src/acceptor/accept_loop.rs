@@ -8,13 +8,12 @@ use super::{
     timer::Timer,
 };
 use crate::{
-    Accepted, Acceptor, ConnectionService, Spawn,
-    connection::Registrar,
-    event,
+    connection::{Acceptor, Registrar, event},
     limit::Limit,
-    listener::{Group, Sources},
+    listener::{Accepted, Group, Sources},
     panic::discard,
     pool::{AssignmentCell, Mode, News, Pool, Reporter},
+    service::{ConnectionService, Spawn},
 };
 use std::{
     future::{Future, poll_fn},

@@ -6,8 +6,12 @@ use super::{
     state::State,
 };
 use crate::{
-    Accepted, BoxError, ConnectionService, ErrorClass, Spawn, limit::Permit, panic::discard,
+    BoxError,
+    limit::Permit,
+    listener::{Accepted, ErrorClass},
+    panic::discard,
     pool::News,
+    service::{ConnectionService, Spawn},
 };
 use std::{
     io,

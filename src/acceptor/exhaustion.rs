@@ -1,7 +1,11 @@
 //! When descriptors or memory run out: reported once when it begins and once when it ends, however many
 //! acceptors it concerns, and no client left in the dark.
 
-use crate::{Acceptor, ErrorClass, Listener, connection::Registry, event, sync::Mutex};
+use crate::{
+    connection::{Acceptor, Registry, event},
+    listener::{ErrorClass, Listener},
+    sync::Mutex,
+};
 use std::{fs::File, io, sync::Arc};
 use tokio::time::Instant;
 

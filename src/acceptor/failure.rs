@@ -7,9 +7,10 @@ use super::{
     state::State,
 };
 use crate::{
-    ConnectionService, ErrorClass, Spawn, event,
-    listener::{Opened, Reopened},
+    connection::event,
+    listener::{ErrorClass, Opened, Reopened},
     panic::discard,
+    service::{ConnectionService, Spawn},
 };
 use std::{io, sync::atomic::Ordering};
 use tokio::time::Instant;

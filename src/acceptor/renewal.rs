@@ -6,7 +6,12 @@ use super::{
     service::{Serving, Supply},
     state::State,
 };
-use crate::{BoxError, ConnectionService, Spawn, event, pool::News};
+use crate::{
+    BoxError,
+    connection::event,
+    pool::News,
+    service::{ConnectionService, Spawn},
+};
 use std::time::Duration;
 use tokio::time::Instant;
 

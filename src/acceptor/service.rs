@@ -1,9 +1,11 @@
 //! The service of an acceptor: where it comes from, and what it does for a client.
 
 use crate::{
-    Acceptor, BoxError, Connection, ConnectionService, Spawn, Start,
+    BoxError,
+    connection::{Acceptor, Connection},
     panic::{catch, discard},
     pool::Pool,
+    service::{ConnectionService, Spawn, Start},
 };
 use std::{
     future::Future,

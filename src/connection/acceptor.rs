@@ -1,6 +1,6 @@
 //! One acceptor of a pool.
 
-use crate::Addr;
+use crate::addr::Addr;
 
 /// One acceptor of the pool, as a `MakeService` and an [`Observer`](crate::Observer) see it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

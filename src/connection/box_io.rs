@@ -1,10 +1,8 @@
 //! A stream of whatever type.
 
-use super::{
-    io::{BoxedStream, IoStream, delegate_io},
-    socket::Socket,
-};
+use super::socket::Socket;
 use crate::cast::cast;
+use crate::io::{BoxedStream, IoStream, delegate_io};
 use std::fmt;
 
 /// A connection's stream of whatever type: the plain socket inline, what layers wrapped in a box.

@@ -1,15 +1,11 @@
 //! One accepted connection.
 
 use super::{
-    BoxIo, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, IoStream,
-    entry::flag,
-    event,
-    io::{BoxedStream, delegate_io},
-    open_guard::OpenGuard,
-    phase::Phase,
-    socket::Socket,
+    BoxIo, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, entry::flag, event,
+    open_guard::OpenGuard, phase::Phase, socket::Socket,
 };
-use crate::{Addr, Extensions};
+use crate::io::{BoxedStream, IoStream, delegate_io};
+use crate::{addr::Addr, extensions::Extensions};
 use std::{fmt, io, sync::Arc, time::Duration};
 use tokio::time::Instant;
 

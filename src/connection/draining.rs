@@ -1,6 +1,7 @@
 //! The future that says when a connection is to finish.
 
 use super::{ConnectionHandle, phase::Phase};
+
 use std::{
     fmt,
     future::Future,

@@ -4,11 +4,12 @@ use super::{
     phase::{PHASES, Phase},
     registry::{Registrar, Registry},
     socket::SocketCell,
-    transport::PlainStream,
 };
+use crate::listener::PlainStream;
 use crate::{
-    Addr, Disconnect, Outcome,
+    addr::Addr,
     limit::Place,
+    outcome::{Disconnect, Outcome},
     panic::discard,
     sync::{Mutex, OpenCount},
 };

@@ -16,7 +16,13 @@
 //! }
 //! ```
 
-use crate::{Acceptor, Addr, BoxError, ConnectionHandle, ErrorClass, Outcome};
+use crate::{
+    BoxError,
+    addr::Addr,
+    connection::{Acceptor, ConnectionHandle},
+    listener::ErrorClass,
+    outcome::Outcome,
+};
 use std::{io, time::Duration};
 
 /// A listener that started, stopped or was reopened.

@@ -4,9 +4,9 @@ use super::{
     ConnectionInfo, Draining,
     entry::{Entry, flag},
     phase::Phase,
-    transport::PlainStream,
 };
-use crate::{Addr, Outcome};
+use crate::listener::PlainStream;
+use crate::{addr::Addr, outcome::Outcome};
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::{

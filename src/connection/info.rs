@@ -1,7 +1,7 @@
 //! A connection at one moment.
 
 use super::Phase;
-use crate::Addr;
+use crate::addr::Addr;
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -1,6 +1,8 @@
 //! A close that gives the client time to read the last answer.
 
-use super::{Connection, IoStream};
+use super::Connection;
+use crate::io::IoStream;
+
 use std::{
     future::poll_fn,
     io,

@@ -1,7 +1,7 @@
 //! The callbacks for what happens in a server.
 
 use super::event;
-use crate::{Acceptor, ConnectionHandle, DrainReport};
+use crate::connection::{Acceptor, ConnectionHandle, DrainReport};
 use std::sync::Arc;
 
 /// Receives server events. Every method has an empty default implementation.

@@ -1,7 +1,8 @@
 //! A connection apart from its stream.
 
 use super::{Connection, ConnectionHandle};
-use crate::Extensions;
+
+use crate::extensions::Extensions;
 
 /// What [`Connection::into_parts`] leaves beside the stream.
 #[derive(Debug)]

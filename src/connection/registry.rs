@@ -5,12 +5,15 @@
 
 use super::{
     Connection, ConnectionHandle, entry::Entry, event, observer::Observer, open_guard::OpenGuard,
-    table::Table, transport::Transport,
+    table::Table,
 };
+use crate::listener::Transport;
 use crate::{
-    Addr, Extensions, Outcome, Phase,
+    addr::Addr,
+    connection::Phase,
+    extensions::Extensions,
     limit::{Limit, Place},
-    outcome::OutcomeKind,
+    outcome::{Outcome, OutcomeKind},
     panic::{catch, discard},
     sync::Mutex,
 };

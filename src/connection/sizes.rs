@@ -1,8 +1,9 @@
 //! What a connection weighs, so that it does not grow unnoticed: an entry stays in memory as long as its
 //! connection, and the others are moved on the way from the queue to the handler.
 
-use super::{BoxIo, Connection, Transport, entry::Entry};
-use crate::Accepted;
+use super::{BoxIo, Connection, entry::Entry};
+
+use crate::listener::{Accepted, Transport};
 
 #[test]
 fn a_connection_has_not_grown() {

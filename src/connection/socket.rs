@@ -2,11 +2,11 @@
 
 use super::{
     entry::{Entry, flag},
-    io::BoxedStream,
     open_guard::OpenGuard,
-    transport::PlainStream,
 };
-use crate::{Disconnect, sync::Mutex};
+use crate::io::BoxedStream;
+use crate::listener::PlainStream;
+use crate::{outcome::Disconnect, sync::Mutex};
 use std::{
     io::{self, IoSlice},
     mem,

@@ -1,7 +1,7 @@
 //! What an address stands for: how text is read, and names are resolved.
 
 use super::{Bind, Listener, bind::Target};
-use crate::{Error, error::Explained};
+use crate::error::{Error, Explained};
 use socket2::Socket;
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},

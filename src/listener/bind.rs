@@ -1,7 +1,7 @@
 //! What a server is told to listen on.
 
 use super::Listener;
-use crate::Addr;
+use crate::addr::Addr;
 use socket2::Socket;
 use std::{
     fmt, io,

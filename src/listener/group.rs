@@ -2,7 +2,7 @@
 
 use super::{Listener, Source, sources::Turns};
 use crate::{
-    Addr,
+    addr::Addr,
     panic::{catch, discard},
     sync::Mutex,
 };

@@ -1,6 +1,6 @@
 //! What the system says of a socket that was opened elsewhere.
 
-use crate::{Addr, error::Explained};
+use crate::{addr::Addr, error::Explained};
 use socket2::{Socket, Type};
 use std::io;
 #[cfg(target_os = "linux")]

@@ -1,6 +1,6 @@
 //! The trait of what clients come from.
 
-use crate::{Addr, Transport};
+use crate::{Transport, addr::Addr};
 use std::{
     fmt, io,
     task::{Context, Poll},

@@ -14,6 +14,7 @@ mod socket;
 mod sources;
 #[cfg(target_os = "linux")]
 mod systemd;
+mod transport;
 #[cfg(unix)]
 mod unix_accept;
 #[cfg(unix)]
@@ -28,3 +29,5 @@ pub(crate) use open::open;
 pub use options::{Keepalive, SocketOptions};
 pub use socket::SocketListener;
 pub(crate) use sources::{Source, Sources};
+pub(crate) use transport::PlainStream;
+pub use transport::Transport;

@@ -4,7 +4,7 @@ use super::{
     Bind, Listener, SocketListener, SocketOptions,
     address::{Plan, What},
 };
-use crate::{Error, error::Explained};
+use crate::error::{Error, Explained};
 use std::{io, net::SocketAddr, sync::Arc};
 
 /// How often a port is chosen anew when it is taken at another address of the same name.

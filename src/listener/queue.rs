@@ -9,7 +9,7 @@ use super::{
     Accepted, SocketOptions,
     watch::{Watch, is_shut_down},
 };
-use crate::{Addr, sync::WakerSlot};
+use crate::{addr::Addr, sync::WakerSlot};
 use socket2::{SockRef, Socket};
 use std::{
     io,

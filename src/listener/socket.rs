@@ -5,7 +5,7 @@ use super::{
     inspect::check,
     queue::{Kind, Queue},
 };
-use crate::{Addr, error::Explained};
+use crate::{addr::Addr, error::Explained};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     fmt, io,

@@ -1,6 +1,6 @@
 //! What a server is told to do, and the stage of its life.
 
-use crate::{DrainReport, Error};
+use crate::{connection::DrainReport, error::Error};
 use std::sync::Arc;
 use tokio::time::Instant;
 

@@ -1,7 +1,11 @@
 //! The acceptor pool of one server.
 
 use super::{Control, Drain, Stage};
-use crate::{DrainReport, Error, connection::Registry, listener::Group};
+use crate::{
+    connection::{DrainReport, Registry},
+    error::Error,
+    listener::Group,
+};
 use std::{
     fmt,
     sync::{

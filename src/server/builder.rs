@@ -2,8 +2,15 @@
 
 use super::{ServerHandle, config::Config, launch::launch};
 use crate::{
-    Accepted, Acceptor, Bind, BoxError, Connection, ConnectionService, Error, IntoBinds, Limit,
-    Observer, SocketOptions, Spawn, TokioSpawn, acceptor::Supply, panic::discard, sync::Mutex,
+    BoxError,
+    acceptor::Supply,
+    connection::{Acceptor, Connection, Observer},
+    error::Error,
+    limit::Limit,
+    listener::{Accepted, Bind, IntoBinds, SocketOptions},
+    panic::discard,
+    service::{ConnectionService, Spawn, TokioSpawn},
+    sync::Mutex,
 };
 use std::{fmt, future::poll_fn, io, mem, sync::Arc};
 use tower::{MakeService, ServiceBuilder, util::BoxCloneServiceLayer};

@@ -1,7 +1,13 @@
 //! What a server is built of, but for its layers and its handler.
 
 use super::per_core::MakeRuntime;
-use crate::{Bind, Extensions, Limit, Observer, SocketOptions, acceptor::OnAccept};
+use crate::{
+    acceptor::OnAccept,
+    connection::Observer,
+    extensions::Extensions,
+    limit::Limit,
+    listener::{Bind, SocketOptions},
+};
 use std::sync::Arc;
 
 /// What does not depend on the types of layers and handlers.

@@ -5,9 +5,10 @@ use super::{
     supervise::{Supervisor, Worker, until},
 };
 use crate::{
-    ConnectionHandle, ConnectionService, DrainReport, Spawn, event,
+    connection::{ConnectionHandle, DrainReport, event},
     listener::Group,
     pool::{Assignment, Drain, Key, Mode, Pool, Stage, distribute},
+    service::{ConnectionService, Spawn},
 };
 use std::{mem, time::Duration};
 use tokio::time::{Instant, timeout};

@@ -1,7 +1,7 @@
 //! The end of a server, also when its runtime goes first.
 
 use crate::{
-    DrainReport,
+    connection::DrainReport,
     listener::Group,
     pool::{Pool, Stage},
 };

@@ -2,7 +2,9 @@
 
 use super::{ListenerStatus, ServerStatus, Stats};
 use crate::{
-    Addr, ConnectionHandle, ConnectionInfo, DrainReport, Error,
+    addr::Addr,
+    connection::{ConnectionHandle, ConnectionInfo, DrainReport},
+    error::Error,
     listener::Group,
     pool::{Control, Pool, Stage},
 };

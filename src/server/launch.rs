@@ -2,12 +2,13 @@
 
 use super::{ServerHandle, config::Config, end::End, per_core::Cores, supervise::Supervisor};
 use crate::{
-    ConnectionService, Error, Listener, Spawn,
     acceptor::{Exhaustion, Setup, Supply},
     connection::{ListenerAddr, Registry},
-    listener::{self, Group},
+    error::Error,
+    listener::{self, Group, Listener},
     panic::{catch, discard},
     pool::{Pool, Stage},
+    service::{ConnectionService, Spawn},
 };
 use std::{
     io,

@@ -1,6 +1,6 @@
 //! `per_core`: a single-threaded runtime for each core.
 
-use crate::{Error, pool::Pool};
+use crate::{error::Error, pool::Pool};
 use std::{io, sync::Arc, thread};
 use tokio::{
     runtime::{Builder, Handle},

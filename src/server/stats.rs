@@ -1,6 +1,6 @@
 //! What a server did and does.
 
-use crate::{Addr, OutcomeKind, connection::Totals};
+use crate::{addr::Addr, connection::Totals, outcome::OutcomeKind};
 use std::fmt;
 
 /// What a server did and does, counted since it started.

@@ -2,14 +2,16 @@
 
 use super::{end::End, per_core::Cores};
 use crate::{
-    BoxError, ConnectionService, Error, Spawn,
+    BoxError,
     acceptor::{AcceptLoop, Backoff, Setup},
-    event,
+    connection::event,
+    error::Error,
     panic::{catch, discard},
     pool::{
         Assignment, AssignmentCell, Control, Key, Mode, News, Pool, Report, Reporter, Stage,
         distribute,
     },
+    service::{ConnectionService, Spawn},
 };
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,6 +1,6 @@
 //! `handle`: a function as a service.
 
-use crate::{Connection, IoStream};
+use crate::{connection::Connection, io::IoStream};
 use std::{
     any::type_name,
     convert::Infallible,

@@ -10,7 +10,10 @@ pub use per_connection::{PerConnection, PerConnectionFuture, per_connection};
 pub use start::{Spawn, Start, TokioSpawn};
 pub use upgrade::{Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService};
 
-use crate::{BoxError, BoxIo, Connection};
+use crate::{
+    BoxError,
+    connection::{BoxIo, Connection},
+};
 use std::future::Future;
 use tower_service::Service;
 

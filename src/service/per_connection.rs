@@ -1,6 +1,9 @@
 //! A service of its own for each connection.
 
-use crate::{BoxError, Connection, ConnectionInfo};
+use crate::{
+    BoxError,
+    connection::{Connection, ConnectionInfo},
+};
 use pin_project_lite::pin_project;
 use std::{
     fmt,

@@ -1,9 +1,11 @@
 //! `start`: spawns what `handle` returns.
 
 use crate::{
-    BoxError, Connection, ConnectionHandle, ConnectionService, Outcome, Phase,
-    connection::OpenGuard,
+    BoxError,
+    connection::{Connection, ConnectionHandle, OpenGuard, Phase},
+    outcome::Outcome,
     panic::{Panic, catch, poll_catching},
+    service::ConnectionService,
 };
 use pin_project_lite::pin_project;
 use std::{

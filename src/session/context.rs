@@ -1,7 +1,7 @@
 //! What a session can do from within a callback.
 
 use super::{Mailbox, Options, outbox::Outbox};
-use crate::{BoxError, Connection};
+use crate::{BoxError, connection::Connection};
 use std::{fmt, time::Duration};
 use tokio::time::Instant;
 

@@ -1,6 +1,6 @@
 //! How others reach a session.
 
-use crate::ConnectionHandle;
+use crate::connection::ConnectionHandle;
 use std::{error::Error, fmt};
 use tokio::sync::mpsc;
 

@@ -15,7 +15,12 @@ mod run;
 pub use context::Context;
 pub use mailbox::{Mailbox, SendError, TrySendError};
 
-use crate::{BoxError, BoxIo, Connection, IoStream, Linger, Outcome, TimedOut};
+use crate::{
+    BoxError,
+    connection::{BoxIo, Connection, Linger},
+    io::IoStream,
+    outcome::{Outcome, TimedOut},
+};
 use std::{
     any::type_name,
     fmt,

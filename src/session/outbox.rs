@@ -1,6 +1,6 @@
 //! What a session has sent and its client has not taken.
 
-use crate::{BoxError, Connection, TimedOut};
+use crate::{BoxError, connection::Connection, outcome::TimedOut};
 use std::{
     future::{Future, poll_fn},
     io,

@@ -6,7 +6,8 @@ use super::{
     outbox::{Outbox, WINDOW, too_slow},
 };
 use crate::{
-    BoxError, Connection, ConnectionHandle,
+    BoxError,
+    connection::{Connection, ConnectionHandle},
     panic::{catch, discard},
 };
 use std::{

@@ -1,7 +1,11 @@
 //! A listener that fails on script.
 
 use super::wakers::Wakers;
-use crate::{Accepted, Addr, Listener, sync::Mutex};
+use crate::{
+    addr::Addr,
+    listener::{Accepted, Listener},
+    sync::Mutex,
+};
 use std::{
     collections::VecDeque,
     fmt, io,

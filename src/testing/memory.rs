@@ -1,7 +1,11 @@
 //! A listener without sockets.
 
 use super::wakers::Wakers;
-use crate::{Accepted, Addr, Listener, Transport, sync::Mutex};
+use crate::{
+    addr::Addr,
+    listener::{Accepted, Listener, Transport},
+    sync::Mutex,
+};
 use std::{
     collections::VecDeque,
     io,

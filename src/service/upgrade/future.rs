@@ -1,6 +1,9 @@
 //! The future of an upgrade: the upgrade, then the handler.
 
-use crate::{BoxError, Connection, Phase};
+use crate::{
+    BoxError,
+    connection::{Connection, Phase},
+};
 use std::{
     cell::Cell,
     fmt,

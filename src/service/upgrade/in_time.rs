@@ -1,7 +1,11 @@
 //! What bounds an upgrade: its time limit, and a drain.
 
 use super::Upgrade;
-use crate::{BoxError, Connection, ConnectionHandle, TimedOut, outcome::LetGo};
+use crate::{
+    BoxError,
+    connection::{Connection, ConnectionHandle},
+    outcome::{LetGo, TimedOut},
+};
 use std::{
     future::{Future, pending, poll_fn},
     pin::{Pin, pin},

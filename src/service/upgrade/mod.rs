@@ -9,7 +9,7 @@ pub use future::UpgradeFuture;
 pub use layer::UpgradeLayer;
 pub use service::UpgradeService;
 
-use crate::{BoxError, Connection};
+use crate::{BoxError, connection::Connection};
 use std::future::Future;
 
 /// Turns one connection into another: a TLS handshake, a PROXY header, a check of who comes.

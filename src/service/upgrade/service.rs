@@ -3,7 +3,10 @@
 use super::{
     Upgrade, UpgradeFuture, UpgradeLayer, future::is_called_last, in_time::upgrade_in_time,
 };
-use crate::{BoxError, Connection, Phase};
+use crate::{
+    BoxError,
+    connection::{Connection, Phase},
+};
 use std::{
     fmt, mem,
     task::{Context, Poll},

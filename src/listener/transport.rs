@@ -1,6 +1,6 @@
 //! The stream that a listener accepts.
 
-use super::io::{BoxedStream, IoStream, delegate_io};
+use crate::io::{BoxedStream, IoStream, delegate_io};
 use std::{io, time::Duration};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -44,7 +44,7 @@ impl Transport {
         }
     }
 
-    pub(super) fn split(self) -> (Option<PlainStream>, Option<BoxedStream>) {
+    pub(crate) fn split(self) -> (Option<PlainStream>, Option<BoxedStream>) {
         match self.0 {
             Kind::Plain(stream) => (Some(stream), None),
             Kind::Other(stream) => (None, Some(stream)),
@@ -81,14 +81,14 @@ delegate_io!(impl[] for PlainStream { PlainStream::Tcp(io) => io });
 
 impl PlainStream {
     /// Makes the close a reset (`SO_LINGER` of zero, `socket(7)`), where there is such a thing.
-    pub(super) fn reset_on_close(&self) {
+    pub(crate) fn reset_on_close(&self) {
         if let PlainStream::Tcp(stream) = self {
             // It fails only on a socket that has no connection any more.
             let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
 
-    pub(super) fn sock_ref(&self) -> socket2::SockRef<'_> {
+    pub(crate) fn sock_ref(&self) -> socket2::SockRef<'_> {
         match self {
             PlainStream::Tcp(stream) => stream.into(),
             #[cfg(unix)]
@@ -97,7 +97,7 @@ impl PlainStream {
     }
 
     #[cfg(unix)]
-    pub(super) fn peer_cred(&self) -> io::Result<tokio::net::unix::UCred> {
+    pub(crate) fn peer_cred(&self) -> io::Result<tokio::net::unix::UCred> {
         match self {
             PlainStream::Unix(stream) => stream.peer_cred(),
             PlainStream::Tcp(_) => Err(io::ErrorKind::Unsupported.into()),

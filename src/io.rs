@@ -79,13 +79,13 @@ pub(crate) use delegate_io;
 /// Streams need not be `Sync`, but a connection is: any async function that borrows one holds a reference
 /// to it across an `await`. Nothing gets at this stream through a shared reference, so it is `Sync`
 /// whatever is in the box.
-pub(super) struct BoxedStream {
+pub(crate) struct BoxedStream {
     io: SyncWrapper<Box<dyn IoStream>>,
     is_write_vectored: bool,
 }
 
 impl BoxedStream {
-    pub(super) fn new(io: impl IoStream) -> Self {
+    pub(crate) fn new(io: impl IoStream) -> Self {
         BoxedStream {
             is_write_vectored: io.is_write_vectored(),
             io: SyncWrapper::new(Box::new(io)),
