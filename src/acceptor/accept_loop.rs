@@ -8,7 +8,7 @@ use super::{
     timer::Timer,
 };
 use crate::{
-    connection::{Acceptor, Registrar, event},
+    connection::{Acceptor, Registrar},
     limit::Limit,
     listener::{Accepted, Group, Sources},
     panic::discard,
@@ -208,17 +208,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                     self.admit(slot, None);
                 }
             }
-            Event::Permit(slot, permit, since) => {
-                self.state = State::Waiting;
-                let event = event::LimitWaited {
-                    acceptor: &self.acceptor,
-                    waited: since.elapsed(),
-                };
-                self.pool()
-                    .registry
-                    .observe(|observer| observer.limit_waited(&event));
-                self.admit(slot, Some(permit));
-            }
+            Event::Permit(slot, permit, since) => self.granted(slot, permit, since),
             Event::Stack(slot, ready) => self.stack_ready(slot, ready),
         }
     }

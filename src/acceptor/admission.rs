@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     BoxError,
+    connection::event,
     limit::Permit,
     listener::{Accepted, ErrorClass},
     panic::discard,
@@ -98,6 +99,29 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             acquire: pool.registry.limit.acquire(),
             since: Instant::now(),
         };
+    }
+
+    /// The client of this slot has waited for this permit.
+    pub(super) fn granted(&mut self, slot: usize, permit: Permit, since: Instant) {
+        let limit = &self.pool().registry.limit;
+        if limit.taken() > limit.max() {
+            // The limit was lowered after the permit was granted, and nobody is admitted until enough
+            // connections have ended.
+            let acquire = limit.acquire();
+            self.state = State::AtLimit {
+                slot,
+                acquire,
+                since,
+            };
+            return;
+        }
+        let event = event::LimitWaited {
+            acceptor: &self.acceptor,
+            waited: since.elapsed(),
+        };
+        let registry = &self.pool().registry;
+        registry.observe(|observer| observer.limit_waited(&event));
+        self.admit(slot, Some(permit));
     }
 
     pub(super) fn stack_ready(&mut self, slot: usize, ready: Result<(), BoxError>) {
