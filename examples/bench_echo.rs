@@ -1,8 +1,8 @@
 //! The echo server that is measured against others; see `benches/README.md`.
 //!
 //! It is told what to do by its environment: `ADDR` to listen on (127.0.0.1:7000), `THREADS` that may
-//! run (1), `LAYERS=4` for a stack of a limit, a time-out and two upgrades, `PER_CORE=1` for a
-//! single-threaded runtime and a socket a thread.
+//! run (1), `ACCEPTORS` for each address (1), `LAYERS=4` for a stack of a limit, a time-out and two
+//! upgrades, `PER_CORE=1` for a single-threaded runtime and a socket a thread.
 
 use reagent::{BoxError, Connection, IoStream, Server, Upgrade, UpgradeLayer};
 use std::{env, io, time::Duration};
@@ -34,6 +34,9 @@ async fn serve(addr: String, threads: usize) -> Result<(), BoxError> {
     let mut server = Server::bind(addr);
     if env::var("PER_CORE").is_ok_and(|value| value == "1") {
         server = server.per_core().acceptors(threads);
+    }
+    if let Ok(acceptors) = env::var("ACCEPTORS") {
+        server = server.acceptors(acceptors.parse()?);
     }
     let handle = if env::var("LAYERS").is_ok_and(|value| value == "4") {
         server
