@@ -60,8 +60,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Ok(Reopened::Now) => {
                 let event = event::Listening { addr: group.addr() };
                 registry.observe(|observer| observer.listener_reopened(&event));
-                // Counts as a first attempt, should it be lost again before it has served anybody.
-                self.recovery.later(slot);
+                let accepted = registry.totals().accepted;
+                self.recovery.reopened(slot, accepted);
                 self.open(slot);
             }
             Ok(Reopened::Before) => self.open(slot),
@@ -130,7 +130,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                             .observe(|observer| observer.listener_lost(&event));
                     }
                     discard(source);
-                    match self.recovery.is_unproven(slot) {
+                    let accepted = self.pool().registry.totals().accepted;
+                    match self.recovery.is_unproven(slot, accepted) {
                         true => {
                             self.recovery.later(slot);
                         }

@@ -26,6 +26,8 @@ pub(super) struct Later {
     /// `None` once it is open.
     pub(super) at: Option<Instant>,
     pub(super) backoff: Backoff,
+    /// The number of clients that the server had accepted when it was opened.
+    pub(super) accepted: u64,
 }
 
 impl Recovery {
@@ -60,6 +62,7 @@ impl Recovery {
                 slot,
                 at: None,
                 backoff: Backoff::default(),
+                accepted: 0,
             });
             self.later.len() - 1
         });
@@ -84,8 +87,19 @@ impl Recovery {
         }
     }
 
-    /// Returns whether the slot was reopened and no client has come by it since.
-    pub(super) fn is_unproven(&self, slot: usize) -> bool {
+    /// The slot was reopened, when the server had accepted this many clients.
+    pub(super) fn reopened(&mut self, slot: usize, accepted: u64) {
+        // Counts as a first attempt, should it be lost again before anybody was served.
+        self.later(slot);
+        for later in self.later.iter_mut().filter(|later| later.slot == slot) {
+            later.accepted = accepted;
+        }
+    }
+
+    /// Returns whether the slot was reopened and no client has come to the server since.
+    pub(super) fn is_unproven(&mut self, slot: usize, accepted: u64) -> bool {
+        self.later
+            .retain(|later| later.slot != slot || later.accepted == accepted);
         self.later.iter().any(|later| later.slot == slot)
     }
 }
