@@ -154,10 +154,9 @@ async fn a_websocket_is_listed_and_ends_with_the_drain() {
 
     example.signal("TERM").await;
     assert_eq!(rest(&mut client).await.unwrap(), b"\x88\x00");
-    assert_eq!(
-        example.line().await,
-        "1 connections finished, 0 were aborted"
-    );
+    // The other may have been about to end when the drain began.
+    let report = example.line().await;
+    assert!(report.ends_with(" 0 were aborted"), "{report}");
 }
 
 #[tokio::test]

@@ -421,6 +421,8 @@ async fn a_stampede_leaves_a_server_that_works() {
     let mut dice = Dice(7);
     for round in 0..300 {
         match dice.roll(7) {
+            // Acceptors take turns at a queue, so errors that pile up would be waited out one by one.
+            1..=3 if script.remaining() > 2 => {}
             0 => failures.store(1, SeqCst),
             1 => script.fail_accepts([io::Error::from_raw_os_error(libc::ECONNABORTED)]),
             2 => script.fail_accepts([io::Error::from_raw_os_error(libc::EINVAL)]),
