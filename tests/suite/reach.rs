@@ -440,24 +440,10 @@ async fn a_server_of_wrapping_layers() {
 /// A wildcard's connections do not know their address, and nobody asks for it.
 #[tokio::test]
 async fn layers_that_wrap_a_stream_cost_no_system_call() {
-    let dir = crate::support::Dir::new();
-    let calls = dir.path("calls");
-    let mut strace = tokio::process::Command::new("strace");
-    strace
-        .args(["-f", "-e", "trace=getsockname", "-o"])
-        .arg(&calls);
-    strace.arg(std::env::current_exe().unwrap());
-    strace
-        .args(["--exact", "--ignored", "reach::a_server_of_wrapping_layers"])
-        .env(CHILD, "1");
-    match strace.output().await {
-        Ok(output) if output.status.success() => {}
-        output => {
-            eprintln!("skipped, since strace does not work here: {output:?}");
-            return;
-        }
-    }
-    let calls = std::fs::read_to_string(&calls).unwrap();
+    let test = "reach::a_server_of_wrapping_layers";
+    let Some(calls) = crate::support::traced("getsockname", test, CHILD).await else {
+        return;
+    };
     // The listener's own, and not one for each of twenty connections and two layers.
     let asked = calls
         .lines()

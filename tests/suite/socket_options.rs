@@ -274,24 +274,10 @@ async fn a_child() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn only_options_that_were_asked_for_are_set() {
-    let dir = Dir::new();
-    let calls = dir.path("calls");
-    let mut strace = tokio::process::Command::new("strace");
-    strace
-        .args(["-f", "-e", "trace=setsockopt", "-o"])
-        .arg(&calls);
-    strace.arg(std::env::current_exe().unwrap());
-    strace
-        .args(["--exact", "socket_options::a_child"])
-        .env(TASK, "1");
-    match strace.output().await {
-        Ok(output) if output.status.success() => {}
-        output => {
-            eprintln!("skipped, since strace does not work here: {output:?}");
-            return;
-        }
-    }
-    let calls = std::fs::read_to_string(&calls).unwrap();
+    let test = "socket_options::a_child";
+    let Some(calls) = crate::support::traced("setsockopt", test, TASK).await else {
+        return;
+    };
     let mut set: Vec<_> = calls
         .lines()
         .filter_map(|line| line.split(", ").nth(2))

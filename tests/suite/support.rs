@@ -518,3 +518,21 @@ impl Dice {
         (self.0 % end as u64) as usize
     }
 }
+
+/// Runs one test of this binary under strace, with this variable set, and returns the calls of this name
+/// that it made; `None`, with a word, where strace does not work.
+pub async fn traced(call: &str, test: &str, variable: &str) -> Option<String> {
+    let dir = Dir::new();
+    let calls = dir.path("calls");
+    let mut strace = tokio::process::Command::new("strace");
+    strace.args(["-f", "-e", &format!("trace={call}"), "-o"]);
+    strace.arg(&calls).arg(std::env::current_exe().unwrap());
+    strace.args(["--exact", "--include-ignored", test]);
+    match strace.env(variable, "1").output().await {
+        Ok(output) if output.status.success() => Some(std::fs::read_to_string(&calls).unwrap()),
+        output => {
+            eprintln!("skipped, since strace does not work here: {output:?}");
+            None
+        }
+    }
+}
