@@ -75,23 +75,27 @@ pub mod tls;
 #[cfg(feature = "trace")]
 pub mod trace;
 
-#[cfg(any(feature = "http", feature = "timeout"))]
-mod alarm;
-#[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
-mod bounded;
-#[cfg(any(feature = "bandwidth", feature = "limit"))]
-mod bucket;
 #[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 mod client;
+#[cfg(any(
+    feature = "bandwidth",
+    feature = "fault",
+    feature = "proxy_protocol",
+    feature = "sniff"
+))]
+mod io;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 mod net;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 mod refusal;
+#[cfg(any(
+    feature = "fault",
+    feature = "framed",
+    feature = "http",
+    feature = "timeout"
+))]
+mod time;
 #[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
-mod rewind;
-#[cfg(any(feature = "bandwidth", feature = "fault"))]
-mod slices;
+pub use io::PrefixedIo;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 pub use refusal::Refusal;
-#[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
-pub use rewind::Rewind;

@@ -1,6 +1,6 @@
 //! Clients that are not to come back for a while.
 
-use crate::{bounded::Bounded, client::Prefixes};
+use crate::client::{BoundedMap, CAPACITY, ClientKey};
 use std::{
     fmt,
     net::IpAddr,
@@ -12,9 +12,6 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// So many bans at most unless told otherwise; each takes some 40 bytes.
-const CAPACITY: usize = 65_536;
-
 /// A list of bans, each with its end; clones share it, so a handler can have one.
 ///
 /// A ban is for an IPv4 address or an IPv6 /64. The list is bounded: when it is full, a new ban takes the place of
@@ -25,10 +22,10 @@ pub struct Bans {
 }
 
 struct Shared {
-    prefixes: Prefixes,
+    prefixes: ClientKey,
     /// As many as are in the list, so that an empty one costs nothing.
     count: AtomicUsize,
-    until: Mutex<Bounded<Instant>>,
+    until: Mutex<BoundedMap<Instant>>,
 }
 
 impl Default for Bans {
@@ -47,14 +44,14 @@ impl Bans {
     pub fn with_capacity(capacity: usize) -> Self {
         Bans {
             shared: Arc::new(Shared {
-                prefixes: Prefixes::default(),
+                prefixes: ClientKey::default(),
                 count: AtomicUsize::new(0),
-                until: Mutex::new(Bounded::new(capacity)),
+                until: Mutex::new(BoundedMap::new(capacity)),
             }),
         }
     }
 
-    fn until(&self) -> MutexGuard<'_, Bounded<Instant>> {
+    fn until(&self) -> MutexGuard<'_, BoundedMap<Instant>> {
         self.shared
             .until
             .lock()

@@ -1,6 +1,6 @@
 //! Which networks are allowed and which denied.
 
-use crate::net::canonical;
+use crate::net::cidr::canonical;
 use ipnet::{AddrParseError, IpNet};
 use prefix_trie::joint::JointPrefixMap;
 use reagent::ConnectionHandle;

@@ -6,7 +6,7 @@ use super::{
     quota::Spent,
     throttle::{Grant, Throttle},
 };
-use crate::slices;
+use crate::io::vectored;
 use std::{
     fmt,
     io::{self, IoSlice},
@@ -226,12 +226,12 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for BandwidthIo<Io> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let len = slices::len(bufs);
+        let len = vectored::len(bufs);
         if self.is_free(Way::Write) || len == 0 {
             return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         }
         self.poll_write_limited(cx, len, |io, cx, most| {
-            slices::poll_write(io, cx, bufs, most)
+            vectored::poll_write(io, cx, bufs, most)
         })
     }
 

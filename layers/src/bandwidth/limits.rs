@@ -1,7 +1,7 @@
 //! The limits that connections and servers share, and the handle that changes them.
 
 use super::{Quota, Rate, Rates, line::Line};
-use crate::{bounded::Bounded, client::Prefixes};
+use crate::client::{BoundedMap, CAPACITY, ClientKey};
 use std::{
     fmt,
     net::IpAddr,
@@ -14,9 +14,6 @@ use std::{
     },
 };
 use tokio::time::Instant;
-
-/// So many clients are remembered at most; each takes some 200 bytes.
-const CAPACITY: usize = 65_536;
 
 /// What a limit is for, from the narrowest on: the order in which bytes are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +46,12 @@ pub(super) const WAYS: [Way; 2] = [Way::Read, Way::Write];
 #[derive(Clone)]
 pub struct BandwidthLimits {
     pub(super) shared: Arc<Shared>,
-    prefixes: Prefixes,
+    prefixes: ClientKey,
 }
 
 pub(super) struct Shared {
     ways: [Shares; 2],
-    clients: Mutex<Bounded<Arc<ClientLines>>>,
+    clients: Mutex<BoundedMap<Arc<ClientLines>>>,
     quota: [AtomicU64; 3],
 }
 
@@ -93,12 +90,12 @@ impl BandwidthLimits {
     pub fn new() -> Self {
         let shared = Shared {
             ways: Default::default(),
-            clients: Mutex::new(Bounded::new(CAPACITY)),
+            clients: Mutex::new(BoundedMap::new(CAPACITY)),
             quota: [const { AtomicU64::new(u64::MAX) }; 3],
         };
         BandwidthLimits {
             shared: Arc::new(shared),
-            prefixes: Prefixes::default(),
+            prefixes: ClientKey::default(),
         }
     }
 
@@ -130,14 +127,14 @@ impl BandwidthLimits {
 
     /// How many leading bits of an address make the client: 32 and 64 unless told otherwise.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
-        self.prefixes = Prefixes { v4, v6 };
+        self.prefixes = ClientKey { v4, v6 };
         self
     }
 
     /// Remembers this many clients at most, and forgets those it knew. Default 65,536, which is to be more than
     /// have connections: where there are more, connections of one client may count as those of two.
     pub fn capacity(self, clients: usize) -> Self {
-        *lock(&self.shared.clients) = Bounded::new(clients);
+        *lock(&self.shared.clients) = BoundedMap::new(clients);
         self
     }
 

@@ -5,7 +5,7 @@
 //! come in the order of places, nobody has to be woken by another, and one who never comes back holds up nobody.
 
 use super::Rate;
-use crate::bucket::Bucket;
+use crate::client::bucket::Bucket;
 use std::time::Duration;
 use tokio::time::Instant;
 

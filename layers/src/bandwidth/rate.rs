@@ -1,6 +1,6 @@
 //! What is allowed: rates, for each direction, and quotas.
 
-use crate::bucket;
+use crate::client::bucket;
 
 /// A turn is no more than this, so that those who wait behind it do not wait long: what a TLS record holds
 /// (RFC 8446, section 5.1).

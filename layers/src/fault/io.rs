@@ -1,7 +1,7 @@
 //! The stream with which something goes wrong.
 
 use super::plan::{Most, Plan, Way};
-use crate::slices;
+use crate::io::vectored;
 use reagent::ConnectionHandle;
 use std::{
     fmt,
@@ -139,10 +139,10 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for FaultIo<Io> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let len = slices::len(bufs);
+        let len = vectored::len(bufs);
         self.poll_write_some(cx, len, |io, cx, most| {
             if most < len {
-                return slices::poll_write(io, cx, bufs, most);
+                return vectored::poll_write(io, cx, bufs, most);
             }
             io.poll_write_vectored(cx, bufs)
         })

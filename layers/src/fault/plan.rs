@@ -5,26 +5,20 @@ use super::{
     delay::Delayed,
     kinds::{Kind, Latency},
 };
+use crate::time::{DeadlineTimer, FAR};
 use fastrand::Rng;
 use std::{
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    io::AsyncRead,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::{io::AsyncRead, time::Instant};
 
 /// With a cap of bandwidth, what goes in this part of a second goes at a time.
 const PART: u64 = 10;
 
 /// What vanishes in a black hole before a write waits: about what a socket holds (`tcp_wmem`, `tcp(7)`).
 const VANISHING: u64 = 64 * 1024;
-
-/// What comes later than can be told comes after 30 years.
-const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Way {
@@ -53,7 +47,7 @@ pub(super) struct Lane {
     /// When the write that waits is taken.
     taken_at: Option<Instant>,
     pub(super) delayed: Delayed,
-    sleep: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<DeadlineTimer>>>,
 }
 
 struct Slices {
@@ -232,13 +226,9 @@ impl Lane {
     }
 
     pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        if Instant::now() >= at {
-            return Poll::Ready(());
-        }
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        if sleep.deadline() != at {
-            sleep.as_mut().reset(at);
-        }
-        sleep.as_mut().poll(cx)
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(DeadlineTimer::new()));
+        timer.as_mut().poll(cx, at)
     }
 }

@@ -64,7 +64,6 @@
 //! A connection that is to finish (drain) has the frames that it sent in full answered, and is closed then. What the
 //! client still sends is thrown away for a second, so that no reset takes its answers from it.
 
-mod alarm;
 mod client;
 mod error;
 mod in_flight;

@@ -1,9 +1,10 @@
 //! The loop between a connection's bytes and a service's answers.
 
 use super::{
-    FrameError, OnError, Settings, alarm::Alarm, in_flight::InFlight, input::Input, output::Output,
-    push::Pushed, scratch::CHUNK,
+    FrameError, OnError, Settings, in_flight::InFlight, input::Input, output::Output, push::Pushed,
+    scratch::CHUNK,
 };
+use crate::time::DeadlineTimer;
 use pin_project_lite::pin_project;
 use reagent::{BoxError, Connection, Draining, IoStream, TimedOut};
 use std::{
@@ -24,6 +25,8 @@ pin_project! {
     pub(super) struct Serving<R, Io, C: Decoder, S: Service<C::Item>> {
         #[pin]
         in_flight: InFlight<S::Future>,
+        #[pin]
+        timer: DeadlineTimer,
         state: State<R, Io, C, S, C::Item>,
     }
 }
@@ -41,7 +44,6 @@ struct State<R, Io, C, S, Q> {
     draining: Draining,
     /// What may still be read when it is to finish.
     last_read: Option<usize>,
-    alarm: Alarm,
     life: Life,
 }
 
@@ -82,6 +84,7 @@ where
     ) -> Self {
         Serving {
             in_flight: InFlight::new(),
+            timer: DeadlineTimer::new(),
             state: State {
                 draining: conn.draining(),
                 conn,
@@ -93,7 +96,6 @@ where
                 waiting: None,
                 pushed,
                 last_read: None,
-                alarm: Alarm::default(),
                 life: Life::Open,
             },
         }
@@ -114,6 +116,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut in_flight = this.in_flight;
+        let timer = this.timer;
         let state = this.state;
         let mut budget = FRAMES_AT_ONCE;
         while matches!(state.life, Life::Open | Life::Finishing(_)) {
@@ -156,9 +159,9 @@ where
             if state.last_read.is_none() && Pin::new(&mut state.draining).poll(cx).is_ready() {
                 continue;
             }
-            return state.wait(cx, is_written, deadline);
+            return state.wait(cx, timer, is_written, deadline);
         }
-        state.close(cx)
+        state.close(cx, timer)
     }
 }
 
@@ -328,6 +331,7 @@ where
     fn wait(
         &mut self,
         cx: &mut Context<'_>,
+        timer: Pin<&mut DeadlineTimer>,
         is_written: bool,
         frame: Option<Instant>,
     ) -> Poll<Result<(), BoxError>> {
@@ -339,7 +343,10 @@ where
             (Some(frame), Some(write)) => Some(frame.min(write)),
             (frame, write) => frame.or(write),
         };
-        ready!(self.alarm.poll(cx, first));
+        let Some(deadline) = first else {
+            return Poll::Pending;
+        };
+        ready!(timer.poll(cx, deadline));
         let kind = match write == first {
             true => "write",
             false => "frame",
@@ -357,7 +364,11 @@ where
         }
     }
 
-    fn close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn close(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut timer: Pin<&mut DeadlineTimer>,
+    ) -> Poll<Result<(), BoxError>> {
         loop {
             match &mut self.life {
                 Life::Closing(end) => {
@@ -366,7 +377,7 @@ where
                         polled = Pin::new(self.conn.io_mut()).poll_shutdown(cx);
                     }
                     let Poll::Ready(result) = polled else {
-                        return self.wait(cx, false, None);
+                        return self.wait(cx, timer, false, None);
                     };
                     let end = std::mem::replace(end, Ok(()));
                     // A client that is gone already knows.
@@ -378,7 +389,8 @@ where
                 }
                 Life::Lingering(end, until) => {
                     let until = *until;
-                    let is_over = self.alarm.poll(cx, until).is_ready();
+                    let is_over =
+                        until.is_some_and(|until| timer.as_mut().poll(cx, until).is_ready());
                     if is_over || self.input.poll_discard(cx, self.conn.io_mut()).is_ready() {
                         return Poll::Ready(std::mem::replace(end, Ok(())));
                     }

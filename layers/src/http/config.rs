@@ -1,6 +1,7 @@
 //! What an `HttpLayer` was told.
 
-use super::{StreamExecutor, life::FAR, version::Version};
+use super::{StreamExecutor, version::Version};
+use crate::time::FAR;
 use http::Extensions;
 use hyper::server::conn::{http1, http2};
 use reagent::ConnectionParts;

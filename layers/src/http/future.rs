@@ -3,14 +3,14 @@
 use super::{
     Config,
     head::Wait,
-    life::{FAR, Life, Look},
+    life::{Life, Look},
     linger::{Discarded, LINGER, discard},
     outcome::of_result,
     protocol::Protocol,
     requests::Requests,
     version::{Version, Waiting},
 };
-use crate::alarm::Alarm;
+use crate::time::{DeadlineTimer, FAR};
 use http::{Extensions, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -37,8 +37,10 @@ pin_project! {
     pub struct HttpFuture<Io, S> {
         state: State<Io, S>,
         life: Life,
+        // When to look whether it has waited for too long.
+        look_at: Instant,
         #[pin]
-        sleep: Alarm,
+        timer: DeadlineTimer,
     }
 }
 
@@ -74,7 +76,8 @@ impl<Io, S> HttpFuture<Io, S> {
                 },
             }),
             life: Life::new(config, handle),
-            sleep: Alarm::at(Instant::now() + first_byte),
+            look_at: Instant::now() + first_byte,
+            timer: DeadlineTimer::new(),
         }
     }
 }
@@ -106,9 +109,7 @@ where
                         let serving = waiting.serve(version, &life.config, &life.handle);
                         *this.state = State::Serving(serving);
                         let look_at = Instant::now() + life.config.shortest();
-                        if this.sleep.deadline() > look_at {
-                            this.sleep.as_mut().reset(look_at);
-                        }
+                        *this.look_at = look_at.min(*this.look_at);
                         continue;
                     }
                 }
@@ -126,7 +127,7 @@ where
                             Discarded::Nothing | Discarded::End => return Poll::Ready(result),
                         }
                         *this.state = State::Lingering(io, result);
-                        this.sleep.as_mut().reset(Instant::now() + LINGER);
+                        *this.look_at = Instant::now() + LINGER;
                     }
                 }
                 State::Lingering(io, result) => {
@@ -151,19 +152,19 @@ where
                     },
                     State::Lingering(..) | State::Over => None,
                 };
-                if let Some(ends) = ends.filter(|ends| *ends < this.sleep.deadline()) {
-                    this.sleep.as_mut().reset(ends);
+                if let Some(ends) = ends {
+                    *this.look_at = ends.min(*this.look_at);
                 }
             }
 
-            ready!(this.sleep.as_mut().poll(cx));
+            ready!(this.timer.as_mut().poll(cx, *this.look_at));
             match this.state {
                 State::Waiting(waiting) => {
                     let has_begun = !waiting.first.is_empty();
                     return Poll::Ready(this.life.gives_up(has_begun));
                 }
                 State::Serving(serving) => {
-                    let next = match this.life.look(serving.wait()) {
+                    *this.look_at = match this.life.look(serving.wait()) {
                         Look::Again(at) => at,
                         Look::Finish => {
                             serving.finish();
@@ -171,7 +172,6 @@ where
                         }
                         Look::End(kind) => return Poll::Ready(Err(TimedOut::new(kind).into())),
                     };
-                    this.sleep.as_mut().reset(next);
                 }
                 State::Lingering(_, result) => return Poll::Ready(mem::replace(result, Ok(()))),
                 State::Over => return Poll::Ready(Ok(())),

@@ -1,18 +1,15 @@
 //! How long a connection may wait for what, and whether it is to finish.
 
 use super::{Config, head::Wait};
+use crate::time::FAR;
 use reagent::{BoxError, ConnectionHandle, Draining, TimedOut};
 use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Waker},
-    time::Duration,
 };
 use tokio::time::Instant;
-
-/// A time after which nothing is looked at: 30 years.
-pub(super) const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// Fewer bytes than these between two looks are no answer: pings, acknowledgements, a ticket of TLS.
 const PROGRESS: u64 = 1024;

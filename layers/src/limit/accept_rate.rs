@@ -3,7 +3,7 @@
 use super::Gated;
 use crate::{
     Refusal,
-    bucket::{Bucket, Rate},
+    client::bucket::{Bucket, Rate},
 };
 use reagent::{BoxError, Connection, IoStream};
 use std::{

@@ -1,6 +1,6 @@
 //! How many connections one client may have.
 
-use crate::{Refusal, client::Prefixes};
+use crate::{Refusal, client::ClientKey};
 use reagent::{
     BoxError, Connection, IoStream, Upgrade, UpgradeLayer,
     limit::{Limit, Permit},
@@ -24,7 +24,7 @@ pub type PerClientLayer = UpgradeLayer<PerClient>;
 #[derive(Clone)]
 pub struct PerClient {
     shared: Arc<Shared>,
-    prefixes: Prefixes,
+    prefixes: ClientKey,
     wait: Option<Duration>,
     refusal: Refusal,
 }
@@ -49,7 +49,7 @@ impl PerClient {
         };
         PerClient {
             shared: Arc::new(shared),
-            prefixes: Prefixes::default(),
+            prefixes: ClientKey::default(),
             wait: None,
             refusal: Refusal::default(),
         }
@@ -57,7 +57,7 @@ impl PerClient {
 
     /// How many leading bits of an address make the client: 32 and 64 unless told otherwise.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
-        self.prefixes = Prefixes { v4, v6 };
+        self.prefixes = ClientKey { v4, v6 };
         self
     }
 

@@ -2,9 +2,10 @@
 
 use crate::{
     Refusal,
-    bounded::Bounded,
-    bucket::{Bucket, Rate},
-    client::Prefixes,
+    client::{
+        BoundedMap, CAPACITY, ClientKey,
+        bucket::{Bucket, Rate},
+    },
 };
 use reagent::{BoxError, Connection, IoStream, Upgrade, UpgradeLayer};
 use std::{
@@ -13,9 +14,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::time::Instant;
-
-/// So many clients are remembered at most; each takes some 60 bytes.
-const CAPACITY: usize = 65_536;
 
 /// The layer of a [`PerClientRate`]: `PerClientRateLayer::new(rate)`.
 pub type PerClientRateLayer = UpgradeLayer<PerClientRate>;
@@ -27,13 +25,13 @@ pub type PerClientRateLayer = UpgradeLayer<PerClientRate>;
 #[derive(Clone)]
 pub struct PerClientRate {
     shared: Arc<Mutex<State>>,
-    prefixes: Prefixes,
+    prefixes: ClientKey,
     refusal: Refusal,
 }
 
 struct State {
     rate: Rate,
-    clients: Bounded<Bucket>,
+    clients: BoundedMap<Bucket>,
 }
 
 impl PerClientRate {
@@ -42,11 +40,11 @@ impl PerClientRate {
     pub fn new(per_second: f64, burst: f64) -> Self {
         let state = State {
             rate: Rate::new(per_second, burst),
-            clients: Bounded::new(CAPACITY),
+            clients: BoundedMap::new(CAPACITY),
         };
         PerClientRate {
             shared: Arc::new(Mutex::new(state)),
-            prefixes: Prefixes::default(),
+            prefixes: ClientKey::default(),
             refusal: Refusal::default(),
         }
     }
@@ -57,13 +55,13 @@ impl PerClientRate {
 
     /// How many leading bits of an address make the client: 32 and 64 unless told otherwise.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
-        self.prefixes = Prefixes { v4, v6 };
+        self.prefixes = ClientKey { v4, v6 };
         self
     }
 
     /// Remembers this many clients at most, and forgets those it knew. Default 65,536.
     pub fn capacity(self, clients: usize) -> Self {
-        self.state().clients = Bounded::new(clients);
+        self.state().clients = BoundedMap::new(clients);
         self
     }
 

@@ -86,7 +86,7 @@ mod unix;
 mod v1;
 mod v2;
 
-pub use crate::Rewind;
+pub use crate::PrefixedIo;
 pub use error::{EncodeError, ProxyProtocolError};
 pub use header::{Command, Header, SocketKind, Version};
 pub use info::ProxyInfo;

@@ -1,7 +1,7 @@
 //! Taking a header off a connection.
 
 use super::{
-    Command, Config, Header, Mode, Parsed, ProxyInfo, ProxyProtocolError, Rewind, Untrusted,
+    Command, Config, Header, Mode, Parsed, PrefixedIo, ProxyInfo, ProxyProtocolError, Untrusted,
     Version, error::excerpt, parse,
 };
 use reagent::{Addr, BoxError, Connection, IoStream, Rejected, TimedOut, Upgrade};
@@ -48,13 +48,16 @@ impl NoHeader {
 }
 
 impl<Io: IoStream> Upgrade<Io> for ProxyProtocol {
-    type Io = Rewind<Io>;
+    type Io = PrefixedIo<Io>;
 
-    async fn upgrade(&self, mut conn: Connection<Io>) -> Result<Connection<Rewind<Io>>, BoxError> {
+    async fn upgrade(
+        &self,
+        mut conn: Connection<Io>,
+    ) -> Result<Connection<PrefixedIo<Io>>, BoxError> {
         let config = &*self.0;
         let mode = config.mode_for(conn.socket_addr())?;
         if mode == Mode::Off {
-            return Ok(conn.map_io(|io| Rewind::new(io, Vec::new())));
+            return Ok(conn.map_io(|io| PrefixedIo::new(io, Vec::new())));
         }
         let mut bytes = Vec::new();
         let receiving = receive(&mut conn, &mut bytes, config.max_len);
@@ -73,7 +76,7 @@ impl<Io: IoStream> Upgrade<Io> for ProxyProtocol {
             Err(NoHeader { is_plain: true, .. }) if mode == Mode::Optional => {}
             Err(NoHeader { error, .. }) => return Err(error),
         }
-        Ok(conn.map_io(|io| Rewind::new(io, bytes)))
+        Ok(conn.map_io(|io| PrefixedIo::new(io, bytes)))
     }
 
     fn name(&self) -> &'static str {

@@ -1,6 +1,6 @@
 //! Who may name clients.
 
-use crate::net::canonical;
+use crate::net::cidr::canonical;
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixSet;
 use reagent::Addr;

@@ -93,7 +93,7 @@ impl Detector {
 
     /// Looks for these bytes too, which are [`Protocol::Own`] by this name.
     ///
-    /// Prefixes of one's own go before the known protocols, and the first given before the next. So clients of what
+    /// ClientKey of one's own go before the known protocols, and the first given before the next. So clients of what
     /// begins likewise, and is shorter, are waited for until they have sent what differs. An empty prefix is
     /// never found.
     pub fn prefix(mut self, name: impl Into<Arc<str>>, bytes: impl AsRef<[u8]>) -> Self {

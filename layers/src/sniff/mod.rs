@@ -84,7 +84,7 @@ mod protocol;
 mod reader;
 mod receive;
 
-pub use crate::Rewind;
+pub use crate::PrefixedIo;
 pub use detect::{Detected, Detector, detect};
 pub use layer::{SniffLayer, Undecided};
 pub use protocol::{Protocol, Sniffed};

@@ -1,6 +1,6 @@
 //! Reading until it is known what a connection is.
 
-use super::{Config, Detected, Detector, Protocol, Rewind, Sniffed, Undecided};
+use super::{Config, Detected, Detector, PrefixedIo, Protocol, Sniffed, Undecided};
 use reagent::{BoxError, Connection, IoStream, TimedOut, Upgrade};
 use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, sync::Arc, task::ready};
 use tokio::{
@@ -19,9 +19,12 @@ const CHUNK: usize = 4096;
 pub struct Sniff(pub(super) Arc<Config>);
 
 impl<Io: IoStream> Upgrade<Io> for Sniff {
-    type Io = Rewind<Io>;
+    type Io = PrefixedIo<Io>;
 
-    async fn upgrade(&self, mut conn: Connection<Io>) -> Result<Connection<Rewind<Io>>, BoxError> {
+    async fn upgrade(
+        &self,
+        mut conn: Connection<Io>,
+    ) -> Result<Connection<PrefixedIo<Io>>, BoxError> {
         let config = &*self.0;
         let mut bytes = Vec::new();
         let receiving = receive(&mut conn, &mut bytes, &config.detector);
@@ -34,7 +37,7 @@ impl<Io: IoStream> Upgrade<Io> for Sniff {
             },
         };
         conn.extensions_mut().insert(sniffed);
-        Ok(conn.map_io(|io| Rewind::new(io, bytes)))
+        Ok(conn.map_io(|io| PrefixedIo::new(io, bytes)))
     }
 
     fn name(&self) -> &'static str {

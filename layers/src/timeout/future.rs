@@ -1,7 +1,7 @@
 //! One timer for all limits of a connection.
 
 use super::{Age, Limits, activity::Activity};
-use crate::alarm::Alarm;
+use crate::time::{DeadlineTimer, FAR};
 use pin_project_lite::pin_project;
 use reagent::{BoxError, ConnectionHandle, TimedOut};
 use std::{
@@ -13,21 +13,20 @@ use std::{
     time::Duration,
 };
 
-/// A time after which nothing is looked at: 30 years.
-const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-
 pin_project! {
     /// The future of a [`Timeouts`](super::Timeouts).
     pub struct TimeoutsFuture<F> {
         #[pin]
         inner: F,
         #[pin]
-        sleep: Alarm,
+        timer: DeadlineTimer,
         watch: Watch,
     }
 }
 
 struct Watch {
+    /// When to look for limits that are exceeded.
+    look_at: Duration,
     activity: Arc<Activity>,
     limits: Arc<Limits>,
     handle: ConnectionHandle,
@@ -49,7 +48,8 @@ impl<F> TimeoutsFuture<F> {
         let old_at = limits.age.map_or(FAR, |Age { age, jitter, .. }| {
             age.saturating_add(jitter.mul_f64(fastrand::f64())).min(FAR)
         });
-        let watch = Watch {
+        let mut watch = Watch {
+            look_at: Duration::ZERO,
             old_at,
             ended_at: FAR,
             window_end: limits.rate.map_or(FAR, |rate| rate.window),
@@ -58,11 +58,10 @@ impl<F> TimeoutsFuture<F> {
             limits,
             handle,
         };
-        let first = watch.next(Duration::ZERO);
-        let sleep = Alarm::at(watch.activity.began + first);
+        watch.look_at = watch.next(Duration::ZERO);
         TimeoutsFuture {
             inner,
-            sleep,
+            timer: DeadlineTimer::new(),
             watch,
         }
     }
@@ -81,15 +80,15 @@ where
             return Poll::Ready(result.map_err(Into::into));
         }
         loop {
-            ready!(this.sleep.as_mut().poll(cx));
+            let look_at = this.watch.activity.began + this.watch.look_at;
+            ready!(this.timer.as_mut().poll(cx, look_at));
             let now = this.watch.activity.began.elapsed();
             if let Some(kind) = this.watch.exceeded(now) {
                 this.watch.let_go();
                 return Poll::Ready(Err(TimedOut::new(kind).into()));
             }
             // A wait that began in between has its limit still before it.
-            let next = this.watch.next(now);
-            this.sleep.as_mut().reset(this.watch.activity.began + next);
+            this.watch.look_at = this.watch.next(now);
         }
     }
 }

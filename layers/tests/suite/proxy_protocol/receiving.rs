@@ -5,7 +5,9 @@ use crate::support::{echo, echoes, outcome};
 use reagent::{
     Addr, BoxError, Connection, IoStream, Outcome, Server, Upgrade, UpgradeLayer, handle,
 };
-use reagent_layers::proxy_protocol::{Header, Mode, ProxyInfo, ProxyProtocolLayer, Rewind, Tlv};
+use reagent_layers::proxy_protocol::{
+    Header, Mode, PrefixedIo, ProxyInfo, ProxyProtocolLayer, Tlv,
+};
 use std::{error::Error, io, path::Path};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -226,10 +228,13 @@ async fn it_names_the_address_where_a_layer_outside_has_wrapped_a_wildcard_socke
     struct Wrap;
 
     impl<Io: IoStream> Upgrade<Io> for Wrap {
-        type Io = Rewind<Io>;
+        type Io = PrefixedIo<Io>;
 
-        async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<Rewind<Io>>, BoxError> {
-            Ok(conn.map_io(|io| Rewind::new(io, Vec::new())))
+        async fn upgrade(
+            &self,
+            conn: Connection<Io>,
+        ) -> Result<Connection<PrefixedIo<Io>>, BoxError> {
+            Ok(conn.map_io(|io| PrefixedIo::new(io, Vec::new())))
         }
     }
 

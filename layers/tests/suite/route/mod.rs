@@ -14,7 +14,7 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The stream below the router in most tests.
-type Sniffing = reagent_layers::Rewind<reagent::BoxIo>;
+type Sniffing = reagent_layers::PrefixedIo<reagent::BoxIo>;
 
 /// A service that reads all and says its own name.
 fn named<Io: IoStream>(name: &'static str) -> impl ConnectionService<Io> + Clone + Sync {

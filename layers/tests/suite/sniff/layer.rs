@@ -7,7 +7,7 @@ use reagent::{
     testing::{Clients, MemoryListener},
 };
 use reagent_layers::{
-    sniff::{Rewind, SniffLayer, Sniffed},
+    sniff::{PrefixedIo, SniffLayer, Sniffed},
     tls::rustls::version::TLS13,
 };
 use std::{
@@ -119,7 +119,7 @@ async fn a_hello_too_long_is_unknown_and_no_more_than_the_bound_is_read_of_it() 
 #[derive(Clone)]
 struct Unwrapped;
 
-impl<Io: IoStream> Service<Connection<Rewind<Io>>> for Unwrapped {
+impl<Io: IoStream> Service<Connection<PrefixedIo<Io>>> for Unwrapped {
     type Response = ();
     type Error = io::Error;
     type Future = std::pin::Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -128,7 +128,7 @@ impl<Io: IoStream> Service<Connection<Rewind<Io>>> for Unwrapped {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut conn: Connection<Rewind<Io>>) -> Self::Future {
+    fn call(&mut self, mut conn: Connection<PrefixedIo<Io>>) -> Self::Future {
         Box::pin(async move {
             assert_eq!(conn.io().prefix(), b"SSH-2.0-first");
             let mut piece = [0; 13];

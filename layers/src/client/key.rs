@@ -5,18 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// How many leading bits of an address make the client. An IPv6 client usually has a whole /64 (RFC 6177),
 /// so to tell its addresses apart would be to limit nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Prefixes {
+pub(crate) struct ClientKey {
     pub(crate) v4: u8,
     pub(crate) v6: u8,
 }
 
-impl Default for Prefixes {
+impl Default for ClientKey {
     fn default() -> Self {
-        Prefixes { v4: 32, v6: 64 }
+        ClientKey { v4: 32, v6: 64 }
     }
 }
 
-impl Prefixes {
+impl ClientKey {
     /// An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is the IPv4 client.
     pub(crate) fn of(self, ip: IpAddr) -> IpAddr {
         match ip.to_canonical() {
@@ -36,13 +36,13 @@ impl Prefixes {
 mod tests {
     use super::*;
 
-    fn of(prefixes: Prefixes, ip: &str) -> String {
+    fn of(prefixes: ClientKey, ip: &str) -> String {
         prefixes.of(ip.parse().unwrap()).to_string()
     }
 
     #[test]
     fn a_client_is_an_address_of_v4_and_a_network_of_v6() {
-        let usual = Prefixes::default();
+        let usual = ClientKey::default();
         assert_eq!(of(usual, "192.0.2.7"), "192.0.2.7");
         assert_eq!(of(usual, "2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(of(usual, "::ffff:192.0.2.7"), "192.0.2.7");
@@ -50,12 +50,12 @@ mod tests {
 
     #[test]
     fn any_number_of_bits_will_do() {
-        assert_eq!(of(Prefixes { v4: 0, v6: 0 }, "192.0.2.7"), "0.0.0.0");
-        assert_eq!(of(Prefixes { v4: 24, v6: 0 }, "192.0.2.7"), "192.0.2.0");
+        assert_eq!(of(ClientKey { v4: 0, v6: 0 }, "192.0.2.7"), "0.0.0.0");
+        assert_eq!(of(ClientKey { v4: 24, v6: 0 }, "192.0.2.7"), "192.0.2.0");
         assert_eq!(
-            of(Prefixes { v4: 0, v6: 128 }, "2001:db8::1"),
+            of(ClientKey { v4: 0, v6: 128 }, "2001:db8::1"),
             "2001:db8::1"
         );
-        assert_eq!(of(Prefixes { v4: 200, v6: 200 }, "192.0.2.7"), "192.0.2.7");
+        assert_eq!(of(ClientKey { v4: 200, v6: 200 }, "192.0.2.7"), "192.0.2.7");
     }
 }

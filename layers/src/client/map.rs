@@ -6,16 +6,19 @@ use tokio::time::Instant;
 /// A full map looks for what can be forgotten no more often than this.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// How many clients a layer remembers unless it is told otherwise.
+pub(crate) const CAPACITY: usize = 65_536;
+
 #[derive(Debug)]
-pub(crate) struct Bounded<V> {
+pub(crate) struct BoundedMap<V> {
     map: HashMap<IpAddr, V>,
     capacity: usize,
     swept_at: Instant,
 }
 
-impl<V> Bounded<V> {
+impl<V> BoundedMap<V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Bounded {
+        BoundedMap {
             map: HashMap::new(),
             capacity: capacity.max(1),
             swept_at: Instant::now(),

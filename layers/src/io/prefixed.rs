@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The stream of layers that look at the beginning of a connection: what they have read and leave to others
 /// first, then the stream inside. The memory of those bytes is freed once they are read.
-pub struct Rewind<Io> {
+pub struct PrefixedIo<Io> {
     io: Io,
     /// Never empty.
     prefix: Option<Box<Prefix>>,
@@ -21,7 +21,7 @@ struct Prefix {
     read: usize,
 }
 
-impl<Io> Rewind<Io> {
+impl<Io> PrefixedIo<Io> {
     /// `prefix`, then what `io` has.
     pub fn new(io: Io, prefix: Vec<u8>) -> Self {
         let prefix = (!prefix.is_empty()).then(|| {
@@ -30,7 +30,7 @@ impl<Io> Rewind<Io> {
                 read: 0,
             })
         });
-        Rewind { io, prefix }
+        PrefixedIo { io, prefix }
     }
 
     /// The stream inside.
@@ -47,7 +47,7 @@ impl<Io> Rewind<Io> {
     }
 }
 
-impl<Io: AsyncRead + Unpin> AsyncRead for Rewind<Io> {
+impl<Io: AsyncRead + Unpin> AsyncRead for PrefixedIo<Io> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -67,7 +67,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Rewind<Io> {
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Rewind<Io> {
+impl<Io: AsyncWrite + Unpin> AsyncWrite for PrefixedIo<Io> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -98,9 +98,9 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Rewind<Io> {
 }
 
 /// Says how much was read ahead and not what.
-impl<Io: fmt::Debug> fmt::Debug for Rewind<Io> {
+impl<Io: fmt::Debug> fmt::Debug for PrefixedIo<Io> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rewind")
+        f.debug_struct("PrefixedIo")
             .field("io", &self.io)
             .field("prefix", &self.prefix().len())
             .finish()
@@ -114,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_prefix_comes_first_and_is_freed_once_read() {
-        let mut io = Rewind::new(&b" world"[..], b"hello".to_vec());
+        let mut io = PrefixedIo::new(&b" world"[..], b"hello".to_vec());
         let mut piece = [0; 3];
         assert_eq!(io.read(&mut piece).await.unwrap(), 3);
         assert_eq!((&piece, io.prefix()), (b"hel", &b"lo"[..]));
@@ -127,9 +127,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_of_nothing_takes_nothing() {
-        let mut io = Rewind::new(&b""[..], b"x".to_vec());
+        let mut io = PrefixedIo::new(&b""[..], b"x".to_vec());
         assert_eq!(io.read(&mut []).await.unwrap(), 0);
         assert_eq!(io.prefix(), b"x");
-        assert!(Rewind::new(&b""[..], Vec::new()).prefix.is_none());
+        assert!(PrefixedIo::new(&b""[..], Vec::new()).prefix.is_none());
     }
 }

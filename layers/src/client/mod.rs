@@ -1,0 +1,9 @@
+//! Clients: what makes one, and what is remembered of each.
+
+#[cfg(any(feature = "bandwidth", feature = "limit"))]
+pub(crate) mod bucket;
+mod key;
+mod map;
+
+pub(crate) use key::ClientKey;
+pub(crate) use map::{BoundedMap, CAPACITY};
