@@ -227,6 +227,12 @@ impl<Io> Connection<Io> {
         }
     }
 
+    /// Returns how long the client may take for a step of its opening, as
+    /// [`ConnectionHandle::opening_left`] does.
+    pub fn opening_left(&self, limit: Duration) -> Duration {
+        self.handle.opening_left(limit)
+    }
+
     /// Splits it into its stream, with which it goes on counting, and the rest.
     pub fn into_parts(self) -> (Io, ConnectionParts) {
         let parts = ConnectionParts {

@@ -21,6 +21,7 @@ use std::{
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::Waker,
+    time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -81,6 +82,8 @@ pub(crate) struct Rare {
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) guards: Vec<Box<dyn Any + Send>>,
+    /// How long the client has taken for the upgrades so far.
+    pub(crate) opening_spent: Duration,
     /// Run with the outcome before observers are told of it.
     pub(crate) on_end: Vec<OnEnd>,
 }

@@ -14,6 +14,7 @@ use std::{
     hash::{Hash, Hasher},
     io,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -117,6 +118,25 @@ impl ConnectionHandle {
     /// When it was accepted.
     pub fn accepted_at(&self) -> Instant {
         self.entry.accepted_at
+    }
+
+    /// Returns how long the client may take for a step of its opening (a header, a handshake, a first
+    /// request) whose own limit is `limit`: no more than is left of
+    /// [`Server::opening_timeout`](crate::Server::opening_timeout) after the upgrades so far. A step
+    /// whose limit is longer than that timeout has `limit` less the time of those upgrades.
+    pub fn opening_left(&self, limit: Duration) -> Duration {
+        let Some(timeout) = self.entry.registry().opening_timeout else {
+            return limit;
+        };
+        let cold = self.entry.cold();
+        let spent = cold.rare.as_ref().map(|rare| rare.opening_spent);
+        let left = timeout.max(limit).saturating_sub(spent.unwrap_or_default());
+        left.min(limit)
+    }
+
+    /// Takes the time of an upgrade off what is left for the opening.
+    pub(crate) fn spend_opening(&self, spent: Duration) {
+        self.entry.cold().rare().opening_spent += spent;
     }
 
     /// What was given to [`Server::state`](crate::Server::state) as a `T`.

@@ -23,6 +23,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::Notify;
 
@@ -39,6 +40,8 @@ pub(crate) struct Registry {
     pub(crate) state: Extensions,
     observers: Vec<Arc<dyn Observer>>,
     listeners: Vec<ListenerAddr>,
+    /// How long clients may take to open their connections.
+    pub(crate) opening_timeout: Option<Duration>,
     shards: Box<[Shard]>,
     /// The number of shards that were handed to an acceptor.
     used: AtomicUsize,
@@ -94,12 +97,14 @@ impl Registry {
         state: Extensions,
         observers: Vec<Arc<dyn Observer>>,
         listeners: Vec<ListenerAddr>,
+        opening_timeout: Option<Duration>,
     ) -> Self {
         Registry {
             limit,
             state,
             observers,
             listeners,
+            opening_timeout,
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             used: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),

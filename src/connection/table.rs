@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_visitor_sees_each_connection_once_while_others_come_and_go() {
         let (limit, state) = (Limit::unlimited(), Extensions::default());
-        let registry = Arc::new(Registry::new(limit, state, Vec::new(), Vec::new()));
+        let registry = Arc::new(Registry::new(limit, state, Vec::new(), Vec::new(), None));
         let registrar = Registrar::new(&registry);
         let (mut stay, mut go) = (Vec::new(), Vec::new());
         for _ in 0..500 {

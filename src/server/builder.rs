@@ -12,7 +12,7 @@ use crate::{
     service::{ConnectionService, Spawn, TokioSpawn},
     sync::Mutex,
 };
-use std::{fmt, future::poll_fn, io, mem, sync::Arc};
+use std::{fmt, future::poll_fn, io, mem, sync::Arc, time::Duration};
 use tower::{MakeService, ServiceBuilder, util::BoxCloneServiceLayer};
 use tower_layer::{Identity, Layer, Stack};
 use tower_service::Service;
@@ -231,6 +231,19 @@ impl<L, X> Server<L, X> {
     /// ```
     pub fn options(mut self, change: impl FnOnce(&mut SocketOptions)) -> Self {
         change(&mut self.config.options);
+        self
+    }
+
+    /// Sets how long a client may take in all to open its connection: for every upgrade (a PROXY header,
+    /// a handshake), and until its first request is there where a layer knows what a request is.
+    /// Default 30 s; `None` leaves each step its own limit alone.
+    ///
+    /// It keeps a client from using up the limits of all steps one after the other with a byte at a
+    /// time. Only time counts in which a step with a limit waited for the client. A step whose own limit
+    /// is longer raises it to that. Writers of layers find it at
+    /// [`Connection::opening_left`].
+    pub fn opening_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.config.opening_timeout = limit.into();
         self
     }
 

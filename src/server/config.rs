@@ -8,7 +8,10 @@ use crate::{
     limit::Limit,
     listener::{Bind, SocketOptions},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// As long as hyper gives a client for its first head; PROXY headers and handshakes are in it.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What does not depend on the types of layers and handlers.
 pub(super) struct Config {
@@ -21,6 +24,7 @@ pub(super) struct Config {
     pub(super) on_accept: Option<OnAccept>,
     pub(super) state: Extensions,
     pub(super) observers: Vec<Arc<dyn Observer>>,
+    pub(super) opening_timeout: Option<Duration>,
 }
 
 impl Config {
@@ -34,6 +38,7 @@ impl Config {
             on_accept: None,
             state: Extensions::default(),
             observers: Vec::new(),
+            opening_timeout: Some(OPENING_TIMEOUT),
         }
     }
 

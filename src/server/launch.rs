@@ -47,6 +47,7 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
         config.state,
         config.observers,
         addrs.collect(),
+        config.opening_timeout,
     );
     let registry = Arc::new(registry);
     let acceptors = config.acceptors.unwrap_or(cores.max(1));

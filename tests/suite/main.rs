@@ -24,6 +24,7 @@ mod listening;
 mod memory;
 mod memory_listener;
 mod observers;
+mod opening;
 mod outcomes;
 mod payloads;
 mod per_core;

@@ -19,6 +19,9 @@ use tokio::time::{Instant, sleep};
 /// that came just before, short enough for two upgrades in a row to end within a second.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
 
+/// What is taken off the time for the opening; to note less would cost a prompt client an allocation.
+const WORTH_NOTING: Duration = Duration::from_millis(100);
+
 pub(super) async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
     upgrade: Arc<U>,
     conn: Connection<Io>,
@@ -56,15 +59,22 @@ async fn within<T>(
     start: Start,
     upgrading: Pin<&mut impl Future<Output = Result<T, BoxError>>>,
 ) -> Result<T, BoxError> {
+    let began = Instant::now();
     let late = async {
         match limit {
             None => pending().await,
-            Some(limit) => sleep(limit).await,
+            Some(limit) => sleep(start.handle.opening_left(limit)).await,
         }
     };
     tokio::select! {
         biased;
-        result = upgrading => result,
+        result = upgrading => {
+            let spent = began.elapsed();
+            if limit.is_some() && spent >= WORTH_NOTING {
+                start.handle.spend_opening(spent);
+            }
+            result
+        }
         () = late => Err(TimedOut::new(name).into()),
         () = start.let_go() => Err(LetGo.into()),
     }

@@ -28,7 +28,8 @@ impl<U> UpgradeLayer<U> {
         }
     }
 
-    /// Sets how long an upgrade may take; `None` is as long as the client likes.
+    /// Sets how long an upgrade may take; `None` is as long as the client likes. All upgrades of a
+    /// connection together are bounded by [`Server::opening_timeout`](crate::Server::opening_timeout).
     pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.timeout = limit.into();
         self
