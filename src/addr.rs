@@ -42,12 +42,30 @@ impl Addr {
         }
     }
 
+    /// Returns the IPv4 address of an IPv4 client of a socket of both families, which the system reports as
+    /// `::ffff:192.0.2.1` (RFC 4291, 2.5.5.2); any other address as it is. The addresses of a
+    /// connection are in this form.
+    pub fn to_canonical(self) -> Self {
+        match self {
+            Addr::Tcp(addr) => Addr::Tcp(canonical(addr)),
+            other => other,
+        }
+    }
+
     /// The path of a Unix socket that has one.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Addr::Unix(path) => path.as_deref(),
             _ => None,
         }
+    }
+}
+
+/// An IPv6 address of its own keeps its flow and its scope.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        IpAddr::V6(_) => addr,
     }
 }
 

@@ -53,13 +53,21 @@ impl<Io> Connection<Io> {
 
     /// Names the client that a proxy speaks for; the first to name it is right.
     pub fn set_peer_addr(&mut self, addr: Addr) {
-        let _ = self.handle.entry.peer_addr.set(Box::new(addr));
+        let _ = self
+            .handle
+            .entry
+            .peer_addr
+            .set(Box::new(addr.to_canonical()));
     }
 
     /// Names the address that the client connected to, as a proxy gives it; the first to name it is
     /// right.
     pub fn set_local_addr(&mut self, addr: Addr) {
-        let _ = self.handle.entry.local_addr.set(Box::new(addr));
+        let _ = self
+            .handle
+            .entry
+            .local_addr
+            .set(Box::new(addr.to_canonical()));
     }
 
     /// The address that the listener it came in by listens on; `0.0.0.0` for a wildcard.

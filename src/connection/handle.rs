@@ -70,7 +70,7 @@ impl ConnectionHandle {
             false => entry.socket.ask(|stream| stream.sock_ref().local_addr()),
         };
         match asked.transpose()?.and_then(|addr| addr.as_socket()) {
-            Some(addr) => Ok(Addr::Tcp(addr)),
+            Some(addr) => Ok(Addr::Tcp(addr).to_canonical()),
             None => Ok(listener.addr.clone()),
         }
     }
@@ -187,6 +187,15 @@ impl ConnectionHandle {
             is_draining: self.is_draining(),
             labels: labels(entry),
         }
+    }
+
+    /// Returns what a layer or the handler said of it under this key: see
+    /// [`Connection::label`](crate::Connection::label).
+    pub fn label(&self, key: &str) -> Option<String> {
+        let cold = self.entry.cold();
+        let mut labels = cold.rare.iter().flat_map(|rare| &rare.labels);
+        let label = labels.find(|(known, _)| *known == key);
+        label.map(|(_, value)| value.clone())
     }
 
     /// Tells it to finish: [`Connection::draining`](crate::Connection::draining) resolves, a

@@ -227,6 +227,7 @@ impl Registrar {
     ) -> Connection {
         let registry = &*self.registry;
         let (transport, other) = transport.split();
+        let peer = peer.to_canonical();
         let handle = {
             let mut records = registry.shards[self.shard].0.lock();
             let id = records.next_id(&registry.next_id);

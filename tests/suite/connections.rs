@@ -494,3 +494,31 @@ async fn the_first_to_name_the_client_is_right() {
     assert_eq!(listed.peer_addr, named);
     assert_eq!(listed.socket_addr, Addr::Other("client:1".into()));
 }
+
+/// A socket of both families sees IPv4 clients as `::ffff:127.0.0.1`; nobody else is to.
+#[tokio::test]
+async fn an_ipv4_client_of_a_socket_of_both_families_has_an_ipv4_address() {
+    let (server, mut accepted) = crate::support::accepted(Server::bind("[::]:0"));
+    let (service, mut given) = giving();
+    let server = server.start(service).await.unwrap();
+    let port = server.local_addr().port().unwrap();
+    let client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let connection = accepted.next().await;
+    assert_eq!(*connection.peer_addr(), client.local_addr().unwrap());
+    assert_eq!(*connection.socket_addr(), client.local_addr().unwrap());
+    assert_eq!(
+        connection.local_addr().unwrap(),
+        client.peer_addr().unwrap()
+    );
+    // And what a PROXY header says of one.
+    let mut conn = soon(given.recv()).await.unwrap();
+    let mapped = |addr: &str| Addr::Tcp(addr.parse().unwrap());
+    conn.set_peer_addr(mapped("[::ffff:192.0.2.1]:1"));
+    conn.set_local_addr(mapped("[::ffff:192.0.2.2]:2"));
+    assert_eq!(*conn.peer_addr(), mapped("192.0.2.1:1"));
+    assert_eq!(conn.local_addr().unwrap(), mapped("192.0.2.2:2"));
+
+    let client = TcpStream::connect(("::1", port)).await.unwrap();
+    let connection = accepted.next().await;
+    assert_eq!(*connection.peer_addr(), client.local_addr().unwrap());
+}

@@ -10,7 +10,8 @@ const VALUES_AT_MOST: usize = 32;
 /// Past this many bytes a value is a text and no word.
 const BYTES_AT_MOST: usize = 64;
 
-const OTHER: &str = "other";
+/// What has no value of its own.
+pub(super) const OTHER: &str = "other";
 
 pub(super) struct Family<M> {
     source: Source,

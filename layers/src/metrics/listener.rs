@@ -1,8 +1,15 @@
 //! The metrics of one listener.
 
-use super::{family::Family, names, source::Source};
+use super::{
+    family::{Family, OTHER},
+    names,
+    source::Source,
+};
 use ::metrics::{Counter, Gauge, Histogram, Label};
 use reagent::{Addr, ErrorClass, Outcome, OutcomeKind, event};
+
+/// The label by which a layer names the class of an error that it returns.
+const ERROR_TYPE: &str = "error.type";
 
 pub(super) struct Listener {
     pub(super) accepted: Counter,
@@ -10,6 +17,7 @@ pub(super) struct Listener {
     closed: Family<Counter>,
     rejected: Family<Counter>,
     timed_out: Family<Counter>,
+    failed: Family<Counter>,
     panicked: Counter,
     received: Counter,
     sent: Counter,
@@ -44,6 +52,7 @@ impl Listener {
             closed: family(names::CLOSED, "outcome", &outcomes),
             rejected: family(names::REJECTED, "reason", &[]),
             timed_out: family(names::TIMED_OUT, "kind", &[]),
+            failed: family(names::FAILED, "reason", &[]),
             panicked: source.counter(&names::PANICKED, labels()),
             received: source.counter(&names::RECEIVED, labels()),
             sent: source.counter(&names::SENT, labels()),
@@ -75,18 +84,26 @@ impl Listener {
             .with(event.upgrade, |histogram| histogram.record(event.took));
     }
 
+    /// Counts bytes received and sent.
+    pub(super) fn carried(&self, [received, sent]: [u64; 2]) {
+        self.received.increment(received);
+        self.sent.increment(sent);
+    }
+
     pub(super) fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
         self.active.decrement(1.0);
         self.closed.increment(event.outcome.as_str());
         match event.outcome {
             Outcome::Rejected(rejected) => self.rejected.increment(rejected.reason()),
             Outcome::TimedOut(timed_out) => self.timed_out.increment(timed_out.kind()),
+            Outcome::Failed(_) => {
+                let reason = event.connection.label(ERROR_TYPE);
+                self.failed.increment(reason.as_deref().unwrap_or(OTHER));
+            }
             Outcome::Panicked(_) => self.panicked.increment(1),
             _ => {}
         }
-        let connection = event.connection;
-        self.received.increment(connection.bytes_read());
-        self.sent.increment(connection.bytes_written());
-        self.duration.record(connection.accepted_at().elapsed());
+        self.duration
+            .record(event.connection.accepted_at().elapsed());
     }
 }

@@ -60,6 +60,7 @@
 //! | `reagent_connections_closed_total` | counter | `listener`, `outcome` | connections that are over; [`Outcome::as_str`](reagent::Outcome::as_str) |
 //! | `reagent_connections_rejected_total` | counter | `listener`, `reason` | of these, those a layer did not admit |
 //! | `reagent_connections_timed_out_total` | counter | `listener`, `kind` | of these, those a time limit ended |
+//! | `reagent_connections_failed_total` | counter | `listener`, `reason` | of these, those that ended with an error; what a layer set as the label `error.type`, else `other` |
 //! | `reagent_connections_panicked_total` | counter | `listener` | of these, those whose handler panicked |
 //! | `reagent_connection_received_bytes_total` | counter | `listener` | bytes read from sockets |
 //! | `reagent_connection_sent_bytes_total` | counter | `listener` | bytes written to sockets |
@@ -75,7 +76,8 @@
 //! | `reagent_exhausted` | gauge | | 1 while no client can be served for want of descriptors or memory |
 //! | `reagent_clients_turned_away_total` | counter | | clients closed for that reason, counted when it is over |
 //!
-//! Bytes, durations and outcomes are counted when a connection is over.
+//! Durations and outcomes are counted when a connection is over, and so are its bytes unless they are
+//! [counted before](MetricsObserver::refresh).
 //!
 //! # Labels
 //!
@@ -90,6 +92,7 @@
 //!
 //! [naming]: https://prometheus.io/docs/practices/naming/
 
+mod bytes;
 mod family;
 mod listener;
 mod names;

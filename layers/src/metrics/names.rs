@@ -42,12 +42,14 @@ metrics! {
         "Connections a layer did not admit, by reason.";
     TIMED_OUT = Counter, Count, "reagent_connections_timed_out_total",
         "Connections a time limit ended, by kind.";
+    FAILED = Counter, Count, "reagent_connections_failed_total",
+        "Connections that ended with an error, by reason.";
     PANICKED = Counter, Count, "reagent_connections_panicked_total",
         "Connections whose handler panicked.";
     RECEIVED = Counter, Bytes, "reagent_connection_received_bytes_total",
-        "Bytes read from the sockets of connections that are over.";
+        "Bytes read from sockets.";
     SENT = Counter, Bytes, "reagent_connection_sent_bytes_total",
-        "Bytes written to the sockets of connections that are over.";
+        "Bytes written to sockets.";
     DURATION = Histogram, Seconds, "reagent_connection_duration_seconds",
         "How long connections lasted.";
     UPGRADE_DURATION = Histogram, Seconds, "reagent_upgrade_duration_seconds",

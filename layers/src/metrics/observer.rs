@@ -1,8 +1,8 @@
 //! The observer that measures.
 
-use super::{listener::Listener, names, source::Source};
+use super::{bytes::Bytes, listener::Listener, names, source::Source};
 use ::metrics::{Counter, Gauge, Recorder};
-use reagent::{Acceptor, Addr, ConnectionHandle, Observer, event};
+use reagent::{Acceptor, Addr, ConnectionHandle, Observer, ServerHandle, event};
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
@@ -20,6 +20,7 @@ struct Inner {
     source: Source,
     exhausted: Gauge,
     turned_away: Counter,
+    bytes: Bytes,
     /// As many as the server has addresses: too few to hash.
     listeners: RwLock<Vec<(Addr, Listener)>>,
 }
@@ -45,10 +46,23 @@ impl MetricsObserver {
             inner: Arc::new(Inner {
                 exhausted: source.gauge(&names::EXHAUSTED, Vec::new()),
                 turned_away: source.counter(&names::TURNED_AWAY, Vec::new()),
+                bytes: Bytes::default(),
                 listeners: RwLock::default(),
                 source,
             }),
         }
+    }
+
+    /// Counts the bytes that the open connections of `server` have carried so far, which otherwise are counted at
+    /// their ends. Call it before each scrape, so that the rate of long connections is seen.
+    ///
+    /// It takes a moment for each connection, and once it was called, some 50 bytes for each that is open.
+    pub fn refresh(&self, server: &ServerHandle) {
+        self.inner.bytes.count_open(server, |connection, bytes| {
+            self.at(connection.listener_addr(), |listener| {
+                listener.carried(bytes)
+            });
+        });
     }
 
     fn at(&self, addr: &Addr, measure: impl Fn(&Listener)) {
@@ -150,8 +164,10 @@ impl Observer for MetricsObserver {
     }
 
     fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
+        let bytes = self.inner.bytes.rest(event.connection);
         self.at(event.connection.listener_addr(), |listener| {
             listener.connection_ended(event);
+            listener.carried(bytes);
         });
     }
 }

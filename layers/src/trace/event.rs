@@ -4,7 +4,7 @@
 
 use super::{
     TARGET,
-    facts::{self, FIELDS},
+    facts::{self, ERROR_TYPE, FIELDS},
     level::at_level,
 };
 use reagent::{Addr, ConnectionHandle, event::ConnectionEnded};
@@ -27,7 +27,7 @@ pub(super) fn started(level: Level, connection: &ConnectionHandle) {
     );
 }
 
-pub(super) fn ended(level: Level, event: &ConnectionEnded<'_>) {
+pub(super) fn ended(level: Level, event: &ConnectionEnded<'_>, unseen: u64) {
     let ConnectionEnded {
         connection,
         outcome,
@@ -42,7 +42,7 @@ pub(super) fn ended(level: Level, event: &ConnectionEnded<'_>) {
         event!(target: TARGET, parent: None,)(
             connection.id = connection.id(),
             outcome = outcome.as_str(),
-            "error.type" = facts::error_type(outcome).as_deref(),
+            "error.type" = facts::error_type(outcome, labels.get(ERROR_TYPE)).as_deref(),
             error.message = facts::error_message(outcome),
             duration = connection.accepted_at().elapsed().as_secs_f64(),
             bytes_read = connection.bytes_read(),
@@ -58,6 +58,7 @@ pub(super) fn ended(level: Level, event: &ConnectionEnded<'_>) {
             tls.cipher = labels.get(FIELDS[1]),
             tls.next_protocol = labels.get(FIELDS[2]),
             tls.protocol.version = labels.get(FIELDS[3]),
+            failures_unseen = (unseen > 0).then_some(unseen),
             labels = labels.others().map(tracing::field::debug),
             "connection ended",
         )
@@ -74,7 +75,8 @@ impl Labels {
 
     /// Those that have no field of their own, if there are any.
     fn others(&self) -> Option<Vec<&(&'static str, String)>> {
-        let others = self.0.iter().filter(|(key, _)| !FIELDS.contains(key));
+        let has_field = |key| key == ERROR_TYPE || FIELDS.contains(&key);
+        let others = self.0.iter().filter(|(key, _)| !has_field(*key));
         Some(others.collect::<Vec<_>>()).filter(|others| !others.is_empty())
     }
 }

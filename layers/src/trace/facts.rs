@@ -54,16 +54,21 @@ pub(super) fn client(connection: &ConnectionHandle) -> Option<&Addr> {
     (peer != connection.socket_addr()).then_some(peer)
 }
 
-pub(super) fn error_type(outcome: &Outcome) -> Option<Cow<'_, str>> {
+/// The label by which a layer names the class of an error that it returns.
+pub(super) const ERROR_TYPE: &str = "error.type";
+
+/// A class of outcome; `label` is what a layer said of its error.
+pub(super) fn error_type<'a>(outcome: &'a Outcome, label: Option<&'a str>) -> Option<Cow<'a, str>> {
     match outcome {
         Outcome::Completed | Outcome::Drained | Outcome::Aborted => None,
         Outcome::Rejected(rejected) => Some(rejected.reason().into()),
         Outcome::TimedOut(timed_out) => Some(timed_out.kind().into()),
         Outcome::Disconnected(disconnect) => Some(disconnect.as_str().into()),
         Outcome::Panicked(_) => Some("panic".into()),
-        Outcome::Failed(error) => Some(match io_kind(&**error) {
-            Some(kind) => format!("{kind:?}").into(),
-            None => OTHER.into(),
+        Outcome::Failed(error) => Some(match (label, io_kind(&**error)) {
+            (Some(label), _) => label.into(),
+            (None, Some(kind)) => format!("{kind:?}").into(),
+            (None, None) => OTHER.into(),
         }),
         _ => Some(OTHER.into()),
     }

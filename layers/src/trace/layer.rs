@@ -1,6 +1,10 @@
 //! The span of a connection.
 
-use super::{SPAN, TARGET, facts, level::at_level};
+use super::{
+    SPAN, TARGET,
+    facts::{self, ERROR_TYPE},
+    level::at_level,
+};
 use reagent::{Connection, ConnectionHandle, IoStream};
 use std::{
     cell::LazyCell,
@@ -134,7 +138,9 @@ impl Drop for Ending {
         }
         if let Some(outcome) = connection.outcome() {
             span.record("outcome", outcome.as_str());
-            span.record("error.type", facts::error_type(&outcome).as_deref());
+            let label = connection.label(ERROR_TYPE);
+            let error_type = facts::error_type(&outcome, label.as_deref());
+            span.record("error.type", error_type.as_deref());
         }
         span.record("bytes_read", connection.bytes_read());
         span.record("bytes_written", connection.bytes_written());

@@ -83,11 +83,12 @@
 //! | `client.address`, `client.port` | the client that a proxy speaks for, if it is another | both |
 //! | `tls.protocol.version`, `tls.cipher`, `tls.next_protocol`, `server.address` | labels of these names | both |
 //! | `outcome` | [`Outcome::as_str`](reagent::Outcome::as_str) | both, at the end |
-//! | `error.type` | a reason of rejection, a kind of time-out, an [`ErrorKind`](std::io::ErrorKind), `panic` or `_OTHER` | both, at the end |
+//! | `error.type` | a reason of rejection, a kind of time-out, what a layer set as the label `error.type`, an [`ErrorKind`](std::io::ErrorKind), `panic` or `_OTHER` | both, at the end |
 //! | `error.message` | the text of an error or a panic | events |
 //! | `bytes_read`, `bytes_written` | what went through the socket | both, at the end |
 //! | `duration` | seconds | end event |
 //! | `listener` | the address it came in by, as in the label of the metrics | events |
+//! | `failures_unseen` | failures since the last that were too many for [their level](TraceObserver::failure_level) | end event |
 //! | `labels` | all other labels | end event |
 //!
 //! `server.address` is also the name for TLS' server name (SNI), since the registry gave up
@@ -101,7 +102,8 @@
 //! # Levels
 //!
 //! The target of everything is `reagent_layers::trace`. A connection's span and its start event are `DEBUG`,
-//! its end event is `INFO`; all three can be set. A panic is `ERROR` whatever was set. Of the server's events,
+//! its end event is `INFO`; all three can be set, and one for the ends of connections that
+//! [failed](TraceObserver::failure_level). A panic is `ERROR` whatever was set. Of the server's events,
 //! what a client can cause is `DEBUG`, and what needs somebody's attention is `WARN` or `ERROR`.
 //!
 //! A client can cause a fixed number of events with each connection: its start and its end, and at most
@@ -113,6 +115,7 @@
 
 mod event;
 mod facts;
+mod failures;
 mod layer;
 mod level;
 mod observer;

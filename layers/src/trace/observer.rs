@@ -1,14 +1,16 @@
 //! The events of a server.
 
-use super::{SPAN, TARGET, event as connection_event, facts::FIELDS};
+use super::{SPAN, TARGET, event as connection_event, facts::FIELDS, failures::Failures};
 use reagent::{Acceptor, ConnectionHandle, DrainReport, Observer, Outcome, event};
+use std::sync::Arc;
 use tracing::{Level, Span, debug, error, info, warn};
 
 /// An [`Observer`] that emits an event for whatever happens in a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TraceObserver {
     start: Level,
     end: Level,
+    failures: Option<Arc<Failures>>,
 }
 
 impl TraceObserver {
@@ -17,6 +19,7 @@ impl TraceObserver {
         TraceObserver {
             start: Level::DEBUG,
             end: Level::INFO,
+            failures: None,
         }
     }
 
@@ -29,6 +32,16 @@ impl TraceObserver {
     /// Sets the level of the event that a connection ends with; a panic stays an `ERROR`.
     pub fn end_level(mut self, level: Level) -> Self {
         self.end = level;
+        self
+    }
+
+    /// Sets the level of the end event of a connection that failed: rejected, timed out, cut off by its client,
+    /// or ended with an error, such as that of a handshake. Default: that of any end.
+    ///
+    /// Clients can cause these, so no more than ten a second have this level; those beyond have that of any end,
+    /// and the next at this level has their number in the field `failures_unseen`.
+    pub fn failure_level(mut self, level: Level) -> Self {
+        self.failures = Some(Arc::new(Failures::new(level)));
         self
     }
 }
@@ -173,11 +186,14 @@ impl Observer for TraceObserver {
     }
 
     fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
-        let level = match event.outcome {
-            Outcome::Panicked(_) => Level::ERROR,
-            _ => self.end,
+        let (level, unseen) = match (event.outcome, &self.failures) {
+            (Outcome::Panicked(_), _) => (Level::ERROR, 0),
+            (Outcome::Completed | Outcome::Drained | Outcome::Aborted, _) | (_, None) => {
+                (self.end, 0)
+            }
+            (_, Some(failures)) => failures.admit().unwrap_or((self.end, 0)),
         };
-        connection_event::ended(level, event);
+        connection_event::ended(level, event, unseen);
     }
 
     fn drain_started(&self, event: &event::DrainStarted) {

@@ -6,10 +6,22 @@ use crate::{
     support::{LONG, echo, echoes, until},
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
-use reagent::{Server, handle, testing::MemoryListener};
+use reagent::{BoxError, Connection, Server, handle, testing::MemoryListener};
 use reagent_layers::metrics::MetricsObserver;
-use std::time::Duration;
-use tokio::{io::AsyncWriteExt, net::TcpStream, runtime::Builder, task::JoinSet, time::timeout};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::Builder,
+    task::JoinSet,
+    time::timeout,
+};
 
 #[tokio::test(start_paused = true)]
 async fn after_ten_thousand_connections_that_ended_in_every_way_nothing_is_left() {
@@ -91,6 +103,102 @@ async fn sockets_and_threads_are_counted_exactly() {
         ("connection_sent_bytes", 1000.0),
     ] {
         assert_eq!(page.value(&format!("reagent_{name}_total"), None), value);
+    }
+}
+
+fn bytes(page: &Page) -> [f64; 2] {
+    ["received", "sent"].map(|name| {
+        let name = format!("reagent_connection_{name}_bytes_total");
+        page.value(&name, None)
+    })
+}
+
+#[tokio::test]
+async fn the_bytes_of_an_open_connection_are_counted_at_a_refresh_and_once() {
+    let (page, observer) = Page::new();
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener)
+        .observe(observer.clone())
+        .start(handle(echo))
+        .await
+        .unwrap();
+    let mut client = clients.connect().await.unwrap();
+    assert!(echoes(&mut client, "hello").await);
+    assert_eq!(bytes(&page), [0.0; 2]);
+    observer.refresh(&server);
+    observer.refresh(&server);
+    assert_eq!(bytes(&page), [5.0; 2]);
+    assert!(echoes(&mut client, "bye").await);
+    drop(client);
+    all_ended(&server).await;
+    assert_eq!(bytes(&page), [8.0; 2]);
+    // One that begins after it, and ends before the next.
+    let mut client = clients.connect().await.unwrap();
+    assert!(echoes(&mut client, "hello").await);
+    drop(client);
+    all_ended(&server).await;
+    observer.refresh(&server);
+    assert_eq!(bytes(&page), [13.0; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_byte_is_counted_twice_or_never_while_connections_end() {
+    let (page, observer) = Page::new();
+    let server = Server::bind("127.0.0.1:0")
+        .observe(observer.clone())
+        .start(handle(echo))
+        .await
+        .unwrap();
+    let addr = server.local_addr().socket_addr().unwrap();
+    let (done, refreshed) = (Arc::new(AtomicBool::new(false)), server.clone());
+    let refreshing = std::thread::spawn({
+        let done = done.clone();
+        move || {
+            while !done.load(Ordering::Relaxed) {
+                observer.refresh(&refreshed);
+            }
+        }
+    });
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        tasks.spawn(async move {
+            for _ in 0..50 {
+                let mut client = TcpStream::connect(addr).await.unwrap();
+                assert!(echoes(&mut client, "hello").await);
+                assert!(echoes(&mut client, "again").await);
+            }
+        });
+    }
+    timeout(LONG, tasks.join_all()).await.unwrap();
+    all_ended(&server).await;
+    done.store(true, Ordering::Relaxed);
+    refreshing.join().unwrap();
+    assert_eq!(bytes(&page), [4000.0; 2]);
+}
+
+#[tokio::test]
+async fn failures_are_counted_by_the_class_that_a_layer_names() {
+    let (page, observer) = Page::new();
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener)
+        .observe(observer)
+        .start(handle(|mut conn: Connection| async move {
+            if conn.read_u8().await? == b'n' {
+                conn.label("error.type", "no_common_protocol");
+            }
+            Err::<(), BoxError>("it cannot be served".into())
+        }))
+        .await
+        .unwrap();
+    for byte in *b"nnx" {
+        let mut client = clients.connect().await.unwrap();
+        client.write_u8(byte).await.unwrap();
+        let _ = timeout(LONG, client.read_u8()).await.unwrap();
+    }
+    all_ended(&server).await;
+    for (reason, count) in [("no_common_protocol", 2.0), ("other", 1.0)] {
+        let value = page.value("reagent_connections_failed_total", ("reason", reason));
+        assert_eq!(value, count, "{reason}");
     }
 }
 

@@ -71,6 +71,6 @@ async fn the_documentation_lists_every_metric_and_its_kind() {
             )
         })
         .collect();
-    assert_eq!(documented.len(), 19);
+    assert_eq!(documented.len(), 20);
     assert_eq!(described(PrometheusBuilder::new()).await, documented);
 }

@@ -95,6 +95,14 @@ async fn each_kind_of_address_is_named_as_the_conventions_have_it() {
     assert_eq!(field(span, "network.type"), Some("ipv6"));
     assert_eq!(field(span, "network.peer.address"), Some("2001:db8::1"));
     assert_eq!(field(span, "network.peer.port"), Some("77"));
+
+    // As an IPv4 client comes to a socket of both families.
+    let addr: SocketAddr = "[::ffff:192.0.2.1]:77".parse().unwrap();
+    drop(clients.connect_from(addr).await.unwrap());
+    until("the end", || capture.closed().len() == 3).await;
+    let span = &capture.closed()[2];
+    assert_eq!(field(span, "network.type"), Some("ipv4"));
+    assert_eq!(field(span, "network.peer.address"), Some("192.0.2.1"));
 }
 
 /// Knows something of each connection, as TLS and the PROXY protocol do.

@@ -92,6 +92,26 @@ async fn no_payload_is_in_any_span_or_event() {
     assert!(!said.contains("hunter2"), "{said}");
 }
 
+/// Fails, and says of what kind its error is.
+async fn classified(conn: Connection) -> Result<(), BoxError> {
+    conn.label("error.type", "bad_greeting");
+    Err("the client did not greet".into())
+}
+
+#[tokio::test]
+async fn a_layer_names_the_class_of_its_error_by_a_label() {
+    let (capture, _guard) = Capture::up_to(Level::DEBUG);
+    let (server, clients) = start(handle(classified)).await;
+    drop(clients.connect().await.unwrap());
+    until("the end", || server.stats().failed == 1).await;
+    all_ended(&server).await;
+    let end = &capture.named("connection ended")[0].fields;
+    for fields in [end, &capture.closed()[0]] {
+        assert_eq!(field(fields, "error.type"), Some("bad_greeting"));
+    }
+    assert_eq!(field(end, "labels"), None);
+}
+
 #[tokio::test]
 async fn an_error_however_long_makes_a_short_event() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);

@@ -1,12 +1,16 @@
 //! `TraceLayer` and `TraceObserver`: when they say nothing, and what that costs.
 
 use crate::{
-    capture::Capture,
+    capture::{Capture, Seen, field},
     endings::{WAYS, all_ended, as_told, end},
     support::{echo, echoes},
 };
-use reagent::{Server, handle, testing::MemoryListener};
+use reagent::{
+    Server, ServerHandle, handle,
+    testing::{Clients, MemoryListener},
+};
 use reagent_layers::trace::{TraceLayer, TraceObserver};
+use std::time::Duration;
 use tokio::runtime::Builder;
 use tracing::{Level, level_filters::LevelFilter};
 
@@ -39,14 +43,14 @@ async fn said_up_to(
 #[tokio::test]
 async fn by_default_information_is_of_ends_and_the_rest_is_for_debugging() {
     let (observer, layer) = (TraceObserver::new(), TraceLayer::new());
-    let (events, spans) = said_up_to(Level::DEBUG, observer, layer).await;
+    let (events, spans) = said_up_to(Level::DEBUG, observer.clone(), layer).await;
     assert_eq!((events.len(), spans), (14, 7));
 
-    let (events, spans) = said_up_to(Level::INFO, observer, layer).await;
+    let (events, spans) = said_up_to(Level::INFO, observer.clone(), layer).await;
     assert_eq!((events.len(), spans), (7, 0));
     assert!(events.iter().all(|(_, event)| event == "connection ended"));
 
-    let (events, spans) = said_up_to(Level::WARN, observer, layer).await;
+    let (events, spans) = said_up_to(Level::WARN, observer.clone(), layer).await;
     assert_eq!(events, [(Level::ERROR, "connection ended".to_owned())]);
     assert_eq!(spans, 0);
 
@@ -71,6 +75,59 @@ async fn levels_are_as_they_are_set() {
         let others = events.iter().filter(|(said, _)| *said != level).count();
         assert_eq!(others, usize::from(level != Level::ERROR), "{level}");
     }
+}
+
+/// The end events of as many connections that fail.
+async fn ends(
+    clients: &Clients,
+    server: &ServerHandle,
+    capture: &Capture,
+    count: usize,
+) -> Vec<Seen> {
+    let before = capture.named("connection ended").len();
+    for _ in 0..count {
+        end(clients, b'r').await;
+    }
+    all_ended(server).await;
+    capture.named("connection ended").split_off(before)
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_have_a_level_of_their_own_but_no_more_than_ten_in_a_second() {
+    let (capture, _guard) = Capture::up_to(Level::DEBUG);
+    let (listener, clients) = MemoryListener::new();
+    let observer = TraceObserver::new().end_level(Level::DEBUG);
+    let server = Server::new(listener)
+        .observe(observer.failure_level(Level::WARN))
+        .start(handle(as_told))
+        .await
+        .unwrap();
+    let levels = |ends: &[Seen]| ends.iter().map(|end| end.level).collect::<Vec<_>>();
+    let first = ends(&clients, &server, &capture, 13).await;
+    let expected = [vec![Level::WARN; 10], vec![Level::DEBUG; 3]].concat();
+    assert_eq!(levels(&first), expected);
+    assert!(
+        first
+            .iter()
+            .all(|end| field(&end.fields, "failures_unseen").is_none())
+    );
+
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let next = ends(&clients, &server, &capture, 2).await;
+    assert_eq!(levels(&next), [Level::WARN; 2]);
+    let unseen: Vec<_> = next
+        .iter()
+        .map(|end| field(&end.fields, "failures_unseen"))
+        .collect();
+    assert_eq!(unseen, [Some("3"), None]);
+
+    // One that went well is none of them.
+    end(&clients, b'c').await;
+    all_ended(&server).await;
+    assert_eq!(
+        levels(&capture.named("connection ended")[15..]),
+        [Level::DEBUG]
+    );
 }
 
 /// How often memory is taken by a thousand connections, one after the other.
