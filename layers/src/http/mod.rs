@@ -106,181 +106,33 @@
 //! protocol or leave in the middle of a request, and for a service that fails. An idle connection that is
 //! closed, by whichever side, has completed.
 
+mod activity;
+mod answer;
 mod config;
+mod conn_service;
+mod connection;
+mod deadlines;
+mod error;
 mod executor;
 mod future;
-mod head;
+mod host;
 mod io;
-mod life;
-mod linger;
-mod outcome;
+mod layer;
 mod protocol;
-mod requests;
+mod request_body;
 mod service;
+mod stall;
 mod version;
 
+use config::Config;
+
+pub use connection::HttpConnection;
+pub use error::kind;
 pub use executor::StreamExecutor;
 pub use future::HttpFuture;
 /// The HTTP library, since its types are part of this module's.
 pub use hyper;
 pub use io::HttpIo;
+pub use layer::HttpLayer;
+pub use request_body::RequestBody;
 pub use service::Http;
-
-use ::http::Extensions;
-use config::Config;
-use hyper::server::conn::{http1, http2};
-use reagent::ConnectionParts;
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
-use tower_layer::Layer;
-use version::Version;
-
-/// A layer that serves HTTP. Whatever it is told, it is told before it is given to a server.
-#[derive(Clone, Default)]
-pub struct HttpLayer {
-    config: Arc<Config>,
-}
-
-impl HttpLayer {
-    /// A layer with the limits of the [module's table](self#limits).
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    fn change(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(Arc::make_mut(&mut self.config));
-        self
-    }
-
-    /// Serves HTTP/1 alone, whatever ALPN and the client say.
-    pub fn http1_only(self) -> Self {
-        self.change(|config| config.version = Version::Http1)
-    }
-
-    /// Serves HTTP/2 alone, whatever ALPN and the client say.
-    pub fn http2_only(self) -> Self {
-        self.change(|config| config.version = Version::Http2)
-    }
-
-    /// How long a client may take to send anything at all, or a whole HTTP/2 preface. Default 30 s.
-    pub fn first_byte_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
-        self.change(|config| config.first_byte = limit.into())
-    }
-
-    /// How long a request's head may take from its first byte to its last, with HTTP/1. Such a client gets no
-    /// answer. It is also how long a client may take to go that was told to. Default 30 s.
-    pub fn header_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
-        self.change(|config| config.header = limit.into())
-    }
-
-    /// How long a connection may stay open without a request. Default 75 s.
-    ///
-    /// With HTTP/2 it is ended by GOAWAY, so that no request is lost that comes at that moment.
-    pub fn keep_alive_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
-        self.change(|config| config.keep_alive = limit.into())
-    }
-
-    /// How many bytes a request's head may have: in HTTP/1 the request line and the fields (431 otherwise), in
-    /// HTTP/2 as RFC 9113, 6.5.2, counts them. Default 32 KiB.
-    pub fn max_header_bytes(self, max: u32) -> Self {
-        self.http1(|http1| {
-            http1.max_header_size(max as usize);
-        })
-        .http2(move |http2| {
-            http2.max_header_list_size(max);
-        })
-    }
-
-    /// How many fields a request's head may have with HTTP/1 (431 otherwise). Default 100; any other number
-    /// costs each request an allocation.
-    pub fn max_headers(self, max: usize) -> Self {
-        self.http1(|http1| {
-            http1.max_headers(max);
-        })
-    }
-
-    /// How many requests an HTTP/2 client may have open at once. Default 200.
-    pub fn max_concurrent_streams(self, max: u32) -> Self {
-        self.http2(move |http2| {
-            http2.max_concurrent_streams(max);
-        })
-    }
-
-    /// Whether the streams of an HTTP/2 connection are tasks of their own, which run on all threads, instead of
-    /// parts of its task. Default no.
-    ///
-    /// As parts they cost less and end with the connection, at the same instant. As tasks they can use more
-    /// than one core for a connection, which is right where few clients send many requests that compute, such as
-    /// a proxy that gathers them; they are aborted when their connection ends, and one that is running just then
-    /// gets to its next `await`.
-    pub fn parallel_streams(self, in_parallel: bool) -> Self {
-        self.change(|config| config.parallel_streams = in_parallel)
-    }
-
-    /// Sets any other option of hyper for HTTP/1. Its `timer` and `header_read_timeout` are the layer's.
-    pub fn http1(self, options: impl FnOnce(&mut http1::Builder)) -> Self {
-        self.change(|config| {
-            options(&mut config.http1);
-            config.http1.header_read_timeout(None);
-        })
-    }
-
-    /// Sets any other option of hyper for HTTP/2, for each connection. Its `timer` is the layer's.
-    pub fn http2(
-        self,
-        options: impl Fn(&mut http2::Builder<StreamExecutor>) + Send + Sync + 'static,
-    ) -> Self {
-        self.change(|config| config.http2.push(Arc::new(options)))
-    }
-
-    /// Adds extensions to all requests of a connection; called once for each connection.
-    ///
-    /// ```
-    /// # use reagent_layers::http::HttpLayer;
-    /// #[derive(Clone)]
-    /// struct Listener(reagent::Addr);
-    ///
-    /// HttpLayer::new().extensions(|connection, extensions| {
-    ///     extensions.insert(Listener(connection.handle.listener_addr().clone()));
-    /// });
-    /// ```
-    pub fn extensions(
-        self,
-        add: impl Fn(&ConnectionParts, &mut Extensions) + Send + Sync + 'static,
-    ) -> Self {
-        self.change(|config| config.extensions.push(Arc::new(add)))
-    }
-
-    /// Adds what `wrap` makes of the client's address, which is the one that a PROXY header named, if it is one
-    /// of IP: given `axum::extract::ConnectInfo`, axum's extractor of that name works.
-    pub fn connect_info<T>(self, wrap: fn(SocketAddr) -> T) -> Self
-    where
-        T: Clone + Send + Sync + 'static,
-    {
-        self.extensions(move |connection, extensions| {
-            if let Some(addr) = connection.handle.peer_addr().socket_addr() {
-                extensions.insert(wrap(addr));
-            }
-        })
-    }
-}
-
-impl<S> Layer<S> for HttpLayer {
-    type Service = Http<S>;
-
-    fn layer(&self, service: S) -> Self::Service {
-        Http {
-            service,
-            config: self.config.clone(),
-        }
-    }
-}
-
-impl fmt::Debug for HttpLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpLayer")
-            .field("first_byte_timeout", &self.config.first_byte)
-            .field("header_timeout", &self.config.header)
-            .field("keep_alive_timeout", &self.config.keep_alive)
-            .finish_non_exhaustive()
-    }
-}

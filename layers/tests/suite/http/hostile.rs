@@ -5,9 +5,8 @@ use crate::support::until;
 use ::http::{Request, Response};
 use axum::{Router, body::Bytes, routing::post};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use reagent::{Outcome, Server, testing::MemoryListener};
-use reagent_layers::http::HttpLayer;
+use reagent_layers::http::{HttpLayer, RequestBody};
 use std::{convert::Infallible, future::pending};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,7 +39,7 @@ async fn answers(text: &str) -> (String, Vec<String>) {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let service = {
         let seen = seen.clone();
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |request: Request<RequestBody>| {
             let seen = seen.clone();
             async move {
                 seen.lock().unwrap().push(request.uri().path().to_owned());
@@ -148,7 +147,7 @@ async fn a_thousand_half_open_requests_are_gone_after_their_time() {
     let served = Count::default();
     let service = {
         let served = served.clone();
-        service_fn(move |_: Request<Incoming>| {
+        service_fn(move |_: Request<RequestBody>| {
             served.add();
             async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hello"))) }
         })
@@ -184,7 +183,7 @@ async fn flood(next: impl Fn(u32) -> Vec<u8>, most: u32) -> (u32, Outcome, usize
     let served = Count::default();
     let service = {
         let served = served.clone();
-        service_fn(move |_: Request<Incoming>| {
+        service_fn(move |_: Request<RequestBody>| {
             served.add();
             pending::<Result<Response<Full<Bytes>>, Infallible>>()
         })
@@ -269,7 +268,7 @@ async fn empty_continuations_end_it_as_well() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_without_an_end_takes_no_memory_where_nobody_reads_it() {
-    let service = service_fn(|request: Request<Incoming>| async move {
+    let service = service_fn(|request: Request<RequestBody>| async move {
         let _held = request;
         pending::<()>().await;
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -345,7 +344,7 @@ async fn nothing_of_a_hostile_client_is_left() {
     let present = Count::default();
     let service = {
         let present = present.clone();
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |request: Request<RequestBody>| {
             let present = present.enter();
             async move {
                 let _present = present;

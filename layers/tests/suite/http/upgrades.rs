@@ -10,17 +10,17 @@ use axum::{
 };
 use bytes::Bytes;
 use reagent::{ConnectionHandle, Outcome, Phase, Server, testing::MemoryListener};
-use reagent_layers::http::HttpLayer;
+use reagent_layers::http::{HttpConnection, HttpLayer};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// Echoes, and says goodbye when the server drains.
 async fn socket(
     upgrade: WebSocketUpgrade,
-    Extension(connection): Extension<ConnectionHandle>,
+    Extension(connection): Extension<HttpConnection>,
 ) -> Response {
     upgrade.on_upgrade(move |mut socket| async move {
-        let mut draining = connection.draining();
+        let mut draining = connection.handle().draining();
         loop {
             tokio::select! {
                 message = socket.recv() => match message {
