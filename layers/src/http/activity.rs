@@ -26,7 +26,7 @@ pub(super) struct Activity {
     is_unread: AtomicBool,
     /// Whether a piece of the answer waits until the client takes it.
     is_blocked: AtomicBool,
-    /// Whether the head of the last request's answer is there.
+    /// With HTTP/2: whether the head of the answer is there.
     is_answered: AtomicBool,
     is_upgraded: AtomicBool,
     /// Changes whenever something moves that was waited for.
@@ -62,7 +62,7 @@ enum DroppedBody {
 pub(super) enum Stalled {
     /// The client does not take its answer, or does not send what its answer waits for.
     Request,
-    /// The client does not send, and has an answer that has begun: both may be silent.
+    /// The client does not send, and has an answer of HTTP/2 that has begun: both may be silent.
     Conversation,
 }
 

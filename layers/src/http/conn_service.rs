@@ -169,7 +169,6 @@ where
             });
         };
         let activity = this.activity;
-        activity.answer();
         let pieces = if *this.is_http1 {
             let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS
                 || *this.is_connect && response.status().is_success();
@@ -181,6 +180,7 @@ where
             }
             None
         } else {
+            activity.answer();
             Some(Pieces::new(activity.clone()))
         };
         let busy = this.busy.take();

@@ -60,9 +60,11 @@ impl HttpLayer {
     ///
     /// The limit measures the client and not the service: a handler that computes, a long poll and an answer that has
     /// nothing to say for hours are not affected. Pings, settings and other frames that move no byte of a body do not
-    /// count as activity. Once an answer has begun while its request's body is still being read, both sides may be
-    /// silent for a long time, and the limit is [`upgraded_idle_timeout`](Self::upgraded_idle_timeout); raise this one
-    /// for clients that stream a request with long pauses before they are answered.
+    /// count as activity. Raise it for clients that stream a request with long pauses before they are answered.
+    ///
+    /// With HTTP/2, once an answer has begun while its request's body is still being read (a gRPC stream in both
+    /// directions), both sides may be silent for a long time, and the limit is
+    /// [`upgraded_idle_timeout`](Self::upgraded_idle_timeout).
     pub fn stream_idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.stalls.stream = limit.into())
     }
@@ -74,7 +76,7 @@ impl HttpLayer {
     /// normal for such connections, so the limit is generous; find clients that are gone by TCP keepalive
     /// ([`SocketOptions::keepalive`](reagent::SocketOptions)) or by pings of the protocol.
     ///
-    /// It is also the limit of a request whose body is still awaited after its answer has begun, such as a gRPC stream
+    /// It is also the limit of an HTTP/2 request whose body is still awaited after its answer has begun, such as a gRPC stream
     /// in both directions. It does not apply to WebSockets over HTTP/2, whose connections have HTTP/2's own pings.
     pub fn upgraded_idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.stalls.upgraded = limit.into())

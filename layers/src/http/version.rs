@@ -44,6 +44,8 @@ enum Preface {
     Other,
     Part,
     Whole,
+    /// Another frame than SETTINGS comes first, which h2 would take.
+    Invalid,
 }
 
 impl Preface {
@@ -60,8 +62,7 @@ impl Preface {
                     false => Preface::Whole,
                 }
             }
-            // h2 refuses any other frame.
-            [_, _, _, ..] if first.len() > n + 3 => Preface::Whole,
+            [_, _, _, _, ..] => Preface::Invalid,
             _ => Preface::Part,
         }
     }
@@ -108,6 +109,10 @@ impl<Io: IoStream, S> Waiting<Io, S> {
                 (Preface::Other, Version::Any) => Version::Http1,
                 (Preface::Other, known) => known,
                 (Preface::Whole, _) => Version::Http2,
+                (Preface::Invalid, _) => {
+                    let text = "the first frame of an HTTP/2 client was not SETTINGS";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+                }
                 // hyper finds words for half a preface.
                 (Preface::Part, version) if ended => match version {
                     Version::Any if self.first.len() < PREFACE.len() => Version::Http1,

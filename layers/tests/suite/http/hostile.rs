@@ -1,6 +1,6 @@
 //! What no honest client does: smuggled requests, floods, bodies without an end.
 
-use super::{Count, Raw, SECOND, in_time, start};
+use super::{Count, H2, Raw, SECOND, in_time, start};
 use crate::support::until;
 use ::http::{Request, Response};
 use axum::{Router, body::Bytes, routing::post};
@@ -103,6 +103,77 @@ async fn a_head_that_can_be_read_in_two_ways_is_not_read() {
             answer.matches("HTTP/1.1").count(),
             1,
             "{head:?} gave {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_names_one_host_that_is_valid() {
+    let after = "GET /after HTTP/1.1\r\nhost: here\r\n\r\n";
+    for fields in [
+        "GET /one HTTP/1.1\r\n",
+        "GET /one HTTP/1.1\r\nhost: here\r\nhost: here\r\n",
+        "GET /one HTTP/1.1\r\nhost: here\r\nhost: there\r\n",
+        "GET /one HTTP/1.1\r\nhost: a b/c\r\n",
+        "GET /one HTTP/1.1\r\nhost: user@here\r\n",
+        "GET /one HTTP/1.1\r\nhost: here:80:80\r\n",
+        "GET http://here/one HTTP/1.1\r\n",
+        "GET /one HTTP/1.0\r\nconnection: keep-alive\r\nhost: here\r\nhost: here\r\n",
+        "POST /one HTTP/1.1\r\ncontent-length: 3\r\n",
+    ] {
+        let (answer, seen) = answers(&format!("{fields}\r\n{after}")).await;
+        assert!(seen.is_empty(), "{fields:?} gave {seen:?}");
+        let line = answer.get(8..13).unwrap_or_default();
+        assert_eq!(line, " 400 ", "{fields:?} gave {answer:?}");
+        assert!(
+            answer.contains("connection: close"),
+            "{fields:?} gave {answer:?}"
+        );
+        assert_eq!(
+            answer.matches("HTTP/1.").count(),
+            1,
+            "{fields:?} gave {answer:?}"
+        );
+    }
+    for fields in [
+        "GET /one HTTP/1.0\r\n",
+        "GET /one HTTP/1.1\r\nhost:\r\n",
+        "GET /one HTTP/1.1\r\nhost: [::1]:80\r\n",
+        "GET http://here/one HTTP/1.1\r\nhost: here\r\n",
+    ] {
+        let (answer, seen) = answers(&format!("{fields}\r\n{after}")).await;
+        assert_eq!(seen[0], "/one", "{fields:?} gave {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn with_http2_the_host_is_the_authority() {
+    let service = service_fn(|_: Request<RequestBody>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hello")))
+    });
+    let (_server, clients) = start(HttpLayer::new(), service).await;
+    let client = H2::new(clients.connect().await.unwrap()).await;
+    for (uri, hosts, status) in [
+        ("http://here/", &[][..], 200),
+        ("http://here/", &["here"], 200),
+        ("http://here/", &["HERE:80"], 200),
+        ("http://here/", &["there"], 400),
+        ("http://here/", &["here:81"], 400),
+        ("http://here/", &["here", "here"], 400),
+        ("http://here/", &["a b/c"], 400),
+    ] {
+        let mut request = Request::get(uri);
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        let mut requests = in_time(client.requests.clone().ready()).await.unwrap();
+        let (response, _) = requests
+            .send_request(request.body(()).unwrap(), true)
+            .unwrap();
+        assert_eq!(
+            super::answer(response).await.unwrap().0,
+            status,
+            "{uri} {hosts:?}"
         );
     }
 }

@@ -273,3 +273,21 @@ async fn who_leaves_in_the_middle_has_failed_and_its_request_is_dropped() {
     assert!(matches!(server.ends.of(1).await, Outcome::Failed(_)));
     assert_eq!(present.now(), 0);
 }
+
+#[tokio::test]
+async fn the_address_of_an_ipv4_client_is_one_of_ipv4() {
+    let peer = get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() });
+    let Ok(server) = Server::bind("[::]:0")
+        .layer(HttpLayer::new().connect_info(ConnectInfo))
+        .start(Router::new().route("/", peer))
+        .await
+    else {
+        return;
+    };
+    let port = server.local_addr().socket_addr().unwrap().port();
+    let Ok(client) = TcpStream::connect(("127.0.0.1", port)).await else {
+        return;
+    };
+    let me = client.local_addr().unwrap();
+    assert_eq!(Raw(client).get("/").await.body, me.to_string());
+}
