@@ -169,8 +169,10 @@ impl Activity {
     }
 
     pub(super) fn unblock(&self) {
-        self.moves.fetch_add(1, Relaxed);
-        self.is_blocked.store(false, Relaxed);
+        if self.is_blocked.load(Relaxed) {
+            self.moves.fetch_add(1, Relaxed);
+            self.is_blocked.store(false, Relaxed);
+        }
     }
 
     pub(super) fn moves(&self) -> u32 {

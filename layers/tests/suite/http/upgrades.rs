@@ -239,6 +239,7 @@ async fn an_upgraded_stream_whose_client_reads_nothing_is_ended() {
         .send("GET / HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: raw\r\n\r\n")
         .await;
     let began = tokio::time::Instant::now();
-    server.ends.of(1).await;
+    until("it is there", || server.connection(1).is_some()).await;
+    server.connection(1).unwrap().closed().await;
     assert_eq!(began.elapsed().as_secs(), 3600);
 }
