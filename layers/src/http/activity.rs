@@ -38,7 +38,7 @@ pub(super) struct Activity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum BodyState {
-    /// There is none, or it was read to its end or dropped.
+    /// It does not exist, or it was read to its end or dropped.
     Ended = 0,
     /// There is one, and nobody asks for it.
     Unread = 1,

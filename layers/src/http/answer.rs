@@ -81,7 +81,7 @@ impl<B: Body> Body for Answer<B> {
             let polled = body.poll_frame(cx);
             return polled.map_ok(|frame| frame.map_data(AnswerData::Whole));
         };
-        // Whoever asks for more has sent what was there.
+        // hyper asks for more once the client has taken a byte of the last piece.
         pieces.activity.unblock();
         if let Some(rest) = pieces.rest.take() {
             return Poll::Ready(Some(Ok(Frame::data(pieces.cut(rest)))));

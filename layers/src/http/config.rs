@@ -1,4 +1,4 @@
-//! What an `HttpLayer` was told.
+//! The settings of an `HttpLayer`.
 
 use super::{StreamExecutor, stall::StallLimits, version::Version};
 use crate::time::FAR;
@@ -29,7 +29,7 @@ const HEADER_BYTES: u32 = 32 * 1024;
 /// hyper's. RFC 9113, 5.1.2, asks for no fewer than 100.
 const CONCURRENT_STREAMS: u32 = 200;
 
-/// Streams that a client has reset and that are still to be told to the service: h2's own limit against rapid
+/// Streams that a client has reset and that the service does not know of yet: h2's own limit against rapid
 /// resets (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 

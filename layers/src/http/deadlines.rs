@@ -25,7 +25,7 @@ pub(super) struct Deadlines {
     pub(super) activity: Arc<Activity>,
     stall: Stall,
     draining: Draining,
-    /// Who is woken by the drain.
+    /// The task that the drain wakes.
     waker: Option<Waker>,
     /// When it heard of the drain.
     drained: Option<Instant>,

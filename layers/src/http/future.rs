@@ -32,7 +32,7 @@ use tokio::{
 };
 use tower_service::Service;
 
-/// When the server drains, who has just come or has just been answered has this long to ask: the request is
+/// While the server drains, a client that has just connected or has just been answered has this long to ask: the request is
 /// often on its way, and its client would take a close for an error. nginx has `keepalive_min_timeout` for it.
 const GRACE: Duration = Duration::from_secs(1);
 

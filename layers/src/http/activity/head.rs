@@ -9,7 +9,7 @@ use tokio::time::Instant;
 pub(in crate::http) enum Wait {
     /// For no request: one is being served.
     None,
-    /// For a request, since then, when so many bytes had been written.
+    /// For a request, since then, when this number of bytes had been written.
     Request(Instant, u64),
     /// For the rest of a head, since then.
     Head(Instant),

@@ -4,7 +4,7 @@ use super::{Count, H2, Raw, SECOND, in_time, start};
 use crate::support::until;
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Body,
     routing::{get, post},
 };
 use futures_util::StreamExt;
