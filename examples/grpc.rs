@@ -21,8 +21,8 @@ mod common;
 
 use http::Request;
 use prost::Message;
-use reagent::{BoxError, ConnectionHandle, Server};
-use reagent_layers::http::{HttpLayer, hyper::body::Incoming};
+use reagent::{BoxError, Server};
+use reagent_layers::http::{HttpConnection, HttpLayer, RequestBody};
 use std::{
     convert::Infallible,
     env,
@@ -60,7 +60,7 @@ impl ServerStreamingService<CountRequest> for Count {
 
     fn call(&mut self, request: tonic::Request<CountRequest>) -> Self::Future {
         // What is known of the connection goes with each of its requests.
-        let connection = request.extensions().get::<ConnectionHandle>().cloned();
+        let connection = request.extensions().get::<HttpConnection>().cloned();
         let CountRequest { to, every_ms } = request.into_inner();
         let every = Duration::from_millis(every_ms.max(1).into());
         let last = if to == 0 { u32::MAX } else { to };
@@ -68,7 +68,7 @@ impl ServerStreamingService<CountRequest> for Count {
             to == 0
                 && connection
                     .as_ref()
-                    .is_some_and(ConnectionHandle::is_draining)
+                    .is_some_and(|it| it.handle().is_draining())
         };
         let mut number = 0;
         let numbers = IntervalStream::new(tokio::time::interval(every))
@@ -83,7 +83,7 @@ impl ServerStreamingService<CountRequest> for Count {
 }
 
 async fn serve(
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<http::Response<tonic::body::Body>, Infallible> {
     Ok(match request.uri().path() {
         "/demo.Counter/Count" => {
@@ -99,16 +99,17 @@ async fn main() -> Result<(), BoxError> {
     let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
     let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
         .max_connections(10_000)
+        .options(common::keepalive)
         .layer(HttpLayer::new().http2_only())
         .start(tower::service_fn(serve))
         .await?;
     let signal = common::signal()?;
-    println!("listening on {}", server.local_addr());
+    common::print(format_args!("listening on {}", server.local_addr()));
 
     let report = server.drain_on(signal, Duration::from_secs(10)).await;
-    println!(
+    common::print(format_args!(
         "{} connections finished, {} were aborted",
         report.finished, report.aborted
-    );
+    ));
     Ok(())
 }

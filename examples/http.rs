@@ -3,13 +3,16 @@
 //!
 //! Run it with `cargo run --release --example http`, ask it with `curl http://127.0.0.1:7000/`, and end it with
 //! Ctrl-C or SIGTERM, after which it finishes what it has begun. With `--tls-cert FILE --tls-key FILE`
-//! `curl -k https://127.0.0.1:7000/` works as well, at the same address. `--help` lists the other options.
+//! `curl -k https://127.0.0.1:7000/` works as well, at the same address; SIGHUP reads both files again. `--help` lists
+//! the other options.
 //!
 //! | path | answer |
 //! |---|---|
 //! | `/` | `hello` |
 //! | `/info` | what is known of the connection, as JSON |
-//! | `/slow?ms=N` | `slow`, after so many milliseconds |
+//! | `/slow?ms=N` | `slow`, after `N` milliseconds |
+//! | `/big?bytes=N` | `N` bytes, streamed |
+//! | `/echo` | what is sent with POST, streamed |
 //! | `/connections` | all connections, as JSON |
 //! | `/metrics` | for Prometheus |
 //! | `/ws` | a WebSocket that echoes |
@@ -19,28 +22,30 @@ mod common;
 
 use axum::{
     Extension, Json, Router,
+    body::{Body, Bytes},
     extract::{
         ConnectInfo, Query, State,
         ws::{Message, WebSocket, WebSocketUpgrade},
     },
     response::Response,
-    routing::{any, get},
+    routing::{any, get, post},
 };
 use clap::{Parser, ValueEnum};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use reagent::{BoxError, ConnectionHandle, Server, ServerHandle};
+use reagent::{BoxError, Server, ServerHandle};
 use reagent_layers::{
-    http::HttpLayer,
+    http::{HttpConnection, HttpLayer},
     limit::{PerClient, PerClientLayer},
     metrics::MetricsObserver,
     proxy_protocol::{Mode, ProxyProtocolLayer},
     route::{self, protocol},
     sniff::{Protocol, SniffLayer},
     timeout::TimeoutsLayer,
-    tls::{TlsInfo, TlsLayer},
+    tls::{TlsInfo, TlsLayer, TlsReloader},
 };
 use serde_json::{Value, json};
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -72,6 +77,9 @@ struct Options {
     /// How many connections may be open at once
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     max_connections: usize,
+    /// How many seconds a client may keep a request or its answer waiting
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    stream_idle_timeout: u64,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -90,18 +98,17 @@ struct App {
 
 async fn info(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Extension(connection): Extension<ConnectionHandle>,
-    tls: Option<Extension<TlsInfo>>,
+    Extension(connection): Extension<HttpConnection>,
 ) -> Json<Value> {
-    let tls = tls.map(|Extension(tls)| tls);
-    let alpn = tls.as_ref().and_then(TlsInfo::alpn);
+    let tls = connection.get::<TlsInfo>();
+    let alpn = tls.and_then(TlsInfo::alpn);
     Json(json!({
-        "connection_id": connection.id(),
+        "connection_id": connection.handle().id(),
         "peer": peer.to_string(),
-        "tls": tls.as_ref().map(TlsInfo::version),
-        "server_name": tls.as_ref().and_then(TlsInfo::server_name),
+        "tls": tls.map(TlsInfo::version),
+        "server_name": tls.and_then(TlsInfo::server_name),
         "alpn": alpn.map(String::from_utf8_lossy),
-        "proxy": connection.socket_addr().to_string(),
+        "proxy": connection.handle().socket_addr().to_string(),
     }))
 }
 
@@ -131,16 +138,36 @@ async fn slow(Query(Slow { ms }): Query<Slow>) -> &'static str {
     "slow"
 }
 
+#[derive(serde::Deserialize)]
+struct Big {
+    bytes: usize,
+}
+
+/// As a stream, of which no more is made than the client takes.
+async fn big(Query(Big { bytes }): Query<Big>) -> Body {
+    const PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+    let pieces = (0..bytes).step_by(PIECE.len()).map(move |from| {
+        let n = PIECE.len().min(bytes - from);
+        Ok::<_, Infallible>(Bytes::from_static(&PIECE[..n]))
+    });
+    Body::from_stream(tokio_stream::iter(pieces))
+}
+
+/// The body goes back as it comes.
+async fn echo(body: Body) -> Body {
+    body
+}
+
 async fn websocket(
     upgrade: WebSocketUpgrade,
-    Extension(connection): Extension<ConnectionHandle>,
+    Extension(connection): Extension<HttpConnection>,
 ) -> Response {
-    upgrade.on_upgrade(|socket| echo(socket, connection))
+    upgrade.on_upgrade(|socket| echo_messages(socket, connection))
 }
 
 /// The connection still counts and is still listed, and hears of the drain.
-async fn echo(mut socket: WebSocket, connection: ConnectionHandle) {
-    let mut draining = connection.draining();
+async fn echo_messages(mut socket: WebSocket, connection: HttpConnection) {
+    let mut draining = connection.handle().draining();
     loop {
         let message = tokio::select! {
             message = socket.recv() => message,
@@ -167,6 +194,8 @@ fn router(app: App) -> Router {
         .route("/", get(|| async { "hello" }))
         .route("/info", get(info))
         .route("/slow", get(slow))
+        .route("/big", get(big))
+        .route("/echo", post(echo))
         .route("/connections", get(connections))
         .route(
             "/metrics",
@@ -179,24 +208,32 @@ fn router(app: App) -> Router {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let options = Options::parse();
-    let recorder = PrometheusBuilder::new().build_recorder();
+    // Without buckets durations are quantiles, which cannot be added up over several servers.
+    let recorder = PrometheusBuilder::new()
+        .set_buckets(&[0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])?
+        .build_recorder();
+    let metrics = recorder.handle();
     let app = App {
         server: Arc::default(),
-        metrics: recorder.handle(),
+        metrics: metrics.clone(),
     };
+    let signal = common::signal()?;
 
     // From the inside out: HTTP; idle clients, whose bytes are seen once they are decrypted; TLS for who begins
     // with it, nothing for others.
     let http = HttpLayer::new()
         .connect_info(ConnectInfo)
+        .stream_idle_timeout(Duration::from_secs(options.stream_idle_timeout))
         .layer(router(app.clone()));
     let http = TimeoutsLayer::new().layer(http);
     let mut by_protocol = route::Router::new();
+    let mut reloader = None;
     if let (Some(cert), Some(key)) = (&options.tls_cert, &options.tls_key) {
         let tls = TlsLayer::builder()
             .certificate(cert, key)
             .alpn(["h2", "http/1.1"])
             .build()?;
+        reloader = Some(tls.reloader());
         by_protocol = by_protocol.route(protocol(Protocol::Tls), tls.layer(http.clone()));
     }
     let by_protocol = by_protocol.fallback(http);
@@ -211,6 +248,7 @@ async fn main() -> Result<(), BoxError> {
         .map(|max| PerClientLayer::new(PerClient::new(max)));
     let server = Server::bind(options.listen.as_str())
         .max_connections(options.max_connections)
+        .options(common::keepalive)
         .observe(MetricsObserver::with_recorder(recorder))
         .layer(proxy)
         .layer(option_layer(per_client))
@@ -218,13 +256,21 @@ async fn main() -> Result<(), BoxError> {
         .start(by_protocol)
         .await?;
     let _ = app.server.set(server.clone());
-    let signal = common::signal()?;
-    println!("listening on {}", server.local_addr());
+    let reload = common::on_reload(|| match reloader.as_ref().map(TlsReloader::reload) {
+        Some(Ok(())) => common::print("certificate reloaded"),
+        Some(Err(error)) => common::print(format_args!("certificate not reloaded: {error}")),
+        None => common::print("nothing to reload"),
+    })?;
+    common::print(format_args!("listening on {}", server.local_addr()));
 
-    let report = server.drain_on(signal, Duration::from_secs(10)).await;
-    println!(
+    let report = tokio::select! {
+        report = server.drain_on(signal, Duration::from_secs(10)) => report,
+        never = common::every(Duration::from_secs(1), || metrics.run_upkeep()) => match never {},
+        never = reload => match never {},
+    };
+    common::print(format_args!(
         "{} connections finished, {} were aborted",
         report.finished, report.aborted
-    );
+    ));
     Ok(())
 }

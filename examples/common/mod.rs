@@ -1,6 +1,15 @@
 //! What the examples share.
 
-use std::{future::Future, io};
+#![allow(dead_code, reason = "each example uses some of it")]
+
+use reagent::{Keepalive, SocketOptions};
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    io::{self, Write},
+    time::Duration,
+};
 use tokio::signal::unix::{SignalKind, signal as listen};
 
 /// Listens for Ctrl-C (SIGINT) and SIGTERM from now on, and returns a future that resolves at the first.
@@ -10,4 +19,37 @@ pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
     Ok(async move {
         tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
     })
+}
+
+/// Listens for SIGHUP from now on, which therefore ends nothing, and returns a future that calls `reload` at each.
+pub(crate) fn on_reload(mut reload: impl FnMut()) -> io::Result<impl Future<Output = Infallible>> {
+    let mut hangup = listen(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            hangup.recv().await;
+            reload();
+        }
+    })
+}
+
+/// Calls `act` again and again, such as the upkeep of histograms that nobody fetches.
+pub(crate) async fn every(period: Duration, mut act: impl FnMut()) -> Infallible {
+    let mut ticks = tokio::time::interval(period);
+    loop {
+        ticks.tick().await;
+        act();
+    }
+}
+
+/// Prints a line; a standard output that is closed is no reason to end.
+pub(crate) fn print(line: impl fmt::Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// TCP keepalive: a client that is gone without a word is found within two minutes.
+pub(crate) fn keepalive(options: &mut SocketOptions) {
+    let mut keepalive = Keepalive::after(Duration::from_secs(60));
+    keepalive.interval = Some(Duration::from_secs(15));
+    keepalive.retries = Some(4);
+    options.keepalive = Some(keepalive);
 }

@@ -80,6 +80,7 @@ mod client;
 #[cfg(any(
     feature = "bandwidth",
     feature = "fault",
+    feature = "http",
     feature = "proxy_protocol",
     feature = "sniff"
 ))]
@@ -95,7 +96,7 @@ mod refusal;
     feature = "timeout"
 ))]
 mod time;
-#[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
+#[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 pub use io::PrefixedIo;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 pub use refusal::Refusal;

@@ -404,3 +404,120 @@ async fn h2load_gets_every_answer_from_a_server_that_drains() {
         assert!(text.contains(&answers), "{by_old} + {by_new}: {text}");
     }
 }
+
+/// The example with short limits, as slow clients meet it.
+async fn start_strict() -> Example {
+    let mut command = Command::new(binary("http"));
+    command.args(["--listen", "127.0.0.1:0", "--stream-idle-timeout", "2"]);
+    Example::start_with("http", &mut command).await
+}
+
+/// An answer of HTTP/1.
+async fn ask(example: &Example, path: &str) -> String {
+    let mut client = example.connect().await;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    String::from_utf8(rest(&mut client).await.unwrap()).unwrap()
+}
+
+/// Slow bodies and slow readers are gone at their limit although slowhttptest keeps its ends open, and slow heads keep
+/// nobody out.
+#[tokio::test]
+async fn slowhttptest_keeps_nobody_out() {
+    if !has("slowhttptest") {
+        return;
+    }
+    for (args, path, is_ended) in [
+        (&["-H", "-i", "1"][..], "/", false),
+        (
+            &["-B", "-i", "30", "-s", "8192", "-t", "POST"],
+            "/echo",
+            true,
+        ),
+        (
+            &["-X", "-w", "1", "-y", "2", "-n", "30", "-z", "1"],
+            "/big?bytes=100000000",
+            true,
+        ),
+    ] {
+        let example = start_strict().await;
+        let mut slow = Command::new("slowhttptest")
+            .args(["-c", "20", "-r", "100", "-l", "60", "-p", "2"])
+            .args(args)
+            .args(["-u", &format!("http://{}{path}", example.addr)])
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let open = async || {
+            ask(&example, "/connections")
+                .await
+                .matches("\"id\"")
+                .count()
+        };
+        let count = async |is_enough: fn(usize) -> bool| {
+            while !is_enough(open().await) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let all = timeout(LONG, count(|open| open > 20)).await;
+        all.unwrap_or_else(|_| panic!("{args:?}: they do not come"));
+        assert!(ask(&example, "/").await.ends_with("hello"), "{args:?}");
+        if is_ended {
+            let gone = timeout(LONG, count(|open| open < 5)).await;
+            gone.unwrap_or_else(|_| panic!("{args:?}: they are not ended"));
+        }
+        slow.kill().await.unwrap();
+        example.stop("TERM").await;
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_reads_the_certificate_again_or_does_nothing() {
+    let dir = Dir::new();
+    for (mut example, said) in [
+        (start_tls(&dir, &[]).await, "certificate reloaded"),
+        (Example::start("http").await, "nothing to reload"),
+    ] {
+        example.signal("HUP").await;
+        assert_eq!(example.line().await, said);
+        assert!(ask(&example, "/").await.ends_with("hello"));
+        example.stop("TERM").await;
+    }
+}
+
+#[tokio::test]
+async fn a_closed_standard_output_ends_nothing() {
+    let mut example = Example::start("http").await;
+    example.close_output();
+    for _ in 0..2 {
+        example.signal("HUP").await;
+        assert!(ask(&example, "/").await.ends_with("hello"));
+    }
+    example.stop("TERM").await;
+}
+
+#[tokio::test]
+async fn bodies_are_streamed_in_both_directions() {
+    let example = Example::start("http").await;
+    let big = ask(&example, "/big?bytes=200000").await;
+    assert_eq!(big.matches('x').count(), 200_000);
+    let mut client = example.connect().await;
+    let head = "POST /echo HTTP/1.1\r\nhost: here\r\ncontent-length: 6\r\n\r\none";
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let mut hear = async |text: &str| {
+        while !answer.ends_with(text) {
+            let byte = timeout(LONG, client.read_u8()).await.expect("in time");
+            answer.push(byte.unwrap().into());
+        }
+    };
+    // The first half comes back before the second is sent.
+    hear("\r\n\r\none").await;
+    client.write_all(b"two").await.unwrap();
+    let mut answer = [0; 3];
+    let heard = timeout(LONG, client.read_exact(&mut answer)).await;
+    heard.expect("in time").unwrap();
+    assert_eq!(&answer, b"two");
+    example.stop("TERM").await;
+}

@@ -12,7 +12,7 @@ use tokio::{
 /// An example that runs, and what it prints.
 pub struct Example {
     pub process: Child,
-    output: Lines<BufReader<ChildStdout>>,
+    output: Option<Lines<BufReader<ChildStdout>>>,
     pub addr: String,
 }
 
@@ -34,7 +34,7 @@ impl Example {
         let output = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut example = Example {
             process,
-            output,
+            output: Some(output),
             addr: String::new(),
         };
         let first = example.line().await;
@@ -46,10 +46,16 @@ impl Example {
     }
 
     pub async fn line(&mut self) -> String {
-        let line = timeout(LONG, self.output.next_line())
+        let output = self.output.as_mut().expect("an output that is open");
+        let line = timeout(LONG, output.next_line())
             .await
             .expect("a line in time");
         line.unwrap().expect("a line before the end")
+    }
+
+    /// Nobody reads any more what it prints.
+    pub fn close_output(&mut self) {
+        self.output = None;
     }
 
     pub async fn connect(&self) -> TcpStream {

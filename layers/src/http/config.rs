@@ -1,6 +1,6 @@
-//! What an `HttpLayer` was told.
+//! The settings of an `HttpLayer`.
 
-use super::{StreamExecutor, version::Version};
+use super::{StreamExecutor, stall::StallLimits, version::Version};
 use crate::time::FAR;
 use http::Extensions;
 use hyper::server::conn::{http1, http2};
@@ -13,13 +13,23 @@ const HEADER: Duration = Duration::from_secs(30);
 /// nginx's `keepalive_timeout`.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
+/// nginx's `client_body_timeout` and `send_timeout`: also between two reads or writes.
+const STREAM_IDLE: Duration = Duration::from_secs(60);
+
+/// What HAProxy's manual shows for `timeout tunnel`. Silence of a WebSocket is no fault, and clients that are gone are
+/// found by TCP's keepalive.
+const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
+
+/// What h2 holds of the answer of a stream, beside one piece: as much as a window of the protocol's own default.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// nginx's `large_client_header_buffers`, all of them.
 const HEADER_BYTES: u32 = 32 * 1024;
 
 /// hyper's. RFC 9113, 5.1.2, asks for no fewer than 100.
 const CONCURRENT_STREAMS: u32 = 200;
 
-/// Streams that a client has reset and that are still to be told to the service: h2's own limit against rapid
+/// Streams that a client has reset and that the service does not know of yet: h2's own limit against rapid
 /// resets (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 
@@ -39,6 +49,7 @@ pub(super) struct Config {
     pub(super) first_byte: Option<Duration>,
     pub(super) header: Option<Duration>,
     pub(super) keep_alive: Option<Duration>,
+    pub(super) stalls: StallLimits,
     pub(super) http1: http1::Builder,
     pub(super) http2: Vec<Arc<Http2Options>>,
     pub(super) parallel_streams: bool,
@@ -57,6 +68,10 @@ impl Default for Config {
             first_byte: Some(HEADER),
             header: Some(HEADER),
             keep_alive: Some(KEEP_ALIVE),
+            stalls: StallLimits {
+                stream: Some(STREAM_IDLE),
+                upgraded: Some(UPGRADED_IDLE),
+            },
             http1,
             http2: Vec::new(),
             parallel_streams: false,
@@ -68,16 +83,22 @@ impl Default for Config {
 impl Config {
     /// The shortest time in which a limit can be exceeded by what begins now.
     pub(super) fn shortest(&self) -> Duration {
-        [self.header, self.keep_alive]
-            .into_iter()
-            .flatten()
-            .fold(FAR, Duration::min)
+        [
+            self.header,
+            self.keep_alive,
+            self.stalls.stream,
+            self.stalls.upgraded,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(FAR, Duration::min)
     }
 
     pub(super) fn configure_http2(&self, builder: &mut http2::Builder<StreamExecutor>) {
         builder
             .max_header_list_size(HEADER_BYTES)
             .max_concurrent_streams(CONCURRENT_STREAMS)
+            .max_send_buf_size(SEND_BUFFER)
             .max_pending_accept_reset_streams(PENDING_RESETS)
             .max_local_error_reset_streams(LOCAL_RESETS)
             .keep_alive_interval(PING)

@@ -1,7 +1,13 @@
 //! Where the streams of an HTTP/2 connection run: with the connection, and never longer.
 
+use super::{
+    activity::Activity,
+    stall::{Stall, StallLimits},
+};
+use crate::time::DeadlineTimer;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use hyper::rt::Executor;
+use pin_project_lite::pin_project;
 use std::{
     any::Any,
     fmt,
@@ -10,7 +16,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::task::JoinSet;
 
@@ -19,7 +25,14 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// The executor of an HTTP/2 connection; in [`HttpLayer::http2`](super::HttpLayer::http2) it is part of the
 /// builder's type, and nothing can be done with it.
 #[derive(Clone)]
-pub struct StreamExecutor(Arc<Mutex<Place>>);
+pub struct StreamExecutor(Arc<Mutex<Shared>>);
+
+struct Shared {
+    place: Place,
+    /// What the stream does that hyper has called the service for and is about to execute.
+    begun: Option<Arc<Activity>>,
+    limits: StallLimits,
+}
 
 enum Place {
     /// They wait here to be polled by the connection.
@@ -28,17 +41,69 @@ enum Place {
 }
 
 impl StreamExecutor {
-    fn place(&self) -> MutexGuard<'_, Place> {
+    /// What the stream does that the next task is for.
+    pub(super) fn begin(&self) -> Arc<Activity> {
+        self.shared().begun.insert(Arc::default()).clone()
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
     fn execute(&self, task: F) {
-        match &mut *self.place() {
+        let mut shared = self.shared();
+        let Some(activity) = shared.begun.take() else {
+            // What an upgraded stream leaves behind.
+            return shared.place.execute(task);
+        };
+        let limits = shared.limits;
+        shared.place.execute(StreamTask {
+            task,
+            activity,
+            limits,
+            stall: Stall::default(),
+            timer: DeadlineTimer::new(),
+        });
+    }
+}
+
+impl Place {
+    fn execute(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        match self {
             Place::Here(new) => new.push(Box::pin(task)),
             Place::Runtime(tasks) => drop(tasks.spawn(task)),
         }
+    }
+}
+
+pin_project! {
+    /// A stream. It ends when its client keeps it waiting for too long; since nobody has it then, h2 resets it.
+    struct StreamTask<F> {
+        #[pin]
+        task: F,
+        activity: Arc<Activity>,
+        limits: StallLimits,
+        stall: Stall,
+        #[pin]
+        timer: DeadlineTimer,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for StreamTask<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.task.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(ends) = this.stall.ends(this.activity, this.limits) else {
+            return Poll::Pending;
+        };
+        ready!(this.timer.poll(cx, ends));
+        Poll::Ready(())
     }
 }
 
@@ -57,13 +122,17 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(in_parallel: bool) -> Self {
+    pub(super) fn new(in_parallel: bool, limits: StallLimits) -> Self {
         let place = match in_parallel {
             true => Place::Runtime(JoinSet::new()),
             false => Place::Here(Vec::new()),
         };
         Streams {
-            executor: StreamExecutor(Arc::new(Mutex::new(place))),
+            executor: StreamExecutor(Arc::new(Mutex::new(Shared {
+                place,
+                begun: None,
+                limits,
+            }))),
             polled: FuturesUnordered::new(),
             panic: None,
         }
@@ -75,7 +144,7 @@ impl Streams {
 
     pub(super) fn is_empty(&self) -> bool {
         self.polled.is_empty()
-            && match &*self.executor.place() {
+            && match &self.executor.shared().place {
                 Place::Here(new) => new.is_empty(),
                 Place::Runtime(tasks) => tasks.is_empty(),
             }
@@ -89,11 +158,11 @@ impl Streams {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let mut panicked = false;
         loop {
-            let mut place = self.executor.place();
-            match &mut *place {
+            let mut shared = self.executor.shared();
+            match &mut shared.place {
                 Place::Here(new) => {
                     let new = mem::take(new);
-                    drop(place);
+                    drop(shared);
                     self.polled.extend(new);
                     let polled = &mut self.polled;
                     match catch_unwind(AssertUnwindSafe(|| polled.poll_next_unpin(cx))) {
@@ -122,14 +191,15 @@ impl Streams {
 
     /// A stream that was upgraded leaves a task behind.
     fn has_new(&self) -> bool {
-        matches!(&*self.executor.place(), Place::Here(new) if !new.is_empty())
+        matches!(&self.executor.shared().place, Place::Here(new) if !new.is_empty())
     }
 }
 
 impl Drop for Streams {
     fn drop(&mut self) {
         // Each holds the executor, which holds them.
-        let place = mem::replace(&mut *self.executor.place(), Place::Here(Vec::new()));
+        let empty = Place::Here(Vec::new());
+        let place = mem::replace(&mut self.executor.shared().place, empty);
         drop(place);
     }
 }

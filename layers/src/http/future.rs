@@ -1,34 +1,38 @@
 //! One connection, from its first byte to its last.
 
 use super::{
-    Config,
-    head::Wait,
-    life::{Life, Look},
-    linger::{Discarded, LINGER, discard},
-    outcome::of_result,
+    Config, RequestBody,
+    activity::Wait,
+    conn_service::ConnService,
+    deadlines::{Deadlines, Look},
+    error::from_result,
     protocol::Protocol,
-    requests::Requests,
     version::{Version, Waiting},
 };
-use crate::time::{DeadlineTimer, FAR};
-use http::{Extensions, Request, Response};
+use crate::{
+    io::PrefixedIo,
+    time::{DeadlineTimer, FAR},
+};
+use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
-use reagent::{BoxError, ConnectionHandle, IoStream, TimedOut};
+use reagent::{BoxError, ConnectionHandle, IoStream, Linger, TimedOut, linger};
 use std::{
     fmt,
     future::Future,
-    mem,
+    mem::{self, MaybeUninit},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    time::Instant,
+};
 use tower_service::Service;
 
-/// When the server drains, who has just come or has just been answered has this long to ask: the request is
+/// While the server drains, a client that has just connected or has just been answered has this long to ask: the request is
 /// often on its way, and its client would take a close for an error. nginx has `keepalive_min_timeout` for it.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -36,7 +40,7 @@ pin_project! {
     /// The future of an [`Http`](super::Http).
     pub struct HttpFuture<Io, S> {
         state: State<Io, S>,
-        life: Life,
+        deadlines: Deadlines,
         // When to look whether it has waited for too long.
         look_at: Instant,
         #[pin]
@@ -49,33 +53,31 @@ enum State<Io, S> {
     Waiting(Waiting<Io, S>),
     /// Boxed, since one that has said nothing is to be small.
     Serving(Box<dyn Protocol<Io>>),
-    Lingering(Io, Result<(), BoxError>),
+    Lingering(
+        Pin<Box<dyn Future<Output = ()> + Send>>,
+        Result<(), BoxError>,
+    ),
     Over,
 }
 
 impl<Io, S> HttpFuture<Io, S> {
     pub(super) fn new(
         io: Io,
-        service: S,
-        extensions: Extensions,
+        service: ConnService<S>,
         version: Version,
         config: Arc<Config>,
         handle: ConnectionHandle,
     ) -> Self {
+        let activity = service.activity.clone();
         let first_byte = config.first_byte.map_or(FAR, |limit| limit.min(FAR));
         HttpFuture {
             state: State::Waiting(Waiting {
                 io,
                 first: Vec::new(),
                 version,
-                requests: Requests {
-                    service,
-                    extensions,
-                    handle: handle.clone(),
-                    counted: Arc::default(),
-                },
+                service,
             }),
-            life: Life::new(config, handle),
+            deadlines: Deadlines::new(config, handle, activity),
             look_at: Instant::now() + first_byte,
             timer: DeadlineTimer::new(),
         }
@@ -85,7 +87,7 @@ impl<Io, S> HttpFuture<Io, S> {
 impl<Io, S, B> Future for HttpFuture<Io, S>
 where
     Io: IoStream,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
     B: Body + Send + 'static,
@@ -105,52 +107,55 @@ where
                         else {
                             return Poll::Ready(Ok(()));
                         };
-                        let life = &mut *this.life;
-                        let serving = waiting.serve(version, &life.config, &life.handle);
+                        let deadlines = &mut *this.deadlines;
+                        let serving = waiting.serve(version, &deadlines.config, &deadlines.handle);
                         *this.state = State::Serving(serving);
-                        let look_at = Instant::now() + life.config.shortest();
+                        let look_at = Instant::now() + deadlines.config.shortest();
                         *this.look_at = look_at.min(*this.look_at);
                         continue;
                     }
                 }
                 State::Serving(serving) => {
                     if let Poll::Ready(result) = serving.poll(cx) {
-                        let is_sending = result.as_ref().is_err_and(hyper::Error::is_parse);
+                        let is_sending = this.deadlines.activity.is_unread()
+                            || result.as_ref().is_err_and(hyper::Error::is_parse);
                         let is_idle = matches!(serving.wait(), Wait::Request(..));
-                        let result = of_result(result, is_idle);
+                        let result = from_result(result, is_idle);
                         let Some(mut io) = take_io(this.state) else {
                             return Poll::Ready(result);
                         };
-                        match discard(&mut io, cx) {
-                            Discarded::Some => {}
-                            Discarded::Nothing if is_sending => {}
-                            Discarded::Nothing | Discarded::End => return Poll::Ready(result),
+                        if !is_still_sending(&mut io, cx, is_sending) {
+                            return Poll::Ready(result);
                         }
-                        *this.state = State::Lingering(io, result);
-                        *this.look_at = Instant::now() + LINGER;
+                        let closing = async move { linger(&mut io, Linger::new()).await };
+                        *this.state = State::Lingering(Box::pin(closing), result);
+                        let is_draining = this.deadlines.handle.is_draining();
+                        *this.look_at = Instant::now() + if is_draining { GRACE } else { FAR };
+                        continue;
                     }
+                    this.deadlines.note();
                 }
-                State::Lingering(io, result) => {
-                    if let Discarded::End = discard(io, cx) {
+                State::Lingering(closing, result) => {
+                    if closing.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(mem::replace(result, Ok(())));
                     }
                 }
                 State::Over => return Poll::Ready(Ok(())),
             }
 
-            if let Some(drained) = this.life.hears_of_drain(cx) {
+            if let Some(drained) = this.deadlines.hears_of_drain(cx) {
                 let ends = match this.state {
-                    State::Waiting(_) => Some(drained + GRACE),
+                    State::Waiting(_) | State::Lingering(..) => Some(drained + GRACE),
                     State::Serving(serving) => match serving.may_ask() {
                         // It was polled just now, so nothing has come in this time.
                         Some(since) if Instant::now() < since + GRACE => Some(since + GRACE),
                         _ => {
-                            this.life.finishes();
+                            this.deadlines.finishes();
                             serving.finish();
                             continue;
                         }
                     },
-                    State::Lingering(..) | State::Over => None,
+                    State::Over => None,
                 };
                 if let Some(ends) = ends {
                     *this.look_at = ends.min(*this.look_at);
@@ -161,14 +166,14 @@ where
             match this.state {
                 State::Waiting(waiting) => {
                     let has_begun = !waiting.first.is_empty();
-                    return Poll::Ready(this.life.gives_up(has_begun));
+                    return Poll::Ready(this.deadlines.gives_up(has_begun));
                 }
                 State::Serving(serving) => {
-                    *this.look_at = match this.life.look(serving.wait()) {
+                    *this.look_at = match this.deadlines.look(serving.wait()) {
                         Look::Again(at) => at,
                         Look::Finish => {
                             serving.finish();
-                            Instant::now() + this.life.config.shortest()
+                            Instant::now() + this.deadlines.config.shortest()
                         }
                         Look::End(kind) => return Poll::Ready(Err(TimedOut::new(kind).into())),
                     };
@@ -180,7 +185,23 @@ where
     }
 }
 
-fn take_io<Io, S>(state: &mut State<Io, S>) -> Option<Io> {
+/// Whether the client may still be sending, and so is to be lingered on: a close would reset it, and a reset takes the
+/// answer from a client that has not read it yet.
+fn is_still_sending(
+    io: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    is_expected: bool,
+) -> bool {
+    let mut space = [const { MaybeUninit::uninit() }; 1024];
+    let mut buf = ReadBuf::uninit(&mut space);
+    match Pin::new(io).poll_read(cx, &mut buf) {
+        Poll::Pending => is_expected,
+        Poll::Ready(Ok(())) => !buf.filled().is_empty(),
+        Poll::Ready(Err(_)) => false,
+    }
+}
+
+fn take_io<Io, S>(state: &mut State<Io, S>) -> Option<PrefixedIo<Io>> {
     match mem::replace(state, State::Over) {
         State::Serving(serving) => serving.into_io(),
         _ => None,

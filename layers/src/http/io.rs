@@ -1,45 +1,130 @@
-//! A stream whose first bytes were read already.
+//! The stream that HTTP is spoken over.
 
+use super::{activity::Activity, kind};
+use crate::{
+    io::PrefixedIo,
+    time::{DeadlineTimer, FAR},
+};
+use reagent::TimedOut;
 use std::{
+    fmt,
     io::{self, IoSlice},
     mem::MaybeUninit,
     pin::Pin,
-    task::{Context, Poll, ready},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
 /// Up to this many bytes, pieces are copied to go as one: `send(2)` of a head and a short body takes 6 % less time
 /// than `writev(2)`, and TLS makes one record of them.
 const COPIED: usize = 4096;
 
 /// The stream that HTTP is spoken over, and that an upgraded connection goes on with: the connection's own,
-/// behind the bytes by which the version of HTTP was told.
-#[derive(Debug)]
+/// behind the bytes by which the version of HTTP was found out.
 pub struct HttpIo<Io> {
-    first: Vec<u8>,
-    read: usize,
-    ended: bool,
-    io: Io,
+    io: PrefixedIo<Io>,
+    has_ended: bool,
+    is_blocked: bool,
+    activity: Arc<Activity>,
+    upgraded_idle: Option<Duration>,
+    /// Of an upgraded one.
+    idle: Option<Box<Idle>>,
+}
+
+/// The time limit of an upgraded stream; its two directions may be tasks of their own.
+struct Idle {
+    ends: Instant,
+    read: Pin<Box<DeadlineTimer>>,
+    write: Pin<Box<DeadlineTimer>>,
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Read,
+    Write,
 }
 
 impl<Io> HttpIo<Io> {
-    pub(super) fn new(first: Vec<u8>, io: Io) -> Self {
+    pub(super) fn new(
+        first: Vec<u8>,
+        io: Io,
+        activity: Arc<Activity>,
+        upgraded_idle: Option<Duration>,
+    ) -> Self {
         HttpIo {
-            first,
-            read: 0,
-            ended: false,
-            io,
+            io: PrefixedIo::new(io, first),
+            has_ended: false,
+            is_blocked: false,
+            activity,
+            upgraded_idle,
+            idle: None,
         }
     }
 
-    /// The stream inside.
+    /// Returns the stream inside.
     pub fn get_ref(&self) -> &Io {
-        &self.io
+        self.io.get_ref()
     }
 
     /// The stream inside, unless its client has sent all.
-    pub(super) fn into_unended(self) -> Option<Io> {
-        (!self.ended).then_some(self.io)
+    pub(super) fn into_unended(self) -> Option<PrefixedIo<Io>> {
+        (!self.has_ended).then_some(self.io)
+    }
+
+    /// What an operation has come to: an upgraded stream on which nothing happens is over at its time.
+    fn limited<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let Some(limit) = self.upgraded_idle else {
+            return polled;
+        };
+        if !self.activity.is_upgraded() {
+            return polled;
+        }
+        let ends = || Instant::now() + limit.min(FAR);
+        let idle = self.idle.get_or_insert_with(|| {
+            Box::new(Idle {
+                ends: ends(),
+                read: Box::pin(DeadlineTimer::new()),
+                write: Box::pin(DeadlineTimer::new()),
+            })
+        });
+        if polled.is_ready() {
+            idle.ends = ends();
+            return polled;
+        }
+        let timer = match direction {
+            Direction::Read => &mut idle.read,
+            Direction::Write => &mut idle.write,
+        };
+        timer.as_mut().poll(cx, idle.ends).map(|()| {
+            let error = TimedOut::new(kind::UPGRADED_IDLE);
+            Err(io::Error::new(io::ErrorKind::TimedOut, error))
+        })
+    }
+
+    /// Notes whether the client takes what is written.
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if polled.is_pending() != self.is_blocked {
+            self.is_blocked = polled.is_pending();
+            match self.is_blocked {
+                true => self.activity.block(),
+                false => self.activity.unblock(),
+            }
+        }
+        self.limited(cx, Direction::Write, polled)
     }
 }
 
@@ -49,22 +134,11 @@ impl<Io: AsyncRead + Unpin> AsyncRead for HttpIo<Io> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.first.is_empty() {
-            let before = buf.filled().len();
-            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-            this.ended |= buf.filled().len() == before && buf.remaining() > 0;
-            return Poll::Ready(Ok(()));
-        }
-        let rest = &this.first[this.read..];
-        let n = rest.len().min(buf.remaining());
-        buf.put_slice(&rest[..n]);
-        this.read += n;
-        if this.read == this.first.len() {
-            // Its memory goes with it.
-            this.first = Vec::new();
-        }
-        Poll::Ready(Ok(()))
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        let has_read = buf.filled().len() != before;
+        self.has_ended |= polled.is_ready() && !has_read && buf.remaining() > 0;
+        self.limited(cx, Direction::Read, polled)
     }
 }
 
@@ -74,7 +148,8 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for HttpIo<Io> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.written(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -82,13 +157,16 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for HttpIo<Io> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if bufs.len() < 2 || bufs.iter().map(|piece| piece.len()).sum::<usize>() > COPIED {
-            return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        }
-        let mut space = [const { MaybeUninit::uninit() }; COPIED];
-        let mut pieces = ReadBuf::uninit(&mut space);
-        bufs.iter().for_each(|piece| pieces.put_slice(piece));
-        Pin::new(&mut self.io).poll_write(cx, pieces.filled())
+        let io = Pin::new(&mut self.io);
+        let polled = if bufs.len() < 2 || bufs.iter().map(|it| it.len()).sum::<usize>() > COPIED {
+            io.poll_write_vectored(cx, bufs)
+        } else {
+            let mut space = [const { MaybeUninit::uninit() }; COPIED];
+            let mut pieces = ReadBuf::uninit(&mut space);
+            bufs.iter().for_each(|piece| pieces.put_slice(piece));
+            io.poll_write(cx, pieces.filled())
+        };
+        self.written(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -101,6 +179,14 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for HttpIo<Io> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl<Io: fmt::Debug> fmt::Debug for HttpIo<Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpIo")
+            .field("io", &self.io)
+            .finish_non_exhaustive()
     }
 }
 
@@ -144,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn short_pieces_go_as_one_and_long_ones_as_they_are() {
-        let mut io = HttpIo::new(Vec::new(), Writes::default());
+        let mut io = HttpIo::new(Vec::new(), Writes::default(), Arc::default(), None);
         for (one, two, in_pieces) in [
             (100, 5, false),
             (100, COPIED - 100, false),
@@ -154,7 +240,7 @@ mod tests {
             let pieces = [IoSlice::new(&one), IoSlice::new(&two)];
             let n = io.write_vectored(&pieces).await.unwrap();
             assert_eq!(n, one.len() + two.len());
-            assert_eq!(io.io.0.pop(), Some((n, in_pieces)));
+            assert_eq!(io.get_ref().0.last(), Some(&(n, in_pieces)));
         }
     }
 }

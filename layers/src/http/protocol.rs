@@ -1,11 +1,12 @@
 //! The two versions of HTTP, as the connection's future drives them.
 
 use super::{
-    HttpIo,
+    HttpIo, RequestBody,
+    activity::{HeadWatch, Wait},
+    conn_service::ConnService,
     executor::Streams,
-    head::{Head, Wait},
-    requests::Requests,
 };
+use crate::io::PrefixedIo;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{
@@ -32,26 +33,26 @@ pub(super) trait Protocol<Io>: Send {
     /// What it waits for.
     fn wait(&mut self) -> Wait;
 
-    /// Since when its client may be asking what it would not answer any more if it were told to finish.
+    /// Since when its client may be asking what it would not answer any more once it finishes.
     fn may_ask(&self) -> Option<Instant>;
 
     /// The stream of one that is over, where nobody else has it and its client may still be sending.
-    fn into_io(self: Box<Self>) -> Option<Io>;
+    fn into_io(self: Box<Self>) -> Option<PrefixedIo<Io>>;
 }
 
 pub(super) struct Http1<Io, S>
 where
-    S: Service<Request<Incoming>> + Clone,
-    Requests<S>: hyper::service::HttpService<Incoming>,
+    S: Service<Request<RequestBody>> + Clone,
+    ConnService<S>: hyper::service::HttpService<Incoming>,
 {
-    pub(super) conn: http1::UpgradeableConnection<TokioIo<HttpIo<Io>>, Requests<S>>,
-    pub(super) head: Head,
+    pub(super) conn: http1::UpgradeableConnection<TokioIo<HttpIo<Io>>, ConnService<S>>,
+    pub(super) head: HeadWatch,
 }
 
 impl<Io, S, B> Protocol<Io> for Http1<Io, S>
 where
     Io: IoStream,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
     B: Body + Send + 'static,
@@ -65,7 +66,6 @@ where
     }
 
     fn finish(&mut self) {
-        self.head.is_told = true;
         Pin::new(&mut self.conn).graceful_shutdown();
     }
 
@@ -78,11 +78,11 @@ where
             Wait::None => None,
             Wait::Request(since, _) => Some(since),
             // It is asking, and has the time that a head may take.
-            Wait::Rest(_) | Wait::Either(_) => Some(Instant::now()),
+            Wait::Head(_) => Some(Instant::now()),
         }
     }
 
-    fn into_io(self: Box<Self>) -> Option<Io> {
+    fn into_io(self: Box<Self>) -> Option<PrefixedIo<Io>> {
         let parts = self.conn.into_parts()?;
         parts.io.into_inner().into_unended()
     }
@@ -90,10 +90,10 @@ where
 
 pub(super) struct Http2<Io, S>
 where
-    S: Service<Request<Incoming>> + Clone,
-    Requests<S>: hyper::service::HttpService<Incoming>,
+    S: Service<Request<RequestBody>> + Clone,
+    ConnService<S>: hyper::service::HttpService<Incoming>,
 {
-    pub(super) conn: http2::Connection<TokioIo<HttpIo<Io>>, Requests<S>, super::StreamExecutor>,
+    pub(super) conn: http2::Connection<TokioIo<HttpIo<Io>>, ConnService<S>, super::StreamExecutor>,
     pub(super) streams: Streams,
     pub(super) handle: ConnectionHandle,
     /// Since when there is no stream, and how many bytes had been written by then.
@@ -102,8 +102,8 @@ where
 
 impl<Io, S> Http2<Io, S>
 where
-    S: Service<Request<Incoming>> + Clone,
-    Requests<S>: hyper::service::HttpService<Incoming>,
+    S: Service<Request<RequestBody>> + Clone,
+    ConnService<S>: hyper::service::HttpService<Incoming>,
 {
     fn look(&mut self) {
         if !self.streams.is_empty() {
@@ -117,7 +117,7 @@ where
 impl<Io, S, B> Protocol<Io> for Http2<Io, S>
 where
     Io: IoStream,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
     B: Body + Send + 'static,
@@ -156,7 +156,7 @@ where
         None
     }
 
-    fn into_io(self: Box<Self>) -> Option<Io> {
+    fn into_io(self: Box<Self>) -> Option<PrefixedIo<Io>> {
         None
     }
 }

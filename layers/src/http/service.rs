@@ -1,10 +1,11 @@
 //! A service of requests as a service of connections.
 
-use super::{Config, HttpFuture, version::Version};
+use super::{
+    Config, HttpConnection, HttpFuture, RequestBody, conn_service::ConnService, version::Version,
+};
 use http::{Extensions, Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
-use reagent::{BoxError, Connection, ConnectionParts, IoStream};
+use reagent::{BoxError, Connection, IoStream};
 use std::{
     fmt,
     sync::Arc,
@@ -23,7 +24,7 @@ pub struct Http<S> {
 impl<S, B, Io> Service<Connection<Io>> for Http<S>
 where
     Io: IoStream,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
     B: Body + Send + 'static,
@@ -45,35 +46,20 @@ where
             (version, _) => version,
         };
         let (io, parts) = conn.into_parts();
-        let extensions = facts(&parts, &self.config);
-        HttpFuture::new(
-            io,
-            self.service.clone(),
+        let mut extensions = Extensions::new();
+        for add in &self.config.extensions {
+            add(&parts, &mut extensions);
+        }
+        let handle = parts.handle.clone();
+        let service = ConnService {
+            service: self.service.clone(),
+            connection: HttpConnection::new(parts.handle, parts.extensions),
             extensions,
-            version,
-            self.config.clone(),
-            parts.handle,
-        )
+            activity: Arc::default(),
+            streams: None,
+        };
+        HttpFuture::new(io, service, version, self.config.clone(), handle)
     }
-}
-
-/// What every request of a connection is told of it.
-fn facts(parts: &ConnectionParts, config: &Config) -> Extensions {
-    let mut extensions = Extensions::new();
-    extensions.insert(parts.handle.clone());
-    extensions.insert(Arc::new(parts.handle.info()));
-    #[cfg(feature = "tls")]
-    if let Some(tls) = parts.extensions.get::<crate::tls::TlsInfo>() {
-        extensions.insert(tls.clone());
-    }
-    #[cfg(feature = "proxy_protocol")]
-    if let Some(proxy) = parts.extensions.get::<crate::proxy_protocol::ProxyInfo>() {
-        extensions.insert(proxy.clone());
-    }
-    for add in &config.extensions {
-        add(parts, &mut extensions);
-    }
-    extensions
 }
 
 impl<S: fmt::Debug> fmt::Debug for Http<S> {

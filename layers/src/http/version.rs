@@ -5,15 +5,15 @@
 //! client that says nothing.
 
 use super::{
-    Config, HttpIo,
+    Config, HttpIo, RequestBody,
+    activity::HeadWatch,
+    conn_service::ConnService,
     executor::Streams,
-    head::Head,
     protocol::{Http1, Http2, Protocol},
-    requests::Requests,
 };
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use reagent::{BoxError, ConnectionHandle, IoStream};
 use std::{
@@ -31,6 +31,43 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Enough for most heads, so that they are read at once.
 const FIRST_READ: usize = 4096;
 
+/// The header of a frame (RFC 9113, 4.1), and the type of a SETTINGS frame (6.5).
+const FRAME_HEADER: usize = 9;
+const SETTINGS: u8 = 4;
+
+/// A SETTINGS frame that is longer is h2's to refuse.
+const LONGEST_SETTINGS: usize = 16 * 1024;
+
+/// How the first bytes of a client compare with an HTTP/2 preface: the fixed bytes and a SETTINGS frame. h2 waits for
+/// either without a limit, so it gets them whole.
+enum Preface {
+    Other,
+    Part,
+    Whole,
+    /// Another frame than SETTINGS comes first, which h2 would take.
+    Invalid,
+}
+
+impl Preface {
+    fn of(first: &[u8]) -> Self {
+        let n = first.len().min(PREFACE.len());
+        if first[..n] != PREFACE[..n] {
+            return Preface::Other;
+        }
+        match &first[n..] {
+            [a, b, c, SETTINGS, rest @ ..] => {
+                let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+                match rest.len() + 4 < FRAME_HEADER + length && length <= LONGEST_SETTINGS {
+                    true => Preface::Part,
+                    false => Preface::Whole,
+                }
+            }
+            [_, _, _, _, ..] => Preface::Invalid,
+            _ => Preface::Part,
+        }
+    }
+}
+
 /// Which version is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
@@ -46,7 +83,7 @@ pub(super) struct Waiting<Io, S> {
     /// What it has said.
     pub(super) first: Vec<u8>,
     pub(super) version: Version,
-    pub(super) requests: Requests<S>,
+    pub(super) service: ConnService<S>,
 }
 
 impl<Io: IoStream, S> Waiting<Io, S> {
@@ -61,16 +98,28 @@ impl<Io: IoStream, S> Waiting<Io, S> {
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
             self.first.extend_from_slice(buf.filled());
             let ended = buf.filled().is_empty();
-            let n = self.first.len().min(PREFACE.len());
-            return Poll::Ready(Ok(match self.version {
-                _ if self.first.is_empty() => None,
-                Version::Any if self.first[..n] != PREFACE[..n] => Some(Version::Http1),
-                Version::Any if n == PREFACE.len() => Some(Version::Http2),
-                // hyper says what it thinks of half a preface.
-                Version::Any if ended => Some(Version::Http1),
-                Version::Any => continue,
-                known => Some(known),
-            }));
+            if self.first.is_empty() {
+                return Poll::Ready(Ok(None));
+            }
+            let preface = match self.version {
+                Version::Http1 => Preface::Other,
+                Version::Http2 | Version::Any => Preface::of(&self.first),
+            };
+            return Poll::Ready(Ok(Some(match (preface, self.version) {
+                (Preface::Other, Version::Any) => Version::Http1,
+                (Preface::Other, known) => known,
+                (Preface::Whole, _) => Version::Http2,
+                (Preface::Invalid, _) => {
+                    let text = "the first frame of an HTTP/2 client was not SETTINGS";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+                }
+                // hyper finds words for half a preface.
+                (Preface::Part, version) if ended => match version {
+                    Version::Any if self.first.len() < PREFACE.len() => Version::Http1,
+                    _ => Version::Http2,
+                },
+                (Preface::Part, _) => continue,
+            })));
         }
     }
 
@@ -81,20 +130,31 @@ impl<Io: IoStream, S> Waiting<Io, S> {
         handle: &ConnectionHandle,
     ) -> Box<dyn Protocol<Io>>
     where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send + 'static,
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let io = TokioIo::new(HttpIo::new(self.first, self.io));
+        let activity = self.service.activity.clone();
+        let io = HttpIo::new(
+            self.first,
+            self.io,
+            activity.clone(),
+            config.stalls.upgraded,
+        );
+        let io = TokioIo::new(io);
         if version == Version::Http2 {
-            let streams = Streams::new(config.parallel_streams);
+            let streams = Streams::new(config.parallel_streams, config.stalls);
             let mut builder = http2::Builder::new(streams.executor());
             config.configure_http2(&mut builder);
             builder.timer(TokioTimer::new());
-            let conn = builder.serve_connection(io, self.requests);
+            let service = ConnService {
+                streams: Some(streams.executor()),
+                ..self.service
+            };
+            let conn = builder.serve_connection(io, service);
             return Box::new(Http2 {
                 conn,
                 streams,
@@ -102,14 +162,10 @@ impl<Io: IoStream, S> Waiting<Io, S> {
                 idle: None,
             });
         }
-        let head = Head::new(
-            self.requests.counted.clone(),
-            handle.clone(),
-            Instant::now(),
-        );
+        let head = HeadWatch::new(activity, handle.clone(), Instant::now());
         let conn = config
             .http1
-            .serve_connection(io, self.requests)
+            .serve_connection(io, self.service)
             .with_upgrades();
         Box::new(Http1 { conn, head })
     }

@@ -1,13 +1,12 @@
 //! What no honest client does: smuggled requests, floods, bodies without an end.
 
-use super::{Count, Raw, SECOND, in_time, start};
+use super::{Count, H2, Raw, SECOND, in_time, start};
 use crate::support::until;
 use ::http::{Request, Response};
 use axum::{Router, body::Bytes, routing::post};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use reagent::{Outcome, Server, testing::MemoryListener};
-use reagent_layers::http::HttpLayer;
+use reagent_layers::http::{HttpLayer, RequestBody};
 use std::{convert::Infallible, future::pending};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,7 +39,7 @@ async fn answers(text: &str) -> (String, Vec<String>) {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let service = {
         let seen = seen.clone();
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |request: Request<RequestBody>| {
             let seen = seen.clone();
             async move {
                 seen.lock().unwrap().push(request.uri().path().to_owned());
@@ -109,6 +108,77 @@ async fn a_head_that_can_be_read_in_two_ways_is_not_read() {
 }
 
 #[tokio::test]
+async fn a_request_names_one_host_that_is_valid() {
+    let after = "GET /after HTTP/1.1\r\nhost: here\r\n\r\n";
+    for fields in [
+        "GET /one HTTP/1.1\r\n",
+        "GET /one HTTP/1.1\r\nhost: here\r\nhost: here\r\n",
+        "GET /one HTTP/1.1\r\nhost: here\r\nhost: there\r\n",
+        "GET /one HTTP/1.1\r\nhost: a b/c\r\n",
+        "GET /one HTTP/1.1\r\nhost: user@here\r\n",
+        "GET /one HTTP/1.1\r\nhost: here:80:80\r\n",
+        "GET http://here/one HTTP/1.1\r\n",
+        "GET /one HTTP/1.0\r\nconnection: keep-alive\r\nhost: here\r\nhost: here\r\n",
+        "POST /one HTTP/1.1\r\ncontent-length: 3\r\n",
+    ] {
+        let (answer, seen) = answers(&format!("{fields}\r\n{after}")).await;
+        assert!(seen.is_empty(), "{fields:?} gave {seen:?}");
+        let line = answer.get(8..13).unwrap_or_default();
+        assert_eq!(line, " 400 ", "{fields:?} gave {answer:?}");
+        assert!(
+            answer.contains("connection: close"),
+            "{fields:?} gave {answer:?}"
+        );
+        assert_eq!(
+            answer.matches("HTTP/1.").count(),
+            1,
+            "{fields:?} gave {answer:?}"
+        );
+    }
+    for fields in [
+        "GET /one HTTP/1.0\r\n",
+        "GET /one HTTP/1.1\r\nhost:\r\n",
+        "GET /one HTTP/1.1\r\nhost: [::1]:80\r\n",
+        "GET http://here/one HTTP/1.1\r\nhost: here\r\n",
+    ] {
+        let (answer, seen) = answers(&format!("{fields}\r\n{after}")).await;
+        assert_eq!(seen[0], "/one", "{fields:?} gave {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn with_http2_the_host_is_the_authority() {
+    let service = service_fn(|_: Request<RequestBody>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hello")))
+    });
+    let (_server, clients) = start(HttpLayer::new(), service).await;
+    let client = H2::new(clients.connect().await.unwrap()).await;
+    for (uri, hosts, status) in [
+        ("http://here/", &[][..], 200),
+        ("http://here/", &["here"], 200),
+        ("http://here/", &["HERE:80"], 200),
+        ("http://here/", &["there"], 400),
+        ("http://here/", &["here:81"], 400),
+        ("http://here/", &["here", "here"], 400),
+        ("http://here/", &["a b/c"], 400),
+    ] {
+        let mut request = Request::get(uri);
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        let mut requests = in_time(client.requests.clone().ready()).await.unwrap();
+        let (response, _) = requests
+            .send_request(request.body(()).unwrap(), true)
+            .unwrap();
+        assert_eq!(
+            super::answer(response).await.unwrap().0,
+            status,
+            "{uri} {hosts:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn chunks_that_are_none_give_the_service_an_error_and_no_second_request() {
     let smuggled = "GET /smuggled HTTP/1.1\r\nhost: here\r\n\r\n";
     for chunks in [
@@ -148,7 +218,7 @@ async fn a_thousand_half_open_requests_are_gone_after_their_time() {
     let served = Count::default();
     let service = {
         let served = served.clone();
-        service_fn(move |_: Request<Incoming>| {
+        service_fn(move |_: Request<RequestBody>| {
             served.add();
             async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hello"))) }
         })
@@ -184,7 +254,7 @@ async fn flood(next: impl Fn(u32) -> Vec<u8>, most: u32) -> (u32, Outcome, usize
     let served = Count::default();
     let service = {
         let served = served.clone();
-        service_fn(move |_: Request<Incoming>| {
+        service_fn(move |_: Request<RequestBody>| {
             served.add();
             pending::<Result<Response<Full<Bytes>>, Infallible>>()
         })
@@ -269,7 +339,7 @@ async fn empty_continuations_end_it_as_well() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_without_an_end_takes_no_memory_where_nobody_reads_it() {
-    let service = service_fn(|request: Request<Incoming>| async move {
+    let service = service_fn(|request: Request<RequestBody>| async move {
         let _held = request;
         pending::<()>().await;
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -345,7 +415,7 @@ async fn nothing_of_a_hostile_client_is_left() {
     let present = Count::default();
     let service = {
         let present = present.clone();
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |request: Request<RequestBody>| {
             let present = present.enter();
             async move {
                 let _present = present;

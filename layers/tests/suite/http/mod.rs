@@ -4,7 +4,9 @@ mod drain;
 mod hostile;
 mod limits;
 mod serving;
+mod stalls;
 mod streams;
+mod unread;
 mod upgrades;
 
 use crate::support::{Ends, LONG, Served};

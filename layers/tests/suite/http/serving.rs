@@ -5,9 +5,8 @@ use crate::support::until;
 use ::http::{Request, Response};
 use axum::{Extension, Router, body::Bytes, extract::ConnectInfo, routing::get, routing::post};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use reagent::{ConnectionHandle, ConnectionInfo, Outcome, Server};
-use reagent_layers::http::HttpLayer;
+use reagent::{Connection, Outcome, Server};
+use reagent_layers::http::{HttpConnection, HttpLayer, RequestBody};
 use std::{
     convert::Infallible,
     future::{Ready, pending, ready},
@@ -22,7 +21,7 @@ use tokio::net::TcpStream;
 use tower::{ServiceBuilder, limit::ConcurrencyLimitLayer, service_fn};
 use tower_service::Service;
 
-async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn hello(_: Request<RequestBody>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(Response::new(Full::from("hello")))
 }
 
@@ -114,11 +113,11 @@ async fn requests_know_their_connection() {
         "/",
         get(
             |ConnectInfo(peer): ConnectInfo<SocketAddr>,
-             Extension(handle): Extension<ConnectionHandle>,
-             Extension(info): Extension<Arc<ConnectionInfo>>,
+             Extension(connection): Extension<HttpConnection>,
              Extension(Mine(mine)): Extension<Mine>| async move {
-                assert_eq!(info.peer_addr.socket_addr(), Some(peer));
-                assert_eq!(info.id, handle.id());
+                let handle = connection.handle();
+                assert_eq!(handle.peer_addr().socket_addr(), Some(peer));
+                assert_eq!(connection.get::<u8>(), Some(&7));
                 format!("{} {peer} {mine}", handle.id())
             },
         ),
@@ -128,7 +127,12 @@ async fn requests_know_their_connection() {
         .extensions(|connection, extensions| {
             extensions.insert(Mine(connection.handle.id() * 10));
         });
+    // A layer outside has left something.
     let server = Server::bind("127.0.0.1:0")
+        .layer(tower::util::MapRequestLayer::new(|mut conn: Connection| {
+            conn.extensions_mut().insert(7_u8);
+            conn
+        }))
         .layer(layer)
         .start(router)
         .await
@@ -165,7 +169,7 @@ impl Clone for Gate {
     }
 }
 
-impl Service<Request<Incoming>> for Gate {
+impl Service<Request<RequestBody>> for Gate {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -180,7 +184,7 @@ impl Service<Request<Incoming>> for Gate {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, _: Request<RequestBody>) -> Self::Future {
         assert!(self.ready, "called without having been ready");
         ready(Ok(Response::new(Full::from("hello"))))
     }
@@ -232,7 +236,7 @@ async fn options_of_hyper_are_within_reach() {
 
 #[tokio::test]
 async fn an_error_of_the_service_is_the_connections_end() {
-    let failing = service_fn(|_: Request<Incoming>| async {
+    let failing = service_fn(|_: Request<RequestBody>| async {
         Err::<Response<Full<Bytes>>, _>(std::io::Error::other("no"))
     });
     let (server, clients) = start(HttpLayer::new(), failing).await;
@@ -253,7 +257,7 @@ async fn who_leaves_in_the_middle_has_failed_and_its_request_is_dropped() {
     let present = Count::default();
     let service = {
         let present = present.clone();
-        service_fn(move |_: Request<Incoming>| {
+        service_fn(move |_: Request<RequestBody>| {
             let present = present.enter();
             async move {
                 let _present = present;
@@ -268,4 +272,22 @@ async fn who_leaves_in_the_middle_has_failed_and_its_request_is_dropped() {
     drop(client);
     assert!(matches!(server.ends.of(1).await, Outcome::Failed(_)));
     assert_eq!(present.now(), 0);
+}
+
+#[tokio::test]
+async fn the_address_of_an_ipv4_client_is_one_of_ipv4() {
+    let peer = get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() });
+    let Ok(server) = Server::bind("[::]:0")
+        .layer(HttpLayer::new().connect_info(ConnectInfo))
+        .start(Router::new().route("/", peer))
+        .await
+    else {
+        return;
+    };
+    let port = server.local_addr().socket_addr().unwrap().port();
+    let Ok(client) = TcpStream::connect(("127.0.0.1", port)).await else {
+        return;
+    };
+    let me = client.local_addr().unwrap();
+    assert_eq!(Raw(client).get("/").await.body, me.to_string());
 }

@@ -10,17 +10,17 @@ use axum::{
 };
 use bytes::Bytes;
 use reagent::{ConnectionHandle, Outcome, Phase, Server, testing::MemoryListener};
-use reagent_layers::http::HttpLayer;
+use reagent_layers::http::{HttpConnection, HttpLayer, RequestBody};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// Echoes, and says goodbye when the server drains.
 async fn socket(
     upgrade: WebSocketUpgrade,
-    Extension(connection): Extension<ConnectionHandle>,
+    Extension(connection): Extension<HttpConnection>,
 ) -> Response {
     upgrade.on_upgrade(move |mut socket| async move {
-        let mut draining = connection.draining();
+        let mut draining = connection.handle().draining();
         loop {
             tokio::select! {
                 message = socket.recv() => match message {
@@ -189,4 +189,57 @@ async fn a_websocket_by_http2_lives_as_long_as_it_likes() {
         drop(client.requests);
     });
     assert_eq!((report.finished, report.aborted), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_that_is_silent_in_both_directions_is_ended() {
+    let hour = Duration::from_secs(3600);
+    for (layer, limit) in [
+        (HttpLayer::new(), hour),
+        (HttpLayer::new().upgraded_idle_timeout(hour / 2), hour / 2),
+    ] {
+        let (server, clients) = start(layer, router()).await;
+        let mut client = upgraded(clients.connect().await.unwrap()).await;
+        for _ in 0..3 {
+            tokio::time::sleep(limit - Duration::from_secs(1)).await;
+            say(&mut client, "hello").await;
+            assert_eq!(hear(&mut client).await, "hello");
+        }
+        let began = tokio::time::Instant::now();
+        assert_eq!(client.0.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(began.elapsed().as_secs(), limit.as_secs());
+        server.ends.of(1).await;
+    }
+}
+
+/// It has two halves, in two tasks.
+#[tokio::test(start_paused = true)]
+async fn an_upgraded_stream_whose_client_reads_nothing_is_ended() {
+    let service = tower::service_fn(async |mut request: ::http::Request<RequestBody>| {
+        let upgraded = hyper::upgrade::on(&mut request);
+        #[expect(clippy::disallowed_methods, reason = "what a service does")]
+        tokio::spawn(async move {
+            let io = hyper_util::rt::TokioIo::new(upgraded.await.unwrap());
+            let (mut reading, mut writing) = tokio::io::split(io);
+            let endless = async { while writing.write_all(&[0; 10_000]).await.is_ok() {} };
+            tokio::join!(endless, async {
+                let error = reading.read(&mut [0]).await.unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+            });
+        });
+        let answer = ::http::Response::builder()
+            .status(101)
+            .header("connection", "upgrade")
+            .header("upgrade", "raw");
+        Ok::<_, std::convert::Infallible>(answer.body(axum::body::Body::empty()).unwrap())
+    });
+    let (server, clients) = start(HttpLayer::new(), service).await;
+    let mut client = Raw(clients.connect().await.unwrap());
+    client
+        .send("GET / HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: raw\r\n\r\n")
+        .await;
+    let began = tokio::time::Instant::now();
+    until("it is there", || server.connection(1).is_some()).await;
+    server.connection(1).unwrap().closed().await;
+    assert_eq!(began.elapsed().as_secs(), 3600);
 }

@@ -1,6 +1,11 @@
 //! How long a connection may wait for what, and whether it is to finish.
 
-use super::{Config, head::Wait};
+use super::{
+    Config,
+    activity::{Activity, Wait},
+    kind,
+    stall::Stall,
+};
 use crate::time::FAR;
 use reagent::{BoxError, ConnectionHandle, Draining, TimedOut};
 use std::{
@@ -14,15 +19,17 @@ use tokio::time::Instant;
 /// Fewer bytes than these between two looks are no answer: pings, acknowledgements, a ticket of TLS.
 const PROGRESS: u64 = 1024;
 
-pub(super) struct Life {
+pub(super) struct Deadlines {
     pub(super) config: Arc<Config>,
     pub(super) handle: ConnectionHandle,
+    pub(super) activity: Arc<Activity>,
+    stall: Stall,
     draining: Draining,
-    /// Who is told of the drain.
-    told: Option<Waker>,
+    /// The task that the drain wakes.
+    waker: Option<Waker>,
     /// When it heard of the drain.
     drained: Option<Instant>,
-    /// When it was told to finish.
+    /// When it began to finish.
     finishing: Option<Instant>,
     /// When bytes were last found to have gone out since a request was asked for, and how many.
     progress: Option<(Instant, u64)>,
@@ -37,28 +44,34 @@ pub(super) enum Look {
     End(&'static str),
 }
 
-impl Life {
-    pub(super) fn new(config: Arc<Config>, handle: ConnectionHandle) -> Self {
-        Life {
+impl Deadlines {
+    pub(super) fn new(
+        config: Arc<Config>,
+        handle: ConnectionHandle,
+        activity: Arc<Activity>,
+    ) -> Self {
+        Deadlines {
             config,
             draining: handle.draining(),
             handle,
-            told: None,
+            activity,
+            stall: Stall::default(),
+            waker: None,
             drained: None,
             finishing: None,
             progress: None,
         }
     }
 
-    /// When it heard of the drain, if it is still to be told to finish.
+    /// When it heard of the drain, if it is still to finish.
     pub(super) fn hears_of_drain(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
         if self.finishing.is_some() {
             return None;
         }
         // Registered once for each waker, which is once; then a look at a flag is enough.
-        let is_known = |told: &Waker| told.will_wake(cx.waker());
-        if !self.told.as_ref().is_some_and(is_known) && !self.handle.is_draining() {
-            self.told = Some(cx.waker().clone());
+        let is_known = |waker: &Waker| waker.will_wake(cx.waker());
+        if !self.waker.as_ref().is_some_and(is_known) && !self.handle.is_draining() {
+            self.waker = Some(cx.waker().clone());
             let _ = Pin::new(&mut self.draining).poll(cx);
         }
         if self.drained.is_none() && self.handle.is_draining() {
@@ -67,7 +80,7 @@ impl Life {
         self.drained
     }
 
-    /// Notes that it was told to finish.
+    /// Notes that it finishes.
     pub(super) fn finishes(&mut self) {
         self.finishing = Some(Instant::now());
     }
@@ -76,9 +89,14 @@ impl Life {
     pub(super) fn gives_up(&self, has_begun: bool) -> Result<(), BoxError> {
         match (has_begun, self.drained) {
             (false, Some(_)) => Ok(()),
-            (false, None) => Err(TimedOut::new("first byte").into()),
-            (true, _) => Err(TimedOut::new("http header").into()),
+            (false, None) => Err(TimedOut::new(kind::FIRST_BYTE).into()),
+            (true, _) => Err(TimedOut::new(kind::HEADER).into()),
         }
+    }
+
+    /// Notes since when the client is waited for.
+    pub(super) fn note(&mut self) {
+        self.stall.ends(&self.activity, &self.config.stalls);
     }
 
     /// Looks whether it waits for too long.
@@ -87,15 +105,19 @@ impl Life {
     /// often: so nothing that begins or ends has to set the timer.
     pub(super) fn look(&mut self, wait: Wait) -> Look {
         let now = Instant::now();
-        let next = now + self.config.shortest();
+        let mut next = now + self.config.shortest();
+        if let Some(ends) = self.stall.ends(&self.activity, &self.config.stalls) {
+            if ends <= now {
+                return Look::End(kind::STREAM_IDLE);
+            }
+            next = next.min(ends);
+        }
         let (since, limit, over) = match (wait, self.finishing) {
             (Wait::None, _) => return Look::Again(next),
-            (Wait::Rest(since), _) => (since, self.config.header, Look::End("http header")),
-            // Told to finish, hyper closes what is half a head, and goes on with a body.
-            (Wait::Either(since), _) => (since, self.config.header, Look::Finish),
-            // It has been told to go, and does not hear it.
-            (Wait::Request(since, _), Some(told)) => {
-                (since.max(told), self.config.header, Look::End("http close"))
+            (Wait::Head(since), _) => (since, self.config.header, Look::End(kind::HEADER)),
+            // It does not go.
+            (Wait::Request(since, _), Some(began)) => {
+                (since.max(began), self.config.header, Look::End(kind::CLOSE))
             }
             (Wait::Request(since, written), None) => {
                 let since = self.taken(since, written, now);
@@ -115,7 +137,7 @@ impl Life {
         over
     }
 
-    /// Since when a client is idle: who still takes its last answer is not.
+    /// Since when a client is idle: one that still takes its last answer is not.
     fn taken(&mut self, since: Instant, written: u64, now: Instant) -> Instant {
         let (since, written) = match self.progress {
             Some((at, written)) if at > since => (at, written),

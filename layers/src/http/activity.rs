@@ -1,0 +1,224 @@
+//! What the requests of a connection do: how many there are, and what waits for the client.
+//!
+//! hyper knows when it waits for a head, but tells nobody unless it has a time limit for heads, which costs a timer
+//! for each request. So requests say when they begin and end, and bytes that come in between belong to a head.
+
+use hyper::body::Incoming;
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{
+        AtomicBool, AtomicU8, AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
+
+/// Shared by everything that serves an HTTP/1 connection or an HTTP/2 stream. An HTTP/2 connection has one too, for
+/// its writes.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// How many bodies of requests were read to their end or dropped.
+    bodies_ended: AtomicU64,
+    /// A [`BodyState`].
+    body: AtomicU8,
+    /// Whether the last body was dropped before its end.
+    is_unread: AtomicBool,
+    /// Whether a piece of the answer waits until the client takes it.
+    is_blocked: AtomicBool,
+    /// With HTTP/2: whether the head of the answer is there.
+    is_answered: AtomicBool,
+    is_upgraded: AtomicBool,
+    /// Changes whenever something moves that was waited for.
+    moves: AtomicU32,
+    dropped: Mutex<DroppedBody>,
+}
+
+/// The body of the request at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum BodyState {
+    /// It does not exist, or it was read to its end or dropped.
+    Ended = 0,
+    /// There is one, and nobody asks for it.
+    Unread = 1,
+    /// Somebody waits for the next piece of it.
+    Awaited = 2,
+}
+
+/// Where a body goes that is dropped before its end.
+#[derive(Debug, Default)]
+enum DroppedBody {
+    /// To hyper.
+    #[default]
+    Leave,
+    /// To its request, which looks whether the rest has arrived.
+    Keep,
+    Kept(Incoming),
+}
+
+/// What a connection or a stream waits for, if it is the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stalled {
+    /// The client does not take its answer, or does not send what its answer waits for.
+    Request,
+    /// The client does not send, and has an answer of HTTP/2 that has begun: both may be silent.
+    Conversation,
+}
+
+/// Adds without a locked instruction: the connection's task is the only one to add.
+fn add(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed) + 1, Relaxed);
+}
+
+impl Activity {
+    fn dropped(&self) -> MutexGuard<'_, DroppedBody> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request begins.
+    pub(super) fn begin(&self) {
+        self.is_answered.store(false, Relaxed);
+        self.is_unread.store(false, Relaxed);
+    }
+
+    /// The request at hand has a body.
+    pub(super) fn begin_body(&self, keeps_dropped: bool) {
+        self.body.store(BodyState::Unread as u8, Relaxed);
+        if keeps_dropped {
+            *self.dropped() = DroppedBody::Keep;
+        }
+    }
+
+    pub(super) fn body(&self) -> BodyState {
+        match self.body.load(Acquire) {
+            0 => BodyState::Ended,
+            1 => BodyState::Unread,
+            _ => BodyState::Awaited,
+        }
+    }
+
+    pub(super) fn await_body(&self) {
+        self.body.store(BodyState::Awaited as u8, Relaxed);
+    }
+
+    /// A piece of the body was read.
+    pub(super) fn move_body(&self) {
+        self.body.store(BodyState::Unread as u8, Relaxed);
+        self.moves.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn end_body(&self) {
+        self.moves.fetch_add(1, Relaxed);
+        self.bodies_ended.fetch_add(1, Relaxed);
+        self.body.store(BodyState::Ended as u8, Release);
+    }
+
+    /// Takes a body that was dropped before its end.
+    pub(super) fn drop_body(&self, body: Option<Incoming>) {
+        self.is_unread.store(true, Relaxed);
+        {
+            let mut dropped = self.dropped();
+            if let (DroppedBody::Keep, Some(body)) = (&*dropped, body) {
+                *dropped = DroppedBody::Kept(body);
+            }
+        }
+        self.end_body();
+    }
+
+    /// The body of the request at hand, if it was dropped before its end. From now on hyper gets it.
+    pub(super) fn take_dropped(&self) -> Option<Incoming> {
+        if !self.is_unread() {
+            return None;
+        }
+        match std::mem::take(&mut *self.dropped()) {
+            DroppedBody::Kept(body) => Some(body),
+            DroppedBody::Leave | DroppedBody::Keep => None,
+        }
+    }
+
+    /// The rest of a body that was dropped has been read.
+    pub(super) fn read_rest(&self) {
+        self.is_unread.store(false, Relaxed);
+    }
+
+    /// Whether the body of the last request was dropped before its end.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.is_unread.load(Relaxed)
+    }
+
+    /// Whether the body of the last request was not read to its end.
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_dropped() || self.body() != BodyState::Ended
+    }
+
+    pub(super) fn answer(&self) {
+        self.is_answered.store(true, Relaxed);
+    }
+
+    pub(super) fn upgrade(&self) {
+        self.is_upgraded.store(true, Relaxed);
+    }
+
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.is_upgraded.load(Relaxed)
+    }
+
+    pub(super) fn block(&self) {
+        self.is_blocked.store(true, Relaxed);
+    }
+
+    pub(super) fn unblock(&self) {
+        if self.is_blocked.load(Relaxed) {
+            self.moves.fetch_add(1, Relaxed);
+            self.is_blocked.store(false, Relaxed);
+        }
+    }
+
+    pub(super) fn moves(&self) -> u32 {
+        self.moves.load(Relaxed)
+    }
+
+    /// Whether the client's move is awaited.
+    pub(super) fn stalled(&self) -> Option<Stalled> {
+        if self.is_blocked.load(Relaxed) {
+            return Some(Stalled::Request);
+        }
+        if self.body() != BodyState::Awaited {
+            return None;
+        }
+        Some(match self.is_answered.load(Relaxed) {
+            false => Stalled::Request,
+            true => Stalled::Conversation,
+        })
+    }
+
+    /// Whether a request is being served or its body read.
+    fn is_busy(&self) -> bool {
+        self.begun.load(Relaxed) != self.ended.load(Relaxed) || self.body() != BodyState::Ended
+    }
+
+    /// Changes whenever a request is over.
+    fn ended(&self) -> u64 {
+        self.ended.load(Relaxed) + self.bodies_ended.load(Relaxed)
+    }
+}
+
+/// A request of HTTP/1 that is being served, until the last piece of its answer.
+pub(super) struct Busy(Arc<Activity>);
+
+impl Busy {
+    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+        add(&activity.begun);
+        Busy(activity.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        add(&self.0.ended);
+    }
+}
+
+mod head;
+pub(super) use head::{HeadWatch, Wait};
