@@ -82,8 +82,8 @@ pub(crate) struct Rare {
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) guards: Vec<Box<dyn Any + Send>>,
-    /// How long the client has taken for the upgrades so far.
-    pub(crate) opening_spent: Duration,
+    /// The longest limit of the upgrades so far, and how long the client has taken for all of them.
+    pub(crate) opening: (Duration, Duration),
     /// Run with the outcome before observers are told of it.
     pub(crate) on_end: Vec<OnEnd>,
 }

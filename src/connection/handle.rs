@@ -122,21 +122,27 @@ impl ConnectionHandle {
 
     /// Returns how long the client may take for a step of its opening (a header, a handshake, a first
     /// request) whose own limit is `limit`: no more than is left of
-    /// [`Server::opening_timeout`](crate::Server::opening_timeout) after the upgrades so far. A step
-    /// whose limit is longer than that timeout has `limit` less the time of those upgrades.
+    /// [`Server::opening_timeout`](crate::Server::opening_timeout), or of the longest limit of a step
+    /// where that is longer, after the upgrades so far.
     pub fn opening_left(&self, limit: Duration) -> Duration {
         let Some(timeout) = self.entry.registry().opening_timeout else {
             return limit;
         };
         let cold = self.entry.cold();
-        let spent = cold.rare.as_ref().map(|rare| rare.opening_spent);
-        let left = timeout.max(limit).saturating_sub(spent.unwrap_or_default());
+        let (longest, spent) = cold
+            .rare
+            .as_ref()
+            .map_or_else(Default::default, |rare| rare.opening);
+        let left = timeout.max(longest).max(limit).saturating_sub(spent);
         left.min(limit)
     }
 
-    /// Takes the time of an upgrade off what is left for the opening.
-    pub(crate) fn spend_opening(&self, spent: Duration) {
-        self.entry.cold().rare().opening_spent += spent;
+    /// Takes the time of an upgrade with this limit off what is left for the opening.
+    pub(crate) fn spend_opening(&self, limit: Duration, spent: Duration) {
+        let mut cold = self.entry.cold();
+        let (longest, sum) = &mut cold.rare().opening;
+        *longest = limit.max(*longest);
+        *sum += spent;
     }
 
     /// What was given to [`Server::state`](crate::Server::state) as a `T`.

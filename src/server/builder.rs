@@ -239,8 +239,8 @@ impl<L, X> Server<L, X> {
     /// Default 30 s; `None` leaves each step its own limit alone.
     ///
     /// It keeps a client from using up the limits of all steps one after the other with a byte at a
-    /// time. Only time counts in which a step with a limit waited for the client. A step whose own limit
-    /// is longer raises it to that. Writers of layers find it at
+    /// time. Only time counts in which a step with a limit waited for the client. A step with a longer
+    /// limit of its own raises it to that. Writers of layers find it at
     /// [`Connection::opening_left`].
     pub fn opening_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.config.opening_timeout = limit.into();

@@ -193,6 +193,11 @@ impl Activity {
         })
     }
 
+    /// Whether the first request is still to come.
+    pub(super) fn has_no_request(&self) -> bool {
+        self.begun.load(Relaxed) == 0
+    }
+
     /// Whether a request is being served or its body read.
     fn is_busy(&self) -> bool {
         self.begun.load(Relaxed) != self.ended.load(Relaxed) || self.body() != BodyState::Ended

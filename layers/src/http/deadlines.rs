@@ -24,6 +24,8 @@ pub(super) struct Deadlines {
     pub(super) handle: ConnectionHandle,
     pub(super) activity: Arc<Activity>,
     stall: Stall,
+    /// By when the head of the first request is to be there.
+    pub(super) first_head_ends: Instant,
     draining: Draining,
     /// The task that the drain wakes.
     waker: Option<Waker>,
@@ -49,6 +51,7 @@ impl Deadlines {
         config: Arc<Config>,
         handle: ConnectionHandle,
         activity: Arc<Activity>,
+        first_head_ends: Instant,
     ) -> Self {
         Deadlines {
             config,
@@ -56,6 +59,7 @@ impl Deadlines {
             handle,
             activity,
             stall: Stall::default(),
+            first_head_ends,
             waker: None,
             drained: None,
             finishing: None,
@@ -114,7 +118,15 @@ impl Deadlines {
         }
         let (since, limit, over) = match (wait, self.finishing) {
             (Wait::None, _) => return Look::Again(next),
-            (Wait::Head(since), _) => (since, self.config.header, Look::End(kind::HEADER)),
+            (Wait::Head(since), _) => {
+                if self.activity.has_no_request() {
+                    next = next.min(self.first_head_ends);
+                    if self.first_head_ends <= now {
+                        return Look::End(kind::HEADER);
+                    }
+                }
+                (since, self.config.header, Look::End(kind::HEADER))
+            }
             // It does not go.
             (Wait::Request(since, _), Some(began)) => {
                 (since.max(began), self.config.header, Look::End(kind::CLOSE))

@@ -69,7 +69,14 @@ impl<Io, S> HttpFuture<Io, S> {
         handle: ConnectionHandle,
     ) -> Self {
         let activity = service.activity.clone();
-        let first_byte = config.first_byte.map_or(FAR, |limit| limit.min(FAR));
+        let now = Instant::now();
+        let ends = |limit: Option<Duration>| {
+            now + limit.map_or(FAR, |limit| handle.opening_left(limit).min(FAR))
+        };
+        // The wait for a first byte that has no limit is not counted.
+        let opening = config.first_byte.zip(config.header);
+        let first_head_ends = ends(opening.map(|(first, header)| first.max(header)));
+        let look_at = ends(config.first_byte);
         HttpFuture {
             state: State::Waiting(Waiting {
                 io,
@@ -77,8 +84,8 @@ impl<Io, S> HttpFuture<Io, S> {
                 version,
                 service,
             }),
-            deadlines: Deadlines::new(config, handle, activity),
-            look_at: Instant::now() + first_byte,
+            deadlines: Deadlines::new(config, handle, activity, first_head_ends),
+            look_at,
             timer: DeadlineTimer::new(),
         }
     }
@@ -111,6 +118,7 @@ where
                         let serving = waiting.serve(version, &deadlines.config, &deadlines.handle);
                         *this.state = State::Serving(serving);
                         let look_at = Instant::now() + deadlines.config.shortest();
+                        let look_at = look_at.min(deadlines.first_head_ends);
                         *this.look_at = look_at.min(*this.look_at);
                         continue;
                     }

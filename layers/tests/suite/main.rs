@@ -30,6 +30,8 @@ mod metrics;
 mod metrics_counts;
 #[cfg(feature = "metrics")]
 mod metrics_names;
+#[cfg(all(feature = "http", feature = "proxy_protocol", feature = "timeout"))]
+mod opening;
 #[cfg(feature = "proxy_protocol")]
 mod proxy_protocol;
 #[cfg(feature = "relay")]

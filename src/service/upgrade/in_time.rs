@@ -70,8 +70,8 @@ async fn within<T>(
         biased;
         result = upgrading => {
             let spent = began.elapsed();
-            if limit.is_some() && spent >= WORTH_NOTING {
-                start.handle.spend_opening(spent);
+            if let Some(limit) = limit.filter(|_| spent >= WORTH_NOTING) {
+                start.handle.spend_opening(limit, spent);
             }
             result
         }
