@@ -100,10 +100,10 @@ impl<Io> BandwidthIo<Io> {
             .get_or_insert_with(|| Box::new(Throttle::new(self.limits.clone(), self.client)))
     }
 
-    /// Counts what went, and gives back what did not.
+    /// Counts what went, and keeps or gives back what did not.
     fn settle(&mut self, way: Way, grant: Grant, used: usize) {
         if let Some(throttle) = &mut self.throttle {
-            throttle.give_back(way, grant, used as u64);
+            throttle.settle(way, grant, used as u64);
         }
         if let Some(spent) = &self.spent {
             spent.add(way, used as u64);

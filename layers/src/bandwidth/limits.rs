@@ -1,6 +1,6 @@
 //! The limits that connections and servers share, and the handle that changes them.
 
-use super::{Quota, Rate, Rates, line::Line};
+use super::{Quota, Rate, Rates, bucket::FairBucket};
 use crate::client::{BoundedMap, CAPACITY, ClientKey};
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
-            AtomicU8, AtomicU64,
+            AtomicU8, AtomicU32, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
@@ -51,8 +51,12 @@ pub struct BandwidthLimits {
 
 pub(super) struct Shared {
     ways: [Shares; 2],
-    clients: Mutex<BoundedMap<Arc<ClientLines>>>,
+    clients: Mutex<BoundedMap<Arc<ClientBuckets>>>,
+    /// What clients share that find no place among them.
+    other_clients: Arc<ClientBuckets>,
     quota: [AtomicU64; 3],
+    /// How often a rate was changed.
+    changes: AtomicU32,
 }
 
 /// What connections share in one direction.
@@ -61,7 +65,7 @@ struct Shares {
     /// The bits of the scopes that have a limit; all that is looked at where there is none.
     limited: AtomicU8,
     rates: [SharedRate; 3],
-    total: Mutex<Line>,
+    total: Mutex<FairBucket>,
 }
 
 /// For the moment of a change its two numbers may be of two rates, which does no harm.
@@ -73,14 +77,14 @@ struct SharedRate {
 
 /// What connections of one client share, in each direction.
 #[derive(Debug, Default)]
-pub(super) struct ClientLines([Mutex<Line>; 2]);
+pub(super) struct ClientBuckets([Mutex<FairBucket>; 2]);
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl ClientLines {
-    pub(super) fn line(&self, way: Way) -> MutexGuard<'_, Line> {
+impl ClientBuckets {
+    pub(super) fn bucket(&self, way: Way) -> MutexGuard<'_, FairBucket> {
         lock(&self.0[way as usize])
     }
 }
@@ -91,7 +95,9 @@ impl BandwidthLimits {
         let shared = Shared {
             ways: Default::default(),
             clients: Mutex::new(BoundedMap::new(CAPACITY)),
+            other_clients: Arc::default(),
             quota: [const { AtomicU64::new(u64::MAX) }; 3],
+            changes: AtomicU32::new(0),
         };
         BandwidthLimits {
             shared: Arc::new(shared),
@@ -184,6 +190,11 @@ impl Shared {
             // Who sees the bit sees the rate.
             shares.limited.fetch_or(scope.bit(), AcqRel);
         }
+        self.changes.fetch_add(1, AcqRel);
+    }
+
+    pub(super) fn changes(&self) -> u32 {
+        self.changes.load(Acquire)
     }
 
     pub(super) fn is_limited(&self, way: Way) -> bool {
@@ -202,23 +213,24 @@ impl Shared {
         })
     }
 
-    pub(super) fn total(&self, way: Way) -> MutexGuard<'_, Line> {
+    pub(super) fn total(&self, way: Way) -> MutexGuard<'_, FairBucket> {
         lock(&self.ways[way as usize].total)
     }
 
-    /// The lines of a client, for a connection to keep.
-    pub(super) fn client(&self, client: IpAddr) -> Arc<ClientLines> {
+    /// The buckets of a client, for a connection to keep.
+    pub(super) fn client(&self, client: IpAddr) -> Arc<ClientBuckets> {
         let now = Instant::now();
-        let is_over = |lines: &Arc<ClientLines>| {
+        let is_over = |buckets: &Arc<ClientBuckets>| {
             // One that a connection has is in use.
-            Arc::strong_count(lines) == 1
+            Arc::strong_count(buckets) == 1
                 && WAYS.iter().all(|&way| {
                     self.rate(way, Scope::Client)
-                        .is_none_or(|rate| lines.line(way).is_full(rate, now))
+                        .is_none_or(|rate| buckets.bucket(way).is_full(rate, now))
                 })
         };
         lock(&self.clients)
-            .entry(client, now, is_over, Arc::default)
+            .entry(client, is_over, Arc::default)
+            .unwrap_or(&mut self.other_clients.clone())
             .clone()
     }
 

@@ -77,9 +77,9 @@
 //!
 //! [`io::Error`]: std::io::Error
 
+mod bucket;
 mod io;
 mod limits;
-mod line;
 mod quota;
 mod rate;
 mod throttle;
@@ -89,6 +89,7 @@ pub use limits::BandwidthLimits;
 pub use quota::BandwidthFuture;
 pub use rate::{Quota, Rate, Rates};
 
+use crate::client::ip_of;
 use quota::Spent;
 use reagent::{BoxError, Connection, IoStream};
 use std::{
@@ -144,7 +145,7 @@ where
     }
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
-        let ip = conn.peer_addr().ip();
+        let ip = ip_of(&conn);
         let quota = self.limits.shared.quota();
         let spent = (quota != Quota::NONE).then(|| Arc::new(Spent::new(quota)));
         let conn = conn.map_io(|io| BandwidthIo::new(io, &self.limits, ip, spent.clone()));

@@ -2,11 +2,12 @@
 
 use super::{
     Rate,
-    limits::{ClientLines, SCOPES, Scope, Shared, WAYS, Way},
-    line::{Line, Place},
+    bucket::{FairBucket, Place},
+    limits::{ClientBuckets, SCOPES, Scope, Shared, WAYS, Way},
 };
 use std::{
     future::Future,
+    mem,
     net::IpAddr,
     pin::Pin,
     sync::Arc,
@@ -22,26 +23,38 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Throttle {
     limits: Arc<Shared>,
     ip: Option<IpAddr>,
-    client: Option<Arc<ClientLines>>,
+    client: Option<Arc<ClientBuckets>>,
     lanes: [Lane; 2],
 }
 
+/// What a connection takes beyond what it wants where there is plenty, so that it asks less often.
+const SPARE: u64 = 16 * 1024;
+
 #[derive(Debug, Default)]
 struct Lane {
-    own: Line,
+    own: FairBucket,
     wait: Option<Wait>,
+    /// What was taken and is still to be used, under the limits as they were after so many changes.
+    credit: Grant,
+    changes: u32,
 }
 
 /// Bytes that may go, and the bits of the scopes that they were taken from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Grant {
     pub(super) bytes: u64,
+    /// How many of them may be kept for later.
+    spare: u64,
     taken: u8,
 }
 
 impl Grant {
     pub(super) fn unlimited(bytes: u64) -> Self {
-        Grant { bytes, taken: 0 }
+        Grant {
+            bytes,
+            spare: 0,
+            taken: 0,
+        }
     }
 }
 
@@ -69,7 +82,7 @@ impl Throttle {
         self.lanes[way as usize].wait.is_some()
     }
 
-    /// Whether it has nothing to do any more, since every limit was lifted.
+    /// Whether it has nothing left to do, since every limit was lifted.
     pub(super) fn is_over(&self) -> bool {
         WAYS.iter()
             .all(|&way| !self.limits.is_limited(way) && !self.is_waiting(way))
@@ -82,53 +95,100 @@ impl Throttle {
         }
     }
 
-    fn turn(&self, way: Way, want: u64) -> u64 {
-        SCOPES
-            .iter()
-            .filter_map(|&scope| self.rate(way, scope))
-            .fold(want, |turn, rate| turn.min(rate.turn()))
+    fn rates(&self, way: Way) -> [Option<Rate>; 3] {
+        SCOPES.map(|scope| self.rate(way, scope))
     }
 
-    fn line<T>(&mut self, way: Way, scope: Scope, act: impl FnOnce(&mut Line) -> T) -> T {
+    fn bucket<T>(&mut self, way: Way, scope: Scope, act: impl FnOnce(&mut FairBucket) -> T) -> T {
         match (scope, self.ip) {
             (Scope::Connection, _) | (Scope::Client, None) => {
                 act(&mut self.lanes[way as usize].own)
             }
             (Scope::Client, Some(ip)) => {
                 let client = self.client.get_or_insert_with(|| self.limits.client(ip));
-                act(&mut client.line(way))
+                act(&mut client.bucket(way))
             }
             (Scope::Total, _) => act(&mut self.limits.total(way)),
         }
     }
 
-    /// Takes what there is, of `want` at most, unless that is less than a turn.
+    /// Takes what there is, of `want` at most and perhaps some more to keep, unless that is less than a turn.
     pub(super) fn take(&mut self, way: Way, want: u64) -> Option<Grant> {
-        let (now, turn) = (Instant::now(), self.turn(way, want));
-        let mut grant = Grant::unlimited(want);
-        for scope in SCOPES {
-            let Some(rate) = self.rate(way, scope) else {
-                continue;
-            };
-            let taken = self.line(way, scope, |line| line.take(rate, now, turn, grant.bytes));
-            self.give_back(way, grant, taken);
-            grant.bytes = taken;
-            if taken == 0 {
-                return None;
-            }
-            grant.taken |= scope.bit();
+        let credit = self.credit(way);
+        if credit.bytes >= want {
+            return Some(credit);
         }
-        Some(grant)
+        match self.take_new(way, want - credit.bytes) {
+            Some(new) => Some(Grant {
+                bytes: new.bytes + credit.bytes,
+                ..new
+            }),
+            None if credit.bytes > 0 => Some(credit),
+            None => None,
+        }
     }
 
-    /// Gives back what was not used.
-    pub(super) fn give_back(&mut self, way: Way, grant: Grant, used: u64) {
-        if grant.bytes <= used {
+    /// What was taken earlier, unless limits have changed since.
+    fn credit(&mut self, way: Way) -> Grant {
+        let changes = self.limits.changes();
+        let lane = &mut self.lanes[way as usize];
+        let credit = mem::take(&mut lane.credit);
+        if lane.changes == changes {
+            return credit;
+        }
+        lane.changes = changes;
+        self.give_back(way, credit.taken, credit.bytes);
+        Grant::default()
+    }
+
+    fn take_new(&mut self, way: Way, want: u64) -> Option<Grant> {
+        let (now, rates) = (Instant::now(), self.rates(way));
+        let turn = turn(&rates, want);
+        let (mut bytes, mut spare, mut taken) = (want, SPARE, 0);
+        for (scope, rate) in SCOPES.into_iter().zip(rates) {
+            let Some(rate) = rate else {
+                continue;
+            };
+            let got = self.bucket(way, scope, |bucket| {
+                bucket.take(rate, now, turn, bytes, spare)
+            });
+            // What a wider limit does not have goes back to the narrower ones.
+            self.give_back(way, taken, bytes + spare - got.0 - got.1);
+            (bytes, spare) = got;
+            if bytes == 0 {
+                return None;
+            }
+            taken |= scope.bit();
+        }
+        if taken == 0 {
+            return Some(Grant::unlimited(want));
+        }
+        Some(Grant {
+            bytes: bytes + spare,
+            spare,
+            taken,
+        })
+    }
+
+    /// Keeps what was not used of a grant, or gives it back.
+    pub(super) fn settle(&mut self, way: Way, grant: Grant, used: u64) {
+        let left = grant.bytes.saturating_sub(used);
+        let kept = left.min(grant.spare);
+        self.lanes[way as usize].credit = Grant {
+            bytes: kept,
+            ..grant
+        };
+        self.give_back(way, grant.taken, left - kept);
+    }
+
+    /// Gives back what was taken from these scopes and is not used.
+    fn give_back(&mut self, way: Way, taken: u8, bytes: u64) {
+        if bytes == 0 {
             return;
         }
         for scope in SCOPES {
-            if grant.taken & scope.bit() != 0 {
-                self.line(way, scope, |line| line.give_back(grant.bytes - used));
+            if taken & scope.bit() != 0 {
+                self.bucket(way, scope, |bucket| bucket.give_back(bytes));
             }
         }
     }
@@ -139,7 +199,7 @@ impl Throttle {
             .wait
             .take()
             .unwrap_or_else(|| Wait {
-                grant: Grant::unlimited(self.turn(way, want)),
+                grant: Grant::unlimited(turn(&self.rates(way), want)),
                 at: 0,
                 place: None,
                 sleep: None,
@@ -159,12 +219,12 @@ impl Throttle {
             }
             let now = Instant::now();
             let turn = match self.rate(way, scope) {
-                Some(rate) => self.line(way, scope, |line| {
+                Some(rate) => self.bucket(way, scope, |bucket| {
                     let place = *wait
                         .place
-                        .get_or_insert_with(|| line.wait(rate, now, wait.grant.bytes));
+                        .get_or_insert_with(|| bucket.reserve(rate, now, wait.grant.bytes));
                     wait.grant.taken |= scope.bit();
-                    line.turn(place, rate, now)
+                    bucket.turn(place, rate, now)
                 }),
                 // None any more.
                 None => Ok(()),
@@ -184,11 +244,24 @@ impl Throttle {
     }
 }
 
+/// How much of `want` goes at once at most for a connection that has to wait.
+fn turn(rates: &[Option<Rate>; 3], want: u64) -> u64 {
+    rates
+        .iter()
+        .flatten()
+        .fold(want, |turn, rate| turn.min(rate.turn()))
+}
+
 impl Drop for Throttle {
     fn drop(&mut self) {
         for way in WAYS {
-            if let Some(wait) = self.lanes[way as usize].wait.take() {
-                self.give_back(way, wait.grant, 0);
+            let lane = &mut self.lanes[way as usize];
+            let waiting = lane.wait.take().map(|wait| wait.grant);
+            for grant in [Some(mem::take(&mut lane.credit)), waiting]
+                .into_iter()
+                .flatten()
+            {
+                self.give_back(way, grant.taken, grant.bytes);
             }
         }
     }

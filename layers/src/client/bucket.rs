@@ -65,9 +65,17 @@ impl Bucket {
         taken
     }
 
+    /// Takes whole tokens of which there are `part` times as many, up to `most`.
+    #[cfg(feature = "bandwidth")]
+    pub(crate) fn take_part(&mut self, part: f64, most: f64) -> f64 {
+        let taken = (self.tokens / part).floor().clamp(0.0, most);
+        self.tokens -= taken;
+        taken
+    }
+
     /// Takes so many, whether they are there or still to come.
     #[cfg(feature = "bandwidth")]
-    pub(crate) fn promise(&mut self, count: f64) {
+    pub(crate) fn reserve(&mut self, count: f64) {
         self.tokens -= count;
     }
 

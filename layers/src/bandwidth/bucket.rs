@@ -9,8 +9,12 @@ use crate::client::bucket::Bucket;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// This part of what is left may be taken to be kept, so that the connections that keep some do not amount to a burst
+/// of their own before there are as many of them.
+const PART: f64 = 1024.0;
+
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct FairBucket {
     bucket: Option<Bucket>,
     /// How many bytes were ever taken or promised.
     issued: u64,
@@ -20,26 +24,37 @@ pub(super) struct Line {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place(u64);
 
-impl Line {
+impl FairBucket {
     fn bucket(&mut self, rate: Rate, now: Instant) -> &mut Bucket {
         self.bucket
             .get_or_insert_with(|| Bucket::full(rate.bucket(), now))
     }
 
-    /// Takes as many as there are, up to `most`; none if there are not even `least`.
-    pub(super) fn take(&mut self, rate: Rate, now: Instant, least: u64, most: u64) -> u64 {
-        let taken = self
-            .bucket(rate, now)
-            .take_some(rate.bucket(), now, least as f64, most as f64);
+    /// Takes as many bytes as there are, up to `most`; none if there are not even `least`. Where all of
+    /// `most` are there, up to `spare` more are taken beside them, and no more than a small part of the rest.
+    pub(super) fn take(
+        &mut self,
+        rate: Rate,
+        now: Instant,
+        least: u64,
+        most: u64,
+        spare: u64,
+    ) -> (u64, u64) {
+        let bucket = self.bucket(rate, now);
+        let taken = bucket.take_some(rate.bucket(), now, least as f64, most as f64);
         // The fraction of a number above 2^53 is lost, which could make it one more.
         let taken = (taken as u64).min(most);
-        self.issued = self.issued.wrapping_add(taken);
-        taken
+        let spare = match taken == most {
+            true => bucket.take_part(PART, spare as f64) as u64,
+            false => 0,
+        };
+        self.issued = self.issued.wrapping_add(taken + spare);
+        (taken, spare)
     }
 
-    /// Promises so many.
-    pub(super) fn wait(&mut self, rate: Rate, now: Instant, bytes: u64) -> Place {
-        self.bucket(rate, now).promise(bytes as f64);
+    /// Reserves bytes that are still to come.
+    pub(super) fn reserve(&mut self, rate: Rate, now: Instant, bytes: u64) -> Place {
+        self.bucket(rate, now).reserve(bytes as f64);
         self.issued = self.issued.wrapping_add(bytes);
         Place(self.issued)
     }
