@@ -3,8 +3,9 @@
 use super::{
     Rate,
     bucket::{FairBucket, Place},
-    limits::{ClientBuckets, SCOPES, Scope, Shared, WAYS, Way},
+    shared::{ClientBuckets, SCOPES, Scope, Shared},
 };
+use crate::io::Direction;
 use std::{
     future::Future,
     mem,
@@ -78,47 +79,53 @@ impl Throttle {
         }
     }
 
-    pub(super) fn is_waiting(&self, way: Way) -> bool {
-        self.lanes[way as usize].wait.is_some()
+    pub(super) fn is_waiting(&self, direction: Direction) -> bool {
+        self.lanes[direction as usize].wait.is_some()
     }
 
     /// Whether it has nothing left to do, since every limit was lifted.
     pub(super) fn is_over(&self) -> bool {
-        WAYS.iter()
-            .all(|&way| !self.limits.is_limited(way) && !self.is_waiting(way))
+        Direction::BOTH
+            .iter()
+            .all(|&direction| !self.limits.is_limited(direction) && !self.is_waiting(direction))
     }
 
-    fn rate(&self, way: Way, scope: Scope) -> Option<Rate> {
+    fn rate(&self, direction: Direction, scope: Scope) -> Option<Rate> {
         match (scope, self.ip) {
             (Scope::Client, None) => None,
-            _ => self.limits.rate(way, scope),
+            _ => self.limits.rate(direction, scope),
         }
     }
 
-    fn rates(&self, way: Way) -> [Option<Rate>; 3] {
-        SCOPES.map(|scope| self.rate(way, scope))
+    fn rates(&self, direction: Direction) -> [Option<Rate>; 3] {
+        SCOPES.map(|scope| self.rate(direction, scope))
     }
 
-    fn bucket<T>(&mut self, way: Way, scope: Scope, act: impl FnOnce(&mut FairBucket) -> T) -> T {
+    fn bucket<T>(
+        &mut self,
+        direction: Direction,
+        scope: Scope,
+        act: impl FnOnce(&mut FairBucket) -> T,
+    ) -> T {
         match (scope, self.ip) {
             (Scope::Connection, _) | (Scope::Client, None) => {
-                act(&mut self.lanes[way as usize].own)
+                act(&mut self.lanes[direction as usize].own)
             }
             (Scope::Client, Some(ip)) => {
                 let client = self.client.get_or_insert_with(|| self.limits.client(ip));
-                act(&mut client.bucket(way))
+                act(&mut client.bucket(direction))
             }
-            (Scope::Total, _) => act(&mut self.limits.total(way)),
+            (Scope::Total, _) => act(&mut self.limits.total(direction)),
         }
     }
 
     /// Takes what there is, of `want` at most and perhaps some more to keep, unless that is less than a turn.
-    pub(super) fn take(&mut self, way: Way, want: u64) -> Option<Grant> {
-        let credit = self.credit(way);
+    pub(super) fn take(&mut self, direction: Direction, want: u64) -> Option<Grant> {
+        let credit = self.credit(direction);
         if credit.bytes >= want {
             return Some(credit);
         }
-        match self.take_new(way, want - credit.bytes) {
+        match self.take_new(direction, want - credit.bytes) {
             Some(new) => Some(Grant {
                 bytes: new.bytes + credit.bytes,
                 ..new
@@ -129,31 +136,31 @@ impl Throttle {
     }
 
     /// What was taken earlier, unless limits have changed since.
-    fn credit(&mut self, way: Way) -> Grant {
+    fn credit(&mut self, direction: Direction) -> Grant {
         let changes = self.limits.changes();
-        let lane = &mut self.lanes[way as usize];
+        let lane = &mut self.lanes[direction as usize];
         let credit = mem::take(&mut lane.credit);
         if lane.changes == changes {
             return credit;
         }
         lane.changes = changes;
-        self.give_back(way, credit.taken, credit.bytes);
+        self.give_back(direction, credit.taken, credit.bytes);
         Grant::default()
     }
 
-    fn take_new(&mut self, way: Way, want: u64) -> Option<Grant> {
-        let (now, rates) = (Instant::now(), self.rates(way));
+    fn take_new(&mut self, direction: Direction, want: u64) -> Option<Grant> {
+        let (now, rates) = (Instant::now(), self.rates(direction));
         let turn = turn(&rates, want);
         let (mut bytes, mut spare, mut taken) = (want, SPARE, 0);
         for (scope, rate) in SCOPES.into_iter().zip(rates) {
             let Some(rate) = rate else {
                 continue;
             };
-            let got = self.bucket(way, scope, |bucket| {
+            let got = self.bucket(direction, scope, |bucket| {
                 bucket.take(rate, now, turn, bytes, spare)
             });
             // What a wider limit does not have goes back to the narrower ones.
-            self.give_back(way, taken, bytes + spare - got.0 - got.1);
+            self.give_back(direction, taken, bytes + spare - got.0 - got.1);
             (bytes, spare) = got;
             if bytes == 0 {
                 return None;
@@ -171,55 +178,60 @@ impl Throttle {
     }
 
     /// Keeps what was not used of a grant, or gives it back.
-    pub(super) fn settle(&mut self, way: Way, grant: Grant, used: u64) {
+    pub(super) fn settle(&mut self, direction: Direction, grant: Grant, used: u64) {
         let left = grant.bytes.saturating_sub(used);
         let kept = left.min(grant.spare);
-        self.lanes[way as usize].credit = Grant {
+        self.lanes[direction as usize].credit = Grant {
             bytes: kept,
             ..grant
         };
-        self.give_back(way, grant.taken, left - kept);
+        self.give_back(direction, grant.taken, left - kept);
     }
 
     /// Gives back what was taken from these scopes and is not used.
-    fn give_back(&mut self, way: Way, taken: u8, bytes: u64) {
+    fn give_back(&mut self, direction: Direction, taken: u8, bytes: u64) {
         if bytes == 0 {
             return;
         }
         for scope in SCOPES {
             if taken & scope.bit() != 0 {
-                self.bucket(way, scope, |bucket| bucket.give_back(bytes));
+                self.bucket(direction, scope, |bucket| bucket.give_back(bytes));
             }
         }
     }
 
     /// Waits for a turn. What was begun goes on, whatever is wanted now.
-    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, way: Way, want: u64) -> Poll<Grant> {
-        let mut wait = self.lanes[way as usize]
+    pub(super) fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        want: u64,
+    ) -> Poll<Grant> {
+        let mut wait = self.lanes[direction as usize]
             .wait
             .take()
             .unwrap_or_else(|| Wait {
-                grant: Grant::unlimited(turn(&self.rates(way), want)),
+                grant: Grant::unlimited(turn(&self.rates(direction), want)),
                 at: 0,
                 place: None,
                 sleep: None,
             });
-        let polled = self.advance(cx, way, &mut wait);
+        let polled = self.advance(cx, direction, &mut wait);
         let grant = wait.grant;
         if polled.is_pending() {
-            self.lanes[way as usize].wait = Some(wait);
+            self.lanes[direction as usize].wait = Some(wait);
         }
         polled.map(|()| grant)
     }
 
-    fn advance(&mut self, cx: &mut Context<'_>, way: Way, wait: &mut Wait) -> Poll<()> {
+    fn advance(&mut self, cx: &mut Context<'_>, direction: Direction, wait: &mut Wait) -> Poll<()> {
         while let Some(&scope) = SCOPES.get(wait.at) {
             if let Some(sleep) = &mut wait.sleep {
                 ready!(sleep.as_mut().poll(cx));
             }
             let now = Instant::now();
-            let turn = match self.rate(way, scope) {
-                Some(rate) => self.bucket(way, scope, |bucket| {
+            let turn = match self.rate(direction, scope) {
+                Some(rate) => self.bucket(direction, scope, |bucket| {
                     let place = *wait
                         .place
                         .get_or_insert_with(|| bucket.reserve(rate, now, wait.grant.bytes));
@@ -254,14 +266,14 @@ fn turn(rates: &[Option<Rate>; 3], want: u64) -> u64 {
 
 impl Drop for Throttle {
     fn drop(&mut self) {
-        for way in WAYS {
-            let lane = &mut self.lanes[way as usize];
+        for direction in Direction::BOTH {
+            let lane = &mut self.lanes[direction as usize];
             let waiting = lane.wait.take().map(|wait| wait.grant);
             for grant in [Some(mem::take(&mut lane.credit)), waiting]
                 .into_iter()
                 .flatten()
             {
-                self.give_back(way, grant.taken, grant.bytes);
+                self.give_back(direction, grant.taken, grant.bytes);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Bytes on a long way.
+//! Bytes on a long direction.
 
 use std::{
     collections::VecDeque,
