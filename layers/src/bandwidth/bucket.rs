@@ -1,8 +1,8 @@
 //! A bucket of bytes, and the order of those who wait for some.
 //!
-//! Who comes when there are too few bytes is promised its turn's worth, which leaves the bucket in debt, and a
-//! place: how many have been promised with its own. Its turn has come when that many have flowed in. So turns
-//! come in the order of places, nobody has to be woken by another, and one who never comes back holds up nobody.
+//! A connection that finds too few bytes reserves its turn, which leaves the bucket in debt, and gets a place: the
+//! number of bytes issued up to and including its own. Its turn has come when that many have flowed in. So turns
+//! come in the order of places, no connection has to be woken by another, and one that never returns delays no other.
 
 use super::Rate;
 use crate::client::bucket::Bucket;
@@ -16,11 +16,11 @@ const PART: f64 = 1024.0;
 #[derive(Debug, Default)]
 pub(super) struct FairBucket {
     bucket: Option<Bucket>,
-    /// How many bytes were ever taken or promised.
+    /// How many bytes were ever taken or reserved.
     issued: u64,
 }
 
-/// Where one stands who waits.
+/// The place of a connection that waits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place(u64);
 
@@ -66,12 +66,12 @@ impl FairBucket {
         rate: Rate,
         now: Instant,
     ) -> Result<(), Option<Duration>> {
-        // What was promised after it is not before it.
+        // What was reserved after it is not before it.
         let behind = self.issued.wrapping_sub(place.0) as f64;
         self.bucket(rate, now).has(rate.bucket(), now, -behind)
     }
 
-    /// Gives back what was taken or promised and not used; whoever waits has its turn the earlier.
+    /// Gives back what was taken or reserved and not used; connections that wait have their turns the earlier.
     pub(super) fn give_back(&mut self, bytes: u64) {
         if let Some(bucket) = &mut self.bucket {
             bucket.give_back(bytes as f64);

@@ -1,11 +1,6 @@
 //! The stream that takes no more than it may.
 
-use super::{
-    BandwidthLimits,
-    quota::Spent,
-    shared::Shared,
-    throttle::{Grant, Throttle},
-};
+use super::{BandwidthLimits, grant::Grant, quota::Spent, shared::Shared, throttle::Throttle};
 use crate::io::{Direction, vectored};
 use std::{
     fmt,
@@ -24,8 +19,8 @@ pub struct BandwidthIo<Io> {
     io: Io,
     limits: Arc<Shared>,
     client: Option<IpAddr>,
-    /// Who has to wait for bytes to read has this one already. Without it those who have nothing to read would
-    /// wait in line with those who have, and an end or an error would come late.
+    /// A byte that was read before a turn is waited for. Without it connections with nothing to read would
+    /// wait in line with those that have, and an end or an error would be seen late.
     peeked: Option<u8>,
     throttle: Option<Box<Throttle>>,
     spent: Option<Arc<Spent>>,

@@ -65,7 +65,7 @@
 //! of the socket. Connections over Unix sockets have neither, and no limit by client.
 //!
 //! The end of a stream, errors, flush and shutdown are never delayed. A connection under no limit pays one
-//! look at a number for each read and write. Where there is plenty, a connection takes up to 16 KiB in advance, and
+//! look at a number for each read and write. Where there is plenty, a connection takes up to 64 KiB in advance, and
 //! at most a 1024th of what there is, so that it asks less often; it gives back what is left at its end. Only a
 //! connection that waits has a timer.
 //!
@@ -83,6 +83,7 @@
 
 mod bucket;
 mod future;
+mod grant;
 mod io;
 mod layer;
 mod limits;

@@ -58,7 +58,7 @@ impl Spent {
         counter.store(counter.load(Relaxed).saturating_add(bytes), Relaxed);
     }
 
-    /// Ends the connection, and says so to whoever wants more.
+    /// Ends the connection, and says so to the handler that wants more.
     pub(super) fn exceed(&self, direction: Direction) -> io::Error {
         let is_way = self.bytes()[direction as usize] >= self.quota.ways[direction as usize];
         let reason = if is_way { direction as u8 } else { 2 };

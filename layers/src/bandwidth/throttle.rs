@@ -3,6 +3,7 @@
 use super::{
     Rate,
     bucket::{FairBucket, Place},
+    grant::{Grant, SPARE, turn},
     shared::{ClientBuckets, SCOPES, Scope, Shared},
 };
 use crate::io::Direction;
@@ -17,7 +18,7 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A changed rate is seen after this, by who waits already.
+/// A connection that waits looks at the rate again after this, since it may have changed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Made when a connection first reads or writes under a limit.
@@ -28,35 +29,13 @@ pub(super) struct Throttle {
     lanes: [Lane; 2],
 }
 
-/// What a connection takes beyond what it wants where there is plenty, so that it asks less often.
-const SPARE: u64 = 16 * 1024;
-
 #[derive(Debug, Default)]
 struct Lane {
     own: FairBucket,
     wait: Option<Wait>,
-    /// What was taken and is still to be used, under the limits as they were after so many changes.
+    /// What was taken and is still to be used, under the limits as they were when `changes` was read.
     credit: Grant,
     changes: u32,
-}
-
-/// Bytes that may go, and the bits of the scopes that they were taken from.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Grant {
-    pub(super) bytes: u64,
-    /// How many of them may be kept for later.
-    spare: u64,
-    taken: u8,
-}
-
-impl Grant {
-    pub(super) fn unlimited(bytes: u64) -> Self {
-        Grant {
-            bytes,
-            spare: 0,
-            taken: 0,
-        }
-    }
 }
 
 // ## at the connection's line => at the client's => at that of all
@@ -254,14 +233,6 @@ impl Throttle {
         }
         Poll::Ready(())
     }
-}
-
-/// How much of `want` goes at once at most for a connection that has to wait.
-fn turn(rates: &[Option<Rate>; 3], want: u64) -> u64 {
-    rates
-        .iter()
-        .flatten()
-        .fold(want, |turn, rate| turn.min(rate.turn()))
 }
 
 impl Drop for Throttle {

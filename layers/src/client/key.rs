@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The IP address by which a connection is judged: the client's, or else that of the socket.
 ///
-/// A proxy that speaks for a client without an IP address (a Unix client of its own, or an address that it does not
+/// A proxy that speaks for a client without an IP address (one that came to it by a Unix socket, or an address that it does not
 /// know) is then judged itself. Only a connection whose socket has no IP address either is local: it came by the
 /// rights of a file.
 pub(crate) fn ip_of<Io>(conn: &Connection<Io>) -> Option<IpAddr> {

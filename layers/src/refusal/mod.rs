@@ -13,7 +13,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 /// How long a client may take to receive its message, and again to close.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a layer does to a client that it does not admit.
+/// The treatment of a client that a layer does not admit.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Refusal {

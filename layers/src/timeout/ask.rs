@@ -9,7 +9,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 
 /// A question to the task that waits in one direction.
 ///
-/// A future that waited may have been dropped, which nobody is told. So before a limit ends the connection
+/// A future that waited may have been dropped, which leaves no trace. So before a limit ends the connection
 /// over a wait, the task is woken: if the wait is real it polls again, and if it does not, nobody waits any more.
 #[derive(Debug, Default)]
 pub(super) struct Ask {

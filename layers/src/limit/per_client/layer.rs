@@ -46,8 +46,8 @@ impl PerClient {
         self
     }
 
-    /// Lets up to `connections` of a client wait for another of its connections to end, each for up to `time`.
-    /// Those beyond that are refused at once. Default none.
+    /// Allows up to `connections` of a client to wait for another of its connections to end, each for up to
+    /// `time`. Those beyond that are refused at once. Default none.
     ///
     /// A connection that waits counts under the server's
     /// [`max_connections`](reagent::Server::max_connections) and holds whatever the layers inside reserve in
