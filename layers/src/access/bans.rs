@@ -1,7 +1,8 @@
-//! Clients that are not to come back for a while.
+//! The ban list: clients that are refused until a time.
 
-use crate::client::{BoundedMap, CAPACITY, ClientKey};
+use crate::client::{CAPACITY, ClientKey};
 use std::{
+    collections::{BTreeSet, HashMap},
     fmt,
     net::IpAddr,
     sync::{
@@ -12,20 +13,59 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A list of bans, each with its end; clones share it, so a handler can have one.
+/// A list of bans, each with an end. Clones share it, so a handler can hold one.
 ///
-/// A ban is for an IPv4 address or an IPv6 /64. The list is bounded: when it is full, a new ban takes the place of
-/// one that is over, or else of any.
+/// A ban is for an IPv4 address or an IPv6 /64, unless [`prefixes`](Self::prefixes) are set. The list is bounded: when it
+/// is full, the ban that ends soonest gives way, be it the new one. A client that owns many networks can push out
+/// bans that end sooner than its own; ban wider networks, and worse clients for longer, where that matters.
 #[derive(Clone)]
 pub struct Bans {
     shared: Arc<Shared>,
+    prefixes: ClientKey,
 }
 
 struct Shared {
-    prefixes: ClientKey,
-    /// As many as are in the list, so that an empty one costs nothing.
+    /// The length of the list, so that an empty one costs nothing.
     count: AtomicUsize,
-    until: Mutex<BoundedMap<Instant>>,
+    ends: Mutex<Ends>,
+}
+
+/// When bans end, by client and in that order.
+struct Ends {
+    capacity: usize,
+    by_client: HashMap<IpAddr, Instant>,
+    in_order: BTreeSet<(Instant, IpAddr)>,
+}
+
+impl Ends {
+    fn remove(&mut self, client: IpAddr) -> Option<Instant> {
+        let until = self.by_client.remove(&client)?;
+        self.in_order.remove(&(until, client));
+        Some(until)
+    }
+
+    /// Bans a client until `until`, or for longer if it is already.
+    fn insert(&mut self, client: IpAddr, until: Instant) {
+        let until = self.remove(client).map_or(until, |old| old.max(until));
+        self.by_client.insert(client, until);
+        self.in_order.insert((until, client));
+    }
+
+    /// Removes what is over, and then what ends soonest, to leave room for a ban until `until`. Returns
+    /// whether there is room; a list in which all others end later has none.
+    fn make_room(&mut self, now: Instant, until: Instant) -> bool {
+        while let Some(&(soonest, client)) = self.in_order.first() {
+            let is_over = soonest <= now;
+            if !is_over && self.by_client.len() < self.capacity {
+                break;
+            }
+            if !is_over && until < soonest {
+                return false;
+            }
+            self.remove(client);
+        }
+        true
+    }
 }
 
 impl Default for Bans {
@@ -35,76 +75,87 @@ impl Default for Bans {
 }
 
 impl Bans {
-    /// An empty list of 65,536 bans at most.
+    /// Creates an empty list of at most 65,536 bans.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty list of this many bans at most, at least one.
+    /// Creates an empty list of at most this many bans, at least one.
     pub fn with_capacity(capacity: usize) -> Self {
+        let ends = Ends {
+            capacity: capacity.max(1),
+            by_client: HashMap::new(),
+            in_order: BTreeSet::new(),
+        };
         Bans {
             shared: Arc::new(Shared {
-                prefixes: ClientKey::default(),
                 count: AtomicUsize::new(0),
-                until: Mutex::new(BoundedMap::new(capacity)),
+                ends: Mutex::new(ends),
             }),
+            prefixes: ClientKey::default(),
         }
     }
 
-    fn until(&self) -> MutexGuard<'_, BoundedMap<Instant>> {
-        self.shared
-            .until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Sets how many leading bits of an address make a client. Default 32 for IPv4 and 64 for IPv6.
+    ///
+    /// Clones that were made before keep what they had.
+    pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
+        self.prefixes = ClientKey { v4, v6 };
+        self
     }
 
-    /// Bans the client of this address for this long from now; a ban that lasts longer stays. Connections
-    /// that it has are not ended.
+    fn with<T>(&self, act: impl FnOnce(&mut Ends) -> T) -> T {
+        let ends = &self.shared.ends;
+        let mut ends: MutexGuard<'_, Ends> = ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = act(&mut ends);
+        self.shared.count.store(ends.by_client.len(), Relaxed);
+        result
+    }
+
+    /// Bans the client of this address for `lasts`, from now on. A ban that ends later stays. Connections
+    /// that are open are not closed.
     pub fn ban(&self, ip: IpAddr, lasts: Duration) {
         let now = Instant::now();
-        // Without an end that can be told, a year will do.
+        // An end that no clock can tell is a year away.
         let until = now
             .checked_add(lasts)
             .unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
-        let client = self.shared.prefixes.of(ip);
-        let mut bans = self.until();
-        let end = bans.entry(client, now, |end| *end <= now, || until);
-        *end = until.max(*end);
-        self.shared.count.store(bans.len(), Relaxed);
+        let client = self.prefixes.of(ip);
+        self.with(|ends| {
+            if ends.by_client.contains_key(&client) || ends.make_room(now, until) {
+                ends.insert(client, until);
+            }
+        });
     }
 
-    /// Lifts a ban, and says whether there was one.
+    /// Lifts a ban. Returns whether there was one.
     pub fn unban(&self, ip: IpAddr) -> bool {
-        let mut bans = self.until();
-        let until = bans.remove(&self.shared.prefixes.of(ip));
-        self.shared.count.store(bans.len(), Relaxed);
+        let until = self.with(|ends| ends.remove(self.prefixes.of(ip)));
         until.is_some_and(|until| until > Instant::now())
     }
 
-    /// Whether the client of this address is banned now.
+    /// Returns whether the client of this address is banned now.
     pub fn is_banned(&self, ip: IpAddr) -> bool {
         if self.shared.count.load(Relaxed) == 0 {
             return false;
         }
-        let client = self.shared.prefixes.of(ip);
-        let mut bans = self.until();
-        match bans.get(&client) {
+        let client = self.prefixes.of(ip);
+        self.with(|ends| match ends.by_client.get(&client) {
             Some(until) if *until > Instant::now() => true,
             Some(_) => {
-                bans.remove(&client);
-                self.shared.count.store(bans.len(), Relaxed);
+                ends.remove(client);
                 false
             }
             None => false,
-        }
+        })
     }
 
-    /// How many bans are in the list; some may be over.
+    /// Returns the number of bans in the list. Some of them may be over.
     pub fn len(&self) -> usize {
         self.shared.count.load(Relaxed)
     }
 
-    /// Whether nobody is banned.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,14 +1,13 @@
 //! Admits and refuses clients by their addresses.
 //!
-//! # When
+//! # When to use it
 //!
-//! When a server is for some networks only, or is to be rid of some; and when a handler finds out that a
-//! client is up to no good and wants to see no more of it for a while.
+//! When a server is for some networks only, or must keep some out; and when a handler detects abuse and
+//! wants to ban the client for a while.
 //!
-//! # Where in the stack
+//! # Position in the stack
 //!
-//! Outside of everything that costs something, TLS above all. Behind a proxy, inside the PROXY protocol:
-//! it goes by the effective [`peer_addr`](reagent::Connection::peer_addr).
+//! Outside of everything that is expensive, TLS above all. Behind a proxy, inside the PROXY protocol.
 //!
 //! # Example
 //!
@@ -46,111 +45,28 @@
 //! # }
 //! ```
 //!
+//! # Details
+//!
+//! A client is judged by the IP address of the effective [`peer_addr`](reagent::Connection::peer_addr). Where
+//! that is no IP address, because a proxy relays for a Unix client, the address of the socket decides, so
+//! the rules apply to the proxy. A connection over a Unix socket has neither: rules of networks do not apply to
+//! it, and its [`check`](Rules::check) does.
+//!
+//! The decision is made as the connection is accepted, and costs an admitted client no allocation.
+//!
 //! # Errors
 //!
-//! [`Rejected`] for `access` or `banned`.
+//! [`Rejected`](reagent::Rejected) with the reason [`ACCESS`] or [`BANNED`].
 
 mod bans;
+mod error;
+mod layer;
 mod rules;
+mod service;
 
+pub use crate::refusal::LimitFuture;
 pub use bans::Bans;
+pub use error::NetError;
+pub use layer::{ACCESS, Access, AccessLayer, BANNED};
 pub use rules::Rules;
-
-use crate::refusal::Refusal;
-use arc_swap::ArcSwap;
-use reagent::{BoxError, Connection, IoStream, Rejected, Upgrade, UpgradeLayer};
-use std::{fmt, net::IpAddr, sync::Arc};
-
-/// The layer of an [`Access`]: `AccessLayer::new(access)`.
-pub type AccessLayer = UpgradeLayer<Access>;
-
-/// Rules and bans that can be changed while they are in force; clones share them.
-#[derive(Clone)]
-pub struct Access {
-    rules: Arc<ArcSwap<Rules>>,
-    bans: Bans,
-    refusal: Refusal,
-}
-
-impl Access {
-    /// Admits by these rules, and bans nobody yet. Who is refused is closed.
-    pub fn new(rules: Rules) -> Self {
-        Access {
-            rules: Arc::new(ArcSwap::from_pointee(rules)),
-            bans: Bans::default(),
-            refusal: Refusal::default(),
-        }
-    }
-
-    /// Does this to those who are refused.
-    pub fn refusal(mut self, refusal: Refusal) -> Self {
-        self.refusal = refusal;
-        self
-    }
-
-    /// Goes by these bans, which may be shared with others.
-    pub fn with_bans(mut self, bans: Bans) -> Self {
-        self.bans = bans;
-        self
-    }
-
-    /// Admits by other rules from now on. Connections that are open stay.
-    pub fn set(&self, rules: Rules) {
-        self.rules.store(Arc::new(rules));
-    }
-
-    /// Who is banned, to be added to.
-    pub fn bans(&self) -> &Bans {
-        &self.bans
-    }
-
-    /// Whether a client of this address would be admitted, as far as its address goes.
-    pub fn check(&self, ip: IpAddr) -> Result<(), Rejected> {
-        if self.bans.is_banned(ip) {
-            return Err(Rejected::new("banned"));
-        }
-        match self.rules.load().admits(ip) {
-            true => Ok(()),
-            false => Err(Rejected::new("access")),
-        }
-    }
-}
-
-impl Access {
-    fn check_connection<Io>(&self, conn: &Connection<Io>) -> Result<(), Rejected> {
-        // Who has no IP address is on this machine, and came by the rights of a file.
-        if let Some(ip) = conn.peer_addr().ip() {
-            self.check(ip)?;
-        }
-        match self.rules.load().checks(&conn.handle()) {
-            true => Ok(()),
-            false => Err(Rejected::new("access")),
-        }
-    }
-}
-
-impl<Io: IoStream> Upgrade<Io> for Access {
-    type Io = Io;
-
-    async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<Io>, BoxError> {
-        let Err(rejected) = self.check_connection(&conn) else {
-            return Ok(conn);
-        };
-        let reason = rejected.reason().to_owned();
-        Err(self.refusal.refuse(conn, reason).await)
-    }
-
-    fn name(&self) -> &'static str {
-        "access"
-    }
-}
-
-impl fmt::Debug for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access")
-            .field("rules", &self.rules.load())
-            .field("bans", &self.bans)
-            .field("refusal", &self.refusal)
-            .finish()
-    }
-}
+pub use service::AccessService;

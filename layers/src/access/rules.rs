@@ -1,15 +1,17 @@
 //! Which networks are allowed and which denied.
 
+use super::NetError;
 use crate::net::cidr::canonical;
-use ipnet::{AddrParseError, IpNet};
+use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
-use reagent::ConnectionHandle;
-use std::{error::Error, fmt, net::IpAddr, str::FromStr, sync::Arc};
+use reagent::{Connection, ConnectionHandle};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
-/// Networks to allow and to deny, and a check of one's own.
+/// Networks to allow and to deny, and a check by the program.
 ///
-/// The rule of the longest prefix decides; of a network that is both allowed and denied, the denial. Where no rule
-/// fits, clients are admitted if nothing is allowed by name, and refused otherwise. No rules admit everybody.
+/// The rule with the longest prefix decides; if a network is both allowed and denied, the denial does. A client
+/// that no rule fits is admitted if no network is allowed, and refused otherwise. Without rules every client is
+/// admitted.
 #[derive(Clone, Default)]
 pub struct Rules {
     nets: JointPrefixMap<IpNet, bool>,
@@ -20,12 +22,12 @@ pub struct Rules {
 type Check = Arc<dyn Fn(&ConnectionHandle) -> bool + Send + Sync>;
 
 impl Rules {
-    /// No rules.
+    /// Creates an empty set of rules, which admits every client.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Allows a network, and with the first one nobody else.
+    /// Allows a network. The first one closes the server to all other networks.
     pub fn allow(mut self, net: impl Into<IpNet>) -> Self {
         self.is_closed = true;
         self.rule(net.into(), true);
@@ -38,7 +40,11 @@ impl Rules {
         self
     }
 
-    /// Allows all of these, written as `192.0.2.0/24`, `2001:db8::/32` or a single address.
+    /// Allows several networks, written as `192.0.2.0/24`, `2001:db8::/32` or a single address.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError`] for the first that is neither.
     pub fn allow_all<T: AsRef<str>>(
         mut self,
         nets: impl IntoIterator<Item = T>,
@@ -49,7 +55,11 @@ impl Rules {
         Ok(self)
     }
 
-    /// Denies all of these.
+    /// Denies several networks, written as for [`allow_all`](Self::allow_all).
+    ///
+    /// # Errors
+    ///
+    /// [`NetError`] for the first that is neither an address nor a network.
     pub fn deny_all<T: AsRef<str>>(
         mut self,
         nets: impl IntoIterator<Item = T>,
@@ -60,8 +70,13 @@ impl Rules {
         Ok(self)
     }
 
-    /// Asks `check` about everybody whom the other rules admit. It runs in the connection's task and must
-    /// not block.
+    /// Asks `check` about every client that the other rules admit.
+    ///
+    /// It runs in the acceptor, so it must be quick: no I/O, no lock that is held for long.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `check` is the connection's: it ends that connection and nothing else.
     pub fn check(
         mut self,
         check: impl Fn(&ConnectionHandle) -> bool + Send + Sync + 'static,
@@ -81,8 +96,10 @@ impl Rules {
         rule.map_or(!self.is_closed, |(_, allow)| *allow)
     }
 
-    pub(super) fn checks(&self, connection: &ConnectionHandle) -> bool {
-        self.check.as_ref().is_none_or(|check| check(connection))
+    pub(super) fn checks<Io>(&self, conn: &Connection<Io>) -> bool {
+        self.check
+            .as_ref()
+            .is_none_or(|check| check(&conn.handle()))
     }
 }
 
@@ -90,10 +107,7 @@ fn parse(text: &str) -> Result<IpNet, NetError> {
     let text = text.trim();
     match IpAddr::from_str(text) {
         Ok(ip) => Ok(ip.into()),
-        Err(_) => text.parse().map_err(|source| NetError {
-            text: text.to_owned(),
-            source,
-        }),
+        Err(_) => text.parse().map_err(|source| NetError::new(text, source)),
     }
 }
 
@@ -104,28 +118,5 @@ impl fmt::Debug for Rules {
             .field("others_admitted", &!self.is_closed)
             .field("check", &self.check.is_some())
             .finish()
-    }
-}
-
-/// What was given as a network is none.
-#[derive(Clone, Debug)]
-pub struct NetError {
-    text: String,
-    source: AddrParseError,
-}
-
-impl fmt::Display for NetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is no network; write 192.0.2.0/24, 2001:db8::/32 or an address",
-            self.text
-        )
-    }
-}
-
-impl Error for NetError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
     }
 }

@@ -1,12 +1,7 @@
 //! The stream that takes no more than it may.
 
-use super::{
-    BandwidthLimits,
-    limits::{Shared, Way},
-    quota::Spent,
-    throttle::{Grant, Throttle},
-};
-use crate::io::vectored;
+use super::{BandwidthLimits, grant::Grant, quota::Spent, shared::Shared, throttle::Throttle};
+use crate::io::{Direction, vectored};
 use std::{
     fmt,
     io::{self, IoSlice},
@@ -24,8 +19,8 @@ pub struct BandwidthIo<Io> {
     io: Io,
     limits: Arc<Shared>,
     client: Option<IpAddr>,
-    /// Who has to wait for bytes to read has this one already. Without it those who have nothing to read would
-    /// wait in line with those who have, and an end or an error would come late.
+    /// A byte that was read before a turn is waited for. Without it connections with nothing to read would
+    /// wait in line with those that have, and an end or an error would be seen late.
     peeked: Option<u8>,
     throttle: Option<Box<Throttle>>,
     spent: Option<Arc<Spent>>,
@@ -53,31 +48,31 @@ impl<Io> BandwidthIo<Io> {
         &self.io
     }
 
-    fn is_free(&self, way: Way) -> bool {
+    fn is_free(&self, direction: Direction) -> bool {
         self.throttle.is_none()
             && self.spent.is_none()
             && self.peeked.is_none()
-            && !self.limits.is_limited(way)
+            && !self.limits.is_limited(direction)
     }
 
     /// How many bytes of `want` the quota allows.
-    fn left(&self, way: Way, want: usize) -> u64 {
+    fn left(&self, direction: Direction, want: usize) -> u64 {
         let left = self
             .spent
             .as_ref()
-            .map_or(u64::MAX, |spent| spent.left(way));
+            .map_or(u64::MAX, |spent| spent.left(direction));
         left.min(want as u64)
     }
 
-    fn exceed(&self, way: Way) -> io::Error {
+    fn exceed(&self, direction: Direction) -> io::Error {
         match &self.spent {
-            Some(spent) => spent.exceed(way),
+            Some(spent) => spent.exceed(direction),
             None => unreachable!("without a quota there is always some left"),
         }
     }
 
     /// What may go at once; `None` if it has to wait.
-    fn take(&mut self, way: Way, want: u64) -> Option<Grant> {
+    fn take(&mut self, direction: Direction, want: u64) -> Option<Grant> {
         if self
             .throttle
             .as_ref()
@@ -85,13 +80,13 @@ impl<Io> BandwidthIo<Io> {
         {
             self.throttle = None;
         }
-        if self.throttle.is_none() && !self.limits.is_limited(way) {
+        if self.throttle.is_none() && !self.limits.is_limited(direction) {
             return Some(Grant::unlimited(want));
         }
         let throttle = self.throttle();
-        match throttle.is_waiting(way) {
+        match throttle.is_waiting(direction) {
             true => None,
-            false => throttle.take(way, want),
+            false => throttle.take(direction, want),
         }
     }
 
@@ -100,13 +95,13 @@ impl<Io> BandwidthIo<Io> {
             .get_or_insert_with(|| Box::new(Throttle::new(self.limits.clone(), self.client)))
     }
 
-    /// Counts what went, and gives back what did not.
-    fn settle(&mut self, way: Way, grant: Grant, used: usize) {
+    /// Counts what went, and keeps or gives back what did not.
+    fn settle(&mut self, direction: Direction, grant: Grant, used: usize) {
         if let Some(throttle) = &mut self.throttle {
-            throttle.give_back(way, grant, used as u64);
+            throttle.settle(direction, grant, used as u64);
         }
         if let Some(spent) = &self.spent {
-            spent.add(way, used as u64);
+            spent.add(direction, used as u64);
         }
     }
 }
@@ -148,22 +143,22 @@ impl<Io: AsyncRead + Unpin> BandwidthIo<Io> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let want = self.left(Way::Read, buf.remaining());
+        let want = self.left(Direction::Read, buf.remaining());
         if want == 0 {
             // The end of what the client sends may still be seen.
             return Poll::Ready(match ready!(self.poll_peek(cx))? {
-                true => Err(self.exceed(Way::Read)),
+                true => Err(self.exceed(Direction::Read)),
                 false => Ok(()),
             });
         }
-        let grant = match self.take(Way::Read, want) {
+        let grant = match self.take(Direction::Read, want) {
             Some(grant) => grant,
             None if !ready!(self.poll_peek(cx))? => return Poll::Ready(Ok(())),
-            None => ready!(self.throttle().poll_turn(cx, Way::Read, want)),
+            None => ready!(self.throttle().poll_turn(cx, Direction::Read, want)),
         };
         let before = buf.filled().len();
         let polled = self.poll_read_at_most(cx, buf, want.min(grant.bytes));
-        self.settle(Way::Read, grant, buf.filled().len() - before);
+        self.settle(Direction::Read, grant, buf.filled().len() - before);
         polled
     }
 }
@@ -174,7 +169,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for BandwidthIo<Io> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_free(Way::Read) || buf.remaining() == 0 {
+        if self.is_free(Direction::Read) || buf.remaining() == 0 {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }
         self.poll_read_limited(cx, buf)
@@ -188,13 +183,13 @@ impl<Io: AsyncWrite + Unpin> BandwidthIo<Io> {
         len: usize,
         write: impl FnOnce(Pin<&mut Io>, &mut Context<'_>, usize) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let want = self.left(Way::Write, len);
+        let want = self.left(Direction::Write, len);
         if want == 0 {
-            return Poll::Ready(Err(self.exceed(Way::Write)));
+            return Poll::Ready(Err(self.exceed(Direction::Write)));
         }
-        let grant = match self.take(Way::Write, want) {
+        let grant = match self.take(Direction::Write, want) {
             Some(grant) => grant,
-            None => ready!(self.throttle().poll_turn(cx, Way::Write, want)),
+            None => ready!(self.throttle().poll_turn(cx, Direction::Write, want)),
         };
         let most = want.min(grant.bytes) as usize;
         let polled = write(Pin::new(&mut self.io), cx, most);
@@ -202,7 +197,7 @@ impl<Io: AsyncWrite + Unpin> BandwidthIo<Io> {
             Poll::Ready(Ok(written)) => *written,
             _ => 0,
         };
-        self.settle(Way::Write, grant, used);
+        self.settle(Direction::Write, grant, used);
         polled
     }
 }
@@ -213,7 +208,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for BandwidthIo<Io> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.is_free(Way::Write) || buf.is_empty() {
+        if self.is_free(Direction::Write) || buf.is_empty() {
             return Pin::new(&mut self.io).poll_write(cx, buf);
         }
         self.poll_write_limited(cx, buf.len(), |io, cx, most| {
@@ -227,7 +222,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for BandwidthIo<Io> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let len = vectored::len(bufs);
-        if self.is_free(Way::Write) || len == 0 {
+        if self.is_free(Direction::Write) || len == 0 {
             return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         }
         self.poll_write_limited(cx, len, |io, cx, most| {

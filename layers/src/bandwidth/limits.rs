@@ -1,100 +1,27 @@
-//! The limits that connections and servers share, and the handle that changes them.
+//! The limits as a program sets and changes them.
 
-use super::{Quota, Rate, Rates, line::Line};
-use crate::client::{BoundedMap, CAPACITY, ClientKey};
-use std::{
-    fmt,
-    net::IpAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{
-            AtomicU8, AtomicU64,
-            Ordering::{AcqRel, Acquire, Relaxed},
-        },
-    },
+use super::{
+    Quota, Rates,
+    shared::{Scope, Shared},
 };
-use tokio::time::Instant;
+use crate::{client::ClientKey, io::Direction};
+use std::{fmt, net::IpAddr, sync::Arc};
 
-/// What a limit is for, from the narrowest on: the order in which bytes are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    Connection,
-    Client,
-    Total,
-}
-
-pub(super) const SCOPES: [Scope; 3] = [Scope::Connection, Scope::Client, Scope::Total];
-
-impl Scope {
-    pub(super) fn bit(self) -> u8 {
-        1 << self as u8
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Way {
-    Read,
-    Write,
-}
-
-pub(super) const WAYS: [Way; 2] = [Way::Read, Way::Write];
-
-/// Limits of bytes, which can be changed while they hold; clones share them, whichever servers they limit.
+/// Limits of bytes that can be changed while they hold. Clones share them, whichever servers they limit.
 ///
-/// Nothing is limited until it is set. A changed rate is heeded by the next read or write, and in a second at the
-/// latest by one that waits.
+/// Nothing is limited until it is set. A changed rate takes effect at the next read or write, and within a second
+/// for one that waits.
 #[derive(Clone)]
 pub struct BandwidthLimits {
     pub(super) shared: Arc<Shared>,
     prefixes: ClientKey,
 }
 
-pub(super) struct Shared {
-    ways: [Shares; 2],
-    clients: Mutex<BoundedMap<Arc<ClientLines>>>,
-    quota: [AtomicU64; 3],
-}
-
-/// What connections share in one direction.
-#[derive(Default)]
-struct Shares {
-    /// The bits of the scopes that have a limit; all that is looked at where there is none.
-    limited: AtomicU8,
-    rates: [SharedRate; 3],
-    total: Mutex<Line>,
-}
-
-/// For the moment of a change its two numbers may be of two rates, which does no harm.
-#[derive(Default)]
-struct SharedRate {
-    per_second: AtomicU64,
-    burst: AtomicU64,
-}
-
-/// What connections of one client share, in each direction.
-#[derive(Debug, Default)]
-pub(super) struct ClientLines([Mutex<Line>; 2]);
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl ClientLines {
-    pub(super) fn line(&self, way: Way) -> MutexGuard<'_, Line> {
-        lock(&self.0[way as usize])
-    }
-}
-
 impl BandwidthLimits {
-    /// No limit yet.
+    /// Creates limits that limit nothing yet.
     pub fn new() -> Self {
-        let shared = Shared {
-            ways: Default::default(),
-            clients: Mutex::new(BoundedMap::new(CAPACITY)),
-            quota: [const { AtomicU64::new(u64::MAX) }; 3],
-        };
         BandwidthLimits {
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared::new()),
             prefixes: ClientKey::default(),
         }
     }
@@ -107,7 +34,7 @@ impl BandwidthLimits {
 
     /// Limits all connections of a client together. Default none.
     ///
-    /// A client is remembered until it is as if it had never come, so that it gains nothing by coming anew.
+    /// A client is remembered until it is as if it had never come, so that it gains nothing by reconnecting.
     pub fn per_client(self, rates: impl Into<Rates>) -> Self {
         self.set_per_client(rates);
         self
@@ -119,115 +46,54 @@ impl BandwidthLimits {
         self
     }
 
-    /// Limits how many bytes each connection may have in all. Default without end.
+    /// Limits how many bytes each connection may have in total. Default unlimited.
     pub fn quota(self, quota: Quota) -> Self {
         self.set_quota(quota);
         self
     }
 
-    /// How many leading bits of an address make the client: 32 and 64 unless told otherwise.
+    /// Sets how many leading bits of an address make a client. Default 32 for IPv4 and 64 for IPv6.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
         self.prefixes = ClientKey { v4, v6 };
         self
     }
 
-    /// Remembers this many clients at most, and forgets those it knew. Default 65,536, which is to be more than
-    /// have connections: where there are more, connections of one client may count as those of two.
+    /// Sets how many clients are remembered at most, and forgets those that were. Default 65,536.
+    ///
+    /// A client is forgotten once it has no connection and again all it may have, and never before: when the
+    /// table is full of others, all clients that are not in it share one rate, as if they were one client.
     pub fn capacity(self, clients: usize) -> Self {
-        *lock(&self.shared.clients) = BoundedMap::new(clients);
+        self.shared.set_capacity(clients);
         self
     }
 
-    /// Changes what each connection may have.
+    /// Changes the rates of each connection.
     pub fn set_per_connection(&self, rates: impl Into<Rates>) {
         self.shared.set(Scope::Connection, rates.into());
     }
 
-    /// Changes what each client may have.
+    /// Changes the rates of each client.
     pub fn set_per_client(&self, rates: impl Into<Rates>) {
         self.shared.set(Scope::Client, rates.into());
     }
 
-    /// Changes what all may have.
+    /// Changes the rates of all connections together.
     pub fn set_total(&self, rates: impl Into<Rates>) {
         self.shared.set(Scope::Total, rates.into());
     }
 
-    /// Changes the quota of connections that come from now on.
+    /// Changes the quota of later connections.
     pub fn set_quota(&self, quota: Quota) {
-        let Quota { ways, total } = quota;
-        for (shared, bytes) in self.shared.quota.iter().zip([ways[0], ways[1], total]) {
-            shared.store(bytes, Relaxed);
-        }
+        self.shared.set_quota(quota);
     }
 
-    /// How many clients it remembers.
+    /// Returns the number of clients that are remembered.
     pub fn clients(&self) -> usize {
-        lock(&self.shared.clients).len()
+        self.shared.clients()
     }
 
     pub(super) fn client(&self, ip: IpAddr) -> IpAddr {
         self.prefixes.of(ip)
-    }
-}
-
-impl Shared {
-    fn set(&self, scope: Scope, rates: Rates) {
-        for (shares, rate) in self.ways.iter().zip(rates.ways) {
-            let Some(rate) = rate else {
-                shares.limited.fetch_and(!scope.bit(), Relaxed);
-                continue;
-            };
-            let shared = &shares.rates[scope as usize];
-            shared.per_second.store(rate.per_second, Relaxed);
-            shared.burst.store(rate.burst, Relaxed);
-            // Who sees the bit sees the rate.
-            shares.limited.fetch_or(scope.bit(), AcqRel);
-        }
-    }
-
-    pub(super) fn is_limited(&self, way: Way) -> bool {
-        self.ways[way as usize].limited.load(Relaxed) != 0
-    }
-
-    pub(super) fn rate(&self, way: Way, scope: Scope) -> Option<Rate> {
-        let shares = &self.ways[way as usize];
-        if shares.limited.load(Acquire) & scope.bit() == 0 {
-            return None;
-        }
-        let rate = &shares.rates[scope as usize];
-        Some(Rate {
-            per_second: rate.per_second.load(Relaxed),
-            burst: rate.burst.load(Relaxed),
-        })
-    }
-
-    pub(super) fn total(&self, way: Way) -> MutexGuard<'_, Line> {
-        lock(&self.ways[way as usize].total)
-    }
-
-    /// The lines of a client, for a connection to keep.
-    pub(super) fn client(&self, client: IpAddr) -> Arc<ClientLines> {
-        let now = Instant::now();
-        let is_over = |lines: &Arc<ClientLines>| {
-            // One that a connection has is in use.
-            Arc::strong_count(lines) == 1
-                && WAYS.iter().all(|&way| {
-                    self.rate(way, Scope::Client)
-                        .is_none_or(|rate| lines.line(way).is_full(rate, now))
-                })
-        };
-        lock(&self.clients)
-            .entry(client, now, is_over, Arc::default)
-            .clone()
-    }
-
-    pub(super) fn quota(&self) -> Quota {
-        let [read, write, total] = [0, 1, 2].map(|i: usize| self.quota[i].load(Relaxed));
-        Quota {
-            ways: [read, write],
-            total,
-        }
     }
 }
 
@@ -239,7 +105,7 @@ impl Default for BandwidthLimits {
 
 impl fmt::Debug for BandwidthLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rates = |scope| WAYS.map(|way| self.shared.rate(way, scope));
+        let rates = |scope| Direction::BOTH.map(|direction| self.shared.rate(direction, scope));
         f.debug_struct("BandwidthLimits")
             .field("per_connection", &rates(Scope::Connection))
             .field("per_client", &rates(Scope::Client))

@@ -1,21 +1,23 @@
 //! What a connection has used of its quota.
 
-use super::{Quota, limits::Way};
-use pin_project_lite::pin_project;
-use reagent::{BoxError, Rejected};
+use super::Quota;
+use crate::io::Direction;
+use reagent::Rejected;
 use std::{
-    fmt,
-    future::Future,
     io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
-    },
-    task::{Context, Poll},
+    sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
-const REASONS: [&str; 3] = ["read quota", "write quota", "total quota"];
+/// The reason of a [`Rejected`] connection whose client sent more than it may.
+pub const READ_QUOTA: &str = "read quota";
+
+/// The reason of a [`Rejected`] connection on which more was to be sent than may be.
+pub const WRITE_QUOTA: &str = "write quota";
+
+/// The reason of a [`Rejected`] connection that used up its quota of both directions together.
+pub const TOTAL_QUOTA: &str = "total quota";
+
+const REASONS: [&str; 3] = [READ_QUOTA, WRITE_QUOTA, TOTAL_QUOTA];
 
 /// Shared by the stream, which counts, and the handler's future, which ends.
 #[derive(Debug)]
@@ -36,29 +38,30 @@ impl Spent {
     }
 
     fn bytes(&self) -> [u64; 2] {
-        [0, 1].map(|way: usize| self.bytes[way].load(Relaxed))
+        [0, 1].map(|direction: usize| self.bytes[direction].load(Relaxed))
     }
 
-    pub(super) fn left(&self, way: Way) -> u64 {
+    pub(super) fn left(&self, direction: Direction) -> u64 {
         let [read, written] = self.bytes();
         let of_total = self
             .quota
             .total
             .saturating_sub(read.saturating_add(written));
-        let of_way = self.quota.ways[way as usize].saturating_sub([read, written][way as usize]);
+        let of_way =
+            self.quota.ways[direction as usize].saturating_sub([read, written][direction as usize]);
         of_total.min(of_way)
     }
 
     /// Only the one who reads counts what is read, and likewise with writes.
-    pub(super) fn add(&self, way: Way, bytes: u64) {
-        let counter = &self.bytes[way as usize];
+    pub(super) fn add(&self, direction: Direction, bytes: u64) {
+        let counter = &self.bytes[direction as usize];
         counter.store(counter.load(Relaxed).saturating_add(bytes), Relaxed);
     }
 
-    /// Ends the connection, and says so to whoever wants more.
-    pub(super) fn exceed(&self, way: Way) -> io::Error {
-        let is_way = self.bytes()[way as usize] >= self.quota.ways[way as usize];
-        let reason = if is_way { way as u8 } else { 2 };
+    /// Ends the connection, and says so to the handler that wants more.
+    pub(super) fn exceed(&self, direction: Direction) -> io::Error {
+        let is_way = self.bytes()[direction as usize] >= self.quota.ways[direction as usize];
+        let reason = if is_way { direction as u8 } else { 2 };
         let _ = self.over.compare_exchange(0, reason + 1, Relaxed, Relaxed);
         io::Error::new(
             io::ErrorKind::QuotaExceeded,
@@ -66,49 +69,10 @@ impl Spent {
         )
     }
 
-    fn over(&self) -> Option<Rejected> {
+    pub(super) fn over(&self) -> Option<Rejected> {
         match self.over.load(Relaxed) {
             0 => None,
             over => Some(Rejected::new(REASONS[usize::from(over) - 1])),
         }
-    }
-}
-
-pin_project! {
-    /// The future of a [`Bandwidth`](super::Bandwidth).
-    pub struct BandwidthFuture<F> {
-        #[pin]
-        inner: F,
-        spent: Option<Arc<Spent>>,
-    }
-}
-
-impl<F> BandwidthFuture<F> {
-    pub(super) fn new(inner: F, spent: Option<Arc<Spent>>) -> Self {
-        BandwidthFuture { inner, spent }
-    }
-}
-
-impl<F, T, E> Future for BandwidthFuture<F>
-where
-    F: Future<Output = Result<T, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<T, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let polled = this.inner.poll(cx);
-        // Whatever the handler makes of the error, a connection over its quota has ended by that.
-        if let Some(over) = this.spent.as_ref().and_then(|spent| spent.over()) {
-            return Poll::Ready(Err(over.into()));
-        }
-        polled.map_err(Into::into)
-    }
-}
-
-impl<F> fmt::Debug for BandwidthFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BandwidthFuture")
     }
 }

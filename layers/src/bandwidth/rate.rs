@@ -2,7 +2,7 @@
 
 use crate::client::bucket;
 
-/// A turn is no more than this, so that those who wait behind it do not wait long: what a TLS record holds
+/// A turn is no more than this, so that the connections behind it do not wait long: what a TLS record holds
 /// (RFC 8446, section 5.1).
 const TURN: u64 = 16 * 1024;
 
@@ -13,7 +13,7 @@ const PART: u64 = 10;
 /// burst than what comes in five, that would be lost.
 const TICKS: u64 = 200;
 
-/// So many bytes a second, and after a pause a burst of so many at once.
+/// A rate in bytes per second, and a burst of bytes at once after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub(super) per_second: u64,
@@ -21,7 +21,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many bytes a second, with a burst of what goes in a tenth of a second, and of one byte at least.
+    /// Creates a rate with a burst of what goes in a tenth of a second, and of one byte at least.
     ///
     /// A rate of 0 lets the burst through and then nothing, until it is changed. For no limit there is
     /// [`Rates::NONE`].
@@ -41,7 +41,7 @@ impl Rate {
         self
     }
 
-    /// How many bytes go at once at most for one who has to wait.
+    /// How many bytes go at once at most for a connection that has to wait.
     pub(super) fn turn(self) -> u64 {
         (self.per_second / PART).clamp(1, TURN.min(self.burst))
     }
@@ -75,7 +75,7 @@ impl Rates {
         }
     }
 
-    /// Limits both, each by a rate of its own.
+    /// Limits each direction by another rate.
     pub const fn each(read: Rate, write: Rate) -> Self {
         Rates {
             ways: [Some(read), Some(write)],
@@ -97,7 +97,7 @@ impl From<Option<Rate>> for Rates {
     }
 }
 
-/// How many bytes a connection may have in all; without end unless set.
+/// A limit of the bytes of a connection in total; unlimited unless set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     pub(super) ways: [u64; 2],
@@ -105,30 +105,30 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Without end.
+    /// Unlimited.
     pub const NONE: Quota = Quota {
         ways: [u64::MAX; 2],
         total: u64::MAX,
     };
 
-    /// Without end, to be changed by the methods below.
+    /// Creates an unlimited quota.
     pub const fn new() -> Self {
         Quota::NONE
     }
 
-    /// So many bytes of the client.
+    /// Limits the bytes that the client sends.
     pub const fn read(mut self, bytes: u64) -> Self {
         self.ways[0] = bytes;
         self
     }
 
-    /// So many bytes to the client.
+    /// Limits the bytes that the client is sent.
     pub const fn write(mut self, bytes: u64) -> Self {
         self.ways[1] = bytes;
         self
     }
 
-    /// So many bytes both ways together.
+    /// Limits the bytes of both directions together.
     pub const fn total(mut self, bytes: u64) -> Self {
         self.total = bytes;
         self

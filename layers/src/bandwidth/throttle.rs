@@ -2,11 +2,14 @@
 
 use super::{
     Rate,
-    limits::{ClientLines, SCOPES, Scope, Shared, WAYS, Way},
-    line::{Line, Place},
+    bucket::{FairBucket, Place},
+    grant::{Grant, SPARE, turn},
+    shared::{ClientBuckets, SCOPES, Scope, Shared},
 };
+use crate::io::Direction;
 use std::{
     future::Future,
+    mem,
     net::IpAddr,
     pin::Pin,
     sync::Arc,
@@ -15,34 +18,24 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A changed rate is seen after this, by who waits already.
+/// A connection that waits looks at the rate again after this, since it may have changed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Made when a connection first reads or writes under a limit.
 pub(super) struct Throttle {
     limits: Arc<Shared>,
     ip: Option<IpAddr>,
-    client: Option<Arc<ClientLines>>,
+    client: Option<Arc<ClientBuckets>>,
     lanes: [Lane; 2],
 }
 
 #[derive(Debug, Default)]
 struct Lane {
-    own: Line,
+    own: FairBucket,
     wait: Option<Wait>,
-}
-
-/// Bytes that may go, and the bits of the scopes that they were taken from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Grant {
-    pub(super) bytes: u64,
-    taken: u8,
-}
-
-impl Grant {
-    pub(super) fn unlimited(bytes: u64) -> Self {
-        Grant { bytes, taken: 0 }
-    }
+    /// What was taken and is still to be used, under the limits as they were when `changes` was read.
+    credit: Grant,
+    changes: u32,
 }
 
 // ## at the connection's line => at the client's => at that of all
@@ -65,106 +58,164 @@ impl Throttle {
         }
     }
 
-    pub(super) fn is_waiting(&self, way: Way) -> bool {
-        self.lanes[way as usize].wait.is_some()
+    pub(super) fn is_waiting(&self, direction: Direction) -> bool {
+        self.lanes[direction as usize].wait.is_some()
     }
 
-    /// Whether it has nothing to do any more, since every limit was lifted.
+    /// Whether it has nothing left to do, since every limit was lifted.
     pub(super) fn is_over(&self) -> bool {
-        WAYS.iter()
-            .all(|&way| !self.limits.is_limited(way) && !self.is_waiting(way))
+        Direction::BOTH
+            .iter()
+            .all(|&direction| !self.limits.is_limited(direction) && !self.is_waiting(direction))
     }
 
-    fn rate(&self, way: Way, scope: Scope) -> Option<Rate> {
+    fn rate(&self, direction: Direction, scope: Scope) -> Option<Rate> {
         match (scope, self.ip) {
             (Scope::Client, None) => None,
-            _ => self.limits.rate(way, scope),
+            _ => self.limits.rate(direction, scope),
         }
     }
 
-    fn turn(&self, way: Way, want: u64) -> u64 {
-        SCOPES
-            .iter()
-            .filter_map(|&scope| self.rate(way, scope))
-            .fold(want, |turn, rate| turn.min(rate.turn()))
+    fn rates(&self, direction: Direction) -> [Option<Rate>; 3] {
+        SCOPES.map(|scope| self.rate(direction, scope))
     }
 
-    fn line<T>(&mut self, way: Way, scope: Scope, act: impl FnOnce(&mut Line) -> T) -> T {
+    fn bucket<T>(
+        &mut self,
+        direction: Direction,
+        scope: Scope,
+        act: impl FnOnce(&mut FairBucket) -> T,
+    ) -> T {
         match (scope, self.ip) {
             (Scope::Connection, _) | (Scope::Client, None) => {
-                act(&mut self.lanes[way as usize].own)
+                act(&mut self.lanes[direction as usize].own)
             }
             (Scope::Client, Some(ip)) => {
                 let client = self.client.get_or_insert_with(|| self.limits.client(ip));
-                act(&mut client.line(way))
+                act(&mut client.bucket(direction))
             }
-            (Scope::Total, _) => act(&mut self.limits.total(way)),
+            (Scope::Total, _) => act(&mut self.limits.total(direction)),
         }
     }
 
-    /// Takes what there is, of `want` at most, unless that is less than a turn.
-    pub(super) fn take(&mut self, way: Way, want: u64) -> Option<Grant> {
-        let (now, turn) = (Instant::now(), self.turn(way, want));
-        let mut grant = Grant::unlimited(want);
-        for scope in SCOPES {
-            let Some(rate) = self.rate(way, scope) else {
+    /// Takes what there is, of `want` at most and perhaps some more to keep, unless that is less than a turn.
+    pub(super) fn take(&mut self, direction: Direction, want: u64) -> Option<Grant> {
+        let credit = self.credit(direction);
+        if credit.bytes >= want {
+            return Some(credit);
+        }
+        match self.take_new(direction, want - credit.bytes) {
+            Some(new) => Some(Grant {
+                bytes: new.bytes + credit.bytes,
+                ..new
+            }),
+            None if credit.bytes > 0 => Some(credit),
+            None => None,
+        }
+    }
+
+    /// What was taken earlier, unless limits have changed since.
+    fn credit(&mut self, direction: Direction) -> Grant {
+        let changes = self.limits.changes();
+        let lane = &mut self.lanes[direction as usize];
+        let credit = mem::take(&mut lane.credit);
+        if lane.changes == changes {
+            return credit;
+        }
+        lane.changes = changes;
+        self.give_back(direction, credit.taken, credit.bytes);
+        Grant::default()
+    }
+
+    fn take_new(&mut self, direction: Direction, want: u64) -> Option<Grant> {
+        let (now, rates) = (Instant::now(), self.rates(direction));
+        let turn = turn(&rates, want);
+        let (mut bytes, mut spare, mut taken) = (want, SPARE, 0);
+        for (scope, rate) in SCOPES.into_iter().zip(rates) {
+            let Some(rate) = rate else {
                 continue;
             };
-            let taken = self.line(way, scope, |line| line.take(rate, now, turn, grant.bytes));
-            self.give_back(way, grant, taken);
-            grant.bytes = taken;
-            if taken == 0 {
+            let got = self.bucket(direction, scope, |bucket| {
+                bucket.take(rate, now, turn, bytes, spare)
+            });
+            // What a wider limit does not have goes back to the narrower ones.
+            self.give_back(direction, taken, bytes + spare - got.0 - got.1);
+            (bytes, spare) = got;
+            if bytes == 0 {
                 return None;
             }
-            grant.taken |= scope.bit();
+            taken |= scope.bit();
         }
-        Some(grant)
+        if taken == 0 {
+            return Some(Grant::unlimited(want));
+        }
+        Some(Grant {
+            bytes: bytes + spare,
+            spare,
+            taken,
+        })
     }
 
-    /// Gives back what was not used.
-    pub(super) fn give_back(&mut self, way: Way, grant: Grant, used: u64) {
-        if grant.bytes <= used {
+    /// Keeps what was not used of a grant, or gives it back.
+    pub(super) fn settle(&mut self, direction: Direction, grant: Grant, used: u64) {
+        let left = grant.bytes.saturating_sub(used);
+        let kept = left.min(grant.spare);
+        self.lanes[direction as usize].credit = Grant {
+            bytes: kept,
+            ..grant
+        };
+        self.give_back(direction, grant.taken, left - kept);
+    }
+
+    /// Gives back what was taken from these scopes and is not used.
+    fn give_back(&mut self, direction: Direction, taken: u8, bytes: u64) {
+        if bytes == 0 {
             return;
         }
         for scope in SCOPES {
-            if grant.taken & scope.bit() != 0 {
-                self.line(way, scope, |line| line.give_back(grant.bytes - used));
+            if taken & scope.bit() != 0 {
+                self.bucket(direction, scope, |bucket| bucket.give_back(bytes));
             }
         }
     }
 
     /// Waits for a turn. What was begun goes on, whatever is wanted now.
-    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, way: Way, want: u64) -> Poll<Grant> {
-        let mut wait = self.lanes[way as usize]
+    pub(super) fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        want: u64,
+    ) -> Poll<Grant> {
+        let mut wait = self.lanes[direction as usize]
             .wait
             .take()
             .unwrap_or_else(|| Wait {
-                grant: Grant::unlimited(self.turn(way, want)),
+                grant: Grant::unlimited(turn(&self.rates(direction), want)),
                 at: 0,
                 place: None,
                 sleep: None,
             });
-        let polled = self.advance(cx, way, &mut wait);
+        let polled = self.advance(cx, direction, &mut wait);
         let grant = wait.grant;
         if polled.is_pending() {
-            self.lanes[way as usize].wait = Some(wait);
+            self.lanes[direction as usize].wait = Some(wait);
         }
         polled.map(|()| grant)
     }
 
-    fn advance(&mut self, cx: &mut Context<'_>, way: Way, wait: &mut Wait) -> Poll<()> {
+    fn advance(&mut self, cx: &mut Context<'_>, direction: Direction, wait: &mut Wait) -> Poll<()> {
         while let Some(&scope) = SCOPES.get(wait.at) {
             if let Some(sleep) = &mut wait.sleep {
                 ready!(sleep.as_mut().poll(cx));
             }
             let now = Instant::now();
-            let turn = match self.rate(way, scope) {
-                Some(rate) => self.line(way, scope, |line| {
+            let turn = match self.rate(direction, scope) {
+                Some(rate) => self.bucket(direction, scope, |bucket| {
                     let place = *wait
                         .place
-                        .get_or_insert_with(|| line.wait(rate, now, wait.grant.bytes));
+                        .get_or_insert_with(|| bucket.reserve(rate, now, wait.grant.bytes));
                     wait.grant.taken |= scope.bit();
-                    line.turn(place, rate, now)
+                    bucket.turn(place, rate, now)
                 }),
                 // None any more.
                 None => Ok(()),
@@ -186,9 +237,14 @@ impl Throttle {
 
 impl Drop for Throttle {
     fn drop(&mut self) {
-        for way in WAYS {
-            if let Some(wait) = self.lanes[way as usize].wait.take() {
-                self.give_back(way, wait.grant, 0);
+        for direction in Direction::BOTH {
+            let lane = &mut self.lanes[direction as usize];
+            let waiting = lane.wait.take().map(|wait| wait.grant);
+            for grant in [Some(mem::take(&mut lane.credit)), waiting]
+                .into_iter()
+                .flatten()
+            {
+                self.give_back(direction, grant.taken, grant.bytes);
             }
         }
     }

@@ -1,6 +1,6 @@
-//! A token bucket: so many a second, and a burst of so many after a pause.
+//! A token bucket: a rate per second, and a burst after a pause.
 //!
-//! Its own, and not `governor`'s, for three reasons: a token that was taken for a client who is not there goes
+//! Not `governor`'s, for three reasons: a token that was taken for a client that is not there goes
 //! back, it runs by Tokio's clock, and what is remembered of clients is bounded.
 
 use std::time::Duration;
@@ -65,9 +65,17 @@ impl Bucket {
         taken
     }
 
-    /// Takes so many, whether they are there or still to come.
+    /// Takes whole tokens of which there are `part` times as many, up to `most`.
     #[cfg(feature = "bandwidth")]
-    pub(crate) fn promise(&mut self, count: f64) {
+    pub(crate) fn take_part(&mut self, part: f64, most: f64) -> f64 {
+        let taken = (self.tokens / part).floor().clamp(0.0, most);
+        self.tokens -= taken;
+        taken
+    }
+
+    /// Takes `count` tokens, whether they are there or still to come.
+    #[cfg(feature = "bandwidth")]
+    pub(crate) fn reserve(&mut self, count: f64) {
         self.tokens -= count;
     }
 

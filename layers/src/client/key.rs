@@ -1,6 +1,16 @@
 //! Who counts as one client.
 
+use reagent::Connection;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The IP address by which a connection is judged: the client's, or else that of the socket.
+///
+/// A proxy that speaks for a client without an IP address (one that came to it by a Unix socket, or an address that it does not
+/// know) is then judged itself. Only a connection whose socket has no IP address either is local: it came by the
+/// rights of a file.
+pub(crate) fn ip_of<Io>(conn: &Connection<Io>) -> Option<IpAddr> {
+    conn.peer_addr().ip().or_else(|| conn.socket_addr().ip())
+}
 
 /// How many leading bits of an address make the client. An IPv6 client usually has a whole /64 (RFC 6177),
 /// so to tell its addresses apart would be to limit nobody.

@@ -1,27 +1,38 @@
-//! What is remembered of clients, of a bounded number of them.
+//! A table of clients with a bound.
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
-use tokio::time::Instant;
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    net::IpAddr,
+};
 
-/// A full map looks for what can be forgotten no more often than this.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
-/// How many clients a layer remembers unless it is told otherwise.
+/// The most clients that a layer remembers by default.
 pub(crate) const CAPACITY: usize = 65_536;
 
+/// The number of known clients that are looked at for each new one.
+#[cfg(any(feature = "bandwidth", feature = "limit"))]
+const LOOKS: usize = 4;
+
+/// What is remembered of clients.
+///
+/// A client is forgotten when there is no reason any more to remember it, and never because another comes: clients
+/// that find the table full get nothing. Each new client looks at a few that are known, in turn, so the work for one is
+/// the same whether the table is empty or under attack, and it shrinks faster than it grows.
+#[cfg(any(feature = "bandwidth", feature = "limit"))]
 #[derive(Debug)]
 pub(crate) struct BoundedMap<V> {
     map: HashMap<IpAddr, V>,
+    /// Every client in the map, once, in the order in which they are looked at.
+    turns: VecDeque<IpAddr>,
     capacity: usize,
-    swept_at: Instant,
 }
 
+#[cfg(any(feature = "bandwidth", feature = "limit"))]
 impl<V> BoundedMap<V> {
     pub(crate) fn new(capacity: usize) -> Self {
         BoundedMap {
             map: HashMap::new(),
+            turns: VecDeque::new(),
             capacity: capacity.max(1),
-            swept_at: Instant::now(),
         }
     }
 
@@ -29,37 +40,74 @@ impl<V> BoundedMap<V> {
         self.map.len()
     }
 
-    #[cfg(feature = "access")]
-    pub(crate) fn get(&self, client: &IpAddr) -> Option<&V> {
-        self.map.get(client)
-    }
-
-    #[cfg(feature = "access")]
-    pub(crate) fn remove(&mut self, client: &IpAddr) -> Option<V> {
-        self.map.remove(client)
-    }
-
-    /// What is remembered of `client`, made if there is nothing. When the map is full, what `is_over` says can
-    /// be forgotten makes room, or else anything: a client that can fill the map has so many addresses that
-    /// to remember one of them is of no use.
+    /// What is remembered of `client`, or else made; `None` if the table is full of others.
     pub(crate) fn entry(
         &mut self,
         client: IpAddr,
-        now: Instant,
         is_over: impl Fn(&V) -> bool,
         make: impl FnOnce() -> V,
-    ) -> &mut V {
-        if self.map.len() >= self.capacity && !self.map.contains_key(&client) {
-            if now.duration_since(self.swept_at) >= SWEEP_EVERY {
-                self.swept_at = now;
-                self.map.retain(|_, value| !is_over(value));
-            }
+    ) -> Option<&mut V> {
+        if !self.map.contains_key(&client) {
+            self.forget_some(is_over);
             if self.map.len() >= self.capacity {
-                if let Some(any) = self.map.keys().next().copied() {
-                    self.map.remove(&any);
-                }
+                return None;
+            }
+            self.turns.push_back(client);
+        }
+        Some(self.map.entry(client).or_insert_with(make))
+    }
+
+    fn forget_some(&mut self, is_over: impl Fn(&V) -> bool) {
+        for _ in 0..LOOKS.min(self.turns.len()) {
+            let Some(client) = self.turns.pop_front() else {
+                break;
+            };
+            match self.map.entry(client) {
+                Entry::Occupied(entry) if is_over(entry.get()) => drop(entry.remove()),
+                _ => self.turns.push_back(client),
             }
         }
-        self.map.entry(client).or_insert_with(make)
+    }
+}
+
+#[cfg(all(test, any(feature = "bandwidth", feature = "limit")))]
+mod tests {
+    use super::*;
+
+    fn client(n: u32) -> IpAddr {
+        IpAddr::V4(n.into())
+    }
+
+    #[test]
+    fn the_busy_are_never_forgotten_and_the_rest_a_few_at_a_time() {
+        let mut map = BoundedMap::new(100);
+        let looked = std::cell::Cell::new(0);
+        let is_over = |busy: &bool| {
+            looked.set(looked.get() + 1);
+            !busy
+        };
+        // Busy ones fill it, and no number of others has an effect.
+        for n in 0..100 {
+            assert!(map.entry(client(n), is_over, || true).is_some());
+        }
+        for n in 100..10_000 {
+            looked.set(0);
+            assert!(map.entry(client(n), is_over, || true).is_none());
+            assert!(looked.get() <= LOOKS, "{}", looked.get());
+        }
+        assert!((0..100).all(|n| map.entry(client(n), is_over, || false).is_some_and(|v| *v)));
+        // Half of them are no more; in as many turns as it takes all of those have gone.
+        for n in 0..50 {
+            *map.entry(client(n), is_over, || true).unwrap() = false;
+        }
+        for n in 0..100 {
+            assert!(map.entry(client(1000 + n), is_over, || false).is_some());
+        }
+        assert!((50..100).all(|n| map.entry(client(n), is_over, || false).is_some_and(|v| *v)));
+        assert!(
+            map.len() <= 60 && map.turns.len() == map.len(),
+            "{}",
+            map.len()
+        );
     }
 }

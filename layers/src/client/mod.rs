@@ -5,5 +5,7 @@ pub(crate) mod bucket;
 mod key;
 mod map;
 
-pub(crate) use key::ClientKey;
-pub(crate) use map::{BoundedMap, CAPACITY};
+pub(crate) use key::{ClientKey, ip_of};
+#[cfg(any(feature = "bandwidth", feature = "limit"))]
+pub(crate) use map::BoundedMap;
+pub(crate) use map::CAPACITY;

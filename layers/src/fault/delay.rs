@@ -1,4 +1,4 @@
-//! Bytes on a long way.
+//! Bytes on a long direction.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,7 @@ use tokio::{
     time::Instant,
 };
 
-/// So many bytes are under way at most, and of one length of read at once.
+/// The most bytes that are under way, and that one read takes.
 const UNDER_WAY: usize = 64 * 1024;
 const READ: usize = 4096;
 

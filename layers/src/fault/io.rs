@@ -1,7 +1,7 @@
 //! The stream with which something goes wrong.
 
-use super::plan::{Most, Plan, Way};
-use crate::io::vectored;
+use super::plan::{Most, Plan};
+use crate::io::{Direction, vectored};
 use reagent::ConnectionHandle;
 use std::{
     fmt,
@@ -49,7 +49,7 @@ impl<Io> FaultIo<Io> {
     fn is_black_hole(&mut self) -> bool {
         self.plan
             .as_mut()
-            .is_some_and(|plan| matches!(plan.most(Way::Write), Most::Nothing))
+            .is_some_and(|plan| matches!(plan.most(Direction::Write), Most::Nothing))
     }
 }
 
@@ -64,7 +64,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for FaultIo<Io> {
         let Some(plan) = this.plan.as_mut().filter(|_| buf.remaining() > 0) else {
             return Pin::new(io).poll_read(cx, buf);
         };
-        let most = match plan.most(Way::Read) {
+        let most = match plan.most(Direction::Read) {
             Most::Bytes(most) => most,
             // Nobody is woken: nothing is to come.
             Most::Nothing => return Poll::Pending,
@@ -73,7 +73,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for FaultIo<Io> {
                 return Poll::Ready(Err(reset_error()));
             }
         };
-        let lane = &mut plan.lanes[Way::Read as usize];
+        let lane = &mut plan.lanes[Direction::Read as usize];
         let before = buf.filled().len();
         if lane.is_late() {
             lane.take_in(io, cx);
@@ -87,7 +87,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for FaultIo<Io> {
             ready!(lane.poll_free(cx));
             ready!(Pin::new(&mut io.take(most as u64)).poll_read(cx, buf))?;
         }
-        if plan.passed(Way::Read, buf.filled().len() - before) {
+        if plan.passed(Direction::Read, buf.filled().len() - before) {
             this.reset();
         }
         Poll::Ready(Ok(()))
@@ -105,7 +105,7 @@ impl<Io: AsyncWrite + Unpin> FaultIo<Io> {
         let Some(plan) = self.plan.as_mut().filter(|_| len > 0) else {
             return write(Pin::new(io), cx, len);
         };
-        let most = match plan.most(Way::Write) {
+        let most = match plan.most(Direction::Write) {
             Most::Bytes(most) => most.min(len),
             Most::Nothing => return plan.vanish(len).map(Ok),
             Most::Reset => {
@@ -113,10 +113,10 @@ impl<Io: AsyncWrite + Unpin> FaultIo<Io> {
                 return Poll::Ready(Err(reset_error()));
             }
         };
-        ready!(plan.lanes[Way::Write as usize].poll_taken(cx));
+        ready!(plan.lanes[Direction::Write as usize].poll_taken(cx));
         let written = ready!(write(Pin::new(io), cx, most))?;
-        plan.lanes[Way::Write as usize].written();
-        if plan.passed(Way::Write, written) {
+        plan.lanes[Direction::Write as usize].written();
+        if plan.passed(Direction::Write, written) {
             self.reset();
         }
         Poll::Ready(Ok(written))

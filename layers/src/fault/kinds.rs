@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-/// What goes wrong with a connection, both ways unless it says otherwise or is told so.
+/// A fault of a connection, in both directions unless documented or set otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub(super) kind: Kind,
@@ -32,24 +32,24 @@ impl Fault {
         }
     }
 
-    /// What the client sends arrives later by `delay`, and by up to `jitter` more; the order stays. It counts from
+    /// Delays what the client sends by `delay`, and by up to `jitter` more; the order stays. It counts from
     /// when the handler looks for it, and 64 KiB are under way at most.
     ///
-    /// For reads only unless told otherwise, since that is all of a long way that a handler notices, and a round
-    /// trip is longer by it. With [`writes`](Self::writes) a write waits so long before it is taken.
+    /// For reads only by default, since that is all of a long way that a handler notices, and a round
+    /// trip is longer by it. With [`writes`](Self::writes) a write waits that long before it is taken.
     pub fn latency(delay: Duration, jitter: Duration) -> Self {
         Fault::new(Kind::Latency(Latency { delay, jitter })).reads()
     }
 
-    /// No more than so many bytes a second, at least one, each way; a tenth of that at a time.
+    /// Caps the bandwidth of each direction, at least one byte a second; a tenth of a second's bytes go at a time.
     pub fn bandwidth(bytes_per_second: u64) -> Self {
         Fault::new(Kind::Bandwidth {
             per_second: bytes_per_second.max(1),
         })
     }
 
-    /// Short reads and short writes: each way is cut into pieces of these sizes, and none goes beyond the end of
-    /// one. Sizes are at least 1. Where the cuts are has nothing to do with how much is read at once.
+    /// Makes reads and writes short: each direction is cut into pieces of these sizes, and no read or write goes
+    /// beyond the end of one. Sizes are at least 1. The cuts do not depend on how much is read at once.
     pub fn slices(sizes: RangeInclusive<usize>) -> Self {
         let least = (*sizes.start()).max(1);
         Fault::new(Kind::Slices {
@@ -58,34 +58,33 @@ impl Fault {
         })
     }
 
-    /// When so many bytes have gone, those of both ways together, the connection is reset: the client gets a reset
-    /// where it is a TCP client, and the handler [`ConnectionReset`](std::io::ErrorKind::ConnectionReset) from its next
-    /// read or write.
+    /// Resets the connection after this many bytes of both directions together: a TCP client gets a reset, and the
+    /// handler [`ConnectionReset`](std::io::ErrorKind::ConnectionReset) from its next read or write.
     pub fn reset_after(bytes: u64) -> Self {
         Fault::new(Kind::Reset { after: bytes })
     }
 
-    /// When so many bytes have gone, those of both ways together, nothing goes any more: reads wait for ever, and
-    /// writes do once as much has vanished as a socket would hold, 64 KiB.
+    /// Lets nothing through after this many bytes of both directions together: reads wait for ever, and writes do
+    /// once as much has vanished as a socket would hold, 64 KiB.
     ///
     /// The client sees the end when the connection is dropped.
     pub fn black_hole_after(bytes: u64) -> Self {
         Fault::new(Kind::BlackHole { after: bytes })
     }
 
-    /// Only what the handler reads suffers, and counts.
+    /// Restricts the fault to what the handler reads; only that is counted.
     pub fn reads(mut self) -> Self {
         self.ways = [true, false];
         self
     }
 
-    /// Only what the handler writes suffers, and counts.
+    /// Restricts the fault to what the handler writes; only that is counted.
     pub fn writes(mut self) -> Self {
         self.ways = [false, true];
         self
     }
 
-    /// Both suffer, and count.
+    /// Applies the fault to both directions.
     pub fn both_ways(mut self) -> Self {
         self.ways = [true; 2];
         self

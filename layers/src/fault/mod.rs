@@ -1,16 +1,16 @@
-//! Makes things go wrong on purpose: latency, little bandwidth, short reads and writes, resets, black holes.
+//! Injects faults: latency, low bandwidth, short reads and writes, resets, black holes.
 //!
-//! # When
+//! # When to use it
 //!
-//! In tests of your own: to see that a handler puts messages together again that come in pieces, that its time
-//! limits are there and right, and that it cleans up after a reset. Not in production.
+//! In tests: to check that a handler reassembles messages that arrive in pieces, that its time limits exist
+//! and are right, and that it cleans up after a reset. Not in production.
 //!
 //! What goes wrong with a connection is a matter of a seed and of the connection's number, and nothing else: not of
 //! the other connections, nor of when which is polled. So with a
 //! `reagent::testing::MemoryListener` and a paused clock a test that fails, fails again; and
 //! [`FaultLayer::hits`] says what a connection has to expect.
 //!
-//! # Where in the stack
+//! # Position in the stack
 //!
 //! Outermost, where the network is: then all other layers have its faults too. Inside TLS it cuts the handler's
 //! bytes and not the records'.
@@ -60,111 +60,17 @@
 //!
 //! # Errors
 //!
-//! None of its own. A handler whose connection is reset gets
+//! None from the layer itself. A handler whose connection is reset gets
 //! [`ConnectionReset`](std::io::ErrorKind::ConnectionReset).
-
-// The numbers come from fastrand, which is here for other layers already. `rand_pcg` promises the same numbers in
-// every version, but no more is asked of a seed than that it fails again with the same lock file.
 
 mod delay;
 mod io;
 mod kinds;
+mod layer;
 mod plan;
+mod service;
 
 pub use io::FaultIo;
 pub use kinds::Fault;
-
-use plan::{Plan, rng};
-use reagent::{Connection, IoStream};
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
-use tower_layer::Layer;
-use tower_service::Service;
-
-/// A layer of faults, none unless added.
-#[derive(Clone, Debug)]
-pub struct FaultLayer {
-    seed: u64,
-    faults: Arc<Vec<(f64, Fault)>>,
-}
-
-impl FaultLayer {
-    /// No faults yet. With another seed others are hit.
-    pub fn new(seed: u64) -> Self {
-        FaultLayer {
-            seed,
-            faults: Arc::default(),
-        }
-    }
-
-    /// Adds a fault, which hits each connection with this probability: 0 is none, 1 is all. Where two of one kind
-    /// hit, the one that was added last counts.
-    pub fn with(mut self, probability: f64, fault: Fault) -> Self {
-        Arc::make_mut(&mut self.faults).push((probability, fault));
-        self
-    }
-
-    /// The faults that hit the connection of this number, in the order in which they were added.
-    pub fn hits(&self, id: u64) -> impl Iterator<Item = Fault> {
-        self.drawn(id).map(|(_, fault)| fault)
-    }
-
-    /// The same, each with its index.
-    fn drawn(&self, id: u64) -> impl Iterator<Item = (u64, Fault)> {
-        let faults = (0..).zip(self.faults.iter());
-        faults.filter_map(move |(index, &(probability, fault))| {
-            let hits = rng([self.seed, id, index]).f64() < probability;
-            hits.then_some((index, fault))
-        })
-    }
-
-    fn plan(&self, id: u64) -> Option<Plan> {
-        let mut drawn = self.drawn(id).peekable();
-        drawn.peek()?;
-        let drawn = drawn.map(|(index, fault)| {
-            let rngs = [1, 2].map(|way| rng([self.seed, id, index, way]));
-            (fault, rngs)
-        });
-        Some(Plan::new(drawn))
-    }
-}
-
-impl<S> Layer<S> for FaultLayer {
-    type Service = FaultService<S>;
-
-    fn layer(&self, inner: S) -> FaultService<S> {
-        FaultService {
-            inner,
-            layer: self.clone(),
-        }
-    }
-}
-
-/// The service of a [`FaultLayer`]: ready when the service inside is.
-#[derive(Clone, Debug)]
-pub struct FaultService<S> {
-    inner: S,
-    layer: FaultLayer,
-}
-
-impl<S, Io> Service<Connection<Io>> for FaultService<S>
-where
-    S: Service<Connection<FaultIo<Io>>>,
-    Io: IoStream,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, conn: Connection<Io>) -> Self::Future {
-        let (plan, handle) = (self.layer.plan(conn.id()), conn.handle());
-        self.inner
-            .call(conn.map_io(|io| FaultIo::new(io, plan, handle)))
-    }
-}
+pub use layer::FaultLayer;
+pub use service::FaultService;

@@ -5,7 +5,10 @@ use super::{
     delay::Delayed,
     kinds::{Kind, Latency},
 };
-use crate::time::{DeadlineTimer, FAR};
+use crate::{
+    io::Direction,
+    time::{DeadlineTimer, FAR},
+};
 use fastrand::Rng;
 use std::{
     pin::Pin,
@@ -19,12 +22,6 @@ const PART: u64 = 10;
 
 /// What vanishes in a black hole before a write waits: about what a socket holds (`tcp_wmem`, `tcp(7)`).
 const VANISHING: u64 = 64 * 1024;
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Way {
-    Read,
-    Write,
-}
 
 /// Of faults of one kind the last is the one.
 #[derive(Default)]
@@ -53,7 +50,7 @@ pub(super) struct Lane {
 struct Slices {
     least: usize,
     most: usize,
-    /// Of the piece that is under way.
+    /// Of the piece that is under direction.
     left: usize,
     rng: Rng,
 }
@@ -66,7 +63,13 @@ struct Point {
 
 impl Point {
     fn left(&self, passed: [u64; 2]) -> u64 {
-        let counted = |way: usize| if self.ways[way] { passed[way] } else { 0 };
+        let counted = |direction: usize| {
+            if self.ways[direction] {
+                passed[direction]
+            } else {
+                0
+            }
+        };
         self.after
             .saturating_sub(counted(0).saturating_add(counted(1)))
     }
@@ -90,7 +93,7 @@ pub(super) fn rng(numbers: impl IntoIterator<Item = u64>) -> Rng {
 }
 
 impl Plan {
-    /// The faults each with a generator for each way, so that what one draws does not depend on another.
+    /// The faults each with a generator for each direction, so that what one draws does not depend on another.
     pub(super) fn new(faults: impl Iterator<Item = (Fault, [Rng; 2])>) -> Self {
         let mut plan = Plan::default();
         for (fault, rngs) in faults {
@@ -121,22 +124,26 @@ impl Plan {
         }
     }
 
-    pub(super) fn most(&mut self, way: Way) -> Most {
+    pub(super) fn most(&mut self, direction: Direction) -> Most {
         let mut most = u64::MAX;
         if let Some(reset) = &self.reset {
             match reset.left(self.passed) {
                 0 => return Most::Reset,
-                left if reset.ways[way as usize] => most = left,
+                left if reset.ways[direction as usize] => most = left,
                 _ => {}
             }
         }
-        if let Some(hole) = self.hole.as_ref().filter(|hole| hole.ways[way as usize]) {
+        if let Some(hole) = self
+            .hole
+            .as_ref()
+            .filter(|hole| hole.ways[direction as usize])
+        {
             match hole.left(self.passed) {
                 0 => return Most::Nothing,
                 left => most = most.min(left),
             }
         }
-        let lane = &mut self.lanes[way as usize];
+        let lane = &mut self.lanes[direction as usize];
         if let Some(slices) = &mut lane.slices {
             if slices.left == 0 {
                 slices.left = slices.rng.usize(slices.least..=slices.most);
@@ -150,10 +157,10 @@ impl Plan {
     }
 
     /// Notes what went, and says whether that was the last before a reset.
-    pub(super) fn passed(&mut self, way: Way, bytes: usize) -> bool {
-        let passed = &mut self.passed[way as usize];
+    pub(super) fn passed(&mut self, direction: Direction, bytes: usize) -> bool {
+        let passed = &mut self.passed[direction as usize];
         *passed = passed.saturating_add(bytes as u64);
-        let lane = &mut self.lanes[way as usize];
+        let lane = &mut self.lanes[direction as usize];
         if let Some(slices) = &mut lane.slices {
             slices.left -= bytes;
         }
@@ -195,7 +202,7 @@ impl Lane {
         now.checked_add(delay).unwrap_or(now + FAR)
     }
 
-    /// Lets what is read set out on its way.
+    /// Lets what is read set out on its direction.
     pub(super) fn take_in(&mut self, io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) {
         let Lane {
             latency, delayed, ..

@@ -1,9 +1,13 @@
 //! Stream wrappers and helpers without any policy, which layers are made of.
 
+#[cfg(any(feature = "bandwidth", feature = "fault"))]
+mod direction;
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 mod prefixed;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 pub(crate) mod vectored;
 
+#[cfg(any(feature = "bandwidth", feature = "fault"))]
+pub(crate) use direction::Direction;
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 pub use prefixed::PrefixedIo;

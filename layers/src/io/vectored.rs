@@ -1,4 +1,4 @@
-//! A vectored write of no more than so many bytes.
+//! A vectored write of a limited number of bytes.
 
 use std::{
     io::{self, IoSlice},
@@ -7,7 +7,7 @@ use std::{
 };
 use tokio::io::AsyncWrite;
 
-/// So many slices are looked at; the caller comes again with the rest.
+/// The number of slices that are looked at; the caller comes again with the rest.
 const SLICES: usize = 16;
 
 /// How many bytes are in all of them.

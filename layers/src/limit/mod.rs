@@ -1,29 +1,24 @@
-//! Limits: how many connections a client may have and how fast it may come, how fast all may come, and
-//! how many handlers are at work.
+//! Limits the connections of a client and their rate, the accept rate, and the handlers that run at once.
 //!
-//! | layer | what it limits | over the limit |
+//! | layer | what it limits | above the limit |
 //! |---|---|---|
-//! | [`PerClientLayer`] | open connections of one client | refuses, or lets wait for a while |
-//! | [`PerClientRateLayer`] | connections of one client a second | refuses |
-//! | [`AcceptRateLayer`] | connections a second, of all | leaves them in the kernel's queue, or refuses |
-//! | [`InFlightLayer`] | handlers at work | leaves clients in the kernel's queue, or refuses |
+//! | [`PerClientLayer`] | open connections of one client | refuses, or lets a few wait |
+//! | [`PerClientRateLayer`] | connections of one client per second | refuses |
+//! | [`AcceptRateLayer`] | connections of all clients per second | leaves them in the kernel's queue, or refuses |
+//! | [`InFlightLayer`] | handlers that run | leaves clients in the kernel's queue, or refuses |
 //!
-//! How many connections a server has in all is [`Server::max_connections`](reagent::Server::max_connections).
+//! [`Server::max_connections`](reagent::Server::max_connections) limits all connections of a server.
 //!
-//! # When
+//! # When to use it
 //!
-//! `PerClient` always, where clients are not your own: without it one of them can have all the places of
-//! `max_connections`. The rates where to accept costs much, as with TLS. `InFlight` where the handler needs
-//! something scarce.
+//! `PerClient` wherever clients are not your own: without it one client can take every place of
+//! `max_connections`. The rates where accepting is expensive, as with TLS. `InFlight` where the handler needs
+//! a scarce resource.
 //!
-//! # Where in the stack
+//! # Position in the stack
 //!
-//! Outside of everything that costs something, TLS above all. What is by client goes by the effective
-//! [`peer_addr`](reagent::Connection::peer_addr), so behind a proxy it belongs inside the PROXY protocol. A
-//! client is an IPv4 address or an IPv6 /64; those who have no IP address, on Unix sockets, are not limited.
-//!
-//! What is limited by readiness holds back the accept for all clients alike; so a limit by client never
-//! does.
+//! Outside of everything that is expensive, TLS above all. Behind a proxy the limits by client belong inside the
+//! PROXY protocol.
 //!
 //! # Example
 //!
@@ -35,7 +30,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), reagent::BoxError> {
-//! let per_client = PerClient::new(1).refusal(Refusal::farewell("one at a time, please\n"));
+//! let per_client = PerClient::new(1).refusal(Refusal::message("one at a time, please\n"));
 //! let (listener, clients) = MemoryListener::new();
 //! let server = Server::new(listener)
 //!     .layer(AcceptRateLayer::new(AcceptRate::new(1_000.0, 100.0)))
@@ -59,18 +54,29 @@
 //! # }
 //! ```
 //!
+//! # Details
+//!
+//! A client is an IPv4 address or an IPv6 /64: that of the effective [`peer_addr`](reagent::Connection::peer_addr),
+//! or, where a proxy relays for a client without an IP address, that of the socket, so that such clients count as
+//! the proxy. Connections over Unix sockets have neither and are not limited by client.
+//!
+//! A limit by readiness holds back all clients alike, so a limit by client never works by it. What refuses
+//! decides as the connection is accepted, without an allocation for those that are admitted.
+//!
 //! # Errors
 //!
-//! [`Rejected`](reagent::Rejected) for `client connections`, `client rate`, `accept rate` or `in flight`.
+//! [`Rejected`](reagent::Rejected) with the reason [`CLIENT_CONNECTIONS`], [`CLIENT_RATE`], [`ACCEPT_RATE`] or
+//! [`IN_FLIGHT`].
 
 mod accept_rate;
-mod gated;
 mod in_flight;
 mod per_client;
 mod per_client_rate;
 
-pub use accept_rate::{AcceptRate, AcceptRateLayer, AcceptRateService};
-pub use gated::Gated;
-pub use in_flight::{InFlight, InFlightLayer};
-pub use per_client::{PerClient, PerClientLayer};
-pub use per_client_rate::{PerClientRate, PerClientRateLayer};
+pub use crate::refusal::LimitFuture;
+pub use accept_rate::{ACCEPT_RATE, AcceptRate, AcceptRateLayer, AcceptRateService};
+pub use in_flight::{IN_FLIGHT, InFlight, InFlightLayer};
+pub use per_client::{
+    CLIENT_CONNECTIONS, PerClient, PerClientFuture, PerClientLayer, PerClientService,
+};
+pub use per_client_rate::{CLIENT_RATE, PerClientRate, PerClientRateLayer, PerClientRateService};

@@ -179,12 +179,67 @@ async fn the_list_of_bans_is_bounded() {
     assert_eq!(bans.len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_ban_that_ends_soonest_gives_way() {
+    let bans = Bans::with_capacity(100);
+    let minute = Duration::from_secs(60);
+    bans.ban(ip("192.0.2.1"), 60 * minute);
+    for n in 0..10_000_u32 {
+        bans.ban(IpAddr::V4(n.into()), minute);
+    }
+    assert!(bans.is_banned(ip("192.0.2.1")));
+    // A list of longer ones has no room for a shorter one.
+    let bans = Bans::with_capacity(2);
+    bans.ban(ip("192.0.2.1"), 60 * minute);
+    bans.ban(ip("192.0.2.2"), 60 * minute);
+    bans.ban(ip("192.0.2.3"), minute);
+    assert!(bans.is_banned(ip("192.0.2.1")) && bans.is_banned(ip("192.0.2.2")));
+    assert!(!bans.is_banned(ip("192.0.2.3")));
+    // One that is there already is made longer all the same.
+    bans.ban(ip("192.0.2.1"), 120 * minute);
+    bans.ban(ip("192.0.2.3"), 61 * minute);
+    assert!(bans.is_banned(ip("192.0.2.1")) && !bans.is_banned(ip("192.0.2.2")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ban_can_be_of_a_wider_network() {
+    let bans = Bans::with_capacity(2).prefixes(24, 48);
+    bans.ban(ip("198.51.100.7"), Duration::from_secs(60));
+    for n in 0..1000 {
+        bans.ban(ip(&format!("2001:db8:1:{n:x}::1")), Duration::from_secs(60));
+    }
+    assert_eq!(bans.len(), 2);
+    assert!(bans.is_banned(ip("2001:db8:1:ffff::1")) && bans.is_banned(ip("198.51.100.9")));
+    assert!(bans.unban(ip("198.51.100.1")) && !bans.is_banned(ip("198.51.100.7")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_panics_ends_its_connection_and_no_other() {
+    let foe = Some(ip("192.0.2.1"));
+    let rules = Rules::new().check(move |connection| match connection.peer_addr().ip() {
+        ip if ip == foe => panic!("of the check"),
+        _ => true,
+    });
+    let (server, clients) = start(&Access::new(rules)).await;
+    let mut friend = clients
+        .connect_from(SocketAddr::new(ip("192.0.2.2"), 4000))
+        .await
+        .unwrap();
+    assert!(echoes(&mut friend, "hello").await);
+    for _ in 0..10 {
+        assert!(!is_served(&clients, "192.0.2.1").await);
+        assert!(is_served(&clients, "192.0.2.2").await);
+    }
+    assert!(echoes(&mut friend, "hello").await);
+    assert_eq!(server.stats().panicked, 10);
+}
+
 #[tokio::test]
-async fn a_refusal_is_a_close_a_reset_or_a_farewell() {
+async fn a_refusal_is_a_close_a_reset_or_a_message() {
     for (refusal, expected) in [
         (Refusal::Close, Ok(vec![])),
         (Refusal::Reset, Err(std::io::ErrorKind::ConnectionReset)),
-        (Refusal::farewell("not you\n"), Ok(b"not you\n".to_vec())),
+        (Refusal::message("not you\n"), Ok(b"not you\n".to_vec())),
     ] {
         let access = Access::new(Rules::new().deny_all(["127.0.0.1"]).unwrap()).refusal(refusal);
         let server = Server::bind("127.0.0.1:0")
@@ -201,9 +256,9 @@ async fn a_refusal_is_a_close_a_reset_or_a_farewell() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_take_its_farewell_holds_nothing_for_long() {
+async fn a_client_that_does_not_take_its_message_holds_nothing_for_long() {
     let access = Access::new(Rules::new().deny_all(["192.0.2.1"]).unwrap())
-        .refusal(Refusal::farewell(vec![b'x'; 1024 * 1024]));
+        .refusal(Refusal::message(vec![b'x'; 1024 * 1024]));
     let (server, clients) = start(&access).await;
     let mut client = clients
         .connect_from(SocketAddr::new(ip("192.0.2.1"), 1))

@@ -187,9 +187,25 @@ async fn of_millions_of_clients_only_so_many_are_remembered() {
         // Those that have again all they may have make room, but for one that is there.
         sleep(10 * SECOND).await;
     }
-    let mut one_more = client(&clients, "192.0.2.2").await;
-    assert!(echoes(&mut one_more, "x").await);
-    assert_eq!(limits.clients(), 2);
+    let mut more = Vec::new();
+    for n in 0..40 {
+        more.push(client(&clients, &format!("192.0.2.{}", n + 2)).await);
+        assert!(echoes(&mut more[n], "x").await);
+    }
+    assert_eq!(limits.clients(), 41);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_find_no_place_share_a_rate_and_those_that_have_one_keep_theirs() {
+    let narrow = limits().per_client(Rates::write(Rate::new(1000)));
+    let (_server, clients) = start!(narrow.capacity(2), flood);
+    let mut all = Vec::new();
+    for ip in 1..=6 {
+        all.push(flooded(&clients, &format!("192.0.2.{ip}"), 1).await);
+    }
+    let received = received(all, 10).await;
+    assert_eq!(received[..2], [10_100, 10_100]);
+    assert_eq!(received[2..].iter().sum::<usize>(), 10_100);
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,6 +37,13 @@ mod proxy_protocol;
 #[cfg(feature = "relay")]
 mod relay;
 #[cfg(all(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "limit",
+    feature = "proxy_protocol"
+))]
+mod relayed_clients;
+#[cfg(all(
     feature = "route",
     feature = "limit",
     feature = "proxy_protocol",

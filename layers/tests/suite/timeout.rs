@@ -2,10 +2,10 @@
 
 use crate::support::{Ends, Served, echo, echoes};
 use reagent::{
-    BoxError, Connection, ConnectionService, Outcome, Server, Spawn, handle,
+    BoxError, BoxIo, Connection, ConnectionService, Outcome, Server, Spawn, handle,
     testing::{Clients, MemoryListener},
 };
-use reagent_layers::timeout::TimeoutsLayer;
+use reagent_layers::timeout::{TimedIo, TimeoutsLayer};
 use std::{
     future::pending,
     io,
@@ -26,7 +26,7 @@ fn none() -> TimeoutsLayer {
 
 async fn start<S>(layer: TimeoutsLayer, service: S) -> (Served, Clients)
 where
-    S: Clone + ConnectionService<reagent_layers::timeout::TimedIo<reagent::BoxIo>>,
+    S: Clone + ConnectionService<TimedIo<BoxIo>>,
 {
     let (listener, clients) = MemoryListener::new();
     let ends = Ends::default();
@@ -218,6 +218,174 @@ async fn who_is_active_is_not_ended() {
     }
     drop(client);
     assert!(matches!(server.ends.of(1).await, Outcome::Completed));
+}
+
+/// A handler that does something else before it echoes, such as to connect to an upstream.
+fn late(by: Duration) -> impl ConnectionService<TimedIo<BoxIo>> + Clone {
+    handle(move |conn: Connection| async move {
+        sleep(by).await;
+        echo(conn).await
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_spoke_at_once_does_not_pay_for_a_handler_that_reads_late() {
+    for layer in [none().first_byte(5 * SECOND), none().read(5 * SECOND)] {
+        let (_server, clients) = start(layer, late(15 * SECOND)).await;
+        let mut client = clients.connect().await.unwrap();
+        assert!(echoes(&mut client, "at once").await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_has_its_time_from_the_first_read_on_and_no_more() {
+    let (server, clients) = start(none().first_byte(5 * SECOND), late(31 * SECOND)).await;
+    let _client = clients.connect().await.unwrap();
+    assert_eq!(ended(&server).await, ("first byte".into(), 36));
+
+    // Reads that are dropped and begun again are one wait.
+    let impatient = handle(|mut conn: Connection| async move {
+        let mut buf = [0; 8];
+        loop {
+            tokio::select! {
+                read = conn.read(&mut buf) => return read.map(drop),
+                () = sleep(SECOND / 3) => {}
+            }
+        }
+    });
+    let (server, clients) = start(none().first_byte(5 * SECOND), impatient).await;
+    let _client = clients.connect().await.unwrap();
+    assert_eq!(ended(&server).await, ("first byte".into(), 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_computes_does_not_make_its_client_slow() {
+    let layer = none().min_rate(10, 10 * SECOND);
+    let worker = handle(|mut conn: Connection| async move {
+        for _ in 0..5 {
+            conn.read_u8().await?;
+            sleep(60 * SECOND).await;
+            conn.write_u8(b'!').await?;
+        }
+        io::Result::Ok(())
+    });
+    let (server, clients) = start(layer, worker).await;
+    let mut client = clients.connect().await.unwrap();
+    client.write_all(b"12345").await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"!!!!!");
+    assert!(matches!(server.ends.of(1).await, Outcome::Completed));
+}
+
+/// Writes more than the client takes, gives up after a second, and goes on by `then`.
+fn gives_up<F: Future<Output = io::Result<()>> + Send + 'static>(
+    then: impl Fn(Connection) -> F + Clone + Send + Sync + 'static,
+) -> impl ConnectionService<TimedIo<BoxIo>> + Clone {
+    handle(move |mut conn: Connection| {
+        let then = then.clone();
+        async move {
+            let write = conn.write_all(&[0; 1024 * 1024]);
+            assert!(tokio::time::timeout(SECOND, write).await.is_err());
+            then(conn).await
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_given_up_is_no_wait() {
+    let reader = |mut conn: Connection| async move {
+        while conn.read(&mut [0; 8]).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let (server, clients) = start(none().write(5 * SECOND), gives_up(reader)).await;
+    let mut client = clients.connect().await.unwrap();
+    for _ in 0..100 {
+        sleep(SECOND).await;
+        client.write_all(b"x").await.unwrap();
+    }
+    assert_eq!(server.connection_count(), 1);
+    drop(client);
+    assert!(matches!(server.ends.of(1).await, Outcome::Completed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_was_given_up_is_no_wait() {
+    let writer = handle(|mut conn: Connection| async move {
+        let read = tokio::time::timeout(SECOND, conn.read_u8()).await;
+        assert!(read.is_err());
+        for _ in 0..100 {
+            sleep(SECOND).await;
+            conn.write_u8(b'x').await?;
+        }
+        io::Result::Ok(())
+    });
+    for layer in [none().first_byte(5 * SECOND), none().read(5 * SECOND)] {
+        let (_server, clients) = start(layer, writer.clone()).await;
+        let mut client = clients.connect().await.unwrap();
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(bytes.len(), 100);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_after_one_that_was_given_up_has_its_whole_time() {
+    let again = |mut conn: Connection| async move {
+        sleep(20 * SECOND).await;
+        conn.write_all(&[0; 1024 * 1024]).await
+    };
+    let (server, clients) = start(none().write(5 * SECOND), gives_up(again)).await;
+    let _client = clients.connect().await.unwrap();
+    assert_eq!(ended(&server).await, ("write".into(), 26));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_ended_in_time_in_whatever_task_it_waits() {
+    // Two tasks with a half each, of which only the writer waits for the client.
+    let halves = handle(|conn: Connection| async move {
+        let (mut reader, mut writer) = tokio::io::split(conn);
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move { writer.write_all(&[0; 1024 * 1024]).await });
+        tasks.spawn(async move {
+            while reader.read(&mut [0; 8]).await? > 0 {}
+            io::Result::Ok(())
+        });
+        while tasks.join_next().await.is_some() {}
+        io::Result::Ok(())
+    });
+    // Futures that are polled only when they are woken themselves.
+    let woken = handle(|conn: Connection| async move {
+        let (mut reader, mut writer) = tokio::io::split(conn);
+        let write = async move { writer.write_all(&[0; 1024 * 1024]).await };
+        let read = async move {
+            while reader.read(&mut [0; 8]).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let mut both = futures_util::stream::FuturesUnordered::new();
+        both.push(Box::pin(write) as futures_util::future::BoxFuture<'_, io::Result<()>>);
+        both.push(Box::pin(read));
+        while futures_util::StreamExt::next(&mut both).await.is_some() {}
+        io::Result::Ok(())
+    });
+    async fn ends(service: impl ConnectionService<TimedIo<BoxIo>> + Clone) {
+        let (server, clients) = start(none().write(5 * SECOND), service).await;
+        let mut client = clients.connect().await.unwrap();
+        let speaks = async {
+            loop {
+                sleep(SECOND / 3).await;
+                if client.write_all(b"x").await.is_err() {
+                    pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            ended = ended(&server) => assert_eq!(ended, ("write".into(), 5)),
+            () = speaks => {}
+        }
+    }
+    ends(halves).await;
+    ends(woken).await;
 }
 
 /// Polls a future once for nobody, before it runs in its task.

@@ -166,7 +166,7 @@ async fn by_the_address_of_the_socket() {
 async fn who_has_no_route_is_refused_and_told_so_as_one_wishes() {
     for (refusal, expected) in [
         (Refusal::Close, ""),
-        (Refusal::farewell("wrong number\n"), "wrong number\n"),
+        (Refusal::message("wrong number\n"), "wrong number\n"),
     ] {
         let router = Router::new()
             .route(protocol(Protocol::Ssh), named("ssh"))

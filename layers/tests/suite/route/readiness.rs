@@ -132,7 +132,7 @@ async fn a_limit_around_the_router_leaves_clients_in_the_queue() {
 async fn our_limits_and_what_sheds_load_can_stand_in_a_route() {
     let limit = Limit::new(1);
     let shedding = ServiceBuilder::new()
-        .layer(InFlightLayer::new(limit.clone()).shed(reagent_layers::Refusal::farewell("busy")))
+        .layer(InFlightLayer::new(limit.clone()).shed(reagent_layers::Refusal::message("busy")))
         .service(named("ssh"));
     let router = Router::new()
         .route(protocol(Protocol::Ssh), shedding)

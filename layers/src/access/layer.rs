@@ -1,0 +1,117 @@
+//! The layer of access control and its settings.
+
+use super::{AccessService, Bans, Rules};
+use crate::{client::ip_of, refusal::Refusal};
+use arc_swap::ArcSwap;
+use reagent::{Connection, Rejected};
+use std::{fmt, net::IpAddr, sync::Arc};
+use tower_layer::Layer;
+
+/// The reason of a [`Rejected`] connection that the rules do not admit.
+pub const ACCESS: &str = "access";
+
+/// The reason of a [`Rejected`] connection whose client is banned.
+pub const BANNED: &str = "banned";
+
+/// Rules and bans that can be changed while they are in force. Clones share them.
+#[derive(Clone)]
+pub struct Access {
+    rules: Arc<ArcSwap<Rules>>,
+    bans: Bans,
+    refusal: Refusal,
+}
+
+impl Access {
+    /// Admits clients by `rules`, with an empty ban list, and closes the connections of others.
+    pub fn new(rules: Rules) -> Self {
+        Access {
+            rules: Arc::new(ArcSwap::from_pointee(rules)),
+            bans: Bans::default(),
+            refusal: Refusal::default(),
+        }
+    }
+
+    /// Sets what is done to clients that are not admitted. Default [`Refusal::Close`].
+    pub fn refusal(mut self, refusal: Refusal) -> Self {
+        self.refusal = refusal;
+        self
+    }
+
+    /// Uses this ban list, which may be shared with others.
+    pub fn with_bans(mut self, bans: Bans) -> Self {
+        self.bans = bans;
+        self
+    }
+
+    /// Replaces the rules. Connections that are open stay.
+    pub fn set(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// The ban list. Add entries with [`Bans::ban`].
+    pub fn bans(&self) -> &Bans {
+        &self.bans
+    }
+
+    /// Checks whether a client of this address would be admitted, as far as its address goes.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] with the reason [`ACCESS`] or [`BANNED`].
+    pub fn check(&self, ip: IpAddr) -> Result<(), Rejected> {
+        match self.refuses(ip) {
+            Some(reason) => Err(Rejected::new(reason)),
+            None => Ok(()),
+        }
+    }
+
+    fn refuses(&self, ip: IpAddr) -> Option<&'static str> {
+        if self.bans.is_banned(ip) {
+            return Some(BANNED);
+        }
+        (!self.rules.load().admits(ip)).then_some(ACCESS)
+    }
+
+    /// The reason not to admit a connection.
+    pub(super) fn refuses_connection<Io>(&self, conn: &Connection<Io>) -> Option<&'static str> {
+        ip_of(conn)
+            .and_then(|ip| self.refuses(ip))
+            .or_else(|| (!self.rules.load().checks(conn)).then_some(ACCESS))
+    }
+
+    pub(super) fn how(&self) -> &Refusal {
+        &self.refusal
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("rules", &self.rules.load())
+            .field("bans", &self.bans)
+            .field("refusal", &self.refusal)
+            .finish()
+    }
+}
+
+/// The layer of an [`Access`].
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing unless it is added to a server or a stack"]
+pub struct AccessLayer {
+    access: Access,
+}
+
+impl AccessLayer {
+    /// Creates a layer that admits clients by `access`.
+    pub fn new(access: Access) -> Self {
+        AccessLayer { access }
+    }
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = AccessService<S>;
+
+    fn layer(&self, inner: S) -> AccessService<S> {
+        AccessService::new(inner, self.access.clone())
+    }
+}

@@ -1,0 +1,51 @@
+//! The service of access control.
+
+use super::Access;
+use crate::refusal::LimitFuture;
+use reagent::{BoxError, Connection, IoStream};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// The service of an [`AccessLayer`](super::AccessLayer): ready when the service inside is.
+#[derive(Clone, Debug)]
+pub struct AccessService<S> {
+    inner: S,
+    access: Access,
+}
+
+impl<S> AccessService<S> {
+    pub(super) fn new(inner: S, access: Access) -> Self {
+        AccessService { inner, access }
+    }
+}
+
+impl<S, Io> Service<Connection<Io>> for AccessService<S>
+where
+    S: Service<Connection<Io>>,
+    S::Error: Into<BoxError>,
+    Io: IoStream,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = LimitFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, conn: Connection<Io>) -> Self::Future {
+        // The check is the program's, and its panic the connection's and not the acceptor's.
+        let refuses = catch_unwind(AssertUnwindSafe(|| self.access.refuses_connection(&conn)));
+        match refuses {
+            Ok(None) => LimitFuture::serving(self.inner.call(conn), None),
+            Ok(Some(reason)) => LimitFuture::refusing(self.access.how(), conn, reason),
+            Err(panic) => LimitFuture::ending(async move {
+                let _conn = conn;
+                resume_unwind(panic)
+            }),
+        }
+    }
+}

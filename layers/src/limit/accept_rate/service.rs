@@ -1,0 +1,90 @@
+//! The service of an accept rate.
+
+use super::{ACCEPT_RATE, AcceptRateLayer};
+use crate::refusal::LimitFuture;
+use reagent::{BoxError, Connection, IoStream};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Sleep, sleep};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// An acceptor that waits looks at the rate again after this, since it may have changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The service of an [`AcceptRateLayer`]: ready when the rate allows a connection and the service inside is ready.
+#[derive(Debug)]
+pub struct AcceptRateService<S> {
+    inner: S,
+    layer: AcceptRateLayer,
+    /// A token is taken for the connection to come.
+    is_reserved: bool,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> AcceptRateService<S> {
+    pub(super) fn new(inner: S, layer: AcceptRateLayer) -> Self {
+        AcceptRateService {
+            inner,
+            layer,
+            is_reserved: false,
+            sleep: None,
+        }
+    }
+}
+
+impl<S: Clone> Clone for AcceptRateService<S> {
+    fn clone(&self) -> Self {
+        self.layer.layer(self.inner.clone())
+    }
+}
+
+impl<S> Drop for AcceptRateService<S> {
+    fn drop(&mut self) {
+        if self.is_reserved {
+            self.layer.rate.give_back();
+        }
+    }
+}
+
+impl<S, Io> Service<Connection<Io>> for AcceptRateService<S>
+where
+    S: Service<Connection<Io>>,
+    S::Error: Into<BoxError>,
+    Io: IoStream,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = LimitFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        while !self.is_reserved && self.layer.shed.is_none() {
+            if let Some(sleep) = &mut self.sleep {
+                ready!(sleep.as_mut().poll(cx));
+                self.sleep = None;
+            }
+            match self.layer.rate.take() {
+                Ok(()) => self.is_reserved = true,
+                Err(wait) => {
+                    let wait = wait.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN);
+                    self.sleep = Some(Box::pin(sleep(wait)));
+                }
+            }
+        }
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, conn: Connection<Io>) -> Self::Future {
+        self.is_reserved = false;
+        if let Some(refusal) = &self.layer.shed {
+            if self.layer.rate.take().is_err() {
+                return LimitFuture::refusing(refusal, conn, ACCEPT_RATE);
+            }
+        }
+        LimitFuture::serving(self.inner.call(conn), None)
+    }
+}

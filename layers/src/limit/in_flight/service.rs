@@ -1,0 +1,74 @@
+//! The service of handlers in flight.
+
+use super::{IN_FLIGHT, InFlightLayer};
+use crate::refusal::LimitFuture;
+use reagent::{
+    BoxError, Connection, IoStream,
+    limit::{Acquire, Permit},
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// The service of an [`InFlightLayer`]: ready when another handler may run and the service inside is ready.
+#[derive(Debug)]
+pub struct InFlight<S> {
+    inner: S,
+    layer: InFlightLayer,
+    acquiring: Option<Acquire>,
+    permit: Option<Permit>,
+}
+
+impl<S> InFlight<S> {
+    pub(super) fn new(inner: S, layer: InFlightLayer) -> Self {
+        InFlight {
+            inner,
+            layer,
+            acquiring: None,
+            permit: None,
+        }
+    }
+}
+
+impl<S: Clone> Clone for InFlight<S> {
+    fn clone(&self) -> Self {
+        self.layer.layer(self.inner.clone())
+    }
+}
+
+impl<S, Io> Service<Connection<Io>> for InFlight<S>
+where
+    S: Service<Connection<Io>>,
+    S::Error: Into<BoxError>,
+    Io: IoStream,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = LimitFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if self.layer.shed.is_none() && self.permit.is_none() {
+            let acquiring = self
+                .acquiring
+                .get_or_insert_with(|| self.layer.limit.acquire());
+            self.permit = Some(ready!(Pin::new(acquiring).poll(cx)));
+            self.acquiring = None;
+        }
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, conn: Connection<Io>) -> Self::Future {
+        let mut permit = self.permit.take();
+        if let Some(refusal) = &self.layer.shed {
+            permit = self.layer.limit.try_acquire();
+            if permit.is_none() {
+                return LimitFuture::refusing(refusal, conn, IN_FLIGHT);
+            }
+        }
+        LimitFuture::serving(self.inner.call(conn), permit)
+    }
+}

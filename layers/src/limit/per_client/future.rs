@@ -1,0 +1,70 @@
+//! The future of connections by client.
+
+use crate::refusal::LimitFuture;
+use pin_project_lite::pin_project;
+use reagent::{BoxError, Connection, UpgradeFuture};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+pin_project! {
+    /// The future of a [`PerClientService`](super::PerClientService): serves, refuses, or waits and then serves.
+    #[must_use = "futures do nothing unless they are polled"]
+    pub struct PerClientFuture<S, Io>
+    where
+        S: Service<Connection<Io>>,
+    {
+        #[pin]
+        state: State<S, Io>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, Io>
+    where
+        S: Service<Connection<Io>>,
+    {
+        Decided { #[pin] future: LimitFuture<S::Future> },
+        Waiting { future: UpgradeFuture<S, Io> },
+    }
+}
+
+impl<S: Service<Connection<Io>>, Io> PerClientFuture<S, Io> {
+    pub(super) fn decided(future: LimitFuture<S::Future>) -> Self {
+        PerClientFuture {
+            state: State::Decided { future },
+        }
+    }
+
+    pub(super) fn waiting(future: UpgradeFuture<S, Io>) -> Self {
+        PerClientFuture {
+            state: State::Waiting { future },
+        }
+    }
+}
+
+impl<S, Io> Future for PerClientFuture<S, Io>
+where
+    S: Service<Connection<Io>>,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<S::Response, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Decided { future } => future.poll(cx),
+            StateProj::Waiting { future } => Pin::new(future).poll(cx),
+        }
+    }
+}
+
+impl<S: Service<Connection<Io>>, Io> fmt::Debug for PerClientFuture<S, Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PerClientFuture")
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether a wait is still somebody's.
+
+use super::flow::Flow;
+use crate::time::FAR;
+use std::{task::Context, time::Duration};
+
+/// A task that is woken has this long to poll its read or write again.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// A question to the task that waits in one direction.
+///
+/// A future that waited may have been dropped, which leaves no trace. So before a limit ends the connection
+/// over a wait, the task is woken: if the wait is real it polls again, and if it does not, nobody waits any more.
+#[derive(Debug, Default)]
+pub(super) struct Ask {
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    polls: u64,
+    until: Duration,
+}
+
+impl Ask {
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Until when there is time for an answer.
+    pub(super) fn until(&self) -> Duration {
+        self.open.as_ref().map_or(FAR, |open| open.until)
+    }
+
+    /// Whether the task has polled since, or does not wait any more.
+    pub(super) fn is_answered(&self, flow: &Flow) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| flow.waiting_since().is_none() || flow.polls() != open.polls)
+    }
+
+    /// Whether somebody waits; `None` is not known yet.
+    pub(super) fn is_real(&mut self, flow: &Flow, now: Duration, cx: &Context<'_>) -> Option<bool> {
+        flow.waiting_since()?;
+        let Some(open) = &self.open else {
+            self.open = Some(Open {
+                polls: flow.ask(cx),
+                until: now.saturating_add(ANSWER),
+            });
+            return None;
+        };
+        if flow.polls() != open.polls {
+            return Some(true);
+        }
+        if now < open.until {
+            return None;
+        }
+        flow.give_up(open.polls);
+        self.open = None;
+        Some(false)
+    }
+
+    /// Closes the question if it is answered.
+    pub(super) fn settle(&mut self, flow: &Flow) {
+        if self.is_answered(flow) {
+            self.open = None;
+        }
+    }
+}

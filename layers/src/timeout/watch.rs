@@ -1,0 +1,186 @@
+//! Which limit a connection has exceeded, and when to look for that.
+
+use super::{
+    AGE, FIRST_BYTE, IDLE, RATE, READ, WRITE,
+    ask::Ask,
+    io::Activity,
+    layer::{Age, Limits},
+};
+use crate::time::FAR;
+use reagent::ConnectionHandle;
+use std::{sync::Arc, task::Context, time::Duration};
+
+/// The limits of one connection and how far they are. Times are since it began.
+pub(super) struct Watch {
+    /// When to look for limits that are exceeded.
+    pub(super) look_at: Duration,
+    pub(super) activity: Arc<Activity>,
+    limits: Arc<Limits>,
+    handle: ConnectionHandle,
+    reading: Ask,
+    writing: Ask,
+    /// When it is drained for its age, and when it is ended if that had no effect.
+    old_at: Duration,
+    ended_at: Duration,
+    window: Window,
+}
+
+/// The window of the minimum rate: its end, and what had happened when it began.
+struct Window {
+    end: Duration,
+    bytes: u64,
+    awaited: Duration,
+}
+
+impl Watch {
+    pub(super) fn new(
+        activity: Arc<Activity>,
+        limits: Arc<Limits>,
+        handle: ConnectionHandle,
+    ) -> Self {
+        let old_at = limits.age.map_or(FAR, |Age { age, jitter, .. }| {
+            age.saturating_add(jitter.mul_f64(fastrand::f64())).min(FAR)
+        });
+        let mut watch = Watch {
+            look_at: Duration::ZERO,
+            reading: Ask::default(),
+            writing: Ask::default(),
+            old_at,
+            ended_at: FAR,
+            window: Window {
+                end: limits.rate.map_or(FAR, |rate| rate.window),
+                bytes: 0,
+                awaited: Duration::ZERO,
+            },
+            activity,
+            limits,
+            handle,
+        };
+        watch.look_at = watch.next(Duration::ZERO);
+        watch
+    }
+
+    /// Whether there is something new to look at before it is time.
+    pub(super) fn is_answered(&self) -> bool {
+        self.reading.is_answered(&self.activity.read)
+            || self.writing.is_answered(&self.activity.written)
+    }
+
+    /// Which limit is exceeded now. Looks again later otherwise.
+    pub(super) fn look(&mut self, now: Duration, cx: &Context<'_>) -> Option<&'static str> {
+        let exceeded = self.exceeded(now, cx);
+        self.reading.settle(&self.activity.read);
+        self.writing.settle(&self.activity.written);
+        // A wait that began in between has its limit still before it.
+        self.look_at = self.next(now);
+        exceeded
+    }
+
+    fn exceeded(&mut self, now: Duration, cx: &Context<'_>) -> Option<&'static str> {
+        let (read, written) = (&self.activity.read, &self.activity.written);
+        let is_over = |since: Option<Duration>, limit: Option<Duration>| {
+            since
+                .zip(limit)
+                .is_some_and(|(since, limit)| now >= since.saturating_add(limit))
+        };
+        let first_byte = self.limits.first_byte.filter(|_| read.bytes() == 0);
+        for (kind, limit) in [(FIRST_BYTE, first_byte), (READ, self.limits.read)] {
+            let is_over = is_over(read.waiting_since(), limit);
+            if is_over && self.reading.is_real(read, now, cx) == Some(true) {
+                return Some(kind);
+            }
+        }
+        let is_stalled = is_over(written.waiting_since(), self.limits.write);
+        if is_stalled && self.writing.is_real(written, now, cx) == Some(true) {
+            return Some(WRITE);
+        }
+        if is_over(Some(read.last().max(written.last())), self.limits.idle) {
+            return Some(IDLE);
+        }
+        if self.is_slow(now, cx) {
+            return Some(RATE);
+        }
+        if now >= self.ended_at {
+            return Some(AGE);
+        }
+        if let (Some(age), true) = (self.limits.age, now >= self.old_at) {
+            self.old_at = FAR;
+            self.ended_at = now.saturating_add(age.grace);
+            self.handle.drain();
+        }
+        None
+    }
+
+    /// Whether less has gone in the window than must while the client was waited for.
+    fn is_slow(&mut self, now: Duration, cx: &Context<'_>) -> bool {
+        let Some(rate) = self.limits.rate.filter(|_| now >= self.window.end) else {
+            return false;
+        };
+        let (read, written) = (&self.activity.read, &self.activity.written);
+        let bytes = read.bytes() + written.bytes();
+        let awaited = read.awaited(now) + written.awaited(now);
+        let waited = awaited.saturating_sub(self.window.awaited).min(rate.window);
+        let least = rate.bytes_per_second as f64 * waited.as_secs_f64();
+        if ((bytes - self.window.bytes) as f64) < least {
+            let answers = [
+                self.reading.is_real(read, now, cx),
+                self.writing.is_real(written, now, cx),
+            ];
+            if answers.contains(&Some(true)) {
+                return true;
+            }
+            if self.reading.is_open() || self.writing.is_open() {
+                return false;
+            }
+        }
+        self.window = Window {
+            end: now.saturating_add(rate.window),
+            bytes,
+            awaited: read.awaited(now) + written.awaited(now),
+        };
+        false
+    }
+
+    /// A client that does not take what was written would leave it with the system after an orderly
+    /// close, for as long as it likes and counted by no limit.
+    pub(super) fn let_go(&self) {
+        if self.activity.written.is_stuck() {
+            self.handle.reset_on_close();
+        }
+    }
+
+    /// When to look again: at the first time at which a limit may be exceeded, counted from what is
+    /// known now. What happens until then can only put it off.
+    fn next(&self, now: Duration) -> Duration {
+        let (read, written) = (&self.activity.read, &self.activity.written);
+        let after = |since: Option<Duration>, limit: Option<Duration>| {
+            limit.map_or(FAR, |limit| since.unwrap_or(now).saturating_add(limit))
+        };
+        let first_byte = self.limits.first_byte.filter(|_| read.bytes() == 0);
+        let reading = match self.reading.is_open() {
+            true => self.reading.until(),
+            false => after(read.waiting_since(), first_byte)
+                .min(after(read.waiting_since(), self.limits.read)),
+        };
+        let writing = match self.writing.is_open() {
+            true => self.writing.until(),
+            false => after(written.waiting_since(), self.limits.write),
+        };
+        // The end of the window is past while an answer is waited for.
+        let is_asking = self.reading.is_open() || self.writing.is_open();
+        let window = match is_asking && self.window.end <= now {
+            true => FAR,
+            false => self.window.end,
+        };
+        reading
+            .min(writing)
+            .min(after(
+                Some(read.last().max(written.last())),
+                self.limits.idle,
+            ))
+            .min(window)
+            .min(self.old_at)
+            .min(self.ended_at)
+            .min(FAR)
+    }
+}
