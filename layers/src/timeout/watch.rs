@@ -17,6 +17,8 @@ pub(super) struct Watch {
     pub(super) activity: Arc<Activity>,
     limits: Arc<Limits>,
     handle: ConnectionHandle,
+    /// What the upgrades so far have left of the limit of the first byte.
+    first_byte: Option<Duration>,
     reading: Ask,
     writing: Ask,
     /// When it is drained for its age, and when it is ended if that had no effect.
@@ -52,6 +54,7 @@ impl Watch {
                 bytes: 0,
                 awaited: Duration::ZERO,
             },
+            first_byte: limits.first_byte.map(|limit| handle.opening_left(limit)),
             activity,
             limits,
             handle,
@@ -83,7 +86,7 @@ impl Watch {
                 .zip(limit)
                 .is_some_and(|(since, limit)| now >= since.saturating_add(limit))
         };
-        let first_byte = self.limits.first_byte.filter(|_| read.bytes() == 0);
+        let first_byte = self.first_byte.filter(|_| read.bytes() == 0);
         for (kind, limit) in [(FIRST_BYTE, first_byte), (READ, self.limits.read)] {
             let is_over = is_over(read.waiting_since(), limit);
             if is_over && self.reading.is_real(read, now, cx) == Some(true) {
@@ -156,7 +159,7 @@ impl Watch {
         let after = |since: Option<Duration>, limit: Option<Duration>| {
             limit.map_or(FAR, |limit| since.unwrap_or(now).saturating_add(limit))
         };
-        let first_byte = self.limits.first_byte.filter(|_| read.bytes() == 0);
+        let first_byte = self.first_byte.filter(|_| read.bytes() == 0);
         let reading = match self.reading.is_open() {
             true => self.reading.until(),
             false => after(read.waiting_since(), first_byte)
