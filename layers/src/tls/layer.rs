@@ -59,9 +59,12 @@ impl TlsLayer {
         self
     }
 
-    /// Sets how many handshakes may run at once, in all acceptors together: the others wait in order,
-    /// inside their time limit. Silent clients do not count, since a handshake begins with the client's first
-    /// message. Default: no limit but that of connections.
+    /// Sets how many handshakes may compute at once, in all acceptors together: the others wait in order,
+    /// inside their time limit. A handshake that waits for its client has no place, so that clients that
+    /// stop delay nobody.
+    ///
+    /// It leaves the other threads of the runtime to connections that are served: with as many as there are
+    /// threads it has no effect. Default: no limit.
     pub fn max_handshakes(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.tls.places = limit
             .into()

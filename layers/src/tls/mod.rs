@@ -38,7 +38,7 @@
 //! let layer = TlsLayer::from_pem_files(&cert, &key)?;
 //! // A program spawns `layer.reloader().watch(…)`; here we ask ourselves.
 //! let reloader = layer.reloader();
-//! reloader.reload()?;
+//! reloader.reload().await?;
 //!
 //! let (listener, clients) = MemoryListener::new();
 //! let server = Server::new(listener)
@@ -82,17 +82,22 @@
 //! failed; [`TimedOut`](reagent::TimedOut) of the kind `tls handshake` for one that took longer than 10
 //! seconds, or than [`TlsLayer::timeout`]. [`TlsConfigError`] tells what is wrong with files.
 
+mod authorities;
 mod builder;
 mod certificates;
 mod config_error;
+mod contents;
 mod handshake_error;
 mod info;
 mod io;
 mod layer;
+mod peer;
 mod pem;
 mod reload;
+mod served;
 mod source;
 mod store;
+mod tickets;
 mod upgrade;
 
 pub use builder::TlsBuilder;
@@ -101,7 +106,9 @@ pub use handshake_error::{HandshakeError, HandshakeErrorKind};
 pub use info::TlsInfo;
 pub use io::TlsIo;
 pub use layer::TlsLayer;
-pub use reload::TlsReloader;
+pub use peer::PeerName;
+pub use reload::{LastReload, TlsReloader};
+pub use served::ServedCertificate;
 /// The TLS library, since its types are part of this module's.
 pub use tokio_rustls::rustls;
 pub use upgrade::Tls;
