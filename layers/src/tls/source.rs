@@ -96,7 +96,7 @@ impl Source {
             Some(lifetime) => {
                 let kept = match sessions.take() {
                     Some(kept) => kept,
-                    None => Tickets::new(lifetime).map_err(TlsConfigError::Config)?,
+                    None => Tickets::ticketer(lifetime).map_err(TlsConfigError::Config)?,
                 };
                 config.ticketer = kept.clone();
                 *sessions = Some(kept);

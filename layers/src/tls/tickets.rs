@@ -16,7 +16,7 @@ pub(super) struct Tickets {
 }
 
 impl Tickets {
-    pub(super) fn new(lifetime: Duration) -> Result<Arc<dyn ProducesTickets>, Error> {
+    pub(super) fn ticketer(lifetime: Duration) -> Result<Arc<dyn ProducesTickets>, Error> {
         Ok(Arc::new(Tickets {
             tickets: ring::Ticketer::new()?,
             began: Instant::now(),

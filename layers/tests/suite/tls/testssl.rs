@@ -37,7 +37,7 @@ async fn testssl_finds_nothing_wrong_with_protocols_defaults_and_fallback() {
         .args(["--protocols", "--server-defaults", "--tls-fallback"])
         .args(["--quiet", "--color", "0", "--warnings", "off", "--fast"])
         .args(["--nodns", "none", "--ip", "127.0.0.1"])
-        .args(["--openssl-timeout", "5", "--socket-timeout", "5"])
+        .args(["--openssl-timeout", "5"])
         .arg("--csvfile")
         .arg(&found)
         .arg(format!("localhost:{port}"))
