@@ -439,9 +439,11 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
     loop {
         tokio::select! {
             _ = upkeep.tick() => metrics.iter().for_each(|(_, page)| page.run_upkeep()),
-            _ = hangup.recv() => match reloader.as_ref().map(TlsReloader::reload) {
-                Some(Ok(())) => tracing::info!("certificates reloaded"),
-                Some(Err(error)) => tracing::error!(%error, "certificates not reloaded, the old ones stay"),
+            _ = hangup.recv() => match &reloader {
+                Some(reloader) => match reloader.reload().await {
+                Ok(()) => tracing::info!("certificates reloaded"),
+                Err(error) => tracing::error!(%error, "certificates not reloaded, the old ones stay"),
+                },
                 None => tracing::warn!("nothing to reload"),
             },
             _ = interrupt.recv() => break,

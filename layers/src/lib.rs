@@ -85,7 +85,12 @@ mod client;
     feature = "sniff"
 ))]
 mod io;
-#[cfg(any(feature = "access", feature = "proxy_protocol"))]
+#[cfg(any(
+    feature = "access",
+    feature = "proxy_protocol",
+    feature = "route",
+    feature = "tls"
+))]
 mod net;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 mod refusal;

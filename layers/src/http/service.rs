@@ -46,6 +46,8 @@ where
             (version, _) => version,
         };
         let (io, parts) = conn.into_parts();
+        // What is cut short in the middle of a message is hyper's error.
+        parts.handle.set_delimited();
         let mut extensions = Extensions::new();
         for add in &self.config.extensions {
             add(&parts, &mut extensions);

@@ -1,8 +1,8 @@
 //! The names that TLS clients ask for.
 
-use crate::sniff::{Sniffed, host_name};
+use crate::{net::names::Names, sniff::Sniffed};
 use reagent::Connection;
-use std::{collections::HashSet, error::Error, fmt};
+use std::{error::Error, fmt};
 
 /// TLS clients that ask for one of these names (SNI, RFC 6066), as a [`SniffLayer`](crate::sniff::SniffLayer) found.
 ///
@@ -14,39 +14,16 @@ pub fn server_name<Io: 'static>(
 ) -> Result<impl Fn(&Connection<Io>) -> bool + Clone + Send + Sync + 'static, InvalidServerName> {
     let mut known = Names::default();
     for name in names {
-        known.add(name.as_ref())?;
+        let name = name.as_ref();
+        known.insert(name, ()).map_err(|_| InvalidServerName {
+            name: name.to_owned(),
+        })?;
     }
     Ok(move |conn: &Connection<Io>| {
         let sniffed = conn.extensions().get::<Sniffed>();
         let name = sniffed.and_then(Sniffed::server_name);
-        name.is_some_and(|name| known.has(name))
+        name.is_some_and(|name| known.get(name).is_some())
     })
-}
-
-#[derive(Clone, Default)]
-struct Names {
-    exact: HashSet<Box<str>>,
-    /// By what is after the `*.`.
-    wildcard: HashSet<Box<str>>,
-}
-
-impl Names {
-    fn add(&mut self, name: &str) -> Result<(), InvalidServerName> {
-        let (names, bare) = match name.strip_prefix("*.") {
-            Some(rest) => (&mut self.wildcard, rest),
-            None => (&mut self.exact, name),
-        };
-        let bare = host_name(bare.as_bytes()).ok_or_else(|| InvalidServerName {
-            name: name.to_owned(),
-        })?;
-        names.insert(bare);
-        Ok(())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        let rest = name.split_once('.').map(|(_, rest)| rest);
-        self.exact.contains(name) || rest.is_some_and(|rest| self.wildcard.contains(rest))
-    }
 }
 
 /// What was given as a server name is none.

@@ -91,5 +91,4 @@ pub use protocol::{Protocol, Sniffed};
 pub use receive::Sniff;
 
 #[cfg(feature = "route")]
-pub(crate) use hello::host_name;
 use layer::Config;

@@ -2,10 +2,11 @@
 
 use super::{
     TlsConfigError, TlsLayer,
-    source::{Clients, Pair, Source},
+    authorities::Clients,
+    source::{Pair, Source},
     store::Store,
 };
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// Makes a [`TlsLayer`] of PEM files. What it cannot say, a `ServerConfig` can:
 /// [`TlsLayer::from_config`].
@@ -51,6 +52,15 @@ impl TlsBuilder {
             .into_iter()
             .map(|protocol| protocol.as_ref().to_owned())
             .collect();
+        self
+    }
+
+    /// Sets how long a session can be resumed by its ticket, 12 hours at most; `None` for never. Default 12
+    /// hours.
+    ///
+    /// Where clients are asked for certificates each handshake is a full one, whatever is set here.
+    pub fn session_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
+        self.source.session_lifetime = lifetime.into().filter(|lifetime| !lifetime.is_zero());
         self
     }
 

@@ -1,27 +1,34 @@
 //! Certificates, and which of them a client gets.
 
-use super::{TlsConfigError, pem::Contents};
-use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+use super::{ServedCertificate, TlsConfigError, contents::Contents};
+use crate::net::names::Names;
+use std::{fmt, path::Path, sync::Arc};
 use tokio_rustls::rustls::{
     Error, InconsistentKeys,
     client::verify_server_name,
-    crypto::CryptoProvider,
+    crypto::ring::sign::any_supported_type,
     pki_types::{DnsName, ServerName},
     server::{ClientHello, ParsedCertificate, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use zeroize::Zeroizing;
 
 /// By name (SNI, RFC 6066): an exact name goes before a wildcard, and that before the default.
 #[derive(Default)]
 pub(super) struct Certificates {
-    exact: HashMap<String, Arc<CertifiedKey>>,
-    /// By what is after the `*.`.
-    wildcard: HashMap<String, Arc<CertifiedKey>>,
+    named: Names<Arc<CertifiedKey>>,
     default: Option<Arc<CertifiedKey>>,
+    /// What is served, in the order of the configuration.
+    served: Vec<ServedCertificate>,
 }
 
 impl Certificates {
+    pub(super) fn served(&self) -> &[ServedCertificate] {
+        &self.served
+    }
+
     pub(super) fn set_default(&mut self, key: CertifiedKey) {
+        self.served.push(ServedCertificate::new(None, &key.cert));
         self.default = Some(Arc::new(key));
     }
 
@@ -32,34 +39,35 @@ impl Certificates {
         path: &Path,
         key: CertifiedKey,
     ) -> Result<(), TlsConfigError> {
-        let name = name.to_ascii_lowercase();
-        let (names, bare) = match name.strip_prefix("*.") {
-            Some(rest) => (&mut self.wildcard, rest),
-            None => (&mut self.exact, &*name),
+        let key = Arc::new(key);
+        let invalid = || TlsConfigError::Name {
+            name: name.to_owned(),
         };
+        self.named
+            .insert(name, key.clone())
+            .map_err(|_| invalid())?;
         // A wildcard stands for any label.
-        let example = DnsName::try_from(name.replacen('*', "any", 1))
-            .ok()
-            .filter(|_| !bare.is_empty() && !bare.contains('*') && !bare.ends_with('.'))
-            .ok_or_else(|| TlsConfigError::Name { name: name.clone() })?;
+        let example = name
+            .strip_suffix('.')
+            .unwrap_or(name)
+            .replacen('*', "any", 1);
+        let example = DnsName::try_from(example).map_err(|_| invalid())?;
         key.end_entity_cert()
             .and_then(ParsedCertificate::try_from)
             .and_then(|cert| verify_server_name(&cert, &ServerName::DnsName(example)))
             .map_err(|_| TlsConfigError::WrongName {
                 certificate: path.to_owned(),
-                name: name.clone(),
+                name: name.to_owned(),
             })?;
-        names.insert(bare.to_owned(), Arc::new(key));
+        let served = ServedCertificate::new(Some(name.to_owned()), &key.cert);
+        self.served.push(served);
         Ok(())
     }
 
     /// The one for a client that asks for this name. rustls gives names in lower case.
     pub(super) fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        name.and_then(|name| {
-            let of_wildcard = || self.wildcard.get(name.split_once('.')?.1);
-            self.exact.get(name).or_else(of_wildcard)
-        })
-        .or(self.default.as_ref())
+        name.and_then(|name| self.named.get(name))
+            .or(self.default.as_ref())
     }
 }
 
@@ -72,8 +80,7 @@ impl ResolvesServerCert for Certificates {
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificates")
-            .field("exact", &self.exact.keys())
-            .field("wildcard", &self.wildcard.keys())
+            .field("named", &self.named.keys().collect::<Vec<_>>())
             .field("default", &self.default.is_some())
             .finish()
     }
@@ -84,15 +91,29 @@ pub(super) fn certified_key(
     contents: &Contents,
     certificate: &Path,
     key: &Path,
-    provider: &CryptoProvider,
 ) -> Result<CertifiedKey, TlsConfigError> {
-    let chain = contents.certificates(certificate)?;
-    let signing_key = provider
-        .key_provider
-        .load_private_key(contents.key(key)?)
-        .map_err(|_| TlsConfigError::BadKey {
+    let mut chain = Vec::new();
+    let entries = contents.certificates(certificate)?;
+    let (section, line) = (entries[0].section, entries[0].line);
+    for entry in entries {
+        // Each of them, so that it is known which is bad.
+        if let Err(source) = ParsedCertificate::try_from(&entry.certificate) {
+            return Err(TlsConfigError::BadCertificate {
+                path: certificate.to_owned(),
+                section: entry.section,
+                line: entry.line,
+                source,
+            });
+        }
+        chain.push(entry.certificate);
+    }
+    let signing_key = {
+        let der = Zeroizing::new(contents.key(key)?);
+        any_supported_type(&der).map_err(|source| TlsConfigError::BadKey {
             path: key.to_owned(),
-        })?;
+            source,
+        })?
+    };
     let certified = CertifiedKey::new(chain, signing_key);
     match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
@@ -102,6 +123,8 @@ pub(super) fn certified_key(
         }),
         Err(source) => Err(TlsConfigError::BadCertificate {
             path: certificate.to_owned(),
+            section,
+            line,
             source,
         }),
     }

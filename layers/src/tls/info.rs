@@ -1,11 +1,11 @@
 //! What a handshake found out.
 
+use super::{PeerName, peer::Peer};
 use reagent::Connection;
 use std::{fmt, sync::Arc};
 use tokio_rustls::rustls::{
     CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection, pki_types::CertificateDer,
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The facts of a connection's TLS, in its [`extensions`](Connection::extensions); cheap to clone.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ struct Facts {
     alpn: Option<Vec<u8>>,
     resumed: bool,
     certificates: Vec<CertificateDer<'static>>,
-    subject: Option<String>,
+    peer: Peer,
 }
 
 impl TlsInfo {
@@ -40,10 +40,10 @@ impl TlsInfo {
             server_name: session.server_name().map(str::to_owned),
             alpn: session.alpn_protocol().map(<[u8]>::to_owned),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
-            subject: certificates
+            peer: certificates
                 .first()
-                .and_then(|first| X509Certificate::from_der(first).ok())
-                .map(|(_, first)| first.subject().to_string()),
+                .map(|first| Peer::new(first))
+                .unwrap_or_default(),
             certificates,
         }))
     }
@@ -52,6 +52,10 @@ impl TlsInfo {
     pub(super) fn put_on<Io>(self, conn: &mut Connection<Io>) {
         conn.set_secure(self.alpn());
         conn.label("tls.protocol.version", self.version());
+        conn.label("tls.cipher", self.cipher());
+        if let Some(protocol) = self.alpn() {
+            conn.label("tls.next_protocol", String::from_utf8_lossy(protocol));
+        }
         if let Some(name) = self.server_name() {
             conn.label("tls.server_name", name);
         }
@@ -70,6 +74,15 @@ impl TlsInfo {
     /// The cipher suite.
     pub fn cipher_suite(&self) -> CipherSuite {
         self.0.cipher_suite
+    }
+
+    /// The name of the cipher suite as IANA has it: `TLS_AES_128_GCM_SHA256`.
+    fn cipher(&self) -> String {
+        let name = format!("{:?}", self.0.cipher_suite);
+        match name.strip_prefix("TLS13_") {
+            Some(rest) => format!("TLS_{rest}"),
+            None => name,
+        }
     }
 
     /// The name that the client asked for (SNI), in lower case.
@@ -94,9 +107,18 @@ impl TlsInfo {
         &self.0.certificates
     }
 
-    /// The subject of the client's own certificate, such as `CN=alice, O=Example`.
+    /// Returns the names that the client's own certificate is for, its subject alternative names. They are
+    /// what to decide by: each has a type, and the authority has checked it as such.
+    pub fn peer_names(&self) -> &[PeerName] {
+        &self.0.peer.names
+    }
+
+    /// Returns the subject of the client's own certificate as RFC 4514 writes it, such as
+    /// `O=Example,CN=alice`: the last part first, and with a backslash before characters that separate parts.
+    ///
+    /// Prefer [`peer_names`](Self::peer_names) to decide by.
     pub fn peer_subject(&self) -> Option<&str> {
-        self.0.subject.as_deref()
+        self.0.peer.subject.as_deref()
     }
 }
 

@@ -1,96 +1,164 @@
-//! What PEM files have in them.
+//! The sections of a PEM file, none of which is skipped unseen.
 
 use super::TlsConfigError;
-use std::{
-    collections::BTreeMap,
-    fs,
-    hash::{DefaultHasher, Hash, Hasher},
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 use tokio_rustls::rustls::pki_types::{
     CertificateDer, PrivateKeyDer,
     pem::{Error as PemError, PemObject},
 };
+use zeroize::Zeroizing;
 
-/// Files as they were at one time: what is compared is what is used.
-pub(super) struct Contents(BTreeMap<PathBuf, io::Result<Vec<u8>>>);
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
+const DASHES: &str = "-----";
 
-impl Contents {
-    pub(super) fn read<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
-        Contents(
-            paths
-                .map(|path| (path.to_owned(), fs::read(path)))
-                .collect(),
-        )
-    }
+/// Editors of another system put it at the start, and `cat` in the middle.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
-    /// Differs if any of them does, or can be read where it could not.
-    pub(super) fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for (path, contents) in &self.0 {
-            path.hash(&mut hasher);
-            contents.as_ref().map_err(io::Error::kind).hash(&mut hasher);
-        }
-        hasher.finish()
-    }
+/// What is between two marks.
+pub(super) struct Section<'a> {
+    label: &'a str,
+    lines: Vec<&'a str>,
+    /// Both from 1.
+    pub(super) number: usize,
+    pub(super) line: usize,
+}
 
-    pub(super) fn get(&self, path: &Path) -> Result<&[u8], TlsConfigError> {
-        let source = match self.0.get(path) {
-            Some(Ok(contents)) => return Ok(contents),
-            Some(Err(error)) => match error.raw_os_error() {
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => error.kind().into(),
-            },
-            None => io::ErrorKind::NotFound.into(),
-        };
-        Err(TlsConfigError::Read {
+/// The sections of a file, in order.
+pub(super) fn sections<'a>(
+    path: &Path,
+    contents: &'a [u8],
+) -> Result<Vec<Section<'a>>, TlsConfigError> {
+    let mut sections = Vec::new();
+    let mut open: Option<Section<'a>> = None;
+    for (line, text) in (1..).zip(contents.split(|byte| *byte == b'\n')) {
+        let bad = |number, reason| TlsConfigError::Pem {
             path: path.to_owned(),
-            source,
-        })
-    }
-
-    pub(super) fn certificates(
-        &self,
-        path: &Path,
-    ) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
-        let certificates: Vec<_> = CertificateDer::pem_slice_iter(self.get(path)?)
-            .collect::<Result<_, _>>()
-            .map_err(|error| damaged(path, &error))?;
-        match certificates.is_empty() {
-            false => Ok(certificates),
-            true => Err(TlsConfigError::NoCertificate {
-                path: path.to_owned(),
-            }),
+            section: number,
+            line,
+            reason,
+        };
+        let number = open.as_ref().map_or(sections.len() + 1, |open| open.number);
+        let Ok(text) = std::str::from_utf8(text) else {
+            match open {
+                None => continue,
+                Some(_) => return Err(bad(number, "it is not text")),
+            }
+        };
+        let text = text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK);
+        let label = |mark: &str| text.strip_prefix(mark)?.strip_suffix(DASHES);
+        match (&mut open, label(BEGIN), label(END)) {
+            (None, Some(label), _) => {
+                open = Some(Section {
+                    label,
+                    lines: Vec::new(),
+                    number,
+                    line,
+                });
+            }
+            (Some(section), None, Some(label)) if label == section.label => {
+                sections.extend(open.take());
+            }
+            _ if text.contains(BEGIN.trim_end()) => {
+                return Err(bad(number, "a BEGIN mark is not on a line of its own"));
+            }
+            (Some(_), _, Some(_)) => return Err(bad(number, "it ends as another section")),
+            (Some(section), ..) => section.lines.push(text),
+            // What is outside of sections is for people.
+            (None, ..) => {}
         }
     }
-
-    pub(super) fn key(&self, path: &Path) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
-        let pem = self.get(path)?;
-        PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-            PemError::NoItemsFound => TlsConfigError::NoKey {
-                path: path.to_owned(),
-                encrypted: pem
-                    .windows(MARK_OF_ENCRYPTED.len())
-                    .any(|window| window == MARK_OF_ENCRYPTED),
-            },
-            error => damaged(path, &error),
-        })
+    match open {
+        None => Ok(sections),
+        Some(section) => Err(section.bad(path, "it has no end")),
     }
 }
 
-/// RFC 7468, section 11.
-const MARK_OF_ENCRYPTED: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+impl Section<'_> {
+    /// The certificate, if it is one.
+    pub(super) fn certificate(
+        &self,
+        path: &Path,
+    ) -> Result<Option<CertificateDer<'static>>, TlsConfigError> {
+        match self.label {
+            "CERTIFICATE" | "X509 CERTIFICATE" => {
+                CertificateDer::from_pem_slice(self.text("CERTIFICATE").as_bytes())
+                    .map(Some)
+                    .map_err(|error| self.damaged(path, &error))
+            }
+            "TRUSTED CERTIFICATE" => Err(self.bad(
+                path,
+                "it is a TRUSTED CERTIFICATE; make a CERTIFICATE of it with `openssl x509`",
+            )),
+            "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
+                Err(self.bad(path, "it is a request for a certificate"))
+            }
+            "PKCS7" | "CMS" => Err(self.bad(
+                path,
+                "it is PKCS #7; make CERTIFICATE sections of it with `openssl pkcs7 -print_certs`",
+            )),
+            label if label.contains("CERTIFICATE") => {
+                Err(self.bad(path, "it should be a CERTIFICATE"))
+            }
+            _ => Ok(None),
+        }
+    }
 
-/// The error itself has lines of the file in it, which may be lines of a key.
-fn damaged(path: &Path, error: &PemError) -> TlsConfigError {
-    TlsConfigError::Pem {
-        path: path.to_owned(),
-        reason: match error {
-            PemError::MissingSectionEnd { .. } => "a section has no end",
-            PemError::IllegalSectionStart { .. } => "a section does not begin as it should",
-            PemError::Base64Decode(_) => "a section is not base64",
-            _ => "it is not PEM",
-        },
+    /// The key, if it is one.
+    pub(super) fn key(
+        &self,
+        path: &Path,
+    ) -> Result<Option<PrivateKeyDer<'static>>, TlsConfigError> {
+        let is_encrypted = self.label == "ENCRYPTED PRIVATE KEY"
+            || self
+                .lines
+                .iter()
+                .any(|line| line.starts_with("Proc-Type:") && line.contains("ENCRYPTED"));
+        match self.label {
+            label if !label.ends_with("PRIVATE KEY") => Ok(None),
+            _ if is_encrypted => Err(TlsConfigError::NoKey {
+                path: path.to_owned(),
+                encrypted: true,
+            }),
+            label @ ("PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY") => {
+                PrivateKeyDer::from_pem_slice(self.text(label).as_bytes())
+                    .map(Some)
+                    .map_err(|error| self.damaged(path, &error))
+            }
+            _ => Err(self.bad(path, "it is of a kind of key that TLS does not use")),
+        }
+    }
+
+    /// The section as the parser wants it, without the headers of old (RFC 1421, section 4.6).
+    fn text(&self, label: &str) -> Zeroizing<String> {
+        let body = self.lines.iter().map(|line| line.len() + 1).sum::<usize>();
+        // All of it at once: what a growing string leaves behind is not overwritten.
+        let mut text = String::with_capacity(body + 2 * (label.len() + 20));
+        text.extend([BEGIN, label, DASHES, "\n"]);
+        for line in self.lines.iter().filter(|line| !line.contains(':')) {
+            text.extend([line, "\n"]);
+        }
+        text.extend([END, label, DASHES, "\n"]);
+        Zeroizing::new(text)
+    }
+
+    pub(super) fn bad(&self, path: &Path, reason: &'static str) -> TlsConfigError {
+        TlsConfigError::Pem {
+            path: path.to_owned(),
+            section: self.number,
+            line: self.line,
+            reason,
+        }
+    }
+
+    /// The error itself has lines of the file in it, which may be lines of a key.
+    fn damaged(&self, path: &Path, error: &PemError) -> TlsConfigError {
+        self.bad(
+            path,
+            match error {
+                PemError::Base64Decode(_) => "it is not base64",
+                _ => "it is not PEM",
+            },
+        )
     }
 }

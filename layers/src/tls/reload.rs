@@ -1,49 +1,73 @@
 //! New certificates for a server that runs.
 
-use super::{TlsConfigError, store::Store};
-use std::{fmt, panic::resume_unwind, sync::Arc, time::Duration};
-use tokio::{
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
+use super::{ServedCertificate, TlsConfigError, store::Store};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::ServerConfig;
 
 /// Exchanges the certificates of a [`TlsLayer`](super::TlsLayer) for those that are in its files now;
 /// cheap to clone.
 ///
 /// It is all or nothing: handshakes that begin afterwards see all of the new files, and if anything is
-/// wrong with one of them, all of the old. Open connections go on as they are. Clients can go on resuming
-/// their sessions, unless the authorities for client certificates are others: who was admitted on the word
-/// of an old one has to show a certificate again.
+/// wrong with one of them, all of the old. Open connections go on as they are, also those whose
+/// certificate is from an authority that is trusted no more. Clients can go on resuming their sessions.
 #[derive(Clone)]
 pub struct TlsReloader {
     store: Arc<Store>,
-    told: Option<Told>,
+    on_reload: Option<OnReload>,
 }
 
-type Told = Arc<dyn Fn(&Result<(), TlsConfigError>) + Send + Sync>;
+type OnReload = Arc<dyn Fn(&Result<(), Arc<TlsConfigError>>) + Send + Sync>;
+
+/// The last attempt to load the files.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LastReload {
+    /// When it ended.
+    pub at: SystemTime,
+    /// How it ended.
+    pub result: Result<(), Arc<TlsConfigError>>,
+}
 
 impl TlsReloader {
     pub(super) fn new(store: Arc<Store>) -> Self {
-        TlsReloader { store, told: None }
+        TlsReloader {
+            store,
+            on_reload: None,
+        }
     }
 
-    /// Has every result told to `told` too: that of [`reload`](Self::reload), and that of each change that
-    /// [`watch`](Self::watch) sees. It holds for this handle and those that are cloned of it.
+    /// Calls `on_reload` with every result: that of [`reload`](Self::reload), and that of each change that
+    /// [`watch`](Self::watch) sees. It holds for this handle and those that are cloned from it.
     pub fn on_reload(
         mut self,
-        told: impl Fn(&Result<(), TlsConfigError>) + Send + Sync + 'static,
+        on_reload: impl Fn(&Result<(), Arc<TlsConfigError>>) + Send + Sync + 'static,
     ) -> Self {
-        self.told = Some(Arc::new(told));
+        self.on_reload = Some(Arc::new(on_reload));
         self
     }
 
-    /// Loads the files now. It reads them where it is called, which blocks for as long as that takes.
+    /// Loads the files, once two looks at them, 50 ms apart, find the same: a chain that is being written
+    /// is not taken. They are read on Tokio's threads for blocking work.
     ///
-    /// On an error everything stays as it was.
-    pub fn reload(&self) -> Result<(), TlsConfigError> {
-        let result = self.store.reload();
-        tell(&self.told, &result);
+    /// # Errors
+    ///
+    /// Returns what is wrong with the files. Everything stays as it was then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the files are loaded, or everything stays as it was.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a Tokio runtime.
+    pub async fn reload(&self) -> Result<(), Arc<TlsConfigError>> {
+        let result = self.store.reload(false).await.unwrap_or(Ok(()));
+        self.tell(&result);
         result
     }
 
@@ -53,17 +77,30 @@ impl TlsReloader {
         self.store.replace(config);
     }
 
+    /// Returns the certificates that are served, in the order of the configuration; none where the
+    /// configuration was not made of files.
+    pub fn certificates(&self) -> Vec<ServedCertificate> {
+        let current = self.store.current();
+        let certificates = current.certificates.as_ref();
+        certificates.map_or_else(Vec::new, |certificates| certificates.served().to_vec())
+    }
+
+    /// Returns when the files were last loaded, after the layer was built, and with which result.
+    pub fn last_reload(&self) -> Option<LastReload> {
+        self.store.last_reload()
+    }
+
     /// Looks at the files at once and then `every` so often, and loads them when what is in them has
     /// changed; to be spawned, or dropped to stop.
     ///
-    /// Each change is tried once, and its result told to [`on_reload`](Self::on_reload). Who replaces a
-    /// certificate and its key one after the other may be told in between that they do not match; the old
-    /// ones serve until they do.
+    /// Each change is tried once, and its result given to [`on_reload`](Self::on_reload). If a
+    /// certificate and its key are replaced one after the other, a result in between may be that they do not
+    /// match; the old ones serve until they do.
     ///
     /// It ends when the layer, the servers that it is part of and the other reloaders are gone, and at once
     /// if the layer was not made of files.
     pub async fn watch(self, every: Duration) {
-        let TlsReloader { store, told } = self;
+        let TlsReloader { store, on_reload } = self;
         if !store.has_files() {
             return;
         }
@@ -74,20 +111,16 @@ impl TlsReloader {
         loop {
             looks.tick().await;
             let Some(store) = weak.upgrade() else { return };
-            match spawn_blocking(move || store.reload_if_changed()).await {
-                Ok(Some(result)) => tell(&told, &result),
-                Ok(None) => {}
-                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-                // The runtime ends.
-                Err(_) => return,
+            if let (Some(result), Some(on_reload)) = (store.reload(true).await, &on_reload) {
+                on_reload(&result);
             }
         }
     }
-}
 
-fn tell(told: &Option<Told>, result: &Result<(), TlsConfigError>) {
-    if let Some(told) = told {
-        told(result);
+    fn tell(&self, result: &Result<(), Arc<TlsConfigError>>) {
+        if let Some(on_reload) = &self.on_reload {
+            on_reload(result);
+        }
     }
 }
 

@@ -2,32 +2,46 @@
 
 use super::{
     TlsConfigError,
+    authorities::Clients,
     certificates::{Certificates, certified_key},
-    pem::Contents,
+    contents::Contents,
+    tickets::{MAX_LIFETIME, Tickets},
 };
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio_rustls::rustls::{
-    RootCertStore, ServerConfig,
-    crypto::{CryptoProvider, ring},
-    server::{
-        NoClientAuth, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
-        WebPkiClientVerifier, danger::ClientCertVerifier,
-    },
+    ServerConfig,
+    crypto::ring,
+    server::{NoClientAuth, NoServerSessionStorage, ProducesTickets},
 };
 
-/// Sessions that are remembered for TLS 1.2 clients without tickets: what rustls has by default.
-const REMEMBERED_SESSIONS: usize = 256;
+/// What makes resumption work, from one configuration to the next.
+pub(super) type Sessions = Arc<dyn ProducesTickets>;
 
 /// Files and options, from which a configuration can be made again and again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Source {
     pub(super) default: Option<Pair>,
     pub(super) named: Vec<(String, Pair)>,
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) clients: Option<Clients>,
+    /// `None` for sessions that are not resumed.
+    pub(super) session_lifetime: Option<Duration>,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Source {
+            default: None,
+            named: Vec::new(),
+            alpn: Vec::new(),
+            clients: None,
+            session_lifetime: Some(MAX_LIFETIME),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -36,38 +50,11 @@ pub(super) struct Pair {
     pub(super) key: PathBuf,
 }
 
-/// From which authorities clients have certificates, and whether they must.
-#[derive(Clone, Debug)]
-pub(super) struct Clients {
-    pub(super) authorities: PathBuf,
-    pub(super) required: bool,
-}
-
 /// What handshakes are made with.
 pub(super) struct Current {
     pub(super) config: Arc<ServerConfig>,
     /// `None` if the configuration is somebody else's.
     pub(super) certificates: Option<Arc<Certificates>>,
-}
-
-/// What makes resumption work, from one configuration to the next.
-///
-/// A resumed client is not asked for its certificate again, so it does not outlive the authorities that
-/// the certificate was checked against.
-pub(super) struct Sessions {
-    authorities: Vec<u8>,
-    tickets: Arc<dyn ProducesTickets>,
-    memory: Arc<dyn StoresServerSessions>,
-}
-
-impl Sessions {
-    fn new(authorities: &[u8]) -> Result<Self, TlsConfigError> {
-        Ok(Sessions {
-            authorities: authorities.to_owned(),
-            tickets: ring::Ticketer::new().map_err(TlsConfigError::Config)?,
-            memory: ServerSessionMemoryCache::new(REMEMBERED_SESSIONS),
-        })
-    }
 }
 
 impl Source {
@@ -84,19 +71,14 @@ impl Source {
         )
     }
 
-    /// The configuration of these contents; `sessions` is replaced if it cannot go on, and only on
-    /// success.
+    /// The configuration of these contents; `sessions` go on, and are made where there are none.
     pub(super) fn configure(
         &self,
         contents: &Contents,
         sessions: &mut Option<Sessions>,
     ) -> Result<Current, TlsConfigError> {
         let provider = Arc::new(ring::default_provider());
-        let certificates = Arc::new(self.certificates(contents, &provider)?);
-        let authorities = match &self.clients {
-            Some(clients) => contents.get(&clients.authorities)?,
-            None => &[],
-        };
+        let certificates = Arc::new(self.certificates(contents)?);
         let verifier = match &self.clients {
             Some(clients) => clients.verifier(contents, &provider)?,
             None => Arc::new(NoClientAuth),
@@ -106,30 +88,40 @@ impl Source {
             .map_err(TlsConfigError::Config)?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(certificates.clone());
-        let kept = match sessions.take_if(|sessions| sessions.authorities == authorities) {
-            Some(sessions) => sessions,
-            None => Sessions::new(authorities)?,
-        };
         config.alpn_protocols.clone_from(&self.alpn);
-        config.ticketer = kept.tickets.clone();
-        config.session_storage = kept.memory.clone();
-        *sessions = Some(kept);
+        // A ticket is all that has to be known of a session, and its age is in it.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        match self.resumable_for() {
+            None => config.send_tls13_tickets = 0,
+            Some(lifetime) => {
+                let kept = match sessions.take() {
+                    Some(kept) => kept,
+                    None => Tickets::ticketer(lifetime).map_err(TlsConfigError::Config)?,
+                };
+                config.ticketer = kept.clone();
+                *sessions = Some(kept);
+            }
+        }
         Ok(Current {
             config: Arc::new(config),
             certificates: Some(certificates),
         })
     }
 
-    fn certificates(
-        &self,
-        contents: &Contents,
-        provider: &CryptoProvider,
-    ) -> Result<Certificates, TlsConfigError> {
+    /// A resumed client shows no certificate, and rustls looks neither at the dates nor at the authorities of
+    /// the one that it has shown: where clients are asked for one, each handshake is a full one.
+    fn resumable_for(&self) -> Option<Duration> {
+        match self.clients {
+            None => self.session_lifetime,
+            Some(_) => None,
+        }
+    }
+
+    fn certificates(&self, contents: &Contents) -> Result<Certificates, TlsConfigError> {
         if self.default.is_none() && self.named.is_empty() {
             return Err(TlsConfigError::NothingToServe);
         }
-        let load =
-            |Pair { certificate, key }: &Pair| certified_key(contents, certificate, key, provider);
+        let load = |Pair { certificate, key }: &Pair| certified_key(contents, certificate, key);
         let mut certificates = Certificates::default();
         if let Some(pair) = &self.default {
             certificates.set_default(load(pair)?);
@@ -147,34 +139,5 @@ impl Pair {
             certificate: certificate.as_ref().to_owned(),
             key: key.as_ref().to_owned(),
         }
-    }
-}
-
-impl Clients {
-    fn verifier(
-        &self,
-        contents: &Contents,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Arc<dyn ClientCertVerifier>, TlsConfigError> {
-        let mut roots = RootCertStore::empty();
-        for authority in contents.certificates(&self.authorities)? {
-            roots
-                .add(authority)
-                .map_err(|source| TlsConfigError::BadCertificate {
-                    path: self.authorities.clone(),
-                    source,
-                })?;
-        }
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        match self.required {
-            true => verifier,
-            false => verifier.allow_unauthenticated(),
-        }
-        .build()
-        .map_err(|source| TlsConfigError::ClientAuthority {
-            path: self.authorities.clone(),
-            source: source.into(),
-        })
     }
 }

@@ -2,21 +2,32 @@
 
 use super::{
     TlsConfigError,
-    pem::Contents,
+    contents::Contents,
+    reload::LastReload,
     source::{Current, Sessions, Source},
 };
 use arc_swap::ArcSwap;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
+use tokio::{sync, task::spawn_blocking, time::sleep};
 use tokio_rustls::rustls::ServerConfig;
+
+/// Files that are the same after this time are not being written.
+const SETTLED_AFTER: Duration = Duration::from_millis(50);
+
+/// How often files that go on changing are looked at.
+const LOOKS: usize = 100;
 
 /// Shared by a layer, its services and its reloaders.
 pub(super) struct Store {
     current: ArcSwap<Current>,
-    source: Option<Source>,
-    /// Locked while files are loaded, so that the last to load is the last to have read.
+    source: Option<Arc<Source>>,
+    /// Held while files are loaded, so that the last to load is the last to have read.
+    loading: sync::Mutex<()>,
+    /// Never locked while files are read.
     loaded: Mutex<Loaded>,
 }
 
@@ -25,22 +36,21 @@ struct Loaded {
     /// Of the files as they were last, good or bad.
     fingerprint: u64,
     sessions: Option<Sessions>,
-}
-
-impl Loaded {
-    fn load(&mut self, source: &Source, contents: &Contents) -> Result<Current, TlsConfigError> {
-        self.fingerprint = contents.fingerprint();
-        source.configure(contents, &mut self.sessions)
-    }
+    /// How often the configuration was replaced; what was read before that comes too late.
+    replaced: u64,
+    last: Option<LastReload>,
 }
 
 impl Store {
     pub(super) fn from_source(source: Source) -> Result<Self, TlsConfigError> {
         let mut loaded = Loaded::default();
-        let current = loaded.load(&source, &source.read())?;
+        let contents = source.read();
+        loaded.fingerprint = contents.fingerprint();
+        let current = source.configure(&contents, &mut loaded.sessions)?;
         Ok(Store {
             current: ArcSwap::from_pointee(current),
-            source: Some(source),
+            source: Some(Arc::new(source)),
+            loading: sync::Mutex::default(),
             loaded: Mutex::new(loaded),
         })
     }
@@ -52,6 +62,7 @@ impl Store {
                 certificates: None,
             }),
             source: None,
+            loading: sync::Mutex::default(),
             loaded: Mutex::default(),
         }
     }
@@ -64,39 +75,86 @@ impl Store {
         self.current.load_full()
     }
 
+    pub(super) fn last_reload(&self) -> Option<LastReload> {
+        self.loaded().last.clone()
+    }
+
     pub(super) fn replace(&self, config: Arc<ServerConfig>) {
-        let _loading = self.loaded();
+        let mut loaded = self.loaded();
+        loaded.replaced += 1;
         self.current.store(Arc::new(Current {
             config,
             certificates: None,
         }));
     }
 
-    pub(super) fn reload(&self) -> Result<(), TlsConfigError> {
-        let source = self.source.as_ref().ok_or(TlsConfigError::NoFiles)?;
-        let mut loaded = self.loaded();
-        let current = loaded.load(source, &source.read())?;
-        self.current.store(Arc::new(current));
-        Ok(())
-    }
-
-    /// Reloads if the files are not what they were when they were last loaded.
-    pub(super) fn reload_if_changed(&self) -> Option<Result<(), TlsConfigError>> {
-        let source = self.source.as_ref()?;
-        let mut loaded = self.loaded();
-        let contents = source.read();
-        if contents.fingerprint() == loaded.fingerprint {
+    /// Loads the files; with `only_changed` if they are not what they were when they were last loaded.
+    pub(super) async fn reload(
+        &self,
+        only_changed: bool,
+    ) -> Option<Result<(), Arc<TlsConfigError>>> {
+        let Some(source) = &self.source else {
+            return Some(Err(Arc::new(TlsConfigError::NoFiles)));
+        };
+        let _loading = self.loading.lock().await;
+        let replaced = self.loaded().replaced;
+        let mut contents = read(source).await;
+        if only_changed && contents.fingerprint() == self.loaded().fingerprint {
             return None;
         }
-        Some(
-            loaded
-                .load(source, &contents)
-                .map(|current| self.current.store(Arc::new(current))),
-        )
+        // A chain that is being written is not taken.
+        for _ in 0..LOOKS {
+            sleep(SETTLED_AFTER).await;
+            let again = read(source).await;
+            let is_settled = again.fingerprint() == contents.fingerprint();
+            contents = again;
+            if is_settled {
+                break;
+            }
+        }
+        let mut sessions = self.loaded().sessions.clone();
+        let (fingerprint, configuring) = (contents.fingerprint(), source.clone());
+        let (configured, sessions) = blocking(move || {
+            let configured = configuring.configure(&contents, &mut sessions);
+            (configured, sessions)
+        })
+        .await;
+        let mut loaded = self.loaded();
+        loaded.fingerprint = fingerprint;
+        loaded.sessions = sessions;
+        let result = match configured {
+            Ok(current) => {
+                if loaded.replaced == replaced {
+                    self.current.store(Arc::new(current));
+                }
+                Ok(())
+            }
+            Err(error) => Err(Arc::new(error)),
+        };
+        loaded.last = Some(LastReload {
+            at: SystemTime::now(),
+            result: result.clone(),
+        });
+        Some(result)
     }
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn read(source: &Arc<Source>) -> Contents {
+    let source = source.clone();
+    blocking(move || source.read()).await
+}
+
+/// Reads and parses where no connection waits for it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends, and this with it.
+        Err(_) => std::future::pending().await,
     }
 }
 

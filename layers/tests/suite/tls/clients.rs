@@ -5,8 +5,9 @@ use super::{
     running::{Running, close},
 };
 use crate::support::echoes;
-use reagent_layers::tls::{HandshakeErrorKind, TlsBuilder, TlsLayer};
-use std::sync::Arc;
+use rcgen::{DnType, SanType};
+use reagent_layers::tls::{HandshakeErrorKind, PeerName, TlsBuilder, TlsLayer};
+use std::{sync::Arc, time::Duration};
 
 fn builder(dir: &Dir, ca: &Ca) -> TlsBuilder {
     let (cert, key) = ca.server(&["localhost"]).write(dir, "localhost");
@@ -24,9 +25,9 @@ async fn who_is_not_asked_shows_none() {
 }
 
 #[tokio::test]
-async fn a_good_certificate_is_told_and_again_when_resumed() {
+async fn a_good_certificate_is_told_and_asked_for_each_time() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
-    let builder = builder(&dir, &ca);
+    let builder = builder(&dir, &ca).session_lifetime(Duration::from_secs(3600));
     let alice = ca.client("alice");
     for layer in [
         builder
@@ -39,16 +40,55 @@ async fn a_good_certificate_is_told_and_again_when_resumed() {
         let mut running = Running::new(layer.build().unwrap()).await;
         for version in EACH {
             let config = Arc::new(ca.believer_with(&alice, &[version]));
-            for resumed in [false, true] {
+            for _ in 0..2 {
                 let mut client = running.connect(&config, "localhost").await.unwrap();
                 assert!(echoes(&mut client, "hello").await);
                 let tls = running.seen().await.tls;
-                assert_eq!(tls.is_resumed(), resumed);
+                // A session that is resumed would outlive its certificate.
+                assert!(!tls.is_resumed());
                 assert_eq!(tls.peer_certificates(), std::slice::from_ref(&alice.cert));
                 assert_eq!(tls.peer_subject(), Some("CN=alice"));
                 close(client).await;
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn two_subjects_are_never_written_alike_and_names_have_a_type() {
+    let (dir, ca) = (Dir::new(), Ca::new("ca"));
+    let builder = builder(&dir, &ca).require_client_certificates(dir.path("ca.pem"));
+    let mut running = Running::new(builder.build().unwrap()).await;
+    let two = ca.client_with(|params| {
+        let subject = &mut params.distinguished_name;
+        subject.push(DnType::CommonName, "alice");
+        subject.push(DnType::OrganizationName, "Admins");
+        params.subject_alt_names = vec![
+            SanType::DnsName("alice.example.org".try_into().unwrap()),
+            SanType::URI("spiffe://example.org/alice".try_into().unwrap()),
+            SanType::Rfc822Name("alice@example.org".try_into().unwrap()),
+            SanType::IpAddress([192, 0, 2, 1].into()),
+        ];
+    });
+    let one = ca.client_with(|params| {
+        let subject = &mut params.distinguished_name;
+        subject.push(DnType::CommonName, "alice,O=Admins");
+    });
+    for (made, subject) in [(&two, r"O=Admins,CN=alice"), (&one, r"CN=alice\,O=Admins")] {
+        let config = Arc::new(ca.believer_with(made, BOTH));
+        let _client = running.connect(&config, "localhost").await.unwrap();
+        let tls = running.seen().await.tls;
+        assert_eq!(tls.peer_subject(), Some(subject));
+        let expected = match subject.contains('\\') {
+            true => vec![],
+            false => vec![
+                PeerName::Dns("alice.example.org".into()),
+                PeerName::Uri("spiffe://example.org/alice".into()),
+                PeerName::Email("alice@example.org".into()),
+                PeerName::Ip([192, 0, 2, 1].into()),
+            ],
+        };
+        assert_eq!(tls.peer_names(), expected);
     }
 }
 
@@ -116,17 +156,17 @@ async fn sessions_do_not_outlive_the_authority_that_vouched_for_them() {
     let mut running = Running::new(layer).await;
     for version in EACH {
         dir.write("ca.pem", ca.pem());
-        reloader.reload().unwrap();
+        reloader.reload().await.unwrap();
         let config = Arc::new(ca.believer_with(&ca.client("alice"), &[version]));
-        for resumed in [false, true] {
+        for _ in 0..2 {
             let mut client = running.connect(&config, "localhost").await.unwrap();
             assert!(echoes(&mut client, "hello").await);
-            assert_eq!(running.seen().await.tls.is_resumed(), resumed);
+            assert!(!running.seen().await.tls.is_resumed());
             close(client).await;
             running.end().await;
         }
         dir.write("ca.pem", Ca::new("new").pem());
-        reloader.reload().unwrap();
+        reloader.reload().await.unwrap();
         if let Ok(mut client) = running.connect(&config, "localhost").await {
             assert!(!echoes(&mut client, "hello").await);
         }

@@ -2,7 +2,7 @@
 
 use super::{
     pki::{BOTH, Ca, Dir},
-    running::{Running, localhost},
+    running::{Running, close, localhost},
 };
 use crate::support::echoes;
 use reagent::{Outcome, testing::Clients};
@@ -33,8 +33,8 @@ async fn serves(running: &mut Running, ca: &Ca) {
     let config = Arc::new(ca.believer(BOTH));
     let mut client = running.connect(&config, "localhost").await.unwrap();
     assert!(echoes(&mut client, "hello").await);
-    drop(client);
-    assert_eq!(running.end().await.to_string(), "disconnected: eof");
+    close(client).await;
+    assert_eq!(running.end().await.to_string(), "completed");
     assert_eq!(running.server.connection_count(), 0);
 }
 
@@ -161,9 +161,12 @@ fn what_is_wrong_with_files_is_told_by_name() {
 
     let garbled = fs::read_to_string(&key).unwrap();
     let cut = dir.write("cut", &garbled[..garbled.len() / 2]);
-    assert!(error(&cert, &cut).ends_with("is damaged: a section has no end"));
+    assert!(
+        error(&cert, &cut).contains("section 1 of")
+            && error(&cert, &cut).ends_with("at line 1: it has no end")
+    );
     let not_base64 = dir.write("not-base64", garbled.replacen("MI", "!!", 1));
-    assert!(error(&cert, &not_base64).ends_with("is damaged: a section is not base64"));
+    assert!(error(&cert, &not_base64).ends_with("cannot be used, at line 1: it is not base64"));
     let no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     assert!(error(&cert, &dir.write("no-key", no_key)).contains("cannot be used"));
     let no_cert = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

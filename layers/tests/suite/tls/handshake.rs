@@ -7,8 +7,11 @@ use super::{
 use crate::support::echoes;
 use reagent::{Connection, Outcome, Server};
 use reagent_layers::tls::{TlsInfo, TlsLayer, rustls};
-use std::{io, sync::Arc};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::sleep,
+};
 use tokio_rustls::TlsConnector;
 
 #[tokio::test]
@@ -40,8 +43,20 @@ async fn both_versions_are_spoken_and_told() {
                 .labels
                 .contains(&("tls.protocol.version", told.into()))
         );
-        let name = ("tls.server_name", "localhost".to_owned());
-        assert!(seen.info.labels.contains(&name));
+        let labels: Vec<_> = seen
+            .info
+            .labels
+            .iter()
+            .map(|(key, value)| (*key, &**value))
+            .collect();
+        assert!(labels.contains(&("tls.server_name", "localhost")));
+        assert!(!labels.iter().any(|(key, _)| *key == "tls.next_protocol"));
+        let (_, cipher) = labels.iter().find(|(key, _)| *key == "tls.cipher").unwrap();
+        let iana = match told {
+            "1.2" => "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+            _ => "TLS_AES_256_GCM_SHA384",
+        };
+        assert_eq!(*cipher, iana);
         close(client).await;
         assert!(matches!(running.end().await, Outcome::Completed));
     }
@@ -67,6 +82,8 @@ async fn the_first_protocol_of_the_server_that_the_client_has_is_agreed_on() {
         let seen = running.seen().await;
         assert_eq!(seen.protocol.as_deref(), Some(&b"h2"[..]));
         assert_eq!(seen.tls.alpn(), Some(&b"h2"[..]));
+        let label = ("tls.next_protocol", "h2".to_owned());
+        assert!(seen.info.labels.contains(&label));
     }
     let _silent_about_it = running
         .connect(&Arc::new(ca.believer(BOTH)), "localhost")
@@ -94,6 +111,35 @@ async fn the_second_time_a_session_is_resumed() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_session_is_resumed_for_as_long_as_it_may() {
+    let (dir, ca) = (Dir::new(), Ca::new("ca"));
+    let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
+    let builder = TlsLayer::builder().certificate(cert, key);
+    for (lifetime, expected) in [
+        (Some(100), [true, false]),
+        (Some(0), [false; 2]),
+        (None, [false; 2]),
+    ] {
+        let lifetime = lifetime.map(Duration::from_secs);
+        let layer = builder.clone().session_lifetime(lifetime).build().unwrap();
+        let mut running = Running::new(layer).await;
+        for version in EACH {
+            for (wait, expected) in [99, 101].into_iter().zip(expected) {
+                let config = Arc::new(ca.believer(&[version]));
+                for resumed in [false, expected] {
+                    let mut client = running.connect(&config, "localhost").await.unwrap();
+                    assert!(echoes(&mut client, "with the echo comes the ticket").await);
+                    let tls = running.seen().await.tls;
+                    assert_eq!(tls.is_resumed(), resumed, "{version:?} {lifetime:?} {wait}");
+                    close(client).await;
+                    sleep(Duration::from_secs(wait)).await;
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_config_of_ones_own_is_taken_as_it_is() {
     let ca = Ca::new("ca");
@@ -109,17 +155,6 @@ async fn a_config_of_ones_own_is_taken_as_it_is() {
     let config = Arc::new(ca.believer(BOTH));
     let _client = running.connect(&config, "localhost").await.unwrap();
     assert_eq!(running.seen().await.tls.version(), "1.2");
-}
-
-#[tokio::test]
-async fn a_stream_that_ends_without_close_notify_does_not_look_complete() {
-    let (dir, ca) = (Dir::new(), Ca::new("ca"));
-    let mut running = Running::new(localhost(&dir, &ca)).await;
-    let config = Arc::new(ca.believer(BOTH));
-    let mut client = running.connect(&config, "localhost").await.unwrap();
-    assert!(echoes(&mut client, "and then nothing").await);
-    drop(client);
-    assert_eq!(running.end().await.to_string(), "disconnected: eof");
 }
 
 #[tokio::test]

@@ -2,17 +2,27 @@
 
 use super::{
     failures::hello,
-    pki::{BOTH, Ca, Dir},
-    running::{Running, connect, localhost},
+    pki::{BOTH, Ca, Dir, EACH},
+    running::{Running, close, connect, localhost},
 };
 use crate::support::outcome;
 use reagent::{Outcome, testing::Clients};
-use reagent_layers::tls::TlsLayer;
-use std::{sync::Arc, time::Duration};
+use reagent_layers::tls::{TlsLayer, rustls};
+use rustls::{
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     task::JoinSet,
-    time::{Instant, sleep},
+    time::Instant,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -82,43 +92,83 @@ async fn a_hundred_silent_clients_do_not_delay_a_hundred_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_handshakes_run_at_once_and_the_others_wait() {
-    let (dir, ca) = (Dir::new(), Ca::new("ca"));
-    let layer = localhost(&dir, &ca).max_handshakes(2);
-    // The limit is one for the clones of a layer.
-    let mut running = Running::new(layer.clone()).await;
-    let mut other = Running::new(layer).await;
-    let _first = stalled(&running.clients, &ca).await;
-    let _second = stalled(&other.clients, &ca).await;
-    let began = Instant::now();
-    sleep(4 * SECOND).await;
-    let config = Arc::new(ca.believer(BOTH));
-    let _third = running.connect(&config, "localhost").await.unwrap();
-    assert_eq!(
-        began.elapsed().as_secs(),
-        10,
-        "until one gave its place back"
-    );
-    timed_out(&mut running).await;
-    timed_out(&mut other).await;
-    // All places are free again.
-    let _fourth = running.connect(&config, "localhost").await.unwrap();
-    let _fifth = other.connect(&config, "localhost").await.unwrap();
-    assert_eq!(began.elapsed().as_secs(), 10);
-}
-
-#[tokio::test(start_paused = true)]
-async fn waiting_for_a_place_is_inside_the_time_limit() {
+async fn clients_that_stop_in_a_handshake_do_not_delay_others() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let layer = localhost(&dir, &ca).max_handshakes(1);
-    let slow: TlsLayer = layer.clone().timeout(None);
-    let slow = Running::new(slow).await;
     let mut running = Running::new(layer).await;
-    let _forever = stalled(&slow.clients, &ca).await;
-    sleep(SECOND).await;
+    let mut stopped = Vec::new();
+    for _ in 0..100 {
+        let mut client = stalled(&running.clients, &ca).await;
+        // It has its answer, and waits.
+        client.read_u8().await.unwrap();
+        stopped.push(client);
+    }
     let began = Instant::now();
+    for version in EACH {
+        let config = Arc::new(ca.believer(&[version]));
+        let client = running.connect(&config, "localhost").await.unwrap();
+        close(client).await;
+        assert!(matches!(running.end().await, Outcome::Completed));
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    for _ in 0..100 {
+        timed_out(&mut running).await;
+    }
+}
+
+/// Notices how many handshakes ask for a certificate at once.
+#[derive(Debug)]
+struct Watched {
+    inner: Arc<dyn ResolvesServerCert>,
+    now: AtomicUsize,
+    most: Arc<AtomicUsize>,
+}
+
+impl ResolvesServerCert for Watched {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        for _ in 0..200 {
+            std::thread::yield_now();
+        }
+        let key = self.inner.resolve(hello);
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        key
+    }
+}
+
+async fn most_at_once(limit: Option<usize>) -> usize {
+    let ca = Ca::new("ca");
+    let made = ca.server(&["localhost"]);
+    let builder = || {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+    };
+    let chain = vec![made.cert.clone()];
+    let single = builder().with_single_cert(chain, made.key_der()).unwrap();
+    let most = Arc::new(AtomicUsize::new(0));
+    let config = builder().with_cert_resolver(Arc::new(Watched {
+        inner: single.cert_resolver.clone(),
+        now: AtomicUsize::new(0),
+        most: most.clone(),
+    }));
+    let layer = TlsLayer::from_config(Arc::new(config)).max_handshakes(limit);
+    let running = Running::new(layer).await;
     let config = Arc::new(ca.believer(BOTH));
-    running.connect(&config, "localhost").await.unwrap_err();
-    timed_out(&mut running).await;
-    assert_eq!(began.elapsed().as_secs(), 10);
+    let mut clients = JoinSet::new();
+    for _ in 0..100 {
+        let (to, config) = (running.clients.clone(), config.clone());
+        clients.spawn(async move { drop(connect(&to, &config, "localhost").await.unwrap()) });
+    }
+    clients.join_all().await;
+    most.load(Ordering::SeqCst)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_more_handshakes_compute_at_once_than_are_allowed() {
+    assert_eq!(most_at_once(Some(1)).await, 1);
+    assert!(most_at_once(Some(2)).await <= 2);
 }

@@ -8,10 +8,10 @@ use super::{
 use reagent::{Outcome, Server, testing::MemoryListener};
 use reagent_layers::tls::rustls::client::Resumption;
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicUsize, Ordering},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
 
 const CLIENTS: usize = 4;
 const HANDSHAKES: usize = 10_000;
@@ -41,11 +41,11 @@ async fn a_hundred_times_under_load_and_no_handshake_fails() {
                     return served;
                 }
                 if number % (HANDSHAKES / CHANGES) == 0 {
-                    let mut changes = changes.lock().unwrap();
+                    let mut changes = changes.lock().await;
                     *changes += 1;
                     let made = [&change.old, &change.new][*changes % 2];
                     made.overwrite(&change.cert, &change.key);
-                    reloader.reload().unwrap();
+                    reloader.reload().await.unwrap();
                 }
                 let client = connect(&clients, &config, "localhost").await.unwrap();
                 let got = &client.get_ref().1.peer_certificates().unwrap()[0];
@@ -57,7 +57,7 @@ async fn a_hundred_times_under_load_and_no_handshake_fails() {
     let served = in_time(load.join_all()).await;
     let [old, new]: [usize; 2] =
         [0, 1].map(|which| served.iter().map(|served| served[which]).sum());
-    assert_eq!(*changes.lock().unwrap(), CHANGES);
+    assert_eq!(*changes.lock().await, CHANGES);
     assert_eq!(old + new, HANDSHAKES);
     assert!(
         old > HANDSHAKES / 10 && new > HANDSHAKES / 10,

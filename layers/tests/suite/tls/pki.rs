@@ -1,8 +1,8 @@
 //! Certificates made for a test, and clients that believe in them.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 use reagent_layers::tls::rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
@@ -88,8 +88,13 @@ impl Ca {
     }
 
     pub fn client(&self, name: &str) -> Made {
+        self.client_with(|params| params.distinguished_name.push(DnType::CommonName, name))
+    }
+
+    pub fn client_with(&self, configure: impl FnOnce(&mut CertificateParams)) -> Made {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
+        params.distinguished_name = DistinguishedName::new();
+        configure(&mut params);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(params)
     }

@@ -77,7 +77,7 @@ async fn by_call_for_those_who_come_and_not_for_those_who_are_there() {
         .unwrap();
     change.new.overwrite(&change.cert, &change.key);
     assert_eq!(change.served(&running).await, change.old.cert);
-    reloader.reload().unwrap();
+    reloader.reload().await.unwrap();
     assert_eq!(change.served(&running).await, change.new.cert);
     assert!(echoes(&mut early, "still here").await);
     close(early).await;
@@ -97,7 +97,7 @@ async fn sessions_are_resumed_over_a_reload() {
             assert_eq!(running.seen().await.tls.is_resumed(), resumed);
             close(client).await;
             change.new.overwrite(&change.cert, &change.key);
-            reloader.reload().unwrap();
+            reloader.reload().await.unwrap();
         }
     }
 }
@@ -115,18 +115,18 @@ async fn what_is_bad_changes_nothing_and_is_told() {
     let running = Running::new(layer).await;
 
     fs::write(&change.cert, "half a certif").unwrap();
-    let error = reloader.reload().unwrap_err();
-    assert!(matches!(error, TlsConfigError::NoCertificate { .. }));
+    let error = reloader.reload().await.unwrap_err();
+    assert!(matches!(*error, TlsConfigError::NoCertificate { .. }));
     fs::write(&change.cert, &change.new.pem).unwrap();
-    let error = reloader.reload().unwrap_err();
-    assert!(matches!(error, TlsConfigError::KeyMismatch { .. }));
+    let error = reloader.reload().await.unwrap_err();
+    assert!(matches!(*error, TlsConfigError::KeyMismatch { .. }));
     fs::remove_file(&change.cert).unwrap();
-    let error = reloader.reload().unwrap_err();
-    assert!(matches!(error, TlsConfigError::Read { .. }));
+    let error = reloader.reload().await.unwrap_err();
+    assert!(matches!(*error, TlsConfigError::Read { .. }));
     assert_eq!(change.served(&running).await, change.old.cert);
 
     change.new.overwrite(&change.cert, &change.key);
-    reloader.clone().reload().unwrap();
+    reloader.clone().reload().await.unwrap();
     assert_eq!(change.served(&running).await, change.new.cert);
     let told = told.lock().unwrap();
     assert_eq!(told.len(), 4);
@@ -197,10 +197,87 @@ async fn a_config_has_no_files_and_can_be_replaced() {
     let layer = TlsLayer::from_config(config(&change.old));
     let reloader = layer.reloader();
     let running = Running::new(layer).await;
-    let error = reloader.reload().unwrap_err();
-    assert!(matches!(error, TlsConfigError::NoFiles));
+    let error = reloader.reload().await.unwrap_err();
+    assert!(matches!(*error, TlsConfigError::NoFiles));
     in_time(reloader.clone().watch(SECOND)).await;
     assert_eq!(change.served(&running).await, change.old.cert);
     reloader.replace(config(&change.new));
     assert_eq!(change.served(&running).await, change.new.cert);
+}
+
+#[tokio::test]
+async fn what_is_served_and_how_the_last_reload_went_is_told() {
+    let change = Change::new();
+    let layer = TlsLayer::builder()
+        .certificate(&change.cert, &change.key)
+        .certificate_for("localhost", &change.cert, &change.key)
+        .build()
+        .unwrap();
+    let reloader = layer.reloader();
+    assert!(reloader.last_reload().is_none());
+    let served = reloader.certificates();
+    assert_eq!(served.len(), 2);
+    assert_eq!(served[0].name, None);
+    assert_eq!(served[1].name.as_deref(), Some("localhost"));
+    // As rcgen has it.
+    let at = std::time::UNIX_EPOCH + Duration::from_secs(67_090_118_400);
+    assert_eq!(served[0].not_after, Some(at));
+    reloader.reload().await.unwrap();
+    assert!(reloader.last_reload().unwrap().result.is_ok());
+    fs::write(&change.key, "").unwrap();
+    reloader.reload().await.unwrap_err();
+    assert!(reloader.last_reload().unwrap().result.is_err());
+    assert_eq!(reloader.certificates().len(), 2, "the old ones are served");
+}
+
+#[tokio::test]
+async fn a_chain_that_is_being_written_is_not_taken() {
+    let change = Change::new();
+    let layer = change.layer();
+    let reloader = layer.reloader();
+    let running = Running::new(layer).await;
+    // The new certificate is there, and its key follows between two looks.
+    fs::write(&change.cert, &change.new.pem).unwrap();
+    let writing = async {
+        sleep(Duration::from_millis(10)).await;
+        fs::write(&change.key, change.new.key.serialize_pem()).unwrap();
+    };
+    let (result, ()) = tokio::join!(reloader.reload(), writing);
+    result.unwrap();
+    assert_eq!(change.served(&running).await, change.new.cert);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_disk_that_hangs_blocks_no_thread_of_the_runtime() {
+    let change = Change::new();
+    let layer = change.layer();
+    let reloader = layer.reloader();
+    let running = Running::new(layer).await;
+    // Reading a pipe waits for its writer.
+    fs::remove_file(&change.key).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(&change.key)
+        .status();
+    assert!(made.unwrap().success());
+    let mut reloading = JoinSet::new();
+    let (store, writer) = (reloader.clone(), change.key.clone());
+    reloading.spawn(async move { store.reload().await });
+    tokio::task::yield_now().await;
+    assert_eq!(change.served(&running).await, change.old.cert);
+    assert!(reloading.try_join_next().is_none(), "it still reads");
+    // `replace` and the looks at what is served do not wait for it.
+    assert_eq!(reloader.certificates().len(), 1);
+    assert!(reloader.last_reload().is_none());
+    let key = change.old.key.serialize_pem();
+    // Open for reading too, so that opening never waits; it is a file again for the next look.
+    let feeding = tokio::task::spawn_blocking(move || {
+        fs::write(&writer, &key).unwrap();
+        fs::remove_file(&writer).unwrap();
+        fs::write(&writer, &key).unwrap();
+    });
+    in_time(feeding).await.unwrap();
+    for result in in_time(reloading.join_all()).await {
+        result.unwrap();
+    }
 }

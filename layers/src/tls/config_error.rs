@@ -17,10 +17,14 @@ pub enum TlsConfigError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file is damaged: it has the lines of PEM, and not what belongs between them.
+    /// A section of a file is damaged, or of a kind that is not used here.
     Pem {
         /// The file.
         path: PathBuf,
+        /// The number of the section, from 1.
+        section: usize,
+        /// The line, from 1.
+        line: usize,
         /// What is wrong with it.
         reason: &'static str,
     },
@@ -33,6 +37,10 @@ pub enum TlsConfigError {
     BadCertificate {
         /// The file.
         path: PathBuf,
+        /// The number of its section, from 1.
+        section: usize,
+        /// The line where the section begins, from 1.
+        line: usize,
         /// What rustls said.
         source: rustls::Error,
     },
@@ -47,6 +55,8 @@ pub enum TlsConfigError {
     BadKey {
         /// The file.
         path: PathBuf,
+        /// What rustls said.
+        source: rustls::Error,
     },
     /// A key belongs to another certificate.
     KeyMismatch {
@@ -69,6 +79,16 @@ pub enum TlsConfigError {
     },
     /// There was no certificate to serve with.
     NothingToServe,
+    /// The key of an authority for client certificates is of a kind or size whose signatures cannot be
+    /// checked, so that none of its clients could be admitted.
+    UncheckableAuthority {
+        /// The file.
+        path: PathBuf,
+        /// The number of its section, from 1.
+        section: usize,
+        /// The line where the section begins, from 1.
+        line: usize,
+    },
     /// The authorities for client certificates cannot be used.
     ClientAuthority {
         /// The file.
@@ -87,19 +107,31 @@ impl fmt::Display for TlsConfigError {
         use TlsConfigError::*;
         match self {
             Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
-            Pem { path, reason } => write!(f, "{} is damaged: {reason}", path.display()),
+            Pem {
+                path,
+                section,
+                line,
+                reason,
+            } => write!(
+                f,
+                "section {section} of {} cannot be used, at line {line}: {reason}",
+                path.display()
+            ),
             NoCertificate { path } => write!(
                 f,
                 "there is no certificate in {}; it should have a PEM section CERTIFICATE",
                 path.display()
             ),
-            BadCertificate { path, source } => {
-                write!(
-                    f,
-                    "the certificate in {} cannot be used: {source}",
-                    path.display()
-                )
-            }
+            BadCertificate {
+                path,
+                section,
+                line,
+                source,
+            } => write!(
+                f,
+                "the certificate in {} cannot be used (section {section}, line {line}): {source}",
+                path.display()
+            ),
             NoKey {
                 path,
                 encrypted: false,
@@ -113,9 +145,10 @@ impl fmt::Display for TlsConfigError {
                 "the private key in {} is encrypted; decrypt it with `openssl pkey`",
                 path.display()
             ),
-            BadKey { path } => write!(
+            BadKey { path, source } => write!(
                 f,
-                "the private key in {} cannot be used; it should be an RSA, ECDSA or Ed25519 key",
+                "the private key in {} cannot be used: {source}; expected RSA of 2048 to 4096 bits, \
+                 ECDSA with P-256 or P-384, or Ed25519",
                 path.display()
             ),
             KeyMismatch { certificate, key } => write!(
@@ -134,6 +167,17 @@ impl fmt::Display for TlsConfigError {
                 "{name:?} is no server name; give a host name, or `*.` and a host name"
             ),
             NothingToServe => f.write_str("there is no certificate to serve with; give one"),
+            UncheckableAuthority {
+                path,
+                section,
+                line,
+            } => write!(
+                f,
+                "the authority in {} cannot be used (section {section}, line {line}): signatures by \
+                 its key cannot be checked; expected RSA of 2048 to 8192 bits, ECDSA with P-256 or \
+                 P-384, or Ed25519",
+                path.display()
+            ),
             ClientAuthority { path, source } => write!(
                 f,
                 "the authorities for client certificates in {} cannot be used: {source}",
@@ -152,9 +196,9 @@ impl Error for TlsConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             TlsConfigError::Read { source, .. } => Some(source),
-            TlsConfigError::BadCertificate { source, .. } | TlsConfigError::Config(source) => {
-                Some(source)
-            }
+            TlsConfigError::BadCertificate { source, .. }
+            | TlsConfigError::BadKey { source, .. }
+            | TlsConfigError::Config(source) => Some(source),
             TlsConfigError::ClientAuthority { source, .. } => Some(&**source),
             _ => None,
         }

@@ -1,13 +1,20 @@
-//! From a connection to one with TLS in it.
+//! The upgrade of a connection to TLS: a handshake.
 
 use super::{
-    TlsInfo,
-    failure::{Failure, Stage},
+    TlsInfo, TlsIo,
+    handshake_error::{Failure, Stage},
     source::Current,
     store::Store,
 };
 use reagent::{BoxError, Connection, IoStream, Upgrade};
-use std::{fmt, io, sync::Arc};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    io, mem,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
 use tokio::{io::AsyncWriteExt, sync::Semaphore};
 use tokio_rustls::{
     LazyConfigAcceptor,
@@ -19,24 +26,34 @@ use tokio_rustls::{
 };
 
 /// The [`Upgrade`] of a [`TlsLayer`](super::TlsLayer): a handshake.
+#[derive(Clone)]
 pub struct Tls {
     pub(super) store: Arc<Store>,
     pub(super) places: Option<Arc<Semaphore>>,
+    pub(super) requires_close_notify: bool,
 }
 
 impl<Io: IoStream> Upgrade<Io> for Tls {
-    type Io = TlsStream<Io>;
+    type Io = TlsIo<Io>;
 
-    async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<TlsStream<Io>>, BoxError> {
+    async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<TlsIo<Io>>, BoxError> {
         let (io, parts) = conn.into_parts();
         match self.handshake(io).await {
             Ok(stream) => {
                 let info = TlsInfo::of(stream.get_ref().1);
-                let mut conn = parts.with_io(stream);
+                let io = TlsIo::new(stream, parts.handle.clone(), self.requires_close_notify);
+                let mut conn = parts.with_io(io);
                 info.put_on(&mut conn);
                 Ok(conn)
             }
-            Err(failure) => Err(failure.with(parts.handle.peer_addr().clone()).into()),
+            Err(failure) => {
+                let peer = parts.handle.peer_addr().clone();
+                let error = failure.with(peer);
+                // For spans and metrics, which know nothing of TLS.
+                let conn = parts.with_io(());
+                conn.label("error.type", error.kind().as_str());
+                Err(error.into())
+            }
         }
     }
 
@@ -50,12 +67,6 @@ impl Tls {
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), io)
             .await
             .map_err(|error| Failure::new(Stage::Hello, error))?;
-        // Waiting for the first message costs nothing, so only who has sent it needs a place: silent
-        // clients cannot take them all.
-        let _place = match &self.places {
-            Some(places) => Some(places.acquire().await),
-            None => None,
-        };
         let current = self.store.current();
         if let Some(alert) = current.refusal(&start.client_hello()) {
             let failure = Failure::unknown_name(start.client_hello().server_name());
@@ -63,10 +74,38 @@ impl Tls {
             let _ = send_alert(&mut start.io, alert).await;
             return Err(failure);
         }
-        start
-            .into_stream(current.config.clone())
-            .await
-            .map_err(|error| Failure::new(Stage::Rest, error))
+        let config = current.config.clone();
+        drop(current);
+        let result = match &self.places {
+            None => start.into_stream(config).await,
+            Some(places) => {
+                // It answers the first message in this call.
+                let place = places.acquire().await;
+                let handshake = start.into_stream(config);
+                drop(place);
+                in_turns(places, handshake).await
+            }
+        };
+        result.map_err(|error| Failure::new(Stage::Rest, error))
+    }
+}
+
+/// Polls `future` with a place, which it has for as long as it computes and not while it waits for bytes.
+async fn in_turns<T>(places: &Semaphore, mut future: impl Future<Output = T> + Unpin) -> T {
+    loop {
+        let place = places.acquire().await;
+        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut future).poll(cx))).await;
+        drop(place);
+        if let Poll::Ready(output) = polled {
+            return output;
+        }
+        // Until what `future` waits for wakes the task.
+        let mut woken = false;
+        poll_fn(|_| match mem::replace(&mut woken, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 }
 

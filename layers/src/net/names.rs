@@ -1,0 +1,114 @@
+//! Values by the names that clients ask for (SNI, RFC 6066).
+
+use std::collections::HashMap;
+
+/// RFC 1035, section 2.3.4, without the root's dot and lengths.
+const MAX_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
+
+/// A map of host names and of wildcards, `*.` and a host name, that stand for any name of one label more.
+///
+/// Names are compared without regard to case or to a dot at their end. Underscores are no part of host
+/// names and in use.
+#[derive(Clone, Debug)]
+pub(crate) struct Names<V> {
+    exact: HashMap<Box<str>, V>,
+    /// By what is after the `*.`.
+    wildcard: HashMap<Box<str>, V>,
+}
+
+/// A name that is neither a host name nor a wildcard.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InvalidName;
+
+impl<V> Names<V> {
+    /// Adds a value; of two for the same name the later stays.
+    pub(crate) fn insert(&mut self, name: &str, value: V) -> Result<(), InvalidName> {
+        let (names, bare) = match name.strip_prefix("*.") {
+            Some(rest) => (&mut self.wildcard, rest),
+            None => (&mut self.exact, name),
+        };
+        names.insert(normal(bare).ok_or(InvalidName)?, value);
+        Ok(())
+    }
+
+    /// Returns the value of the exact name, else of the wildcard that stands for it.
+    ///
+    /// `name` is in lower case, as TLS libraries give it.
+    pub(crate) fn get(&self, name: &str) -> Option<&V> {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let of_wildcard = || self.wildcard.get(name.split_once('.')?.1);
+        self.exact.get(name).or_else(of_wildcard)
+    }
+
+    /// Returns the names as they are compared, wildcards without their `*.`.
+    #[cfg(feature = "tls")]
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.exact
+            .keys()
+            .chain(self.wildcard.keys())
+            .map(|key| &**key)
+    }
+}
+
+impl<V> Default for Names<V> {
+    fn default() -> Self {
+        Names {
+            exact: HashMap::new(),
+            wildcard: HashMap::new(),
+        }
+    }
+}
+
+/// The name in lower case and without a dot at its end, if it is a host name.
+fn normal(name: &str) -> Option<Box<str>> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_label = |label: &str| {
+        (1..=MAX_LABEL).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    (name.len() <= MAX_NAME && name.split('.').all(is_label))
+        .then(|| name.to_ascii_lowercase().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exact_name_goes_before_a_wildcard_of_one_label() {
+        let mut names = Names::default();
+        for (value, name) in ["A.Example.org", "*.example.org.", "_x.test"]
+            .iter()
+            .enumerate()
+        {
+            names.insert(name, value).unwrap();
+        }
+        for (name, value) in [
+            ("a.example.org", Some(0)),
+            ("a.example.org.", Some(0)),
+            ("b.example.org", Some(1)),
+            ("x.b.example.org", None),
+            ("example.org", None),
+            ("_x.test", Some(2)),
+        ] {
+            assert_eq!(names.get(name).copied(), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        let long = "a".repeat(64);
+        for name in [
+            "", ".", "*", "*.", "a..b", "a b", "*.*.org", "a.*.org", "a:1", &long,
+        ] {
+            assert_eq!(
+                Names::default().insert(name, ()),
+                Err(InvalidName),
+                "{name}"
+            );
+        }
+    }
+}

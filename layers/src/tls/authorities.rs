@@ -1,0 +1,103 @@
+//! The authorities that client certificates are checked against.
+
+use super::{TlsConfigError, contents::Contents};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio_rustls::rustls::{
+    RootCertStore,
+    crypto::CryptoProvider,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+use x509_parser::{
+    prelude::{FromDer, X509Certificate},
+    public_key::PublicKey,
+};
+
+/// What ring checks.
+const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
+
+/// From which authorities clients have certificates, and whether they must.
+#[derive(Clone, Debug)]
+pub(super) struct Clients {
+    pub(super) authorities: PathBuf,
+    pub(super) required: bool,
+}
+
+impl Clients {
+    pub(super) fn verifier(
+        &self,
+        contents: &Contents,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, TlsConfigError> {
+        let path: &Path = &self.authorities;
+        let mut roots = RootCertStore::empty();
+        for entry in contents.certificates(path)? {
+            if !is_checkable(&entry.certificate, provider) {
+                return Err(TlsConfigError::UncheckableAuthority {
+                    path: path.to_owned(),
+                    section: entry.section,
+                    line: entry.line,
+                });
+            }
+            roots
+                .add(entry.certificate)
+                .map_err(|source| TlsConfigError::BadCertificate {
+                    path: path.to_owned(),
+                    section: entry.section,
+                    line: entry.line,
+                    source,
+                })?;
+        }
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        match self.required {
+            true => verifier,
+            false => verifier.allow_unauthenticated(),
+        }
+        .build()
+        .map_err(|source| TlsConfigError::ClientAuthority {
+            path: path.to_owned(),
+            source: source.into(),
+        })
+    }
+}
+
+/// Whether a signature by the key of this certificate can be checked. What cannot be read is left to rustls
+/// to refuse.
+fn is_checkable(certificate: &[u8], provider: &CryptoProvider) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return true;
+    };
+    let key = certificate.public_key();
+    // The outer sequence, and the one of the algorithm in it.
+    let id = inside(key.raw).and_then(inside);
+    let known = &provider.signature_verification_algorithms.all;
+    let is_known = known
+        .iter()
+        .any(|algorithm| Some(algorithm.public_key_alg_id().as_ref()) == id);
+    is_known
+        && match key.parsed() {
+            Ok(PublicKey::RSA(rsa)) => RSA_BITS.contains(&rsa.key_size()),
+            _ => true,
+        }
+}
+
+/// The contents of what a DER encoding begins with.
+fn inside(der: &[u8]) -> Option<&[u8]> {
+    let (&first, rest) = der.get(1..)?.split_first()?;
+    let (len, rest) = match first {
+        0..=0x7f => (usize::from(first), rest),
+        0x81..=0x83 => {
+            let (len, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            let len = len
+                .iter()
+                .fold(0, |len, byte| len << 8 | usize::from(*byte));
+            (len, rest)
+        }
+        _ => return None,
+    };
+    rest.get(..len)
+}

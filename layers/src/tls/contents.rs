@@ -1,0 +1,90 @@
+//! What is in the files of a configuration.
+
+use super::{
+    TlsConfigError,
+    pem::{Section, sections},
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    path::{Path, PathBuf},
+};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+/// Files as they were at one time: what is compared is what is used.
+pub(super) struct Contents(BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>);
+
+/// A certificate, and where in its file it is.
+pub(super) struct Entry {
+    pub(super) certificate: CertificateDer<'static>,
+    pub(super) section: usize,
+    pub(super) line: usize,
+}
+
+impl Contents {
+    pub(super) fn read<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
+        Contents(
+            paths
+                .map(|path| (path.to_owned(), fs::read(path).map(Zeroizing::new)))
+                .collect(),
+        )
+    }
+
+    /// Differs if any of them does, or can be read where it could not.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (path, contents) in &self.0 {
+            path.hash(&mut hasher);
+            let contents = contents.as_ref().map(|contents| &**contents);
+            contents.map_err(io::Error::kind).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn sections(&self, path: &Path) -> Result<Vec<Section<'_>>, TlsConfigError> {
+        let source = match self.0.get(path) {
+            Some(Ok(contents)) => return sections(path, contents),
+            Some(Err(error)) => match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => error.kind().into(),
+            },
+            None => io::ErrorKind::NotFound.into(),
+        };
+        Err(TlsConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    pub(super) fn certificates(&self, path: &Path) -> Result<Vec<Entry>, TlsConfigError> {
+        let mut entries = Vec::new();
+        for section in self.sections(path)? {
+            entries.extend(section.certificate(path)?.map(|certificate| Entry {
+                certificate,
+                section: section.number,
+                line: section.line,
+            }));
+        }
+        match entries.is_empty() {
+            false => Ok(entries),
+            true => Err(TlsConfigError::NoCertificate {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    pub(super) fn key(&self, path: &Path) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
+        for section in self.sections(path)? {
+            if let Some(key) = section.key(path)? {
+                return Ok(key);
+            }
+        }
+        Err(TlsConfigError::NoKey {
+            path: path.to_owned(),
+            encrypted: false,
+        })
+    }
+}

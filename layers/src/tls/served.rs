@@ -1,0 +1,33 @@
+//! What is known of the certificates that are served.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// A certificate that a layer serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServedCertificate {
+    /// The name it is served for, as it was given; `None` for the one that is served by default.
+    pub name: Option<String>,
+    /// When the first of its chain expires: clients refuse it from then on. `None` if no date could be read.
+    pub not_after: Option<SystemTime>,
+}
+
+impl ServedCertificate {
+    pub(super) fn new(name: Option<String>, chain: &[CertificateDer<'_>]) -> Self {
+        ServedCertificate {
+            name,
+            not_after: chain
+                .iter()
+                .filter_map(|certificate| not_after(certificate))
+                .min(),
+        }
+    }
+}
+
+fn not_after(certificate: &[u8]) -> Option<SystemTime> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let seconds = certificate.validity().not_after.timestamp();
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds.try_into().ok()?))
+}
