@@ -84,7 +84,12 @@ mod client;
     feature = "sniff"
 ))]
 mod io;
-#[cfg(any(feature = "access", feature = "proxy_protocol"))]
+#[cfg(any(
+    feature = "access",
+    feature = "http",
+    feature = "proxy_protocol",
+    feature = "sniff"
+))]
 mod net;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 mod refusal;
@@ -97,5 +102,7 @@ mod refusal;
 mod time;
 #[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 pub use io::PrefixedIo;
+#[cfg(any(feature = "access", feature = "proxy_protocol"))]
+pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 pub use refusal::Refusal;

@@ -1,10 +1,10 @@
 //! Which networks are allowed and which denied.
 
-use crate::net::cidr::canonical;
-use ipnet::{AddrParseError, IpNet};
+use crate::net::{InvalidNetwork, Network, canonical};
+use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 use reagent::ConnectionHandle;
-use std::{error::Error, fmt, net::IpAddr, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 /// Networks to allow and to deny, and a check of one's own.
 ///
@@ -42,7 +42,7 @@ impl Rules {
     pub fn allow_all<T: AsRef<str>>(
         mut self,
         nets: impl IntoIterator<Item = T>,
-    ) -> Result<Self, NetError> {
+    ) -> Result<Self, InvalidNetwork> {
         for net in nets {
             self = self.allow(parse(net.as_ref())?);
         }
@@ -53,7 +53,7 @@ impl Rules {
     pub fn deny_all<T: AsRef<str>>(
         mut self,
         nets: impl IntoIterator<Item = T>,
-    ) -> Result<Self, NetError> {
+    ) -> Result<Self, InvalidNetwork> {
         for net in nets {
             self = self.deny(parse(net.as_ref())?);
         }
@@ -86,15 +86,8 @@ impl Rules {
     }
 }
 
-fn parse(text: &str) -> Result<IpNet, NetError> {
-    let text = text.trim();
-    match IpAddr::from_str(text) {
-        Ok(ip) => Ok(ip.into()),
-        Err(_) => text.parse().map_err(|source| NetError {
-            text: text.to_owned(),
-            source,
-        }),
-    }
+fn parse(text: &str) -> Result<IpNet, InvalidNetwork> {
+    text.parse::<Network>().map(IpNet::from)
 }
 
 impl fmt::Debug for Rules {
@@ -104,28 +97,5 @@ impl fmt::Debug for Rules {
             .field("others_admitted", &!self.is_closed)
             .field("check", &self.check.is_some())
             .finish()
-    }
-}
-
-/// What was given as a network is none.
-#[derive(Clone, Debug)]
-pub struct NetError {
-    text: String,
-    source: AddrParseError,
-}
-
-impl fmt::Display for NetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is no network; write 192.0.2.0/24, 2001:db8::/32 or an address",
-            self.text
-        )
-    }
-}
-
-impl Error for NetError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
     }
 }
