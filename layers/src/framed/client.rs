@@ -4,8 +4,8 @@ use super::{Pusher, push::Pushed};
 use reagent::{ConnectionHandle, Extensions};
 use std::fmt;
 
-/// What is known of a connection, and the means to push frames to its client: what a
-/// [per-connection](super::FramedLayer::per_connection) service is made of.
+/// What is known of a connection, and the means to push frames to its client: the request of the service inside of a
+/// [`FramedMakeLayer`](super::FramedMakeLayer).
 pub struct Client<R> {
     handle: ConnectionHandle,
     extensions: Extensions,

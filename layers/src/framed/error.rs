@@ -3,6 +3,12 @@
 use reagent::BoxError;
 use std::{error::Error, fmt};
 
+/// The kind of [`TimedOut`](reagent::TimedOut) of a client that took too long over a frame.
+pub const FRAME_TIMEOUT: &str = "frame";
+
+/// The kind of [`TimedOut`](reagent::TimedOut) of a client that did not read what was sent to it.
+pub const WRITE_TIMEOUT: &str = "write";
+
 /// Why a frame was not answered as usual.
 #[derive(Debug)]
 #[non_exhaustive]
