@@ -80,7 +80,7 @@ impl<R> Pusher<R> {
         }
     }
 
-    /// Whether the connection takes no more.
+    /// Returns whether the connection takes no more frames.
     pub fn is_closed(&self) -> bool {
         self.shared.queue().is_closed
     }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 
-/// After so many frames others have their turn: as many as Tokio gives a task for what it waits for itself.
+/// After this many frames others have their turn: as many as Tokio gives a task for what it waits for itself.
 const FRAMES_AT_ONCE: usize = 128;
 
 /// A connection that is being served.
@@ -222,7 +222,7 @@ where
     /// Tells the client, where that is wished and possible, and closes.
     fn fail_with(&mut self, then: OnError<R>, error: FrameError) {
         if let OnError::Answer(frame) | OnError::AnswerAndClose(frame) = then {
-            // Who cannot be told is closed all the same.
+            // A client that cannot be told is closed all the same.
             let _ = self.output.encode(&mut self.codec, frame);
         }
         self.phase = Phase::Closing(Err(error.into()));
@@ -303,7 +303,7 @@ where
         }
     }
 
-    /// Reads; pending where there is nothing to be read, which is the end for who is to finish.
+    /// Reads; pending where there is nothing to be read, which is the end of a connection that is to finish.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         if self.last_read == Some(0) {
             self.phase = Phase::Finishing(None);

@@ -18,7 +18,7 @@ pub(super) const UNTRUSTED: &str = "untrusted_proxy";
 /// More of what came than this is not shown: enough for a request line or for the start of a handshake.
 const EXCERPT: usize = 24;
 
-/// Why bytes are no acceptable header. Its message says what was expected and, in a short escaped
+/// The error of bytes that are no acceptable header. Its message says what was expected and, in a short escaped
 /// excerpt, what came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -127,7 +127,7 @@ impl fmt::Display for ProxyProtocolError {
 
 impl Error for ProxyProtocolError {}
 
-/// Why a [`Header`](super::Header) cannot be written.
+/// The error of a [`Header`](super::Header) that cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {

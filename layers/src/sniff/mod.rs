@@ -9,12 +9,12 @@
 //!
 //! # Position in the stack
 //!
-//! Inside of limits, access rules and the PROXY protocol, so that who is not admitted is not waited for; outside of
+//! Inside of limits, access rules and the PROXY protocol, so that clients that are not admitted are not waited for; outside of
 //! TLS to see what the client asks for by name and protocol (SNI, ALPN), or inside to tell protocols within it
 //! apart. It can stand in both places: the inner one's findings replace the outer one's.
 //!
 //! **A client has to speak first.** Where it may wait for the server's greeting, as in SMTP, FTP or MySQL, say so by
-//! [`Undecided::Unknown`] and a short [`timeout`](SniffLayer::timeout): who has said nothing by then is
+//! [`Undecided::Unknown`] and a short [`timeout`](SniffLayer::timeout): a client that has said nothing by then is
 //! handed on as [`Protocol::Unknown`].
 //!
 //! What is found is a claim that anybody can make, and nothing of it is encrypted or signed. It is good for choosing

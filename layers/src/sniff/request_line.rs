@@ -18,7 +18,7 @@ pub(super) enum Line {
 ///
 /// It says what the bytes are at the first one that decides it, so a client of a protocol of lines is known at the
 /// end of its first line at the latest. Methods are case-sensitive, and all that exist begin with a capital letter:
-/// whoever begins otherwise, such as a protocol of single bytes, is not waited for.
+/// a client that begins otherwise is not waited for.
 pub(super) fn line(bytes: &[u8]) -> Line {
     if bytes.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
         return Line::Other;
