@@ -87,7 +87,7 @@ struct Options {
     proxy_in: ProxyIn,
     /// The proxies whose headers count; whoever else comes is refused
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
-    trust: Vec<ipnet::IpNet>,
+    trust: Vec<reagent_layers::Network>,
     /// Send a PROXY header
     #[arg(long, value_name = "VERSION")]
     proxy_out: Option<ProxyOut>,

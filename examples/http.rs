@@ -70,7 +70,7 @@ struct Options {
     proxy_in: ProxyIn,
     /// The proxies whose headers count; whoever else comes is refused
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
-    trust: Vec<ipnet::IpNet>,
+    trust: Vec<reagent_layers::Network>,
     /// How many connections one client may have
     #[arg(long, value_name = "N")]
     per_client: Option<usize>,

@@ -2,15 +2,20 @@
 
 use super::{
     glob::matches,
+    info,
     resp::{Facts, MAX_BULK, Reply, Request, parse_int},
-    store::{Store, Value, now},
-    topics::{Listener, Topics},
+    store::{Key, Store, Value, now},
+    topics::{Kind, Listener, Topics},
+    transaction::Transaction,
 };
 use std::{
     collections::BTreeSet,
     convert::Infallible,
     future::{Ready, ready},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 use tower::Service;
@@ -20,41 +25,54 @@ use tower::Service;
 pub struct Server {
     pub password: Option<String>,
     pub topics: Topics,
-    store: Mutex<Store>,
+    pub clients: AtomicUsize,
+    stores: [Mutex<Store>; DATABASES],
+    /// Written by a transaction, of which nobody may see a part, and read by every other command.
+    pub transaction: RwLock<()>,
 }
+
+/// As many databases as redis has by default.
+pub const DATABASES: usize = 16;
 
 impl Server {
     pub fn new(password: Option<String>) -> Self {
         Server {
             password,
             topics: Topics::default(),
-            store: Mutex::default(),
+            clients: AtomicUsize::new(0),
+            stores: std::array::from_fn(|_| Mutex::default()),
+            transaction: RwLock::default(),
         }
     }
 
-    pub fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The keys of a database, of which there are [`DATABASES`].
+    pub fn store(&self, database: usize) -> MutexGuard<'_, Store> {
+        let store = &self.stores[database % DATABASES];
+        store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The commands of one client.
 #[derive(Debug)]
 pub struct Commands {
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
     facts: Arc<Facts>,
     me: Listener,
     name: Arc<[u8]>,
+    database: usize,
+    pub(super) transaction: Option<Transaction>,
     channels: BTreeSet<Box<[u8]>>,
+    patterns: BTreeSet<Box<[u8]>>,
 }
 
-type Result<T = Reply> = std::result::Result<T, Reply>;
+pub type Result<T = Reply> = std::result::Result<T, Reply>;
 
 const SYNTAX: &str = "ERR syntax error";
 const NO_NUMBER: &str = "ERR value is not an integer or out of range";
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
 /// The version of redis that this does what it does as.
-const VERSION: &str = "7.0.15";
+pub const VERSION: &str = "7.0.15";
 
 impl Service<Request> for Commands {
     type Response = Reply;
@@ -72,12 +90,16 @@ impl Service<Request> for Commands {
 
 impl Commands {
     pub fn new(server: Arc<Server>, facts: Arc<Facts>, me: Listener) -> Self {
+        server.clients.fetch_add(1, Relaxed);
         Commands {
             server,
             facts,
             me,
             name: Arc::from([]),
+            database: 0,
+            transaction: None,
             channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
         }
     }
 
@@ -91,31 +113,43 @@ impl Commands {
             }
             None => &[],
         };
-        let is_free = matches!(name, b"AUTH" | b"HELLO" | b"QUIT");
+        // A browser that a web page sends to a port of this machine speaks HTTP. What it says in the body must
+        // not be run, so nothing after its first line is (CVE-2016-8339 of redis, and cross-protocol scripting).
+        if matches!(name, b"POST" | b"HOST:") {
+            return Ok(Reply::HangUp);
+        }
+        let is_free = matches!(name, b"AUTH" | b"HELLO" | b"QUIT" | b"RESET");
         if !is_free && !self.facts.is_known.load(Relaxed) {
             return Err(Reply::error("NOAUTH Authentication required."));
         }
         let args = request.len() - 1;
-        let fits = match name {
-            b"DBSIZE" => args == 0,
-            b"GET" | b"TTL" | b"PTTL" | b"INCR" | b"DECR" | b"ECHO" | b"KEYS" => args == 1,
-            b"INCRBY" | b"DECRBY" | b"APPEND" | b"PUBLISH" => args == 2,
-            b"EXPIRE" | b"PEXPIRE" | b"SET" => args >= 2,
-            b"DEL" | b"EXISTS" | b"MGET" | b"SUBSCRIBE" | b"AUTH" | b"CLIENT" | b"CONFIG" => {
-                args >= 1
+        match fits(name, args) {
+            Some(true) => {}
+            Some(false) => {
+                let name = String::from_utf8_lossy(name).to_lowercase();
+                let text = format!("ERR wrong number of arguments for '{name}' command");
+                return Err(self.spoiled(Reply::error(text)));
             }
-            b"MSET" => args >= 2 && args % 2 == 0,
-            b"PING" => args <= 1,
-            _ => true,
-        };
-        if !fits {
-            let name = String::from_utf8_lossy(name).to_lowercase();
-            let text = format!("ERR wrong number of arguments for '{name}' command");
-            return Err(Reply::error(text));
+            None => return Err(self.spoiled(unknown(request))),
         }
-        if !self.channels.is_empty() && !self.facts.is_resp3.load(Relaxed) {
+        let is_subscribed = !self.channels.is_empty() || !self.patterns.is_empty();
+        if is_subscribed && !self.facts.is_resp3.load(Relaxed) {
             return self.run_subscribed(name, request);
         }
+        if let Some(reply) = self.queue(name, request) {
+            return reply;
+        }
+        if name == b"EXEC" {
+            return self.exec();
+        }
+        let server = self.server.clone();
+        let _shared = server.transaction.read();
+        self.run_one(name, request)
+    }
+
+    /// Runs a command that is allowed now and has as many arguments as it takes.
+    pub(super) fn run_one(&mut self, name: &[u8], request: &Request) -> Result {
+        let args = request.len() - 1;
         let key = || request.arg(1);
         match name {
             b"GET" => Ok(self.store().get(key()).cloned().map_or(Reply::Null, bulk)),
@@ -171,15 +205,53 @@ impl Commands {
                 Ok(Reply::Array(keys.map(Reply::bulk).collect()))
             }
             b"DBSIZE" => Ok(Reply::Int(self.store().len() as i64)),
-            b"FLUSHALL" => {
-                let all = std::mem::take(&mut *self.store());
-                // What takes long to free is freed without the lock.
-                drop(all);
+            b"FLUSHDB" => {
+                self.flush(self.database);
                 Ok(Reply::Ok)
             }
+            b"FLUSHALL" => {
+                (0..DATABASES).for_each(|database| self.flush(database));
+                Ok(Reply::Ok)
+            }
+            b"SELECT" => match parse_int(key()).map(usize::try_from) {
+                Some(Ok(database)) if database < DATABASES => {
+                    self.database = database;
+                    Ok(Reply::Ok)
+                }
+                Some(_) => Err(Reply::error("ERR DB index is out of range")),
+                None => Err(Reply::error(NO_NUMBER)),
+            },
+            b"SETEX" => self.set_for("setex", request, 1000),
+            b"PSETEX" => self.set_for("psetex", request, 1),
+            b"SETNX" => {
+                let mut store = self.store();
+                let is_new = store.get(key()).is_none();
+                if is_new {
+                    store.set(key(), Value::new(request.arg(2)), Some(0));
+                }
+                Ok(Reply::Int(is_new.into()))
+            }
+            b"TYPE" => Ok(match self.store().get(key()) {
+                Some(_) => Reply::Simple("string"),
+                None => Reply::Simple("none"),
+            }),
+            b"SCAN" => self.scan(request),
+            b"INFO" => Ok(Reply::bulk(info::info(&self.server, request))),
+            b"MULTI" => {
+                self.transaction = Some(Transaction::default());
+                Ok(Reply::Ok)
+            }
+            b"DISCARD" => Err(Reply::error("ERR DISCARD without MULTI")),
+            b"RESET" => {
+                self.reset();
+                Ok(Reply::Simple("RESET"))
+            }
+            b"PSUBSCRIBE" => Ok(self.subscribe(request, Kind::Pattern)),
+            b"PUNSUBSCRIBE" => Ok(self.unsubscribe(request, Kind::Pattern)),
             b"ECHO" => Ok(Reply::bulk(key())),
-            b"SUBSCRIBE" => Ok(self.subscribe(request)),
-            b"UNSUBSCRIBE" => Ok(self.unsubscribe(request)),
+            b"SUBSCRIBE" => Ok(self.subscribe(request, Kind::Channel)),
+            b"UNWATCH" => Ok(Reply::Ok),
+            b"UNSUBSCRIBE" => Ok(self.unsubscribe(request, Kind::Channel)),
             b"PUBLISH" => {
                 let count = self.server.topics.publish(key(), request.arg(2));
                 Ok(Reply::Int(count as i64))
@@ -208,9 +280,15 @@ impl Commands {
     /// Under RESP2 a client that listens can do little else, since it could not tell replies from messages.
     fn run_subscribed(&mut self, name: &[u8], request: &Request) -> Result {
         match name {
-            b"SUBSCRIBE" => Ok(self.subscribe(request)),
-            b"UNSUBSCRIBE" => Ok(self.unsubscribe(request)),
+            b"SUBSCRIBE" => Ok(self.subscribe(request, Kind::Channel)),
+            b"UNSUBSCRIBE" => Ok(self.unsubscribe(request, Kind::Channel)),
+            b"PSUBSCRIBE" => Ok(self.subscribe(request, Kind::Pattern)),
+            b"PUNSUBSCRIBE" => Ok(self.unsubscribe(request, Kind::Pattern)),
             b"QUIT" => Ok(Reply::Bye),
+            b"RESET" => {
+                self.reset();
+                Ok(Reply::Simple("RESET"))
+            }
             b"PING" => {
                 let text = request.args(1).next().unwrap_or(b"");
                 Ok(Reply::Array(vec![Reply::bulk(b"pong"), Reply::bulk(text)]))
@@ -225,7 +303,71 @@ impl Commands {
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
-        self.server.store()
+        self.server.store(self.database)
+    }
+
+    /// What takes long to free is freed without the lock.
+    fn flush(&self, database: usize) {
+        let all = std::mem::take(&mut *self.server.store(database));
+        drop(all);
+    }
+
+    fn set_for(&self, command: &str, request: &Request, unit: i64) -> Result {
+        let time = int(request.arg(2))?;
+        let at = (time > 0).then(|| deadline(time, unit)).flatten();
+        let bad = || Reply::error(format!("ERR invalid expire time in '{command}' command"));
+        let value = Value::new(request.arg(3));
+        self.store()
+            .set(request.arg(1), value, Some(at.ok_or_else(bad)?));
+        Ok(Reply::Ok)
+    }
+
+    /// All keys at once, so the cursor is always 0 afterwards.
+    fn scan(&self, request: &Request) -> Result {
+        let cursor = std::str::from_utf8(request.arg(1)).ok();
+        let Some(cursor) = cursor.and_then(|cursor| cursor.parse::<u64>().ok()) else {
+            return Err(Reply::error("ERR invalid cursor"));
+        };
+        let (mut pattern, mut has_strings) = (None, true);
+        let mut options = request.args(2);
+        while let Some(option) = options.next() {
+            let value = options.next().ok_or(Reply::error(SYNTAX))?;
+            match &*option.to_ascii_uppercase() {
+                b"MATCH" => pattern = Some(value),
+                b"COUNT" if int(value)? > 0 => {}
+                b"TYPE" => has_strings = value.eq_ignore_ascii_case(b"string"),
+                _ => return Err(Reply::error(SYNTAX)),
+            }
+        }
+        let store = self.store();
+        let is_wanted = |key: &&Key| pattern.is_none_or(|pattern| matches(pattern, key));
+        let keys = store.keys().filter(is_wanted).map(Reply::bulk);
+        let keys = match cursor == 0 && has_strings {
+            true => keys.collect(),
+            false => Vec::new(),
+        };
+        Ok(Reply::Array(vec![Reply::bulk("0"), Reply::Array(keys)]))
+    }
+
+    fn forget_subscriptions(&mut self) {
+        let id = self.me.handle.id();
+        for channel in std::mem::take(&mut self.channels) {
+            self.server.topics.leave(Kind::Channel, &channel, id);
+        }
+        for pattern in std::mem::take(&mut self.patterns) {
+            self.server.topics.leave(Kind::Pattern, &pattern, id);
+        }
+    }
+
+    /// Makes the connection as good as new.
+    fn reset(&mut self) {
+        self.forget_subscriptions();
+        self.transaction = None;
+        self.database = 0;
+        self.name = Arc::from([]);
+        self.facts.is_resp3.store(false, Relaxed);
+        let is_open = self.server.password.is_none();
+        self.facts.is_known.store(is_open, Relaxed);
     }
 
     fn set(&self, request: &Request) -> Result {
@@ -333,46 +475,54 @@ impl Commands {
 
     /// The confirmations are pushed, since what is pushed stays in order, and the first message may come before this
     /// returns.
-    fn subscribe(&mut self, request: &Request) -> Reply {
-        for channel in request.args(1) {
-            let is_new = self.channels.insert(channel.into());
+    fn subscribe(&mut self, request: &Request, kind: Kind) -> Reply {
+        for topic in request.args(1) {
+            let is_new = self.topics(kind).insert(topic.into());
             let confirmed = Reply::Push(vec![
-                Reply::bulk(b"subscribe"),
-                Reply::bulk(channel),
-                Reply::Int(self.channels.len() as i64),
+                Reply::bulk(kind.verb("subscribe")),
+                Reply::bulk(topic),
+                Reply::Int(self.subscriptions()),
             ]);
             if self.me.pusher.try_push(confirmed).is_err() {
                 self.me.handle.abort();
             }
             if is_new {
-                self.server.topics.join(channel, &self.me);
+                self.server.topics.join(kind, topic, &self.me);
             }
         }
         Reply::Nothing
     }
 
+    fn topics(&mut self, kind: Kind) -> &mut BTreeSet<Box<[u8]>> {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => &mut self.patterns,
+        }
+    }
+
+    fn subscriptions(&self) -> i64 {
+        (self.channels.len() + self.patterns.len()) as i64
+    }
+
     /// What was published before goes before the reply, and nothing comes after it.
-    fn unsubscribe(&mut self, request: &Request) -> Reply {
+    fn unsubscribe(&mut self, request: &Request, kind: Kind) -> Reply {
         let mut left: Vec<Box<[u8]>> = request.args(1).map(Box::from).collect();
         if left.is_empty() {
-            left = self.channels.iter().cloned().collect();
+            left = self.topics(kind).iter().cloned().collect();
         }
-        let confirmed = |channel: Reply, count: usize| {
-            Reply::Push(vec![
-                Reply::bulk(b"unsubscribe"),
-                channel,
-                Reply::Int(count as i64),
-            ])
+        let confirmed = |topic: Reply, count: i64| {
+            let verb = Reply::bulk(kind.verb("unsubscribe"));
+            Reply::Push(vec![verb, topic, Reply::Int(count)])
         };
         if left.is_empty() {
-            return confirmed(Reply::Null, 0);
+            return confirmed(Reply::Null, self.subscriptions());
         }
         let mut replies = Vec::new();
-        for channel in left {
-            if self.channels.remove(&channel) {
-                self.server.topics.leave(&channel, self.me.handle.id());
+        for topic in left {
+            if self.topics(kind).remove(&topic) {
+                self.server.topics.leave(kind, &topic, self.me.handle.id());
             }
-            replies.push(confirmed(Reply::bulk(channel), self.channels.len()));
+            replies.push(confirmed(Reply::bulk(topic), self.subscriptions()));
         }
         Reply::All(replies)
     }
@@ -475,9 +625,8 @@ impl Commands {
 
 impl Drop for Commands {
     fn drop(&mut self) {
-        for channel in &self.channels {
-            self.server.topics.leave(channel, self.me.handle.id());
-        }
+        self.forget_subscriptions();
+        self.server.clients.fetch_sub(1, Relaxed);
     }
 }
 
@@ -521,6 +670,26 @@ fn config(request: &Request) -> Result {
     let found = settings.iter().filter(|(name, _)| wanted(name));
     let both = found.flat_map(|(name, value)| [Reply::bulk(name), Reply::bulk(value)]);
     Ok(Reply::Map(both.collect()))
+}
+
+/// Whether a command takes so many arguments; `None` where there is no such command.
+fn fits(name: &[u8], args: usize) -> Option<bool> {
+    Some(match name {
+        b"DBSIZE" | b"EXEC" | b"DISCARD" | b"MULTI" | b"RESET" | b"UNWATCH" => args == 0,
+        b"GET" | b"TTL" | b"PTTL" | b"INCR" | b"DECR" | b"ECHO" | b"KEYS" | b"SELECT" | b"TYPE" => {
+            args == 1
+        }
+        b"INCRBY" | b"DECRBY" | b"APPEND" | b"PUBLISH" | b"SETNX" => args == 2,
+        b"SETEX" | b"PSETEX" => args == 3,
+        b"EXPIRE" | b"PEXPIRE" | b"SET" => args >= 2,
+        b"DEL" | b"EXISTS" | b"MGET" | b"SUBSCRIBE" | b"PSUBSCRIBE" | b"AUTH" | b"CLIENT"
+        | b"CONFIG" | b"SCAN" => args >= 1,
+        b"MSET" => args >= 2 && args % 2 == 0,
+        b"PING" => args <= 1,
+        b"COMMAND" | b"FLUSHALL" | b"FLUSHDB" | b"HELLO" | b"INFO" | b"PUNSUBSCRIBE" | b"QUIT"
+        | b"UNSUBSCRIBE" => true,
+        _ => return None,
+    })
 }
 
 /// At most so much of what a client said is said back to it.

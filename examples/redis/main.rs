@@ -1,24 +1,27 @@
-//! A server that `redis-cli` and `redis-benchmark` take for redis: strings, expiry, pub/sub, AUTH, RESP2 and RESP3,
-//! as a service of requests behind a `FramedLayer`.
+//! A server that `redis-cli` and `redis-benchmark` take for redis: strings, expiry, databases, transactions,
+//! pub/sub, AUTH, RESP2 and RESP3, as a service of requests behind a `FramedMakeLayer`.
 //!
 //! Run it with `cargo run --release --example redis`, talk to it with `redis-cli -p 6380`, measure it with
 //! `redis-benchmark -p 6380 -t ping,set,get,incr -P 16`, and end it with Ctrl-C.
 //! `[--listen ADDR] [--tls-cert FILE --tls-key FILE] [--requirepass PW] [--threads N]`
 //!
-//! `resp.rs` is the codec, `commands.rs` the service, `store.rs` the keys, `topics.rs` who listens to what.
+//! `resp.rs` is the codec, `commands.rs` the service, `store.rs` the keys, `topics.rs` who listens to what,
+//! `transaction.rs` what is queued, `info.rs` what the server says of itself.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
 mod commands;
 mod glob;
+mod info;
 mod resp;
 mod store;
 mod topics;
+mod transaction;
 
-use commands::{Commands, Server as Shared};
+use commands::{Commands, DATABASES, Server as Shared};
 use reagent::{BoxError, Server};
 use reagent_layers::{
-    framed::{Client, FrameError, FramedLayer, OnError},
+    framed::{Client, FrameError, FramedMakeLayer, OnError},
     tls::TlsLayer,
 };
 use resp::{Codec, Facts, MAX_BULK, Reply};
@@ -61,11 +64,11 @@ async fn serve() -> Result<(), BoxError> {
         (None, None) => None,
         _ => return Err("--tls-cert and --tls-key go together".into()),
     };
-    let framed = FramedLayer::per_connection()
+    let framed = FramedMakeLayer::new()
         // The codec has limits of its own, for which it has redis's words.
         .max_frame(2 * MAX_BULK)
         .pushes(1024)
-        .close_after(|reply| matches!(reply, Reply::Bye))
+        .close_after(|reply| matches!(reply, Reply::Bye | Reply::HangUp))
         .on_error(|error| match error {
             FrameError::Decode(error) => protocol_error(error),
             error => protocol_error(error),
@@ -101,8 +104,10 @@ async fn serve() -> Result<(), BoxError> {
             _ = terminate.recv() => break,
             _ = tick.tick() => {
                 // In steps, so that clients get at the keys between them.
-                while shared.store().sweep(200) {
-                    tokio::task::yield_now().await;
+                for database in 0..DATABASES {
+                    while shared.store(database).sweep(200) {
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
         }

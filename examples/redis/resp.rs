@@ -30,7 +30,7 @@ pub struct Facts {
 }
 
 /// A command and its arguments: the bytes that came, and where in them each argument stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     bytes: Bytes,
     args: SmallVec<[Range<usize>; 4]>,
@@ -56,6 +56,8 @@ pub enum Reply {
     Ok,
     /// `+OK`, and that was all.
     Bye,
+    /// A close without a word.
+    HangUp,
     Nothing,
     Simple(&'static str),
     Error(Cow<'static, str>),
@@ -266,7 +268,7 @@ impl Encoder<Reply> for Codec {
 fn write_reply(reply: &Reply, is_resp3: bool, out: &mut BytesMut) {
     match reply {
         Reply::Ok | Reply::Bye => out.extend_from_slice(b"+OK\r\n"),
-        Reply::Nothing => {}
+        Reply::Nothing | Reply::HangUp => {}
         Reply::Simple(text) => {
             out.extend_from_slice(b"+");
             out.extend_from_slice(text.as_bytes());

@@ -1,6 +1,6 @@
-//! Who listens to which channel.
+//! Who listens to which channel, and to which pattern of channels.
 
-use super::resp::Reply;
+use super::{glob::matches, resp::Reply};
 use reagent::ConnectionHandle;
 use reagent_layers::framed::{PushError, Pusher};
 use std::{
@@ -15,51 +15,95 @@ pub struct Listener {
     pub pusher: Pusher<Reply>,
 }
 
+/// What is subscribed to.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Channel,
+    Pattern,
+}
+
+impl Kind {
+    /// The verb of confirmations, `subscribe` or `unsubscribe`, as it is for this kind.
+    pub fn verb(self, verb: &str) -> String {
+        match self {
+            Kind::Channel => verb.to_owned(),
+            Kind::Pattern => format!("p{verb}"),
+        }
+    }
+}
+
+type Listeners = HashMap<Box<[u8]>, Vec<Listener>>;
+
 #[derive(Debug, Default)]
-pub struct Topics(Mutex<HashMap<Box<[u8]>, Vec<Listener>>>);
+struct All {
+    channels: Listeners,
+    patterns: Listeners,
+}
+
+impl All {
+    fn of(&mut self, kind: Kind) -> &mut Listeners {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => &mut self.patterns,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Topics(Mutex<All>);
 
 impl Topics {
-    fn channels(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Vec<Listener>>> {
+    fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn join(&self, channel: &[u8], listener: &Listener) {
-        let mut channels = self.channels();
-        channels
-            .entry(channel.into())
-            .or_default()
-            .push(listener.clone());
+    pub fn join(&self, kind: Kind, topic: &[u8], listener: &Listener) {
+        let mut all = self.all();
+        let listeners = all.of(kind).entry(topic.into()).or_default();
+        listeners.push(listener.clone());
     }
 
-    pub fn leave(&self, channel: &[u8], id: u64) {
-        let mut channels = self.channels();
-        if let Some(listeners) = channels.get_mut(channel) {
+    pub fn leave(&self, kind: Kind, topic: &[u8], id: u64) {
+        let mut all = self.all();
+        let topics = all.of(kind);
+        if let Some(listeners) = topics.get_mut(topic) {
             listeners.retain(|listener| listener.handle.id() != id);
             if listeners.is_empty() {
-                channels.remove(channel);
+                topics.remove(topic);
             }
         }
     }
 
-    /// Sends a message to all who listen, and says to how many. Who reads so slowly that there is no room for it is
-    /// closed, as by redis at its `client-output-buffer-limit`.
+    /// Sends a message to all who listen, and says to how many. A client that reads so slowly that there is no room
+    /// for it is closed, as by redis at its `client-output-buffer-limit`.
     pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
-        let channels = self.channels();
-        let Some(listeners) = channels.get(channel) else {
-            return 0;
-        };
-        let (kind, channel) = (Arc::from(*b"message"), Arc::from(channel));
-        let message: Arc<[u8]> = message.into();
-        let frame = Reply::Push(vec![
-            Reply::Bulk(kind),
-            Reply::Bulk(channel),
-            Reply::Bulk(message),
-        ]);
-        for listener in listeners {
-            if let Err(PushError::Full(_)) = listener.pusher.try_push(frame.clone()) {
-                listener.handle.abort();
+        let all = self.all();
+        let bulk = |bytes: &[u8]| Reply::Bulk(Arc::from(bytes));
+        let mut count = 0;
+        if let Some(listeners) = all.channels.get(channel) {
+            let frame = vec![bulk(b"message"), bulk(channel), bulk(message)];
+            count += send(listeners, &Reply::Push(frame));
+        }
+        for (pattern, listeners) in &all.patterns {
+            if matches(pattern, channel) {
+                let frame = vec![
+                    bulk(b"pmessage"),
+                    bulk(pattern),
+                    bulk(channel),
+                    bulk(message),
+                ];
+                count += send(listeners, &Reply::Push(frame));
             }
         }
-        listeners.len()
+        count
     }
+}
+
+fn send(listeners: &[Listener], frame: &Reply) -> usize {
+    for listener in listeners {
+        if let Err(PushError::Full(_)) = listener.pusher.try_push(frame.clone()) {
+            listener.handle.abort();
+        }
+    }
+    listeners.len()
 }

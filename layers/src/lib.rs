@@ -87,8 +87,10 @@ mod client;
 mod io;
 #[cfg(any(
     feature = "access",
+    feature = "http",
     feature = "proxy_protocol",
     feature = "route",
+    feature = "sniff",
     feature = "tls"
 ))]
 mod net;
@@ -103,5 +105,7 @@ mod refusal;
 mod time;
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 pub use io::PrefixedIo;
+#[cfg(any(feature = "access", feature = "proxy_protocol"))]
+pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 pub use refusal::Refusal;

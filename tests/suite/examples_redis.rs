@@ -244,6 +244,150 @@ async fn a_drain_under_load_is_a_clean_close() {
     example.ended().await;
 }
 
+/// What a page in a browser can send to a port of this machine.
+#[tokio::test]
+async fn a_request_of_http_is_closed_before_what_is_in_it_is_run() {
+    let body = "SET hacked yes\r\nSET hacked yes\r\n";
+    for args in [&[][..], &["--requirepass", "secret"]] {
+        let example = start(args).await;
+        for (request, answer) in [
+            (
+                format!("POST / HTTP/1.1\r\nHost: localhost\r\n\r\n{body}"),
+                "",
+            ),
+            (format!("post / HTTP/1.1\r\n\r\n{body}"), ""),
+            (format!("*1\r\n$4\r\nPOST\r\n{body}"), ""),
+            (
+                format!("PUT / HTTP/1.1\r\nHost: localhost\r\n\r\n{body}"),
+                "-",
+            ),
+            (format!("host: localhost\r\n{body}"), ""),
+        ] {
+            let mut client = example.connect().await;
+            client.write_all(request.as_bytes()).await.unwrap();
+            let got = String::from_utf8(rest(&mut client).await.unwrap()).unwrap();
+            assert!(got.starts_with(answer), "{request:?}: {got:?}");
+            assert_eq!(got.matches("\r\n").count(), answer.len(), "{got:?}");
+        }
+        let mut client = example.connect().await;
+        if !args.is_empty() {
+            says(&mut client, "AUTH secret\r\n", "+OK\r\n").await;
+        }
+        says(&mut client, "EXISTS hacked\r\n", ":0\r\n").await;
+        example.stop("TERM").await;
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_is_run_as_a_whole_or_not_at_all() {
+    let example = start(&[]).await;
+    let mut client = example.connect().await;
+    says(
+        &mut client,
+        "MULTI\r\nSET a 1\r\nINCR a\r\nGET a\r\nEXEC\r\n",
+        "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n+OK\r\n:2\r\n$1\r\n2\r\n",
+    )
+    .await;
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    says(
+        &mut client,
+        "MULTI\r\nSET a 9\r\nGET\r\nEXEC\r\nGET a\r\n",
+        &format!(
+            "+OK\r\n+QUEUED\r\n-ERR wrong number of arguments for 'get' command\r\n{aborted}$1\r\n2\r\n"
+        ),
+    )
+    .await;
+    says(
+        &mut client,
+        "MULTI\r\nSET a 9\r\nDISCARD\r\nGET a\r\n",
+        "+OK\r\n+QUEUED\r\n+OK\r\n$1\r\n2\r\n",
+    )
+    .await;
+    example.stop("TERM").await;
+}
+
+#[tokio::test]
+async fn messages_go_to_who_listens_by_a_pattern() {
+    let example = start(&[]).await;
+    let mut listener = example.connect().await;
+    let confirmed = "*3\r\n$10\r\npsubscribe\r\n$2\r\na*\r\n:1\r\n";
+    says(&mut listener, "PSUBSCRIBE a*\r\n", confirmed).await;
+    let mut sender = example.connect().await;
+    says(
+        &mut sender,
+        "PUBLISH ab hi\r\nPUBLISH ba hi\r\n",
+        ":1\r\n:0\r\n",
+    )
+    .await;
+    says(
+        &mut listener,
+        "",
+        "*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$2\r\nab\r\n$2\r\nhi\r\n",
+    )
+    .await;
+    says(&mut listener, "RESET\r\nGET a\r\n", "+RESET\r\n$-1\r\n").await;
+    says(&mut sender, "PUBLISH ab hi\r\n", ":0\r\n").await;
+    example.stop("TERM").await;
+}
+
+/// What is said to both, of which the answers must be the same bytes.
+const SAID: &str = "\
+    PING\nPING hi\nECHO a\nSET a 1\nSET a 2 NX\nSET a 2 XX GET\nSET b 1 EX 0\nSET b 1 NX XX\nINCR a\n\
+    DECRBY a 5\nAPPEND a x\nINCR a\nMSET k1 one k2 two\nMGET k1 none k2\nMSET k1\nEXISTS k1 k1 none\n\
+    EXPIRE k1 100\nTTL k1\nTTL k2\nTTL none\nTYPE k1\nTYPE none\nSETEX s 100 v\nTTL s\nSETEX s 0 v\n\
+    PSETEX s -1 v\nSETEX s x v\nSETNX s w\nSETNX t w\nGET s\nGET\nGET a b\nnonsense x y\nSELECT 1\n\
+    GET a\nSET a other\nDBSIZE\nSELECT 0\nGET a\nSELECT 16\nSELECT -1\nSELECT x\nMULTI\nGET a\nINCR n\n\
+    MULTI\nEXEC\nEXEC\nDISCARD\nMULTI\nSET a 5\nDISCARD\nMULTI\nGET\nEXEC\nMULTI\nINCR k2\nGET k2\nEXEC\n\
+    UNWATCH\nSCAN x\nSCAN 0 MATCH nothing*\nSCAN 0 MATCH k1 COUNT 1000\nSCAN 0 MATCH\nSCAN 0 COUNT 0\nCLIENT SETNAME me\nCLIENT GETNAME\n\
+    CLIENT SETNAME a\\x20b\nRESET\nCLIENT GETNAME\nAUTH pw\nAUTH me pw\nHELLO 9\nHELLO x\n\
+    SUBSCRIBE c\nPSUBSCRIBE c*\nGET a\nPING\nUNSUBSCRIBE\nPUNSUBSCRIBE\nPUNSUBSCRIBE\nGET a\n\
+    KEYS k1\nFLUSHDB\nDBSIZE\nSELECT 1\nDBSIZE\nFLUSHALL\nDBSIZE\n";
+
+/// All that is said until the end.
+async fn answers(addr: &str) -> String {
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    client
+        .write_all(SAID.replace('\n', "\r\n").as_bytes())
+        .await
+        .unwrap();
+    client.shutdown().await.unwrap();
+    String::from_utf8(rest(&mut client).await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn each_answer_is_that_of_redis_byte_for_byte() {
+    let dir = Dir::new();
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    drop(socket);
+    let redis = Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--port"])
+        .arg(addr.port().to_string())
+        .arg("--dir")
+        .arg(dir.path(""))
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn();
+    let Ok(_redis) = redis else {
+        eprintln!("skipped: redis-server is not installed (Debian: redis-server)");
+        return;
+    };
+    let up = async {
+        while TcpStream::connect(addr).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    soon(up).await;
+    let example = start(&[]).await;
+    let expected = answers(&addr.to_string()).await;
+    let got = answers(&example.addr).await;
+    for (i, (got, expected)) in got.lines().zip(expected.lines()).enumerate() {
+        assert_eq!(got, expected, "line {i}");
+    }
+    assert_eq!(got, expected);
+    example.stop("TERM").await;
+}
+
 #[tokio::test]
 async fn what_is_no_command_gets_a_protocol_error_and_a_close() {
     let example = start(&[]).await;

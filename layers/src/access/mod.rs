@@ -59,14 +59,12 @@
 //! [`Rejected`](reagent::Rejected) with the reason [`ACCESS`] or [`BANNED`].
 
 mod bans;
-mod error;
 mod layer;
 mod rules;
 mod service;
 
 pub use crate::refusal::LimitFuture;
 pub use bans::Bans;
-pub use error::NetError;
 pub use layer::{ACCESS, Access, AccessLayer, BANNED};
 pub use rules::Rules;
 pub use service::AccessService;

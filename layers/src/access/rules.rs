@@ -1,11 +1,10 @@
 //! Which networks are allowed and which denied.
 
-use super::NetError;
-use crate::net::cidr::canonical;
+use crate::net::{InvalidNetwork, Network, canonical};
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 use reagent::{Connection, ConnectionHandle};
-use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 /// Networks to allow and to deny, and a check by the program.
 ///
@@ -44,11 +43,11 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// [`NetError`] for the first that is neither.
+    /// [`InvalidNetwork`](crate::InvalidNetwork) for the first that is neither.
     pub fn allow_all<T: AsRef<str>>(
         mut self,
         nets: impl IntoIterator<Item = T>,
-    ) -> Result<Self, NetError> {
+    ) -> Result<Self, InvalidNetwork> {
         for net in nets {
             self = self.allow(parse(net.as_ref())?);
         }
@@ -59,11 +58,11 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// [`NetError`] for the first that is neither an address nor a network.
+    /// [`InvalidNetwork`](crate::InvalidNetwork) for the first that is neither an address nor a network.
     pub fn deny_all<T: AsRef<str>>(
         mut self,
         nets: impl IntoIterator<Item = T>,
-    ) -> Result<Self, NetError> {
+    ) -> Result<Self, InvalidNetwork> {
         for net in nets {
             self = self.deny(parse(net.as_ref())?);
         }
@@ -103,12 +102,8 @@ impl Rules {
     }
 }
 
-fn parse(text: &str) -> Result<IpNet, NetError> {
-    let text = text.trim();
-    match IpAddr::from_str(text) {
-        Ok(ip) => Ok(ip.into()),
-        Err(_) => text.parse().map_err(|source| NetError::new(text, source)),
-    }
+fn parse(text: &str) -> Result<IpNet, InvalidNetwork> {
+    text.parse::<Network>().map(IpNet::from)
 }
 
 impl fmt::Debug for Rules {

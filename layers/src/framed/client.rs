@@ -1,11 +1,11 @@
-//! Who is at the other end, for the service that is made for it.
+//! The client at the other end, for the service that is made for it.
 
 use super::{Pusher, push::Pushed};
 use reagent::{ConnectionHandle, Extensions};
 use std::fmt;
 
-/// What is known of a connection, and the means to push frames to its client: what a
-/// [per-connection](super::FramedLayer::per_connection) service is made of.
+/// A connection and the means to push frames to its client: the request of the service inside of a
+/// [`FramedMakeLayer`](super::FramedMakeLayer).
 pub struct Client<R> {
     handle: ConnectionHandle,
     extensions: Extensions,
@@ -31,12 +31,12 @@ impl<R> Client<R> {
         &self.handle
     }
 
-    /// What layers left, such as the facts of a TLS handshake.
+    /// Returns what layers left, such as the facts of a TLS handshake.
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
 
-    /// What pushes frames to this client.
+    /// Returns the handle that pushes frames to this client.
     pub fn pusher(&self) -> Pusher<R> {
         self.pusher.clone()
     }

@@ -3,7 +3,13 @@
 use reagent::BoxError;
 use std::{error::Error, fmt};
 
-/// Why a frame was not answered as usual.
+/// The kind of [`TimedOut`](reagent::TimedOut) of a client that took too long over a frame.
+pub const FRAME_TIMEOUT: &str = "frame";
+
+/// The kind of [`TimedOut`](reagent::TimedOut) of a client that did not read what was sent to it.
+pub const WRITE_TIMEOUT: &str = "write";
+
+/// The error of a frame that was not answered as usual.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -39,7 +45,7 @@ impl Error for FrameError {
     }
 }
 
-/// What is done about a [`FrameError`].
+/// The reaction to a [`FrameError`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnError<R> {

@@ -1,6 +1,6 @@
 //! From bytes to frames: a bounded buffer, which is held only while bytes are in it.
 
-use super::{FrameError, scratch};
+use super::{FrameError, Settings, scratch};
 use bytes::BytesMut;
 use reagent::{BoxError, IoStream};
 use std::{
@@ -19,8 +19,9 @@ pub(super) struct Input {
     buf: BytesMut,
     /// Whether `buf` is one that connections take turns with.
     is_shared: bool,
-    /// What the codec took of a frame that is not complete.
+    /// What a codec that buffers took of a frame that is not complete.
     taken: usize,
+    codec_buffers: bool,
     max_frame: usize,
     /// Something came since the codec last found no frame.
     is_new: bool,
@@ -36,16 +37,17 @@ struct Clock {
 }
 
 impl Input {
-    pub(super) fn new(max_frame: usize, frame_timeout: Option<Duration>) -> Self {
+    pub(super) fn new<R>(settings: &Settings<R>) -> Self {
         Input {
             buf: BytesMut::new(),
             is_shared: false,
             taken: 0,
-            max_frame,
+            codec_buffers: settings.codec_buffers,
+            max_frame: settings.max_frame,
             is_new: false,
             is_eof: false,
             clock: Clock {
-                limit: frame_timeout,
+                limit: settings.frame_timeout,
                 since: None,
                 spent: Duration::ZERO,
             },
@@ -72,20 +74,26 @@ impl Input {
             true => codec.decode_eof(&mut self.buf),
         };
         let frame = decoded.map_err(|error| FrameError::Decode(error.into()))?;
-        self.taken += before.saturating_sub(self.buf.len());
-        let held = match frame {
-            Some(_) => 0,
-            None => self.buf.len(),
+        let consumed = before.saturating_sub(self.buf.len());
+        let size = match &frame {
+            Some(_) => self.taken + consumed,
+            None => {
+                self.is_new = false;
+                if self.codec_buffers {
+                    self.taken += consumed;
+                } else if consumed > 0 {
+                    // That was no frame, such as a heartbeat, and what is left is the beginning of another.
+                    self.clock.restart();
+                }
+                self.taken + self.buf.len()
+            }
         };
-        if self.taken + held > self.max_frame {
+        if size > self.max_frame {
             return Err(FrameError::TooLarge(self.max_frame));
         }
-        match frame {
-            Some(_) => {
-                self.taken = 0;
-                self.clock.restart();
-            }
-            None => self.is_new = false,
+        if frame.is_some() {
+            self.taken = 0;
+            self.clock.restart();
         }
         Ok(frame)
     }
@@ -128,22 +136,6 @@ impl Input {
             let part = BytesMut::from(&self.buf[..]);
             scratch::give_read(std::mem::replace(&mut self.buf, part));
             self.is_shared = false;
-        }
-    }
-
-    /// Throws away what comes, until there is nothing or it has ended.
-    pub(super) fn poll_discard<Io: IoStream>(
-        &mut self,
-        cx: &mut Context<'_>,
-        io: &mut Io,
-    ) -> Poll<()> {
-        loop {
-            self.buf.clear();
-            match self.poll_read(cx, io) {
-                Poll::Ready(Ok(n)) if n > 0 => {}
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
         }
     }
 

@@ -14,7 +14,7 @@ use tokio_util::codec::Encoder;
 
 pub(super) struct Output {
     buf: BytesMut,
-    /// From so many bytes on no more answers are made.
+    /// With this many bytes or more, no more answers are made.
     high_water: usize,
     needs_flush: bool,
     timeout: Option<Duration>,

@@ -80,7 +80,7 @@ impl<R> Pusher<R> {
         }
     }
 
-    /// Whether the connection takes no more.
+    /// Returns whether the connection takes no more frames.
     pub fn is_closed(&self) -> bool {
         self.shared.queue().is_closed
     }
@@ -178,7 +178,7 @@ impl<R> Drop for Pushed<R> {
 /// A frame was not pushed; here it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PushError<R> {
-    /// As many frames wait as may.
+    /// The queue is full.
     Full(R),
     /// The connection is over.
     Closed(R),
@@ -187,8 +187,8 @@ pub enum PushError<R> {
 impl<R> fmt::Display for PushError<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            PushError::Full(_) => "as many frames wait for the client as may",
-            PushError::Closed(_) => "the connection is over",
+            PushError::Full(_) => "push queue is full",
+            PushError::Closed(_) => "connection is over",
         })
     }
 }

@@ -16,7 +16,7 @@ thread_local! {
 
 /// An empty buffer to read into.
 pub(super) fn take_read() -> BytesMut {
-    // While its thread ends there is none.
+    // Its thread may be ending.
     let mut buf = READ.try_with(Cell::take).unwrap_or_default();
     make_room(&mut buf);
     buf

@@ -1,14 +1,14 @@
 //! The loop between a connection's bytes and a service's answers.
 
 use super::{
-    FrameError, OnError, Settings, in_flight::InFlight, input::Input, output::Output, push::Pushed,
-    scratch::CHUNK,
+    FRAME_TIMEOUT, FrameError, OnError, Settings, WRITE_TIMEOUT, future::Begun,
+    in_flight::InFlight, input::Input, output::Output, push::Pushed, scratch::CHUNK,
 };
 use crate::time::DeadlineTimer;
-use pin_project_lite::pin_project;
-use reagent::{BoxError, Connection, Draining, IoStream, TimedOut};
+use reagent::{BoxError, Connection, Draining, IoStream, Linger, TimedOut};
 use std::{
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,21 +17,11 @@ use tokio::time::Instant;
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 
-/// After so many frames others have their turn: as many as Tokio gives a task for what it waits for itself.
+/// After this many frames others have their turn: as many as Tokio gives a task for what it waits for itself.
 const FRAMES_AT_ONCE: usize = 128;
 
-pin_project! {
-    /// A connection that is being served.
-    pub(super) struct Serving<R, Io, C: Decoder, S: Service<C::Item>> {
-        #[pin]
-        in_flight: InFlight<S::Future>,
-        #[pin]
-        timer: DeadlineTimer,
-        state: State<R, Io, C, S, C::Item>,
-    }
-}
-
-struct State<R, Io, C, S, Q> {
+/// A connection that is being served.
+pub(super) struct State<R, Io, C, S, Q> {
     conn: Connection<Io>,
     codec: C,
     service: S,
@@ -44,18 +34,24 @@ struct State<R, Io, C, S, Q> {
     draining: Draining,
     /// What may still be read when it is to finish.
     last_read: Option<usize>,
-    life: Life,
+    phase: Phase,
 }
 
-// ## Open => Finishing => Closing => Lingering, and from any to its end
-enum Life {
+// ## Open => Finishing => Closing, and from any to its end
+enum Phase {
     Open,
     /// No more frames are taken; those that were are answered.
     Finishing(Option<FrameError>),
     /// The last answer is written.
     Closing(Result<(), BoxError>),
-    /// What the client still sends is thrown away, so that no reset takes its answers from it.
-    Lingering(Result<(), BoxError>, Option<Instant>),
+}
+
+/// How a connection is to be ended, all having been written.
+pub(super) enum Ending {
+    /// It is closed in both directions.
+    Closed(Result<(), BoxError>),
+    /// The client may still send, so that it needs a lingering close.
+    Linger(Result<(), BoxError>),
 }
 
 /// Why no more frames are taken now.
@@ -71,38 +67,35 @@ enum Stop {
     Ending,
 }
 
-impl<R, Io, C, S> Serving<R, Io, C, S>
-where
-    C: Decoder,
-    S: Service<C::Item>,
-{
-    pub(super) fn new(
-        conn: Connection<Io>,
-        (codec, service): (C, S),
-        settings: Arc<Settings<R>>,
-        pushed: Option<Pushed<R>>,
-    ) -> Self {
-        Serving {
-            in_flight: InFlight::new(),
-            timer: DeadlineTimer::new(),
-            state: State {
-                draining: conn.draining(),
-                conn,
-                codec,
-                service,
-                input: Input::new(settings.max_frame, settings.frame_timeout),
-                output: Output::new(settings.write_buffer, settings.write_timeout),
-                settings,
-                waiting: None,
-                pushed,
-                last_read: None,
-                life: Life::Open,
-            },
+impl<R, Io, C, S, Q> State<R, Io, C, S, Q> {
+    pub(super) fn new(begun: Begun<R, Io>, (codec, service): (C, S)) -> Self {
+        let Begun {
+            conn,
+            settings,
+            pushed,
+        } = begun;
+        State {
+            draining: conn.draining(),
+            conn,
+            codec,
+            service,
+            input: Input::new(&settings),
+            output: Output::new(settings.write_buffer, settings.write_timeout),
+            settings,
+            waiting: None,
+            pushed,
+            last_read: None,
+            phase: Phase::Open,
         }
+    }
+
+    /// What is left for a lingering close.
+    pub(super) fn into_closing(self) -> (Connection<Io>, Linger) {
+        (self.conn, self.settings.linger)
     }
 }
 
-impl<R, Io, C, S> Future for Serving<R, Io, C, S>
+impl<R, Io, C, S> State<R, Io, C, S, C::Item>
 where
     Io: IoStream,
     C: Decoder + Encoder<R>,
@@ -111,15 +104,16 @@ where
     S: Service<C::Item, Response = R>,
     S::Error: Into<BoxError>,
 {
-    type Output = Result<(), BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut in_flight = this.in_flight;
-        let timer = this.timer;
-        let state = this.state;
+    /// Serves frames, until all is written that will be.
+    pub(super) fn poll(
+        &mut self,
+        mut in_flight: Pin<&mut InFlight<S::Future>>,
+        timer: Pin<&mut DeadlineTimer>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Ending, BoxError>> {
+        let state = self;
         let mut budget = FRAMES_AT_ONCE;
-        while matches!(state.life, Life::Open | Life::Finishing(_)) {
+        while matches!(state.phase, Phase::Open | Phase::Finishing(_)) {
             if state.conn.is_draining() {
                 state.last_read.get_or_insert(CHUNK);
             }
@@ -134,7 +128,7 @@ where
                 Stop::Ending if in_flight.len() == 0 => state.finish(),
                 _ => {}
             }
-            if let Life::Closing(_) = state.life {
+            if let Phase::Closing(_) = state.phase {
                 in_flight.set(InFlight::new());
                 state.pushed = None;
                 break;
@@ -159,9 +153,9 @@ where
             if state.last_read.is_none() && Pin::new(&mut state.draining).poll(cx).is_ready() {
                 continue;
             }
-            return state.wait(cx, timer, is_written, deadline);
+            return state.wait(cx, timer, is_written, deadline).map(Err);
         }
-        state.close(cx, timer)
+        state.close(cx, timer).map(Ok)
     }
 }
 
@@ -202,7 +196,7 @@ where
                 if let Err(error) = self.output.encode(&mut self.codec, frame) {
                     self.fail(error);
                 } else if is_last {
-                    self.life = Life::Closing(Ok(()));
+                    self.phase = Phase::Closing(Ok(()));
                 }
             }
             Err(error) => {
@@ -217,7 +211,7 @@ where
                 }
             }
         }
-        matches!(self.life, Life::Open | Life::Finishing(_))
+        matches!(self.phase, Phase::Open | Phase::Finishing(_))
     }
 
     fn fail(&mut self, error: FrameError) {
@@ -228,10 +222,10 @@ where
     /// Tells the client, where that is wished and possible, and closes.
     fn fail_with(&mut self, then: OnError<R>, error: FrameError) {
         if let OnError::Answer(frame) | OnError::AnswerAndClose(frame) = then {
-            // Who cannot be told is closed all the same.
+            // A client that cannot be told is closed all the same.
             let _ = self.output.encode(&mut self.codec, frame);
         }
-        self.life = Life::Closing(Err(error.into()));
+        self.phase = Phase::Closing(Err(error.into()));
     }
 
     /// What was pushed, as far as the client takes it.
@@ -264,7 +258,7 @@ where
         budget: &mut usize,
     ) -> Stop {
         loop {
-            if !matches!(self.life, Life::Open) {
+            if !matches!(self.phase, Phase::Open) {
                 return Stop::Ending;
             }
             if in_flight.len() >= self.settings.in_flight {
@@ -282,12 +276,12 @@ where
                 None => match self.input.next(&mut self.codec) {
                     Ok(Some(frame)) => frame,
                     Ok(None) if self.input.is_eof() => {
-                        self.life = Life::Finishing(None);
+                        self.phase = Phase::Finishing(None);
                         continue;
                     }
                     Ok(None) => return Stop::Hungry,
                     Err(error) => {
-                        self.life = Life::Finishing(Some(error));
+                        self.phase = Phase::Finishing(Some(error));
                         continue;
                     }
                 },
@@ -295,7 +289,7 @@ where
             match self.service.poll_ready(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
-                    self.life = Life::Finishing(Some(FrameError::Service(error.into())));
+                    self.phase = Phase::Finishing(Some(FrameError::Service(error.into())));
                     continue;
                 }
                 Poll::Pending => {
@@ -309,10 +303,10 @@ where
         }
     }
 
-    /// Reads; pending where there is nothing to be read, which is the end for who is to finish.
+    /// Reads; pending where there is nothing to be read, which is the end of a connection that is to finish.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         if self.last_read == Some(0) {
-            self.life = Life::Finishing(None);
+            self.phase = Phase::Finishing(None);
             return Poll::Ready(Ok(()));
         }
         let polled = self.input.poll_read(cx, self.conn.io_mut())?;
@@ -327,14 +321,14 @@ where
         polled.map(|_| Ok(()))
     }
 
-    /// Pending, until something happens or a limit is reached.
+    /// Pending until a limit is reached, or something else wakes the task.
     fn wait(
         &mut self,
         cx: &mut Context<'_>,
         timer: Pin<&mut DeadlineTimer>,
         is_written: bool,
         frame: Option<Instant>,
-    ) -> Poll<Result<(), BoxError>> {
+    ) -> Poll<BoxError> {
         let write = match is_written {
             true => None,
             false => self.output.deadline(),
@@ -348,56 +342,40 @@ where
         };
         ready!(timer.poll(cx, deadline));
         let kind = match write == first {
-            true => "write",
-            false => "frame",
+            true => WRITE_TIMEOUT,
+            false => FRAME_TIMEOUT,
         };
-        Poll::Ready(Err(TimedOut::new(kind).into()))
+        Poll::Ready(TimedOut::new(kind).into())
     }
 
     /// All are answered that will be.
     fn finish(&mut self) {
-        if let Life::Finishing(error) = &mut self.life {
+        if let Phase::Finishing(error) = &mut self.phase {
             match error.take() {
                 Some(error) => self.fail(error),
-                None => self.life = Life::Closing(Ok(())),
+                None => self.phase = Phase::Closing(Ok(())),
             }
         }
     }
 
-    fn close(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut timer: Pin<&mut DeadlineTimer>,
-    ) -> Poll<Result<(), BoxError>> {
-        loop {
-            match &mut self.life {
-                Life::Closing(end) => {
-                    let mut polled = self.output.poll_write(cx, self.conn.io_mut());
-                    if let Poll::Ready(Ok(())) = polled {
-                        polled = Pin::new(self.conn.io_mut()).poll_shutdown(cx);
-                    }
-                    let Poll::Ready(result) = polled else {
-                        return self.wait(cx, timer, false, None);
-                    };
-                    let end = std::mem::replace(end, Ok(()));
-                    // A client that is gone already knows.
-                    if self.input.is_eof() || result.is_err() {
-                        return Poll::Ready(end);
-                    }
-                    let until = Instant::now().checked_add(self.settings.linger);
-                    self.life = Life::Lingering(end, until);
-                }
-                Life::Lingering(end, until) => {
-                    let until = *until;
-                    let is_over =
-                        until.is_some_and(|until| timer.as_mut().poll(cx, until).is_ready());
-                    if is_over || self.input.poll_discard(cx, self.conn.io_mut()).is_ready() {
-                        return Poll::Ready(std::mem::replace(end, Ok(())));
-                    }
-                    return Poll::Pending;
-                }
-                Life::Open | Life::Finishing(_) => unreachable!("left before"),
-            }
+    /// Writes what is left. Where the client has ended its side, that is all there is to do.
+    fn close(&mut self, cx: &mut Context<'_>, timer: Pin<&mut DeadlineTimer>) -> Poll<Ending> {
+        let mut written = self.output.poll_write(cx, self.conn.io_mut());
+        if written.is_ready() && self.input.is_eof() {
+            written = Pin::new(self.conn.io_mut()).poll_shutdown(cx);
         }
+        let Poll::Ready(written) = written else {
+            let timed_out = self.wait(cx, timer, false, None);
+            return timed_out.map(|error| Ending::Closed(Err(error)));
+        };
+        let end = match mem::replace(&mut self.phase, Phase::Closing(Ok(()))) {
+            Phase::Closing(end) => end,
+            Phase::Open | Phase::Finishing(_) => Ok(()),
+        };
+        // A client that is gone already knows.
+        Poll::Ready(match self.input.is_eof() || written.is_err() {
+            true => Ending::Closed(end),
+            false => Ending::Linger(end),
+        })
     }
 }

@@ -11,6 +11,7 @@ use super::{
     executor::Streams,
     protocol::{Http1, Http2, Protocol},
 };
+use crate::net::HTTP2_PREFACE as PREFACE;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::server::conn::http2;
@@ -24,9 +25,6 @@ use std::{
 };
 use tokio::{io::ReadBuf, time::Instant};
 use tower_service::Service;
-
-/// What an HTTP/2 client says first (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Enough for most heads, so that they are read at once.
 const FIRST_READ: usize = 4096;

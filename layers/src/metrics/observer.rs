@@ -60,7 +60,7 @@ impl MetricsObserver {
     pub fn refresh(&self, server: &ServerHandle) {
         self.inner.bytes.count_open(server, |connection, bytes| {
             self.at(connection.listener_addr(), |listener| {
-                listener.carried(bytes)
+                listener.carried(bytes);
             });
         });
     }

@@ -1,7 +1,7 @@
-//! Whose addresses a header gives.
+//! The addresses in a header.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::Arc,
 };
@@ -9,7 +9,6 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Addresses {
     Unknown,
-    /// Both of one family.
     Ip {
         source: SocketAddr,
         destination: SocketAddr,
@@ -21,16 +20,32 @@ pub(super) enum Addresses {
 }
 
 impl Addresses {
-    /// Two addresses of one family, without what no header has a place for (flow and scope).
+    /// Both addresses in their canonical form: an IPv4-mapped one is IPv4, and flow and scope, for which no
+    /// header has a place, are left out.
     pub(super) fn ip(source: SocketAddr, destination: SocketAddr) -> Self {
-        let is_mixed = source.is_ipv4() != destination.is_ipv4();
-        let plain = |addr: SocketAddr| match addr.ip() {
-            IpAddr::V4(ip) if is_mixed => SocketAddr::new(ip.to_ipv6_mapped().into(), addr.port()),
-            ip => SocketAddr::new(ip, addr.port()),
-        };
+        let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
         Addresses::Ip {
-            source: plain(source),
-            destination: plain(destination),
+            source: canonical(source),
+            destination: canonical(destination),
+        }
+    }
+}
+
+/// Two IP addresses as they are written: a header has one family for both.
+pub(super) enum Written {
+    V4([Ipv4Addr; 2]),
+    V6([Ipv6Addr; 2]),
+}
+
+impl Written {
+    pub(super) fn new(source: &SocketAddr, destination: &SocketAddr) -> Self {
+        let mapped = |ip| match ip {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        match (source.ip(), destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => Written::V4([source, destination]),
+            (source, destination) => Written::V6([mapped(source), mapped(destination)]),
         }
     }
 }

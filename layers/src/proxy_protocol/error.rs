@@ -3,10 +3,22 @@
 use super::Version;
 use std::{error::Error, fmt};
 
+/// The kind of [`TimedOut`](reagent::TimedOut) where no header came in time, and the name of the upgrade.
+pub const TIMEOUT: &str = "proxy protocol";
+
+/// The reason of [`Rejected`](reagent::Rejected) for a sender that is not trusted.
+pub const REJECTED: &str = "proxy protocol";
+
+/// The reason of [`Rejected`](reagent::Rejected) for a connection that ended before its first byte.
+pub const HEALTH_CHECK: &str = "health check";
+
+/// The label `error.type` of a sender that is not trusted.
+pub(super) const UNTRUSTED: &str = "untrusted_proxy";
+
 /// More of what came than this is not shown: enough for a request line or for the start of a handshake.
 const EXCERPT: usize = 24;
 
-/// Why bytes are no acceptable header. Its message says what was expected and, in a short escaped
+/// The error of bytes that are no acceptable header. Its message says what was expected and, in a short escaped
 /// excerpt, what came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -54,6 +66,18 @@ pub enum ProxyProtocolError {
 }
 
 impl ProxyProtocolError {
+    /// Returns one word for each kind of error, as the label `error.type`: `proxy_header_missing`,
+    /// `proxy_header_malformed`, `proxy_header_too_long`, `proxy_header_truncated`, `proxy_header_checksum`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotAHeader { .. } => "proxy_header_missing",
+            Self::Malformed { .. } => "proxy_header_malformed",
+            Self::TooLong { .. } => "proxy_header_too_long",
+            Self::Truncated { .. } => "proxy_header_truncated",
+            Self::Checksum { .. } => "proxy_header_checksum",
+        }
+    }
+
     pub(super) fn malformed(version: Version, expected: &'static str, got: &[u8]) -> Self {
         ProxyProtocolError::Malformed {
             version,
@@ -103,7 +127,7 @@ impl fmt::Display for ProxyProtocolError {
 
 impl Error for ProxyProtocolError {}
 
-/// Why a [`Header`](super::Header) cannot be written.
+/// The error of a [`Header`](super::Header) that cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {

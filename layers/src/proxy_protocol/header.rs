@@ -83,8 +83,10 @@ impl Header {
         }
     }
 
-    /// A header of version 1 for a client that connected from `source` to `destination`. Where only one of
-    /// the two is an IPv4 address, it is written as an IPv6 one (`::ffff:…`).
+    /// A header of version 1 for a client that connected from `source` to `destination`.
+    ///
+    /// IPv4-mapped IPv6 addresses, as a socket of both families reports them, become IPv4 ones. Where only one
+    /// of the two is an IPv4 address then, it is written as a mapped one: a header has one family.
     pub fn v1(source: SocketAddr, destination: SocketAddr) -> Self {
         Self::new(
             Version::V1,

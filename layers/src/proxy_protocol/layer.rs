@@ -1,14 +1,13 @@
-//! The layer, and what it is told.
+//! The layer and its settings.
 
 use super::{ProxyProtocol, trust::Trust};
-use ipnet::IpNet;
-use reagent::{UpgradeLayer, UpgradeService};
+use crate::Network;
 use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 /// The specification wants at least 3 seconds, for a segment that is sent twice (section 2); Postfix waits for 5
 /// (`smtpd_upstream_proxy_timeout`).
-const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(5);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// As nginx (`NGX_PROXY_PROTOCOL_MAX_HEADER`). Addresses, names and a certificate's subject stay far below;
 /// the format would allow 64 KiB, for each connection and before anything is known of it.
@@ -61,17 +60,18 @@ pub(super) struct Config {
 impl ProxyProtocolLayer {
     /// Requires a header of senders in the networks `trusted`, and refuses all others.
     ///
-    /// It is the socket's address that counts, never one that a header named. An IPv4 network is also that of
-    /// the mapped addresses (`::ffff:…`) as which its members come to a socket of both families.
-    pub fn new(trusted: impl IntoIterator<Item = IpNet>) -> Self {
+    /// A [`Network`] is parsed from a single address or a CIDR. The socket's address counts, never one that a
+    /// header named; IPv4 clients of a socket of both families, with addresses such as `::ffff:192.0.2.1`,
+    /// count as IPv4.
+    pub fn new(trusted: impl IntoIterator<Item = Network>) -> Self {
         let mut trust = Trust::default();
-        trusted.into_iter().for_each(|net| trust.add(net));
+        trusted.into_iter().for_each(|network| trust.add(network));
         ProxyProtocolLayer {
             config: Arc::new(Config {
                 mode: Mode::default(),
                 trust,
                 untrusted: Untrusted::default(),
-                timeout: Some(DEFAULT_TIME_LIMIT),
+                timeout: Some(DEFAULT_TIMEOUT),
                 max_len: DEFAULT_MAX_LEN,
             }),
         }
@@ -115,12 +115,9 @@ impl ProxyProtocolLayer {
 }
 
 impl<S> Layer<S> for ProxyProtocolLayer {
-    type Service = UpgradeService<ProxyProtocol, S>;
+    type Service = ProxyProtocol<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        // The limit is kept by the upgrade itself, which in optional mode goes on after it.
-        UpgradeLayer::new(ProxyProtocol(self.config.clone()))
-            .timeout(None)
-            .layer(inner)
+        ProxyProtocol::new(self.config.clone(), inner)
     }
 }

@@ -1,6 +1,6 @@
 //! Learns from a proxy in front who the client is: [HAProxy's PROXY protocol][spec], versions 1 and 2.
 //!
-//! # When
+//! # When to use it
 //!
 //! A load balancer or proxy that relays bytes is the other end of every socket. It sends a header before the
 //! client's bytes, which this layer takes off, so that `peer_addr()` is the client, for handlers as for limits,
@@ -12,7 +12,7 @@
 //! senders while they change over. There a server that speaks first makes a client without a header, which says
 //! nothing either, wait for the time limit.
 //!
-//! # Where in the stack
+//! # Position in the stack
 //!
 //! Outermost but for limits of the sockets themselves: outside of TLS, since the header comes before the
 //! handshake, and outside of whatever looks at `peer_addr()`.
@@ -50,6 +50,21 @@
 //! # }
 //! ```
 //!
+//! # Details
+//!
+//! A connection that a proxy makes for itself (LOCAL), which the specification wants to be served, is handed on
+//! with the addresses of its socket and the label `proxy: local`, by which an observer can keep it out of its
+//! logs.
+//!
+//! The name that the client asked its proxy for (the TLV `authority`) becomes the label `server.address`. Addresses
+//! are in their canonical form, so an IPv4 client is one whatever sockets it came through. A connection of which
+//! no header is expected (mode off, or [`Untrusted::PassThrough`]) is no upgrade: it is handed on as it is.
+//!
+//! The parser is this crate's own: the crates `ppp` and `proxy-header` check no checksum, and refuse a LOCAL header
+//! for a family that is to be ignored. `proxy-header` reads no Unix addresses, takes ports with zeros in front, and of whatever begins with
+//! `P` waits for 15 bytes, which in optional mode may never come; `ppp` does not read what is in the SSL TLV.
+//! What would be left to them is some two hundred lines.
+//!
 //! # Errors
 //!
 //! - [`ProxyProtocolError`]: no header where one is required, or a wrong one.
@@ -59,42 +74,37 @@
 //!   client's that has nothing to say, and the handler is called.
 //! - [`TimedOut`](reagent::TimedOut) for `proxy protocol`.
 //!
-//! A connection that a proxy makes for itself (LOCAL), which the specification wants to be served, is handed on
-//! with the addresses of its socket and the label `proxy: local`, by which an observer can keep it out of its
-//! logs.
-//!
-//! # Why a parser of its own
-//!
-//! The crates `ppp` and `proxy-header` check no checksum, and refuse a LOCAL header for a family that is to be
-//! ignored. `proxy-header` reads no Unix addresses, takes ports with zeros in front, and of whatever begins with
-//! `P` waits for 15 bytes, which in optional mode may never come; `ppp` does not read what is in the SSL TLV.
-//! What would be left to them is some two hundred lines.
+//! The label `error.type` is one constant word for each: `untrusted_proxy`, or [`ProxyProtocolError::kind`].
 //!
 //! [spec]: https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
 
 mod addresses;
 mod error;
+mod future;
 mod header;
 mod info;
 mod layer;
 mod parse;
-mod receive;
+mod service;
 mod ssl;
 mod tlv;
 mod trust;
 mod unix;
+mod upgrade;
 mod v1;
 mod v2;
 
 pub use crate::PrefixedIo;
-pub use error::{EncodeError, ProxyProtocolError};
+pub use error::{EncodeError, HEALTH_CHECK, ProxyProtocolError, REJECTED, TIMEOUT};
+pub use future::ProxyProtocolFuture;
 pub use header::{Command, Header, SocketKind, Version};
 pub use info::ProxyInfo;
 pub use layer::{Mode, ProxyProtocolLayer, Untrusted};
 pub use parse::{Parsed, parse};
-pub use receive::ProxyProtocol;
+pub use service::ProxyProtocol;
 pub use ssl::Ssl;
 pub use tlv::Tlv;
 
 use addresses::Addresses;
+use error::UNTRUSTED;
 use layer::Config;

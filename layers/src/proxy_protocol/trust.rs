@@ -1,6 +1,6 @@
 //! Who may name clients.
 
-use crate::net::cidr::canonical;
+use crate::Network;
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixSet;
 use reagent::Addr;
@@ -14,8 +14,8 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    pub(super) fn add(&mut self, net: IpNet) {
-        self.nets.insert(canonical(net));
+    pub(super) fn add(&mut self, network: Network) {
+        self.nets.insert(network.into());
     }
 
     /// Whether the other end of a socket is one of them. A listener for both families sees IPv4 clients as
@@ -41,7 +41,12 @@ mod tests {
     #[test]
     fn trust_is_by_range_in_both_families() {
         let mut trust = Trust::default();
-        for net in ["10.1.2.3/8", "2001:db8::/32", "::ffff:192.0.2.0/120"] {
+        for net in [
+            "10.1.2.3/8",
+            "2001:db8::/32",
+            "::ffff:192.0.2.0/120",
+            "198.51.100.7",
+        ] {
             trust.add(net.parse().unwrap());
         }
         let trusts = |addr: &str| trust.trusts(&Addr::from(addr.parse::<SocketAddr>().unwrap()));
@@ -52,11 +57,13 @@ mod tests {
             "192.0.2.7:1",
             "[::ffff:192.0.2.7]:1",
             "[2001:db8:1::1]:1",
+            "198.51.100.7:1",
         ] {
             assert!(trusts(addr), "{addr}");
         }
         for addr in [
             "11.0.0.1:1",
+            "198.51.100.8:1",
             "192.0.3.1:1",
             "[2001:db9::1]:1",
             "[::a00:1]:1",

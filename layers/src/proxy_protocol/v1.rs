@@ -1,8 +1,11 @@
 //! Version 1: a line of text (section 2.1 of the specification).
 
-use super::{Addresses, EncodeError, Header, Parsed, ProxyProtocolError, Version};
+use super::{
+    Addresses, EncodeError, Header, Parsed, ProxyProtocolError, Version, addresses::Written,
+};
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     str::{self, FromStr},
 };
 
@@ -63,30 +66,21 @@ fn parse_line(line: &[u8]) -> Result<Header, ProxyProtocolError> {
     ) else {
         return Err(malformed("two addresses and two ports", line));
     };
-    let ip = match is_v4 {
-        true => ipv4,
-        false => ipv6,
+    let expected = match is_v4 {
+        true => "an IPv4 address",
+        false => "an IPv6 address",
     };
-    let (source, destination) = (ip(source)?, ip(destination)?);
+    let ip = |field| text::<IpAddr>(field).ok_or_else(|| malformed(expected, field));
+    let (from_ip, to_ip) = (ip(source)?, ip(destination)?);
+    // nginx writes the family of its client's address and then each address as it is, so a client of the
+    // one family that came by a link of the other has one of each.
+    if from_ip.is_ipv4() != is_v4 && to_ip.is_ipv4() != is_v4 {
+        return Err(malformed(expected, source));
+    }
     Ok(Header::v1(
-        SocketAddr::new(source, port(from)?),
-        SocketAddr::new(destination, port(to)?),
+        SocketAddr::new(from_ip, port(from)?),
+        SocketAddr::new(to_ip, port(to)?),
     ))
-}
-
-/// The standard library's parser refuses zeros in front, as section 2.1 does.
-fn ipv4(field: &[u8]) -> Result<IpAddr, ProxyProtocolError> {
-    match text(field) {
-        Some(ip) => Ok(IpAddr::V4(ip)),
-        None => Err(malformed("an IPv4 address", field)),
-    }
-}
-
-fn ipv6(field: &[u8]) -> Result<IpAddr, ProxyProtocolError> {
-    match text(field) {
-        Some(ip) => Ok(IpAddr::V6(ip)),
-        None => Err(malformed("an IPv6 address", field)),
-    }
 }
 
 /// Section 2.1 allows no zeros in front; the standard library would take them, and a sign.
@@ -117,35 +111,31 @@ pub(super) fn encode(header: &Header) -> Result<Vec<u8>, EncodeError> {
         Addresses::Ip {
             source,
             destination,
-        } => format!(
-            "PROXY {} {} {} {} {}\r\n",
-            if source.is_ipv4() { "TCP4" } else { "TCP6" },
-            Canonical(source.ip()),
-            Canonical(destination.ip()),
-            source.port(),
-            destination.port(),
-        ),
+        } => {
+            let (from, to) = (source.port(), destination.port());
+            match Written::new(source, destination) {
+                Written::V4([source, destination]) => {
+                    format!("PROXY TCP4 {source} {destination} {from} {to}\r\n")
+                }
+                Written::V6(ips) => {
+                    let [source, destination] = ips.map(Hexadecimal);
+                    format!("PROXY TCP6 {source} {destination} {from} {to}\r\n")
+                }
+            }
+        }
         Addresses::Unix { .. } => return Err(EncodeError::V1("addresses of Unix sockets")),
     };
     Ok(line.into_bytes())
 }
 
 /// Section 2.1 knows only hexadecimal digits; `Ipv6Addr` writes the end of a mapped address with dots.
-struct Canonical(IpAddr);
+struct Hexadecimal(Ipv6Addr);
 
-impl std::fmt::Display for Canonical {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            IpAddr::V6(ip) => match ip.to_ipv4_mapped().map(|ip| ip.octets()) {
-                Some([a, b, c, d]) => write!(
-                    f,
-                    "::ffff:{:x}:{:x}",
-                    u16::from_be_bytes([a, b]),
-                    u16::from_be_bytes([c, d])
-                ),
-                None => <Ipv6Addr as std::fmt::Display>::fmt(&ip, f),
-            },
-            IpAddr::V4(ip) => <Ipv4Addr as std::fmt::Display>::fmt(&ip, f),
+impl fmt::Display for Hexadecimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.to_ipv4_mapped(), self.0.segments()) {
+            (Some(_), [.., high, low]) => write!(f, "::ffff:{high:x}:{low:x}"),
+            (None, _) => self.0.fmt(f),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Addresses, Command, EncodeError, Header, Parsed, ProxyProtocolError, SocketKind, Version,
+    addresses::Written,
     tlv::{self, Tlv},
     unix,
 };
@@ -129,24 +130,23 @@ pub(super) fn encode(header: &Header) -> Result<Vec<u8>, EncodeError> {
         SocketKind::Stream => 1,
         SocketKind::Datagram => 2,
     };
-    bytes.push(match header.addresses() {
-        Addresses::Unknown => 0,
-        Addresses::Ip { source, .. } if source.is_ipv4() => 0x10 | kind,
-        Addresses::Ip { .. } => 0x20 | kind,
-        Addresses::Unix { .. } => 0x30 | kind,
-    });
+    let family = bytes.len();
     // The length, once it is known.
-    bytes.extend([0, 0]);
+    bytes.extend([kind, 0, 0]);
     match header.addresses() {
-        Addresses::Unknown => {}
+        Addresses::Unknown => bytes[family] = 0,
         Addresses::Ip {
             source,
             destination,
         } => {
-            for addr in [source, destination] {
-                match addr.ip() {
-                    IpAddr::V4(ip) => bytes.extend(ip.octets()),
-                    IpAddr::V6(ip) => bytes.extend(ip.octets()),
+            match Written::new(source, destination) {
+                Written::V4(ips) => {
+                    bytes[family] |= 0x10;
+                    bytes.extend(ips.iter().flat_map(Ipv4Addr::octets));
+                }
+                Written::V6(ips) => {
+                    bytes[family] |= 0x20;
+                    bytes.extend(ips.iter().flat_map(Ipv6Addr::octets));
                 }
             }
             bytes.extend(source.port().to_be_bytes());
@@ -156,6 +156,7 @@ pub(super) fn encode(header: &Header) -> Result<Vec<u8>, EncodeError> {
             source,
             destination,
         } => {
+            bytes[family] |= 0x30;
             for path in [source, destination] {
                 let start = bytes.len();
                 bytes.extend(unix::encode(path.as_deref()));

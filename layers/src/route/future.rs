@@ -18,20 +18,14 @@ pub struct RouteFuture<Io> {
 // ## Choosing => Serving
 enum State<Io> {
     /// Conditions are the user's code, so they run here and not in the acceptor.
-    Choosing {
-        routes: Arc<Routes<Io>>,
-        conn: Option<Connection<Io>>,
-    },
+    Choosing(Option<(Arc<Routes<Io>>, Connection<Io>)>),
     Serving(Serving),
 }
 
 impl<Io> RouteFuture<Io> {
     pub(super) fn new(routes: Arc<Routes<Io>>, conn: Connection<Io>) -> Self {
         RouteFuture {
-            state: State::Choosing {
-                routes,
-                conn: Some(conn),
-            },
+            state: State::Choosing(Some((routes, conn))),
         }
     }
 }
@@ -50,16 +44,15 @@ impl<Io: IoStream> Future for RouteFuture<Io> {
     type Output = Result<(), BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Choosing { routes, conn } = &mut self.state {
-            let Some(conn) = conn.take() else {
-                unreachable!("the state changes with the connection's leaving it")
-            };
-            let serving = routes.serve(conn);
-            self.state = State::Serving(serving);
-        }
-        match &mut self.state {
-            State::Serving(serving) => serving.as_mut().poll(cx),
-            State::Choosing { .. } => unreachable!("left above"),
+        loop {
+            match &mut self.state {
+                State::Serving(serving) => return serving.as_mut().poll(cx),
+                State::Choosing(chosen) => match chosen.take() {
+                    Some((routes, conn)) => self.state = State::Serving(routes.serve(conn)),
+                    // A condition panicked.
+                    None => return Poll::Pending,
+                },
+            }
         }
     }
 }

@@ -26,14 +26,14 @@ pub fn server_name<Io: 'static>(
     })
 }
 
-/// What was given as a server name is none.
+/// The error of a text that is no server name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidServerName {
     name: String,
 }
 
 impl InvalidServerName {
-    /// As it was given.
+    /// Returns the text as it was given.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -43,7 +43,7 @@ impl fmt::Display for InvalidServerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is no server name; give a host name, or `*.` and a host name",
+            "invalid server name {:?}: expected a host name such as example.org or *.example.org",
             self.name
         )
     }

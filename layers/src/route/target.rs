@@ -11,8 +11,8 @@ use std::{
 use tokio::time::Sleep;
 use tower_service::Service;
 
-/// What time-outs are called.
-const NAME: &str = "route";
+/// The kind of [`TimedOut`] where the service of a route was not ready in time.
+pub const TIMEOUT: &str = "route";
 
 pub(super) type Serving = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
@@ -76,7 +76,8 @@ where
                     if let Poll::Ready(ready) = service.poll_ready(cx) {
                         ready.map_err(Into::into)?;
                         let Some(conn) = conn.take() else {
-                            unreachable!("the state changes with the connection's leaving it")
+                            // The service panicked.
+                            return Poll::Pending;
                         };
                         let serving = service.call(conn);
                         self.set(Serve::Serving { serving });
@@ -88,7 +89,7 @@ where
                     };
                     let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
                     ready!(timer.as_mut().poll(cx));
-                    return Poll::Ready(Err(TimedOut::new(NAME).into()));
+                    return Poll::Ready(Err(TimedOut::new(TIMEOUT).into()));
                 }
                 ServeProj::Serving { serving } => {
                     ready!(serving.poll(cx)).map_err(Into::into)?;

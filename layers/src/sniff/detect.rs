@@ -3,7 +3,9 @@
 use super::{
     Protocol, Sniffed,
     message::{Looked, look},
+    request_line::{Line, line},
 };
+use crate::net::HTTP2_PREFACE;
 use std::sync::Arc;
 
 /// As nginx (`preread_buffer_size`). A ClientHello has some 300 bytes, with a post-quantum key share 1,800, and with
@@ -12,7 +14,7 @@ const DEFAULT_MAX_LEN: usize = 16 * 1024;
 
 /// Of no two of them is one the beginning of the other.
 static SIGNATURES: &[(&[u8], Protocol)] = &[
-    // RFC 9110, section 9.3; RFC 5789; RFC 4918, section 9.
+    // RFC 9110, section 9.3, and RFC 5789. Other methods take a whole request line to be known.
     (b"GET ", Protocol::Http1),
     (b"HEAD ", Protocol::Http1),
     (b"POST ", Protocol::Http1),
@@ -22,6 +24,7 @@ static SIGNATURES: &[(&[u8], Protocol)] = &[
     (b"OPTIONS ", Protocol::Http1),
     (b"TRACE ", Protocol::Http1),
     (b"PATCH ", Protocol::Http1),
+    // RFC 4918, section 9.
     (b"PROPFIND ", Protocol::Http1),
     (b"PROPPATCH ", Protocol::Http1),
     (b"MKCOL ", Protocol::Http1),
@@ -30,7 +33,7 @@ static SIGNATURES: &[(&[u8], Protocol)] = &[
     (b"LOCK ", Protocol::Http1),
     (b"UNLOCK ", Protocol::Http1),
     // RFC 9113, section 3.4.
-    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Protocol::Http2),
+    (HTTP2_PREFACE, Protocol::Http2),
     // RFC 4253, section 4.2.
     (b"SSH-", Protocol::Ssh),
     // https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt, sections 2.1 and 2.2.
@@ -93,7 +96,7 @@ impl Detector {
 
     /// Looks for these bytes too, which are [`Protocol::Own`] by this name.
     ///
-    /// ClientKey of one's own go before the known protocols, and the first given before the next. So clients of what
+    /// Prefixes of one's own go before the known protocols, and the first given before the next. So clients of what
     /// begins likewise, and is shorter, are waited for until they have sent what differs. An empty prefix is
     /// never found.
     pub fn prefix(mut self, name: impl Into<Arc<str>>, bytes: impl AsRef<[u8]>) -> Self {
@@ -141,6 +144,14 @@ fn decide<'a>(
             let needed = bytes.len() + 1;
             return Detected::NeedMore { needed };
         }
+    }
+    match line(bytes) {
+        Line::Http1 => return Detected::Done(Sniffed::new(Protocol::Http1)),
+        Line::Part if bytes.len() < max_len => {
+            let needed = bytes.len() + 1;
+            return Detected::NeedMore { needed };
+        }
+        Line::Part | Line::Other => {}
     }
     match look(bytes) {
         Looked::Hello(hello) => Detected::Done(Sniffed::tls(hello)),

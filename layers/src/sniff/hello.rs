@@ -4,6 +4,7 @@ use super::reader::{
     Fault::{self, Wrong},
     Reader,
 };
+use std::net::IpAddr;
 
 /// RFC 6066, section 3.
 const SERVER_NAME: usize = 0;
@@ -18,6 +19,7 @@ const MAX_LABEL: usize = 63;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Hello {
+    /// The host name, if the client asks for one and it is one.
     pub(super) server_name: Option<Box<str>>,
     /// As it was sent, a length before each name: so it takes no more memory than it had bytes.
     pub(super) alpn: Box<[u8]>,
@@ -78,7 +80,7 @@ impl Hello {
             }
         }
         if let Some(data) = names {
-            self.server_name = Some(server_name(data)?);
+            self.server_name = server_name(data)?;
         }
         if let Some(data) = protocols {
             self.alpn = alpn(data)?.into();
@@ -88,7 +90,10 @@ impl Hello {
 }
 
 /// The one name in the list: "MUST NOT contain more than one name of the same `name_type`", and there is no other.
-fn server_name(data: &[u8]) -> Result<Box<str>, Fault> {
+///
+/// A hello with an IP address, which the RFC does not permit and clients send nevertheless, or with anything else
+/// that is no host name, has no name. rustls too ignores the first, and answers the second with an alert.
+fn server_name(data: &[u8]) -> Result<Option<Box<str>>, Fault> {
     let mut data = Reader::new(data);
     let len = data.u16()?;
     let mut list = data.block(len)?;
@@ -98,11 +103,11 @@ fn server_name(data: &[u8]) -> Result<Box<str>, Fault> {
     if kind != HOST_NAME || !list.is_empty() || !data.is_empty() {
         return Err(Wrong);
     }
-    host_name(name).ok_or(Wrong)
+    Ok(host_name(name).filter(|name| name.parse::<IpAddr>().is_err()))
 }
 
 /// A host name in lower case and without a dot at its end. Underscores are no part of such names and in use.
-pub(crate) fn host_name(name: &[u8]) -> Option<Box<str>> {
+fn host_name(name: &[u8]) -> Option<Box<str>> {
     let name = name.strip_suffix(b".").unwrap_or(name);
     let is_label = |label: &[u8]| {
         (1..=MAX_LABEL).contains(&label.len())

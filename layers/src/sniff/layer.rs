@@ -1,4 +1,4 @@
-//! The layer, and what it is told.
+//! The layer and its settings.
 
 use super::{Detector, Sniff};
 use reagent::{UpgradeLayer, UpgradeService};
@@ -7,7 +7,10 @@ use tower_layer::Layer;
 
 /// As the PROXY protocol's: enough for a segment that is sent twice. HAProxy's documentation has 5 s too wherever it
 /// waits for a ClientHello (`tcp-request inspect-delay`).
-const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(5);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The kind of [`TimedOut`](reagent::TimedOut) where a client has not said enough in time, and the name of the upgrade.
+pub const TIMEOUT: &str = "sniff";
 
 /// What becomes of a client that has not said enough at the time limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +44,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             detector: Detector::default(),
-            timeout: Some(DEFAULT_TIME_LIMIT),
+            timeout: Some(DEFAULT_TIMEOUT),
             undecided: Undecided::default(),
         }
     }

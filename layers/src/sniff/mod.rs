@@ -1,20 +1,20 @@
 //! Finds out what a client speaks from the first bytes it sends, and hands them on unread.
 //!
-//! # When
+//! # When to use it
 //!
 //! Several protocols share an address: plain and encrypted clients on one port, HTTP beside SSH, TLS for many
 //! names of which each goes elsewhere. The layer leaves a [`Sniffed`] in the connection's extensions, and a
 //! [`Router`](../route/struct.Router.html) or a handler goes by it. Where all clients of an address speak the
 //! same, there is nothing to find out.
 //!
-//! # Where in the stack
+//! # Position in the stack
 //!
-//! Inside of limits, access rules and the PROXY protocol, so that who is not admitted is not waited for; outside of
+//! Inside of limits, access rules and the PROXY protocol, so that clients that are not admitted are not waited for; outside of
 //! TLS to see what the client asks for by name and protocol (SNI, ALPN), or inside to tell protocols within it
 //! apart. It can stand in both places: the inner one's findings replace the outer one's.
 //!
 //! **A client has to speak first.** Where it may wait for the server's greeting, as in SMTP, FTP or MySQL, say so by
-//! [`Undecided::Unknown`] and a short [`timeout`](SniffLayer::timeout): who has said nothing by then is
+//! [`Undecided::Unknown`] and a short [`timeout`](SniffLayer::timeout): a client that has said nothing by then is
 //! handed on as [`Protocol::Unknown`].
 //!
 //! What is found is a claim that anybody can make, and nothing of it is encrypted or signed. It is good for choosing
@@ -60,6 +60,17 @@
 //! # }
 //! ```
 //!
+//! # Details
+//!
+//! HTTP/1 is known by a usual method at once, and by any other token (RFC 9110, section 5.6.2) that begins with a
+//! capital letter at the version in the request line. So a client of another protocol of text is [`Protocol::Unknown`] at the first byte that is in no such line,
+//! which is the end of its first line at the latest.
+//!
+//! The parser of ClientHellos is this crate's own: of a ClientHello two extensions matter. rustls's `Acceptor`
+//! reads it too, but it makes an error of what is not TLS, keeps the bytes, allows 64 KiB of them and would need
+//! the whole of rustls for this; `tls-parser` wants the message in one piece, so that records would have to be
+//! joined here as well, and allocates for every list in it. What would be left to them is some hundred lines.
+//!
 //! # Errors
 //!
 //! - [`TimedOut`](reagent::TimedOut) for `sniff`: the client has not said enough in time, which is 5 seconds unless
@@ -68,13 +79,6 @@
 //!   [`Failed`](reagent::Outcome::Failed) with any other error of reading.
 //!
 //! A stream that ends too early is no error: it is handed on as [`Protocol::Unknown`], with what came of it.
-//!
-//! # Why a parser of its own
-//!
-//! Of a ClientHello two extensions matter. rustls's `Acceptor` reads it too, but it makes an error of what is not TLS,
-//! keeps the bytes, allows 64 KiB of them and would need the whole of rustls for this; `tls-parser` wants the
-//! message in one piece, so that records would have to be joined here as well, and allocates for every list in it.
-//! What would be left to them is some hundred lines.
 
 mod detect;
 mod hello;
@@ -82,13 +86,14 @@ mod layer;
 mod message;
 mod protocol;
 mod reader;
-mod receive;
+mod request_line;
+mod upgrade;
 
 pub use crate::PrefixedIo;
 pub use detect::{Detected, Detector, detect};
-pub use layer::{SniffLayer, Undecided};
+pub use layer::{SniffLayer, TIMEOUT, Undecided};
 pub use protocol::{Protocol, Sniffed};
-pub use receive::Sniff;
+pub use upgrade::Sniff;
 
 #[cfg(feature = "route")]
 use layer::Config;

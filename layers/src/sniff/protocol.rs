@@ -9,7 +9,8 @@ use std::{fmt, sync::Arc};
 pub enum Protocol {
     /// TLS: a whole ClientHello (RFC 8446, section 4.1.2).
     Tls,
-    /// HTTP/1: a method of RFC 9110, RFC 5789 (`PATCH`) or RFC 4918 (WebDAV), and a space.
+    /// HTTP/1: a method of RFC 9110, RFC 5789 (`PATCH`) or RFC 4918 (WebDAV), and a space; or any other token of
+    /// at most 32 bytes that begins with a capital letter, with a target and a version.
     Http1,
     /// HTTP/2 without TLS, or inside of it: the connection preface (RFC 9113, section 3.4).
     Http2,
@@ -71,7 +72,8 @@ impl Sniffed {
         &self.protocol
     }
 
-    /// The name that a TLS client asks for (SNI, RFC 6066), in lower case and without a dot at its end.
+    /// The name that a TLS client asks for (SNI, RFC 6066), in lower case and without a dot at its end; `None` also
+    /// for an IP address and for what is no host name.
     pub fn server_name(&self) -> Option<&str> {
         self.hello.as_ref()?.server_name.as_deref()
     }

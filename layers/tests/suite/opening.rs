@@ -3,6 +3,7 @@
 use crate::support::{Ends, Served};
 use reagent::{Connection, Server, handle, testing::MemoryListener};
 use reagent_layers::{
+    Network,
     http::HttpLayer,
     proxy_protocol::{Mode, ProxyProtocolLayer},
     timeout::TimeoutsLayer,
@@ -17,7 +18,7 @@ use tower::service_fn;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn proxy() -> (ProxyProtocolLayer, SocketAddr) {
-    let net = "192.0.2.0/24".parse::<ipnet::IpNet>().unwrap();
+    let net = "192.0.2.0/24".parse::<Network>().unwrap();
     let layer = ProxyProtocolLayer::new([net]).mode(Mode::Required);
     (layer, "192.0.2.1:1".parse().unwrap())
 }
@@ -58,7 +59,10 @@ async fn a_head_has_what_the_header_before_it_has_left() {
         .unwrap();
     let served = Served { server, ends };
     let client = clients.connect_from(from).await.unwrap();
-    let mut parts = vec!["PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n", "GET / HTTP/1.1\r\n"];
+    let mut parts = vec![
+        "PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n",
+        "GET / HTTP/1.1\r\n",
+    ];
     parts.extend(["a: b\r\n"; 20]);
     let ended = end(&served, client, &parts).await;
     assert_eq!(ended, ("timed out: http header".to_owned(), 30));

@@ -1,8 +1,13 @@
 //! The layer of an upgrade and its settings.
 
-use super::UpgradeService;
+use super::{Upgrade, UpgradeFuture, UpgradeService, in_time::upgrade_in_time};
+use crate::{
+    BoxError,
+    connection::{Connection, Phase},
+};
 use std::{fmt, sync::Arc, time::Duration};
 use tower_layer::Layer;
+use tower_service::Service;
 
 /// An upgrade has this long unless it is told otherwise: as long as a handshake in tls-listener. nginx's stream
 /// module allows 60 s (`ssl_handshake_timeout`), which is long for a client that only has to answer.
@@ -33,6 +38,23 @@ impl<U> UpgradeLayer<U> {
     pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.timeout = limit.into();
         self
+    }
+
+    /// Upgrades one connection, then serves it with `inner`, which must have been polled ready.
+    ///
+    /// For the service of a layer that upgrades some connections and hands on the others as they are:
+    /// those cost nothing then. Where every connection is upgraded, use this as a layer.
+    pub fn upgrade<S, Io>(&self, inner: S, conn: Connection<Io>) -> UpgradeFuture<S, U::Io>
+    where
+        U: Upgrade<Io>,
+        S: Service<Connection<U::Io>>,
+        S::Error: Into<BoxError>,
+        Io: Send + 'static,
+        U::Io: 'static,
+    {
+        conn.set_phase(Phase::Upgrading);
+        let upgrading = upgrade_in_time(self.upgrade.clone(), conn, self.timeout);
+        UpgradeFuture::new(Box::pin(upgrading), inner)
     }
 }
 

@@ -1,12 +1,7 @@
 //! The service of an upgrade.
 
-use super::{
-    Upgrade, UpgradeFuture, UpgradeLayer, future::is_called_last, in_time::upgrade_in_time,
-};
-use crate::{
-    BoxError,
-    connection::{Connection, Phase},
-};
+use super::{Upgrade, UpgradeFuture, UpgradeLayer, future::is_called_last};
+use crate::{BoxError, connection::Connection};
 use std::{
     fmt, mem,
     task::{Context, Poll},
@@ -67,7 +62,6 @@ where
     }
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
-        conn.set_phase(Phase::Upgrading);
         // The one that was polled ready is the one to be called, and a clone stays for the next. Inside
         // of another upgrade's future there is no next, so that of a stack only the outermost clones.
         let next = match is_called_last(self) {
@@ -75,9 +69,9 @@ where
             false => self.parts.clone(),
         };
         let parts = mem::replace(&mut self.parts, next);
-        let Some((UpgradeLayer { upgrade, timeout }, inner)) = parts else {
+        let Some((layer, inner)) = parts else {
             unreachable!("`poll_ready` has failed");
         };
-        UpgradeFuture::new(Box::pin(upgrade_in_time(upgrade, conn, timeout)), inner)
+        layer.upgrade(inner, conn)
     }
 }

@@ -174,7 +174,7 @@ async fn what_is_wrong_with_the_options_is_said() {
         (&["--trust", "10.0.0.0/8"], "nothing without --proxy-in"),
         (
             &["--allow", "10.0.0.0/33"],
-            "\"10.0.0.0/33\" is no network; write",
+            "invalid network \"10.0.0.0/33\": expected an address or a CIDR",
         ),
         (&["--listen", "nowhere"], "a port is missing"),
     ];

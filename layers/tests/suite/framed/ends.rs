@@ -3,7 +3,7 @@
 use super::{Client, SECOND, after, failed, lines, same, start};
 use crate::support::{LONG, until};
 use bytes::BytesMut;
-use reagent::{BoxError, Outcome, Server};
+use reagent::{BoxError, Linger, Outcome, Server};
 use reagent_layers::framed::{
     FrameError, FramedLayer, OnError,
     codec::{Decoder, Encoder, LinesCodec},
@@ -188,7 +188,7 @@ async fn who_does_not_close_in_return_has_a_second() {
 // By the clock as it goes: one that is paused moves only when nothing else does.
 #[tokio::test]
 async fn a_drain_does_not_read_for_ever() {
-    let layer = lines().linger(SECOND / 20);
+    let layer = lines().linger(Linger::new().total(SECOND / 20));
     let (server, clients) = start(layer, service_fn(same)).await;
     let (mut reader, mut writer) = tokio::io::split(clients.connect().await.unwrap());
     let flood = async {

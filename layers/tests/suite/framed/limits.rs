@@ -4,8 +4,8 @@ use super::{Client, SECOND, failed, lines, same, start};
 use bytes::{Buf, BytesMut};
 use reagent::Outcome;
 use reagent_layers::framed::{
-    FrameError, FramedLayer, OnError,
-    codec::{Decoder, Encoder, LinesCodec},
+    FRAME_TIMEOUT, FrameError, FramedLayer, OnError,
+    codec::{Decoder, Encoder, LengthDelimitedCodec, LinesCodec},
 };
 use std::io;
 use tokio::{
@@ -73,7 +73,9 @@ impl Encoder<String> for Hoarder {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_codec_keeps_for_itself_counts_too() {
-    let layer = FramedLayer::new(Hoarder::default()).max_frame(100);
+    let layer = FramedLayer::new(Hoarder::default())
+        .codec_buffers(true)
+        .max_frame(100);
     let (server, clients) = start(layer, service_fn(same)).await;
     let mut client = Client::new(&clients).await;
     for _ in 0..3 {
@@ -88,6 +90,90 @@ async fn what_a_codec_keeps_for_itself_counts_too() {
     drop(client);
     let outcome = server.ends.of(1).await;
     assert_eq!(failed(&outcome), "a frame is larger than 100 bytes");
+}
+
+/// Lines, of which empty ones are heartbeats and swallowed.
+#[derive(Clone, Default)]
+struct Heartbeats(LinesCodec);
+
+impl Decoder for Heartbeats {
+    type Item = String;
+    type Error = io::Error;
+
+    fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<String>> {
+        while src.first() == Some(&b'\n') {
+            src.advance(1);
+        }
+        self.0.decode(src).map_err(io::Error::other)
+    }
+}
+
+impl Encoder<String> for Heartbeats {
+    type Error = io::Error;
+
+    fn encode(&mut self, line: String, out: &mut BytesMut) -> io::Result<()> {
+        self.0.encode(line, out).map_err(io::Error::other)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_that_the_codec_swallows_begin_no_frame() {
+    let layer = FramedLayer::new(Heartbeats::default()).max_frame(100);
+    let (_server, clients) = start(layer, service_fn(same)).await;
+    let mut client = Client::new(&clients).await;
+    // One, and then silence.
+    client.send("\n").await;
+    sleep(3600 * SECOND).await;
+    // Many, each by itself and also with the beginning of a line that the next completes.
+    for _ in 0..1001 {
+        client.send("\n").await;
+        sleep(10 * SECOND).await;
+    }
+    client.send("\na").await;
+    for _ in 0..10 {
+        sleep(20 * SECOND).await;
+        client.send("\n\na").await;
+        assert_eq!(client.line().await, "a");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_before_a_part_of_a_frame_gives_it_no_more_time() {
+    let layer = FramedLayer::new(Heartbeats::default());
+    let (server, clients) = start(layer, service_fn(same)).await;
+    let mut client = Client::new(&clients).await;
+    client.send("\n\n").await;
+    sleep(20 * SECOND).await;
+    let began = Instant::now();
+    let slow = async {
+        client.send("\na").await;
+        while client.0.write_all(b"x").await.is_ok() {
+            sleep(SECOND).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        outcome = server.ends.of(1) => {
+            assert!(matches!(outcome, Outcome::TimedOut(limit) if limit.kind() == FRAME_TIMEOUT));
+        }
+        () = slow => {}
+    }
+    assert_eq!(began.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_codec_that_says_so_has_its_length_count_as_the_beginning_of_a_frame() {
+    for (codec_buffers, sent) in [(false, &[0, 0, 0, 9, 1][..]), (true, &[0, 0, 0, 9])] {
+        let layer = FramedLayer::new(LengthDelimitedCodec::new()).codec_buffers(codec_buffers);
+        let service = service_fn(async |bytes: BytesMut| Ok::<_, io::Error>(bytes.freeze()));
+        let (server, clients) = start(layer, service).await;
+        let mut client = clients.connect().await.unwrap();
+        client.write_all(sent).await.unwrap();
+        let began = Instant::now();
+        let outcome = server.ends.of(1).await;
+        assert!(matches!(outcome, Outcome::TimedOut(limit) if limit.kind() == FRAME_TIMEOUT));
+        assert_eq!(began.elapsed().as_secs(), 30);
+    }
 }
 
 #[tokio::test(start_paused = true)]

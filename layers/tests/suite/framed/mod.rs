@@ -11,7 +11,7 @@ use reagent::{
     BoxError, ConnectionService, Outcome, Server,
     testing::{Clients, MemoryListener},
 };
-use reagent_layers::framed::{FramedLayer, SharedKind, codec::LinesCodec};
+use reagent_layers::framed::{FramedLayer, codec::LinesCodec};
 use std::time::Duration;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream},
@@ -22,7 +22,7 @@ use tower::Layer;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Lines in, lines out.
-type Lines = FramedLayer<String, SharedKind<LinesCodec>>;
+type Lines = FramedLayer<LinesCodec, String>;
 
 fn lines() -> Lines {
     FramedLayer::new(LinesCodec::new())

@@ -1,7 +1,7 @@
 //! Frames that nobody asked for.
 
 use super::{Client, SECOND, start};
-use reagent_layers::framed::{self, FramedLayer, PushError, Pusher, codec::LinesCodec};
+use reagent_layers::framed::{self, FramedMakeLayer, PushError, Pusher, codec::LinesCodec};
 use std::{convert::Infallible, future::ready, time::Duration};
 use tokio::{
     sync::mpsc,
@@ -9,7 +9,7 @@ use tokio::{
 };
 use tower::service_fn;
 
-type Lines = FramedLayer<String, framed::PerConnection>;
+type Lines = FramedMakeLayer<String>;
 
 /// Answers `more` with three pushes and an answer, `slowly` after a second, and everything else with itself; whoever
 /// comes hands out its pusher.
@@ -43,7 +43,7 @@ async fn pushing(layer: Lines) -> (crate::support::Served, Client, Pusher<String
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_client_gets_what_is_pushed() {
-    let (_server, mut client, pusher) = pushing(FramedLayer::per_connection()).await;
+    let (_server, mut client, pusher) = pushing(FramedMakeLayer::new()).await;
     for text in ["one", "two"] {
         sleep(3600 * SECOND).await;
         pusher.try_push(text.into()).unwrap();
@@ -53,7 +53,7 @@ async fn an_idle_client_gets_what_is_pushed() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_pushed_before_an_answer_was_ready_goes_before_it() {
-    let (_server, mut client, pusher) = pushing(FramedLayer::per_connection()).await;
+    let (_server, mut client, pusher) = pushing(FramedMakeLayer::new()).await;
     client.send("slowly\n").await;
     sleep(SECOND / 2).await;
     pusher.try_push("meanwhile".into()).unwrap();
@@ -64,7 +64,7 @@ async fn what_was_pushed_before_an_answer_was_ready_goes_before_it() {
 #[tokio::test(start_paused = true)]
 async fn a_request_may_push_its_answer_in_parts_however_few_may_wait() {
     for pushes in [1, 2, 64] {
-        let layer = FramedLayer::per_connection().pushes(pushes);
+        let layer = FramedMakeLayer::new().pushes(pushes);
         let (_server, mut client, _) = pushing(layer).await;
         client.send("x\nmore\ny\n").await;
         for line in ["x", "part 0", "part 1", "part 2", "more", "y"] {
@@ -75,7 +75,7 @@ async fn a_request_may_push_its_answer_in_parts_however_few_may_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn for_a_client_that_does_not_read_no_more_waits_than_may() {
-    let layer = FramedLayer::per_connection().pushes(8).write_timeout(None);
+    let layer = FramedMakeLayer::new().pushes(8).write_timeout(None);
     let (_server, mut client, pusher) = pushing(layer).await;
     let text = "x".repeat(1024);
     let mut pushed = 0;
@@ -106,7 +106,7 @@ async fn for_a_client_that_does_not_read_no_more_waits_than_may() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_has_gone_is_pushed_nothing() {
-    let layer = FramedLayer::per_connection().pushes(1);
+    let layer = FramedMakeLayer::new().pushes(1);
     let (server, client, pusher) = pushing(layer).await;
     assert!(!pusher.is_closed());
     drop(client);
@@ -124,7 +124,7 @@ async fn a_client_that_has_gone_is_pushed_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn pushes_do_not_keep_a_drain_from_its_end() {
-    let (server, mut client, pusher) = pushing(FramedLayer::per_connection()).await;
+    let (server, mut client, pusher) = pushing(FramedMakeLayer::new()).await;
     pusher.try_push("news".into()).unwrap();
     let report = async {
         let report = server.drain(60 * SECOND).await;

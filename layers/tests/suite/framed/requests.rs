@@ -168,7 +168,7 @@ async fn a_request_that_failed_is_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_of_ones_own_remembers_its_client() {
-    use reagent_layers::framed::{Client as Facts, FramedLayer, codec::LinesCodec};
+    use reagent_layers::framed::{Client as Facts, FramedMakeLayer, codec::LinesCodec};
     let make = service_fn(|client: Facts<String>| {
         let mut count = 0;
         let service = service_fn(move |_: String| {
@@ -178,7 +178,7 @@ async fn a_service_of_ones_own_remembers_its_client() {
         });
         ready(Ok::<_, Infallible>((LinesCodec::new(), service)))
     });
-    let (_server, clients) = start(FramedLayer::per_connection(), make).await;
+    let (_server, clients) = start(FramedMakeLayer::new(), make).await;
     for id in 1..3 {
         let mut client = Client::new(&clients).await;
         client.send("x\nx\n").await;

@@ -5,7 +5,7 @@ use crate::support::until;
 use bytes::{Buf, BytesMut};
 use reagent::{BoxError, BoxIo, Connection};
 use reagent_layers::framed::{
-    FramedLayer,
+    FramedLayer, FramedMakeLayer,
     codec::{Decoder, Encoder},
 };
 use std::{
@@ -391,7 +391,7 @@ async fn making_the_service_holds_back_the_accept() {
         let service = service_fn(move |line: String| same(format!("{id}: {line}")));
         (reagent_layers::framed::codec::LinesCodec::new(), service)
     });
-    let (server, clients) = start(FramedLayer::per_connection(), make).await;
+    let (server, clients) = start(FramedMakeLayer::new(), make).await;
     let mut client = Client::new(&clients).await;
     sleep(SECOND).await;
     assert_eq!((clients.waiting(), server.connection_count()), (1, 0));

@@ -2,8 +2,8 @@
 
 use super::{V1, addr, proxy, start, tells, trusting};
 use crate::support::echo;
-use reagent::{Server, handle};
-use reagent_layers::proxy_protocol::{Mode, ProxyProtocolLayer, Untrusted};
+use reagent::{Observer, Server, event, handle};
+use reagent_layers::proxy_protocol::{Mode, ProxyProtocolLayer, Tlv, Untrusted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const STRANGER: &str = "198.51.100.9:5000";
@@ -75,6 +75,97 @@ async fn off_is_off() {
             V1.escape_ascii()
         )
     );
+}
+
+/// What is told to observers of upgrades and labels.
+#[derive(Clone, Debug, Default)]
+struct Told(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Observer for Told {
+    fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {
+        self.0.lock().unwrap().push(event.upgrade.to_owned());
+    }
+
+    fn connection_labelled(&self, event: &event::ConnectionLabelled<'_>) {
+        let label = format!("{}={}", event.key, event.value);
+        self.0.lock().unwrap().push(label);
+    }
+}
+
+/// What is told of a connection from this address that sends these bytes.
+async fn told(layer: ProxyProtocolLayer, from: &str, bytes: &[u8]) -> Vec<String> {
+    let (listener, clients) = reagent::testing::MemoryListener::new();
+    let told = Told::default();
+    let server = Server::new(listener)
+        .layer(layer)
+        .observe(told.clone())
+        .start(handle(super::tell))
+        .await
+        .unwrap();
+    let mut client = clients.connect_from(addr(from)).await.unwrap();
+    let _ = client.write_all(bytes).await;
+    let _ = super::answer(client).await;
+    server.drain(crate::support::LONG).await;
+    let told = told.0.lock().unwrap();
+    told.clone()
+}
+
+#[tokio::test]
+async fn a_connection_of_which_no_header_is_expected_is_no_upgrade() {
+    let off = trusting().mode(Mode::Off);
+    let passing = trusting().untrusted(Untrusted::PassThrough);
+    assert!(told(off, "10.0.0.7:1", V1).await.is_empty());
+    assert!(told(passing, STRANGER, V1).await.is_empty());
+    assert_eq!(told(trusting(), "10.0.0.7:1", V1).await, ["proxy protocol"]);
+}
+
+#[tokio::test]
+async fn a_refused_or_wrong_header_is_labelled_by_one_word() {
+    let checksum = {
+        let mut bytes = super::v2().checksum().encode().unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes
+    };
+    for (from, bytes, word) in [
+        (STRANGER, V1, "untrusted_proxy"),
+        ("10.0.0.7:1", b"GET / HTTP/1.1\r\n", "proxy_header_missing"),
+        (
+            "10.0.0.7:1",
+            b"PROXY TCP5 a b 1 2\r\n",
+            "proxy_header_malformed",
+        ),
+        ("10.0.0.7:1", &[b'P'; 1], "proxy_header_truncated"),
+        (
+            "10.0.0.7:1",
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
+            "proxy_header_too_long",
+        ),
+        ("10.0.0.7:1", &checksum, "proxy_header_checksum"),
+    ] {
+        assert_eq!(
+            told(trusting(), from, bytes).await,
+            [format!("error.type={word}")]
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_name_that_the_client_wants_is_a_label() {
+    let header = super::v2().tlv(Tlv::Authority("example.com".into()));
+    let bytes = header.encode().unwrap();
+    assert_eq!(
+        told(trusting(), "10.0.0.7:1", &bytes).await,
+        ["server.address=example.com", "proxy protocol"]
+    );
+}
+
+#[tokio::test]
+async fn a_single_address_is_trusted_by_itself() {
+    let layer = || ProxyProtocolLayer::new(["10.0.0.7".parse().unwrap()]);
+    let answer = tells(layer(), proxy(), V1).await;
+    assert!(answer.starts_with("192.0.2.1:56324 via"), "{answer}");
+    let told = told(layer(), "10.0.0.8:1", V1).await;
+    assert_eq!(told, ["error.type=untrusted_proxy"]);
 }
 
 #[tokio::test]

@@ -66,6 +66,54 @@ fn ipv6_is_read_in_every_form_and_written_in_one() {
     );
 }
 
+/// As nginx writes a client of one family whose connection came by a link of the other.
+#[test]
+fn each_address_is_of_a_family_by_itself() {
+    for (line, source, destination) in [
+        (
+            "TCP6 2001:db8::1 127.0.0.1 56324 443",
+            "[2001:db8::1]:56324",
+            "127.0.0.1:443",
+        ),
+        (
+            "TCP6 192.0.2.1 2001:db8::2 1 2",
+            "192.0.2.1:1",
+            "[2001:db8::2]:2",
+        ),
+        (
+            "TCP4 192.0.2.1 2001:db8::2 1 2",
+            "192.0.2.1:1",
+            "[2001:db8::2]:2",
+        ),
+        (
+            "TCP4 2001:db8::1 192.0.2.2 1 2",
+            "[2001:db8::1]:1",
+            "192.0.2.2:2",
+        ),
+    ] {
+        let (header, _) = parsed(format!("PROXY {line}\r\n").as_bytes());
+        assert_eq!(header.source().unwrap(), addr(source), "{line}");
+        assert_eq!(header.destination().unwrap(), addr(destination), "{line}");
+        // It is passed on in one family.
+        let written = header.encode().unwrap();
+        assert!(written.starts_with(b"PROXY TCP6 "), "{line}");
+        assert_eq!(parsed(&written), (header, written.len()));
+    }
+}
+
+#[test]
+fn mapped_addresses_are_read_and_written_as_ipv4() {
+    let mapped = Header::v1(addr("[::ffff:192.0.2.1]:1"), addr("[::ffff:192.0.2.2]:2"));
+    let line = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n";
+    assert_eq!(mapped.encode().unwrap(), line);
+    let half = Header::v1(addr("[::ffff:192.0.2.1]:1"), addr("192.0.2.2:2"));
+    assert_eq!(half.encode().unwrap(), line);
+    let (header, _) = parsed(b"PROXY TCP6 ::ffff:192.0.2.1 ::ffff:c000:202 1 2\r\n");
+    assert_eq!(header, mapped);
+    assert_eq!(header.source().unwrap(), addr("192.0.2.1:1"));
+    assert_eq!(header.destination().unwrap(), addr("192.0.2.2:2"));
+}
+
 #[test]
 fn bad_fields_are_refused_and_shown() {
     for (line, expected, got) in [
@@ -85,7 +133,11 @@ fn bad_fields_are_refused_and_shown() {
             "\"192.0.2\"",
         ),
         ("TCP4 ::1 ::1 1 2", "an IPv4 address", "\"::1\""),
-        ("TCP6 192.0.2.1 ::1 1 2", "an IPv6 address", "\"192.0.2.1\""),
+        (
+            "TCP6 192.0.2.1 192.0.2.2 1 2",
+            "an IPv6 address",
+            "\"192.0.2.1\"",
+        ),
         ("TCP6 ::1 1::2::3 1 2", "an IPv6 address", "\"1::2::3\""),
         (
             "TCP6 fe80::1%lo ::1 1 2",

@@ -189,3 +189,27 @@ fn bytes_of_other_protocols_are_no_header() {
         );
     }
 }
+
+#[test]
+fn mapped_addresses_are_ipv4_in_both_directions() {
+    let mapped = Header::v2(addr("[::ffff:192.0.2.1]:1"), addr("[::ffff:192.0.2.2]:2"));
+    let bytes = mapped.encode().unwrap();
+    assert_eq!((bytes[13], bytes.len()), (0x11, 28));
+    assert_eq!(&bytes[16..20], [192, 0, 2, 1]);
+    assert_eq!(parsed(&bytes).0, mapped);
+    // Another sender's header that has them as IPv6.
+    let ip = |last| [&[0; 10][..], &[0xff, 0xff, 192, 0, 2, last]].concat();
+    let fixed = [SIGNATURE, &[0x21, 0x21, 0, 36]].concat();
+    let bytes = [fixed, ip(1), ip(2), vec![0, 1, 0, 2]].concat();
+    assert_eq!(parsed(&bytes), (mapped, 52));
+}
+
+#[test]
+fn of_two_families_both_are_written_as_ipv6_and_read_as_they_were() {
+    let mixed = Header::v2(addr("192.0.2.1:1"), addr("[2001:db8::2]:2"));
+    let bytes = mixed.encode().unwrap();
+    assert_eq!((bytes[13], bytes.len()), (0x21, 52));
+    let (header, _) = parsed(&bytes);
+    assert_eq!(header.source().unwrap(), addr("192.0.2.1:1"));
+    assert_eq!(header.destination().unwrap(), addr("[2001:db8::2]:2"));
+}

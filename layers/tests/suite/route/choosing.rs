@@ -75,8 +75,9 @@ fn what_is_no_name_is_refused() {
     for name in ["", "*", "*.", "a b", "*.*.org", "a.*.org", "**.org", "a..b"] {
         let error = server_name::<Sniffing>([name]).err().unwrap();
         assert_eq!(error.name(), name);
-        let expected =
-            format!("{name:?} is no server name; give a host name, or `*.` and a host name");
+        let expected = format!(
+            "invalid server name {name:?}: expected a host name such as example.org or *.example.org"
+        );
         assert_eq!(error.to_string(), expected);
     }
 }

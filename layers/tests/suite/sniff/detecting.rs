@@ -40,14 +40,24 @@ fn each_protocol_is_known_at_its_last_byte_and_not_before() {
 #[test]
 fn what_is_none_of_them_is_unknown_at_the_first_byte_that_differs() {
     for bytes in [
-        &b"E"[..],
-        b"g",
-        b"GEX",
-        b"GETX",
-        b"PRO ",
+        &b"PROXY\t"[..],
         b"PRI *  ",
-        b"SSH1",
-        b"PROXY\t",
+        b"SSH1\r",
+        // Other protocols of text: Redis, SMTP, memcached, IMAP, SIP, RTSP, NATS.
+        b"PING\r",
+        b"EHLO me\r",
+        b"g",
+        b"1",
+        b"*",
+        b"INVITE sip:a@b S",
+        b"DESCRIBE rtsp://b/c R",
+        b"PUB a 5",
+        // No method, a method of 33 bytes, no target, another version.
+        b" ",
+        &[b'M'; 33],
+        b"REPORT  ",
+        b"REPORT /\r",
+        b"REPORT / HTTP/2",
         b"\r\nG",
         b"\r\n\r\n\0\r\nQUIT\r",
         b"\x80",
@@ -64,6 +74,37 @@ fn what_is_none_of_them_is_unknown_at_the_first_byte_that_differs() {
         assert!(is_unknown(bytes), "{}", bytes.escape_ascii());
         needed(&bytes[..bytes.len() - 1]);
     }
+}
+
+#[test]
+fn any_other_method_is_http_at_the_version_and_not_before() {
+    for (method, target) in [
+        ("REPORT", "/a%20b"),
+        ("MKCALENDAR", "/c\u{e4}l"),
+        ("SEARCH", "http://example.org/?q=1"),
+        ("QUERY", "/"),
+        ("NOTIFY", "*"),
+        ("M-SEARCH", "*"),
+        ("BASELINE-CONTROL", "/"),
+        ("PROXYING", "/"),
+        ("PRI", "/"),
+        ("M!#$%&'*+-.^_`|~09azAZ", "/"),
+        (&"M".repeat(32), "/"),
+    ] {
+        let line = format!("{method} {target} HTTP/1.");
+        for len in 0..line.len() {
+            let needed = needed(&line.as_bytes()[..len]);
+            assert_eq!(needed, len + 1, "{line}");
+        }
+        let request = format!("{line}1\r\nHost: a\r\n\r\n");
+        for bytes in [line.as_bytes(), request.as_bytes()] {
+            assert_eq!(*sniffed(bytes).protocol(), Protocol::Http1, "{line}");
+        }
+    }
+    // A target is looked at no further than anything else.
+    let long = format!("REPORT /{}", "x".repeat(16_384));
+    assert_eq!(needed(&long.as_bytes()[..16_383]), 16_384);
+    assert!(is_unknown(&long.as_bytes()[..16_384]));
 }
 
 #[test]
@@ -125,7 +166,7 @@ fn the_least_hello_has_no_extensions() {
 }
 
 #[test]
-fn a_name_is_one_host_name() {
+fn a_name_is_one_host_name_and_anything_else_is_tls_without_one() {
     let long = vec!["a".repeat(63); 4].join(".");
     for (name, expected) in [
         ("localhost", "localhost"),
@@ -139,9 +180,30 @@ fn a_name_is_one_host_name() {
     }
     let too_long = "a".repeat(64);
     for name in [
-        "", ".", "..", "a..b", ".a", "a b", "a\0b", "ü", "a/b", "*.a", &too_long, &long,
+        "",
+        ".",
+        "..",
+        "..b",
+        "a..b",
+        ".a",
+        "a b",
+        "a\0b",
+        "ü",
+        "a/b",
+        "*.a",
+        "aa:bbb",
+        "127.0.0.1",
+        "127.0.0.1.",
+        "::1",
+        "[::1]",
+        "2001:db8::1",
+        "::ffff:192.0.2.1",
+        &too_long,
+        &long,
     ] {
-        assert!(is_unknown(&hello(&names(&[name]))), "{name:?}");
+        let found = sniffed(&hello(&names(&[name])));
+        assert_eq!(*found.protocol(), Protocol::Tls, "{name:?}");
+        assert_eq!(found.server_name(), None, "{name:?}");
     }
 }
 

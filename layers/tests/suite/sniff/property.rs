@@ -44,6 +44,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         b"SSH-2",
         b"GET /own",
         b"PROPFIND ",
+        b"REPORT /x HTTP/1.1",
         b"\x16\x03\x01\x00\x40\x01\x00\x00",
     ]);
     prop_oneof![
@@ -114,6 +115,39 @@ fn in_pieces_it_is_what_it_is_as_a_whole() {
                 (found, whole) => prop_assert_eq!(&found, whole),
             }
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn any_token_with_a_capital_a_target_and_a_version_is_http() {
+    let method = "[A-Z][!#$%&'*+.^_`|~0-9a-zA-Z-]{0,31}";
+    let target = "[!-~\u{a0}-\u{ff}]{1,60}";
+    check(2000, (method, target, "[0-9]", ".{0,20}"), |parts| {
+        let (method, target, minor, rest) = parts;
+        // What begins as another protocol does is that.
+        prop_assume!(method != "PROXY" && !method.starts_with("SSH-"));
+        prop_assume!(!(method == "PRI" && target == "*"));
+        let bytes = format!("{method} {target} HTTP/1.{minor}{rest}");
+        let found = super::sniffed(bytes.as_bytes());
+        prop_assert_eq!(found.protocol(), &Protocol::Http1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_line_that_is_no_request_is_unknown_at_its_end_at_the_latest() {
+    let words = vec("[!-~]{1,12}", 1..5);
+    check(2000, (words, "\r?\n"), |(words, end)| {
+        let line = words.join(" ") + &end;
+        let is_known = |word: &str| {
+            let methods = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PROPFIND PROPPATCH \
+                           MKCOL COPY MOVE LOCK UNLOCK PROXY";
+            methods.split_whitespace().any(|known| known == word) || word.starts_with("SSH-")
+        };
+        prop_assume!(!is_known(&words[0]));
+        prop_assume!(!words.get(2).is_some_and(|word| word.starts_with("HTTP/1.")));
+        prop_assert!(super::is_unknown(line.as_bytes()));
         Ok(())
     });
 }

@@ -100,7 +100,9 @@ async fn a_server_that_speaks_first_gets_who_is_silent() {
         (&b""[..], 2, "220 unknown\n"),
         (b"P", 2, "220 unknown\n"),
         (b"\x16\x03\x01", 2, "220 unknown\n"),
-        (b"EHLO", 0, "220 unknown\n"),
+        (b"EHLO", 2, "220 unknown\n"),
+        (b"EHLO me\r\n", 0, "220 unknown\n"),
+        (b"hello", 0, "220 unknown\n"),
         (b"GET ", 0, "220 http/1\n"),
     ] {
         let mut client = clients.connect().await.unwrap();

@@ -243,10 +243,12 @@ async fn clients_of_http_leave_between_two_requests_as_they_like() {
     use reagent_layers::http::HttpLayer;
     use tower::{Layer, service_fn};
 
-    let service = service_fn(async |request: hyper::Request<hyper::body::Incoming>| {
-        let length = request.into_body().collect().await?.to_bytes().len();
-        Ok::<_, BoxError>(hyper::Response::new(format!("<{length}>")))
-    });
+    let service = service_fn(
+        async |request: hyper::Request<reagent_layers::http::RequestBody>| {
+            let length = request.into_body().collect().await?.to_bytes().len();
+            Ok::<_, BoxError>(hyper::Response::new(format!("<{length}>")))
+        },
+    );
     let site = Site::new(|layer| layer, HttpLayer::new().layer(service)).await;
     for (number, version) in [1, 3].into_iter().zip(EACH) {
         let mut client = site.connect(version).await;

@@ -1,15 +1,12 @@
 //! Reading until it is known what a connection is.
 
-use super::{Config, Detected, Detector, PrefixedIo, Protocol, Sniffed, Undecided};
+use super::{Config, Detected, Detector, PrefixedIo, Protocol, Sniffed, TIMEOUT, Undecided};
 use reagent::{BoxError, Connection, IoStream, TimedOut, Upgrade};
 use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, sync::Arc, task::ready};
 use tokio::{
     io::{AsyncRead, ReadBuf},
     time::timeout,
 };
-
-/// What time-outs are called.
-const NAME: &str = "sniff";
 
 /// A ClientHello with a post-quantum key share fits in, and what is read at once with it.
 const CHUNK: usize = 4096;
@@ -33,7 +30,7 @@ impl<Io: IoStream> Upgrade<Io> for Sniff {
             Some(limit) => match timeout(limit, receiving).await {
                 Ok(sniffed) => sniffed?,
                 Err(_) if config.undecided == Undecided::Unknown => Sniffed::new(Protocol::Unknown),
-                Err(_) => return Err(TimedOut::new(NAME).into()),
+                Err(_) => return Err(TimedOut::new(TIMEOUT).into()),
             },
         };
         conn.extensions_mut().insert(sniffed);
@@ -41,7 +38,7 @@ impl<Io: IoStream> Upgrade<Io> for Sniff {
     }
 
     fn name(&self) -> &'static str {
-        NAME
+        TIMEOUT
     }
 }
 

@@ -1,26 +1,20 @@
 //! Taking a header off a connection.
 
 use super::{
-    Command, Config, Header, Mode, Parsed, PrefixedIo, ProxyInfo, ProxyProtocolError, Untrusted,
-    Version, error::excerpt, parse,
+    Command, Config, HEALTH_CHECK, Header, Mode, Parsed, PrefixedIo, ProxyInfo, ProxyProtocolError,
+    TIMEOUT, Version, error::excerpt, parse,
 };
-use reagent::{Addr, BoxError, Connection, IoStream, Rejected, TimedOut, Upgrade};
+use reagent::{BoxError, Connection, IoStream, Rejected, TimedOut, Upgrade};
 use std::{io, sync::Arc};
 use tokio::{io::AsyncReadExt, time::timeout};
-
-/// What time-outs and rejections are called.
-const NAME: &str = "proxy protocol";
-
-/// The outcome of a connection that ends before its first byte.
-const HEALTH_CHECK: &str = "health check";
 
 /// The first read takes as much as the specification wants a header to fit in: "the smallest TCP segment that
 /// any TCP/IP host is required to support", 536 bytes (section 2).
 const FIRST_READ: usize = 536;
 
-/// The upgrade of a [`ProxyProtocolLayer`](super::ProxyProtocolLayer).
+/// The upgrade of the connections of trusted senders.
 #[derive(Clone, Debug)]
-pub struct ProxyProtocol(pub(super) Arc<Config>);
+pub(super) struct TakeHeader(pub(super) Arc<Config>);
 
 /// Why there is no header.
 struct NoHeader {
@@ -47,7 +41,7 @@ impl NoHeader {
     }
 }
 
-impl<Io: IoStream> Upgrade<Io> for ProxyProtocol {
+impl<Io: IoStream> Upgrade<Io> for TakeHeader {
     type Io = PrefixedIo<Io>;
 
     async fn upgrade(
@@ -55,17 +49,13 @@ impl<Io: IoStream> Upgrade<Io> for ProxyProtocol {
         mut conn: Connection<Io>,
     ) -> Result<Connection<PrefixedIo<Io>>, BoxError> {
         let config = &*self.0;
-        let mode = config.mode_for(conn.socket_addr())?;
-        if mode == Mode::Off {
-            return Ok(conn.map_io(|io| PrefixedIo::new(io, Vec::new())));
-        }
         let mut bytes = Vec::new();
         let receiving = receive(&mut conn, &mut bytes, config.max_len);
         let received = match config.timeout {
             None => receiving.await,
             Some(limit) => match timeout(limit, receiving).await {
                 Ok(received) => received,
-                Err(_) => Err(NoHeader::unless(version(&bytes), TimedOut::new(NAME))),
+                Err(_) => Err(NoHeader::unless(version(&bytes), TimedOut::new(TIMEOUT))),
             },
         };
         match received {
@@ -73,26 +63,19 @@ impl<Io: IoStream> Upgrade<Io> for ProxyProtocol {
                 bytes.drain(..len);
                 note(&mut conn, header);
             }
-            Err(NoHeader { is_plain: true, .. }) if mode == Mode::Optional => {}
-            Err(NoHeader { error, .. }) => return Err(error),
+            Err(NoHeader { is_plain: true, .. }) if config.mode == Mode::Optional => {}
+            Err(NoHeader { error, .. }) => {
+                if let Some(error) = error.downcast_ref::<ProxyProtocolError>() {
+                    conn.label("error.type", error.kind());
+                }
+                return Err(error);
+            }
         }
         Ok(conn.map_io(|io| PrefixedIo::new(io, bytes)))
     }
 
     fn name(&self) -> &'static str {
-        NAME
-    }
-}
-
-impl Config {
-    /// What is expected of who is at the other end of a socket.
-    fn mode_for(&self, socket: &Addr) -> Result<Mode, Rejected> {
-        match (self.mode, self.untrusted) {
-            (Mode::Off, _) => Ok(Mode::Off),
-            (mode, _) if self.trust.trusts(socket) => Ok(mode),
-            (_, Untrusted::PassThrough) => Ok(Mode::Off),
-            (_, Untrusted::Refuse) => Err(Rejected::new(NAME)),
-        }
+        TIMEOUT
     }
 }
 
@@ -169,6 +152,9 @@ fn note<Io>(conn: &mut Connection<Io>, header: Header) {
     if let (Some(source), Some(destination)) = (header.source(), header.destination()) {
         conn.set_peer_addr(source);
         conn.set_local_addr(destination);
+    }
+    if let Some(authority) = header.authority() {
+        conn.label("server.address", authority);
     }
     if header.command() == Command::Local {
         conn.label("proxy", "local");

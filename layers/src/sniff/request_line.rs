@@ -1,0 +1,56 @@
+//! The first line of an HTTP/1 request with any method: RFC 9112, section 3.
+
+/// The longest method that is registered has 17 bytes (`UPDATEREDIRECTREF`).
+const MAX_METHOD: usize = 32;
+
+/// With any minor version.
+const VERSION: &[u8] = b"HTTP/1.";
+
+/// What [`line`] makes of bytes.
+pub(super) enum Line {
+    Http1,
+    /// They may become such a line.
+    Part,
+    Other,
+}
+
+/// Looks for a method, a target and a version of HTTP/1, with one space between each.
+///
+/// It says what the bytes are at the first one that decides it, so a client of a protocol of lines is known at the
+/// end of its first line at the latest. Methods are case-sensitive, and all that exist begin with a capital letter:
+/// a client that begins otherwise is not waited for.
+pub(super) fn line(bytes: &[u8]) -> Line {
+    if bytes.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
+        return Line::Other;
+    }
+    let method = bytes.iter().take_while(|byte| is_token(**byte)).count();
+    if method > MAX_METHOD {
+        return Line::Other;
+    }
+    let target = match &bytes[method..] {
+        [] => return Line::Part,
+        [b' ', target @ ..] => target,
+        _ => return Line::Other,
+    };
+    let len = target.iter().take_while(|byte| is_target(**byte)).count();
+    let version = match &target[len..] {
+        [] => return Line::Part,
+        [b' ', version @ ..] if len > 0 => version,
+        _ => return Line::Other,
+    };
+    match version {
+        version if version.starts_with(VERSION) => Line::Http1,
+        version if VERSION.starts_with(version) => Line::Part,
+        _ => Line::Other,
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// What servers take in a target: visible characters, and bytes beyond ASCII that should have been escaped.
+fn is_target(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f
+}
