@@ -14,7 +14,6 @@ use std::{
     hash::{Hash, Hasher},
     io,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -118,31 +117,6 @@ impl ConnectionHandle {
     /// When it was accepted.
     pub fn accepted_at(&self) -> Instant {
         self.entry.accepted_at
-    }
-
-    /// Returns how long the client may take for a step of its opening (a header, a handshake, a first
-    /// request) whose own limit is `limit`: no more than is left of
-    /// [`Server::opening_timeout`](crate::Server::opening_timeout), or of the longest limit of a step
-    /// where that is longer, after the upgrades so far.
-    pub fn opening_left(&self, limit: Duration) -> Duration {
-        let Some(timeout) = self.entry.registry().opening_timeout else {
-            return limit;
-        };
-        let cold = self.entry.cold();
-        let (longest, spent) = cold
-            .rare
-            .as_ref()
-            .map_or_else(Default::default, |rare| rare.opening);
-        let left = timeout.max(longest).max(limit).saturating_sub(spent);
-        left.min(limit)
-    }
-
-    /// Takes the time of an upgrade with this limit off what is left for the opening.
-    pub(crate) fn spend_opening(&self, limit: Duration, spent: Duration) {
-        let mut cold = self.entry.cold();
-        let (longest, sum) = &mut cold.rare().opening;
-        *longest = limit.max(*longest);
-        *sum += spent;
     }
 
     /// What was given to [`Server::state`](crate::Server::state) as a `T`.

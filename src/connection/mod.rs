@@ -13,6 +13,7 @@ mod info;
 mod linger;
 mod observer;
 mod open_guard;
+mod opening;
 mod parts;
 mod phase;
 mod registry;

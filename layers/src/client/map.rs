@@ -104,10 +104,8 @@ mod tests {
             assert!(map.entry(client(1000 + n), is_over, || false).is_some());
         }
         assert!((50..100).all(|n| map.entry(client(n), is_over, || false).is_some_and(|v| *v)));
-        assert!(
-            map.len() <= 60 && map.turns.len() == map.len(),
-            "{}",
-            map.len()
-        );
+        // Of those that are no more, some are still to have their turn.
+        assert!(map.len() < 75, "{}", map.len());
+        assert_eq!(map.turns.len(), map.len());
     }
 }

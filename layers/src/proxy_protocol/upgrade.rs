@@ -5,8 +5,8 @@ use super::{
     TIMEOUT, Version, error::excerpt, parse,
 };
 use reagent::{BoxError, Connection, IoStream, Rejected, TimedOut, Upgrade};
-use std::{io, sync::Arc};
-use tokio::{io::AsyncReadExt, time::timeout};
+use std::{io, pin::pin, sync::Arc};
+use tokio::io::AsyncReadExt;
 
 /// The first read takes as much as the specification wants a header to fit in: "the smallest TCP segment that
 /// any TCP/IP host is required to support", 536 bytes (section 2).
@@ -50,14 +50,18 @@ impl<Io: IoStream> Upgrade<Io> for TakeHeader {
     ) -> Result<Connection<PrefixedIo<Io>>, BoxError> {
         let config = &*self.0;
         let mut bytes = Vec::new();
-        let receiving = receive(&mut conn, &mut bytes, config.max_len);
-        let received = match config.timeout {
-            None => receiving.await,
-            Some(limit) => match timeout(limit, receiving).await {
-                Ok(received) => received,
-                Err(_) => Err(NoHeader::unless(version(&bytes), TimedOut::new(TIMEOUT))),
-            },
+        let handle = conn.handle();
+        let received = {
+            let receiving = pin!(receive(&mut conn, &mut bytes, config.max_len));
+            match config.timeout {
+                None => Some(receiving.await),
+                Some(limit) => handle.within_opening(limit, receiving).await,
+            }
         };
+        let received = received.unwrap_or_else(|| {
+            let error = TimedOut::new(TIMEOUT);
+            Err(NoHeader::unless(version(&bytes), error))
+        });
         match received {
             Ok((header, len)) => {
                 bytes.drain(..len);

@@ -2,11 +2,15 @@
 
 use super::{Config, Detected, Detector, PrefixedIo, Protocol, Sniffed, TIMEOUT, Undecided};
 use reagent::{BoxError, Connection, IoStream, TimedOut, Upgrade};
-use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, sync::Arc, task::ready};
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    time::timeout,
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::ready,
 };
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// A ClientHello with a post-quantum key share fits in, and what is read at once with it.
 const CHUNK: usize = 4096;
@@ -24,14 +28,18 @@ impl<Io: IoStream> Upgrade<Io> for Sniff {
     ) -> Result<Connection<PrefixedIo<Io>>, BoxError> {
         let config = &*self.0;
         let mut bytes = Vec::new();
-        let receiving = receive(&mut conn, &mut bytes, &config.detector);
-        let sniffed = match config.timeout {
-            None => receiving.await?,
-            Some(limit) => match timeout(limit, receiving).await {
-                Ok(sniffed) => sniffed?,
-                Err(_) if config.undecided == Undecided::Unknown => Sniffed::new(Protocol::Unknown),
-                Err(_) => return Err(TimedOut::new(TIMEOUT).into()),
-            },
+        let handle = conn.handle();
+        let sniffed = {
+            let receiving = pin!(receive(&mut conn, &mut bytes, &config.detector));
+            match config.timeout {
+                None => Some(receiving.await),
+                Some(limit) => handle.within_opening(limit, receiving).await,
+            }
+        };
+        let sniffed = match sniffed {
+            Some(sniffed) => sniffed?,
+            None if config.undecided == Undecided::Unknown => Sniffed::new(Protocol::Unknown),
+            None => return Err(TimedOut::new(TIMEOUT).into()),
         };
         conn.extensions_mut().insert(sniffed);
         Ok(conn.map_io(|io| PrefixedIo::new(io, bytes)))

@@ -22,6 +22,7 @@ async fn described(builder: PrometheusBuilder) -> BTreeSet<(String, String)> {
     drop((first, second));
     end(&clients, b'r').await;
     end(&clients, b't').await;
+    end(&clients, b'f').await;
     all_ended(&server).await;
     let page = page.render();
     let lines = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));

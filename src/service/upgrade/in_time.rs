@@ -19,9 +19,6 @@ use tokio::time::{Instant, sleep};
 /// that came just before, short enough for two upgrades in a row to end within a second.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
 
-/// What is taken off the time for the opening; to note less would cost a prompt client an allocation.
-const WORTH_NOTING: Duration = Duration::from_millis(100);
-
 pub(super) async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
     upgrade: Arc<U>,
     conn: Connection<Io>,
@@ -59,23 +56,18 @@ async fn within<T>(
     start: Start,
     upgrading: Pin<&mut impl Future<Output = Result<T, BoxError>>>,
 ) -> Result<T, BoxError> {
-    let began = Instant::now();
-    let late = async {
+    let in_time = async {
         match limit {
-            None => pending().await,
-            Some(limit) => sleep(start.handle.opening_left(limit)).await,
+            None => upgrading.await,
+            Some(limit) => {
+                let done = start.handle.wait_within_opening(limit, upgrading).await;
+                done.unwrap_or_else(|| Err(TimedOut::new(name).into()))
+            }
         }
     };
     tokio::select! {
         biased;
-        result = upgrading => {
-            let spent = began.elapsed();
-            if let Some(limit) = limit.filter(|_| spent >= WORTH_NOTING) {
-                start.handle.spend_opening(limit, spent);
-            }
-            result
-        }
-        () = late => Err(TimedOut::new(name).into()),
+        result = in_time => result,
         () = start.let_go() => Err(LetGo.into()),
     }
 }
