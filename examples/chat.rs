@@ -106,10 +106,11 @@ async fn main() -> Result<(), BoxError> {
     })
     .read_timeout(Duration::from_secs(600));
     let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+        .options(common::keepalive)
         .start(chat)
         .await?;
     let signal = common::signal()?;
-    println!("listening on {}", server.local_addr());
+    common::print(format_args!("listening on {}", server.local_addr()));
 
     server.drain_on(signal, Duration::from_secs(5)).await;
     Ok(())

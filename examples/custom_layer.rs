@@ -100,7 +100,11 @@ impl<F: Future> Future for StopwatchFuture<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let output = ready!(this.inner.poll(cx));
-        println!("connection {} took {:?}", this.id, this.began.elapsed());
+        common::print(format_args!(
+            "connection {} took {:?}",
+            this.id,
+            this.began.elapsed()
+        ));
         Poll::Ready(output)
     }
 }
@@ -132,7 +136,7 @@ async fn main() -> Result<(), BoxError> {
         .start(reagent::handle(talk))
         .await?;
     let signal = common::signal()?;
-    println!("listening on {}", server.local_addr());
+    common::print(format_args!("listening on {}", server.local_addr()));
 
     server.drain_on(signal, Duration::from_secs(5)).await;
     Ok(())

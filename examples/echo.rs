@@ -14,17 +14,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 async fn main() -> Result<(), reagent::BoxError> {
     let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
     let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+        .options(common::keepalive)
         .max_connections(10_000)
         .start(reagent::handle(echo))
         .await?;
     let signal = common::signal()?;
-    println!("listening on {}", server.local_addr());
+    common::print(format_args!("listening on {}", server.local_addr()));
 
     let report = server.drain_on(signal, Duration::from_secs(10)).await;
-    println!(
+    common::print(format_args!(
         "{} connections finished, {} were aborted",
         report.finished, report.aborted
-    );
+    ));
     Ok(())
 }
 

@@ -8,6 +8,9 @@
 //!
 //! `--listen ADDR` listens elsewhere.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use reagent::{BoxError, Connection, Server};
 use std::{env, io, time::Duration};
 use tokio::io::AsyncWriteExt;
@@ -34,27 +37,26 @@ async fn main() -> Result<(), BoxError> {
         .await?;
     let mut pause = signal(SignalKind::user_defined1())?;
     let mut resume = signal(SignalKind::user_defined2())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    println!("listening on {}", server.local_addr());
+    let stop = common::signal()?;
+    tokio::pin!(stop);
+    common::print(format_args!("listening on {}", server.local_addr()));
 
     loop {
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            () = &mut stop => break,
             _ = pause.recv() => server.pause(),
             _ = resume.recv() => server.resume(),
         }
-        println!(
+        common::print(format_args!(
             "{:?}, {} connections",
             server.stats().status,
             server.connection_count()
-        );
+        ));
     }
     let report = server.drain(Duration::from_secs(5)).await;
-    println!(
+    common::print(format_args!(
         "drained in {:?}: {} finished, {} were aborted",
         report.elapsed, report.finished, report.aborted
-    );
+    ));
     Ok(())
 }

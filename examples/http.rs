@@ -41,7 +41,7 @@ use reagent_layers::{
     route::{self, protocol},
     sniff::{Protocol, SniffLayer},
     timeout::TimeoutsLayer,
-    tls::{TlsInfo, TlsLayer, TlsReloader},
+    tls::{TlsInfo, TlsLayer},
 };
 use serde_json::{Value, json};
 use std::{
@@ -256,9 +256,11 @@ async fn main() -> Result<(), BoxError> {
         .start(by_protocol)
         .await?;
     let _ = app.server.set(server.clone());
-    let reload = common::on_reload(|| match reloader.as_ref().map(TlsReloader::reload) {
-        Some(Ok(())) => common::print("certificate reloaded"),
-        Some(Err(error)) => common::print(format_args!("certificate not reloaded: {error}")),
+    let reload = common::on_reload(async || match &reloader {
+        Some(tls) => match tls.reload().await {
+            Ok(()) => common::print("certificate reloaded"),
+            Err(error) => common::print(format_args!("certificate not reloaded: {error}")),
+        },
         None => common::print("nothing to reload"),
     })?;
     common::print(format_args!("listening on {}", server.local_addr()));

@@ -17,11 +17,12 @@ async fn main() -> Result<(), reagent::BoxError> {
     let lines = FramedLayer::new(LinesCodec::new_with_max_length(1024))
         .on_error(|error| OnError::Answer(format!("error: {error}")));
     let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+        .options(common::keepalive)
         .layer(lines)
         .start(service_fn(async |line: String| sum(&line)))
         .await?;
     let signal = common::signal()?;
-    println!("listening on {}", server.local_addr());
+    common::print(format_args!("listening on {}", server.local_addr()));
 
     server.drain_on(signal, Duration::from_secs(10)).await;
     Ok(())

@@ -206,13 +206,14 @@ async fn main() -> Result<(), BoxError> {
     };
     let listen = option("--listen").unwrap_or_else(|| "127.0.0.1:1080".to_owned());
     let server = Server::bind(listen)
+        .options(common::keepalive)
         .max_connections(10_000)
         .layer(UpgradeLayer::new(Socks5 { login }))
         .layer(TimeoutsLayer::new().first_byte(None))
         .start(reagent::handle(serve))
         .await?;
     let signal = common::signal()?;
-    println!("listening on {}", server.local_addr());
+    common::print(format_args!("listening on {}", server.local_addr()));
 
     server.drain_on(signal, Duration::from_secs(10)).await;
     Ok(())

@@ -28,7 +28,7 @@ async fn main() -> Result<(), BoxError> {
         .start(reagent::handle(who_are_you))
         .await?;
     let signal = common::signal()?;
-    println!("listening on {}", server.local_addr());
+    common::print(format_args!("listening on {}", server.local_addr()));
 
     server.drain_on(signal, Duration::from_secs(5)).await;
     Ok(())

@@ -12,8 +12,10 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal as listen};
 
-/// Listens for Ctrl-C (SIGINT) and SIGTERM from now on, and returns a future that resolves at the first.
+/// Listens for Ctrl-C (SIGINT) and SIGTERM from now on, and returns a future that resolves at the first. SIGHUP, which
+/// would end the program too, is ignored.
 pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
+    drop(listen(SignalKind::hangup())?);
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     Ok(async move {
@@ -21,13 +23,15 @@ pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Listens for SIGHUP from now on, which therefore ends nothing, and returns a future that calls `reload` at each.
-pub(crate) fn on_reload(mut reload: impl FnMut()) -> io::Result<impl Future<Output = Infallible>> {
+/// Listens for SIGHUP from now on, and returns a future that calls `reload` at each.
+pub(crate) fn on_reload(
+    mut reload: impl AsyncFnMut(),
+) -> io::Result<impl Future<Output = Infallible>> {
     let mut hangup = listen(SignalKind::hangup())?;
     Ok(async move {
         loop {
             hangup.recv().await;
-            reload();
+            reload().await;
         }
     })
 }

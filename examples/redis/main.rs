@@ -10,6 +10,9 @@
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod commands;
 mod glob;
 mod info;
@@ -34,7 +37,6 @@ use std::{
 };
 use tokio::{
     runtime,
-    signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
 use topics::Listener;
@@ -64,6 +66,7 @@ async fn serve() -> Result<(), BoxError> {
         (None, None) => None,
         _ => return Err("--tls-cert and --tls-key go together".into()),
     };
+    let reloader = tls.as_ref().map(TlsLayer::reloader);
     let framed = FramedMakeLayer::new()
         // The codec has limits of its own, for which it has redis's words.
         .max_frame(2 * MAX_BULK)
@@ -88,20 +91,28 @@ async fn serve() -> Result<(), BoxError> {
     });
     let server = Server::bind(option("--listen").as_deref().unwrap_or("127.0.0.1:6380"))
         .max_connections(10_000)
+        .options(common::keepalive)
         .layer(option_layer(tls))
         .layer(framed)
         .start(make)
         .await?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    println!("listening on {}", server.local_addr());
+    let stop = common::signal()?;
+    let reload = common::on_reload(async || match &reloader {
+        Some(tls) => match tls.reload().await {
+            Ok(()) => common::print("certificate reloaded"),
+            Err(error) => common::print(format_args!("certificate not reloaded: {error}")),
+        },
+        None => common::print("nothing to reload"),
+    })?;
+    tokio::pin!(stop, reload);
+    common::print(format_args!("listening on {}", server.local_addr()));
 
     let mut tick = interval(Duration::from_millis(100));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            () = &mut stop => break,
+            never = &mut reload => match never {},
             _ = tick.tick() => {
                 // In steps, so that clients get at the keys between them.
                 for database in 0..DATABASES {
@@ -113,10 +124,10 @@ async fn serve() -> Result<(), BoxError> {
         }
     }
     let report = server.drain(Duration::from_secs(10)).await;
-    println!(
+    common::print(format_args!(
         "{} connections finished, {} were aborted",
         report.finished, report.aborted
-    );
+    ));
     Ok(())
 }
 
