@@ -80,7 +80,9 @@ mod client;
 #[cfg(any(
     feature = "bandwidth",
     feature = "fault",
+    feature = "framed",
     feature = "proxy_protocol",
+    feature = "relay",
     feature = "sniff"
 ))]
 mod io;

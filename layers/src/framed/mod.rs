@@ -70,7 +70,6 @@ mod in_flight;
 mod input;
 mod output;
 mod push;
-mod scratch;
 mod service;
 mod serving;
 

@@ -2,9 +2,8 @@
 
 use super::{
     FrameError, OnError, Settings, in_flight::InFlight, input::Input, output::Output, push::Pushed,
-    scratch::CHUNK,
 };
-use crate::time::DeadlineTimer;
+use crate::{io::buffers::CHUNK, time::DeadlineTimer};
 use pin_project_lite::pin_project;
 use reagent::{BoxError, Connection, Draining, IoStream, TimedOut};
 use std::{

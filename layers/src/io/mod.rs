@@ -1,9 +1,15 @@
 //! Stream wrappers and helpers without any policy, which layers are made of.
 
+#[cfg(any(feature = "framed", feature = "relay"))]
+pub(crate) mod buffers;
 #[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 mod prefixed;
+#[cfg(feature = "relay")]
+mod resettable;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 pub(crate) mod vectored;
 
 #[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 pub use prefixed::PrefixedIo;
+#[cfg(feature = "relay")]
+pub use resettable::Resettable;

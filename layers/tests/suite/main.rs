@@ -34,6 +34,8 @@ mod metrics_names;
 mod proxy_protocol;
 #[cfg(feature = "relay")]
 mod relay;
+#[cfg(feature = "relay")]
+mod relay_delivery;
 #[cfg(all(
     feature = "route",
     feature = "limit",
