@@ -218,6 +218,12 @@ impl<Io> Connection<Io> {
         self.handle.set_nodelay(nodelay)
     }
 
+    /// Records that the protocol inside marks the ends of its messages, as
+    /// [`ConnectionHandle::set_delimited`] does.
+    pub fn set_delimited(&self) {
+        self.handle.set_delimited();
+    }
+
     /// Puts what `wrap` makes of the stream in its place.
     pub fn map_io<T>(self, wrap: impl FnOnce(Io) -> T) -> Connection<T> {
         Connection {

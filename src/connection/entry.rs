@@ -18,7 +18,7 @@ use std::{
     fmt,
     sync::{
         Arc, MutexGuard, OnceLock,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering},
     },
     task::Waker,
 };
@@ -26,15 +26,18 @@ use tokio::{sync::Notify, time::Instant};
 
 /// Facts that are set and never taken back.
 pub(crate) mod flag {
-    pub(crate) const SECURE: u8 = 1;
-    pub(crate) const DRAINING: u8 = 2;
-    pub(crate) const ABORTED: u8 = 4;
-    pub(crate) const RESET: u8 = 8;
+    pub(crate) const SECURE: u16 = 1;
+    pub(crate) const DRAINING: u16 = 2;
+    pub(crate) const ABORTED: u16 = 4;
+    pub(crate) const RESET: u16 = 8;
     // How the stream of the accepted client saw it go.
-    pub(crate) const CLIENT_RESET: u8 = 16;
-    pub(crate) const CLIENT_EOF: u8 = 32;
-    pub(crate) const CLIENT_TIMED_OUT: u8 = 64;
-    pub(crate) const CLOSED: u8 = 128;
+    pub(crate) const CLIENT_RESET: u16 = 16;
+    pub(crate) const CLIENT_EOF: u16 = 32;
+    pub(crate) const CLIENT_TIMED_OUT: u16 = 64;
+    pub(crate) const CLOSED: u16 = 128;
+    // How an encrypting layer saw its input end.
+    pub(crate) const TRUNCATED: u16 = 256;
+    pub(crate) const DELIMITED: u16 = 512;
 }
 
 /// Runs with the outcome when the connection is over.
@@ -50,7 +53,7 @@ pub(crate) struct Entry {
     pub(super) row: u32,
     /// The parts whose end ends the connection: its stream, and its handler's future.
     pub(super) open: OpenCount,
-    flags: AtomicU8,
+    flags: AtomicU16,
     phase: AtomicU8,
     pub(crate) peer_addr: OnceLock<Box<Addr>>,
     pub(crate) local_addr: OnceLock<Box<Addr>>,
@@ -113,7 +116,7 @@ impl Entry {
             listener,
             row,
             open: OpenCount::of_one(),
-            flags: AtomicU8::new(0),
+            flags: AtomicU16::new(0),
             phase: AtomicU8::new(Phase::Accepted as u8),
             peer_addr: OnceLock::new(),
             local_addr: OnceLock::new(),
@@ -133,11 +136,11 @@ impl Entry {
         &self.registrar.registry
     }
 
-    pub(crate) fn has(&self, flag: u8) -> bool {
+    pub(crate) fn has(&self, flag: u16) -> bool {
         self.flags.load(Ordering::Acquire) & flag != 0
     }
 
-    pub(crate) fn set(&self, flag: u8) {
+    pub(crate) fn set(&self, flag: u16) {
         self.flags.fetch_or(flag, Ordering::AcqRel);
     }
 
@@ -184,6 +187,11 @@ impl Entry {
     /// Returns whether the client's own stream saw it go in this way.
     pub(crate) fn has_client_gone(&self, how: Disconnect) -> bool {
         self.has(client_flag(how))
+    }
+
+    /// Returns whether input ended that may be the beginning of more, and nobody but its end says so.
+    pub(crate) fn is_input_in_doubt(&self) -> bool {
+        self.has(flag::TRUNCATED) && !self.has(flag::DELIMITED)
     }
 
     /// Has `callback` run once, with the final outcome, when the connection is over: at once if it is.
@@ -238,10 +246,11 @@ impl Entry {
     }
 }
 
-fn client_flag(how: Disconnect) -> u8 {
+fn client_flag(how: Disconnect) -> u16 {
     match how {
         Disconnect::Reset => flag::CLIENT_RESET,
         Disconnect::Eof => flag::CLIENT_EOF,
+        Disconnect::Truncated => flag::TRUNCATED,
         Disconnect::TimedOut => flag::CLIENT_TIMED_OUT,
     }
 }

@@ -200,6 +200,30 @@ impl ConnectionHandle {
         self.entry.set(flag::RESET);
     }
 
+    /// Records that the client ended its input without the end that the layer's protocol has for it, such
+    /// as TLS's `close_notify`, so that nobody can tell whether more was to come. For a layer that
+    /// gives its handler an ordinary end of file then.
+    ///
+    /// A handler that returns `Ok` has the outcome
+    /// [`Disconnected(Truncated)`](crate::Disconnect::Truncated), unless its protocol marks the ends of
+    /// its messages: see [`set_delimited`](Self::set_delimited).
+    pub fn set_truncated(&self) {
+        self.entry.set(flag::TRUNCATED);
+    }
+
+    /// Returns whether a layer has [recorded](Self::set_truncated) that the client's input was cut short.
+    pub fn is_truncated(&self) -> bool {
+        self.entry.has(flag::TRUNCATED)
+    }
+
+    /// Records that the protocol of the connection marks the ends of its messages, as HTTP does. For a
+    /// layer or handler that reports a message cut short as an error of its own: a client that leaves
+    /// between two messages has ended well then, whether or not its input was
+    /// [truncated](Self::set_truncated).
+    pub fn set_delimited(&self) {
+        self.entry.set(flag::DELIMITED);
+    }
+
     /// Waits until the connection is over and says how it ended. Cancel safe.
     pub async fn closed(&self) -> Outcome {
         loop {

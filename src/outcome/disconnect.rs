@@ -12,17 +12,22 @@ pub enum Disconnect {
     Reset,
     /// The client sent its end of file where more was expected.
     Eof,
+    /// The client ended its input without the end that an encrypting layer's protocol has for it, TLS's
+    /// `close_notify`: what it sent may be the beginning of more. Its handler returned `Ok`; see
+    /// [`ConnectionHandle::set_truncated`](crate::ConnectionHandle::set_truncated).
+    Truncated,
     /// The client's host stopped answering, by the system's own time limits: `ETIMEDOUT`,
     /// `EHOSTUNREACH`, `ENETUNREACH`.
     TimedOut,
 }
 
 impl Disconnect {
-    /// Returns one word for each, as a label: `reset`, `eof`, `timed_out`.
+    /// Returns one word for each, as a label: `reset`, `eof`, `truncated`, `timed_out`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Disconnect::Reset => "reset",
             Disconnect::Eof => "eof",
+            Disconnect::Truncated => "truncated",
             Disconnect::TimedOut => "timed_out",
         }
     }

@@ -24,7 +24,8 @@ pub enum Outcome {
     ///
     /// The error is the one that was returned, so it can be downcast.
     Failed(Arc<dyn Error + Send + Sync>),
-    /// Its client went away, and the handler returned the error that this gave it.
+    /// Its client went away, and the handler returned the error that this gave it; or it returned `Ok`
+    /// after input that was [cut short](Disconnect::Truncated).
     ///
     /// Only an error of the accepted client's own stream counts; the same error of another stream,
     /// such as an upstream's, is [`Failed`](Self::Failed).

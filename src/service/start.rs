@@ -3,7 +3,7 @@
 use crate::{
     BoxError,
     connection::{Connection, ConnectionHandle, OpenGuard, Phase},
-    outcome::Outcome,
+    outcome::{Disconnect, Outcome},
     panic::{Panic, catch, poll_catching},
     service::ConnectionService,
 };
@@ -143,6 +143,9 @@ where
         } else {
             match poll_catching(this.future, cx) {
                 Ok(polled) => match ready!(polled) {
+                    Ok(_) if entry.is_input_in_doubt() => {
+                        Outcome::Disconnected(Disconnect::Truncated)
+                    }
                     Ok(_) if this.guard.handle().is_draining() => Outcome::Drained,
                     Ok(_) => Outcome::Completed,
                     Err(error) => Outcome::from_error(error, |how| entry.has_client_gone(how)),

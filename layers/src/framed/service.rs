@@ -104,6 +104,8 @@ where
     }
 
     fn call(&mut self, mut conn: Connection<Io>) -> Self::Future {
+        // What is cut short in the middle of a frame is an error.
+        conn.set_delimited();
         let pushed = self.settings.pushes.map(Pushed::new);
         let client = pushed.as_ref().map(|pushed| {
             let extensions = mem::take(conn.extensions_mut());

@@ -45,6 +45,8 @@ where
             (version, _) => version,
         };
         let (io, parts) = conn.into_parts();
+        // What is cut short in the middle of a message is hyper's error.
+        parts.handle.set_delimited();
         let extensions = facts(&parts, &self.config);
         HttpFuture::new(
             io,

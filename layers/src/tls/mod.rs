@@ -1,11 +1,11 @@
 //! Encrypts connections: TLS 1.2 and 1.3, with certificates that may change while the server runs.
 //!
-//! # When
+//! # When to use it
 //!
 //! Clients come over a network that is not yours, and nothing in front of the server ends their TLS. What
 //! the handshake found out is in the connection's extensions as a [`TlsInfo`], client certificates included.
 //!
-//! # Where in the stack
+//! # Position in the stack
 //!
 //! Inside of whatever decides by address (access, limits, the PROXY header, which comes before TLS), so that
 //! who is not admitted costs no handshake; outside of everything that looks at what is said. It has a time
@@ -15,8 +15,7 @@
 //! answer, and shut down at the end**: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) sends the rest and
 //! then `close_notify`, by which the client knows that it has got everything. A connection that is just
 //! dropped (by a panic, a time limit, an abort, or a handler that returns) sends none, since nobody has said
-//! that it was complete. The other way round it is the same: reading gives 0 after the client's
-//! `close_notify`, and [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) if the stream ends without one.
+//! that it was complete.
 //!
 //! # Example
 //!
@@ -66,6 +65,17 @@
 //! # }
 //! ```
 //!
+//! # Details
+//!
+//! Reading returns 0 when the client has ended its stream, with `close_notify` or, as many clients do, without
+//! one; what the handler writes then still reaches the client. Without it nobody can tell whether the client was
+//! cut off: [`ConnectionHandle::is_truncated`](reagent::ConnectionHandle::is_truncated) is true from then on,
+//! and a handler that returns `Ok` ends its connection as
+//! [`Disconnected(Truncated)`](reagent::Disconnect::Truncated). It ends as any other where the server was the
+//! first to shut down, and in protocols that mark the ends of their messages
+//! ([`set_delimited`](reagent::ConnectionHandle::set_delimited)), as `HttpLayer` and `FramedLayer` do: their clients
+//! may leave between two messages. [`TlsLayer::require_close_notify`] makes it an error instead.
+//!
 //! # Errors
 //!
 //! [`HandshakeError`], of a [`kind`](HandshakeErrorKind) and with the client's address, for a handshake that
@@ -74,101 +84,24 @@
 
 mod builder;
 mod certificates;
-mod error;
-mod failure;
-mod handshake;
+mod config_error;
+mod handshake_error;
 mod info;
+mod io;
+mod layer;
 mod pem;
 mod reload;
 mod source;
 mod store;
+mod upgrade;
 
 pub use builder::TlsBuilder;
-pub use error::TlsConfigError;
-pub use failure::{HandshakeError, HandshakeErrorKind};
-pub use handshake::Tls;
+pub use config_error::TlsConfigError;
+pub use handshake_error::{HandshakeError, HandshakeErrorKind};
 pub use info::TlsInfo;
+pub use io::TlsIo;
+pub use layer::TlsLayer;
 pub use reload::TlsReloader;
 /// The TLS library, since its types are part of this module's.
 pub use tokio_rustls::rustls;
-
-use reagent::{UpgradeLayer, UpgradeService};
-use rustls::ServerConfig;
-use std::{path::Path, sync::Arc, time::Duration};
-use store::Store;
-use tokio::sync::Semaphore;
-use tower_layer::Layer;
-
-/// As [`UpgradeLayer`] has it.
-const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(10);
-
-/// A layer that speaks TLS with clients. Clones share the certificates and the limit of handshakes.
-#[derive(Clone, Debug)]
-pub struct TlsLayer {
-    store: Arc<Store>,
-    places: Option<Arc<Semaphore>>,
-    timeout: Option<Duration>,
-}
-
-impl TlsLayer {
-    fn new(store: Store) -> Self {
-        TlsLayer {
-            store: Arc::new(store),
-            places: None,
-            timeout: Some(DEFAULT_TIME_LIMIT),
-        }
-    }
-
-    /// Serves everybody with the certificate (or the chain, the server's own first) in one file and the key
-    /// in another, which may be the same.
-    pub fn from_pem_files(
-        certificate: impl AsRef<Path>,
-        key: impl AsRef<Path>,
-    ) -> Result<Self, TlsConfigError> {
-        Self::builder().certificate(certificate, key).build()
-    }
-
-    /// Serves with a configuration of one's own, as it is.
-    pub fn from_config(config: Arc<ServerConfig>) -> Self {
-        Self::new(Store::from_config(config))
-    }
-
-    /// For certificates by name, ALPN and client certificates.
-    pub fn builder() -> TlsBuilder {
-        TlsBuilder::default()
-    }
-
-    /// How long a handshake may take, from the start of the connection's upgrade to its end. Default 10 s.
-    pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.timeout = limit.into();
-        self
-    }
-
-    /// How many handshakes may run at once, in all acceptors together: the others wait in order, inside
-    /// their time limit. Silent clients do not count, since a handshake begins with the client's first
-    /// message. Default as many as there are connections.
-    pub fn max_handshakes(mut self, limit: impl Into<Option<usize>>) -> Self {
-        self.places = limit
-            .into()
-            .map(|limit| Arc::new(Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS))));
-        self
-    }
-
-    /// What exchanges the certificates of this layer and its clones.
-    pub fn reloader(&self) -> TlsReloader {
-        TlsReloader::new(self.store.clone())
-    }
-}
-
-impl<S> Layer<S> for TlsLayer {
-    type Service = UpgradeService<Tls, S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        UpgradeLayer::new(Tls {
-            store: self.store.clone(),
-            places: self.places.clone(),
-        })
-        .timeout(self.timeout)
-        .layer(inner)
-    }
-}
+pub use upgrade::Tls;

@@ -2,7 +2,7 @@
 
 use super::{
     pki::{BOTH, Ca, Dir},
-    running::{Running, localhost},
+    running::{Running, close, localhost},
 };
 use crate::support::echoes;
 use reagent::{Outcome, testing::Clients};
@@ -33,8 +33,8 @@ async fn serves(running: &mut Running, ca: &Ca) {
     let config = Arc::new(ca.believer(BOTH));
     let mut client = running.connect(&config, "localhost").await.unwrap();
     assert!(echoes(&mut client, "hello").await);
-    drop(client);
-    assert_eq!(running.end().await.to_string(), "disconnected: eof");
+    close(client).await;
+    assert_eq!(running.end().await.to_string(), "completed");
     assert_eq!(running.server.connection_count(), 0);
 }
 

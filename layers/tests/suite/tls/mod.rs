@@ -11,3 +11,4 @@ mod openssl;
 pub mod pki;
 mod reload;
 mod running;
+mod truncation;

@@ -1,8 +1,8 @@
-//! From a connection to one with TLS in it.
+//! The upgrade of a connection to TLS: a handshake.
 
 use super::{
-    TlsInfo,
-    failure::{Failure, Stage},
+    TlsInfo, TlsIo,
+    handshake_error::{Failure, Stage},
     source::Current,
     store::Store,
 };
@@ -19,20 +19,23 @@ use tokio_rustls::{
 };
 
 /// The [`Upgrade`] of a [`TlsLayer`](super::TlsLayer): a handshake.
+#[derive(Clone)]
 pub struct Tls {
     pub(super) store: Arc<Store>,
     pub(super) places: Option<Arc<Semaphore>>,
+    pub(super) requires_close_notify: bool,
 }
 
 impl<Io: IoStream> Upgrade<Io> for Tls {
-    type Io = TlsStream<Io>;
+    type Io = TlsIo<Io>;
 
-    async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<TlsStream<Io>>, BoxError> {
+    async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<TlsIo<Io>>, BoxError> {
         let (io, parts) = conn.into_parts();
         match self.handshake(io).await {
             Ok(stream) => {
                 let info = TlsInfo::of(stream.get_ref().1);
-                let mut conn = parts.with_io(stream);
+                let io = TlsIo::new(stream, parts.handle.clone(), self.requires_close_notify);
+                let mut conn = parts.with_io(io);
                 info.put_on(&mut conn);
                 Ok(conn)
             }

@@ -1,0 +1,119 @@
+//! The stream of a connection whose handshake is done.
+
+use reagent::{ConnectionHandle, IoStream};
+use std::{
+    fmt,
+    io::{self, BufRead, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::{rustls::ServerConnection, server::TlsStream};
+
+/// An encrypted stream: what is read was decrypted, and what is written is encrypted.
+///
+/// A client that ends its stream without `close_notify` is at its end, as the
+/// [module](super) describes; [`ConnectionHandle::is_truncated`] tells it apart.
+pub struct TlsIo<Io> {
+    stream: TlsStream<Io>,
+    handle: ConnectionHandle,
+    requires_close_notify: bool,
+    /// Whether the server has begun to close: what ends afterwards is no loss.
+    is_closing: bool,
+    is_truncated: bool,
+}
+
+impl<Io> TlsIo<Io> {
+    pub(super) fn new(
+        stream: TlsStream<Io>,
+        handle: ConnectionHandle,
+        requires_close_notify: bool,
+    ) -> Self {
+        TlsIo {
+            stream,
+            handle,
+            requires_close_notify,
+            is_closing: false,
+            is_truncated: false,
+        }
+    }
+
+    /// Returns the stream inside, and the state of its TLS.
+    pub fn get_ref(&self) -> (&Io, &ServerConnection) {
+        self.stream.get_ref()
+    }
+
+    /// Whether `error` is about the end of the stream inside, and no error of its own.
+    fn is_missing_close_notify(&mut self, error: &io::Error) -> bool {
+        let says_eof = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+        // rustls says so again; of an error of the stream it knows nothing.
+        says_eof(error)
+            && (self.stream.get_mut().1.reader().fill_buf()).is_err_and(|error| says_eof(&error))
+    }
+
+    fn end(&mut self) {
+        self.is_truncated = true;
+        if !self.is_closing {
+            self.handle.set_truncated();
+        }
+    }
+}
+
+impl<Io: IoStream> AsyncRead for TlsIo<Io> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_truncated {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, buf)) {
+            Err(error) if !self.requires_close_notify && self.is_missing_close_notify(&error) => {
+                self.end();
+                Poll::Ready(Ok(()))
+            }
+            read => Poll::Ready(read),
+        }
+    }
+}
+
+impl<Io: IoStream> AsyncWrite for TlsIo<Io> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_closing = true;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<Io: fmt::Debug> fmt::Debug for TlsIo<Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsIo")
+            .field("io", self.stream.get_ref().0)
+            .field("is_truncated", &self.is_truncated)
+            .finish_non_exhaustive()
+    }
+}
