@@ -18,7 +18,7 @@ thread_local! {
 
 /// An empty buffer to read into.
 pub(crate) fn take_read() -> BytesMut {
-    // There is none while the thread ends.
+    // The thread may be ending, and have no buffers any more.
     let mut buf = READ.try_with(Cell::take).unwrap_or_default();
     make_room(&mut buf);
     buf

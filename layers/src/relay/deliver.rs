@@ -18,8 +18,7 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-/// No delivery takes longer than so many times what a peer may take nothing for: a peer that takes a little
-/// now and then cannot hold a relay for ever.
+/// The longest delivery, in delivery timeouts: a peer that takes a little now and then cannot hold a relay for ever.
 const LONGEST: u32 = 10;
 
 /// Delivers to the `living` side what `dead` has sent before it failed. Whether the `living` side may
@@ -54,6 +53,7 @@ pub(super) async fn deliver(
         let _ = input.poll(cx, living);
         emptied.as_mut().poll(cx)
     });
+    matches!(is_known.await, Ok(false))
 }
 
 /// Goes on until everything is written and flushed. Whether it is.

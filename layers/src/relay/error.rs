@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io};
 
-/// Which side failed before both directions had ended.
+/// The side that failed before both directions had ended.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RelayError {

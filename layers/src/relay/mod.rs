@@ -14,7 +14,7 @@
 //! # Position in the stack
 //!
 //! Innermost: it is what a handler does. TLS, time limits and rates around it apply to the client's side.
-//! It has no time limit of its own while both sides live, so an idle limit belongs into the stack; see `timeout`.
+//! It has no time limit while both sides live, so an idle limit belongs in the stack; see `timeout`.
 //!
 //! # Example
 //!

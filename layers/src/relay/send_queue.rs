@@ -1,4 +1,4 @@
-//! What a socket was given and its peer has not acknowledged. A reset throws it away.
+//! Bytes that a socket was given and its peer has not acknowledged. A reset throws them away.
 
 use super::Resettable;
 use reagent::Connection;
@@ -7,7 +7,7 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 use {socket2::SockRef, std::os::fd::OwnedFd, tokio::net::TcpStream};
 
-/// The send queue of a socket, by a descriptor of its own.
+/// The send queue of a socket, through a duplicate of its descriptor.
 pub(super) struct SendQueue {
     #[cfg(target_os = "linux")]
     socket: Option<OwnedFd>,
@@ -54,7 +54,7 @@ impl SendQueue {
             return true;
         }
         let _ = options.set_send_buffer_size(1);
-        // The descriptor is new to the runtime, which so asks anew whether the socket is writable.
+        // The duplicate is new to the runtime, which therefore asks the system whether the socket is writable.
         match TcpStream::from_std(socket.into()) {
             Ok(socket) => socket.writable().await.is_ok(),
             Err(_) => false,

@@ -130,3 +130,13 @@ async fn a_peer_that_takes_nothing_is_not_waited_for_longer_than_the_limit() {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     assert!(all.len() < MUCH, "{} bytes of what was given up", all.len());
 }
+
+/// An upstream may be spoken to by TLS.
+#[cfg(feature = "tls")]
+#[test]
+fn a_tls_stream_is_an_upstream() {
+    use reagent_layers::relay::Resettable;
+    fn is_resettable<T: Resettable>() {}
+    is_resettable::<tokio_rustls::client::TlsStream<TcpStream>>();
+    is_resettable::<tokio_rustls::server::TlsStream<TcpStream>>();
+}

@@ -8,7 +8,7 @@ pub enum Side {
     Upstream,
 }
 
-/// How the side that ends first does so, once it has sent everything.
+/// The way in which the first side ends, once it has sent everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     /// A FIN; with TLS after `close_notify`.
@@ -29,7 +29,7 @@ impl Finish {
     }
 }
 
-/// What the client speaks.
+/// The protocol of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front {
     Plain,
@@ -53,7 +53,7 @@ pub struct Case {
     pub size: usize,
 }
 
-/// How a stream ended for the side that read it.
+/// The end of a stream, as the side that read it saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// An orderly one: a FIN, and with TLS `close_notify` before it.
@@ -65,7 +65,7 @@ pub enum Ending {
     Never,
 }
 
-/// What one side got.
+/// The bytes that one side got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Got {
     pub bytes: usize,
@@ -80,7 +80,7 @@ impl fmt::Display for Got {
     }
 }
 
-/// What both sides got; the first gets nothing when it resets.
+/// The bytes that both sides got; the first gets nothing when it resets.
 #[derive(Clone, Copy, Debug)]
 pub struct Result {
     pub by_second: Got,

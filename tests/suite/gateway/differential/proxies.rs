@@ -17,7 +17,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// Where something listens.
+/// The address of a listener.
 #[derive(Clone, Debug)]
 pub enum At {
     Tcp(SocketAddr),
