@@ -106,10 +106,10 @@ struct Options {
     /// How long a client may take to send anything [default: as long as it may be idle]
     #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
     first_byte_timeout: Option<Duration>,
-    /// How long nothing may go either way; 0 is for ever
+    /// How long nothing may go either way; 0 is for ever. Then both sides are reset
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "600")]
     idle_timeout: Duration,
-    /// How old a connection may get
+    /// How old a connection may get. Then both sides are reset, and what is under way is lost
     #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
     max_age: Option<Duration>,
     /// Networks to admit, and with the first no other
@@ -124,7 +124,7 @@ struct Options {
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// How long connections may take to end after SIGTERM
+    /// How long connections may take to end after SIGTERM. What is left then is reset on both sides
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     drain: Duration,
 }

@@ -80,8 +80,10 @@ mod client;
 #[cfg(any(
     feature = "bandwidth",
     feature = "fault",
+    feature = "framed",
     feature = "http",
     feature = "proxy_protocol",
+    feature = "relay",
     feature = "sniff"
 ))]
 mod io;

@@ -1,6 +1,7 @@
 //! From bytes to frames: a bounded buffer, which is held only while bytes are in it.
 
-use super::{FrameError, Settings, scratch};
+use super::{FrameError, Settings};
+use crate::io::buffers;
 use bytes::BytesMut;
 use reagent::{BoxError, IoStream};
 use std::{
@@ -105,14 +106,14 @@ impl Input {
         io: &mut Io,
     ) -> Poll<io::Result<usize>> {
         let polled = if self.is_shared {
-            scratch::make_room(&mut self.buf);
+            buffers::make_room(&mut self.buf);
             poll_read_buf(Pin::new(io), cx, &mut self.buf)
         } else {
-            let mut buf = scratch::take_read();
+            let mut buf = buffers::take_read();
             buf.extend_from_slice(&self.buf);
             let polled = poll_read_buf(Pin::new(io), cx, &mut buf);
             match polled.is_pending() {
-                true => scratch::give_read(buf),
+                true => buffers::give_read(buf),
                 false => {
                     self.buf = buf;
                     self.is_shared = true;
@@ -134,7 +135,7 @@ impl Input {
     fn release(&mut self) {
         if self.is_shared && self.buf.len() <= SMALL {
             let part = BytesMut::from(&self.buf[..]);
-            scratch::give_read(std::mem::replace(&mut self.buf, part));
+            buffers::give_read(std::mem::replace(&mut self.buf, part));
             self.is_shared = false;
         }
     }

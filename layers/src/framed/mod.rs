@@ -73,7 +73,6 @@ mod input;
 mod layer;
 mod output;
 mod push;
-mod scratch;
 mod service;
 mod serving;
 mod settings;

@@ -1,6 +1,7 @@
 //! From answers to bytes: they are written together, and the buffer is held only while bytes are in it.
 
-use super::{FrameError, scratch};
+use super::FrameError;
+use crate::io::buffers;
 use bytes::{Buf, BytesMut};
 use reagent::{BoxError, IoStream};
 use std::{
@@ -45,7 +46,7 @@ impl Output {
         <C as Encoder<R>>::Error: Into<BoxError>,
     {
         if self.buf.capacity() == 0 {
-            self.buf = scratch::take_write();
+            self.buf = buffers::take_write();
         }
         let before = self.buf.len();
         codec.encode(frame, &mut self.buf).map_err(|error| {
@@ -81,7 +82,7 @@ impl Output {
             self.stalled = None;
         }
         if self.buf.capacity() > 0 {
-            scratch::give_write(std::mem::take(&mut self.buf));
+            buffers::give_write(std::mem::take(&mut self.buf));
         }
         Poll::Ready(Ok(()))
     }

@@ -2,9 +2,9 @@
 
 use super::{
     FRAME_TIMEOUT, FrameError, OnError, Settings, WRITE_TIMEOUT, future::Begun,
-    in_flight::InFlight, input::Input, output::Output, push::Pushed, scratch::CHUNK,
+    in_flight::InFlight, input::Input, output::Output, push::Pushed,
 };
-use crate::time::DeadlineTimer;
+use crate::{io::buffers::CHUNK, time::DeadlineTimer};
 use reagent::{BoxError, Connection, Draining, IoStream, Linger, TimedOut};
 use std::{
     future::Future,

@@ -1,9 +1,13 @@
 //! Stream wrappers and helpers without any policy, which layers are made of.
 
+#[cfg(any(feature = "framed", feature = "relay"))]
+pub(crate) mod buffers;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 mod direction;
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 mod prefixed;
+#[cfg(feature = "relay")]
+mod resettable;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 pub(crate) mod vectored;
 
@@ -11,3 +15,5 @@ pub(crate) mod vectored;
 pub(crate) use direction::Direction;
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 pub use prefixed::PrefixedIo;
+#[cfg(feature = "relay")]
+pub use resettable::Resettable;

@@ -1,24 +1,20 @@
 //! Carries bytes between a connection and an upstream, both ways, until both have ended.
 //!
-//! # When you want it
+//! # When to use it
 //!
-//! At the end of every proxy: a gateway in front of a database, SOCKS, a router by server name. It is what
-//! [`tokio::io::copy_bidirectional`] does, with what a proxy needs besides:
+//! At the end of every proxy: a gateway in front of a database, SOCKS, a router by server name. It does
+//! what [`tokio::io::copy_bidirectional`] does, and what a proxy needs besides:
 //!
-//! - a buffer is held only while there are bytes in it, so an idle connection costs none;
-//! - the failure of one side is passed on as a reset, not as an orderly end that would make half an answer
-//!   look whole; and a reset leaves no `TIME_WAIT` behind. What a time limit or an abort cuts off is reset on both
-//!   sides for the same reason, and because a client that takes nothing would leave the system with megabytes of
-//!   an answer that nobody counts any more;
-//! - what a side has sent before it failed still arrives, such as the last words of a server that closes
-//!   while it is sent to.
+//! - A buffer is held only while there are bytes in it, so an idle connection costs none.
+//! - The end of one direction (a half-close) is passed on, and the other direction goes on.
+//! - What a side sent before it failed is delivered: see [below](#when-a-side-fails).
+//! - The failure of one side is passed on as a reset, not as an orderly end that would make half an answer look
+//!   whole.
 //!
-//! The end of one direction (a half-close) is passed on, and the other direction goes on.
+//! # Position in the stack
 //!
-//! # Where in the stack
-//!
-//! At its end: it is what a handler does. TLS, time limits and rates around it hold for the client's side.
-//! It has no time limit of its own, so that an idle limit belongs into the stack; see `timeout`.
+//! Innermost: it is what a handler does. TLS, time limits and rates around it apply to the client's side.
+//! It has no time limit while both sides live, so an idle limit belongs in the stack; see `timeout`.
 //!
 //! # Example
 //!
@@ -55,128 +51,45 @@
 //! # }
 //! ```
 //!
+//! # Details
+//!
+//! ## When a side fails
+//!
+//! A side fails by a reset, by a time-out of the system, or (with strict TLS) by an end without
+//! `close_notify`. What it sent before then is read, written to the other side and flushed. On Linux the relay then
+//! waits until the other system has acknowledged everything, since a reset would throw away what is still
+//! queued, and only then resets the other side. Whatever that side sends meanwhile is discarded. A side that
+//! takes nothing for 30 seconds ([`Relay::delivery_timeout`]) is reset at once.
+//!
+//! - A side that had sent an orderly end before it failed ends in order at the other side, too: that one gets
+//!   everything, then the end.
+//! - Unix sockets know no reset. What was written is with the peer already, and it reads an end after it.
+//! - On systems other than Linux the queue is not known, and the other side gets everything, then an
+//!   orderly end.
+//! - Receivers other than Linux may throw away what they have not read when a reset comes.
+//!
+//! When the future is dropped (by a time limit, an abort, or a drain's deadline) both sides are reset **at once**.
+//! What the systems have queued then is lost, and neither side can take what it has for the whole.
+//!
+//! ## What is counted
+//!
+//! [`Relayed`] and the connection's `bytes_written` count bytes that the system has taken. They are the
+//! bytes that were delivered, except where a side was reset at once: by a dropped future, by the delivery
+//! timeout, or by the peer itself. There up to a send queue of the counted bytes (some megabytes) was lost.
+//!
 //! # Errors
 //!
-//! [`RelayError`] names the side that failed. A handler that returns it ends the connection as
-//! [`Outcome::Failed`](reagent::Outcome::Failed).
+//! [`RelayError`] names the side that failed; its source is the I/O error. A handler that returns it
+//! ends the connection as [`Outcome::Failed`](reagent::Outcome::Failed), or as
+//! [`Outcome::Disconnected`](reagent::Outcome::Disconnected) where the client is the side that failed.
 
-mod copy;
-mod scratch;
-mod sides;
+mod deliver;
+mod error;
+mod relay;
+mod reset_guard;
+mod send_queue;
+mod transfer;
 
-use copy::Copy;
-use reagent::{Connection, IoStream};
-pub use sides::Resettable;
-use sides::Sides;
-use std::{
-    error::Error,
-    fmt,
-    future::poll_fn,
-    io,
-    task::{Context, Poll},
-};
-
-/// How many bytes a [`relay`] has carried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Relayed {
-    /// From the client to the upstream.
-    pub to_upstream: u64,
-    /// From the upstream to the client.
-    pub to_client: u64,
-}
-
-/// Which side failed before both directions had ended.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum RelayError {
-    /// The client. The upstream was reset.
-    Client(io::Error),
-    /// The upstream. The client was reset.
-    Upstream(io::Error),
-}
-
-impl fmt::Display for RelayError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RelayError::Client(error) => write!(f, "lost the client: {error}"),
-            RelayError::Upstream(error) => write!(f, "lost the upstream: {error}"),
-        }
-    }
-}
-
-impl Error for RelayError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            RelayError::Client(error) | RelayError::Upstream(error) => Some(error),
-        }
-    }
-}
-
-/// Carries bytes both ways until both sides have ended.
-///
-/// While a side does not take what is sent to it, at most 64 KiB are held for it, and no more is read.
-///
-/// # Errors
-///
-/// The side that failed. The other is reset then; what it was to get and could not be written is lost.
-///
-/// # Cancel safety
-///
-/// None: dropped before it is done, by a time limit or an abort, it resets both sides.
-pub async fn relay<Io, U>(conn: Connection<Io>, upstream: U) -> Result<Relayed, RelayError>
-where
-    Io: IoStream,
-    U: IoStream + Resettable,
-{
-    let mut sides = Sides::new(conn, upstream);
-    let mut both = Both::default();
-    let ended = poll_fn(|cx| both.poll(cx, &mut sides.client, &mut sides.upstream)).await;
-    match &ended {
-        Ok(()) => {
-            sides.leave_client();
-            sides.leave_upstream();
-        }
-        Err(RelayError::Upstream(_)) => {}
-        // It may be reading still, as a TLS client that has closed its half without a word does.
-        Err(RelayError::Client(_)) => sides.leave_client(),
-    }
-    ended.map(|()| Relayed {
-        to_upstream: both.up.copied(),
-        to_client: both.down.copied(),
-    })
-}
-
-/// Both directions.
-#[derive(Default)]
-struct Both {
-    up: Copy,
-    down: Copy,
-}
-
-impl Both {
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        client: &mut impl IoStream,
-        upstream: &mut impl IoStream,
-    ) -> Poll<Result<(), RelayError>> {
-        let mut scratch = scratch::take();
-        let up = self.up.poll(cx, client, upstream, &mut scratch);
-        let down = self.down.poll(cx, upstream, client, &mut scratch);
-        scratch::give_back(scratch);
-
-        // Nothing more comes of a side that cannot be read. One that only cannot be written to may have
-        // sent something before, so there the other direction goes on until it finds the end of that.
-        match (up, down) {
-            (Poll::Ready(Err(error)), _) => Poll::Ready(Err(RelayError::Client(error))),
-            (_, Poll::Ready(Err(error))) => Poll::Ready(Err(RelayError::Upstream(error))),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
-                let up = self.up.broken().map(RelayError::Upstream);
-                let down = self.down.broken().map(RelayError::Client);
-                Poll::Ready(up.or(down).map_or(Ok(()), Err))
-            }
-            _ => Poll::Pending,
-        }
-    }
-}
+pub use crate::io::Resettable;
+pub use error::RelayError;
+pub use relay::{Relay, Relayed, relay};

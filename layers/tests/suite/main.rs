@@ -36,6 +36,8 @@ mod opening;
 mod proxy_protocol;
 #[cfg(feature = "relay")]
 mod relay;
+#[cfg(feature = "relay")]
+mod relay_delivery;
 #[cfg(all(
     feature = "access",
     feature = "bandwidth",

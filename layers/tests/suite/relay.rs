@@ -2,7 +2,7 @@
 
 use crate::support::{Ends, LONG, Served};
 use reagent::{BoxError, Connection, Outcome, Server, handle};
-use reagent_layers::relay::{RelayError, relay};
+use reagent_layers::relay::{Relay, RelayError, relay};
 use socket2::SockRef;
 use std::{
     future::Future,
@@ -18,19 +18,25 @@ use tokio::{
 };
 
 /// A proxy, the upstream behind it, and a pair of connected ends.
-struct Proxy {
-    served: Served,
+pub struct Proxy {
+    pub served: Served,
     upstream: TcpListener,
 }
 
 impl Proxy {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
+        Self::start_with(Relay::new()).await
+    }
+
+    pub async fn start_with(relay: Relay) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = upstream.local_addr().unwrap();
         let ends = Ends::default();
         let server = Server::bind("127.0.0.1:0")
             .observe(ends.clone())
-            .start(handle(move |conn: Connection| forward(conn, to)))
+            .start(handle(move |conn: Connection| {
+                forward(conn, to, relay.clone())
+            }))
             .await
             .unwrap();
         let served = Served { server, ends };
@@ -38,7 +44,7 @@ impl Proxy {
     }
 
     /// A client and its upstream, between which bytes have gone both ways.
-    async fn pair(&self) -> (TcpStream, TcpStream) {
+    pub async fn pair(&self) -> (TcpStream, TcpStream) {
         let addr = self.served.local_addr().socket_addr().unwrap();
         let mut client = TcpStream::connect(addr).await.unwrap();
         let (mut upstream, _) = in_time(self.upstream.accept()).await.unwrap();
@@ -50,12 +56,12 @@ impl Proxy {
     }
 }
 
-async fn forward(conn: Connection, to: SocketAddr) -> Result<(), BoxError> {
-    relay(conn, TcpStream::connect(to).await?).await?;
+async fn forward(conn: Connection, to: SocketAddr, relay: Relay) -> Result<(), BoxError> {
+    relay.run(conn, TcpStream::connect(to).await?).await?;
     Ok(())
 }
 
-async fn in_time<T>(future: impl Future<Output = T>) -> T {
+pub async fn in_time<T>(future: impl Future<Output = T>) -> T {
     timeout(LONG, future).await.expect("done in time")
 }
 
@@ -65,13 +71,13 @@ async fn read(stream: &mut TcpStream) -> io::Result<String> {
     Ok(text)
 }
 
-fn reset(stream: TcpStream) {
+pub fn reset(stream: TcpStream) {
     SockRef::from(&stream)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
 }
 
-fn failed_side(outcome: &Outcome) -> &RelayError {
+pub fn failed_side(outcome: &Outcome) -> &RelayError {
     let Outcome::Failed(error) = outcome else {
         panic!("{outcome:?}")
     };
@@ -137,7 +143,7 @@ async fn last_words_arrive() {
     let (mut client, mut upstream) = proxy.pair().await;
     client.write_all(&[0; 1000]).await.unwrap();
     // At least one byte has come and is not read.
-    upstream.readable().await.unwrap();
+    upstream.peek(&mut [0]).await.unwrap();
     upstream.write_all(b"too much\n").await.unwrap();
     drop(upstream);
     let mut words = [0; 9];
@@ -179,7 +185,7 @@ async fn nothing_is_lost_or_mixed_up_when_both_send_much() {
 const TOTAL: usize = 5_000_000;
 
 /// Bytes that repeat after a prime number of them.
-fn pattern(seed: u8, from: usize, len: usize) -> Vec<u8> {
+pub fn pattern(seed: u8, from: usize, len: usize) -> Vec<u8> {
     (from..from + len).map(|n| (n % 251) as u8 ^ seed).collect()
 }
 

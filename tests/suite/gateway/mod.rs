@@ -1,5 +1,6 @@
 //! `examples/gateway.rs` does what it promises, with the clients and proxies that people use.
 
+mod differential;
 mod ends;
 mod limits;
 mod proxies;

@@ -1,0 +1,128 @@
+//! What is left to do once one side has failed.
+
+use super::{
+    send_queue::SendQueue,
+    transfer::{Failure, STEPS, Transfer},
+};
+use crate::io::buffers;
+use reagent::IoStream;
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::AsyncRead,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::io::poll_read_buf;
+
+/// The longest delivery, in delivery timeouts: a peer that takes a little now and then cannot hold a relay for ever.
+const LONGEST: u32 = 10;
+
+/// Delivers to the `living` side what `dead` has sent before it failed. Whether the `living` side may
+/// close in order: its peer has got an end, or the rest is only safe that way.
+///
+/// What the `living` side sends meanwhile is read and thrown away: a peer that writes before it reads on must not
+/// wait for ever.
+pub(super) async fn deliver(
+    transfer: &mut Transfer,
+    dead: &mut impl IoStream,
+    living: &mut impl IoStream,
+    queue: SendQueue,
+    limit: Duration,
+) -> bool {
+    let longest = limit * LONGEST;
+    let patience = match queue.set_stall_limit(limit) {
+        true => longest,
+        false => limit,
+    };
+    let mut input = Input::default();
+    if !deliver_held(transfer, dead, living, &mut input, patience).await {
+        return false;
+    }
+    if transfer.is_ended() {
+        // The system delivers what it has after an orderly close, unless something comes for the closed socket.
+        let ended = poll_fn(|cx| input.poll(cx, living));
+        let _ = timeout(limit, ended).await;
+        return true;
+    }
+    let mut emptied = pin!(timeout(longest, queue.emptied()));
+    let is_known = poll_fn(|cx| {
+        let _ = input.poll(cx, living);
+        emptied.as_mut().poll(cx)
+    });
+    matches!(is_known.await, Ok(false))
+}
+
+/// Goes on until everything is written and flushed. Whether it is.
+async fn deliver_held(
+    transfer: &mut Transfer,
+    dead: &mut impl IoStream,
+    living: &mut impl IoStream,
+    input: &mut Input,
+    patience: Duration,
+) -> bool {
+    let mut timer = pin!(sleep(patience));
+    let mut copied = None;
+    poll_fn(|cx| {
+        let mut scratch = buffers::take_read();
+        let polled = loop {
+            match transfer.poll(cx, dead, living, &mut scratch) {
+                Poll::Ready(Err(Failure::Reader(_))) => {}
+                polled => break polled,
+            }
+        };
+        buffers::give_read(scratch);
+        if let Poll::Ready(ended) = polled {
+            return Poll::Ready(ended.is_ok() && !transfer.is_broken());
+        }
+        let _ = input.poll(cx, living);
+        if !transfer.waits_for_writer() {
+            copied = None;
+            return Poll::Pending;
+        }
+        if copied != Some(transfer.copied()) {
+            copied = Some(transfer.copied());
+            timer.as_mut().reset(Instant::now() + patience);
+        }
+        timer.as_mut().poll(cx).map(|()| false)
+    })
+    .await
+}
+
+/// What a side sends for nobody.
+#[derive(Default)]
+struct Input {
+    is_over: bool,
+}
+
+impl Input {
+    /// Reads and throws away until nothing follows.
+    fn poll(&mut self, cx: &mut Context<'_>, reader: &mut (impl AsyncRead + Unpin)) -> Poll<()> {
+        let mut scratch = buffers::take_read();
+        let polled = self.poll_steps(cx, Pin::new(reader), &mut scratch);
+        buffers::give_read(scratch);
+        polled
+    }
+
+    fn poll_steps(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut reader: Pin<&mut impl AsyncRead>,
+        scratch: &mut bytes::BytesMut,
+    ) -> Poll<()> {
+        for _ in 0..STEPS {
+            if self.is_over {
+                return Poll::Ready(());
+            }
+            scratch.clear();
+            buffers::make_room(scratch);
+            let read = ready!(poll_read_buf(reader.as_mut(), cx, scratch));
+            self.is_over = !matches!(read, Ok(1..));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,182 @@
+//! Both directions.
+
+use super::{
+    RelayError, Resettable,
+    deliver::deliver,
+    reset_guard::ResetGuard,
+    send_queue::SendQueue,
+    transfer::{Failure, Transfer},
+};
+use crate::io::buffers;
+use bytes::BytesMut;
+use reagent::{Connection, IoStream};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// The numbers of bytes that a relay has carried, once both directions have ended in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Relayed {
+    /// From the client to the upstream.
+    pub to_upstream: u64,
+    /// From the upstream to the client.
+    pub to_client: u64,
+}
+
+/// Carries bytes both ways until both sides have ended; [`Relay::run`] with the default settings.
+///
+/// # Errors
+///
+/// Returns the side that failed, once the other has everything that came before the failure.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: dropped before it is done, by a time limit or an abort, it resets both sides at once.
+pub async fn relay<Io, U>(conn: Connection<Io>, upstream: U) -> Result<Relayed, RelayError>
+where
+    Io: IoStream,
+    U: IoStream + Resettable,
+{
+    Relay::new().run(conn, upstream).await
+}
+
+/// The settings of a relay.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Relay {
+    delivery_timeout: Duration,
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        Relay {
+            delivery_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Relay {
+    /// Returns the default settings.
+    pub fn new() -> Self {
+        Relay::default()
+    }
+
+    /// Sets how long a side may take nothing of what is left for it after the other side has failed. Then
+    /// it is reset at once, and the rest is lost. Default 30 s; no delivery takes longer than ten times that.
+    pub fn delivery_timeout(mut self, limit: Duration) -> Self {
+        self.delivery_timeout = limit;
+        self
+    }
+
+    /// Carries bytes both ways until both sides have ended.
+    ///
+    /// While a side does not take what is sent to it, at most one buffer of 64 KiB is held for it, and
+    /// no more is read.
+    ///
+    /// # Errors
+    ///
+    /// Returns the side that failed, once the other has everything that came before the failure, or does not
+    /// take it within [`delivery_timeout`](Self::delivery_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropped before it is done, by a time limit or an abort, it resets both sides at once.
+    pub async fn run<Io, U>(&self, conn: Connection<Io>, upstream: U) -> Result<Relayed, RelayError>
+    where
+        Io: IoStream,
+        U: IoStream + Resettable,
+    {
+        let mut sides = ResetGuard::new(conn, upstream);
+        let mut both = Both::default();
+        let ended = poll_fn(|cx| both.poll(cx, &mut sides.client, &mut sides.upstream)).await;
+        let Both { up, down } = &mut both;
+        let ResetGuard {
+            client, upstream, ..
+        } = &mut sides;
+        let limit = self.delivery_timeout;
+        // Deliveries are in a box, since few relays come to one.
+        match &ended {
+            Ok(()) => {
+                sides.disarm_client();
+                sides.disarm_upstream();
+            }
+            Err(RelayError::Client(_)) => {
+                let queue = SendQueue::of_upstream(upstream);
+                if Box::pin(deliver(up, client, upstream, queue, limit)).await {
+                    sides.disarm_upstream();
+                }
+                // It may be reading still, as a TLS client that has closed its half without a word does.
+                sides.disarm_client();
+            }
+            Err(RelayError::Upstream(_)) => {
+                let queue = SendQueue::of_client(client);
+                if Box::pin(deliver(down, upstream, client, queue, limit)).await {
+                    sides.disarm_client();
+                }
+            }
+        }
+        ended.map(|()| Relayed {
+            to_upstream: both.up.copied(),
+            to_client: both.down.copied(),
+        })
+    }
+}
+
+/// Both directions.
+#[derive(Default)]
+struct Both {
+    up: Transfer,
+    down: Transfer,
+}
+
+impl Both {
+    /// Goes on until both directions have ended, or one side has failed.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut impl IoStream,
+        upstream: &mut impl IoStream,
+    ) -> Poll<Result<(), RelayError>> {
+        let mut scratch = buffers::take_read();
+        let polled = self.poll_with(cx, client, upstream, &mut scratch);
+        buffers::give_read(scratch);
+        polled
+    }
+
+    fn poll_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut impl IoStream,
+        upstream: &mut impl IoStream,
+        scratch: &mut BytesMut,
+    ) -> Poll<Result<(), RelayError>> {
+        let up = self.up.poll(cx, client, upstream, scratch);
+        // What the one direction found out of a side has to be known before the other reads from it.
+        if let Poll::Ready(Err(failure)) = up {
+            return Poll::Ready(Err(match failure {
+                Failure::Reader(error) => RelayError::Client(error),
+                Failure::Writer(error) => {
+                    self.down.expect_reset(&error);
+                    RelayError::Upstream(error)
+                }
+            }));
+        }
+        let down = self.down.poll(cx, upstream, client, scratch);
+        if let Poll::Ready(Err(failure)) = down {
+            return Poll::Ready(Err(match failure {
+                Failure::Reader(error) => RelayError::Upstream(error),
+                Failure::Writer(error) => {
+                    self.up.expect_reset(&error);
+                    RelayError::Client(error)
+                }
+            }));
+        }
+        match up.is_ready() && down.is_ready() {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
+    }
+}

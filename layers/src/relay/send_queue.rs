@@ -1,0 +1,83 @@
+//! Bytes that a socket was given and its peer has not acknowledged. A reset throws them away.
+
+use super::Resettable;
+use reagent::Connection;
+use std::time::Duration;
+
+#[cfg(target_os = "linux")]
+use {socket2::SockRef, std::os::fd::OwnedFd, tokio::net::TcpStream};
+
+/// The send queue of a socket, through a duplicate of its descriptor.
+pub(super) struct SendQueue {
+    #[cfg(target_os = "linux")]
+    socket: Option<OwnedFd>,
+}
+
+#[cfg(target_os = "linux")]
+impl SendQueue {
+    pub(super) fn of_client<Io>(client: &Connection<Io>) -> Self {
+        SendQueue {
+            socket: client.handle().socket().ok(),
+        }
+    }
+
+    pub(super) fn of_upstream(upstream: &impl Resettable) -> Self {
+        let socket = upstream.socket();
+        SendQueue {
+            socket: socket.and_then(|socket| socket.try_clone_to_owned().ok()),
+        }
+    }
+
+    /// Has the system give up the peer once it has acknowledged nothing of what waits for it for `limit`.
+    /// Whether it does so: only TCP can.
+    ///
+    /// A writer cannot tell: a socket counts as writable only when a third of its queue is gone, and a slow
+    /// reader may take longer than the limit for that.
+    pub(super) fn set_stall_limit(&self, limit: Duration) -> bool {
+        let set = |socket| SockRef::from(socket).set_tcp_user_timeout(Some(limit));
+        self.socket
+            .as_ref()
+            .is_some_and(|socket| set(socket).is_ok())
+    }
+
+    /// Waits until the queue is empty, or the peer is lost. Whether it can be known.
+    ///
+    /// Nothing may be written meanwhile, and the socket is no good for writing afterwards.
+    pub(super) async fn emptied(self) -> bool {
+        let Some(socket) = self.socket else {
+            return true;
+        };
+        // With these, a socket is writable only while nothing is unsent, and hardly anything unacknowledged. What
+        // is not TCP does not know the first, and its bytes are with the peer already.
+        let options = SockRef::from(&socket);
+        if options.set_tcp_notsent_lowat(1).is_err() {
+            return true;
+        }
+        let _ = options.set_send_buffer_size(1);
+        // The duplicate is new to the runtime, which therefore asks the system whether the socket is writable.
+        match TcpStream::from_std(socket.into()) {
+            Ok(socket) => socket.writable().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+}
+
+/// Elsewhere the system is not asked: a peer gets what is queued by an orderly end, and no reset.
+#[cfg(not(target_os = "linux"))]
+impl SendQueue {
+    pub(super) fn of_client<Io>(_: &Connection<Io>) -> Self {
+        SendQueue {}
+    }
+
+    pub(super) fn of_upstream(_: &impl Resettable) -> Self {
+        SendQueue {}
+    }
+
+    pub(super) fn set_stall_limit(&self, _: Duration) -> bool {
+        false
+    }
+
+    pub(super) async fn emptied(self) -> bool {
+        false
+    }
+}

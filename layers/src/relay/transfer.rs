@@ -1,0 +1,278 @@
+//! One direction of a relay.
+
+use crate::io::buffers;
+use bytes::{Buf, BytesMut};
+use std::{
+    io, mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+/// How many reads and writes are done before others have their turn: two buffers, so that a short message and
+/// the end after it take one turn. A thread's runtime looks for new events only once in 61 turns
+/// (`tokio::runtime::Builder::event_interval`), and everybody else waits for so long: with 16 it was a tenth of a
+/// second beside two relays that carry TLS, and a byte cost no less.
+pub(super) const STEPS: usize = 4;
+
+/// How far one direction has come, and what was read and not yet written.
+#[derive(Default)]
+pub(super) struct Transfer {
+    state: State,
+    held: BytesMut,
+    /// Whether `held` is a whole buffer.
+    is_large: bool,
+    needs_flush: bool,
+    copied: u64,
+    /// The reader was reset, so the end that is read is no orderly one.
+    is_reset: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum State {
+    #[default]
+    Flowing,
+    /// The reader has ended, and the writer is shut down next.
+    Ending,
+    /// The writer was shut down.
+    Ended,
+    /// The reader failed: the writer gets what was read, and no orderly end.
+    Cut,
+    /// The writer failed.
+    Broken,
+}
+
+/// The side that failed, and how.
+pub(super) enum Failure {
+    Reader(io::Error),
+    Writer(io::Error),
+}
+
+impl Transfer {
+    /// The number of bytes written.
+    pub(super) fn copied(&self) -> u64 {
+        self.copied
+    }
+
+    /// Whether the end of the reader was passed on.
+    pub(super) fn is_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Whether bytes or an end wait for the writer, and not for the reader.
+    pub(super) fn waits_for_writer(&self) -> bool {
+        self.state != State::Flowing || self.needs_flush || !self.held.is_empty()
+    }
+
+    /// Whether the writer failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.state == State::Broken
+    }
+
+    /// Learns how a write to the peer that is read from failed. The error of a reset socket is reported once:
+    /// where a write got it, reads give the bytes that came before, and then an end that is no orderly one. A peer
+    /// that had sent an orderly end before fails writes with `BrokenPipe` instead.
+    pub(super) fn expect_reset(&mut self, error: &io::Error) {
+        self.is_reset = error.kind() == io::ErrorKind::ConnectionReset;
+    }
+
+    /// Goes on until everything that was read is written and flushed, and nothing follows. Each failure is
+    /// reported once; after the reader's, the next poll writes the rest.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+        scratch: &mut BytesMut,
+    ) -> Poll<Result<(), Failure>> {
+        let mut writer = Pin::new(writer);
+        for _ in 0..STEPS {
+            let step = match self.state {
+                State::Ended | State::Broken => return Poll::Ready(Ok(())),
+                _ if !self.held.is_empty() => {
+                    ready!(self.poll_write(cx, writer.as_mut(), scratch))
+                }
+                State::Flowing => match self.poll_read(cx, Pin::new(&mut *reader), scratch) {
+                    Poll::Ready(Ok(())) => Ok(()),
+                    Poll::Ready(Err(error)) => {
+                        self.state = State::Cut;
+                        return Poll::Ready(Err(Failure::Reader(error)));
+                    }
+                    // Nothing follows for now, so what went before is to arrive.
+                    Poll::Pending if self.needs_flush => {
+                        match ready!(self.poll_flush(cx, writer.as_mut())) {
+                            Ok(()) => return Poll::Pending,
+                            failed => failed,
+                        }
+                    }
+                    Poll::Pending => return Poll::Pending,
+                },
+                State::Ending => {
+                    ready!(writer.as_mut().poll_shutdown(cx)).map(|()| self.state = State::Ended)
+                }
+                State::Cut if self.needs_flush => ready!(self.poll_flush(cx, writer.as_mut())),
+                State::Cut => return Poll::Ready(Ok(())),
+            };
+            if let Err(error) = step {
+                self.held = BytesMut::new();
+                self.state = State::Broken;
+                return Poll::Ready(Err(Failure::Writer(error)));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads what there is, or finds that nothing follows.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: Pin<&mut impl AsyncRead>,
+        scratch: &mut BytesMut,
+    ) -> Poll<io::Result<()>> {
+        buffers::make_room(scratch);
+        match ready!(poll_read_buf(reader, cx, scratch))? {
+            0 if self.is_reset => self.state = State::Cut,
+            0 => self.state = State::Ending,
+            _ => {
+                self.held = mem::take(scratch);
+                self.is_large = true;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all that is held, and lets go of its buffer.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut writer: Pin<&mut impl AsyncWrite>,
+        scratch: &mut BytesMut,
+    ) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            match writer.as_mut().poll_write(cx, &self.held) {
+                Poll::Ready(written) => match written? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    n => {
+                        self.held.advance(n);
+                        self.copied += n as u64;
+                        self.needs_flush = true;
+                    }
+                },
+                Poll::Pending => {
+                    self.hold_little(scratch);
+                    return Poll::Pending;
+                }
+            }
+        }
+        put_back(mem::take(&mut self.held), scratch);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Exchanges a large buffer with a few bytes in it, which may have to wait for long, for a small one.
+    fn hold_little(&mut self, scratch: &mut BytesMut) {
+        if self.is_large && self.held.len() <= buffers::CHUNK / 4 {
+            let little = BytesMut::from(&self.held[..]);
+            put_back(mem::replace(&mut self.held, little), scratch);
+            self.is_large = false;
+        }
+    }
+
+    fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: Pin<&mut impl AsyncWrite>,
+    ) -> Poll<io::Result<()>> {
+        let flushed = ready!(writer.poll_flush(cx));
+        self.needs_flush = false;
+        Poll::Ready(flushed)
+    }
+}
+
+/// Leaves the room of `buffer` to the next read, unless there is some already.
+fn put_back(mut buffer: BytesMut, scratch: &mut BytesMut) {
+    if scratch.capacity() == 0 {
+        buffer.clear();
+        *scratch = buffer;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
+
+    /// A writer that takes ten bytes at a time has the rest kept for it, and not a large buffer.
+    #[tokio::test]
+    async fn a_few_bytes_are_held_in_a_small_buffer() {
+        let sent: Vec<u8> = (0..100).collect();
+        let mut reader = &sent[..];
+        let (mut writer, mut end) = duplex(10);
+        let mut transfer = Transfer::default();
+        let mut scratch = BytesMut::new();
+        let mut received = Vec::new();
+        loop {
+            let polled = poll_fn(|cx| {
+                Poll::Ready(transfer.poll(cx, &mut reader, &mut writer, &mut scratch))
+            });
+            if polled.await.is_ready() {
+                break;
+            }
+            assert!(scratch.capacity() > 0, "others can have the buffer");
+            let held = transfer.held.capacity();
+            assert!((1..=100).contains(&held), "{held} bytes are held");
+            end.read_buf(&mut received).await.unwrap();
+        }
+        drop(writer);
+        end.read_to_end(&mut received).await.unwrap();
+        assert_eq!((received, transfer.copied()), (sent, 100));
+    }
+
+    /// A reader that always has more gets its turn, and then others get theirs.
+    #[tokio::test]
+    async fn a_turn_is_short() {
+        let (mut reader, mut writer) = (tokio::io::repeat(1), tokio::io::sink());
+        let mut transfer = Transfer::default();
+        let mut turns = 0;
+        let three = poll_fn(|cx| {
+            let polled = transfer.poll(cx, &mut reader, &mut writer, &mut BytesMut::new());
+            assert!(polled.is_pending());
+            turns += 1;
+            // The next comes by itself.
+            if turns < 3 {
+                polled.map(drop)
+            } else {
+                Poll::Ready(())
+            }
+        });
+        tokio::time::timeout(std::time::Duration::from_secs(20), three)
+            .await
+            .expect("three turns");
+        let each = transfer.copied() / 3;
+        assert!((1..=256 * 1024).contains(&each), "{each} bytes in a turn");
+    }
+
+    #[tokio::test]
+    async fn written_bytes_are_flushed_when_nothing_follows() {
+        let (mut client, mut reader) = duplex(10);
+        let (writer, mut end) = duplex(10);
+        let mut writer = BufWriter::new(writer);
+        let mut transfer = Transfer::default();
+        client.write_all(b"hello").await.unwrap();
+        poll_fn(|cx| {
+            let polled = transfer.poll(cx, &mut reader, &mut writer, &mut BytesMut::new());
+            assert!(polled.is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let mut received = [0; 5];
+        let reading = end.read_exact(&mut received);
+        tokio::time::timeout(std::time::Duration::from_secs(20), reading)
+            .await
+            .expect("flushed")
+            .unwrap();
+        assert_eq!(&received, b"hello");
+    }
+}
