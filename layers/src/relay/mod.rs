@@ -71,6 +71,19 @@
 //! When the future is dropped (by a time limit, an abort, or a drain's deadline) both sides are reset **at once**.
 //! What the systems have queued then is lost, and neither side can take what it has for the whole.
 //!
+//! ## Beside HAProxy and nginx
+//!
+//! The gateway example is compared with HAProxy 2.6 and nginx 1.22 (`stream`) in the tests, with the same client
+//! and upstream. Each delivers what it read before an orderly end. They differ in:
+//!
+//! | what happens | relay | HAProxy | nginx |
+//! |---|---|---|---|
+//! | the upstream resets; what it sent before | delivered | delivered | delivered |
+//! | … and how the client's stream ends | reset | FIN | FIN |
+//! | the client resets; what it sent before | delivered | up to half of 6 MB lost if the upstream is slow | delivered |
+//! | … and how the upstream's stream ends | reset | reset | FIN |
+//! | an orderly end towards a TLS client | `close_notify`, FIN | `close_notify`, FIN | FIN |
+//!
 //! ## What is counted
 //!
 //! [`Relayed`] and the connection's `bytes_written` count bytes that the system has taken. They are the
@@ -85,11 +98,11 @@
 
 mod deliver;
 mod error;
-mod relay;
+mod future;
 mod reset_guard;
 mod send_queue;
 mod transfer;
 
 pub use crate::io::Resettable;
 pub use error::RelayError;
-pub use relay::{Relay, Relayed, relay};
+pub use future::{Relay, Relayed, relay};

@@ -238,7 +238,7 @@ pub fn nginx(dir: &Path, cert: &str, key: &str) -> Option<Proxy> {
         let config = format!(
             "load_module {MODULE};\ndaemon off;\nmaster_process off;\npid {};\n\
              error_log /dev/null crit;\nevents {{ worker_connections 500; }}\n\
-             stream {{\nssl_certificate {cert};\nssl_certificate_key {key};\n\
+             stream {{\nssl_certificate {cert};\nssl_certificate_key {key};\nssl_protocols TLSv1.2 TLSv1.3;\n\
              proxy_half_close on;\nproxy_timeout 20s;\n{servers}}}\n",
             pid.display()
         );
