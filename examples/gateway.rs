@@ -10,14 +10,17 @@
 //! 2. `--proxy-in`: everything that follows goes by the client that a proxy in front names
 //! 3. `--allow`, `--deny`, then `--per-client`: before the handshake, which is what costs
 //! 4. `--tls-…`: what follows sees the client's own bytes
-//! 5. `--first-byte-timeout`, `--idle-timeout`, `--max-age`
+//! 5. `--first-byte-timeout`, `--idle-timeout`, `--max-age`, `--max-age-grace`
 //! 6. `--bandwidth`
 //! 7. the relay to `--to`, with a header by `--proxy-out`
+
+#[path = "common/mod.rs"]
+mod common;
 
 use axum::{Router, routing::get};
 use clap::{Parser, ValueEnum};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use reagent::{Addr, BoxError, Connection, IoStream, Server, ServerHandle};
+use reagent::{Addr, BoxError, Connection, ConnectionHandle, IoStream, Server, ServerHandle};
 use reagent_layers::{
     access::{Access, AccessLayer, Rules},
     bandwidth::{BandwidthLayer, BandwidthLimits, Rate},
@@ -25,7 +28,7 @@ use reagent_layers::{
     limit::{AcceptRate, AcceptRateLayer, PerClient, PerClientLayer},
     metrics::MetricsObserver,
     proxy_protocol::{Header, Mode, ProxyProtocolLayer, Ssl, Tlv},
-    relay::{Resettable, relay},
+    relay::{Relay, Resettable},
     timeout::TimeoutsLayer,
     tls::{TlsInfo, TlsLayer, TlsReloader},
     trace::TraceObserver,
@@ -109,9 +112,12 @@ struct Options {
     /// How long nothing may go either way; 0 is for ever. Then both sides are reset
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "600")]
     idle_timeout: Duration,
-    /// How old a connection may get. Then both sides are reset, and what is under way is lost
+    /// How old a connection may get. Then it is closed as soon as neither side says anything for 2 seconds
     #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
     max_age: Option<Duration>,
+    /// How long a connection of that age may go on. Then both sides are reset, and what is under way is lost
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    max_age_grace: Duration,
     /// Networks to admit, and with the first no other
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     allow: Vec<String>,
@@ -124,7 +130,8 @@ struct Options {
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// How long connections may take to end after SIGTERM. What is left then is reset on both sides
+    /// How long connections may take to end after SIGTERM; those in which neither side says anything for 2
+    /// seconds are closed. What is left then is reset on both sides
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     drain: Duration,
 }
@@ -197,6 +204,9 @@ impl fmt::Display for Target {
 /// How long an upstream may take to accept a connection, and to take its PROXY header.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long neither side says anything before a connection that is to finish is closed.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// When a full queue is tried again.
 const QUEUE_FULL: Duration = Duration::from_millis(20);
 
@@ -254,8 +264,24 @@ where
             metrics::counter!(UPSTREAM_ERRORS).increment(1);
             format!("could not reach the upstream {to}: {error}")
         })?;
-    relay(conn, upstream).await?;
+    let quiet = quiet(conn.handle());
+    Relay::new().run_until(conn, upstream, quiet).await?;
     Ok(())
+}
+
+/// Resolves when the connection is to finish and neither side says anything.
+async fn quiet(connection: ConnectionHandle) {
+    connection.draining().await;
+    let carried = || connection.bytes_read() + connection.bytes_written();
+    let mut before = carried();
+    loop {
+        sleep(QUIET).await;
+        let now = carried();
+        if now == before {
+            return;
+        }
+        before = now;
+    }
 }
 
 const UPSTREAM_ERRORS: &str = "gateway_upstream_errors_total";
@@ -345,11 +371,11 @@ fn stack(options: &Arc<Options>) -> Result<(Stack, Option<TlsReloader>), BoxErro
             .first_byte(options.first_byte_timeout)
             .idle(idle)
             .write(idle)
-            // Those that came together shall not come back together; and there is nothing to wait for.
+            // Those that came together shall not come back together.
             .max_age(
                 options.max_age,
                 options.max_age.unwrap_or_default() / 10,
-                Duration::ZERO,
+                options.max_age_grace,
             );
         stack = around(limits, stack);
     }
@@ -403,7 +429,12 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
         None => addr.clone(),
     });
     let mut server = Server::bind(listen.collect::<Vec<_>>())
-        .observe(TraceObserver::new().end_level(tracing::Level::DEBUG));
+        .options(common::keepalive)
+        .observe(
+            TraceObserver::new()
+                .end_level(tracing::Level::DEBUG)
+                .failure_level(tracing::Level::INFO),
+        );
     if let Some(max) = options.max_connections {
         server = server.max_connections(max.get());
     }
@@ -417,8 +448,9 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
                 "Connections whose upstream was not reached"
             );
             metrics::counter!(UPSTREAM_ERRORS).absolute(0);
-            server = server.observe(MetricsObserver::new());
-            Some((serve_metrics(addr, page.clone()).await?, page))
+            let observer = MetricsObserver::new();
+            server = server.observe(observer.clone());
+            Some((serve_metrics(addr, page.clone()).await?, page, observer))
         }
         None => None,
     };
@@ -427,10 +459,10 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let server = server.start(stack).await?;
     for addr in server.local_addrs() {
-        println!("listening on {addr}");
+        common::print(format_args!("listening on {addr}"));
     }
-    if let Some((metrics, _)) = &metrics {
-        println!("metrics on {}", metrics.local_addr());
+    if let Some((metrics, ..)) = &metrics {
+        common::print(format_args!("metrics on {}", metrics.local_addr()));
     }
 
     // Beside the upkeep of histograms it saves a system call a connection: Tokio wakes itself for a timer that
@@ -438,7 +470,11 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
     let mut upkeep = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
-            _ = upkeep.tick() => metrics.iter().for_each(|(_, page)| page.run_upkeep()),
+            _ = upkeep.tick() => if let Some((_, page, observer)) = &metrics {
+                // The bytes of connections that are open, too.
+                observer.refresh(&server);
+                page.run_upkeep();
+            },
             _ = hangup.recv() => match &reloader {
                 Some(reloader) => match reloader.reload().await {
                 Ok(()) => tracing::info!("certificates reloaded"),

@@ -166,3 +166,39 @@ async fn testing() {
     assert_eq!(rest(&mut client).await.unwrap(), b"3\n");
     example.stop("TERM").await;
 }
+
+/// As when the terminal goes in which it was started.
+#[tokio::test]
+async fn no_example_is_ended_by_a_hangup_or_a_closed_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = format!("unix:{}", dir.path().join("app.sock").display());
+    for name in [
+        "chat",
+        "custom_layer",
+        "echo",
+        "gateway",
+        "graceful_shutdown",
+        "grpc",
+        "http",
+        "line_protocol",
+        "redis",
+        "socks5",
+        "testing",
+        "unix_socket",
+    ] {
+        let mut command = Command::new(binary(name));
+        match name {
+            "unix_socket" => command.args(["--listen", &path]),
+            "gateway" => command.args(["--listen", "127.0.0.1:0", "--to", "127.0.0.1:1"]),
+            _ => command.args(["--listen", "127.0.0.1:0"]),
+        };
+        let mut example = Example::start_with(name, &mut command).await;
+        example.close_output();
+        example.signal("HUP").await;
+        // It answers to this after that, and prints what came of its end.
+        if !path.starts_with(&example.addr) {
+            drop(example.connect().await);
+        }
+        example.stop("TERM").await;
+    }
+}

@@ -11,7 +11,8 @@ use crate::io::buffers;
 use bytes::BytesMut;
 use reagent::{Connection, IoStream};
 use std::{
-    future::poll_fn,
+    future::{Future, pending, poll_fn},
+    pin::pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -89,10 +90,45 @@ impl Relay {
         Io: IoStream,
         U: IoStream + Resettable,
     {
+        self.run_until(conn, upstream, pending::<()>()).await
+    }
+
+    /// Carries bytes both ways until both sides have ended, or until `stop` resolves: then both sides are
+    /// closed in order, for a proxy that lets a quiet connection go.
+    ///
+    /// Bytes that were read by then and not yet written are written before the end. Bytes that come
+    /// afterwards are lost, so `stop` is for a moment in which neither side says anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_until<Io, U>(
+        &self,
+        conn: Connection<Io>,
+        upstream: U,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Relayed, RelayError>
+    where
+        Io: IoStream,
+        U: IoStream + Resettable,
+    {
         let mut sides = ResetGuard::new(conn, upstream);
         let mut both = Both::default();
-        let ended = poll_fn(|cx| both.poll(cx, &mut sides.client, &mut sides.upstream)).await;
-        let Both { up, down } = &mut both;
+        let ended = {
+            let mut stop = pin!(stop);
+            poll_fn(|cx| {
+                if !both.is_stopped && stop.as_mut().poll(cx).is_ready() {
+                    both.stop();
+                }
+                both.poll(cx, &mut sides.client, &mut sides.upstream)
+            })
+            .await
+        };
+        let Both { up, down, .. } = &mut both;
         let ResetGuard {
             client, upstream, ..
         } = &mut sides;
@@ -130,9 +166,16 @@ impl Relay {
 struct Both {
     up: Transfer,
     down: Transfer,
+    is_stopped: bool,
 }
 
 impl Both {
+    fn stop(&mut self) {
+        self.is_stopped = true;
+        self.up.stop();
+        self.down.stop();
+    }
+
     /// Goes on until both directions have ended, or one side has failed.
     fn poll(
         &mut self,

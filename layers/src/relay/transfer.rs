@@ -70,6 +70,13 @@ impl Transfer {
         self.state == State::Broken
     }
 
+    /// Reads no more: the writer gets what is held, and an end.
+    pub(super) fn stop(&mut self) {
+        if self.state == State::Flowing {
+            self.state = State::Ending;
+        }
+    }
+
     /// Learns how a write to the peer that is read from failed. The error of a reset socket is reported once:
     /// where a write got it, reads give the bytes that came before, and then an end that is no orderly one. A peer
     /// that had sent an orderly end before fails writes with `BrokenPipe` instead.

@@ -138,6 +138,38 @@ async fn what_is_cut_off_is_reset_on_both_sides() {
 
 /// A server that has had enough says so and closes, with bytes unread: that is a reset for who still sends.
 #[tokio::test]
+async fn a_relay_that_is_stopped_closes_both_sides_in_order() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = upstream.local_addr().unwrap();
+    let stop = Arc::new(tokio::sync::Notify::new());
+    let stopping = stop.clone();
+    let forward = move |conn: Connection| {
+        let stop = stopping.clone();
+        async move {
+            let upstream = TcpStream::connect(to).await?;
+            let stop = async move { stop.notified().await };
+            Relay::new().run_until(conn, upstream, stop).await?;
+            Ok::<_, BoxError>(())
+        }
+    };
+    let ends = Ends::default();
+    let server = Server::bind("127.0.0.1:0")
+        .observe(ends.clone())
+        .start(handle(forward))
+        .await
+        .unwrap();
+    let addr = server.local_addr().socket_addr().unwrap();
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    let (mut upstream, _) = in_time(upstream.accept()).await.unwrap();
+    client.write_all(b"ping").await.unwrap();
+    in_time(upstream.read_exact(&mut [0; 4])).await.unwrap();
+    stop.notify_one();
+    assert_eq!(read(&mut client).await.unwrap(), "");
+    assert_eq!(read(&mut upstream).await.unwrap(), "");
+    assert_eq!(ends.of(1).await.to_string(), "completed");
+}
+
+#[tokio::test]
 async fn last_words_arrive() {
     let proxy = Proxy::start().await;
     let (mut client, mut upstream) = proxy.pair().await;

@@ -121,7 +121,8 @@ async fn time_is_limited() -> Result<(), BoxError> {
         ("--idle-timeout", true),
         ("--max-age", true),
     ] {
-        let (mut gateway, upstream) = open(&[option, "0.2", "--metrics", "127.0.0.1:0"]).await;
+        let args = ["--metrics", "127.0.0.1:0", "--max-age-grace", "0"];
+        let (mut gateway, upstream) = open(&[&[option, "0.2"], &args[..]].concat()).await;
         let metrics = gateway.line().await;
         let metrics = metrics.strip_prefix("metrics on ").expect(&metrics);
         let mut client = gateway.connect().await;
@@ -142,6 +143,39 @@ async fn time_is_limited() -> Result<(), BoxError> {
             format!("reagent_connections_timed_out_total{{listener=\"{addr}\",kind=\"{kind}\"}}");
         assert_eq!(metric(metrics, &name).await, Some(1.0), "{option}");
         crate::support::stop(&upstream).await;
+    }
+    Ok(())
+}
+
+/// One that is quiet is closed in order, and one that is not has its grace.
+#[tokio::test]
+async fn a_connection_of_its_age_is_closed_when_it_is_quiet() -> Result<(), BoxError> {
+    let (gateway, _upstream) = open(&["--max-age", "0.2", "--max-age-grace", "3600"]).await;
+    let (mut quiet, mut busy) = (gateway.connect().await, gateway.connect().await);
+    assert_eq!(say(&mut quiet, "hello").await?, "<none> hello");
+    let quiet = tokio::spawn(async move { read_all(&mut quiet).await });
+    // It is still there when the other has been closed.
+    while !quiet.is_finished() {
+        assert_eq!(say(&mut busy, "hello").await?, "<none> hello");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(quiet.await??, "");
+    assert_eq!(say(&mut busy, "hello").await?, "<none> hello");
+    assert_eq!(read_all(&mut busy).await?, "");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_bytes_of_an_open_connection_are_measured() -> Result<(), BoxError> {
+    let (mut gateway, _upstream) = open(&["--metrics", "127.0.0.1:0"]).await;
+    let metrics = gateway.line().await;
+    let metrics = metrics.strip_prefix("metrics on ").expect(&metrics);
+    let mut client = gateway.connect().await;
+    assert_eq!(say(&mut client, "hello").await?, "<none> hello");
+    for (name, bytes) in [("received", 6.0), ("sent", 13.0)] {
+        let name = format!("reagent_connection_{name}_bytes_total{{");
+        let measured = async { while metric(metrics, &name).await != Some(bytes) {} };
+        in_time(measured).await;
     }
     Ok(())
 }
