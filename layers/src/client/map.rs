@@ -5,11 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-/// The most clients that a layer remembers by default.
-pub(crate) const CAPACITY: usize = 65_536;
-
 /// The number of known clients that are looked at for each new one.
-#[cfg(any(feature = "bandwidth", feature = "limit"))]
 const LOOKS: usize = 4;
 
 /// What is remembered of clients.
@@ -17,7 +13,6 @@ const LOOKS: usize = 4;
 /// A client is forgotten when there is no reason any more to remember it, and never because another comes: clients
 /// that find the table full get nothing. Each new client looks at a few that are known, in turn, so the work for one is
 /// the same whether the table is empty or under attack, and it shrinks faster than it grows.
-#[cfg(any(feature = "bandwidth", feature = "limit"))]
 #[derive(Debug)]
 pub(crate) struct BoundedMap<V> {
     map: HashMap<IpAddr, V>,
@@ -26,7 +21,6 @@ pub(crate) struct BoundedMap<V> {
     capacity: usize,
 }
 
-#[cfg(any(feature = "bandwidth", feature = "limit"))]
 impl<V> BoundedMap<V> {
     pub(crate) fn new(capacity: usize) -> Self {
         BoundedMap {
@@ -70,7 +64,7 @@ impl<V> BoundedMap<V> {
     }
 }
 
-#[cfg(all(test, any(feature = "bandwidth", feature = "limit")))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -95,5 +95,4 @@ pub use layer::{SniffLayer, TIMEOUT, Undecided};
 pub use protocol::{Protocol, Sniffed};
 pub use upgrade::Sniff;
 
-#[cfg(feature = "route")]
 use layer::Config;
