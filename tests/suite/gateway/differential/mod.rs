@@ -21,6 +21,8 @@ const DIFFERENCES: &[(&str, &str)] = &[
     // The others end in order after a reset, so that the peer takes what there is for the whole.
     ("plain, Client Reset: second", "gateway Reset, nginx Fin"),
     ("TLS, Client Reset: second", "gateway Reset, nginx Fin"),
+    ("plain, Client Reset: second", "gateway Reset, haproxy Fin"),
+    ("TLS, Client Reset: second", "gateway Reset, haproxy Fin"),
     (
         "plain, Upstream Reset: second",
         "gateway Reset, haproxy Fin",
