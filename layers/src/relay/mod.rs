@@ -81,8 +81,8 @@
 //! | the upstream resets; what it sent before | delivered | delivered | delivered |
 //! | … and how the client's stream ends | reset | FIN | FIN |
 //! | the client resets; what it sent before | delivered | up to half of 6 MB lost if the upstream is slow | delivered |
-//! | … and how the upstream's stream ends | reset | reset | FIN |
-//! | an orderly end towards a TLS client | `close_notify`, FIN | `close_notify`, FIN | FIN |
+//! | … and how the upstream's stream ends | reset | reset or FIN | FIN |
+//! | an orderly end towards a TLS client | `close_notify`, FIN | FIN, mostly after `close_notify` | FIN |
 //!
 //! ## What is counted
 //!

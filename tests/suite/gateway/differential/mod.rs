@@ -21,6 +21,8 @@ const DIFFERENCES: &[(&str, &str)] = &[
     // The others end in order after a reset, so that the peer takes what there is for the whole.
     ("plain, Client Reset: second", "gateway Reset, nginx Fin"),
     ("TLS, Client Reset: second", "gateway Reset, nginx Fin"),
+    ("plain, Client Reset: second", "gateway Reset, haproxy Fin"),
+    ("TLS, Client Reset: second", "gateway Reset, haproxy Fin"),
     (
         "plain, Upstream Reset: second",
         "gateway Reset, haproxy Fin",
@@ -29,6 +31,11 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("plain, Upstream Reset: second", "gateway Reset, nginx Fin"),
     ("TLS, Upstream Reset: second", "gateway Reset, nginx Cut"),
     // HAProxy sends `close_notify` only where it has the time.
+    (
+        "TLS, Upstream HalfClose: second",
+        "gateway Fin, haproxy Cut",
+    ),
+    ("TLS, Upstream Reset: second", "gateway Fin, haproxy Cut"),
     ("TLS, Upstream Fin: second", "gateway Fin, haproxy Cut"),
     // nginx sends no `close_notify`, so its TLS clients cannot tell an end from a cut. A Unix upstream knows no
     // reset.
@@ -52,7 +59,8 @@ async fn run(lane: &Lane, case: Case, tls: &TlsConnector) -> Result {
         }
         client
     };
-    let (client, upstream) = tokio::join!(connect, lane.upstream.accept());
+    let (mut client, mut upstream) = tokio::join!(connect, lane.upstream.accept());
+    client.meet(&mut upstream).await;
     let (first, second) = match case.first {
         Side::Client => (client, upstream),
         Side::Upstream => (upstream, client),

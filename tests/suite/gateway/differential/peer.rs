@@ -1,7 +1,7 @@
 //! A client or an upstream whose every FIN, `close_notify` and reset is under control.
 
 use super::case::{Case, Ending, Finish, Got};
-use crate::support::LONG;
+use crate::{gateway::in_time, support::LONG};
 use socket2::{SockRef, Socket};
 use std::{
     io::{self, ErrorKind},
@@ -49,6 +49,15 @@ impl Peer {
     /// Takes the plain stream out, to put TLS around it.
     pub fn take_io(&mut self) -> Box<dyn Io> {
         std::mem::replace(&mut self.io, Box::new(tokio::io::empty()))
+    }
+
+    /// Sends a byte to the other. An upstream that resets while a proxy still connects to it is a connect that
+    /// failed, and HAProxy then connects once more.
+    pub async fn meet(&mut self, other: &mut Peer) {
+        self.io.write_all(b"?").await.unwrap();
+        self.io.flush().await.unwrap();
+        let mut byte = [0];
+        in_time(other.io.read_exact(&mut byte)).await.unwrap();
     }
 
     /// Sends everything and finishes; what it gets then.
