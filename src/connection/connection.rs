@@ -233,6 +233,7 @@ impl<Io> Connection<Io> {
     }
 
     /// Puts what `wrap` makes of the stream in its place.
+    #[inline]
     pub fn map_io<T>(self, wrap: impl FnOnce(Io) -> T) -> Connection<T> {
         Connection {
             io: wrap(self.io),

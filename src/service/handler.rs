@@ -61,6 +61,7 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, conn: Connection<Io>) -> Fut {
         (self.function)(conn.boxed())
     }

@@ -150,9 +150,8 @@ impl Shared {
                 })
         };
         lock(&self.clients)
-            .entry(client, is_over, Arc::default)
-            .unwrap_or(&mut self.other_clients.clone())
-            .clone()
+            .with(client, is_over, Arc::default, |known| known.clone())
+            .unwrap_or_else(|| self.other_clients.clone())
     }
 
     pub(super) fn quota(&self) -> Quota {

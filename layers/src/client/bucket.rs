@@ -22,6 +22,11 @@ impl Rate {
     }
 }
 
+/// The whole tokens of a number, at most 2^63: without a call, which `floor` is where a processor may be an old one.
+fn whole(tokens: f64) -> f64 {
+    tokens as i64 as f64
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
     /// Less than none where some were promised that are still to come.
@@ -60,7 +65,7 @@ impl Bucket {
         if self.tokens < least {
             return 0.0;
         }
-        let taken = self.tokens.floor().min(most);
+        let taken = whole(self.tokens).min(most);
         self.tokens -= taken;
         taken
     }
@@ -68,7 +73,7 @@ impl Bucket {
     /// Takes whole tokens of which there are `part` times as many, up to `most`.
     #[cfg(feature = "bandwidth")]
     pub(crate) fn take_part(&mut self, part: f64, most: f64) -> f64 {
-        let taken = (self.tokens / part).floor().clamp(0.0, most);
+        let taken = whole(self.tokens / part).clamp(0.0, most);
         self.tokens -= taken;
         taken
     }

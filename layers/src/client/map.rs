@@ -34,21 +34,23 @@ impl<V> BoundedMap<V> {
         self.map.len()
     }
 
-    /// What is remembered of `client`, or else made; `None` if the table is full of others.
-    pub(crate) fn entry(
+    /// Uses what is remembered of `client`, or else made; `None` if the table is full of others.
+    pub(crate) fn with<T>(
         &mut self,
         client: IpAddr,
         is_over: impl Fn(&V) -> bool,
         make: impl FnOnce() -> V,
-    ) -> Option<&mut V> {
-        if !self.map.contains_key(&client) {
-            self.forget_some(is_over);
-            if self.map.len() >= self.capacity {
-                return None;
-            }
-            self.turns.push_back(client);
+        act: impl FnOnce(&mut V) -> T,
+    ) -> Option<T> {
+        if let Some(known) = self.map.get_mut(&client) {
+            return Some(act(known));
         }
-        Some(self.map.entry(client).or_insert_with(make))
+        self.forget_some(is_over);
+        if self.map.len() >= self.capacity {
+            return None;
+        }
+        self.turns.push_back(client);
+        Some(act(self.map.entry(client).or_insert_with(make)))
     }
 
     fn forget_some(&mut self, is_over: impl Fn(&V) -> bool) {
@@ -82,22 +84,26 @@ mod tests {
         };
         // Busy ones fill it, and no number of others has an effect.
         for n in 0..100 {
-            assert!(map.entry(client(n), is_over, || true).is_some());
+            assert!(map.with(client(n), is_over, || true, |_| ()).is_some());
         }
         for n in 100..10_000 {
             looked.set(0);
-            assert!(map.entry(client(n), is_over, || true).is_none());
+            assert!(map.with(client(n), is_over, || true, |_| ()).is_none());
             assert!(looked.get() <= LOOKS, "{}", looked.get());
         }
-        assert!((0..100).all(|n| map.entry(client(n), is_over, || false).is_some_and(|v| *v)));
+        assert!((0..100).all(|n| map.with(client(n), is_over, || false, |v| *v) == Some(true)));
         // Half of them are no more; in as many turns as it takes all of those have gone.
         for n in 0..50 {
-            *map.entry(client(n), is_over, || true).unwrap() = false;
+            map.with(client(n), is_over, || true, |v| *v = false)
+                .unwrap();
         }
         for n in 0..100 {
-            assert!(map.entry(client(1000 + n), is_over, || false).is_some());
+            assert!(
+                map.with(client(1000 + n), is_over, || false, |_| ())
+                    .is_some()
+            );
         }
-        assert!((50..100).all(|n| map.entry(client(n), is_over, || false).is_some_and(|v| *v)));
+        assert!((50..100).all(|n| map.with(client(n), is_over, || false, |v| *v) == Some(true)));
         // Of those that are no more, some are still to have their turn.
         assert!(map.len() < 75, "{}", map.len());
         assert_eq!(map.turns.len(), map.len());

@@ -1,5 +1,7 @@
 //! Stream wrappers and helpers without any policy, which layers are made of.
 
+#[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
+mod ahead;
 #[cfg(any(feature = "framed", feature = "relay"))]
 pub(crate) mod buffers;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
@@ -11,6 +13,8 @@ mod resettable;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 pub(crate) mod vectored;
 
+#[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
+pub(crate) use ahead::read_ahead;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 pub(crate) use direction::Direction;
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]

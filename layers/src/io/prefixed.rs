@@ -12,25 +12,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// first, then the stream inside. The memory of those bytes is freed once they are read.
 pub struct PrefixedIo<Io> {
     io: Io,
-    /// Never empty.
-    prefix: Option<Box<Prefix>>,
-}
-
-struct Prefix {
-    bytes: Vec<u8>,
+    /// Empty once all of it is read.
+    prefix: Vec<u8>,
     read: usize,
 }
 
 impl<Io> PrefixedIo<Io> {
     /// `prefix`, then what `io` has.
     pub fn new(io: Io, prefix: Vec<u8>) -> Self {
-        let prefix = (!prefix.is_empty()).then(|| {
-            Box::new(Prefix {
-                bytes: prefix,
-                read: 0,
-            })
-        });
-        PrefixedIo { io, prefix }
+        // One that is empty may still have memory.
+        let prefix = if prefix.is_empty() {
+            Vec::new()
+        } else {
+            prefix
+        };
+        PrefixedIo {
+            io,
+            prefix,
+            read: 0,
+        }
     }
 
     /// The stream inside.
@@ -40,10 +40,7 @@ impl<Io> PrefixedIo<Io> {
 
     /// The bytes that are to be read before those of the stream inside.
     pub fn prefix(&self) -> &[u8] {
-        match &self.prefix {
-            Some(prefix) => &prefix.bytes[prefix.read..],
-            None => &[],
-        }
+        &self.prefix[self.read..]
     }
 }
 
@@ -53,15 +50,16 @@ impl<Io: AsyncRead + Unpin> AsyncRead for PrefixedIo<Io> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some(prefix) = &mut self.prefix else {
+        if self.prefix.is_empty() {
             return Pin::new(&mut self.io).poll_read(cx, buf);
-        };
-        let rest = &prefix.bytes[prefix.read..];
+        }
+        let rest = self.prefix();
         let n = rest.len().min(buf.remaining());
         buf.put_slice(&rest[..n]);
-        prefix.read += n;
-        if prefix.read == prefix.bytes.len() {
-            self.prefix = None;
+        self.read += n;
+        if self.read == self.prefix.len() {
+            self.prefix = Vec::new();
+            self.read = 0;
         }
         Poll::Ready(Ok(()))
     }
@@ -119,7 +117,7 @@ mod tests {
         assert_eq!(io.read(&mut piece).await.unwrap(), 3);
         assert_eq!((&piece, io.prefix()), (b"hel", &b"lo"[..]));
         assert_eq!(io.read(&mut piece).await.unwrap(), 2);
-        assert!(io.prefix.is_none());
+        assert_eq!(io.prefix.capacity(), 0);
         let mut rest = String::new();
         io.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, " world");
@@ -130,6 +128,7 @@ mod tests {
         let mut io = PrefixedIo::new(&b""[..], b"x".to_vec());
         assert_eq!(io.read(&mut []).await.unwrap(), 0);
         assert_eq!(io.prefix(), b"x");
-        assert!(PrefixedIo::new(&b""[..], Vec::new()).prefix.is_none());
+        let io = PrefixedIo::new(&b""[..], Vec::with_capacity(9));
+        assert_eq!(io.prefix.capacity(), 0);
     }
 }

@@ -1,7 +1,6 @@
 //! The future of a connection behind a proxy.
 
 use super::{PrefixedIo, REJECTED};
-use pin_project_lite::pin_project;
 use reagent::{BoxError, Connection, Rejected, UpgradeFuture};
 use std::{
     fmt,
@@ -11,27 +10,27 @@ use std::{
 };
 use tower_service::Service;
 
-pin_project! {
-    /// The future of a [`ProxyProtocol`](super::ProxyProtocol).
-    pub struct ProxyProtocolFuture<S, Io>
-    where
-        S: Service<Connection<PrefixedIo<Io>>>,
-    {
-        #[pin]
-        state: State<S, Io>,
-    }
+/// The future of a [`ProxyProtocol`](super::ProxyProtocol).
+#[must_use = "futures do nothing unless they are polled"]
+pub struct ProxyProtocolFuture<S, Io>
+where
+    S: Service<Connection<PrefixedIo<Io>>>,
+{
+    state: State<S, Io>,
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<S, Io>
-    where
-        S: Service<Connection<PrefixedIo<Io>>>,
-    {
-        Upgrading { upgrading: UpgradeFuture<S, PrefixedIo<Io>> },
-        Serving { #[pin] serving: S::Future },
-        Refused,
-    }
+enum State<S, Io>
+where
+    S: Service<Connection<PrefixedIo<Io>>>,
+{
+    Upgrading {
+        upgrading: UpgradeFuture<S, PrefixedIo<Io>>,
+    },
+    // Boxed, or an upgrade, which boxes it as well, would leave this much of its task unused.
+    Serving {
+        serving: Pin<Box<S::Future>>,
+    },
+    Refused,
 }
 
 impl<S, Io> ProxyProtocolFuture<S, Io>
@@ -44,6 +43,7 @@ where
     }
 
     pub(super) fn serving(serving: S::Future) -> Self {
+        let serving = Box::pin(serving);
         let state = State::Serving { serving };
         ProxyProtocolFuture { state }
     }
@@ -61,11 +61,11 @@ where
 {
     type Output = Result<S::Response, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Upgrading { upgrading } => Pin::new(upgrading).poll(cx),
-            StateProj::Serving { serving } => serving.poll(cx).map_err(Into::into),
-            StateProj::Refused => Poll::Ready(Err(Rejected::new(REJECTED).into())),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.state {
+            State::Upgrading { upgrading } => Pin::new(upgrading).poll(cx),
+            State::Serving { serving } => serving.as_mut().poll(cx).map_err(Into::into),
+            State::Refused => Poll::Ready(Err(Rejected::new(REJECTED).into())),
         }
     }
 }

@@ -4,9 +4,9 @@ use super::{
     Command, Config, HEALTH_CHECK, Header, Mode, Parsed, PrefixedIo, ProxyInfo, ProxyProtocolError,
     TIMEOUT, Version, error::excerpt, parse,
 };
+use crate::io::read_ahead;
 use reagent::{BoxError, Connection, IoStream, Rejected, TimedOut, Upgrade};
 use std::{io, pin::pin, sync::Arc};
-use tokio::io::AsyncReadExt;
 
 /// The first read takes as much as the specification wants a header to fit in: "the smallest TCP segment that
 /// any TCP/IP host is required to support", 536 bytes (section 2).
@@ -90,9 +90,8 @@ async fn receive<Io: IoStream>(
     bytes: &mut Vec<u8>,
     max_len: usize,
 ) -> Result<(Header, usize), NoHeader> {
-    bytes.reserve_exact(FIRST_READ);
     loop {
-        let version = match parse(bytes) {
+        let (version, needed) = match parse(bytes) {
             Parsed::Done { header, len } => {
                 bound(header.version(), len, max_len)?;
                 return Ok((header, len));
@@ -108,11 +107,11 @@ async fn receive<Io: IoStream>(
                 if let Some(version) = version {
                     bound(version, needed, max_len)?;
                 }
-                bytes.reserve_exact(needed - bytes.len());
-                version
+                (version, needed)
             }
         };
-        match conn.read_buf(bytes).await {
+        let room = needed.max(FIRST_READ) - bytes.len();
+        match read_ahead(conn, bytes, room).await {
             Ok(0) if bytes.is_empty() => {
                 return Err(NoHeader::unless(None, Rejected::new(HEALTH_CHECK)));
             }

@@ -137,6 +137,10 @@ fn decide<'a>(
         if signature.is_empty() || signature.len() > max_len {
             continue;
         }
+        // Most differ in their first byte, which is cheaper to see than by a comparison of slices.
+        if bytes.first().is_some_and(|first| *first != signature[0]) {
+            continue;
+        }
         if bytes.starts_with(signature) {
             return Detected::Done(Sniffed::new(protocol.clone()));
         }

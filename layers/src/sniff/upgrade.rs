@@ -1,19 +1,9 @@
 //! Reading until it is known what a connection is.
 
 use super::{Config, Detected, Detector, PrefixedIo, Protocol, Sniffed, TIMEOUT, Undecided};
+use crate::io::read_ahead;
 use reagent::{BoxError, Connection, IoStream, TimedOut, Upgrade};
-use std::{
-    future::poll_fn,
-    io,
-    mem::MaybeUninit,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::ready,
-};
-use tokio::io::{AsyncRead, ReadBuf};
-
-/// A ClientHello with a post-quantum key share fits in, and what is read at once with it.
-const CHUNK: usize = 4096;
+use std::{io, pin::pin, sync::Arc};
 
 /// The upgrade of a [`SniffLayer`](super::SniffLayer).
 #[derive(Clone, Debug)]
@@ -63,26 +53,10 @@ async fn receive<Io: IoStream>(
         };
         while bytes.len() < needed {
             let room = detector.limit() - bytes.len();
-            if read(conn, bytes, room).await? == 0 {
+            if read_ahead(conn, bytes, room).await? == 0 {
                 // Too little for anything else.
                 return Ok(Sniffed::new(Protocol::Unknown));
             }
         }
     }
-}
-
-/// Reads what is there, by a buffer that exists only while it is read: silent clients have none. Cancel safe.
-async fn read<Io: IoStream>(
-    conn: &mut Connection<Io>,
-    bytes: &mut Vec<u8>,
-    room: usize,
-) -> io::Result<usize> {
-    poll_fn(|cx| {
-        let mut chunk = [MaybeUninit::uninit(); CHUNK];
-        let mut chunk = ReadBuf::uninit(&mut chunk[..room.min(CHUNK)]);
-        ready!(Pin::new(&mut *conn).poll_read(cx, &mut chunk))?;
-        bytes.extend_from_slice(chunk.filled());
-        Ok(chunk.filled().len()).into()
-    })
-    .await
 }

@@ -46,6 +46,11 @@ struct Waiter {
     asker: Option<Waker>,
 }
 
+/// Never [`NOT`].
+fn nanos_since(began: Instant) -> u64 {
+    began.elapsed().as_nanos() as u64 | 1
+}
+
 impl Flow {
     pub(super) fn of_reads(limits: &Limits) -> Self {
         Flow::new(Notes {
@@ -136,34 +141,38 @@ impl Flow {
     }
 
     /// Notes how an attempt went: that it has to wait, or how many bytes went.
+    #[inline]
     pub(super) fn note(&self, cx: &Context<'_>, began: Instant, is_pending: bool, n: usize) {
-        let now = || began.elapsed().as_nanos() as u64 | 1;
         if is_pending {
             if self.notes.waits || self.notes.first_wait && self.bytes() == 0 {
-                self.wait(cx, now);
+                self.wait(cx, began);
             }
             return;
         }
-        let since = self.waiting_since.load(Relaxed);
-        if since != NOT {
-            self.waiting_since.store(NOT, Relaxed);
-            if self.notes.awaited && since != GIVEN_UP {
-                let awaited = self.awaited.load(Relaxed) + now().saturating_sub(since);
-                self.awaited.store(awaited, Relaxed);
-            }
+        if self.is_stuck() {
+            self.end_wait(began);
         }
         if n > 0 {
             self.bytes.store(self.bytes() + n as u64, Relaxed);
             if self.notes.last {
-                self.last.store(now(), Relaxed);
+                self.last.store(nanos_since(began), Relaxed);
             }
         }
     }
 
-    fn wait(&self, cx: &Context<'_>, now: impl FnOnce() -> u64) {
+    fn end_wait(&self, began: Instant) {
+        let since = self.waiting_since.load(Relaxed);
+        self.waiting_since.store(NOT, Relaxed);
+        if self.notes.awaited && since != GIVEN_UP {
+            let awaited = self.awaited.load(Relaxed) + nanos_since(began).saturating_sub(since);
+            self.awaited.store(awaited, Relaxed);
+        }
+    }
+
+    fn wait(&self, cx: &Context<'_>, began: Instant) {
         let mut waiter = self.waiter();
         if self.waiting_since().is_none() {
-            self.waiting_since.store(now(), Relaxed);
+            self.waiting_since.store(nanos_since(began), Relaxed);
         }
         waiter.polls += 1;
         match &mut waiter.task {

@@ -47,8 +47,7 @@ where
         }
         loop {
             if !this.watch.is_answered() {
-                let look_at = this.watch.activity.began + this.watch.look_at;
-                ready!(this.timer.as_mut().poll(cx, look_at));
+                ready!(this.timer.as_mut().poll(cx, this.watch.look_at));
             }
             let now = this.watch.activity.began.elapsed();
             if let Some(kind) = this.watch.look(now, cx) {

@@ -9,11 +9,12 @@ use super::{
 use crate::time::FAR;
 use reagent::ConnectionHandle;
 use std::{sync::Arc, task::Context, time::Duration};
+use tokio::time::Instant;
 
-/// The limits of one connection and how far they are. Times are since it began.
+/// The limits of one connection and how far they are. Durations are since it began.
 pub(super) struct Watch {
     /// When to look for limits that are exceeded.
-    pub(super) look_at: Duration,
+    pub(super) look_at: Instant,
     pub(super) activity: Arc<Activity>,
     limits: Arc<Limits>,
     handle: ConnectionHandle,
@@ -43,24 +44,29 @@ impl Watch {
         let old_at = limits.age.map_or(FAR, |Age { age, jitter, .. }| {
             age.saturating_add(jitter.mul_f64(fastrand::f64())).min(FAR)
         });
-        let mut watch = Watch {
-            look_at: Duration::ZERO,
+        let first_byte = limits.first_byte.map(|limit| handle.opening_left(limit));
+        let window = limits.rate.map_or(FAR, |rate| rate.window);
+        // No limit is exceeded before the shortest of them has passed.
+        let soonest = [first_byte, limits.read, limits.write, limits.idle]
+            .into_iter()
+            .flatten()
+            .fold(window.min(old_at).min(FAR), Duration::min);
+        Watch {
+            look_at: activity.began + soonest,
             reading: Ask::default(),
             writing: Ask::default(),
             old_at,
             ended_at: FAR,
             window: Window {
-                end: limits.rate.map_or(FAR, |rate| rate.window),
+                end: window,
                 bytes: 0,
                 awaited: Duration::ZERO,
             },
-            first_byte: limits.first_byte.map(|limit| handle.opening_left(limit)),
+            first_byte,
             activity,
             limits,
             handle,
-        };
-        watch.look_at = watch.next(Duration::ZERO);
-        watch
+        }
     }
 
     /// Whether there is something new to look at before it is time.
@@ -75,7 +81,7 @@ impl Watch {
         self.reading.settle(&self.activity.read);
         self.writing.settle(&self.activity.written);
         // A wait that began in between has its limit still before it.
-        self.look_at = self.next(now);
+        self.look_at = self.activity.began + self.next(now);
         exceeded
     }
 

@@ -76,25 +76,27 @@ impl Tls {
         }
         let config = current.config.clone();
         drop(current);
+        let place = match &self.places {
+            None => None,
+            Some(places) => Some(places.acquire().await),
+        };
+        // It answers the first message in this call.
+        let mut handshake = start.into_stream(config);
+        drop(place);
+        // By reference, since a future that is given to another is in it twice.
         let result = match &self.places {
-            None => start.into_stream(config).await,
-            Some(places) => {
-                // It answers the first message in this call.
-                let place = places.acquire().await;
-                let handshake = start.into_stream(config);
-                drop(place);
-                in_turns(places, handshake).await
-            }
+            None => (&mut handshake).await,
+            Some(places) => in_turns(places, &mut handshake).await,
         };
         result.map_err(|error| Failure::new(Stage::Rest, error))
     }
 }
 
 /// Polls `future` with a place, which it has for as long as it computes and not while it waits for bytes.
-async fn in_turns<T>(places: &Semaphore, mut future: impl Future<Output = T> + Unpin) -> T {
+async fn in_turns<T>(places: &Semaphore, future: &mut (impl Future<Output = T> + Unpin)) -> T {
     loop {
         let place = places.acquire().await;
-        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut future).poll(cx))).await;
+        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await;
         drop(place);
         if let Poll::Ready(output) = polled {
             return output;

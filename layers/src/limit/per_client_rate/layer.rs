@@ -95,12 +95,13 @@ impl PerClientRate {
             clients,
             others,
         } = &mut *self.state();
-        let known = clients.entry(
+        let known = clients.with(
             client,
             |bucket| bucket.is_full(*rate, now),
             || Bucket::full(*rate, now),
+            |bucket| bucket.take(*rate, now).is_ok(),
         );
-        known.unwrap_or(others).take(*rate, now).is_ok()
+        known.unwrap_or_else(|| others.take(*rate, now).is_ok())
     }
 
     pub(super) fn how(&self) -> &Refusal {
