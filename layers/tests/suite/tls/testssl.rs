@@ -10,21 +10,12 @@ use tokio::{process::Command, time::timeout};
 /// What it has found by then is looked at.
 const AT_MOST: Duration = Duration::from_secs(60);
 
-/// Findings about the certificate of the test, whose authority nobody knows, and about revocation, which is
-/// the authority's.
-const OF_THE_TEST: [&str; 12] = [
+/// Findings about the certificate of the test: nobody knows its authority, it is good for centuries, and it
+/// does not say where it would be revoked.
+const OF_THE_TEST: [&str; 3] = [
     "cert_chain_of_trust",
-    "cert_trust",
-    "cert_expirationStatus",
-    "cert_extlifeSpan",
-    "cert_notAfter",
-    "cert_crlDistributionPoints",
-    "cert_ocspURL",
-    "cert_revocation",
-    "DNS_CAArecord",
-    "OCSP_stapling",
-    "cert_caIssuers",
     "cert_validityPeriod",
+    "cert_revocation",
 ];
 
 /// Runs the checks against a server, and looks at what they find: all of `expected`, and nothing wrong.
@@ -64,7 +55,8 @@ async fn find(checks: &[&str], expected: &[&str]) {
         .lines()
         .skip(1)
         .map(|line| line.trim_matches('"').split("\",\"").collect())
-        .filter(|finding: &Vec<_>| finding.len() > 4)
+        // A warning says that it could not check.
+        .filter(|finding: &Vec<_>| finding.len() > 4 && finding[3] != "WARN")
         .collect();
     let ids: BTreeSet<_> = findings
         .iter()
