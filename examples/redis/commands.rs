@@ -6,7 +6,7 @@ use super::{
     resp::{Facts, MAX_BULK, Reply, Request, parse_int},
     store::{Key, Store, Value, now},
     topics::{Kind, Listener, Topics},
-    transaction::Transaction,
+    transaction::{Transaction, Watched},
 };
 use std::{
     collections::BTreeSet,
@@ -61,6 +61,7 @@ pub struct Commands {
     name: Arc<[u8]>,
     database: usize,
     pub(super) transaction: Option<Transaction>,
+    pub(super) watched: Watched,
     channels: BTreeSet<Box<[u8]>>,
     patterns: BTreeSet<Box<[u8]>>,
 }
@@ -98,6 +99,7 @@ impl Commands {
             name: Arc::from([]),
             database: 0,
             transaction: None,
+            watched: Watched::default(),
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
         }
@@ -250,7 +252,17 @@ impl Commands {
             b"PUNSUBSCRIBE" => Ok(self.unsubscribe(request, Kind::Pattern)),
             b"ECHO" => Ok(Reply::bulk(key())),
             b"SUBSCRIBE" => Ok(self.subscribe(request, Kind::Channel)),
-            b"UNWATCH" => Ok(Reply::Ok),
+            b"WATCH" => {
+                let mut store = self.server.store(self.database);
+                for key in request.args(1) {
+                    self.watched.add(self.database, key, store.version(key));
+                }
+                Ok(Reply::Ok)
+            }
+            b"UNWATCH" => {
+                self.watched = Watched::default();
+                Ok(Reply::Ok)
+            }
             b"UNSUBSCRIBE" => Ok(self.unsubscribe(request, Kind::Channel)),
             b"PUBLISH" => {
                 let count = self.server.topics.publish(key(), request.arg(2));
@@ -308,7 +320,7 @@ impl Commands {
 
     /// What takes long to free is freed without the lock.
     fn flush(&self, database: usize) {
-        let all = std::mem::take(&mut *self.server.store(database));
+        let all = self.server.store(database).take();
         drop(all);
     }
 
@@ -363,6 +375,7 @@ impl Commands {
     fn reset(&mut self) {
         self.forget_subscriptions();
         self.transaction = None;
+        self.watched = Watched::default();
         self.database = 0;
         self.name = Arc::from([]);
         self.facts.is_resp3.store(false, Relaxed);
@@ -683,7 +696,7 @@ fn fits(name: &[u8], args: usize) -> Option<bool> {
         b"SETEX" | b"PSETEX" => args == 3,
         b"EXPIRE" | b"PEXPIRE" | b"SET" => args >= 2,
         b"DEL" | b"EXISTS" | b"MGET" | b"SUBSCRIBE" | b"PSUBSCRIBE" | b"AUTH" | b"CLIENT"
-        | b"CONFIG" | b"SCAN" => args >= 1,
+        | b"CONFIG" | b"SCAN" | b"WATCH" => args >= 1,
         b"MSET" => args >= 2 && args % 2 == 0,
         b"PING" => args <= 1,
         b"COMMAND" | b"FLUSHALL" | b"FLUSHDB" | b"HELLO" | b"INFO" | b"PUNSUBSCRIBE" | b"QUIT"

@@ -6,7 +6,7 @@
 //! `[--listen ADDR] [--tls-cert FILE --tls-key FILE] [--requirepass PW] [--threads N]`
 //!
 //! `resp.rs` is the codec, `commands.rs` the service, `store.rs` the keys, `topics.rs` who listens to what,
-//! `transaction.rs` what is queued, `info.rs` what the server says of itself.
+//! `transaction.rs` what is queued and watched, `info.rs` what the server says of itself.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 

@@ -64,6 +64,8 @@ pub enum Reply {
     Int(i64),
     Bulk(Arc<[u8]>),
     Null,
+    /// That of a transaction that was not run.
+    NullArray,
     Array(Vec<Reply>),
     Map(Vec<Reply>),
     Push(Vec<Reply>),
@@ -289,7 +291,8 @@ fn write_reply(reply: &Reply, is_resp3: bool, out: &mut BytesMut) {
             out.extend_from_slice(bytes);
             out.extend_from_slice(b"\r\n");
         }
-        Reply::Null if is_resp3 => out.extend_from_slice(b"_\r\n"),
+        Reply::Null | Reply::NullArray if is_resp3 => out.extend_from_slice(b"_\r\n"),
+        Reply::NullArray => out.extend_from_slice(b"*-1\r\n"),
         Reply::Null => out.extend_from_slice(b"$-1\r\n"),
         Reply::Array(items) => write_items(b'*', items.len(), items, is_resp3, out),
         Reply::Map(items) if is_resp3 => write_items(b'%', items.len() / 2, items, true, out),

@@ -40,6 +40,8 @@ struct Entry {
     value: Value,
     /// Milliseconds since 1970; 0 is never.
     expires: u64,
+    /// Of the store at its last change, for `WATCH`.
+    version: u64,
 }
 
 impl Entry {
@@ -53,6 +55,8 @@ pub struct Store {
     map: HashMap<Key, Entry>,
     /// When keys expire, the next first, so that those that nobody asks for go too.
     due: BTreeSet<(u64, Key)>,
+    /// The number of changes.
+    version: u64,
 }
 
 pub fn now() -> u64 {
@@ -70,12 +74,30 @@ impl Store {
         self.map.get(key).map(|entry| &entry.value)
     }
 
+    /// Returns the version of a key, which no later value of it has; `None` where there is no such key.
+    pub fn version(&mut self, key: &[u8]) -> Option<u64> {
+        self.get(key)?;
+        self.map.get(key).map(|entry| entry.version)
+    }
+
+    /// Takes everything out, and keeps the version.
+    pub fn take(&mut self) -> Self {
+        let empty = Store {
+            version: self.version,
+            ..Store::default()
+        };
+        std::mem::replace(self, empty)
+    }
+
     /// Puts a value in. `expires` is 0 for never, or `None` to leave that as it is.
     pub fn set(&mut self, key: &[u8], value: Value, expires: Option<u64>) {
+        self.version += 1;
+        let version = self.version;
         match self.map.get_mut(key) {
             Some(entry) => {
                 let old = entry.expires;
                 entry.value = value;
+                entry.version = version;
                 let new = match expires {
                     Some(new) => new,
                     None if entry.is_expired() => 0,
@@ -86,7 +108,12 @@ impl Store {
             }
             None => {
                 let expires = expires.unwrap_or(0);
-                self.map.insert(key.into(), Entry { value, expires });
+                let entry = Entry {
+                    value,
+                    expires,
+                    version,
+                };
+                self.map.insert(key.into(), entry);
                 self.move_due(key, 0, expires);
             }
         }
@@ -125,6 +152,8 @@ impl Store {
 
     pub fn set_expires(&mut self, key: &[u8], expires: u64) {
         if let Some(entry) = self.map.get_mut(key) {
+            self.version += 1;
+            entry.version = self.version;
             let old = std::mem::replace(&mut entry.expires, expires);
             self.move_due(key, old, expires);
         }
@@ -141,6 +170,8 @@ impl Store {
                     return Err(NO_NUMBER);
                 };
                 *n = n.checked_add(by).ok_or(OVERFLOW)?;
+                self.version += 1;
+                entry.version = self.version;
                 return Ok(*n);
             }
         }

@@ -1,9 +1,11 @@
-//! Transactions: `MULTI`, and what comes of it.
+//! Transactions: `MULTI`, what it queues, and the keys that `WATCH` looks at.
 
 use super::{
-    commands::{Commands, Result},
+    commands::{Commands, Result, Server},
     resp::{Reply, Request},
+    store::Key,
 };
+use std::collections::HashMap;
 
 /// What a client has queued since it said `MULTI`.
 #[derive(Debug, Default)]
@@ -11,6 +13,24 @@ pub struct Transaction {
     requests: Vec<Request>,
     /// One of them was refused, so none is to be run.
     is_spoiled: bool,
+}
+
+/// The keys that a client watches, each with its database and the version that it had.
+#[derive(Debug, Default)]
+pub struct Watched(HashMap<(usize, Key), Option<u64>>);
+
+impl Watched {
+    /// Adds a key, unless it is watched already.
+    pub(super) fn add(&mut self, database: usize, key: &[u8], version: Option<u64>) {
+        self.0.entry((database, key.into())).or_insert(version);
+    }
+
+    /// Whether a key was set or removed or has expired since it was added.
+    fn has_changed(&self, server: &Server) -> bool {
+        self.0
+            .iter()
+            .any(|((database, key), version)| server.store(*database).version(key) != *version)
+    }
 }
 
 impl Commands {
@@ -21,8 +41,10 @@ impl Commands {
             b"EXEC" | b"QUIT" | b"RESET" => None,
             b"DISCARD" => {
                 self.transaction = None;
+                self.watched = Watched::default();
                 Some(Ok(Reply::Ok))
             }
+            b"WATCH" => Some(Err(Reply::error("ERR WATCH inside MULTI is not allowed"))),
             b"MULTI" => Some(Err(Reply::error("ERR MULTI calls can not be nested"))),
             // Their confirmations are pushed, and so cannot stand among the replies.
             b"SUBSCRIBE" | b"PSUBSCRIBE" | b"UNSUBSCRIBE" | b"PUNSUBSCRIBE" => {
@@ -50,6 +72,7 @@ impl Commands {
         let Some(transaction) = self.transaction.take() else {
             return Err(Reply::error("ERR EXEC without MULTI"));
         };
+        let watched = std::mem::take(&mut self.watched);
         if transaction.is_spoiled {
             return Err(Reply::error(
                 "EXECABORT Transaction discarded because of previous errors.",
@@ -57,6 +80,9 @@ impl Commands {
         }
         let server = self.server.clone();
         let _alone = server.transaction.write();
+        if watched.has_changed(&server) {
+            return Ok(Reply::NullArray);
+        }
         let replies = transaction.requests.iter().map(|request| {
             let name = request.arg(0).to_ascii_uppercase();
             self.run_one(&name, request).unwrap_or_else(|error| error)

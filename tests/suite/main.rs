@@ -30,6 +30,7 @@ mod payloads;
 mod per_core;
 mod pool;
 mod reach;
+mod redis_clients;
 mod reuse_port;
 mod session;
 mod session_flow;

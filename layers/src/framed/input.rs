@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::{codec::Decoder, io::poll_read_buf};
 
-/// A part of a frame up to this size waits for the rest in a buffer of its own size.
+/// A part of a frame up to this size waits for the rest in a buffer of exactly its size.
 const SMALL: usize = 4 * 1024;
 
 pub(super) struct Input {

@@ -74,6 +74,8 @@
 //! | `reagent_listeners_lost_total` | counter | `listener` | listening sockets that accept no more |
 //! | `reagent_listeners_reopened_total` | counter | `listener` | of these, those that were replaced |
 //! | `reagent_exhausted` | gauge | | 1 while no client can be served for want of descriptors or memory |
+//! | `reagent_tls_certificate_expiry_timestamp_seconds` | gauge | `name` | when a certificate expires, in seconds since 1970; set by [`set_certificate_expiry`](MetricsObserver::set_certificate_expiry) |
+//! | `reagent_tls_certificate_reloads_total` | counter | `result` | attempts to load certificates again, `success` or `failure`; counted by [`certificates_reloaded`](MetricsObserver::certificates_reloaded) |
 //! | `reagent_clients_turned_away_total` | counter | | clients closed for that reason, counted when it is over |
 //!
 //! Durations and outcomes are counted when a connection is over, and so are its bytes unless they are
@@ -93,6 +95,7 @@
 //! [naming]: https://prometheus.io/docs/practices/naming/
 
 mod bytes;
+mod certificates;
 mod family;
 mod listener;
 mod names;

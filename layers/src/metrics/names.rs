@@ -69,6 +69,10 @@ metrics! {
         "Listening sockets that were replaced.";
     EXHAUSTED = Gauge, Count, "reagent_exhausted",
         "Whether no client can be served for want of descriptors or memory.";
+    CERTIFICATE_EXPIRY = Gauge, Seconds, "reagent_tls_certificate_expiry_timestamp_seconds",
+        "When a certificate that is served expires, by the name it is served for.";
+    CERTIFICATE_RELOADS = Counter, Count, "reagent_tls_certificate_reloads_total",
+        "Attempts to load certificates again, by result.";
     TURNED_AWAY = Counter, Count, "reagent_clients_turned_away_total",
         "Clients closed for want of descriptors.";
 }

@@ -65,6 +65,11 @@ impl MetricsObserver {
         });
     }
 
+    /// Where what is not of a listener is measured.
+    pub(super) fn source(&self) -> &Source {
+        &self.inner.source
+    }
+
     fn at(&self, addr: &Addr, measure: impl Fn(&Listener)) {
         let Inner {
             source, listeners, ..

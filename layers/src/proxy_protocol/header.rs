@@ -157,7 +157,7 @@ impl Header {
         }
     }
 
-    /// Which version it is.
+    /// Returns the version.
     pub fn version(&self) -> Version {
         self.version
     }
@@ -190,12 +190,12 @@ impl Header {
         }
     }
 
-    /// Whether it has a checksum; in a header that was received, it is right.
+    /// Returns whether it has a checksum, which was verified if the header was received.
     pub fn has_checksum(&self) -> bool {
         self.has_checksum
     }
 
-    /// What else it says, in its order. Checksum and padding are not among them.
+    /// Returns the other fields, in the order of the header, without checksum and padding.
     pub fn tlvs(&self) -> &[Tlv] {
         &self.tlvs
     }

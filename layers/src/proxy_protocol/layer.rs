@@ -13,22 +13,22 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// the format would allow 64 KiB, for each connection and before anything is known of it.
 const DEFAULT_MAX_LEN: usize = 4096;
 
-/// Whether trusted senders have to send a header.
+/// The choice of whether trusted senders must send a header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// The layer does nothing: a header is payload like all else.
     Off,
     /// What does not begin with a header is served as it is.
     ///
-    /// That is known at the first byte that differs. Who has sent nothing at the time limit, or less than the
-    /// signature of a header, is served then. What begins with a signature is a header, and must be a good one.
+    /// That is known at the first byte that differs. A client that has sent nothing at the
+    /// time limit, or less than the signature of a header, is served then. What begins with a signature is a header, and must be a good one.
     Optional,
     /// A connection without a header is ended.
     #[default]
     Required,
 }
 
-/// What is done with clients that are not trusted.
+/// The treatment of clients that are not trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Untrusted {
     /// They are rejected.

@@ -7,7 +7,7 @@ use super::{
     v2::{self, SIGNATURE},
 };
 
-/// What [`parse`] makes of bytes.
+/// The result of [`parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// They may become a header.
@@ -30,7 +30,7 @@ pub enum Parsed {
 
 /// Looks for a header at the beginning of `bytes`, in either version.
 ///
-/// It keeps nothing between calls, so whoever receives a header in pieces calls it with all that has come
+/// It keeps nothing between calls, so a caller that receives a header in pieces passes all that has come
 /// so far. Bytes that are invalid stay so with whatever follows, and a header cut anywhere is incomplete.
 /// A header of version 2 may say that it has up to 65,551 bytes: look at `needed` before you wait for them.
 ///

@@ -29,22 +29,22 @@ pub struct Ssl {
 }
 
 impl Ssl {
-    /// Whether the client came by TLS.
+    /// Returns whether the client came by TLS.
     pub fn is_tls(&self) -> bool {
         self.client & CLIENT_SSL != 0
     }
 
-    /// Whether the client showed a certificate on this connection.
+    /// Returns whether the client showed a certificate on this connection.
     pub fn has_certificate(&self) -> bool {
         self.client & CLIENT_CERT_CONN != 0
     }
 
-    /// Whether the client showed a certificate in the TLS session that this connection belongs to.
+    /// Returns whether the client showed a certificate in the TLS session that this connection belongs to.
     pub fn has_session_certificate(&self) -> bool {
         self.client & CLIENT_CERT_SESS != 0
     }
 
-    /// Whether a certificate was shown, in this session at least, and found good.
+    /// Returns whether a certificate was shown, in this session at least, and verified.
     pub fn is_verified(&self) -> bool {
         (self.has_certificate() || self.has_session_certificate()) && self.verify == 0
     }

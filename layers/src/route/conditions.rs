@@ -1,4 +1,4 @@
-//! What connections are told apart by.
+//! The conditions that connections are routed by.
 
 use crate::sniff::{Protocol, Sniffed};
 use reagent::{Addr, Connection, IoStream};

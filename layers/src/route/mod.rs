@@ -21,8 +21,8 @@
 //!
 //! # Position in the stack
 //!
-//! It is where the stack ends: it stands in the place of the handler, and each route is a service of its own, which
-//! may have layers around it. What all have in common belongs outside of the router, and a router may be the
+//! It is where the stack ends: it stands in the place of the handler, and each route is a service, which may have
+//! layers around it. What all have in common belongs outside of the router, and a router may be the
 //! service of a route.
 //!
 //! **Readiness.** A router is always ready. Only when a connection has chosen, it waits in its own future for a clone
@@ -93,7 +93,7 @@
 //! # Errors
 //!
 //! - [`Rejected`](reagent::Rejected) for `no route`: no condition holds, and there is no
-//!   [`fallback`](Router::fallback). How the client is told is set by [`Router::refusal`].
+//!   [`fallback`](Router::fallback). [`Router::refusal`] sets what the client receives.
 //! - [`TimedOut`](reagent::TimedOut) for `route`: the service that was chosen was not ready in time.
 //! - What the service that was chosen ends with.
 //!

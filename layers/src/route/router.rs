@@ -47,7 +47,7 @@ impl<Io: IoStream> Router<Io> {
         self
     }
 
-    /// Sends to `service` whoever `condition` holds for, and for whom none of those before did.
+    /// Sends clients to `service` for which `condition` holds, and none of the conditions before it.
     ///
     /// The condition is asked for each connection, in its own future; it must not wait. Of the service each
     /// connection gets a clone, so a limit that clones share is one for the route. A service that is not
@@ -68,7 +68,7 @@ impl<Io: IoStream> Router<Io> {
         })
     }
 
-    /// Sends to `service` whoever no condition holds for. Default nobody: they are refused.
+    /// Sends clients to `service` for which no condition holds. By default they are refused.
     pub fn fallback<S>(self, service: S) -> Self
     where
         S: ConnectionService<Io> + Clone + Sync,
@@ -76,7 +76,7 @@ impl<Io: IoStream> Router<Io> {
         self.change(|routes| routes.fallback = Some(Arc::new(service)))
     }
 
-    /// Sets how who has no route is told so. Default [`Refusal::Close`].
+    /// Sets what a client without a route receives. Default [`Refusal::Close`].
     pub fn refusal(self, refusal: Refusal) -> Self {
         self.change(|routes| routes.refusal = refusal)
     }

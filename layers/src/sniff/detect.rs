@@ -41,7 +41,7 @@ static SIGNATURES: &[(&[u8], Protocol)] = &[
     (b"\r\n\r\n\0\r\nQUIT\n", Protocol::Proxy),
 ];
 
-/// What [`detect`] makes of bytes.
+/// The result of [`detect`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detected {
     /// They may become several things.
@@ -54,9 +54,9 @@ pub enum Detected {
     Done(Sniffed),
 }
 
-/// Looks what `bytes` are the beginning of, as a [`Detector`] without prefixes of one's own.
+/// Detects what `bytes` are the beginning of, like a [`Detector`] without added prefixes.
 ///
-/// It keeps nothing between calls, so whoever receives in pieces calls it with all that has come so far. What is
+/// It keeps nothing between calls, so a caller that receives in pieces passes all that has come so far. What is
 /// decided stays so with whatever follows.
 ///
 /// ```
@@ -72,7 +72,7 @@ pub fn detect(bytes: &[u8]) -> Detected {
     decide([], DEFAULT_MAX_LEN, bytes)
 }
 
-/// What to look for, and how far: prefixes of one's own before all else.
+/// A set of protocols to look for and a limit of bytes. Added prefixes go before known protocols.
 #[derive(Clone, Debug)]
 pub struct Detector {
     own: Vec<(Box<[u8]>, Protocol)>,
@@ -89,14 +89,14 @@ impl Default for Detector {
 }
 
 impl Detector {
-    /// What [`detect`] goes by.
+    /// Creates a detector like that of [`detect`].
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Looks for these bytes too, which are [`Protocol::Own`] by this name.
     ///
-    /// Prefixes of one's own go before the known protocols, and the first given before the next. So clients of what
+    /// Added prefixes go before the known protocols, and the first given before the next. So clients of what
     /// begins likewise, and is shorter, are waited for until they have sent what differs. An empty prefix is
     /// never found.
     pub fn prefix(mut self, name: impl Into<Arc<str>>, bytes: impl AsRef<[u8]>) -> Self {
@@ -123,7 +123,7 @@ impl Detector {
     }
 }
 
-/// Who is undecided keeps those after it from being chosen, since it may yet go before them.
+/// A candidate that is undecided keeps those after it from being chosen, since it may yet go before them.
 fn decide<'a>(
     own: impl IntoIterator<Item = (&'a [u8], &'a Protocol)>,
     max_len: usize,

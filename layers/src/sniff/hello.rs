@@ -120,7 +120,7 @@ fn host_name(name: &[u8]) -> Option<Box<str>> {
     Some(name.to_ascii_lowercase().into())
 }
 
-/// The list without its length, once all in it is right.
+/// The list without its length, once each entry is valid.
 fn alpn(data: &[u8]) -> Result<&[u8], Fault> {
     let mut data = Reader::new(data);
     let len = data.u16()?;

@@ -12,7 +12,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The kind of [`TimedOut`](reagent::TimedOut) where a client has not said enough in time, and the name of the upgrade.
 pub const TIMEOUT: &str = "sniff";
 
-/// What becomes of a client that has not said enough at the time limit.
+/// The treatment of a client that has not sent enough at the time limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Undecided {
     /// Its connection is ended.

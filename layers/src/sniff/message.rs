@@ -17,7 +17,7 @@ const CLIENT_HELLO: u8 = 1;
 /// What [`look`] makes of bytes.
 pub(super) enum Looked {
     Hello(Hello),
-    /// They may become one, with no fewer than so many.
+    /// The beginning of one, with at least `needed` bytes.
     Part {
         needed: usize,
     },
@@ -49,7 +49,7 @@ struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Joins what is in the records up to the end of the message; `None` if they are none of a handshake.
+    /// Joins what is in the records up to the end of the message; `None` if they are not of a handshake.
     fn gather(mut rest: &'a [u8]) -> Option<Self> {
         let mut message = Message {
             bytes: Cow::Borrowed(&[]),
@@ -104,7 +104,7 @@ impl<'a> Message<'a> {
         Some(len.saturating_sub(self.bytes.len()))
     }
 
-    /// How many bytes it takes at least to bring so many of the message.
+    /// The least number of bytes of records that carry `missing` bytes of the message.
     fn on_the_wire(&self, missing: usize) -> usize {
         let next_header = match self.fragment {
             0 => self.header,

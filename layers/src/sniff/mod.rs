@@ -17,9 +17,9 @@
 //! [`Undecided::Unknown`] and a short [`timeout`](SniffLayer::timeout): a client that has said nothing by then is
 //! handed on as [`Protocol::Unknown`].
 //!
-//! What is found is a claim that anybody can make, and nothing of it is encrypted or signed. It is good for choosing
-//! who is to deal with a client, who then has to see for himself. With Encrypted ClientHello the name is the public
-//! one.
+//! The result is a claim that anybody can make, and nothing of it is encrypted or signed. It is good for choosing
+//! the service that deals with a client, and that service then has to check. With Encrypted ClientHello the name is
+//! the public one.
 //!
 //! # Example
 //!

@@ -18,14 +18,14 @@ pub enum Protocol {
     Ssh,
     /// The PROXY protocol, version 1 or 2: its signature.
     Proxy,
-    /// A [`prefix`](super::SniffLayer::prefix) of one's own, by this name.
+    /// A [`prefix`](super::SniffLayer::prefix) that was added, by its name.
     Own(Arc<str>),
     /// None of these, or nothing.
     Unknown,
 }
 
 impl Protocol {
-    /// Its name: `tls`, `http/1`, `http/2`, `ssh`, `proxy`, `unknown`, or that of one's own.
+    /// Returns the name: `tls`, `http/1`, `http/2`, `ssh`, `proxy`, `unknown`, or that of an added prefix.
     pub fn as_str(&self) -> &str {
         match self {
             Protocol::Tls => "tls",
@@ -45,7 +45,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// What the first bytes of a connection say; a [`SniffLayer`](super::SniffLayer) leaves it in the extensions.
+/// The content of a connection's first bytes; a [`SniffLayer`](super::SniffLayer) leaves it in the extensions.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sniffed {
     protocol: Protocol,
@@ -67,7 +67,7 @@ impl Sniffed {
         }
     }
 
-    /// What is spoken.
+    /// Returns the protocol.
     pub fn protocol(&self) -> &Protocol {
         &self.protocol
     }

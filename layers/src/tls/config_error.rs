@@ -1,10 +1,10 @@
-//! Why a TLS layer could not be made, or not be made anew.
+//! Errors of the files and names that a TLS layer is made of.
 
 use reagent::BoxError;
 use std::{error::Error, fmt, io, path::PathBuf};
 use tokio_rustls::rustls;
 
-/// What is wrong with the files or names that a [`TlsLayer`](super::TlsLayer) is made of.
+/// The error of a file or name that a [`TlsLayer`](super::TlsLayer) cannot be made of.
 ///
 /// It names the file and shows nothing of what is in it.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub enum TlsConfigError {
         /// The name.
         name: String,
     },
-    /// What was given as a name is none.
+    /// A name is no host name, and no wildcard of one.
     Name {
         /// As it was given.
         name: String,

@@ -1,8 +1,8 @@
-//! How a handshake failed.
+//! The error of a handshake.
 
 use reagent::{Addr, BoxError};
 use std::{error::Error, fmt, io};
-use tokio_rustls::rustls::{self, AlertDescription};
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
 /// The error of a TLS handshake that failed; it makes the outcome
 /// [`Outcome::Failed`](reagent::Outcome::Failed), or
@@ -12,11 +12,12 @@ use tokio_rustls::rustls::{self, AlertDescription};
 #[derive(Debug)]
 pub struct HandshakeError {
     kind: HandshakeErrorKind,
+    hint: Option<&'static str>,
     peer: Addr,
     source: BoxError,
 }
 
-/// In what way a handshake failed.
+/// The ways in which a handshake fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeErrorKind {
@@ -41,7 +42,7 @@ pub enum HandshakeErrorKind {
 }
 
 impl HandshakeErrorKind {
-    /// A word for each, as a label.
+    /// Returns the kind as a word, such as for a label.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::NoCommonVersionOrCipher => "no_common_version_or_cipher",
@@ -68,6 +69,7 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Failure {
     kind: HandshakeErrorKind,
+    hint: Option<&'static str>,
     source: BoxError,
 }
 
@@ -76,6 +78,7 @@ impl Failure {
         match error.downcast::<rustls::Error>() {
             Ok(error) => Failure {
                 kind: kind_of(stage, &error),
+                hint: hint(&error),
                 source: error.into(),
             },
             Err(error) => Failure {
@@ -85,6 +88,7 @@ impl Failure {
                     | io::ErrorKind::BrokenPipe => HandshakeErrorKind::ClientClosed,
                     _ => HandshakeErrorKind::Io,
                 },
+                hint: None,
                 source: error.into(),
             },
         }
@@ -93,6 +97,7 @@ impl Failure {
     pub(super) fn unknown_name(name: Option<&str>) -> Self {
         Failure {
             kind: HandshakeErrorKind::UnknownName,
+            hint: None,
             source: match name {
                 Some(name) => format!("it asks for {name}").into(),
                 None => "it asks for no name".into(),
@@ -103,6 +108,7 @@ impl Failure {
     pub(super) fn with(self, peer: Addr) -> HandshakeError {
         HandshakeError {
             kind: self.kind,
+            hint: self.hint,
             peer,
             source: self.source,
         }
@@ -131,13 +137,33 @@ fn kind_of(stage: Stage, error: &rustls::Error) -> HandshakeErrorKind {
     }
 }
 
+/// What a certificate has to be, for errors that tell that one is not so in rustls's own terms.
+fn hint(error: &rustls::Error) -> Option<&'static str> {
+    use CertificateError::{
+        BadEncoding, Other, UnsupportedSignatureAlgorithmContext,
+        UnsupportedSignatureAlgorithmForPublicKeyContext,
+    };
+    match error {
+        rustls::Error::InvalidCertificate(
+            BadEncoding
+            | Other(_)
+            | UnsupportedSignatureAlgorithmContext { .. }
+            | UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+        ) => Some(
+            "expected X.509 version 3 and a signature by RSA of 2048 to 8192 bits, ECDSA with P-256 or P-384, \
+             or Ed25519",
+        ),
+        _ => None,
+    }
+}
+
 impl HandshakeError {
-    /// In what way.
+    /// Returns how the handshake failed.
     pub fn kind(&self) -> HandshakeErrorKind {
         self.kind
     }
 
-    /// With whom: the connection's [`peer_addr`](reagent::Connection::peer_addr).
+    /// Returns the client's address: the connection's [`peer_addr`](reagent::Connection::peer_addr).
     pub fn peer_addr(&self) -> &Addr {
         &self.peer
     }
@@ -154,10 +180,14 @@ impl fmt::Display for HandshakeError {
             HandshakeErrorKind::ClientRefused => "the client refused",
             HandshakeErrorKind::ClientClosed => "the client went away",
             HandshakeErrorKind::Io => "the socket failed",
-            HandshakeErrorKind::Other => "it went wrong",
+            HandshakeErrorKind::Other => "handshake error",
         };
         let HandshakeError { peer, source, .. } = self;
-        write!(f, "tls handshake with {peer} failed: {what}: {source}")
+        write!(f, "tls handshake with {peer} failed: {what}: {source}")?;
+        match self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl TlsInfo {
             conn.label("tls.next_protocol", String::from_utf8_lossy(protocol));
         }
         if let Some(name) = self.server_name() {
-            conn.label("tls.server_name", name);
+            conn.label("server.address", name);
         }
         conn.extensions_mut().insert(self);
     }
@@ -96,7 +96,7 @@ impl TlsInfo {
         self.0.alpn.as_deref()
     }
 
-    /// Whether it went on with an earlier session, instead of a full handshake.
+    /// Returns whether an earlier session was resumed, instead of a full handshake.
     pub fn is_resumed(&self) -> bool {
         self.0.resumed
     }

@@ -43,7 +43,7 @@ impl<Io> TlsIo<Io> {
         self.stream.get_ref()
     }
 
-    /// Whether `error` is about the end of the stream inside, and no error of its own.
+    /// Whether `error` is about the end of the stream inside, and not an error of that stream.
     fn is_missing_close_notify(&mut self, error: &io::Error) -> bool {
         let says_eof = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
         // rustls says so again; of an error of the stream it knows nothing.

@@ -43,6 +43,12 @@ impl TlsLayer {
     }
 
     /// Creates a layer that serves with this configuration, as it is.
+    ///
+    /// How sessions are resumed is up to the configuration. rustls does not look at a client's certificate
+    /// again when a session is resumed: it may have expired, or its authority may be trusted no more. Where
+    /// clients need certificates, leave `ticketer` as it is, set `send_tls13_tickets` to 0 and
+    /// `session_storage` to [`NoServerSessionStorage`](super::rustls::server::NoServerSessionStorage), as
+    /// [`TlsBuilder`] does.
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
         Self::new(Store::from_config(config))
     }

@@ -8,8 +8,8 @@
 //! # Position in the stack
 //!
 //! Inside of whatever decides by address (access, limits, the PROXY header, which comes before TLS), so that
-//! who is not admitted costs no handshake; outside of everything that looks at what is said. It has a time
-//! limit of its own, so idle and first-byte limits belong inside of it.
+//! a client that is not admitted costs no handshake; outside of everything that reads the plain text. Handshakes
+//! have [a time limit](TlsLayer::timeout) here, so idle and first-byte limits belong inside of this layer.
 //!
 //! Bytes are encrypted as they are written and go out when there is room, so **flush before waiting for an
 //! answer, and shut down at the end**: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) sends the rest and
@@ -75,6 +75,36 @@
 //! first to shut down, and in protocols that mark the ends of their messages
 //! ([`set_delimited`](reagent::ConnectionHandle::set_delimited)), as `HttpLayer` and `FramedLayer` do: their clients
 //! may leave between two messages. [`TlsLayer::require_close_notify`] makes it an error instead.
+//!
+//! The certificates can be watched. [`TlsReloader::certificates`] returns when each expires, and
+//! [`TlsReloader::on_reload`] and [`TlsReloader::last_reload`] report how the files were last loaded. A program with the
+//! feature `metrics` hands both on, the dates before each scrape:
+//!
+//! ```
+//! # use reagent_layers::tls::TlsLayer;
+//! # use std::time::SystemTime;
+//! # #[derive(Clone)]
+//! # struct MetricsObserver;
+//! # impl MetricsObserver {
+//! #     fn certificates_reloaded(&self, _: bool) {}
+//! #     fn set_certificate_expiry(&self, _: Option<&str>, _: SystemTime) {}
+//! # }
+//! # fn example(layer: TlsLayer, metrics: MetricsObserver) {
+//! let counting = metrics.clone();
+//! let reloader = layer
+//!     .reloader()
+//!     .on_reload(move |result| counting.certificates_reloaded(result.is_ok()));
+//! // Before a scrape:
+//! for certificate in reloader.certificates() {
+//!     if let Some(not_after) = certificate.not_after {
+//!         metrics.set_certificate_expiry(certificate.name.as_deref(), not_after);
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! In the span and the events of the feature `trace` are the labels `tls.protocol.version`, `tls.cipher`,
+//! `tls.next_protocol` and `server.address`, the name that the client asked for.
 //!
 //! # Errors
 //!

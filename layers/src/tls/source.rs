@@ -71,7 +71,7 @@ impl Source {
         )
     }
 
-    /// The configuration of these contents; `sessions` go on, and are made where there are none.
+    /// Returns the configuration of these contents. It keeps `sessions`, and creates them if there are not any.
     pub(super) fn configure(
         &self,
         contents: &Contents,

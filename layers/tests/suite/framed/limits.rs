@@ -137,6 +137,44 @@ async fn heartbeats_that_the_codec_swallows_begin_no_frame() {
     }
 }
 
+/// The same with heartbeats of two bytes.
+#[derive(Clone, Default)]
+struct LongHeartbeats(LinesCodec);
+
+impl Decoder for LongHeartbeats {
+    type Item = String;
+    type Error = io::Error;
+
+    fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<String>> {
+        while src.starts_with(b"\r\n") {
+            src.advance(2);
+        }
+        self.0.decode(src).map_err(io::Error::other)
+    }
+}
+
+impl Encoder<String> for LongHeartbeats {
+    type Error = io::Error;
+
+    fn encode(&mut self, line: String, out: &mut BytesMut) -> io::Result<()> {
+        self.0.encode(line, out).map_err(io::Error::other)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_heartbeat_and_the_beginning_of_the_next_are_no_frame() {
+    let layer = FramedLayer::new(LongHeartbeats::default());
+    let (_server, clients) = start(layer, service_fn(same)).await;
+    let mut client = Client::new(&clients).await;
+    client.send("\r").await;
+    for _ in 0..10 {
+        sleep(20 * SECOND).await;
+        client.send("\n\r").await;
+    }
+    client.send("\na\n").await;
+    assert_eq!(client.line().await, "a");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_before_a_part_of_a_frame_gives_it_no_more_time() {
     let layer = FramedLayer::new(Heartbeats::default());

@@ -49,7 +49,7 @@ async fn both_versions_are_spoken_and_told() {
             .iter()
             .map(|(key, value)| (*key, &**value))
             .collect();
-        assert!(labels.contains(&("tls.server_name", "localhost")));
+        assert!(labels.contains(&("server.address", "localhost")));
         assert!(!labels.iter().any(|(key, _)| *key == "tls.next_protocol"));
         let (_, cipher) = labels.iter().find(|(key, _)| *key == "tls.cipher").unwrap();
         let iana = match told {

@@ -1,12 +1,18 @@
 //! `TlsLayer`: who gets through a handshake and with what, who does not and how that is told, and that
 //! certificates can be exchanged under load.
 
+mod bad_clients;
 mod clients;
+mod der;
 mod failures;
 mod handshake;
+#[cfg(feature = "http")]
+mod http;
 mod limits;
 mod load;
 mod names;
+#[cfg(all(feature = "metrics", feature = "trace"))]
+mod observed;
 mod openssl;
 mod pem;
 pub mod pki;

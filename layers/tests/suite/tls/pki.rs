@@ -1,8 +1,9 @@
 //! Certificates made for a test, and clients that believe in them.
 
+use super::der;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SigningKey,
 };
 use reagent_layers::tls::rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
@@ -97,6 +98,11 @@ impl Ca {
         configure(&mut params);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(params)
+    }
+
+    /// The same certificate as X.509 had it before there were extensions.
+    pub fn in_version_1(&self, made: &Made) -> Vec<u8> {
+        der::in_version_1(&made.cert, |signed| self.0.key().sign(signed).unwrap())
     }
 
     fn roots(&self) -> RootCertStore {

@@ -1,0 +1,123 @@
+//! Client certificates that are not good any more, or not at all.
+
+use super::{
+    pki::{Ca, Dir, EACH, Made},
+    running::{Running, close},
+};
+use crate::support::{LONG, echoes};
+use reagent::Outcome;
+use reagent_layers::tls::{
+    HandshakeError, HandshakeErrorKind, TlsLayer,
+    rustls::{
+        ClientConfig, SupportedProtocolVersion,
+        crypto::ring::sign::any_supported_type,
+        sign::{CertifiedKey, SingleCertAndKey},
+    },
+};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::sleep;
+
+async fn start(dir: &Dir, ca: &Ca) -> Running {
+    let (cert, key) = ca.server(&["localhost"]).write(dir, "localhost");
+    let authorities = dir.write("ca.pem", ca.pem());
+    let layer = TlsLayer::builder()
+        .certificate(cert, key)
+        .session_lifetime(Duration::from_secs(3600))
+        .require_client_certificates(authorities);
+    Running::new(layer.build().unwrap()).await
+}
+
+/// The error that ends the next connection, once a client has not got through.
+async fn refused(running: &mut Running, config: &Arc<ClientConfig>) -> String {
+    // With TLS 1.3 the client is done before it is heard what the server thinks of it.
+    if let Ok(mut client) = running.connect(config, "localhost").await {
+        assert!(!echoes(&mut client, "hello").await);
+    }
+    let Outcome::Failed(error) = running.end().await else {
+        panic!("it did not fail")
+    };
+    let error = error.downcast_ref::<HandshakeError>().expect("a handshake");
+    assert_eq!(error.kind(), HandshakeErrorKind::BadClientCertificate);
+    error.to_string()
+}
+
+/// A certificate that expires, and whether the client has got in before it did.
+async fn expires(
+    ca: &Ca,
+    running: &mut Running,
+    version: &'static SupportedProtocolVersion,
+    lifetime: Duration,
+) -> Option<Arc<ClientConfig>> {
+    let end = SystemTime::now() + lifetime;
+    let made = ca.client_with(|params| params.not_after = end.into());
+    let config = Arc::new(ca.believer_with(&made, &[version]));
+    // Tickets are for whoever has said something.
+    let mut is_in = false;
+    if let Ok(mut client) = running.connect(&config, "localhost").await {
+        is_in = echoes(&mut client, "hello").await;
+        if is_in {
+            close(client).await;
+        }
+    }
+    running.end().await;
+    if !is_in {
+        return None;
+    }
+    sleep(end.duration_since(SystemTime::now()).unwrap_or_default()).await;
+    // Dates of certificates have seconds.
+    sleep(Duration::from_secs(1)).await;
+    Some(config)
+}
+
+#[tokio::test]
+async fn who_has_expired_is_refused_though_there_was_a_session() {
+    let (dir, ca) = (Dir::new(), Ca::new("ca"));
+    let mut running = start(&dir, &ca).await;
+    for version in EACH {
+        let mut lifetime = Duration::from_secs(2);
+        let config = loop {
+            // Longer where the machine is slow.
+            match expires(&ca, &mut running, version, lifetime).await {
+                Some(config) => break config,
+                None => lifetime *= 2,
+            }
+            assert!(lifetime < LONG);
+        };
+        let said = refused(&mut running, &config).await;
+        assert!(said.contains("xpired"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_first_version_is_refused_with_what_is_expected() {
+    let (dir, ca) = (Dir::new(), Ca::new("ca"));
+    let mut running = start(&dir, &ca).await;
+    let made = ca.client("alice");
+    let old = ca.in_version_1(&made);
+    for version in EACH {
+        let said = refused(&mut running, &Arc::new(shows(&ca, &made, &old, version))).await;
+        assert!(said.contains("UnsupportedCertVersion"), "{said}");
+        assert!(said.contains("expected X.509 version 3"), "{said}");
+    }
+    // What it is made of is good otherwise.
+    let config = Arc::new(ca.believer_with(&made, &EACH));
+    let mut client = running.connect(&config, "localhost").await.unwrap();
+    assert!(echoes(&mut client, "hello").await);
+}
+
+/// A client that shows this certificate, whatever rustls itself thinks of it.
+fn shows(
+    ca: &Ca,
+    made: &Made,
+    cert: &[u8],
+    version: &'static SupportedProtocolVersion,
+) -> ClientConfig {
+    let key = any_supported_type(&made.key_der()).unwrap();
+    let certified = CertifiedKey::new(vec![cert.to_vec().into()], key);
+    let mut config = ca.believer(&[version]);
+    config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+    config
+}
