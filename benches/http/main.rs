@@ -1,12 +1,24 @@
 //! HTTP beside `axum::serve` with the same router, and beside nginx, in one run: `cargo bench --bench http`.
 //!
-//! Needs `wrk`, `h2load`, nginx and valgrind (Debian's packages `wrk`, `nghttp2-client`, `nginx-light`, `valgrind`),
-//! and `cargo build --release --example http`; what is missing is left out, and said so. Each server has one thread,
-//! on core 0 where there are two; the load is on core 1. `--rounds N` (5) and `--seconds N` (2) may follow `--`, and
-//! `--instructions` or `--times` for the one without the other.
+//! With TLS it stands beside axum-server with rustls and ring, and beside nginx with OpenSSL.
 //!
-//! What counts is the CPU time of the server for an operation, as a ratio to `axum::serve` in the same round; the
-//! table has the median of the rounds. User-space instructions repeat whatever else the machine does.
+//! Needs `wrk`, `h2load`, nginx and valgrind (Debian's packages `wrk`, `nghttp2-client`, `nginx-light`, `valgrind`),
+//! and `cargo build --release --example http`; what is missing is left out, with a message. Each server has one
+//! thread, on core 0 where there are two; the load is on core 1. `--rounds N` (5) and `--seconds N` (2) may follow
+//! `--`, `--instructions` or `--times` for the one without the other, and `--only TEXT` for the rows whose names
+//! contain it.
+//!
+//! What counts is the CPU time of the server for an operation, as a ratio to `axum::serve` (with TLS axum-server) in
+//! the same round; the table has the median of the rounds. User-space instructions repeat whatever else the machine
+//! does: those for 1200 operations less those for 200, divided by 1000.
+//!
+//! | row | what clients do |
+//! |---|---|
+//! | `keep-alive`, `TLS keep` | `wrk -c64` |
+//! | `close`, `TLS full` | `wrk -c64` with `Connection: close`; with TLS each has a full handshake, TLS 1.3 |
+//! | `TLS resume` | one connection after the other, each resuming the session of the last |
+//! | `h2`, `TLS h2` | `h2load -c16 -m16` |
+//! | `idle`, `TLS idle` | 4000 connections that have asked once; the server's memory for each |
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 #![expect(
