@@ -20,6 +20,9 @@ use tokio::{
 const CLIENTS: usize = 64;
 const IDLE: usize = 4000;
 
+/// How long all of them may take to begin.
+const CONNECTING: Duration = Duration::from_secs(10);
+
 /// What clients do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Mode {
@@ -149,12 +152,15 @@ struct Work {
     is_over: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
     resumed: Arc<AtomicU64>,
+    /// How many clients have got their first bytes back.
+    begun: Arc<AtomicU64>,
 }
 
 impl Work {
     async fn client(self, addr: SocketAddr, mode: Mode, client: Client) -> io::Result<()> {
         match mode {
             Mode::Connections => {
+                self.begun.fetch_add(1, Relaxed);
                 while !self.is_over.load(Relaxed) {
                     let mut stream = client.connect(addr).await?;
                     echoed(&mut stream, &[7; 64]).await?;
@@ -169,6 +175,7 @@ impl Work {
             }
             Mode::RoundTrips => {
                 let mut stream = client.connect(addr).await?;
+                self.begun.fetch_add(1, Relaxed);
                 while !self.is_over.load(Relaxed) {
                     echoed(&mut stream, &[7; 64]).await?;
                     self.done.fetch_add(1, Relaxed);
@@ -178,6 +185,8 @@ impl Work {
                 let (mut reader, mut writer) = tokio::io::split(client.connect(addr).await?);
                 let (mut back, bytes) = (vec![0; 64 * 1024], vec![7; 64 * 1024]);
                 let read = async {
+                    reader.read_exact(&mut back[..1]).await?;
+                    self.begun.fetch_add(1, Relaxed);
                     while !self.is_over.load(Relaxed) {
                         let n = reader.read(&mut back).await?;
                         self.done.fetch_add(n as u64, Relaxed);
@@ -212,6 +221,11 @@ pub(crate) async fn run(addr: SocketAddr, args: &[String]) -> io::Result<()> {
         // Each has sessions of its own.
         let client = work.clone().client(addr, mode, Client::new(tls)?);
         clients.push(tokio::spawn(client));
+    }
+    // Handshakes are no part of what comes after them.
+    let connecting = Instant::now();
+    while work.begun.load(Relaxed) < CLIENTS as u64 && connecting.elapsed() < CONNECTING {
+        sleep(Duration::from_millis(10)).await;
     }
     sleep(Duration::from_millis(500)).await;
     let (began, cpu_before, before) = (Instant::now(), cpu(pid, tls)?, work.done.load(Relaxed));
