@@ -1,5 +1,6 @@
 //! The load on a proxy, and what it costs the proxy.
 
+use crate::tls::{Client, Stream};
 use std::{
     fs, io,
     net::SocketAddr,
@@ -11,13 +12,16 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket},
     time::sleep,
 };
 
 /// How many clients there are at once, but for [`Mode::Idle`].
 const CLIENTS: usize = 64;
 const IDLE: usize = 4000;
+
+/// How long all of them may take to begin.
+const CONNECTING: Duration = Duration::from_secs(10);
 
 /// What clients do.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,18 +36,7 @@ pub(crate) enum Mode {
     Idle,
 }
 
-pub(crate) const MODES: [Mode; 4] = [Mode::Connections, Mode::RoundTrips, Mode::Bytes, Mode::Idle];
-
 impl Mode {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Mode::Connections => "connect",
-            Mode::RoundTrips => "echo",
-            Mode::Bytes => "bulk",
-            Mode::Idle => "idle",
-        }
-    }
-
     pub(crate) fn rate(self) -> &'static str {
         match self {
             Mode::Connections => "connections/s",
@@ -62,6 +55,36 @@ impl Mode {
         }
     }
 }
+
+/// How clients handshake.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Tls {
+    None,
+    V12 { resumes: bool },
+    V13 { resumes: bool },
+}
+
+pub(crate) const LOADS: [(&str, Mode, Tls); 11] = [
+    ("connect", Mode::Connections, Tls::None),
+    ("echo", Mode::RoundTrips, Tls::None),
+    ("bulk", Mode::Bytes, Tls::None),
+    ("idle", Mode::Idle, Tls::None),
+    ("tls12-full", Mode::Connections, Tls::V12 { resumes: false }),
+    (
+        "tls12-resumed",
+        Mode::Connections,
+        Tls::V12 { resumes: true },
+    ),
+    ("tls13-full", Mode::Connections, Tls::V13 { resumes: false }),
+    (
+        "tls13-resumed",
+        Mode::Connections,
+        Tls::V13 { resumes: true },
+    ),
+    ("tls-echo", Mode::RoundTrips, Tls::V13 { resumes: false }),
+    ("tls-bulk", Mode::Bytes, Tls::V13 { resumes: false }),
+    ("tls-idle", Mode::Idle, Tls::V13 { resumes: false }),
+];
 
 /// How much was done in a second, and what each cost the proxy.
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +110,19 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(4096)
 }
 
-/// The CPU time of a process in nanoseconds, of all its threads.
-fn cpu(pid: &str) -> io::Result<u64> {
+/// Linux counts in hundredths of a second here, whatever its own clock does.
+const TICK: u64 = 10_000_000;
+
+/// The CPU time of a process in nanoseconds, of all threads it has. With TLS also of those it had, in ticks of the
+/// clock: stunnel has one for each connection.
+fn cpu(pid: &str, tls: Tls) -> io::Result<u64> {
+    if tls != Tls::None {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let times = stat.rsplit(')').next().unwrap_or_default();
+        let times = times.split_whitespace().skip(11).take(2);
+        let ticks: u64 = times.filter_map(|time| time.parse::<u64>().ok()).sum();
+        return Ok(ticks * TICK);
+    }
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let stat = fs::read_to_string(task?.path().join("schedstat"))?;
@@ -105,15 +139,10 @@ fn resident(pid: &str) -> io::Result<u64> {
     Ok(pages.parse::<u64>().map_err(io::Error::other)? * 4096)
 }
 
-async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(addr).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-async fn echoed(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+async fn echoed(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
     let mut back = [0; 64];
     stream.write_all(bytes).await?;
+    stream.flush().await?;
     stream.read_exact(&mut back[..bytes.len()]).await.map(drop)
 }
 
@@ -122,31 +151,42 @@ async fn echoed(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
 struct Work {
     is_over: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
+    resumed: Arc<AtomicU64>,
+    /// How many clients have got their first bytes back.
+    begun: Arc<AtomicU64>,
 }
 
 impl Work {
-    async fn client(self, addr: SocketAddr, mode: Mode) -> io::Result<()> {
+    async fn client(self, addr: SocketAddr, mode: Mode, client: Client) -> io::Result<()> {
         match mode {
             Mode::Connections => {
+                self.begun.fetch_add(1, Relaxed);
                 while !self.is_over.load(Relaxed) {
-                    let mut stream = connect(addr).await?;
+                    let mut stream = client.connect(addr).await?;
                     echoed(&mut stream, &[7; 64]).await?;
                     // So that ports never run out.
-                    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+                    let socket = socket2::SockRef::from(stream.tcp());
+                    socket.set_linger(Some(Duration::ZERO))?;
+                    if stream.is_resumed() {
+                        self.resumed.fetch_add(1, Relaxed);
+                    }
                     self.done.fetch_add(1, Relaxed);
                 }
             }
             Mode::RoundTrips => {
-                let mut stream = connect(addr).await?;
+                let mut stream = client.connect(addr).await?;
+                self.begun.fetch_add(1, Relaxed);
                 while !self.is_over.load(Relaxed) {
                     echoed(&mut stream, &[7; 64]).await?;
                     self.done.fetch_add(1, Relaxed);
                 }
             }
             Mode::Bytes | Mode::Idle => {
-                let (mut reader, mut writer) = connect(addr).await?.into_split();
+                let (mut reader, mut writer) = tokio::io::split(client.connect(addr).await?);
                 let (mut back, bytes) = (vec![0; 64 * 1024], vec![7; 64 * 1024]);
                 let read = async {
+                    reader.read_exact(&mut back[..1]).await?;
+                    self.begun.fetch_add(1, Relaxed);
                     while !self.is_over.load(Relaxed) {
                         let n = reader.read(&mut back).await?;
                         self.done.fetch_add(n as u64, Relaxed);
@@ -164,29 +204,47 @@ impl Work {
     }
 }
 
-/// `MODE PID SECONDS`: prints the rate and the cost.
+/// `LOAD PID SECONDS`: prints the rate and the cost.
 pub(crate) async fn run(addr: SocketAddr, args: &[String]) -> io::Result<()> {
-    let [mode, pid, seconds] = args else {
-        return Err(io::Error::other("load MODE PID SECONDS"));
+    let [name, pid, seconds] = args else {
+        return Err(io::Error::other("load LOAD PID SECONDS"));
     };
-    let mode = MODES.into_iter().find(|known| known.name() == mode);
-    let mode = mode.ok_or(io::ErrorKind::InvalidInput)?;
+    let load = LOADS.into_iter().find(|(known, ..)| known == name);
+    let (_, mode, tls) = load.ok_or(io::ErrorKind::InvalidInput)?;
     let seconds: u64 = seconds.parse().map_err(io::Error::other)?;
     if mode == Mode::Idle {
-        return idle(addr, pid).await;
+        return idle(addr, pid, Client::new(tls)?).await;
     }
     let work = Work::default();
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| tokio::spawn(work.clone().client(addr, mode)))
-        .collect();
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        // Each has sessions of its own.
+        let client = work.clone().client(addr, mode, Client::new(tls)?);
+        clients.push(tokio::spawn(client));
+    }
+    // Handshakes are no part of what comes after them.
+    let connecting = Instant::now();
+    while work.begun.load(Relaxed) < CLIENTS as u64 && connecting.elapsed() < CONNECTING {
+        sleep(Duration::from_millis(10)).await;
+    }
     sleep(Duration::from_millis(500)).await;
-    let (began, cpu_before, before) = (Instant::now(), cpu(pid)?, work.done.load(Relaxed));
+    let (began, cpu_before, before) = (Instant::now(), cpu(pid, tls)?, work.done.load(Relaxed));
     sleep(Duration::from_secs(seconds)).await;
-    let (done, cpu) = (work.done.load(Relaxed) - before, cpu(pid)? - cpu_before);
+    let (done, cpu) = (
+        work.done.load(Relaxed) - before,
+        cpu(pid, tls)? - cpu_before,
+    );
     let elapsed = began.elapsed().as_secs_f64();
     work.is_over.store(true, Relaxed);
     for client in clients {
         client.await??;
+    }
+    let (all, resumed) = (work.done.load(Relaxed), work.resumed.load(Relaxed));
+    if matches!(tls, Tls::V12 { resumes: true } | Tls::V13 { resumes: true })
+        && resumed + (CLIENTS as u64) < all * 9 / 10
+    {
+        let text = format!("only {resumed} of {all} connections were resumed");
+        return Err(io::Error::other(text));
     }
     let unit = if mode == Mode::Bytes { 1048576.0 } else { 1.0 };
     println!(
@@ -197,14 +255,14 @@ pub(crate) async fn run(addr: SocketAddr, args: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-async fn idle(addr: SocketAddr, pid: &str) -> io::Result<()> {
+async fn idle(addr: SocketAddr, pid: &str, client: Client) -> io::Result<()> {
     let mut held = Vec::with_capacity(IDLE + 1);
     // What the first costs is not for each.
-    held.push(connect(addr).await?);
+    held.push(client.connect(addr).await?);
     echoed(&mut held[0], b"x").await?;
     let before = resident(pid)?;
     for _ in 0..IDLE {
-        let mut stream = connect(addr).await?;
+        let mut stream = client.connect(addr).await?;
         echoed(&mut stream, b"x").await?;
         held.push(stream);
     }

@@ -1,11 +1,23 @@
 //! The gateway beside HAProxy, nginx and a bare Tokio proxy, in one run: `cargo bench --bench gateway`.
+//! With TLS it stands beside HAProxy, nginx `stream` and stunnel.
 //!
-//! Needs `cargo build --release --example gateway`, and Debian's packages `haproxy`, `nginx-light` and
-//! `libnginx-mod-stream`; what is missing is left out, and said so. Each proxy has one thread, on core 0 where there
-//! are two; the load and the upstream are on core 1. `--rounds N` (3) and `--seconds N` (2) may follow `--`.
+//! Needs `cargo build --release --example gateway`, and Debian's packages `haproxy`, `nginx-light`,
+//! `libnginx-mod-stream` and `stunnel4`; what is missing is left out, with a message. Each proxy has one thread
+//! (stunnel one for each connection), on core 0 where there are two; the load and the upstream are on core 1.
+//! `--rounds N` (3), `--seconds N` (2) and `--only TEXT` may follow `--`; the last selects loads by a part of their
+//! names.
 //!
-//! What counts is the CPU time of the proxy for an operation, as a ratio to the bare Tokio proxy in the same
-//! round; the table has the median of the rounds.
+//! What counts is the CPU time of the proxy for an operation, as a ratio to the bare Tokio proxy, with TLS to
+//! HAProxy, in the same round; the table has the median of the rounds.
+//!
+//! | load | what clients do |
+//! |---|---|
+//! | `connect` | connect, send 64 bytes, get them back, reset |
+//! | `echo`, `tls-echo` | 64 bytes there and back, over and over |
+//! | `bulk`, `tls-bulk` | 64 KiB at a time, and read what comes back |
+//! | `idle`, `tls-idle` | 4000 connections that have sent a byte; the proxy's memory for each |
+//! | `tls12-full`, `tls13-full` | as `connect`, with a full handshake: ECDSA P-256 and X25519 |
+//! | `tls12-resumed`, `tls13-resumed` | as `connect`, resuming the session of the client's last connection |
 
 #![expect(
     clippy::disallowed_methods,
@@ -13,8 +25,9 @@
 )]
 
 mod load;
+mod tls;
 
-use load::{Figures, MODES, Mode};
+use load::{Figures, LOADS, Tls};
 use std::{
     collections::BTreeMap,
     env, fs, io,
@@ -26,7 +39,9 @@ use std::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// The first is what the others are compared with.
 const PROXIES: [&str; 4] = ["tokio", "nginx", "haproxy", "gateway"];
+const TLS_PROXIES: [&str; 4] = ["haproxy", "nginx", "stunnel", "gateway"];
 
 /// A process that ends with its owner.
 struct Process(Child);
@@ -71,7 +86,15 @@ fn free_addr() -> io::Result<SocketAddr> {
 }
 
 /// The words to start a proxy with. Files that it needs are in `dir`.
-fn words(proxy: &str, dir: &Path, addr: SocketAddr, to: SocketAddr) -> io::Result<Vec<String>> {
+fn words(
+    proxy: &str,
+    dir: &Path,
+    is_tls: bool,
+    addr: SocketAddr,
+    to: SocketAddr,
+) -> io::Result<Vec<String>> {
+    let path = |name: &str| dir.join(name).display().to_string();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
     let own = |name: &str| Ok::<_, io::Error>(env::current_exe()?.display().to_string() + name);
     let words = match proxy {
         "tokio" => vec![own("")?, "proxy".into()],
@@ -81,22 +104,46 @@ fn words(proxy: &str, dir: &Path, addr: SocketAddr, to: SocketAddr) -> io::Resul
             let release = exe.ancestors().nth(2).unwrap_or(Path::new("."));
             let gateway = release.join("examples/gateway").display().to_string();
             let (addr, to) = (addr.to_string(), to.to_string());
-            [&gateway, "--threads", "1", "--listen", &addr, "--to", &to]
-                .map(str::to_owned)
-                .to_vec()
+            let mut words = vec![&*gateway, "--threads", "1", "--listen", &addr, "--to", &to];
+            if is_tls {
+                words.extend(["--tls-cert", &cert, "--tls-key", &key]);
+            }
+            words.into_iter().map(str::to_owned).collect()
         }
         "haproxy" => {
             let file = dir.join("haproxy.cfg");
-            fs::write(&file, include_str!("haproxy.cfg"))?;
+            let mut conf = include_str!("haproxy.cfg").to_owned();
+            if is_tls {
+                // As all others have it.
+                let tls = format!("backlog 4096 ssl crt {} curves X25519", path("both.pem"));
+                conf = conf.replace("backlog 4096", &tls);
+            }
+            fs::write(&file, conf)?;
             ["haproxy", "-db", "-f", &file.display().to_string()]
                 .map(str::to_owned)
                 .to_vec()
+        }
+        "stunnel" => {
+            let file = path("stunnel.conf");
+            let conf = format!(
+                "foreground = yes\npid =\ndebug = 0\nsocket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\n\
+                 [proxy]\naccept = {addr}\nconnect = {to}\ncert = {cert}\nkey = {key}\ncurves = X25519\n"
+            );
+            fs::write(&file, conf)?;
+            vec!["stunnel".into(), file]
         }
         _ => {
             let file = dir.join("nginx.conf");
             let conf = include_str!("nginx.conf");
             let pid = file.with_extension("pid").display().to_string();
-            let conf = conf.replace("listen ADDR", &format!("listen {addr}"));
+            let mut listen = format!("listen {addr} backlog=4096");
+            if is_tls {
+                listen += &format!(
+                    " ssl; ssl_certificate {cert}; ssl_certificate_key {key}; ssl_ecdh_curve X25519;
+                    ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:bench:1m"
+                );
+            }
+            let conf = conf.replace("listen ADDR backlog=4096", &listen);
             let conf = conf.replace("pid FILE", &format!("pid {pid}"));
             fs::write(
                 &file,
@@ -110,28 +157,20 @@ fn words(proxy: &str, dir: &Path, addr: SocketAddr, to: SocketAddr) -> io::Resul
     Ok(words)
 }
 
-fn measure(proxy: &str, dir: &Path, mode: Mode, seconds: u64) -> io::Result<Figures> {
+fn measure(proxy: &str, dir: &Path, load: &str, tls: Tls, seconds: u64) -> io::Result<Figures> {
     let (addr, to) = (free_addr()?, free_addr()?);
     let own = env::current_exe()?.display().to_string();
     let _upstream = Process::start(1, &[&own, "upstream"], to, to)?;
-    let words = words(proxy, dir, addr, to)?;
+    let words = words(proxy, dir, tls != Tls::None, addr, to)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let proxy = Process::start(0, &words, addr, to)?;
     let pid = proxy.0.id().to_string();
     let seconds = seconds.to_string();
-    let load = [
-        "taskset",
-        "-c",
-        "1",
-        &own,
-        "load",
-        mode.name(),
-        &pid,
-        &seconds,
-    ];
+    let load: [&str; 8] = ["taskset", "-c", "1", &own, "load", load, &pid, &seconds];
     let output = Command::new(load[0])
         .args(&load[1..])
         .env("ADDR", addr.to_string())
+        .env("DIR", dir)
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     Figures::parse(&said).ok_or_else(|| {
@@ -145,17 +184,23 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn compare(rounds: usize, seconds: u64) -> io::Result<()> {
+/// `only`: the part of their names that loads have which are wanted.
+fn compare(rounds: usize, seconds: u64, only: &str) -> io::Result<()> {
     let dir: PathBuf = env::temp_dir().join(format!("gateway-bench-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
-    for mode in MODES {
+    tls::create(&dir)?;
+    for (name, mode, tls) in LOADS.into_iter().filter(|(name, ..)| name.contains(only)) {
+        let proxies = match tls {
+            Tls::None => PROXIES,
+            _ => TLS_PROXIES,
+        };
         let mut all: BTreeMap<&str, Vec<(Figures, f64)>> = BTreeMap::new();
         for _ in 0..rounds {
             let mut base = f64::NAN;
-            for proxy in PROXIES {
-                match measure(proxy, &dir, mode, seconds) {
+            for proxy in proxies {
+                match measure(proxy, &dir, name, tls, seconds) {
                     Ok(figures) => {
-                        if proxy == PROXIES[0] {
+                        if proxy == proxies[0] {
                             base = figures.cost;
                         }
                         let ratio = figures.cost / base;
@@ -166,18 +211,18 @@ fn compare(rounds: usize, seconds: u64) -> io::Result<()> {
             }
         }
         println!(
-            "\n{:<10}{:>16}{:>18}{:>10}",
-            mode.name(),
+            "\n{:<14}{:>16}{:>18}{:>10}",
+            name,
             mode.rate(),
             mode.cost(),
             "ratio"
         );
-        for proxy in PROXIES {
+        for proxy in proxies {
             let Some(rounds) = all.get(proxy) else {
                 continue;
             };
             println!(
-                "{proxy:<10}{:>16.0}{:>18.1}{:>10.3}",
+                "{proxy:<14}{:>16.0}{:>18.1}{:>10.3}",
                 median(rounds.iter().map(|(figures, _)| figures.rate)),
                 median(rounds.iter().map(|(figures, _)| figures.cost)),
                 median(rounds.iter().map(|(_, ratio)| *ratio)),
@@ -239,6 +284,10 @@ fn main() -> io::Result<()> {
         Some("load") => runtime.block_on(load::run(addr("ADDR")?, &args[1..])),
         // What `cargo test --benches` calls it with.
         Some("--test") => Ok(()),
-        _ => compare(number("--rounds", 3) as usize, number("--seconds", 2)),
+        _ => {
+            let only = args.iter().skip_while(|arg| *arg != "--only").nth(1);
+            let only = only.map_or("", String::as_str);
+            compare(number("--rounds", 3) as usize, number("--seconds", 2), only)
+        }
     }
 }

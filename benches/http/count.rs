@@ -2,30 +2,20 @@
 //! clients cost it.
 
 use crate::{
-    load::{REQUEST, ask},
-    servers::{KINDS, Server},
+    load::{REQUEST, ask, ask_and_close},
+    servers::{KINDS, PLAIN, PLAIN_H2, Protocol, Server, TLS, TLS_H2},
+    tls::{Connector, Files},
 };
-use std::{
-    env, fs,
-    io::{self, Read},
-    net::{SocketAddr, TcpStream},
-    path::Path,
-    process::Command,
-    thread::sleep,
-    time::Duration,
-};
+use std::{fs, io, process::Command, thread::sleep, time::Duration};
 
 const FEW: u64 = 200;
 const MANY: u64 = 1200;
 
-const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-
 /// Long enough for the server to wait again, so that it does each time the same.
 const PAUSE: Duration = Duration::from_micros(300);
 
-fn requests(addr: SocketAddr, count: u64) -> io::Result<()> {
-    let mut client = TcpStream::connect(addr)?;
-    client.set_nodelay(true)?;
+fn requests(server: &Server, count: u64) -> io::Result<()> {
+    let mut client = Connector::new(server.protocol.is_tls, true)?.connect(server.addr)?;
     for _ in 0..count {
         ask(&mut client, REQUEST)?;
         sleep(PAUSE);
@@ -33,65 +23,87 @@ fn requests(addr: SocketAddr, count: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn connections(addr: SocketAddr, count: u64) -> io::Result<()> {
+fn connections(server: &Server, count: u64, resumes: bool) -> io::Result<()> {
+    let connector = Connector::new(server.protocol.is_tls, resumes)?;
     for _ in 0..count {
-        let mut client = TcpStream::connect(addr)?;
-        ask(&mut client, LAST_REQUEST)?;
-        client.read_to_end(&mut Vec::new())?;
-        drop(client);
+        ask_and_close(connector.connect(server.addr)?)?;
         sleep(PAUSE);
     }
     Ok(())
 }
 
-type Load = fn(SocketAddr, u64) -> io::Result<()>;
+/// One after the other, by one connection.
+fn streams(server: &Server, count: u64) -> io::Result<()> {
+    let output = Command::new("h2load")
+        .args(["-c1", "-m1", "-n", &count.to_string(), &server.url()])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.contains(&format!(" {count} succeeded")) {
+        true => Ok(()),
+        false => Err(io::Error::other(text.into_owned())),
+    }
+}
+
+type Load = fn(&Server, u64) -> io::Result<()>;
+
+/// What a client does: its name, with which protocol, and how.
+const LOADS: [(&str, Protocol, Load); 7] = [
+    ("a request", PLAIN, requests),
+    ("a connection", PLAIN, |server, count| {
+        connections(server, count, false)
+    }),
+    ("a request of HTTP/2", PLAIN_H2, streams),
+    ("a request, TLS", TLS, requests),
+    ("a connection, full handshake", TLS, |server, count| {
+        connections(server, count, false)
+    }),
+    ("a connection, resumed", TLS, |server, count| {
+        connections(server, count, true)
+    }),
+    ("a request of HTTP/2, TLS", TLS_H2, streams),
+];
 
 /// All that the server does from its start to its end.
-fn total(kind: &str, dir: &Path, load: Load, count: u64) -> io::Result<u64> {
-    let out = format!("--callgrind-out-file={}", dir.join("out").display());
-    let server = Server::start(kind, false, &["valgrind", "-q", "--tool=callgrind", &out])?;
-    load(server.addr, count)?;
+fn total(kind: &str, protocol: Protocol, load: Load, count: u64) -> io::Result<u64> {
+    let file = Files::new().path("callgrind.out");
+    let out = format!("--callgrind-out-file={file}");
+    let server = Server::start(
+        kind,
+        protocol,
+        &["valgrind", "-q", "--tool=callgrind", &out],
+    )?;
+    load(&server, count)?;
     server.stop()?;
-    let text = fs::read_to_string(dir.join("out"))?;
+    let text = fs::read_to_string(file)?;
     let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
     let total = total.ok_or(io::ErrorKind::InvalidData)?;
     total.trim().parse().map_err(io::Error::other)
 }
 
-fn each(kind: &str, dir: &Path, load: Load) -> io::Result<u64> {
-    let (few, many) = (total(kind, dir, load, FEW)?, total(kind, dir, load, MANY)?);
-    Ok((many - few) / (MANY - FEW))
+fn each(kind: &str, protocol: Protocol, load: Load) -> io::Result<f64> {
+    let few = total(kind, protocol, load, FEW)?;
+    let many = total(kind, protocol, load, MANY)?;
+    Ok((many - few) as f64 / (MANY - FEW) as f64)
 }
 
-pub fn table() {
+/// `only`: the part of their names that loads have which are wanted.
+pub fn table(only: &str) {
     if Command::new("valgrind").arg("--version").output().is_err() {
         println!("no valgrind: instructions are not counted");
         return;
     }
-    let dir = env::temp_dir().join(format!("http-bench-{}", std::process::id()));
-    let made = fs::create_dir_all(&dir);
-    println!(
-        "{:<12}{:>16}{:>10}{:>18}{:>10}",
-        "instructions", "a request", "ratio", "a connection", "ratio"
-    );
-    let mut base = None;
-    // What the example does by the clock would be counted with it.
-    for kind in KINDS.into_iter().filter(|kind| *kind != "example") {
-        let counted = each(kind, &dir, requests)
-            .and_then(|request| Ok((request as f64, each(kind, &dir, connections)? as f64)));
-        match counted {
-            Ok((request, connection)) => {
-                let base = *base.get_or_insert((request, connection));
-                let ratios = (request / base.0, connection / base.1);
-                println!(
-                    "{kind:<12}{request:>16}{:>10.3}{connection:>18}{:>10.3}",
-                    ratios.0, ratios.1
-                );
+    for (name, protocol, load) in LOADS.into_iter().filter(|(name, ..)| name.contains(only)) {
+        println!("\n{:<12}{name:>32}{:>10}", "instructions", "ratio");
+        let mut base = None;
+        // What the example does by the clock would be counted with it.
+        for kind in KINDS.into_iter().filter(|kind| *kind != "example") {
+            match each(kind, protocol, load) {
+                Ok(each) => {
+                    let ratio = each / *base.get_or_insert(each);
+                    println!("{kind:<12}{each:>32.0}{ratio:>10.3}");
+                }
+                Err(error) => println!("{kind} is left out: {error}"),
             }
-            Err(error) => println!("{kind} is left out: {error}"),
         }
-    }
-    if made.is_ok() {
-        let _ = fs::remove_dir_all(&dir);
     }
 }

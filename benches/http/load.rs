@@ -1,12 +1,13 @@
 //! The load on a server, and what it costs the server.
 
-use crate::servers::{Server, on_core};
+use crate::{
+    servers::{PLAIN, PLAIN_H2, Protocol, Server, TLS, TLS_H2, on_core},
+    tls::{Connector, Stream},
+};
 use std::{
-    fs,
-    io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    fs, io,
     process::Command,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 const IDLE: usize = 4000;
@@ -18,21 +19,39 @@ pub enum Mode {
     KeepAlive,
     /// Ask once by each connection.
     Connections,
+    /// Ask once by each connection, which resumes the TLS session of the last; one after the other.
+    Resumed,
     /// Ask by HTTP/2, 16 times at once by each of 16 connections.
     Http2,
     /// Ask once, and stay.
     Idle,
 }
 
-pub const MODES: [Mode; 4] = [Mode::KeepAlive, Mode::Connections, Mode::Http2, Mode::Idle];
+/// With which protocol.
+pub const MODES: [(Mode, Protocol); 9] = [
+    (Mode::KeepAlive, PLAIN),
+    (Mode::Connections, PLAIN),
+    (Mode::Http2, PLAIN_H2),
+    (Mode::Idle, PLAIN),
+    (Mode::KeepAlive, TLS),
+    (Mode::Connections, TLS),
+    (Mode::Resumed, TLS),
+    (Mode::Http2, TLS_H2),
+    (Mode::Idle, TLS),
+];
 
 impl Mode {
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::KeepAlive => "keep-alive",
-            Mode::Connections => "close",
-            Mode::Http2 => "h2",
-            Mode::Idle => "idle",
+    pub fn name(self, protocol: Protocol) -> &'static str {
+        match (self, protocol.is_tls) {
+            (Mode::KeepAlive, false) => "keep-alive",
+            (Mode::KeepAlive, true) => "TLS keep",
+            (Mode::Connections, false) => "close",
+            (Mode::Connections, true) => "TLS full",
+            (Mode::Resumed, _) => "TLS resume",
+            (Mode::Http2, false) => "h2",
+            (Mode::Http2, true) => "TLS h2",
+            (Mode::Idle, false) => "idle",
+            (Mode::Idle, true) => "TLS idle",
         }
     }
 
@@ -42,10 +61,6 @@ impl Mode {
             Mode::Idle => ("connections", "bytes each"),
             _ => ("requests/s", "CPU us each"),
         }
-    }
-
-    pub fn is_h2(self) -> bool {
-        self == Mode::Http2
     }
 }
 
@@ -100,9 +115,10 @@ pub fn measure(mode: Mode, server: &Server, seconds: u64) -> io::Result<Figures>
         Mode::KeepAlive => &["wrk", "-t1", "-c64", &time],
         Mode::Connections => &["wrk", "-t1", "-c64", &time, "-H", "Connection: close"],
         Mode::Http2 => &["h2load", "-t1", "-c16", "-m16", &duration],
+        Mode::Resumed => return resumed(server, Duration::from_secs(seconds)),
         Mode::Idle => return idle(server),
     };
-    let url = format!("http://{}/", server.addr);
+    let url = server.url();
     let words = [on_core("1"), load, &[&url]].concat();
     let pid = server.process.id();
     let (began, before) = (Instant::now(), cpu(pid)?);
@@ -119,7 +135,7 @@ pub fn measure(mode: Mode, server: &Server, seconds: u64) -> io::Result<Figures>
 }
 
 /// Asks, and takes the answer, which ends with `hello`.
-pub fn ask(client: &mut TcpStream, request: &[u8]) -> io::Result<()> {
+pub fn ask(client: &mut dyn Stream, request: &[u8]) -> io::Result<()> {
     client.write_all(request)?;
     let mut answer = [0; 1024];
     let mut n = 0;
@@ -132,20 +148,44 @@ pub fn ask(client: &mut TcpStream, request: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Asks once, and waits for the end.
+pub fn ask_and_close(mut client: Box<dyn Stream>) -> io::Result<()> {
+    ask(&mut client, LAST_REQUEST)?;
+    client.read_to_end(&mut Vec::new()).map(drop)
+}
+
 pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+
+fn resumed(server: &Server, time: Duration) -> io::Result<Figures> {
+    let connector = Connector::new(true, true)?;
+    ask_and_close(connector.connect(server.addr)?)?;
+    let pid = server.process.id();
+    let (began, before) = (Instant::now(), cpu(pid)?);
+    let mut done = 0.0;
+    while began.elapsed() < time {
+        ask_and_close(connector.connect(server.addr)?)?;
+        done += 1.0;
+    }
+    Ok(Figures {
+        rate: done / began.elapsed().as_secs_f64(),
+        cost: (cpu(pid)? - before) as f64 / 1e3 / done,
+    })
+}
 
 fn idle(server: &Server) -> io::Result<Figures> {
-    let connect = |addr: SocketAddr| {
-        let mut client = TcpStream::connect(addr)?;
+    let connector = Connector::new(server.protocol.is_tls, true)?;
+    let connect = || {
+        let mut client = connector.connect(server.addr)?;
         ask(&mut client, REQUEST)?;
         io::Result::Ok(client)
     };
     let mut held = Vec::with_capacity(IDLE + 1);
     // What the first costs is not for each.
-    held.push(connect(server.addr)?);
+    held.push(connect()?);
     let before = resident(server.process.id())?;
     for _ in 0..IDLE {
-        held.push(connect(server.addr)?);
+        held.push(connect()?);
     }
     let bytes = resident(server.process.id())? - before;
     Ok(Figures {

@@ -1,12 +1,24 @@
 //! HTTP beside `axum::serve` with the same router, and beside nginx, in one run: `cargo bench --bench http`.
 //!
-//! Needs `wrk`, `h2load`, nginx and valgrind (Debian's packages `wrk`, `nghttp2-client`, `nginx-light`, `valgrind`),
-//! and `cargo build --release --example http`; what is missing is left out, and said so. Each server has one thread,
-//! on core 0 where there are two; the load is on core 1. `--rounds N` (5) and `--seconds N` (2) may follow `--`, and
-//! `--instructions` or `--times` for the one without the other.
+//! With TLS it stands beside axum-server with rustls and ring, and beside nginx with OpenSSL.
 //!
-//! What counts is the CPU time of the server for an operation, as a ratio to `axum::serve` in the same round; the
-//! table has the median of the rounds. User-space instructions repeat whatever else the machine does.
+//! Needs `wrk`, `h2load`, nginx and valgrind (Debian's packages `wrk`, `nghttp2-client`, `nginx-light`, `valgrind`),
+//! and `cargo build --release --example http`; what is missing is left out, with a message. Each server has one
+//! thread, on core 0 where there are two; the load is on core 1. `--rounds N` (5) and `--seconds N` (2) may follow
+//! `--`, `--instructions` or `--times` for the one without the other, and `--only TEXT` for the rows whose names
+//! contain it.
+//!
+//! What counts is the CPU time of the server for an operation, as a ratio to `axum::serve` (with TLS axum-server) in
+//! the same round; the table has the median of the rounds. User-space instructions repeat whatever else the machine
+//! does: those for 1200 operations less those for 200, divided by 1000.
+//!
+//! | row | what clients do |
+//! |---|---|
+//! | `keep-alive`, `TLS keep` | `wrk -c64` |
+//! | `close`, `TLS full` | `wrk -c64` with `Connection: close`; with TLS each has a full handshake, TLS 1.3 |
+//! | `TLS resume` | one connection after the other, each resuming the session of the last |
+//! | `h2`, `TLS h2` | `h2load -c16 -m16` |
+//! | `idle`, `TLS idle` | 4000 connections that have asked once; the server's memory for each |
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 #![expect(
@@ -17,10 +29,13 @@
 mod count;
 mod load;
 mod servers;
+mod tls;
 
 use load::{Figures, MODES};
+use reagent::BoxError;
 use servers::{KINDS, Server};
-use std::{collections::BTreeMap, env, io};
+use std::{collections::BTreeMap, env};
+use tls::Files;
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
@@ -28,13 +43,17 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn compare(rounds: usize, seconds: u64) {
-    for mode in MODES {
+/// `only`: the part of their names that modes have which are wanted.
+fn compare(rounds: usize, seconds: u64, only: &str) {
+    let wanted = MODES
+        .into_iter()
+        .filter(|(mode, protocol)| mode.name(*protocol).contains(only));
+    for (mode, protocol) in wanted {
         let mut all: BTreeMap<&str, Vec<(Figures, f64)>> = BTreeMap::new();
         for _ in 0..rounds {
             let mut base = f64::NAN;
             for kind in KINDS {
-                let figures = Server::start(kind, mode.is_h2(), &[])
+                let figures = Server::start(kind, protocol, &[])
                     .and_then(|server| load::measure(mode, &server, seconds));
                 match figures {
                     Ok(figures) => {
@@ -49,7 +68,11 @@ fn compare(rounds: usize, seconds: u64) {
             }
         }
         let (rate, cost) = mode.units();
-        println!("\n{:<12}{rate:>16}{cost:>18}{:>10}", mode.name(), "ratio");
+        println!(
+            "\n{:<12}{rate:>16}{cost:>18}{:>10}",
+            mode.name(protocol),
+            "ratio"
+        );
         for kind in KINDS {
             let Some(rounds) = all.get(kind) else {
                 continue;
@@ -64,7 +87,7 @@ fn compare(rounds: usize, seconds: u64) {
     }
 }
 
-fn main() -> io::Result<()> {
+fn main() -> Result<(), BoxError> {
     let args: Vec<String> = env::args().skip(1).collect();
     let number = |name: &str, default: u64| {
         let value = args.iter().skip_while(|arg| *arg != name).nth(1);
@@ -73,17 +96,25 @@ fn main() -> io::Result<()> {
             .unwrap_or(default)
     };
     let has = |name: &str| args.iter().any(|arg| arg == name);
+    let text = |name: &str| {
+        let value = args.iter().skip_while(|arg| *arg != name).nth(1);
+        value.map_or("", String::as_str)
+    };
     match args.first().map(String::as_str) {
-        Some("serve") => return servers::serve(&args[1..]),
+        Some("serve") => return Ok(servers::serve(&args[1..])?),
         // What `cargo test --benches` calls it with.
         Some("--test") => return Ok(()),
         _ => {}
     }
+    let files = Files::new();
+    files.create()?;
     if !has("--times") {
-        count::table();
+        count::table(text("--only"));
     }
     if !has("--instructions") {
-        compare(number("--rounds", 5) as usize, number("--seconds", 2));
+        let rounds = number("--rounds", 5) as usize;
+        compare(rounds, number("--seconds", 2), text("--only"));
     }
+    files.remove();
     Ok(())
 }

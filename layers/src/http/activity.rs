@@ -76,8 +76,7 @@ impl Activity {
         self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request begins.
-    pub(super) fn begin(&self) {
+    fn begin(&self) {
         self.is_answered.store(false, Relaxed);
         self.is_unread.store(false, Relaxed);
     }
@@ -209,13 +208,18 @@ impl Activity {
     }
 }
 
-/// A request of HTTP/1 that is being served, until the last piece of its answer.
+/// A request that is being served, until the last piece of its answer.
 pub(super) struct Busy(Arc<Activity>);
 
 impl Busy {
-    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+    pub(super) fn new(activity: Arc<Activity>) -> Self {
+        activity.begin();
         add(&activity.begun);
-        Busy(activity.clone())
+        Busy(activity)
+    }
+
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.0
     }
 }
 

@@ -7,7 +7,6 @@ use pin_project_lite::pin_project;
 use std::{
     io::IoSlice,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -20,48 +19,35 @@ pin_project! {
     pub(super) struct Answer<B: Body> {
         #[pin]
         body: Option<B>,
-        busy: Option<Busy>,
-        pieces: Option<Pieces<B::Data>>,
+        busy: Busy,
+        // With HTTP/2 the data goes in pieces.
+        is_cut: bool,
+        // Of the data that was cut last.
+        rest: Option<B::Data>,
     }
 }
 
-/// The body of an answer of HTTP/2, which goes in pieces.
-pub(super) struct Pieces<D> {
-    activity: Arc<Activity>,
-    /// Of the data that was cut last.
-    rest: Option<D>,
-}
-
-impl<D> Pieces<D> {
-    pub(super) fn new(activity: Arc<Activity>) -> Self {
-        Pieces {
-            activity,
-            rest: None,
-        }
+/// Takes a piece of `data`, and leaves the rest.
+fn cut<D: Buf>(mut data: D, rest: &mut Option<D>, activity: &Activity) -> AnswerData<D> {
+    if data.has_remaining() {
+        activity.block();
     }
-}
-
-impl<D: Buf> Pieces<D> {
-    fn cut(&mut self, mut data: D) -> AnswerData<D> {
-        if data.has_remaining() {
-            self.activity.block();
-        }
-        if data.remaining() <= PIECE {
-            return AnswerData::Whole(data);
-        }
-        let piece = data.copy_to_bytes(PIECE);
-        self.rest = Some(data);
-        AnswerData::Piece(piece)
+    if data.remaining() <= PIECE {
+        return AnswerData::Whole(data);
     }
+    let piece = data.copy_to_bytes(PIECE);
+    *rest = Some(data);
+    AnswerData::Piece(piece)
 }
 
 impl<B: Body> Answer<B> {
-    pub(super) fn new(
-        body: Option<B>,
-        busy: Option<Busy>,
-        pieces: Option<Pieces<B::Data>>,
-    ) -> Self {
-        Answer { body, busy, pieces }
+    pub(super) fn new(body: Option<B>, busy: Busy, is_cut: bool) -> Self {
+        Answer {
+            body,
+            busy,
+            is_cut,
+            rest: None,
+        }
     }
 }
 
@@ -77,22 +63,22 @@ impl<B: Body> Body for Answer<B> {
         let Some(body) = this.body.as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let Some(pieces) = this.pieces else {
+        if !*this.is_cut {
             let polled = body.poll_frame(cx);
             return polled.map_ok(|frame| frame.map_data(AnswerData::Whole));
-        };
+        }
+        let (rest, activity) = (this.rest, this.busy.activity());
         // hyper asks for more once the client has taken a byte of the last piece.
-        pieces.activity.unblock();
-        if let Some(rest) = pieces.rest.take() {
-            return Poll::Ready(Some(Ok(Frame::data(pieces.cut(rest)))));
+        activity.unblock();
+        if let Some(data) = rest.take() {
+            return Poll::Ready(Some(Ok(Frame::data(cut(data, rest, activity)))));
         }
         let polled = body.poll_frame(cx);
-        polled.map_ok(|frame| frame.map_data(|data| pieces.cut(data)))
+        polled.map_ok(|frame| frame.map_data(|data| cut(data, rest, activity)))
     }
 
     fn is_end_stream(&self) -> bool {
-        let has_rest = self.pieces.as_ref().is_some_and(|it| it.rest.is_some());
-        !has_rest && self.body.as_ref().is_none_or(B::is_end_stream)
+        self.rest.is_none() && self.body.as_ref().is_none_or(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

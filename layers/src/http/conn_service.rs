@@ -3,7 +3,7 @@
 use super::{
     HttpConnection, RequestBody, StreamExecutor,
     activity::{Activity, Busy},
-    answer::{Answer, Pieces},
+    answer::Answer,
     host,
 };
 use http::{
@@ -29,7 +29,7 @@ const REST: u64 = 64 * 1024;
 pub(super) struct ConnService<S> {
     pub(super) service: S,
     pub(super) connection: HttpConnection,
-    /// What else each request carries.
+    /// What each request carries, the connection too, if it is more than that.
     pub(super) extensions: Extensions,
     pub(super) activity: Arc<Activity>,
     /// With HTTP/2.
@@ -46,28 +46,27 @@ where
     type Future = RequestFuture<S, S::Future, B>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.connection.clone());
-        if !self.extensions.is_empty() {
-            request.extensions_mut().extend(self.extensions.clone());
+        match self.extensions.is_empty() {
+            true => drop(request.extensions_mut().insert(self.connection.clone())),
+            false => request.extensions_mut().extend(self.extensions.clone()),
         }
         let is_http1 = self.streams.is_none();
-        let activity = match &self.streams {
+        let busy = Busy::new(match &self.streams {
             None => self.activity.clone(),
             Some(streams) => streams.begin(),
-        };
-        activity.begin();
+        });
         let is_connect = request.method() == Method::CONNECT;
         let is_refused = host::is_refused(&request);
+        let may_have_body = is_http1 && !request.body().is_end_stream();
         let headers = request.headers();
         // With a `Content-Length` beside it, a proxy in between may have read another end of the request than
         // hyper, which drops that header unseen; so what follows is not read (RFC 9112, 6.1).
-        let is_chunked = is_http1 && headers.contains_key(TRANSFER_ENCODING);
+        let is_chunked = may_have_body && headers.contains_key(TRANSFER_ENCODING);
         // A client that waits for `100 Continue` is not to get one for a body that nobody wants.
-        let keeps_dropped = is_http1 && !is_chunked && !headers.contains_key(EXPECT);
+        let keeps_dropped = may_have_body && !is_chunked && !headers.contains_key(EXPECT);
         let is_last =
             is_chunked || is_http1 && (is_refused || self.connection.handle().is_draining());
-        let busy = is_http1.then(|| Busy::new(&activity));
-        let request = request.map(|body| RequestBody::new(body, &activity, keeps_dropped));
+        let request = request.map(|body| RequestBody::new(body, busy.activity(), keeps_dropped));
         RequestFuture {
             state: match is_refused {
                 true => State::Refused {
@@ -81,22 +80,21 @@ where
             is_last,
             is_http1,
             is_connect,
-            busy,
-            activity,
+            busy: Some(busy),
         }
     }
 }
 
 pin_project! {
     /// Waits until the service is ready, and calls it.
-    pub(super) struct RequestFuture<S, F, B: Body> {
+    pub(super) struct RequestFuture<S, F, B> {
         #[pin]
         state: State<S, F, B>,
         is_last: bool,
         is_http1: bool,
         is_connect: bool,
+        // There until the answer has it.
         busy: Option<Busy>,
-        activity: Arc<Activity>,
     }
 }
 
@@ -123,17 +121,17 @@ pin_project! {
     }
 }
 
-impl<S, B> Future for RequestFuture<S, S::Future, B>
+impl<S, B> State<S, S::Future, B>
 where
     S: Service<Request<RequestBody>, Response = Response<B>>,
-    B: Body,
 {
-    type Output = Result<Response<Answer<B>>, S::Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let mut response = loop {
-            let response = match this.state.as_mut().project() {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        activity: &Activity,
+    ) -> Poll<Result<Response<Option<B>>, S::Error>> {
+        loop {
+            let response = match self.as_mut().project() {
                 StateProj::Refused { request } => {
                     drop(request.take());
                     let mut response = Response::new(None);
@@ -146,45 +144,62 @@ where
                         unreachable!("taken once, and then the state is another");
                     };
                     let future = service.call(request);
-                    this.state.set(State::Called { future });
+                    self.set(State::Called { future });
                     continue;
                 }
                 StateProj::Called { future } => ready!(future.poll(cx))?.map(Some),
                 StateProj::Discarding { response, rest } => {
                     if ready!(rest.poll(cx)) {
-                        this.activity.read_rest();
+                        activity.read_rest();
                     }
                     let Some(response) = response.take() else {
                         unreachable!("taken once, and then it is over");
                     };
-                    break response;
+                    return Poll::Ready(Ok(response));
                 }
             };
-            let Some(body) = this.activity.take_dropped() else {
-                break response;
+            let Some(body) = activity.take_dropped() else {
+                return Poll::Ready(Ok(response));
             };
-            this.state.set(State::Discarding {
+            self.set(State::Discarding {
                 response: Some(response),
                 rest: Rest::new(body),
             });
+        }
+    }
+}
+
+impl<S, B> Future for RequestFuture<S, S::Future, B>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>>,
+    B: Body,
+{
+    type Output = Result<Response<Answer<B>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(busy) = this.busy.take() else {
+            unreachable!("taken by the answer, and then it is over");
         };
-        let activity = this.activity;
-        let pieces = if *this.is_http1 {
-            let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS
-                || *this.is_connect && response.status().is_success();
-            if is_upgrade {
-                activity.upgrade();
-            } else if *this.is_last || activity.is_dropped() {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(CONNECTION, close);
-            }
-            None
-        } else {
+        let activity = busy.activity();
+        let polled = this.state.poll(cx, activity);
+        let Poll::Ready(Ok(mut response)) = polled else {
+            // A request whose service fails is not over: the error is the connection's.
+            *this.busy = Some(busy);
+            return polled.map_ok(|_| unreachable!("a response was matched"));
+        };
+        if !*this.is_http1 {
             activity.answer();
-            Some(Pieces::new(activity.clone()))
-        };
-        let busy = this.busy.take();
-        Poll::Ready(Ok(response.map(|body| Answer::new(body, busy, pieces))))
+        } else if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            || *this.is_connect && response.status().is_success()
+        {
+            activity.upgrade();
+        } else if *this.is_last || activity.is_dropped() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        let is_cut = !*this.is_http1;
+        Poll::Ready(Ok(response.map(|body| Answer::new(body, busy, is_cut))))
     }
 }
 

@@ -30,38 +30,45 @@ pub(super) fn is_refused<B>(request: &Request<B>) -> bool {
 
 /// `uri-host [ ":" port ]` (RFC 9110, 7.2), which may be empty.
 fn is_valid(host: &[u8]) -> bool {
-    let (end, is_name) = match host {
-        [b'[', rest @ ..] => match rest.iter().position(|&byte| byte == b']') {
-            Some(n) if n > 0 => {
-                let is_ip = |&byte: &u8| is_name_byte(byte) || byte == b':';
-                if !rest[..n].iter().all(is_ip) {
-                    return false;
-                }
-                (n + 2, true)
+    let end = match host {
+        [b'[', rest @ ..] => {
+            let is_ip = |&byte: &u8| is_name_byte(byte) || byte == b':';
+            match rest.iter().position(|byte| !is_ip(byte)) {
+                Some(n) if n > 0 && rest[n] == b']' => n + 2,
+                _ => return false,
             }
-            _ => return false,
-        },
+        }
         _ => {
-            let end = host.iter().position(|&byte| byte == b':');
-            let end = end.unwrap_or(host.len());
-            (end, host[..end].iter().all(|&byte| is_name_byte(byte)))
+            let end = host.iter().position(|&byte| !is_name_byte(byte));
+            end.unwrap_or(host.len())
         }
     };
-    is_name
-        && match &host[end..] {
-            [] => true,
-            [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
-            _ => false,
-        }
+    match &host[end..] {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 /// `reg-name` (RFC 3986, 3.2.2).
-const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%')
-        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
-        || matches!(byte, b'*' | b'+' | b',' | b';' | b'=')
+fn is_name_byte(byte: u8) -> bool {
+    NAME_BYTES[byte as usize]
 }
+
+/// A table, since every request has a host.
+static NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut n = 0;
+    while n < table.len() {
+        let byte = n as u8;
+        table[n] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%')
+            || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
+            || matches!(byte, b'*' | b'+' | b',' | b';' | b'=');
+        n += 1;
+    }
+    table
+};
 
 /// Whether both name the same host and port, where `port` is the one that is left out.
 fn is_same(authority: &Authority, host: &HeaderValue, port: &str) -> bool {

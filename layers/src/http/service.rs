@@ -53,9 +53,14 @@ where
             add(&parts, &mut extensions);
         }
         let handle = parts.handle.clone();
+        let connection = HttpConnection::new(parts.handle, parts.extensions);
+        if !extensions.is_empty() {
+            // So that a request makes one map.
+            extensions.insert(connection.clone());
+        }
         let service = ConnService {
             service: self.service.clone(),
-            connection: HttpConnection::new(parts.handle, parts.extensions),
+            connection,
             extensions,
             activity: Arc::default(),
             streams: None,
