@@ -49,7 +49,6 @@ use tokio::{
     io::AsyncWriteExt,
     net::{TcpStream, UnixStream},
     runtime,
-    signal::unix::{SignalKind, signal},
     time::{sleep, timeout},
 };
 use tower::{Layer, Service, service_fn, util::BoxCloneService};
@@ -454,9 +453,7 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
         }
         None => None,
     };
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signal = common::signal()?;
     let server = server.start(stack).await?;
     for addr in server.local_addrs() {
         common::print(format_args!("listening on {addr}"));
@@ -467,33 +464,50 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
 
     // Beside the upkeep of histograms it saves a system call a connection: Tokio wakes itself for a timer that
     // is earlier than all others, and no time limit is earlier than this.
-    let mut upkeep = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            _ = upkeep.tick() => if let Some((_, page, observer)) = &metrics {
-                // The bytes of connections that are open, too.
-                observer.refresh(&server);
-                page.run_upkeep();
-            },
-            _ = hangup.recv() => match &reloader {
-                Some(reloader) => match reloader.reload().await {
-                Ok(()) => tracing::info!("certificates reloaded"),
-                Err(error) => tracing::error!(%error, "certificates not reloaded, the old ones stay"),
-                },
-                None => tracing::warn!("nothing to reload"),
-            },
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+    let upkeep = common::every(Duration::from_secs(1), || {
+        if let Some((_, page, observer)) = &metrics {
+            measure(observer, &server, reloader.as_ref());
+            page.run_upkeep();
         }
+    });
+    let reload = common::on_reload(async || {
+        let Some(reloader) = &reloader else {
+            return tracing::warn!("nothing to reload");
+        };
+        let reloaded = reloader.reload().await;
+        if let Some((.., observer)) = &metrics {
+            observer.certificates_reloaded(reloaded.is_ok());
+        }
+        match reloaded {
+            Ok(()) => tracing::info!("certificates reloaded"),
+            Err(error) => {
+                tracing::error!(%error, "certificates not reloaded, the old ones stay");
+            }
+        }
+    })?;
+    tokio::select! {
+        () = signal => {}
+        never = upkeep => match never {},
+        never = reload => match never {},
     }
+    let again = common::signal()?;
     tokio::select! {
         _ = server.drain(options.drain) => return Ok(()),
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = again => {}
     }
     server.abort();
     let _ = server.wait().await;
     Ok(())
+}
+
+/// Measures what no event tells of: the bytes of connections that are open, and when certificates expire.
+fn measure(observer: &MetricsObserver, server: &ServerHandle, reloader: Option<&TlsReloader>) {
+    observer.refresh(server);
+    for certificate in reloader.iter().flat_map(|tls| tls.certificates()) {
+        if let Some(not_after) = certificate.not_after {
+            observer.set_certificate_expiry(certificate.name.as_deref(), not_after);
+        }
+    }
 }
 
 async fn serve_metrics(addr: &str, page: PrometheusHandle) -> Result<ServerHandle, BoxError> {

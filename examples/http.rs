@@ -213,6 +213,7 @@ async fn main() -> Result<(), BoxError> {
         .set_buckets(&[0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])?
         .build_recorder();
     let metrics = recorder.handle();
+    let observer = MetricsObserver::with_recorder(recorder);
     let app = App {
         server: Arc::default(),
         metrics: metrics.clone(),
@@ -249,7 +250,7 @@ async fn main() -> Result<(), BoxError> {
     let server = Server::bind(options.listen.as_str())
         .max_connections(options.max_connections)
         .options(common::keepalive)
-        .observe(MetricsObserver::with_recorder(recorder))
+        .observe(observer.clone())
         .layer(proxy)
         .layer(option_layer(per_client))
         .layer(SniffLayer::new())
@@ -257,17 +258,31 @@ async fn main() -> Result<(), BoxError> {
         .await?;
     let _ = app.server.set(server.clone());
     let reload = common::on_reload(async || match &reloader {
-        Some(tls) => match tls.reload().await {
-            Ok(()) => common::print("certificate reloaded"),
-            Err(error) => common::print(format_args!("certificate not reloaded: {error}")),
-        },
+        Some(tls) => {
+            let reloaded = tls.reload().await;
+            observer.certificates_reloaded(reloaded.is_ok());
+            match reloaded {
+                Ok(()) => common::print("certificate reloaded"),
+                Err(error) => common::print(format_args!("certificate not reloaded: {error}")),
+            }
+        }
         None => common::print("nothing to reload"),
     })?;
+    // What no event tells of, and what would grow if nobody fetched it.
+    let upkeep = common::every(Duration::from_secs(1), || {
+        observer.refresh(&server);
+        for certificate in reloader.iter().flat_map(|tls| tls.certificates()) {
+            if let Some(not_after) = certificate.not_after {
+                observer.set_certificate_expiry(certificate.name.as_deref(), not_after);
+            }
+        }
+        metrics.run_upkeep();
+    });
     common::print(format_args!("listening on {}", server.local_addr()));
 
     let report = tokio::select! {
         report = server.drain_on(signal, Duration::from_secs(10)) => report,
-        never = common::every(Duration::from_secs(1), || metrics.run_upkeep()) => match never {},
+        never = upkeep => match never {},
         never = reload => match never {},
     };
     common::print(format_args!(

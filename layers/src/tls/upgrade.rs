@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::{io::AsyncWriteExt, sync::Semaphore};
 use tokio_rustls::{
-    LazyConfigAcceptor,
+    LazyConfigAcceptor, StartHandshake,
     rustls::{
         AlertDescription,
         server::{Acceptor, ClientHello},
@@ -64,9 +64,17 @@ impl<Io: IoStream> Upgrade<Io> for Tls {
 
 impl Tls {
     async fn handshake<Io: IoStream>(&self, io: Io) -> Result<TlsStream<Io>, Failure> {
-        let mut start = LazyConfigAcceptor::new(Acceptor::default(), io)
+        let start = LazyConfigAcceptor::new(Acceptor::default(), io)
             .await
             .map_err(|error| Failure::new(Stage::Hello, error))?;
+        // In a box, so that a client that has said nothing does not take the memory of its answer.
+        Box::pin(self.answer(start)).await
+    }
+
+    async fn answer<Io: IoStream>(
+        &self,
+        mut start: StartHandshake<Io>,
+    ) -> Result<TlsStream<Io>, Failure> {
         let current = self.store.current();
         if let Some(alert) = current.refusal(&start.client_hello()) {
             let failure = Failure::unknown_name(start.client_hello().server_name());

@@ -1,6 +1,6 @@
 //! TLS, by `openssl s_client`.
 
-use super::{Events, gateway_with_events, in_time, upstream};
+use super::{Events, gateway_with_events, in_time, metric, upstream};
 use crate::program::Example;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -159,7 +159,10 @@ async fn clients_show_a_certificate() -> Result<(), BoxError> {
 #[tokio::test]
 async fn a_hangup_reloads_the_certificate_unless_it_is_bad() -> Result<(), BoxError> {
     let pki = Pki::new();
-    let (gateway, _upstream, mut events) = open(&pki, &[]).await;
+    let args = ["--metrics", "127.0.0.1:0"];
+    let (mut gateway, _upstream, mut events) = open(&pki, &args).await;
+    let metrics = gateway.line().await;
+    let metrics = metrics.strip_prefix("metrics on ").expect(&metrics);
     let subject = async || {
         let said = s_client(&gateway.addr, &["-servername", "localhost"], "hello\n").await?;
         let line = said.lines().find(|line| line.starts_with("subject="))?;
@@ -182,6 +185,12 @@ async fn a_hangup_reloads_the_certificate_unless_it_is_bad() -> Result<(), BoxEr
     assert!(event.contains("the old ones stay"), "{event}");
     assert!(event.contains("server.pem"), "{event}");
     assert_eq!(subject().await.unwrap(), "second");
+    for result in ["success", "failure"] {
+        let reloads = format!("reagent_tls_certificate_reloads_total{{result=\"{result}\"}}");
+        assert_eq!(metric(metrics, &reloads).await, Some(1.0), "{result}");
+    }
+    let expiry = "reagent_tls_certificate_expiry_timestamp_seconds{name=\"default\"}";
+    assert!(metric(metrics, expiry).await.is_some_and(|at| at > 0.0));
     gateway.stop("TERM").await;
     Ok(())
 }
