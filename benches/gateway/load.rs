@@ -13,6 +13,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket},
+    task::JoinSet,
     time::sleep,
 };
 
@@ -218,7 +219,7 @@ pub(crate) async fn run(addr: SocketAddr, args: &[String]) -> io::Result<()> {
     let work = Work::default();
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
-        // Each has sessions of its own.
+        // Each has sessions for itself.
         let client = work.clone().client(addr, mode, Client::new(tls)?);
         clients.push(tokio::spawn(client));
     }
@@ -261,10 +262,21 @@ async fn idle(addr: SocketAddr, pid: &str, client: Client) -> io::Result<()> {
     held.push(client.connect(addr).await?);
     echoed(&mut held[0], b"x").await?;
     let before = resident(pid)?;
-    for _ in 0..IDLE {
-        let mut stream = client.connect(addr).await?;
-        echoed(&mut stream, b"x").await?;
-        held.push(stream);
+    // Many at once: with TLS a proxy may answer each only after a delayed acknowledgement.
+    let (client, mut connecting) = (Arc::new(client), JoinSet::new());
+    for n in 0..IDLE {
+        if n >= CLIENTS {
+            held.extend(connecting.join_next().await.transpose()?.transpose()?);
+        }
+        let client = client.clone();
+        connecting.spawn(async move {
+            let mut stream = client.connect(addr).await?;
+            echoed(&mut stream, b"x").await?;
+            io::Result::Ok(stream)
+        });
+    }
+    while let Some(stream) = connecting.join_next().await {
+        held.push(stream??);
     }
     let each = (resident(pid)? - before) as f64 / IDLE as f64;
     println!("{IDLE} {each}");

@@ -7,12 +7,16 @@ use crate::{
 use std::{
     fs, io,
     process::Command,
+    thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
 const IDLE: usize = 4000;
 
-/// What clients do.
+/// How many threads connect them.
+const THREADS: usize = 40;
+
+/// The loads that clients put on a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
     /// Ask over and over by 64 connections.
@@ -64,7 +68,7 @@ impl Mode {
     }
 }
 
-/// How much was done in a second, and what each cost the server.
+/// A rate a second, and the cost of each operation to the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
     pub rate: f64,
@@ -184,8 +188,16 @@ fn idle(server: &Server) -> io::Result<Figures> {
     // What the first costs is not for each.
     held.push(connect()?);
     let before = resident(server.process.id())?;
-    for _ in 0..IDLE {
-        held.push(connect()?);
+    // Many at once: a server without TCP_NODELAY answers each only after a delayed acknowledgement.
+    let connected = thread::scope(|scope| {
+        let connect_some = || (0..IDLE / THREADS).map(|_| connect()).collect();
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(connect_some)).collect();
+        let joined = threads.into_iter().map(ScopedJoinHandle::join);
+        joined.collect::<Vec<_>>()
+    });
+    for thread in connected {
+        let streams: io::Result<Vec<_>> = thread.map_err(|_| io::ErrorKind::Other)?;
+        held.extend(streams?);
     }
     let bytes = resident(server.process.id())? - before;
     Ok(Figures {

@@ -23,7 +23,7 @@ use std::{
 /// example with all its layers; and nginx.
 pub const KINDS: [&str; 5] = ["axum", "bare", "limits", "example", "nginx"];
 
-/// What is spoken to a server.
+/// The protocol between a client and a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Protocol {
     pub is_tls: bool,

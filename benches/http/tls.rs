@@ -42,9 +42,9 @@ impl Files {
 }
 
 /// A client's stream.
-pub trait Stream: Read + Write {}
+pub trait Stream: Read + Write + Send {}
 
-impl<T: Read + Write> Stream for T {}
+impl<T: Read + Write + Send> Stream for T {}
 
 /// Connects, with or without TLS.
 #[derive(Clone, Debug)]
