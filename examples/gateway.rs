@@ -20,7 +20,7 @@ mod common;
 use axum::{Router, routing::get};
 use clap::{Parser, ValueEnum};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use reagent::{Addr, BoxError, Connection, ConnectionHandle, IoStream, Server, ServerHandle};
+use reagent::{Addr, BoxError, Connection, IoStream, Server, ServerHandle};
 use reagent_layers::{
     access::{Access, AccessLayer, Rules},
     bandwidth::{BandwidthLayer, BandwidthLimits, Rate},
@@ -111,7 +111,7 @@ struct Options {
     /// How long nothing may go either way; 0 is for ever. Then both sides are reset
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "600")]
     idle_timeout: Duration,
-    /// How old a connection may get. Then it is closed as soon as neither side says anything for 2 seconds
+    /// How old a connection may get. Then it is closed as soon as neither side says anything for a second
     #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
     max_age: Option<Duration>,
     /// How long a connection of that age may go on. Then both sides are reset, and what is under way is lost
@@ -129,8 +129,8 @@ struct Options {
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// How long connections may take to end after SIGTERM; those in which neither side says anything for 2
-    /// seconds are closed. What is left then is reset on both sides
+    /// How long connections may take to end after SIGTERM; those in which neither side says anything for a
+    /// second are closed. What is left then is reset on both sides
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     drain: Duration,
 }
@@ -203,9 +203,6 @@ impl fmt::Display for Target {
 /// How long an upstream may take to accept a connection, and to take its PROXY header.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long neither side says anything before a connection that is to finish is closed.
-const QUIET: Duration = Duration::from_secs(2);
-
 /// When a full queue is tried again.
 const QUEUE_FULL: Duration = Duration::from_millis(20);
 
@@ -263,24 +260,9 @@ where
             metrics::counter!(UPSTREAM_ERRORS).increment(1);
             format!("could not reach the upstream {to}: {error}")
         })?;
-    let quiet = quiet(conn.handle());
-    Relay::new().run_until(conn, upstream, quiet).await?;
+    let draining = conn.draining();
+    Relay::new().run_until(conn, upstream, draining).await?;
     Ok(())
-}
-
-/// Resolves when the connection is to finish and neither side says anything.
-async fn quiet(connection: ConnectionHandle) {
-    connection.draining().await;
-    let carried = || connection.bytes_read() + connection.bytes_written();
-    let mut before = carried();
-    loop {
-        sleep(QUIET).await;
-        let now = carried();
-        if now == before {
-            return;
-        }
-        before = now;
-    }
 }
 
 const UPSTREAM_ERRORS: &str = "gateway_upstream_errors_total";
@@ -503,7 +485,7 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
 /// Measures what no event tells of: the bytes of connections that are open, and when certificates expire.
 fn measure(observer: &MetricsObserver, server: &ServerHandle, reloader: Option<&TlsReloader>) {
     observer.refresh(server);
-    for certificate in reloader.iter().flat_map(|tls| tls.certificates()) {
+    for certificate in reloader.into_iter().flat_map(TlsReloader::certificates) {
         if let Some(not_after) = certificate.not_after {
             observer.set_certificate_expiry(certificate.name.as_deref(), not_after);
         }
@@ -546,5 +528,9 @@ fn run(options: Arc<Options>) -> Result<(), BoxError> {
     if let Some(threads) = threads {
         runtime.worker_threads(threads);
     }
-    runtime.enable_all().build()?.block_on(start(options))
+    let runtime = runtime.enable_all().build()?;
+    let ended = runtime.block_on(start(options));
+    // A file that is still being read, on a disk that does not answer, is not waited for.
+    runtime.shutdown_background();
+    ended
 }

@@ -41,7 +41,7 @@ use reagent_layers::{
     route::{self, protocol},
     sniff::{Protocol, SniffLayer},
     timeout::TimeoutsLayer,
-    tls::{TlsInfo, TlsLayer},
+    tls::{TlsInfo, TlsLayer, TlsReloader},
 };
 use serde_json::{Value, json};
 use std::{
@@ -145,7 +145,7 @@ struct Big {
 
 /// As a stream, of which no more is made than the client takes.
 async fn big(Query(Big { bytes }): Query<Big>) -> Body {
-    const PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+    static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
     let pieces = (0..bytes).step_by(PIECE.len()).map(move |from| {
         let n = PIECE.len().min(bytes - from);
         Ok::<_, Infallible>(Bytes::from_static(&PIECE[..n]))
@@ -226,7 +226,8 @@ async fn main() -> Result<(), BoxError> {
         .connect_info(ConnectInfo)
         .stream_idle_timeout(Duration::from_secs(options.stream_idle_timeout))
         .layer(router(app.clone()));
-    let http = TimeoutsLayer::new().layer(http);
+    // How long a connection may be idle is HTTP's to say, which knows a long poll.
+    let http = TimeoutsLayer::new().idle(None).layer(http);
     let mut by_protocol = route::Router::new();
     let mut reloader = None;
     if let (Some(cert), Some(key)) = (&options.tls_cert, &options.tls_key) {
@@ -271,7 +272,7 @@ async fn main() -> Result<(), BoxError> {
     // What no event tells of, and what would grow if nobody fetched it.
     let upkeep = common::every(Duration::from_secs(1), || {
         observer.refresh(&server);
-        for certificate in reloader.iter().flat_map(|tls| tls.certificates()) {
+        for certificate in reloader.iter().flat_map(TlsReloader::certificates) {
             if let Some(not_after) = certificate.not_after {
                 observer.set_certificate_expiry(certificate.name.as_deref(), not_after);
             }

@@ -70,7 +70,8 @@ async fn serve() -> Result<(), BoxError> {
     let framed = FramedMakeLayer::new()
         // The codec has limits of its own, for which it has redis's words.
         .max_frame(2 * MAX_BULK)
-        .pushes(1024)
+        // One command of many may make them all at once.
+        .pushes(65_536)
         .close_after(|reply| matches!(reply, Reply::Bye | Reply::HangUp))
         .on_error(|error| match error {
             FrameError::Decode(error) => protocol_error(error),

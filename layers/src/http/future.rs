@@ -6,6 +6,7 @@ use super::{
     conn_service::ConnService,
     deadlines::{Deadlines, Look},
     error::from_result,
+    kind::STREAM_IDLE,
     protocol::Protocol,
     version::{Version, Waiting},
 };
@@ -183,7 +184,13 @@ where
                             serving.finish();
                             Instant::now() + this.deadlines.config.shortest()
                         }
-                        Look::End(kind) => return Poll::Ready(Err(TimedOut::new(kind).into())),
+                        Look::End(kind) => {
+                            // What its client does not take would stay with the system for as long as it likes.
+                            if kind == STREAM_IDLE {
+                                this.deadlines.handle.reset_on_close();
+                            }
+                            return Poll::Ready(Err(TimedOut::new(kind).into()));
+                        }
                     };
                 }
                 State::Lingering(_, result) => return Poll::Ready(mem::replace(result, Ok(()))),

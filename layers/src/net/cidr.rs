@@ -59,8 +59,23 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
         let trimmed = text.trim();
         let ip = IpAddr::from_str(trimmed).map(Network::from);
-        ip.or_else(|_| IpNet::from_str(trimmed).map(Network::from))
-            .map_err(|_| InvalidNetwork { text: text.into() })
+        let net = || {
+            IpNet::from_str(trimmed)
+                .ok()
+                .filter(|net| !is_ambiguous(*net))
+        };
+        ip.ok()
+            .or_else(|| net().map(Network::from))
+            .ok_or_else(|| InvalidNetwork { text: text.into() })
+    }
+}
+
+/// Whether this is written with a mapped address, and holds more than mapped ones: no IPv4 client is in it, though it
+/// looks so.
+fn is_ambiguous(net: IpNet) -> bool {
+    match net {
+        IpNet::V6(net) => net.prefix_len() < 96 && net.addr().to_ipv4_mapped().is_some(),
+        IpNet::V4(_) => false,
     }
 }
 
@@ -136,6 +151,7 @@ mod tests {
             "[::1]",
             "192.0.2.1:80",
             "1.2.3",
+            "::ffff:10.0.0.0/90",
         ] {
             let error = text.parse::<Network>().unwrap_err();
             assert_eq!(

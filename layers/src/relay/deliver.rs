@@ -42,18 +42,14 @@ pub(super) async fn deliver(
     if !deliver_held(transfer, dead, living, &mut input, patience).await {
         return false;
     }
-    if transfer.is_ended() {
-        // The system delivers what it has after an orderly close, unless something comes for the closed socket.
-        let ended = poll_fn(|cx| input.poll(cx, living));
-        let _ = timeout(limit, ended).await;
-        return true;
-    }
+    // The system delivers what it has after an orderly close, unless something comes for the closed socket.
     let mut emptied = pin!(timeout(longest, queue.emptied()));
     let is_known = poll_fn(|cx| {
         let _ = input.poll(cx, living);
         emptied.as_mut().poll(cx)
     });
-    matches!(is_known.await, Ok(false))
+    let is_unknown = matches!(is_known.await, Ok(false));
+    transfer.is_ended() || is_unknown
 }
 
 /// Goes on until everything is written and flushed. Whether it is.

@@ -12,10 +12,11 @@ use bytes::BytesMut;
 use reagent::{Connection, IoStream};
 use std::{
     future::{Future, pending, poll_fn},
-    pin::pin,
-    task::{Context, Poll},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
     time::Duration,
 };
+use tokio::time::{Instant, Sleep, sleep};
 
 /// The numbers of bytes that a relay has carried, once both directions have ended in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,12 +50,14 @@ where
 #[must_use]
 pub struct Relay {
     delivery_timeout: Duration,
+    quiet: Duration,
 }
 
 impl Default for Relay {
     fn default() -> Self {
         Relay {
             delivery_timeout: Duration::from_secs(30),
+            quiet: Duration::from_secs(1),
         }
     }
 }
@@ -69,6 +72,13 @@ impl Relay {
     /// it is reset at once, and the rest is lost. Default 30 s; no delivery takes longer than ten times that.
     pub fn delivery_timeout(mut self, limit: Duration) -> Self {
         self.delivery_timeout = limit;
+        self
+    }
+
+    /// Sets for how long neither side says anything before [`run_until`](Self::run_until) ends a relay that is to
+    /// stop. Default 1 s.
+    pub fn quiet(mut self, time: Duration) -> Self {
+        self.quiet = time;
         self
     }
 
@@ -93,11 +103,11 @@ impl Relay {
         self.run_until(conn, upstream, pending::<()>()).await
     }
 
-    /// Carries bytes both ways until both sides have ended, or until `stop` resolves: then both sides are
-    /// closed in order, for a proxy that lets a quiet connection go.
+    /// Carries bytes both ways until both sides have ended, or, once `stop` has resolved, until neither side
+    /// has said anything for [`quiet`](Self::quiet): then both are closed in order.
     ///
-    /// Bytes that were read by then and not yet written are written before the end. Bytes that come
-    /// afterwards are lost, so `stop` is for a moment in which neither side says anything.
+    /// For a proxy that lets connections go which do nothing, such as when a server drains. A side that
+    /// does not take what there is for it is not quiet.
     ///
     /// # Errors
     ///
@@ -120,10 +130,18 @@ impl Relay {
         let mut both = Both::default();
         let ended = {
             let mut stop = pin!(stop);
+            let mut quiet = None;
             poll_fn(|cx| {
-                if !both.is_stopped && stop.as_mut().poll(cx).is_ready() {
-                    both.stop();
+                let polled = both.poll(cx, &mut sides.client, &mut sides.upstream);
+                if polled.is_ready() || both.is_stopped {
+                    return polled;
                 }
+                if quiet.is_none() {
+                    ready!(stop.as_mut().poll(cx));
+                }
+                let quiet = quiet.get_or_insert_with(|| Quiet::new(self.quiet, &both));
+                ready!(quiet.poll(cx, &both));
+                both.stop();
                 both.poll(cx, &mut sides.client, &mut sides.upstream)
             })
             .await
@@ -161,6 +179,36 @@ impl Relay {
     }
 }
 
+/// Finds out that neither side of a relay says anything.
+struct Quiet {
+    time: Duration,
+    timer: Pin<Box<Sleep>>,
+    /// What [`Both::settled`] was when the timer was set.
+    settled: Option<u64>,
+}
+
+impl Quiet {
+    fn new(time: Duration, both: &Both) -> Self {
+        Quiet {
+            time,
+            timer: Box::pin(sleep(time)),
+            settled: both.settled(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, both: &Both) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let settled = both.settled();
+            if settled.is_some() && settled == self.settled {
+                return Poll::Ready(());
+            }
+            self.settled = settled;
+            self.timer.as_mut().reset(Instant::now() + self.time);
+        }
+    }
+}
+
 /// Both directions.
 #[derive(Default)]
 struct Both {
@@ -170,6 +218,12 @@ struct Both {
 }
 
 impl Both {
+    /// The number of bytes written, unless a side is still to take some.
+    fn settled(&self) -> Option<u64> {
+        let is_settled = !self.up.waits_for_writer() && !self.down.waits_for_writer();
+        is_settled.then(|| self.up.copied() + self.down.copied())
+    }
+
     fn stop(&mut self) {
         self.is_stopped = true;
         self.up.stop();

@@ -68,6 +68,9 @@
 //!   orderly end.
 //! - Receivers other than Linux may throw away what they have not read when a reset comes.
 //!
+//! A side whose end was passed on before it was lost can be given nothing any more: what the other side still
+//! says is for nobody, and that side is closed as soon as its system has everything.
+//!
 //! When the future is dropped (by a time limit, an abort, or a drain's deadline) both sides are reset **at once**.
 //! What the systems have queued then is lost, and neither side can take what it has for the whole.
 //!

@@ -8,11 +8,14 @@ use std::{
     collections::BTreeMap,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
+
+/// The largest file that is read. A bundle of all public authorities has some 200 KB.
+const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// Files as they were at one time: what is compared is what is used.
 pub(super) struct Contents(BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>);
@@ -24,13 +27,36 @@ pub(super) struct Entry {
     pub(super) line: usize,
 }
 
+/// Reads a file whole. What is no regular file may have no end, or not come to one.
+fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let too_large = || {
+        let message = format!("it has more than {LARGEST} bytes");
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    };
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return fs::read(path).map(Zeroizing::new);
+    }
+    if !metadata.is_file() {
+        let message = "it is not a regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    if metadata.len() > LARGEST {
+        return Err(too_large());
+    }
+    let mut contents = Zeroizing::new(Vec::new());
+    fs::File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut contents)?;
+    match contents.len() as u64 > LARGEST {
+        true => Err(too_large()),
+        false => Ok(contents),
+    }
+}
+
 impl Contents {
     pub(super) fn read<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
-        Contents(
-            paths
-                .map(|path| (path.to_owned(), fs::read(path).map(Zeroizing::new)))
-                .collect(),
-        )
+        Contents(paths.map(|path| (path.to_owned(), read(path))).collect())
     }
 
     /// Differs if any of them does, or can be read where it could not.
@@ -49,7 +75,7 @@ impl Contents {
             Some(Ok(contents)) => return sections(path, contents),
             Some(Err(error)) => match error.raw_os_error() {
                 Some(code) => io::Error::from_raw_os_error(code),
-                None => error.kind().into(),
+                None => io::Error::new(error.kind(), error.to_string()),
             },
             None => io::ErrorKind::NotFound.into(),
         };

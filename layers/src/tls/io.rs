@@ -3,7 +3,7 @@
 use reagent::{ConnectionHandle, IoStream};
 use std::{
     fmt,
-    io::{self, BufRead, IoSlice},
+    io::{self, BufRead, IoSlice, Read},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -51,6 +51,21 @@ impl<Io> TlsIo<Io> {
             && (self.stream.get_mut().1.reader().fill_buf()).is_err_and(|error| says_eof(&error))
     }
 
+    /// Reads what was decrypted before a record that is bad; then its error, which rustls repeats.
+    fn read_before(&mut self, error: io::Error, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        if error.kind() != io::ErrorKind::InvalidData {
+            return Err(error);
+        }
+        let mut reader = self.stream.get_mut().1.reader();
+        match reader.read(buf.initialize_unfilled()) {
+            Ok(n @ 1..) => {
+                buf.advance(n);
+                Ok(())
+            }
+            Ok(0) | Err(_) => Err(error),
+        }
+    }
+
     fn end(&mut self) {
         self.is_truncated = true;
         if !self.is_closing {
@@ -73,7 +88,8 @@ impl<Io: IoStream> AsyncRead for TlsIo<Io> {
                 self.end();
                 Poll::Ready(Ok(()))
             }
-            read => Poll::Ready(read),
+            Err(error) => Poll::Ready(self.read_before(error, buf)),
+            Ok(()) => Poll::Ready(Ok(())),
         }
     }
 }

@@ -148,7 +148,8 @@ async fn a_relay_that_is_stopped_closes_both_sides_in_order() {
         async move {
             let upstream = TcpStream::connect(to).await?;
             let stop = async move { stop.notified().await };
-            Relay::new().run_until(conn, upstream, stop).await?;
+            let relay = Relay::new().quiet(Duration::from_millis(100));
+            relay.run_until(conn, upstream, stop).await?;
             Ok::<_, BoxError>(())
         }
     };
@@ -167,6 +168,57 @@ async fn a_relay_that_is_stopped_closes_both_sides_in_order() {
     assert_eq!(read(&mut client).await.unwrap(), "");
     assert_eq!(read(&mut upstream).await.unwrap(), "");
     assert_eq!(ends.of(1).await.to_string(), "completed");
+}
+
+/// A client that pauses is not quiet as long as there is something for it.
+#[tokio::test]
+async fn a_relay_that_is_stopped_loses_nothing_for_a_client_that_pauses() {
+    const MUCH: usize = 16 << 20;
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = upstream.local_addr().unwrap();
+    let server = Server::bind("127.0.0.1:0")
+        .start(handle(move |conn: Connection| async move {
+            let upstream = TcpStream::connect(to).await?;
+            let relay = Relay::new().quiet(Duration::from_millis(50));
+            relay
+                .run_until(conn, upstream, std::future::ready(()))
+                .await?;
+            Ok::<_, BoxError>(())
+        }))
+        .await
+        .unwrap();
+    let addr = server.local_addr().socket_addr().unwrap();
+    let mut client = TcpStream::connect(addr).await.unwrap();
+    let (mut upstream, _) = in_time(upstream.accept()).await.unwrap();
+    let send = async {
+        upstream.write_all(&vec![1; MUCH]).await.unwrap();
+        // It keeps it open: the end is the relay's.
+        in_time(upstream.read(&mut [0])).await.unwrap();
+    };
+    let receive = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut received = Vec::new();
+        in_time(client.read_to_end(&mut received)).await.unwrap();
+        received.len()
+    };
+    let ((), received) = tokio::join!(send, receive);
+    assert_eq!(received, MUCH);
+}
+
+/// It has its end, and nobody takes what it still says.
+#[tokio::test]
+async fn an_upstream_whose_client_has_gone_is_not_kept() {
+    let proxy = Proxy::start().await;
+    let (mut client, mut upstream) = proxy.pair().await;
+    client.shutdown().await.unwrap();
+    drop(client);
+    let flooding = async {
+        while upstream.write_all(&[1; 1024]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    in_time(flooding).await;
+    in_time(proxy.served.ends.of(1)).await;
 }
 
 #[tokio::test]

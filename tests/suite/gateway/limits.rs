@@ -3,6 +3,7 @@
 use super::{gateway, in_time, metric, read_all, say, upstream};
 use crate::program::Example;
 use reagent::BoxError;
+use tokio::task::JoinSet;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 async fn open(args: &[&str]) -> (Example, reagent::ServerHandle) {
@@ -153,13 +154,17 @@ async fn a_connection_of_its_age_is_closed_when_it_is_quiet() -> Result<(), BoxE
     let (gateway, _upstream) = open(&["--max-age", "0.2", "--max-age-grace", "3600"]).await;
     let (mut quiet, mut busy) = (gateway.connect().await, gateway.connect().await);
     assert_eq!(say(&mut quiet, "hello").await?, "<none> hello");
-    let quiet = tokio::spawn(async move { read_all(&mut quiet).await });
+    let mut closed = JoinSet::new();
+    closed.spawn(async move { read_all(&mut quiet).await });
     // It is still there when the other has been closed.
-    while !quiet.is_finished() {
+    let ended = loop {
+        if let Some(ended) = closed.try_join_next() {
+            break ended;
+        }
         assert_eq!(say(&mut busy, "hello").await?, "<none> hello");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    assert_eq!(quiet.await??, "");
+    };
+    assert_eq!(ended??, "");
     assert_eq!(say(&mut busy, "hello").await?, "<none> hello");
     assert_eq!(read_all(&mut busy).await?, "");
     Ok(())

@@ -362,3 +362,28 @@ async fn a_conversation_in_both_directions_may_be_silent_for_long() {
     assert_eq!((client.data, began.elapsed()), (6, 2 * HOUR));
     until("it is open", || server.connection_count() == 1).await;
 }
+
+/// What it does not take would stay with the system for as long as it likes.
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_reset() {
+    let ends = crate::support::Ends::default();
+    let service = tower::service_fn(async |_: ::http::Request<_>| {
+        let body = http_body_util::Full::<bytes::Bytes>::from(vec![0; 32 << 20]);
+        Ok::<_, Infallible>(::http::Response::new(body))
+    });
+    let layer = HttpLayer::new().stream_idle_timeout(Duration::from_millis(100));
+    let server = reagent::Server::bind("127.0.0.1:0")
+        .observe(ends.clone())
+        .layer(layer)
+        .start(service)
+        .await
+        .unwrap();
+    let addr = server.local_addr().socket_addr().unwrap();
+    let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let request = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(ends.of(1).await.to_string(), "timed out: http stream idle");
+    let mut answer = Vec::new();
+    let error = in_time(client.read_to_end(&mut answer)).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}

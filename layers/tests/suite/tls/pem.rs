@@ -168,3 +168,20 @@ fn an_encrypted_key_of_either_kind_is_said_to_be_encrypted() {
         assert!(error.to_string().contains("is encrypted"), "{error}");
     }
 }
+
+/// What has no end, or does not come to one, would be read for ever.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_no_file_is_not_read() {
+    let error = TlsLayer::from_pem_files("/dev/zero", "/dev/zero").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read /dev/zero: it is not a regular file"
+    );
+    let dir = Dir::new();
+    let path = dir.path("large.pem");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(1 << 32).unwrap();
+    let error = TlsLayer::from_pem_files(&path, &path).unwrap_err();
+    assert!(error.to_string().contains("it has more than"), "{error}");
+}

@@ -322,3 +322,33 @@ async fn openssl_that_is_killed_is_truncated() {
         assert_eq!(site.ends(number).await, "disconnected: truncated");
     }
 }
+
+/// In one segment, so that it is decrypted before anything of it is read.
+#[tokio::test]
+async fn what_came_before_a_bad_record_is_read_before_its_error() {
+    let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let read = move |mut conn: Connection| {
+        let sender = sender.clone();
+        async move {
+            let mut bytes = Vec::new();
+            let result = conn.read_to_end(&mut bytes).await;
+            let _ = sender.send((bytes, result.is_err()));
+            result.map(drop)
+        }
+    };
+    let site = Site::new(|layer| layer, reagent::handle(read)).await;
+    for version in EACH {
+        let client = site.connect(version).await;
+        let (mut stream, mut session) = client.into_inner();
+        let mut bytes = Vec::new();
+        for _ in 0..20 {
+            io::Write::write_all(&mut session.writer(), &[7; 1000]).unwrap();
+            session.write_tls(&mut bytes).unwrap();
+        }
+        bytes.extend([23, 3, 3, 0, 32]);
+        bytes.extend([0; 32]);
+        stream.write_all(&bytes).await.unwrap();
+        let (read, has_failed) = in_time(received.recv()).await.unwrap();
+        assert_eq!((read.len(), has_failed), (20_000, true));
+    }
+}
