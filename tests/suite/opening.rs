@@ -4,7 +4,7 @@ use crate::support::{echoes, memory_server, soon};
 use reagent::{
     BoxError, Connection, IoStream, Server, Upgrade, UpgradeLayer, handle, testing::Clients,
 };
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, sleep},
@@ -33,15 +33,12 @@ fn step(name: &'static str, limit: impl Into<Option<Duration>>) -> UpgradeLayer<
 }
 
 /// A client that sends a byte in every `interval`.
-fn trickle(clients: Clients, interval: Duration) -> impl Future<Output = ()> {
-    async move {
-        let mut client = clients.connect().await.unwrap();
-        loop {
-            sleep(interval).await;
-            if client.write_u8(b'.').await.is_err() {
-                return;
-            }
-        }
+async fn trickle(clients: Clients, interval: Duration) {
+    let mut client = clients.connect().await.unwrap();
+    loop {
+        sleep(interval).await;
+        // One that was ended is told so below.
+        let _ = client.write_u8(b'.').await;
     }
 }
 
@@ -64,11 +61,11 @@ async fn end(
         .await
         .unwrap();
     let began = Instant::now();
-    let client = tokio::spawn(trickle(clients, 8 * SECOND));
-    let connection = accepted.next().await;
-    let outcome = connection.closed().await;
-    client.abort();
-    (outcome.to_string(), began.elapsed())
+    let ended = async { accepted.next().await.closed().await };
+    tokio::select! {
+        outcome = ended => (outcome.to_string(), began.elapsed()),
+        () = trickle(clients, 8 * SECOND) => unreachable!("it never ends"),
+    }
 }
 
 #[tokio::test(start_paused = true)]

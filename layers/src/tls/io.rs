@@ -21,6 +21,8 @@ pub struct TlsIo<Io> {
     /// Whether the server has begun to close: what ends afterwards is no loss.
     is_closing: bool,
     is_truncated: bool,
+    /// The error of a record, while some that came before it are still to be read.
+    bad_record: Option<io::Error>,
 }
 
 impl<Io> TlsIo<Io> {
@@ -35,6 +37,7 @@ impl<Io> TlsIo<Io> {
             requires_close_notify,
             is_closing: false,
             is_truncated: false,
+            bad_record: None,
         }
     }
 
@@ -51,15 +54,13 @@ impl<Io> TlsIo<Io> {
             && (self.stream.get_mut().1.reader().fill_buf()).is_err_and(|error| says_eof(&error))
     }
 
-    /// Reads what was decrypted before a record that is bad; then its error, which rustls repeats.
+    /// Reads what was decrypted before a record that is bad, and then its error.
     fn read_before(&mut self, error: io::Error, buf: &mut ReadBuf<'_>) -> io::Result<()> {
-        if error.kind() != io::ErrorKind::InvalidData {
-            return Err(error);
-        }
         let mut reader = self.stream.get_mut().1.reader();
         match reader.read(buf.initialize_unfilled()) {
             Ok(n @ 1..) => {
                 buf.advance(n);
+                self.bad_record = Some(error);
                 Ok(())
             }
             Ok(0) | Err(_) => Err(error),
@@ -83,13 +84,18 @@ impl<Io: IoStream> AsyncRead for TlsIo<Io> {
         if self.is_truncated {
             return Poll::Ready(Ok(()));
         }
+        if let Some(error) = self.bad_record.take() {
+            return Poll::Ready(self.read_before(error, buf));
+        }
         match ready!(Pin::new(&mut self.stream).poll_read(cx, buf)) {
             Err(error) if !self.requires_close_notify && self.is_missing_close_notify(&error) => {
                 self.end();
                 Poll::Ready(Ok(()))
             }
-            Err(error) => Poll::Ready(self.read_before(error, buf)),
-            Ok(()) => Poll::Ready(Ok(())),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Poll::Ready(self.read_before(error, buf))
+            }
+            read => Poll::Ready(read),
         }
     }
 }
