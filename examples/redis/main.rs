@@ -71,7 +71,7 @@ async fn serve() -> Result<(), BoxError> {
         // The codec has limits of its own, for which it has redis's words.
         .max_frame(2 * MAX_BULK)
         // One command of many may make them all at once.
-        .pushes(65_536)
+        .pushes(4096)
         .close_after(|reply| matches!(reply, Reply::Bye | Reply::HangUp))
         .on_error(|error| match error {
             FrameError::Decode(error) => protocol_error(error),

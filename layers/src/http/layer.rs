@@ -53,10 +53,12 @@ impl HttpLayer {
     }
 
     /// Sets how long a stream may wait for its client: for the next piece of a body that the service reads, or until
-    /// the client takes a piece of its answer. Default 60 s, as nginx's `client_body_timeout` and `send_timeout`.
+    /// the client takes a piece of its answer, which has up to 16 KiB with HTTP/2. Default 60 s, as nginx's
+    /// `client_body_timeout` and `send_timeout`.
     ///
     /// With HTTP/2 the stream is reset (CANCEL), and the others go on. With HTTP/1 the connection ends with
-    /// [`kind::STREAM_IDLE`](super::kind::STREAM_IDLE), as does an HTTP/2 connection whose client reads nothing at all.
+    /// [`kind::STREAM_IDLE`](super::kind::STREAM_IDLE), as does an HTTP/2 connection whose client reads nothing at all; it is
+    /// reset, since what the client does not take would stay with the system for as long as it likes.
     ///
     /// The limit measures the client and not the service: a handler that computes, a long poll and an answer that has
     /// nothing to say for hours are not affected. Pings, settings and other frames that move no byte of a body do not

@@ -78,6 +78,18 @@
 //! connections that are slow, tower-http's `RequestBodyTimeoutLayer` inside bounds a body's time, and
 //! `RequestBodyLimitLayer`, or axum's `DefaultBodyLimit` of 2 MB, its size.
 //!
+//! **`idle` of `TimeoutsLayer` is for other protocols:** set it to `None` around this layer. It would end a long poll or a
+//! silent WebSocket, which the limits above tell from a client that does nothing.
+//!
+//! ## Clients that may be surprised
+//!
+//! - **Who ends its side after a request (HTTP/1) gets no answer,** since hyper takes that for a client that left:
+//!   `http1(|http1| { http1.half_close(true); })` answers it, and then a handler does not hear of a client that left
+//!   before it writes.
+//! - **Many tiny DATA frames at once (HTTP/2)** end the connection with ENHANCE_YOUR_CALM: h2 counts a frame below 256
+//!   bytes that waits to be read as 256, against half of the connection's window. That is 2,000 of one byte; a larger
+//!   window, by [`http2`](HttpLayer::http2), allows more.
+//!
 //! ## Memory
 //!
 //! An HTTP/1 connection holds up to about 400 KiB of an answer, and of a request what the service is about to read. An
