@@ -97,6 +97,10 @@ impl Section<'_> {
                 path,
                 "it is PKCS #7; make CERTIFICATE sections of it with `openssl pkcs7 -print_certs`",
             )),
+            "X509 CRL" | "CRL" => Err(self.bad(
+                path,
+                "it is a revocation list, which is not looked at; a `ServerConfig` can have one",
+            )),
             label if label.contains("CERTIFICATE") => {
                 Err(self.bad(path, "it should be a CERTIFICATE"))
             }

@@ -79,6 +79,10 @@ fn what_is_not_read_is_named_by_its_section_and_line() {
         ("TRUSTED CERTIFICATE", "it is a TRUSTED CERTIFICATE; make"),
         ("CERTIFICATE REQUEST", "it is a request for a certificate"),
         ("PKCS7", "it is PKCS #7; make"),
+        (
+            "X509 CRL",
+            "it is a revocation list, which is not looked at",
+        ),
         ("ATTRIBUTE CERTIFICATE", "it should be a CERTIFICATE"),
     ] {
         let second = ca.pem().replace("CERTIFICATE", label);
