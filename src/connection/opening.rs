@@ -31,7 +31,8 @@ impl ConnectionHandle {
     }
 
     /// Waits for a step of the opening, for no longer than is [left](Self::opening_left) for one with this
-    /// limit, and takes its time off what is left for the next. `None` if the time was up.
+    /// limit, and takes its time off what is left for the next. Returns `None` if the time was up; a step
+    /// without a limit is waited for as long as it takes, and takes nothing from others.
     ///
     /// [`UpgradeLayer`](crate::UpgradeLayer) does this for every upgrade with a limit. It is for upgrades
     /// that keep a limit of their own, since they go on after it. A step that is ready at once costs no
@@ -42,7 +43,7 @@ impl ConnectionHandle {
     /// As that of the step, which is polled and not consumed.
     pub async fn within_opening<F: Future>(
         &self,
-        limit: Duration,
+        limit: Option<Duration>,
         mut step: Pin<&mut F>,
     ) -> Option<F::Output> {
         match poll_fn(|cx| Poll::Ready(step.as_mut().poll(cx))).await {
@@ -53,9 +54,12 @@ impl ConnectionHandle {
 
     pub(crate) async fn wait_within_opening<F: Future>(
         &self,
-        limit: Duration,
+        limit: Option<Duration>,
         step: Pin<&mut F>,
     ) -> Option<F::Output> {
+        let Some(limit) = limit else {
+            return Some(step.await);
+        };
         let began = Instant::now();
         let done = timeout(self.opening_left(limit), step).await.ok()?;
         let spent = began.elapsed();

@@ -165,8 +165,7 @@ impl HttpLayer {
     {
         self.extensions(move |connection, extensions| {
             if let Some(addr) = connection.handle.peer_addr().socket_addr() {
-                let ip = addr.ip().to_canonical();
-                extensions.insert(wrap(SocketAddr::new(ip, addr.port())));
+                extensions.insert(wrap(addr));
             }
         })
     }

@@ -53,10 +53,7 @@ impl<Io: IoStream> Upgrade<Io> for TakeHeader {
         let handle = conn.handle();
         let received = {
             let receiving = pin!(receive(&mut conn, &mut bytes, config.max_len));
-            match config.timeout {
-                None => Some(receiving.await),
-                Some(limit) => handle.within_opening(limit, receiving).await,
-            }
+            handle.within_opening(config.timeout, receiving).await
         };
         let received = received.unwrap_or_else(|| {
             let error = TimedOut::new(TIMEOUT);

@@ -21,10 +21,7 @@ impl<Io: IoStream> Upgrade<Io> for Sniff {
         let handle = conn.handle();
         let sniffed = {
             let receiving = pin!(receive(&mut conn, &mut bytes, &config.detector));
-            match config.timeout {
-                None => Some(receiving.await),
-                Some(limit) => handle.within_opening(limit, receiving).await,
-            }
+            handle.within_opening(config.timeout, receiving).await
         };
         let sniffed = match sniffed {
             Some(sniffed) => sniffed?,

@@ -56,18 +56,11 @@ async fn within<T>(
     start: Start,
     upgrading: Pin<&mut impl Future<Output = Result<T, BoxError>>>,
 ) -> Result<T, BoxError> {
-    let in_time = async {
-        match limit {
-            None => upgrading.await,
-            Some(limit) => {
-                let done = start.handle.wait_within_opening(limit, upgrading).await;
-                done.unwrap_or_else(|| Err(TimedOut::new(name).into()))
-            }
-        }
-    };
     tokio::select! {
         biased;
-        result = in_time => result,
+        done = start.handle.wait_within_opening(limit, upgrading) => {
+            done.unwrap_or_else(|| Err(TimedOut::new(name).into()))
+        }
         () = start.let_go() => Err(LetGo.into()),
     }
 }
