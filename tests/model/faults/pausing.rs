@@ -3,8 +3,13 @@
 use crate::support::{SOON, beside, connect, echo, soon, until};
 use reagent::{Server, ServerHandle, handle};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-/// A server that is kept busy by clients that come and go.
+/// A server that is kept busy by clients that come, are served and go.
+///
+/// Each waits for its end before it comes again: clients that nobody accepts would fill the queue of
+/// the listener otherwise, and whoever comes then waits for as long as the pause lasts.
 async fn busy() -> ServerHandle {
     let server = Server::bind("127.0.0.1:0").acceptors(2);
     let server = server.start(handle(echo)).await.unwrap();
@@ -13,7 +18,10 @@ async fn busy() -> ServerHandle {
         drop(beside(async move {
             while server.stats().status != reagent::ServerStatus::Stopped {
                 let addr = server.local_addr().socket_addr().unwrap();
-                let _ = tokio::net::TcpStream::connect(addr).await;
+                if let Ok(mut client) = TcpStream::connect(addr).await {
+                    let _ = client.shutdown().await;
+                    let _ = client.read(&mut [0]).await;
+                }
             }
         }));
     }
