@@ -54,6 +54,8 @@ pub mod bandwidth;
 pub mod fault;
 #[cfg(feature = "framed")]
 pub mod framed;
+#[cfg(feature = "full")]
+pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "limit")]
