@@ -1,13 +1,19 @@
 //! Why a server could not be started, or cannot go on.
 
 use crate::BoxError;
-use std::{error::Error as StdError, fmt, io};
+use std::{error::Error as StdError, fmt, io, iter};
 
 /// Why a server could not be started, or stopped by itself.
 ///
 /// The message does not repeat its [`source`](StdError::source): print both, as `anyhow` and
-/// `{:?}` do.
-#[derive(Debug)]
+/// `{:?}` do. `{:?}` prints the message and all sources on one line, since that is what a user sees
+/// when `main` returns the error:
+///
+/// ```text
+/// Error: cannot listen on 127.0.0.1:80: another server listens there; stop it or choose another address: Address already in use (os error 98)
+/// ```
+///
+/// `{:#?}` prints the structure of the value.
 #[non_exhaustive]
 pub enum Error {
     /// The listen address is invalid, or what it names cannot be listened on.
@@ -81,6 +87,38 @@ impl fmt::Display for Error {
             Error::ListenersLost => {
                 f.write_str("the server stopped, because all its listeners were lost for good")
             }
+        }
+    }
+}
+
+/// The message and its sources; the structure where that is asked for by `{:#?}`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            write!(f, "{self}")?;
+            let mut sources = iter::successors(self.source(), |&error| error.source());
+            return sources.try_for_each(|error| write!(f, ": {error}"));
+        }
+        match self {
+            Error::Address { addr, reason } => f
+                .debug_struct("Address")
+                .field("addr", addr)
+                .field("reason", reason)
+                .finish(),
+            Error::Bind {
+                addr,
+                context,
+                source,
+            } => f
+                .debug_struct("Bind")
+                .field("addr", addr)
+                .field("context", context)
+                .field("source", source)
+                .finish(),
+            Error::NoListener => f.write_str("NoListener"),
+            Error::Make(source) => f.debug_tuple("Make").field(source).finish(),
+            Error::Runtime(source) => f.debug_tuple("Runtime").field(source).finish(),
+            Error::ListenersLost => f.write_str("ListenersLost"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a stream of a connection has to be, and how one hands its calls to another.
 
 use std::{
+    any::{Any, TypeId},
     fmt,
     io::{self, IoSlice},
     pin::Pin,
@@ -80,7 +81,7 @@ pub(crate) use delegate_io;
 /// to it across an `await`. Nothing gets at this stream through a shared reference, so it is `Sync`
 /// whatever is in the box.
 pub(crate) struct BoxedStream {
-    io: SyncWrapper<Box<dyn IoStream>>,
+    io: SyncWrapper<Box<dyn AnyStream>>,
     is_write_vectored: bool,
 }
 
@@ -92,8 +93,36 @@ impl BoxedStream {
         }
     }
 
-    fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn IoStream> {
+    fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn AnyStream> {
         Pin::new(&mut **self.get_mut().io.get_mut())
+    }
+
+    /// Returns the stream in the box if it is a `T`.
+    pub(crate) fn downcast<T: 'static>(mut self) -> Result<T, Self> {
+        if !(**self.io.get_mut()).is(TypeId::of::<T>()) {
+            return Err(self);
+        }
+        match self.io.into_inner().into_any().downcast() {
+            Ok(io) => Ok(*io),
+            Err(_) => unreachable!("its type was compared above"),
+        }
+    }
+}
+
+/// A stream that knows its type.
+trait AnyStream: IoStream {
+    fn is(&self, id: TypeId) -> bool;
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<T: IoStream> AnyStream for T {
+    fn is(&self, id: TypeId) -> bool {
+        TypeId::of::<T>() == id
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
 

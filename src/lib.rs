@@ -15,6 +15,7 @@ mod listener;
 mod outcome;
 mod panic;
 mod pool;
+mod prefixed_io;
 mod server;
 mod service;
 pub mod session;
@@ -25,7 +26,7 @@ pub mod testing;
 pub use addr::Addr;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
-    Draining, Linger, Observer, Phase, event, linger,
+    Draining, EofOnDrain, Linger, Observer, ObserverFn, Phase, event, linger, observer_fn,
 };
 pub use error::Error;
 pub use extensions::Extensions;
@@ -36,6 +37,7 @@ pub use listener::{
     Transport,
 };
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
+pub use prefixed_io::PrefixedIo;
 pub use server::{BoxedLayers, ListenerStatus, Server, ServerHandle, ServerStatus, Stats};
 pub use service::{
     ConnectionService, Handler, PerConnection, PerConnectionFuture, Spawn, Start, TokioSpawn,

@@ -83,7 +83,6 @@ mod client;
     feature = "bandwidth",
     feature = "fault",
     feature = "framed",
-    feature = "http",
     feature = "proxy_protocol",
     feature = "relay",
     feature = "sniff"
@@ -107,9 +106,9 @@ mod refusal;
     feature = "timeout"
 ))]
 mod time;
-#[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
-pub use io::PrefixedIo;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 pub use net::{InvalidNetwork, Network};
+#[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
+pub use reagent::PrefixedIo;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 pub use refusal::Refusal;

@@ -24,6 +24,47 @@ impl BoxIo {
         cast(io).unwrap_or_else(|io| BoxIo(Io::Boxed(BoxedStream::new(io))))
     }
 
+    /// Returns the stream if it is a `T`: of a plain socket that no layer has wrapped, the
+    /// [`TcpStream`](tokio::net::TcpStream) or [`UnixStream`](tokio::net::UnixStream); otherwise the
+    /// type that was erased by [`new`](Self::new) or [`Connection::boxed`](crate::Connection::boxed).
+    ///
+    /// It is for libraries that accept nothing but a socket of Tokio. The server no longer sees such a
+    /// socket: its bytes are not counted, [`abort`](crate::ConnectionHandle::abort) does not end its
+    /// reads and writes, and [`ConnectionHandle`](crate::ConnectionHandle) reports the connection as
+    /// having no socket. The connection is open, and counts towards `max_connections`, as long as the
+    /// future of its handler runs.
+    ///
+    /// ```
+    /// use reagent::Connection;
+    /// use tokio::net::TcpStream;
+    ///
+    /// async fn handle(conn: Connection) -> std::io::Result<()> {
+    ///     let (io, _parts) = conn.into_parts();
+    ///     match io.downcast::<TcpStream>() {
+    ///         Ok(tcp) => library::serve(tcp).await,
+    ///         Err(_) => Err(std::io::Error::other("only plain TCP is supported")),
+    ///     }
+    /// }
+    /// # mod library {
+    /// #     pub async fn serve(_: tokio::net::TcpStream) -> std::io::Result<()> { Ok(()) }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the stream unchanged if it is not a `T`.
+    pub fn downcast<T: IoStream>(self) -> Result<T, Self> {
+        let io = match cast::<Self, T>(self) {
+            Ok(io) => return Ok(io),
+            Err(BoxIo(io)) => io,
+        };
+        match io {
+            Io::Socket(socket) => socket.downcast().map_err(Io::Socket),
+            Io::Boxed(stream) => stream.downcast().map_err(Io::Boxed),
+        }
+        .map_err(BoxIo)
+    }
+
     pub(super) fn socket(socket: Socket) -> Self {
         BoxIo(Io::Socket(socket))
     }

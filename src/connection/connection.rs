@@ -1,13 +1,19 @@
 //! One accepted connection.
 
 use super::{
-    BoxIo, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, entry::flag, event,
-    open_guard::OpenGuard, phase::Phase, socket::Socket,
+    BoxIo, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, EofOnDrain, entry::flag,
+    event, open_guard::OpenGuard, phase::Phase, socket::Socket,
 };
 use crate::io::{BoxedStream, IoStream, delegate_io};
 use crate::{addr::Addr, extensions::Extensions};
-use std::{fmt, io, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{io::AsyncBufRead, time::Instant};
 
 /// An accepted connection: a stream of bytes, and what is known of it.
 ///
@@ -23,6 +29,18 @@ pub struct Connection<Io = BoxIo> {
 }
 
 delegate_io!(impl[Io: IoStream] for Connection<Io> { Connection { io, .. } => io });
+
+impl<Io: IoStream + AsyncBufRead> AsyncBufRead for Connection<Io> {
+    #[inline]
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        Pin::new(&mut self.get_mut().io).poll_fill_buf(cx)
+    }
+
+    #[inline]
+    fn consume(self: Pin<&mut Self>, n: usize) {
+        Pin::new(&mut self.get_mut().io).consume(n);
+    }
+}
 
 impl Connection {
     pub(super) fn new(guard: OpenGuard, other: Option<BoxedStream>) -> Self {
@@ -240,6 +258,14 @@ impl<Io> Connection<Io> {
             handle: self.handle,
             extensions: self.extensions,
         }
+    }
+
+    /// Makes the client's input end when the server drains, for a library that owns the stream and
+    /// has no other way to learn of a drain: see [`EofOnDrain`].
+    #[inline]
+    pub fn eof_on_drain(self) -> Connection<EofOnDrain<Io>> {
+        let handle = self.handle();
+        self.map_io(|io| EofOnDrain::new(io, &handle))
     }
 
     /// Returns how long the client may take for a step of its opening, as

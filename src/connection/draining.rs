@@ -12,7 +12,31 @@ use std::{
 /// The future of [`Connection::draining`](crate::Connection::draining) and
 /// [`ConnectionHandle::draining`].
 ///
-/// It is fused: once it has resolved, polling it again resolves again.
+/// It is fused: once it has resolved, polling it again resolves again, at once and without a panic. In
+/// a loop around `tokio::select!`, poll it by reference and disable its branch once it has resolved,
+/// or the loop spins:
+///
+/// ```
+/// # async fn serve(mut conn: reagent::Connection) -> std::io::Result<()> {
+/// # use tokio::io::AsyncReadExt;
+/// # let mut buf = [0; 1024];
+/// let mut draining = conn.draining();
+/// let mut is_draining = false;
+/// loop {
+///     tokio::select! {
+///         () = &mut draining, if !is_draining => is_draining = true,
+///         read = conn.read(&mut buf) => match read? {
+///             0 => return Ok(()),
+///             n => { /* … answer, and return if `is_draining` … */ }
+///         },
+///     }
+/// }
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// Cancel safe: a drain is not missed by a future that is made after it.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct Draining(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
 

@@ -19,7 +19,7 @@
 use crate::{
     BoxError,
     addr::Addr,
-    connection::{Acceptor, ConnectionHandle},
+    connection::{Acceptor, ConnectionHandle, DrainReport},
     listener::ErrorClass,
     outcome::Outcome,
 };
@@ -149,4 +149,50 @@ pub struct ConnectionEnded<'a> {
 pub struct DrainStarted {
     /// The number of connections that are open and are about to be notified.
     pub open: usize,
+}
+
+/// Any event, as a closure receives it that is an observer by [`observer_fn`](crate::observer_fn).
+///
+/// There is a variant for each callback of [`Observer`](crate::Observer).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// See [`Observer::listener_started`](crate::Observer::listener_started).
+    ListenerStarted(&'a Listening<'a>),
+    /// See [`Observer::listener_lost`](crate::Observer::listener_lost).
+    ListenerLost(&'a ListenerLost<'a>),
+    /// See [`Observer::listener_reopen_failed`](crate::Observer::listener_reopen_failed).
+    ListenerReopenFailed(&'a ListenerReopenFailed<'a>),
+    /// See [`Observer::listener_reopened`](crate::Observer::listener_reopened).
+    ListenerReopened(&'a Listening<'a>),
+    /// See [`Observer::listener_stopped`](crate::Observer::listener_stopped).
+    ListenerStopped(&'a Listening<'a>),
+    /// See [`Observer::acceptor_started`](crate::Observer::acceptor_started).
+    AcceptorStarted(&'a Acceptor),
+    /// See [`Observer::acceptor_failed`](crate::Observer::acceptor_failed).
+    AcceptorFailed(&'a AcceptorFailed<'a>),
+    /// See [`Observer::acceptor_stopped`](crate::Observer::acceptor_stopped).
+    AcceptorStopped(&'a Acceptor),
+    /// See [`Observer::accept_failed`](crate::Observer::accept_failed).
+    AcceptFailed(&'a AcceptFailed<'a>),
+    /// See [`Observer::exhausted`](crate::Observer::exhausted).
+    Exhausted(&'a Exhausted<'a>),
+    /// See [`Observer::exhaustion_ended`](crate::Observer::exhaustion_ended).
+    ExhaustionEnded(&'a ExhaustionEnded),
+    /// See [`Observer::limit_reached`](crate::Observer::limit_reached).
+    LimitReached(&'a Acceptor),
+    /// See [`Observer::limit_waited`](crate::Observer::limit_waited).
+    LimitWaited(&'a LimitWaited<'a>),
+    /// See [`Observer::connection_started`](crate::Observer::connection_started).
+    ConnectionStarted(&'a ConnectionHandle),
+    /// See [`Observer::connection_labelled`](crate::Observer::connection_labelled).
+    ConnectionLabelled(&'a ConnectionLabelled<'a>),
+    /// See [`Observer::connection_upgraded`](crate::Observer::connection_upgraded).
+    ConnectionUpgraded(&'a ConnectionUpgraded<'a>),
+    /// See [`Observer::connection_ended`](crate::Observer::connection_ended).
+    ConnectionEnded(&'a ConnectionEnded<'a>),
+    /// See [`Observer::drain_started`](crate::Observer::drain_started).
+    DrainStarted(&'a DrainStarted),
+    /// See [`Observer::drain_ended`](crate::Observer::drain_ended).
+    DrainEnded(&'a DrainReport),
 }

@@ -70,6 +70,25 @@ impl Socket {
     fn entry(&self) -> &Entry {
         self.guard.entry()
     }
+
+    /// Takes the stream out if it is a `T`, which ends this part of the connection.
+    pub(super) fn downcast<T: 'static>(mut self) -> Result<T, Self> {
+        if let Some(other) = self.other.take() {
+            return other.downcast().map_err(|other| {
+                self.other = Some(other);
+                self
+            });
+        }
+        let taken = self.entry().socket.0.lock().stream.take();
+        match taken.map(PlainStream::downcast) {
+            Some(Ok(stream)) => Ok(stream),
+            Some(Err(stream)) => {
+                self.entry().socket.0.lock().stream = Some(stream);
+                Err(self)
+            }
+            None => Err(self),
+        }
+    }
 }
 
 fn aborted<T>(entry: &Entry) -> Option<Poll<io::Result<T>>> {

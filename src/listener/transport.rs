@@ -1,5 +1,6 @@
 //! The stream that a listener accepts.
 
+use crate::cast::cast;
 use crate::io::{BoxedStream, IoStream, delegate_io};
 use std::{io, time::Duration};
 use tokio::net::TcpStream;
@@ -85,6 +86,15 @@ impl PlainStream {
         if let PlainStream::Tcp(stream) = self {
             // It fails only on a socket that has no connection any more.
             let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// Returns the stream of the runtime if it is a `T`.
+    pub(crate) fn downcast<T: 'static>(self) -> Result<T, Self> {
+        match self {
+            PlainStream::Tcp(stream) => cast(stream).map_err(PlainStream::Tcp),
+            #[cfg(unix)]
+            PlainStream::Unix(stream) => cast(stream).map_err(PlainStream::Unix),
         }
     }
 

@@ -24,7 +24,7 @@ use tokio::{
 const BACKLOG: usize = 128;
 
 /// Bytes on their way in each direction at most.
-const PIPE: usize = 64 * 1024;
+pub(super) const PIPE: usize = 64 * 1024;
 
 /// Accepts clients that are streams in memory; they come from its [`Clients`].
 #[derive(Debug)]

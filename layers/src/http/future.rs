@@ -10,14 +10,11 @@ use super::{
     protocol::Protocol,
     version::{Version, Waiting},
 };
-use crate::{
-    io::PrefixedIo,
-    time::{DeadlineTimer, FAR},
-};
+use crate::time::{DeadlineTimer, FAR};
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use reagent::{BoxError, ConnectionHandle, IoStream, Linger, TimedOut, linger};
+use reagent::{BoxError, ConnectionHandle, IoStream, Linger, PrefixedIo, TimedOut, linger};
 use std::{
     fmt,
     future::Future,

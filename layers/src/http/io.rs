@@ -1,11 +1,8 @@
 //! The stream that HTTP is spoken over.
 
 use super::{activity::Activity, kind};
-use crate::{
-    io::PrefixedIo,
-    time::{DeadlineTimer, FAR},
-};
-use reagent::TimedOut;
+use crate::time::{DeadlineTimer, FAR};
+use reagent::{PrefixedIo, TimedOut};
 use std::{
     fmt,
     io::{self, IoSlice},

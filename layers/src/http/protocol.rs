@@ -6,7 +6,6 @@ use super::{
     conn_service::ConnService,
     executor::Streams,
 };
-use crate::io::PrefixedIo;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{
@@ -14,7 +13,7 @@ use hyper::{
     server::conn::{http1, http2},
 };
 use hyper_util::rt::TokioIo;
-use reagent::{BoxError, ConnectionHandle, IoStream};
+use reagent::{BoxError, ConnectionHandle, IoStream, PrefixedIo};
 use std::{
     panic::resume_unwind,
     pin::Pin,

@@ -94,13 +94,13 @@ mod upgrade;
 mod v1;
 mod v2;
 
-pub use crate::PrefixedIo;
 pub use error::{EncodeError, HEALTH_CHECK, ProxyProtocolError, REJECTED, TIMEOUT};
 pub use future::ProxyProtocolFuture;
 pub use header::{Command, Header, SocketKind, Version};
 pub use info::ProxyInfo;
 pub use layer::{Mode, ProxyProtocolLayer, Untrusted};
 pub use parse::{Parsed, parse};
+pub use reagent::PrefixedIo;
 pub use service::ProxyProtocol;
 pub use ssl::Ssl;
 pub use tlv::Tlv;

@@ -89,10 +89,10 @@ mod reader;
 mod request_line;
 mod upgrade;
 
-pub use crate::PrefixedIo;
 pub use detect::{Detected, Detector, detect};
 pub use layer::{SniffLayer, TIMEOUT, Undecided};
 pub use protocol::{Protocol, Sniffed};
+pub use reagent::PrefixedIo;
 pub use upgrade::Sniff;
 
 use layer::Config;
