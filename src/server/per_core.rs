@@ -1,4 +1,4 @@
-//! `per_core`: a single-threaded runtime for each core.
+//! `per_core`: one single-threaded runtime per core.
 
 use crate::{error::Error, pool::Pool};
 use std::{io, sync::Arc, thread};
@@ -10,7 +10,8 @@ use tokio::{
 /// Makes the runtime of a core, on the core's thread.
 pub(super) type MakeRuntime = Arc<dyn Fn(usize) -> io::Result<Builder> + Send + Sync>;
 
-/// The runtimes on which acceptors, and so their connections, run; none for the one of the caller.
+/// The runtimes that acceptors and their connections run on; empty if they run on the caller's
+/// runtime.
 #[derive(Debug, Default)]
 pub(super) struct Cores(Vec<Handle>);
 
