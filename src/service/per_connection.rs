@@ -1,4 +1,4 @@
-//! A service of its own for each connection.
+//! A separate service for each connection.
 
 use crate::{
     BoxError,
@@ -14,12 +14,14 @@ use std::{
 use tower::{MakeService, util::Oneshot};
 use tower_service::Service;
 
-/// Makes a service of connections from one that makes a service for each connection, as frameworks give
-/// them out.
+/// Turns a service that makes a service for each connection, as many frameworks provide it, into a
+/// service of connections.
 ///
-/// The made service is waited for, and called, in the connection's own task. A limit around `make` ends
-/// when the service is made; one that is to hold for as long as the connection belongs around this
-/// adapter.
+/// The connection's own task waits for the new service and calls it. A limit around `make`
+/// therefore ends when the service has been made; a limit that is to last as long as the connection
+/// belongs around the adapter.
+///
+/// # Example
 ///
 /// ```
 /// use reagent::{Connection, ConnectionInfo, per_connection};
@@ -40,7 +42,7 @@ pub fn per_connection<M>(make: M) -> PerConnection<M> {
     PerConnection { make }
 }
 
-/// The service that [`per_connection`] makes.
+/// The service that [`per_connection`] returns.
 #[derive(Clone, Debug)]
 #[must_use = "a service does nothing until a server is started with it"]
 pub struct PerConnection<M> {
@@ -73,7 +75,7 @@ where
 }
 
 pin_project! {
-    /// The future of [`PerConnection`].
+    /// The future of a connection that is served by [`PerConnection`].
     #[must_use = "futures do nothing unless they are polled"]
     pub struct PerConnectionFuture<F, S, Io>
     where
