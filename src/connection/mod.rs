@@ -1,4 +1,4 @@
-//! Accepted connections, and what is known of them.
+//! Accepted connections, and what is known about them.
 
 mod acceptor;
 mod box_io;

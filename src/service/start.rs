@@ -123,8 +123,8 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
     ///
     /// # Errors
     ///
-    /// Returns the message of the panic if the service or [`Spawn::spawn`] panics. A connection whose
-    /// service panics is closed.
+    /// Returns the message of the panic if the service or [`Spawn::spawn`] panics. A connection
+    /// whose service panics is closed.
     fn call(&mut self, conn: Connection) -> Self::Future {
         let handle = conn.handle();
         ready(self.serve(conn).map(|()| handle))

@@ -54,9 +54,9 @@ pub trait Upgrade<Io>: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error ends the connection and decides its outcome: [`Rejected`](crate::Rejected) and
-    /// [`TimedOut`](crate::TimedOut) become the outcomes of the same names, an I/O error because the
-    /// client went away becomes [`Outcome::Disconnected`](crate::Outcome::Disconnected), and any other
-    /// error becomes [`Outcome::Failed`](crate::Outcome::Failed).
+    /// [`TimedOut`](crate::TimedOut) become the outcomes of the same names, an I/O error because
+    /// the client went away becomes [`Outcome::Disconnected`](crate::Outcome::Disconnected), and
+    /// any other error becomes [`Outcome::Failed`](crate::Outcome::Failed).
     fn upgrade(
         &self,
         conn: Connection<Io>,
