@@ -193,7 +193,7 @@ impl ServerHandle {
     /// # async fn f(server: reagent::ServerHandle) {
     /// server.pause();
     /// server.settled().await;
-    /// From here on, no client is accepted.
+    /// // From here on, no client is accepted.
     /// # }
     /// ```
     ///
