@@ -2,7 +2,10 @@
 
 mod acceptor;
 mod box_io;
-#[expect(clippy::module_inception, reason = "it is what the folder is about")]
+#[expect(
+    clippy::module_inception,
+    reason = "the folder is named after its main type"
+)]
 mod connection;
 mod drain_report;
 mod draining;

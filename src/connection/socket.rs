@@ -77,7 +77,7 @@ fn aborted<T>(entry: &Entry) -> Option<Poll<io::Result<T>>> {
     entry.has(flag::ABORTED).then(|| {
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::ConnectionAborted,
-            "the connection was aborted by its server",
+            "the server aborted the connection",
         )))
     })
 }

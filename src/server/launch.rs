@@ -71,7 +71,7 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     let end = End::new(&pool);
     #[expect(
         clippy::disallowed_methods,
-        reason = "it ends with the server, whose handle tells of it"
+        reason = "the task ends with the server, which its handles report"
     )]
     drop(tokio::spawn(supervisor.run(end)));
     abandoned.keep();

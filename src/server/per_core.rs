@@ -38,7 +38,11 @@ impl Cores {
                     drop(runtime.block_on(pool.stopped()));
                 })
                 .map_err(Error::Runtime)?;
-            let gone = |_| Err(io::Error::other("the thread ended at once"));
+            let gone = |_| {
+                Err(io::Error::other(
+                    "the thread of a core panicked before its runtime was built",
+                ))
+            };
             handles.push(told.await.unwrap_or_else(gone).map_err(Error::Runtime)?);
         }
         Ok(Cores(handles))

@@ -88,7 +88,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
         self.spawn_missing(acceptors);
         if self.retry_at.is_some() {
-            return Err(Error::Make("cloning it panicked".into()));
+            return Err(Error::Make("the `Clone` of the service panicked".into()));
         }
         while !self.workers.values().all(|worker| worker.accepts) {
             let failed = tokio::select! {

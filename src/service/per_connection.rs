@@ -114,7 +114,7 @@ where
                 StateProj::Making { making, conn } => {
                     let service = ready!(making.poll(cx)).map_err(Into::into)?;
                     let Some(conn) = conn.take() else {
-                        unreachable!("the state changes with the connection's leaving it")
+                        unreachable!("the state changes when the connection is taken")
                     };
                     state.set(State::Serving {
                         serving: Oneshot::new(service, conn),

@@ -54,8 +54,8 @@ where
         match &mut self.parts {
             Some((_, inner)) => inner.poll_ready(cx).map_err(Into::into),
             None => Poll::Ready(Err(
-                "the service of an upgrade was used again after the connection it was made for; \
-                 clone it before it is called"
+                "the service of an upgrade was used again after its last call; clone it before \
+                 calling it"
                     .into(),
             )),
         }
