@@ -37,7 +37,7 @@ use std::fmt;
 /// use.
 ///
 /// Without a maximum, nothing waits, and permits are counted without a lock: when threads compete,
-/// each gets a counter of its own. The count is exact nevertheless, even if a maximum is set later.
+/// each gets its own counter. The count is exact nevertheless, even if a maximum is set later.
 /// Threads then still share the reference count that every [`Permit`] holds.
 ///
 /// # Example
@@ -92,7 +92,7 @@ impl Limit {
         Self::new(usize::MAX)
     }
 
-    /// Returns the maximum; `usize::MAX` means that there is none.
+    /// Returns the maximum; `usize::MAX` means no maximum.
     pub fn max(&self) -> usize {
         self.0.max()
     }

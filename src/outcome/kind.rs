@@ -6,6 +6,7 @@ use std::fmt;
 /// counters.
 ///
 /// # Example
+///
 /// ```
 /// use reagent::{Outcome, OutcomeKind};
 ///

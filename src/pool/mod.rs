@@ -1,4 +1,4 @@
-//! What acceptors and the server share.
+//! The state that acceptors and the server share.
 
 mod assignment;
 mod control;
