@@ -17,7 +17,7 @@ pub enum Addr {
     /// An IP address and a TCP port.
     Tcp(SocketAddr),
     /// The path of a Unix socket. A client usually has none. A path that starts with `@` is a name
-    /// in Linux' abstract namespace (`unix(7)`).
+    /// in Linux's abstract namespace (`unix(7)`).
     Unix(Option<Arc<Path>>),
     /// An address in the format of a custom [`Listener`](crate::Listener).
     Other(Arc<str>),

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 /// An accepted connection: a stream of bytes, and what is known about it.
 ///
-/// It implements [`AsyncRead`](tokio::io::AsyncRead) and [`AsyncWrite`](tokio::io::AsyncWrite) by
-/// its stream, whose type is `Io`. That is [`BoxIo`] for a connection that was just accepted and in
-/// a [`handle`](crate::handle) function; layers in between may change it.
+/// Reading and writing are passed on to its stream, of the type `Io`. That is [`BoxIo`] for a
+/// connection that was just accepted and in a [`handle`](crate::handle) function; layers in between
+/// may change it. Dropping the connection closes it.
 ///
-/// A connection is counted by `max_connections` and listed by its server as long as its stream
-/// exists: if the stream is moved into another task or an HTTP upgrade, until it is dropped there.
+/// A connection counts towards `max_connections`, and is listed by its server, until its stream is
+/// dropped, even if the stream was moved into another task or an HTTP upgrade.
 pub struct Connection<Io = BoxIo> {
     io: Io,
     handle: ConnectionHandle,
@@ -162,19 +162,19 @@ impl<Io> Connection<Io> {
         }
     }
 
-    /// Returns a future that resolves when the connection is to finish, because the server drains
-    /// or [`ConnectionHandle::drain`] was called.
+    /// Returns a future that resolves when the connection is asked to finish, because the server
+    /// drains or [`ConnectionHandle::drain`] was called.
     ///
     /// If that has happened already, it resolves at once. It does not borrow the connection.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a drain is not missed by a future that is created after it.
+    /// Cancel safe: a future that is created later resolves at once.
     pub fn draining(&self) -> Draining {
         self.handle.draining()
     }
 
-    /// Returns whether the connection is to finish.
+    /// Returns whether the connection has been asked to finish.
     pub fn is_draining(&self) -> bool {
         self.handle.is_draining()
     }

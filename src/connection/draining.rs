@@ -1,4 +1,4 @@
-//! The future that resolves when a connection is to finish.
+//! The future that resolves when a connection is asked to finish.
 
 use super::{ConnectionHandle, phase::Phase};
 

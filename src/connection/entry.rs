@@ -62,7 +62,7 @@ pub(crate) struct Entry {
     pub(crate) bytes_written: AtomicU64,
     /// The socket. It is here so that handles reach it through all layers.
     pub(crate) socket: SocketCell,
-    /// Notified when the connection is to finish and when it is over.
+    /// Notified when the connection is asked to finish, and when it is over.
     pub(crate) changed: Notify,
     cold: Mutex<Cold>,
     pub(crate) registrar: Arc<Registrar>,

@@ -150,7 +150,7 @@ impl ConnectionHandle {
         self.entry.has(flag::SECURE)
     }
 
-    /// Returns whether the connection is to finish.
+    /// Returns whether the connection has been asked to finish.
     pub fn is_draining(&self) -> bool {
         self.entry.has(flag::DRAINING)
     }
@@ -190,14 +190,14 @@ impl ConnectionHandle {
         self.entry.drain();
     }
 
-    /// Returns a future that resolves when the connection is to finish or is over.
+    /// Returns a future that resolves when the connection is asked to finish or is over.
     ///
     /// It is the same future as [`Connection::draining`](crate::Connection::draining), for code
     /// that serves a stream outside its handler.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a drain is not missed by a future that is created after it.
+    /// Cancel safe: a future that is created later resolves at once.
     pub fn draining(&self) -> Draining {
         Draining::of(self.clone())
     }
@@ -213,16 +213,16 @@ impl ConnectionHandle {
 
     /// Makes the socket close with a reset (RST) when it is dropped, wherever that happens.
     ///
-    /// For layers whose stream ends the connection. [`Connection::reset`](crate::Connection::reset)
-    /// closes it at once.
+    /// For streams of layers, which cannot consume the connection as
+    /// [`Connection::reset`](crate::Connection::reset) does.
     pub fn reset_on_close(&self) {
         self.entry.set(flag::RESET);
     }
 
-    /// Records that the client's input ended without the end that the layer's protocol prescribes,
-    /// such as TLS's `close_notify`, so that more may have been to come.
+    /// Records that the client's input may have been cut short: it ended without the closing
+    /// message of the layer's protocol, such as TLS's `close_notify`.
     ///
-    /// For layers that report an ordinary end of file to their handler in this case.
+    /// For layers that report an ordinary end of file to the handler in this case.
     ///
     /// If the handler returns `Ok`, the outcome is
     /// [`Disconnected(Truncated)`](crate::Disconnect::Truncated), unless the protocol marks the
@@ -239,8 +239,8 @@ impl ConnectionHandle {
 
     /// Records that the protocol marks the ends of its messages, as HTTP does.
     ///
-    /// For layers and handlers that report an incomplete message as an error. A client that leaves
-    /// between two messages has then ended properly, even if its input was
+    /// For layers and handlers that report an incomplete message as an error. With this, a client
+    /// that leaves between two messages has ended properly, even if its input was
     /// [truncated](Self::set_truncated).
     pub fn set_delimited(&self) {
         self.entry.set(flag::DELIMITED);
@@ -250,7 +250,7 @@ impl ConnectionHandle {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: an end is not missed by a future that is created after it.
+    /// Cancel safe: a future that is created later resolves at once.
     pub async fn closed(&self) -> Outcome {
         loop {
             let changed = self.entry.changed.notified();

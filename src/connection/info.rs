@@ -29,7 +29,7 @@ pub struct ConnectionInfo {
     pub bytes_written: u64,
     /// Whether a layer has encrypted the connection.
     pub is_secure: bool,
-    /// Whether the connection is to finish.
+    /// Whether the connection has been asked to finish.
     pub is_draining: bool,
     /// The labels that layers and the handler have set, in the order of the first call for each
     /// key: see [`Connection::label`](crate::Connection::label).

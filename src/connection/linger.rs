@@ -29,8 +29,8 @@ const IN_DRAIN: Duration = Duration::from_secs(1);
 ///
 /// | limit | default | as in |
 /// |---|---|---|
-/// | [`silence`](Self::silence) | 2 s | Apache httpd's `SECONDS_TO_LINGER`; nginx' `lingering_timeout` is 5 s |
-/// | [`total`](Self::total) | 5 s | a sixth of nginx' `lingering_time` and Apache httpd's `MAX_SECS_TO_LINGER`, since the connection keeps its place meanwhile |
+/// | [`silence`](Self::silence) | 2 s | Apache httpd's `SECONDS_TO_LINGER`; nginx's `lingering_timeout` is 5 s |
+/// | [`total`](Self::total) | 5 s | a sixth of nginx's `lingering_time` and Apache httpd's `MAX_SECS_TO_LINGER`, since the connection keeps its place meanwhile |
 /// | [`bytes`](Self::bytes) | 256 KiB | Go's `maxPostHandlerReadBytes` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "limits have no effect unless they are passed on"]

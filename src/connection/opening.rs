@@ -38,9 +38,9 @@ impl ConnectionHandle {
     /// Returns `None` if the time ran out. A step without a limit is waited for as long as it
     /// takes, and nothing is deducted for it.
     ///
-    /// [`UpgradeLayer`](crate::UpgradeLayer) calls this for every upgrade. Call it yourself in an
-    /// upgrade that enforces its own limit because it goes on after the step. A step that is ready
-    /// at once needs no timer.
+    /// [`UpgradeLayer`](crate::UpgradeLayer) calls this for every upgrade that has a time limit.
+    /// Call it yourself in an upgrade that enforces its own limit because it goes on after the
+    /// step. A step that is ready at once needs no timer.
     ///
     /// # Cancel safety
     ///

@@ -173,7 +173,7 @@ impl Registry {
         }
     }
 
-    /// Notifies every connection that it is to finish, including those accepted from now on.
+    /// Asks every connection to finish, including those accepted from now on.
     pub(crate) fn drain(&self) {
         // Before the visit: a connection is registered first and checks this flag afterwards.
         self.draining.store(true, Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! A limit on how many of something may exist at once. It is exact and fair, and can be changed at
 //! any time.
 //!
-//! A server has one for its connections; layers use others.
+//! A server limits its connections with one; layers use others.
 //!
 //! ```
 //! use reagent::Limit;

@@ -231,7 +231,7 @@ impl fmt::Debug for SocketListener {
     }
 }
 
-/// A name in Linux' abstract namespace starts with a zero byte (`unix(7)`). Other systems have no
+/// A name in Linux's abstract namespace starts with a zero byte (`unix(7)`). Other systems have no
 /// such names.
 #[cfg(unix)]
 fn abstract_name(name: &[u8]) -> io::Result<SockAddr> {

@@ -12,9 +12,8 @@ pub enum Disconnect {
     Reset,
     /// The client ended its input where more was expected.
     Eof,
-    /// The client ended its input without the end that the protocol of an encrypting layer
-    /// prescribes, such as TLS's `close_notify`, so that more may have been to come. The handler
-    /// returned `Ok`; see
+    /// The client's input may have been cut short: it ended without the closing message of a layer
+    /// that encrypts, such as TLS's `close_notify`. The handler returned `Ok`; see
     /// [`ConnectionHandle::set_truncated`](crate::ConnectionHandle::set_truncated).
     Truncated,
     /// The client's host stopped answering, according to the time limits of the system:

@@ -21,6 +21,11 @@ use tower_service::Service;
 ///
 /// Nothing is opened before [`start`](Self::start) or [`start_make`](Self::start_make) is called.
 ///
+/// Clients are accepted by *acceptors*: tasks that each drive the *stack*, which is the handler
+/// inside its layers. An acceptor takes a client from the queue only when there is room under the
+/// limit and the stack is ready. There is one acceptor per address unless
+/// [`acceptors`](Self::acceptors) or [`per_core`](Self::per_core) says otherwise.
+///
 /// # Example
 ///
 /// ```
@@ -71,7 +76,7 @@ impl Server {
     /// | `"*:80"`, `":80"` | all interfaces: `0.0.0.0:80` and `[::]:80`, with one listener each |
     /// | `"tcp://HOST:PORT"` | the same as `HOST:PORT` |
     /// | `"unix:/path"` | a Unix socket; a socket left behind by a dead server is replaced |
-    /// | `"unix:@name"` | a name in Linux' abstract namespace |
+    /// | `"unix:@name"` | a name in Linux's abstract namespace |
     /// | `"systemd:NAME"` | all sockets of that name that the service manager passed on; without a name, the only one |
     ///
     /// The addresses are read and bound when the server starts: either all of them or none.
@@ -153,9 +158,9 @@ impl<L, X> Server<L, X> {
         self
     }
 
-    /// Sets the number of acceptors per address, 1,024 at most; 0 starts the server paused.
+    /// Sets the number of acceptors per address; 0 starts the server paused.
     ///
-    /// The default is 1, or one per core with [`per_core`](Self::per_core).
+    /// The default is 1, or one per core with [`per_core`](Self::per_core). The maximum is 1,024.
     ///
     /// One acceptor accepts clients as fast as the runtime can serve them. More of them help if the
     /// service is slow to become ready: the acceptors that share a socket take turns, and while one
@@ -259,8 +264,8 @@ impl<L, X> Server<L, X> {
     ///
     /// This covers every upgrade, such as a PROXY header or a TLS handshake, and the wait for the
     /// first request if a layer knows what a request is. The default is 30 s, the time that hyper
-    /// gives a client to send its first request head. With `None`, only the limits of the single
-    /// steps apply.
+    /// gives a client to send its first request head. With `None`, only the limits of the
+    /// individual steps apply.
     ///
     /// Without this limit, a client that sends one byte at a time could use up the limits of all
     /// steps one after the other. Only the time during which a step with a limit waits for the

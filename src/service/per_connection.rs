@@ -24,19 +24,32 @@ use tower_service::Service;
 /// # Example
 ///
 /// ```
-/// use reagent::{Connection, ConnectionInfo, per_connection};
+/// use reagent::{Connection, ConnectionInfo, Server, per_connection};
+/// use tokio::{
+///     io::{AsyncReadExt, AsyncWriteExt},
+///     net::TcpStream,
+/// };
 /// use tower::service_fn;
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
 /// let make = service_fn(|info: ConnectionInfo| async move {
 ///     let greeting = format!("you are number {}", info.id);
-///     Ok::<_, std::io::Error>(reagent::handle(move |conn: Connection| {
+///     Ok::<_, std::io::Error>(reagent::handle(move |mut conn: Connection| {
 ///         let greeting = greeting.clone();
-///         async move { tokio::io::AsyncWriteExt::write_all(&mut { conn }, greeting.as_bytes()).await }
+///         async move { conn.write_all(greeting.as_bytes()).await }
 ///     }))
 /// });
-/// let service = per_connection(make);
-/// # fn is_service(_: impl reagent::ConnectionService) {}
-/// # is_service(service);
+///
+/// let server = Server::bind("127.0.0.1:0")
+///     .start(per_connection(make))
+///     .await?;
+/// let mut client = TcpStream::connect(server.local_addr().to_string()).await?;
+/// let mut greeting = String::new();
+/// client.read_to_string(&mut greeting).await?;
+/// assert_eq!(greeting, "you are number 1");
+/// # Ok(())
+/// # }
 /// ```
 pub fn per_connection<M>(make: M) -> PerConnection<M> {
     PerConnection { make }

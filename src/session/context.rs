@@ -5,7 +5,7 @@ use crate::{BoxError, connection::Connection};
 use std::{fmt, time::Duration};
 use tokio::time::Instant;
 
-/// The connection of a [`Session`](super::Session), as its callbacks use it.
+/// Access to the connection of a [`Session`](super::Session), for its callbacks.
 pub struct Context<'a, M> {
     pub(super) conn: &'a mut Connection,
     pub(super) state: &'a mut State<M>,

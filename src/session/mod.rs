@@ -46,22 +46,58 @@ use tower_service::Service;
 /// # Example
 ///
 /// ```
-/// use reagent::{BoxError, Server, session::{Context, Session}};
+/// use reagent::{BoxError, Server, Session, session::Context};
+/// use tokio::{
+///     io::{AsyncReadExt, AsyncWriteExt},
+///     net::TcpStream,
+/// };
 ///
 /// struct Upper;
 ///
 /// impl Session for Upper {
-///     type Message = ();
+///     type Message = String;
 ///
-///     async fn on_data(&mut self, cx: &mut Context<'_, ()>, data: &[u8]) -> Result<(), BoxError> {
+///     async fn on_data(
+///         &mut self,
+///         cx: &mut Context<'_, String>,
+///         data: &[u8],
+///     ) -> Result<(), BoxError> {
 ///         cx.send(data.to_ascii_uppercase());
+///         Ok(())
+///     }
+///
+///     async fn on_message(
+///         &mut self,
+///         cx: &mut Context<'_, String>,
+///         message: String,
+///     ) -> Result<(), BoxError> {
+///         cx.send(message);
+///         cx.close();
 ///         Ok(())
 ///     }
 /// }
 ///
-/// let service = reagent::session(|| Upper);
-/// # fn is_service(_: impl reagent::ConnectionService) {}
-/// # is_service(service);
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let server = Server::bind("127.0.0.1:0")
+///     .start(reagent::session(|| Upper))
+///     .await?;
+/// let mut client = TcpStream::connect(server.local_addr().to_string()).await?;
+/// client.write_all(b"hello").await?;
+/// let mut answer = [0; 5];
+/// client.read_exact(&mut answer).await?;
+/// assert_eq!(&answer, b"HELLO");
+///
+/// // Any task can find a session by the id of its connection, and send to it.
+/// let id = server.connections()[0].id;
+/// let handle = server.connection(id).expect("the client is connected");
+/// let mailbox = handle.mailbox::<String>().expect("it is served by a session");
+/// mailbox.send("bye".to_owned()).await?;
+/// let mut rest = String::new();
+/// client.read_to_string(&mut rest).await?;
+/// assert_eq!(rest, "bye");
+/// # Ok(())
+/// # }
 /// ```
 pub trait Session: Send + 'static {
     /// The type of the messages that other tasks send to the session through its [`Mailbox`].
@@ -106,7 +142,7 @@ pub trait Session: Send + 'static {
         ready(Err(TimedOut::new("read").into()))
     }
 
-    /// Called when the client has ended its input. It may still read.
+    /// Called when the client has ended its input. The client may still read.
     ///
     /// By default, this closes the session. If the session stays open, there are no further
     /// time-outs for silence.
@@ -118,7 +154,7 @@ pub trait Session: Send + 'static {
         ready(Ok(()))
     }
 
-    /// Called once when the connection is to finish.
+    /// Called once, when the connection is asked to finish.
     ///
     /// By default, this closes the session. If the session stays open, it is aborted at the
     /// deadline of the drain.
@@ -195,12 +231,12 @@ impl<F> SessionService<F> {
         self
     }
 
-    /// Sets how long the client may take to accept each 64 KiB, or less if less is waiting; `None`
+    /// Sets how long the client may take to accept what is sent to it, for each 64 KiB; `None`
     /// means no limit. The default is 30 s, which requires at least 2.2 KB/s.
     ///
-    /// The time runs only while something waits to be written. It restarts when everything that was
-    /// waiting, or 64 KiB of it, has been written: single bytes accepted now and then do not
-    /// restart it. If the stream has buffers, flushing them gets the same time again.
+    /// The time starts when bytes have to wait, and restarts when those bytes, or the first 64 KiB
+    /// of them, have been written: single bytes accepted now and then do not restart it. If the
+    /// stream has buffers, flushing them gets the same time again.
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.write_timeout = timeout.into();
         self

@@ -75,15 +75,15 @@ impl Shared {
 }
 
 impl MemoryListener {
-    /// Creates a listener, and the value by which its clients connect.
+    /// Creates a listener and the [`Clients`] that connect to it.
     ///
     /// The listener is ready exactly while a client waits.
     pub fn new() -> (MemoryListener, Clients) {
         Self::with_note(None)
     }
 
-    /// Creates a listener that knows no more than a handle to a socket does, and the value by which
-    /// its clients connect.
+    /// Creates a listener that knows no more than a handle to a socket does, and the [`Clients`]
+    /// that connect to it.
     ///
     /// Each handle is ready when it is first polled, after each client that it has accepted, and
     /// when another client has arrived, even if another handle accepts that client. Once an accept

@@ -15,8 +15,9 @@ use std::future::Future;
 /// Turns a connection into another one: a TLS handshake, a PROXY header, an access check.
 ///
 /// [`UpgradeLayer`] makes a layer of it and takes care of everything that such layers have in
-/// common: readiness, a time limit, and a drain that does not wait for silent clients. It costs one
-/// small allocation per connection.
+/// common: readiness, a time limit, and a drain that does not wait for silent clients. It
+/// allocates the upgrade and the handler's future, and nothing else unless the client has to be
+/// waited for.
 ///
 /// The [guide to layers](crate::guide::layer) contains an upgrade with a bounded read, a guard and
 /// tests, and explains which layers are better written as a service.
@@ -24,8 +25,11 @@ use std::future::Future;
 /// # Example
 ///
 /// ```
-/// use reagent::{BoxError, Connection, IoStream, Rejected, Upgrade};
-/// use tokio::io::AsyncReadExt;
+/// use reagent::{BoxError, Connection, IoStream, Rejected, Server, Upgrade, UpgradeLayer};
+/// use tokio::{
+///     io::{AsyncReadExt, AsyncWriteExt},
+///     net::TcpStream,
+/// };
 ///
 /// /// Admits clients that begin with a secret byte.
 /// struct Knock(u8);
@@ -40,6 +44,27 @@ use std::future::Future;
 ///         }
 ///     }
 /// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let server = Server::bind("127.0.0.1:0")
+///     .layer(UpgradeLayer::new(Knock(b'!')))
+///     .start(reagent::handle(|mut conn: Connection| async move {
+///         conn.write_all(b"welcome").await
+///     }))
+///     .await?;
+///
+/// for (knock, expected) in [(b"!", "welcome"), (b"?", "")] {
+///     let mut client = TcpStream::connect(server.local_addr().to_string()).await?;
+///     client.write_all(knock).await?;
+///     let mut answer = String::new();
+///     client.read_to_string(&mut answer).await?;
+///     assert_eq!(answer, expected);
+/// }
+/// # server.drain(std::time::Duration::from_secs(1)).await;
+/// assert_eq!(server.stats().rejected, 1);
+/// # Ok(())
+/// # }
 /// ```
 pub trait Upgrade<Io>: Send + Sync + 'static {
     /// The stream of the new connection.
