@@ -96,6 +96,10 @@ impl Default for Linger {
 ///
 /// Cancel safe: a part of the input may have been discarded, and the stream can be dropped or
 /// passed to `linger` again.
+///
+/// # Panics
+///
+/// Panics if it is polled outside of a Tokio runtime with a timer.
 pub async fn linger<Io: AsyncRead + AsyncWrite + Unpin>(io: &mut Io, limits: Linger) {
     let closing = async {
         // A client that is gone has nothing left to read.

@@ -88,8 +88,7 @@ pub trait Observer: Send + Sync + 'static {
         let _ = event;
     }
 
-    /// Called when the server has stopped listening on an address, at the end of a drain or when it
-    /// is aborted.
+    /// Called when the server has stopped listening on an address, because it drains or is aborted.
     fn listener_stopped(&self, event: &event::Listening<'_>) {
         let _ = event;
     }

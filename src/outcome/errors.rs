@@ -11,8 +11,8 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// Creates a rejection with a reason of one or two words. Use the same words for every
-    /// connection, since they become a label.
+    /// Creates a rejection. The reason is one or two words, the same for every connection, since it
+    /// becomes a label.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Rejected {
             reason: reason.into(),
@@ -42,8 +42,8 @@ pub struct TimedOut {
 }
 
 impl TimedOut {
-    /// Creates a time-out of a kind of one or two words, such as `handshake`. Use the same words
-    /// for every connection, since they become a label.
+    /// Creates a time-out. The kind is one or two words, the same for every connection, such as
+    /// `handshake`.
     pub fn new(kind: impl Into<Cow<'static, str>>) -> Self {
         TimedOut { kind: kind.into() }
     }

@@ -8,8 +8,8 @@
 //! taken from the mailbox.
 //!
 //! What a callback has sent is written before more is read, so TCP slows down a client that sends
-//! faster than it reads. While the client accepts it, the session still handles a drain, and
-//! messages as long as less than 64 KiB waits to be written. A client that does not read therefore
+//! faster than it reads. Meanwhile the session still handles a drain, and also messages while less than 64 KiB waits to
+//! be written. A client that does not read therefore
 //! holds up only the tasks that [`send`](Mailbox::send) to its session, and these can choose [not
 //! to wait](Mailbox::try_send).
 
@@ -40,8 +40,9 @@ use tower_service::Service;
 
 /// A handler with callbacks for the events of its connection.
 ///
-/// [`on_connect`](Self::on_connect) is called first and [`on_close`](Self::on_close) last, exactly
-/// once each. An error from a callback ends the session.
+/// [`on_connect`](Self::on_connect) is called first and [`on_close`](Self::on_close) last, once
+/// each, whatever happens in between. An error from a callback ends the session. If the connection
+/// is aborted, the future of the callback that is running is dropped.
 ///
 /// # Example
 ///
