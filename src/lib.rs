@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-// What libraries leave to programs.
+// Printing is for programs, not for libraries.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod acceptor;
