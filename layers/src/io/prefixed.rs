@@ -1,4 +1,4 @@
-//! A stream some of whose bytes have been read already.
+//! A stream that begins with bytes read earlier.
 
 use std::{
     fmt,
@@ -8,19 +8,21 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The stream of layers that look at the beginning of a connection: what they have read and leave to others
-/// first, then the stream inside. The memory of those bytes is freed once they are read.
+/// A stream that first returns bytes read ahead, and then continues with the inner stream.
+///
+/// Layers that look at the beginning of a connection, such as those of `proxy_protocol` and
+/// `sniff`, give it to the inner service. The memory of the prefix is freed once it has been read.
 pub struct PrefixedIo<Io> {
     io: Io,
-    /// Empty once all of it is read.
+    /// Empty once all of it has been read.
     prefix: Vec<u8>,
     read: usize,
 }
 
 impl<Io> PrefixedIo<Io> {
-    /// `prefix`, then what `io` has.
+    /// Creates a stream that returns `prefix` before what `io` has.
     pub fn new(io: Io, prefix: Vec<u8>) -> Self {
-        // One that is empty may still have memory.
+        // An empty `Vec` may still own memory.
         let prefix = if prefix.is_empty() {
             Vec::new()
         } else {
@@ -33,12 +35,12 @@ impl<Io> PrefixedIo<Io> {
         }
     }
 
-    /// The stream inside.
+    /// Returns the inner stream.
     pub fn get_ref(&self) -> &Io {
         &self.io
     }
 
-    /// The bytes that are to be read before those of the stream inside.
+    /// Returns the rest of the prefix: the bytes to be read before those of the inner stream.
     pub fn prefix(&self) -> &[u8] {
         &self.prefix[self.read..]
     }
@@ -95,7 +97,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for PrefixedIo<Io> {
     }
 }
 
-/// Says how much was read ahead and not what.
+/// Shows the length of the prefix, not its bytes.
 impl<Io: fmt::Debug> fmt::Debug for PrefixedIo<Io> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PrefixedIo")
