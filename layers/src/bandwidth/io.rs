@@ -12,8 +12,8 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// The stream inside of a [`BandwidthLayer`](super::BandwidthLayer). It reads and writes no faster
-/// than the limits allow.
+/// The stream that a [`BandwidthLayer`](super::BandwidthLayer) passes to the inner service. It
+/// reads and writes no faster than the limits allow.
 ///
 /// # Cancel safety
 ///

@@ -96,10 +96,7 @@ async fn a_service_that_is_never_ready_again_ends_the_connection() {
     client.send("a\nb\nc\n").await;
     assert_eq!(client.rest().await, "a\nservice error: worn out\n");
     drop(client);
-    assert_eq!(
-        failed(&server.ends.of(1).await),
-        "service error: worn out"
-    );
+    assert_eq!(failed(&server.ends.of(1).await), "service error: worn out");
 }
 
 /// Writes half of a `b` and then finds that it cannot.
@@ -134,10 +131,7 @@ async fn nothing_is_left_of_an_answer_that_cannot_be_encoded() {
     let (_server, clients) = start(layer, service_fn(same)).await;
     let mut client = Client::new(&clients).await;
     client.send("a\nb\nc\n").await;
-    assert_eq!(
-        client.rest().await,
-        "a\ncould not encode an answer: no b\n"
-    );
+    assert_eq!(client.rest().await, "a\ncould not encode an answer: no b\n");
 }
 
 #[tokio::test(start_paused = true)]
