@@ -13,7 +13,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A list of banned clients, each until some time. Clones share it, so a handler can hold one.
+/// A list of banned clients, each with the end of its ban. Clones share the list, so a handler can
+/// hold one.
 ///
 /// A ban covers an IPv4 address or an IPv6 /64, unless [`prefixes`](Self::prefixes) are set. The
 /// list is bounded. When it is full, the ban that ends first gives way, even if that is the new
@@ -155,7 +156,7 @@ impl Bans {
         result
     }
 
-    /// Bans the client with this address for `lasts` from now on.
+    /// Bans the client with this address for the time `lasts`, from now on.
     ///
     /// A ban that ends later stays as it is. The client's open connections are not closed. A time
     /// that is too long for the clock, such as [`Duration::MAX`], counts as 365 days.

@@ -39,7 +39,7 @@ impl Rules {
         Self::default()
     }
 
-    /// Allows a network. Clients that match no rule are refused from then on.
+    /// Allows a network. From then on, clients that match no rule are refused.
     pub fn allow(mut self, net: impl Into<IpNet>) -> Self {
         self.is_closed = true;
         self.rule(net.into(), true);
