@@ -12,9 +12,9 @@
 //!
 //! # When to use it
 //!
-//! [`PerClientLayer`] wherever clients are not your own: without it, a single client can take every
-//! place of `max_connections`. The layers for rates where accepting a connection is expensive, as
-//! with TLS. [`InFlightLayer`] where the handler needs a scarce resource.
+//! Use [`PerClientLayer`] wherever clients are not your own: without it, a single client can take
+//! every place of `max_connections`. Use the layers for rates where accepting a connection is
+//! expensive, as with TLS, and [`InFlightLayer`] where the handler needs a scarce resource.
 //!
 //! # Position in the stack
 //!

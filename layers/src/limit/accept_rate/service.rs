@@ -16,8 +16,10 @@ use tower_service::Service;
 /// The longest sleep of an acceptor that waits: the rate may change meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The service of an [`AcceptRateLayer`]. It is ready when the rate allows a connection and the
-/// inner service is ready; with [`shed`](AcceptRateLayer::shed), when the inner service is.
+/// The service of an [`AcceptRateLayer`].
+///
+/// It is ready when the rate allows a connection and the inner service is ready. With
+/// [`shed`](AcceptRateLayer::shed), it is ready when the inner service is.
 #[derive(Debug)]
 pub struct AcceptRateService<S> {
     inner: S,

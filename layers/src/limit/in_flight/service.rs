@@ -14,8 +14,10 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// The service of an [`InFlightLayer`]. It is ready when another handler may run and the inner
-/// service is ready; with [`shed`](InFlightLayer::shed), when the inner service is.
+/// The service of an [`InFlightLayer`].
+///
+/// It is ready when another handler may run and the inner service is ready. With
+/// [`shed`](InFlightLayer::shed), it is ready when the inner service is.
 #[derive(Debug)]
 pub struct InFlight<S> {
     inner: S,

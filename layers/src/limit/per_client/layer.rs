@@ -50,14 +50,16 @@ impl PerClient {
         self
     }
 
-    /// Allows up to `connections` connections of each client to wait for another of its connections
-    /// to end, for up to `time` each. Connections beyond that are refused at once; a waiting one is
-    /// refused when its time is up. They are served in the order in which they came.
+    /// Allows up to `connections` connections of each client to wait until another connection of
+    /// that client ends, for up to `time` each. By default none may wait.
     ///
-    /// By default none wait, since a connection that waits counts towards the server's
-    /// [`max_connections`](reagent::Server::max_connections) and holds whatever the inner layers
-    /// reserve when they become ready. Keep `connections` small: it is what each client can take
-    /// from others.
+    /// A connection that waits is refused when its time is up, and any beyond `connections` are
+    /// refused at once. Those that wait are served in the order in which they came.
+    ///
+    /// A connection that waits counts towards the server's
+    /// [`max_connections`](reagent::Server::max_connections), and holds whatever the inner layers
+    /// reserve when they become ready. Keep `connections` small, since that is what each client can
+    /// take from others.
     ///
     /// ```
     /// use reagent::{Connection, Server, testing::MemoryListener};

@@ -21,10 +21,10 @@ pub const CLIENT_RATE: &str = "client rate";
 
 /// A limit on the connections per second of each client. Clones share it, even across servers.
 ///
-/// It remembers a bounded number of clients. It forgets a client only after a pause so long that
-/// its whole burst is available again, when forgetting makes no difference. If the table is full of
-/// other clients, **all clients that are not in it share one rate**, as if they were one client. So
-/// an attacker with very many addresses can slow down newcomers, but neither known clients nor the
+/// It remembers a bounded number of clients. It forgets a client only once its whole burst is
+/// available again, so that forgetting it makes no difference. If the table is full of other
+/// clients, **all clients that are not in it share one rate**, as if they were one client. So an
+/// attacker with very many addresses can slow down newcomers, but neither known clients nor the
 /// server. Wider [`prefixes`](Self::prefixes) make such an attacker a single client.
 ///
 /// ```
