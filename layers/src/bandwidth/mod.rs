@@ -80,13 +80,15 @@
 //!
 //! # Errors
 //!
-//! A connection that exceeds its quota ends with [`Rejected`](reagent::Rejected) and the reason
-//! [`READ_QUOTA`], [`WRITE_QUOTA`] or [`TOTAL_QUOTA`]: as soon as the client sends, or the handler
-//! wants to send, one byte more than the quota. The handler's read or write fails with an
-//! [`io::Error`] of the kind [`QuotaExceeded`](std::io::ErrorKind::QuotaExceeded) that has the
-//! `Rejected` inside. Whatever the handler does about it in that poll, its future is dropped after
-//! the poll and the connection has this outcome. A stream that the handler has given away just
-//! fails with the error.
+//! A connection ends with [`Rejected`](reagent::Rejected) as soon as its client sends, or its
+//! handler tries to send, one byte more than the quota. The reason is [`READ_QUOTA`],
+//! [`WRITE_QUOTA`] or [`TOTAL_QUOTA`].
+//!
+//! The read or write of the handler fails with an [`io::Error`] of the kind
+//! [`QuotaExceeded`](std::io::ErrorKind::QuotaExceeded), which contains the `Rejected`. Whatever
+//! the handler makes of that error, its future is dropped at the end of the poll in which this
+//! happens, and the connection has this outcome. If the handler has given its stream away, the
+//! error is all that happens.
 //!
 //! Rates end no connection.
 //!

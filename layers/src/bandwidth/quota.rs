@@ -15,8 +15,7 @@ pub const READ_QUOTA: &str = "read quota";
 /// [`Quota::write`].
 pub const WRITE_QUOTA: &str = "write quota";
 
-/// The reason of a [`Rejected`] connection that wanted to move more bytes than [`Quota::total`], in
-/// both directions together.
+/// The reason of a [`Rejected`] connection that was about to move more bytes than [`Quota::total`].
 pub const TOTAL_QUOTA: &str = "total quota";
 
 const REASONS: [&str; 3] = [READ_QUOTA, WRITE_QUOTA, TOTAL_QUOTA];

@@ -57,7 +57,7 @@ impl Rate {
 
 /// The rates of the two directions, each of which may be unlimited.
 ///
-/// A [`Rate`] converts into the same rate for each direction.
+/// Where `Rates` are expected, a [`Rate`] means the same rate in each direction.
 ///
 /// ```
 /// use reagent::{Connection, Server, testing::MemoryListener};
