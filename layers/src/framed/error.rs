@@ -39,7 +39,8 @@ pub const WRITE_TIMEOUT: &str = "write";
 
 /// An error of a frame or of its answer.
 ///
-/// Its message includes that of the codec or the service, since outcomes show no sources.
+/// Its message includes that of the codec or the service, since an [`Outcome`](reagent::Outcome)
+/// displays the message of an error and not those of its sources.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -81,8 +82,8 @@ impl Error for FrameError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnError<R> {
-    /// Sends this frame, and goes on if only a request has failed. After any other error the
-    /// connection is closed, since it is unknown where the next frame begins.
+    /// Sends this frame and goes on, if only a request has failed. After any other error it also
+    /// closes the connection, since it is unknown where the next frame begins.
     Answer(R),
     /// Sends this frame, and ends the connection with the error.
     AnswerAndClose(R),

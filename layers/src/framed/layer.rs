@@ -65,7 +65,7 @@ impl<C: fmt::Debug, R> fmt::Debug for FramedLayer<C, R> {
 /// use reagent::{Server, testing::MemoryListener};
 /// use reagent_layers::framed::{Client, FramedMakeLayer, codec::LinesCodec};
 /// use std::convert::Infallible;
-/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// use tower::service_fn;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -82,12 +82,12 @@ impl<C: fmt::Debug, R> fmt::Debug for FramedLayer<C, R> {
 /// let (listener, clients) = MemoryListener::new();
 /// let server = Server::new(listener).layer(FramedMakeLayer::new()).start(make).await?;
 ///
-/// # let mut client = clients.connect().await?;
-/// # client.write_all(b"a\nb\n").await?;
-/// # client.shutdown().await?;
-/// # let mut answers = String::new();
-/// # client.read_to_string(&mut answers).await?;
-/// # assert_eq!(answers, "1, line 1: a\n1, line 2: b\n");
+/// let mut client = clients.connect().await?;
+/// client.write_all(b"a\nb\n").await?;
+/// client.shutdown().await?;
+/// let mut answers = String::new();
+/// client.read_to_string(&mut answers).await?;
+/// assert_eq!(answers, "1, line 1: a\n1, line 2: b\n");
 /// # Ok(())
 /// # }
 /// ```

@@ -22,7 +22,7 @@
 //! metering go around it. Layers for requests go around the service inside.
 //!
 //! The [`timeout`](crate::timeout) layer limits how long a client may be silent. This layer limits
-//! how long it may take to send a frame that it has begun, and how long it may leave answers
+//! how long a client may take over a frame that it has begun, and how long it may leave answers
 //! unread.
 //!
 //! # Example
@@ -80,7 +80,7 @@
 //!   client that closes in the middle of a frame is an error with most codecs.
 //! - [`TimedOut`](reagent::TimedOut) of the kind [`FRAME_TIMEOUT`] or [`WRITE_TIMEOUT`].
 //! - The errors of the stream.
-//! - The errors of the service that makes the service of a connection.
+//! - The error of the service inside of a [`FramedMakeLayer`].
 
 mod client;
 mod error;
@@ -100,7 +100,8 @@ pub use future::FramedFuture;
 pub use layer::{FramedLayer, FramedMakeLayer};
 pub use push::{PushError, Pusher};
 pub use service::{Framed, FramedMake};
-/// The codecs' library, since its traits are part of this module's.
+/// The codecs of tokio-util, re-exported since their traits are part of this API.
+///
 pub use tokio_util::codec;
 
 use settings::Settings;

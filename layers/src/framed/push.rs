@@ -12,12 +12,15 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// A handle that sends a client frames which answer no request: messages of a topic, or the parts
-/// of a long answer. It is cheap to clone and does not keep the connection open.
+/// A handle for sending frames that answer no request: messages of a topic, or the parts of a long
+/// answer.
+///
+/// It sends to one client. It is cheap to clone and does not keep the connection open.
 ///
 /// Pushed frames are written between answers. A frame pushed before an answer was ready is written
-/// before that answer. So a confirmation that is pushed when a client subscribes precedes the first
-/// message, and a message that follows the answer to an unsubscription was pushed after it.
+/// before that answer. So a confirmation that is pushed before the first message of a topic arrives
+/// before it, and whatever arrives after the answer to an unsubscription was pushed after that
+/// answer.
 ///
 /// ```
 /// use reagent::{BoxError, Server, testing::MemoryListener};

@@ -98,9 +98,9 @@ macro_rules! shared_settings {
         /// such as an empty line or a heartbeat, or it keeps them as a part of the next frame. The
         /// layer cannot tell which.
         ///
-        /// - With `false`, such bytes were ignored: if nothing else is in the buffer, no frame has
-        ///   begun and the client is idle.
-        /// - With `true`, such bytes are part of a frame: they count towards
+        /// - With `false`, such bytes count as ignored: if nothing else is in the buffer, no frame
+        ///   has begun and the client is idle.
+        /// - With `true`, such bytes belong to a frame: they count towards
         ///   [`max_frame`](Self::max_frame) and start the [`frame_timeout`](Self::frame_timeout),
         ///   until the next frame is returned. Set it for a codec that collects fragments.
         ///
