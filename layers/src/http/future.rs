@@ -186,7 +186,7 @@ where
                             Instant::now() + this.deadlines.config.shortest()
                         }
                         Look::End(kind) => {
-                            // The system would keep untaken bytes for as long as the client likes.
+                            // The system would keep unread bytes for as long as the client likes.
                             if kind == STREAM_IDLE {
                                 this.deadlines.handle.reset_on_close();
                             }

@@ -76,8 +76,8 @@ impl HttpLayer {
     /// - With HTTP/2, the stream is reset (CANCEL) and the others go on. If the client reads
     ///   nothing at all, the connection ends with [`kind::STREAM_IDLE`](super::kind::STREAM_IDLE).
     ///
-    /// A connection that ends this way is reset, since the system would otherwise keep untaken
-    /// bytes for as long as the client likes.
+    /// A connection that ends this way is reset, since the system would otherwise keep unread bytes
+    /// for as long as the client likes.
     ///
     /// The limit measures the client, not the service: a handler that computes, a long poll and an
     /// answer that pauses for hours are not affected. Pings, settings and other frames that carry

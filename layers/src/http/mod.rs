@@ -62,7 +62,7 @@
 //! |---|---|---|
 //! | time to the first byte, and to a complete HTTP/2 preface with its SETTINGS | 30 s | [`first_byte_timeout`](HttpLayer::first_byte_timeout) |
 //! | time from the first byte of a request's head to its last (HTTP/1) | 30 s | [`header_timeout`](HttpLayer::header_timeout) |
-//! | time without a request between two (HTTP/1), or without an open stream (HTTP/2) | 75 s | [`keep_alive_timeout`](HttpLayer::keep_alive_timeout) |
+//! | idle time between two requests (HTTP/1), or without an open stream (HTTP/2) | 75 s | [`keep_alive_timeout`](HttpLayer::keep_alive_timeout) |
 //! | time for which a client keeps a body waiting, that of a request or of its answer | 60 s | [`stream_idle_timeout`](HttpLayer::stream_idle_timeout) |
 //! | time without a byte in either direction, after an upgrade | 1 h | [`upgraded_idle_timeout`](HttpLayer::upgraded_idle_timeout) |
 //! | size of a request's head | 32 KiB | [`max_header_bytes`](HttpLayer::max_header_bytes) |
@@ -78,9 +78,9 @@
 //! [`Server::opening_timeout`](reagent::Server::opening_timeout) with the opening steps of outer
 //! layers, such as a TLS handshake.
 //!
-//! All time limits together cost a connection one timer, which is set no more often than the
-//! shortest of them passes. A request sets no timer, and an HTTP/2 stream sets one only once its
-//! client keeps it waiting.
+//! All time limits of a connection share one timer, which is set at most once within the shortest
+//! of them. A request sets no timer, and an HTTP/2 stream sets one only once its client keeps it
+//! waiting.
 //!
 //! **The size and the pace of a body are not limited here,** since only the service knows what it
 //! expects. A body is read no faster than the service asks for it. To limit it:
@@ -106,13 +106,13 @@
 //!
 //! ## Memory
 //!
-//! An HTTP/1 connection holds up to about 400 KiB of an answer, and of a request, what the service
-//! is about to read.
+//! An HTTP/1 connection holds up to about 400 KiB of an answer. Of a request, it holds what the
+//! service is about to read.
 //!
 //! An HTTP/2 connection holds up to 1 MiB of requests, which is the window of the connection. For
 //! each stream it holds up to 80 KiB of an answer: h2's buffer of 64 KiB and one piece of 16 KiB.
-//! With 200 streams that is 16 MiB, but only if the client grants a window for it and then reads
-//! nothing, which ends the connection after
+//! With 200 streams that is 16 MiB, but only for a client that grants a window of that size and
+//! then reads nothing. Such a connection ends after
 //! [`stream_idle_timeout`](HttpLayer::stream_idle_timeout). A client that grants no window makes
 //! the connection hold what the services have already produced, one chunk per stream, for as long
 //! as that limit.
@@ -189,7 +189,7 @@ pub use connection::HttpConnection;
 pub use error::kind;
 pub use executor::StreamExecutor;
 pub use future::HttpFuture;
-/// The HTTP library, since its types are part of this module's.
+/// The HTTP library, re-exported since its types are part of this API.
 pub use hyper;
 pub use io::HttpIo;
 pub use layer::HttpLayer;

@@ -11,8 +11,8 @@ use std::{
 
 /// The body of a request, as the service inside of an [`HttpLayer`](super::HttpLayer) gets it.
 ///
-/// It reads the same as [`hyper::body::Incoming`], and also tells the layer whether the service
-/// waits for it, for [`stream_idle_timeout`](super::HttpLayer::stream_idle_timeout).
+/// It yields the same frames as [`hyper::body::Incoming`], and also tells the layer whether the
+/// service waits for it, for [`stream_idle_timeout`](super::HttpLayer::stream_idle_timeout).
 pub struct RequestBody {
     /// `Some` until it is dropped.
     inner: Option<Incoming>,
