@@ -85,8 +85,8 @@
 //! | `client.address`, `client.port` | client address reported by a proxy, if it differs from the peer | span, end event |
 //! | `tls.protocol.version`, `tls.cipher`, `tls.next_protocol`, `server.address` | connection labels with these names | span, end event |
 //! | `outcome` | [`Outcome::as_str`](reagent::Outcome::as_str) | span at its end, end event |
-//! | `error.type` | reason of a rejection, kind of a timeout, the label `error.type` if a layer set it, an [`ErrorKind`](std::io::ErrorKind), `panic` or `_OTHER` | span at its end, end event |
-//! | `error.message` | text of an error or a panic | events |
+//! | `error.type` | reason of a rejection, kind of a timeout, kind of a disconnect (`reset`, `eof`, `truncated`, `timed_out`), the label `error.type` if a layer set it, an [`ErrorKind`](std::io::ErrorKind), `panic` or `_OTHER` | span at its end, end event |
+//! | `error.message` | text of a panic, or of an error followed by the texts of its sources | events |
 //! | `bytes_read`, `bytes_written` | bytes read from and written to the socket | span at its end, end event |
 //! | `duration` | lifetime of the connection in seconds | end event |
 //! | `listener` | address of the listener, the same as the metrics label | events |
@@ -115,7 +115,7 @@
 //!   `ERROR`.
 //!
 //! The number of events that a client can cause with one connection is bounded: a start event, an
-//! end event, at most one each of `limit reached` and `limit waited`, and `accept failed`, or
+//! end event, at most one each of `connection limit reached` and `connection limit wait ended`, and `accept failed`, or
 //! `acceptor failed` if a service panics in its `call`. Reads and writes emit nothing.
 //!
 //! A span or event whose level is disabled costs one comparison. Nothing is formatted or allocated

@@ -188,7 +188,7 @@ impl Observer for TraceObserver {
             listener = event.acceptor.local_addr.to_string(),
             acceptor = event.acceptor.index,
             error.message = event.error.to_string(),
-            "no client can be served for want of descriptors or memory",
+            "no client can be served for lack of descriptors or memory",
         );
     }
 
@@ -206,7 +206,7 @@ impl Observer for TraceObserver {
             target: TARGET,
             listener = acceptor.local_addr.to_string(),
             acceptor = acceptor.index,
-            "limit reached",
+            "connection limit reached",
         );
     }
 
@@ -216,7 +216,7 @@ impl Observer for TraceObserver {
             listener = event.acceptor.local_addr.to_string(),
             acceptor = event.acceptor.index,
             duration = event.waited.as_secs_f64(),
-            "limit waited",
+            "connection limit wait ended",
         );
     }
 
