@@ -74,7 +74,7 @@
 //! | `reagent_listeners_lost_total` | counter | `listener` | listening sockets that stopped accepting because of an error |
 //! | `reagent_listeners_reopened_total` | counter | `listener` | lost listening sockets that were replaced |
 //! | `reagent_exhausted` | gauge | | 1 while no client can be served for lack of descriptors or memory; with several servers, the number of servers in this state |
-//! | `reagent_clients_turned_away_total` | counter | | clients closed in that state, counted when it ends |
+//! | `reagent_clients_turned_away_total` | counter | | clients closed for lack of descriptors, counted when that state ends |
 //! | `reagent_tls_certificate_expiry_timestamp_seconds` | gauge | `name` | expiry of a certificate in seconds since 1970-01-01 UTC, set by [`set_certificate_expiry`](MetricsObserver::set_certificate_expiry) |
 //! | `reagent_tls_certificate_reloads_total` | counter | `result` | attempts to reload certificates, `success` or `failure`, counted by [`certificates_reloaded`](MetricsObserver::certificates_reloaded) |
 //!

@@ -74,7 +74,7 @@ metrics! {
     CERTIFICATE_RELOADS = Counter, Count, "reagent_tls_certificate_reloads_total",
         "Attempts to reload certificates, by result.";
     TURNED_AWAY = Counter, Count, "reagent_clients_turned_away_total",
-        "Clients closed for lack of descriptors or memory.";
+        "Clients closed for lack of descriptors.";
 }
 
 impl Metric {
