@@ -2,14 +2,14 @@
 //!
 //! # When to use it
 //!
-//! In every server that is monitored. The metrics show how many connections there are, how and why
-//! they end, and what keeps clients waiting. To find out what happened to a single connection, use
-//! the feature `trace`.
+//! Use it in every server that is monitored. The metrics show how many connections there are, how
+//! and why they end, and what keeps clients waiting. To find out what happened to a single
+//! connection, use the feature `trace`.
 //!
 //! # Position in the stack
 //!
-//! None. [`MetricsObserver`] is an [`Observer`](reagent::Observer) and not a layer, so it counts
-//! every connection, including those that a layer turns away.
+//! The metrics have no position: [`MetricsObserver`] is an [`Observer`](reagent::Observer) and not
+//! a layer, so it counts every connection, including those that a layer turns away.
 //!
 //! # Example
 //!
@@ -95,7 +95,7 @@
 //!
 //! # Errors
 //!
-//! None. The observer never ends a connection.
+//! The observer returns no errors and never ends a connection.
 //!
 //! [naming]: https://prometheus.io/docs/practices/naming/
 

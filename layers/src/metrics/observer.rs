@@ -67,15 +67,16 @@ impl MetricsObserver {
     /// # Example
     ///
     /// ```
-    /// # use metrics_exporter_prometheus::PrometheusBuilder;
-    /// # use reagent::{Connection, Server, testing::MemoryListener};
-    /// # use reagent_layers::metrics::MetricsObserver;
-    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// use metrics_exporter_prometheus::PrometheusBuilder;
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::metrics::MetricsObserver;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), reagent::BoxError> {
-    /// # let recorder = PrometheusBuilder::new().build_recorder();
-    /// # let prometheus = recorder.handle();
-    /// # let (listener, clients) = MemoryListener::new();
+    /// let recorder = PrometheusBuilder::new().build_recorder();
+    /// let prometheus = recorder.handle();
+    /// let (listener, clients) = MemoryListener::new();
     /// let metrics = MetricsObserver::with_recorder(recorder);
     /// let server = Server::new(listener)
     ///     .observe(metrics.clone())

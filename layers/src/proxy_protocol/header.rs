@@ -151,8 +151,10 @@ impl Header {
         self
     }
 
-    /// Pads a shorter header to `len` bytes, or by 3 bytes if fewer are missing, the least that
-    /// padding takes. Requires version 2.
+    /// Pads the header to at least `len` bytes. Requires version 2.
+    ///
+    /// Padding takes at least 3 bytes, so a header that lacks only 1 or 2 becomes longer than
+    /// `len`.
     pub fn pad_to(mut self, len: usize) -> Self {
         self.padded_to = len;
         self
@@ -248,7 +250,7 @@ impl Header {
         })
     }
 
-    /// Returns the description of the encryption between the client and the proxy.
+    /// Returns the encryption between the client and the proxy.
     pub fn ssl(&self) -> Option<&Ssl> {
         self.find(|tlv| match tlv {
             Tlv::Ssl(ssl) => Some(ssl),

@@ -40,8 +40,10 @@ pub enum Untrusted {
     PassThrough,
 }
 
-/// A layer that removes the PROXY header, sets the connection's addresses accordingly and leaves
-/// the header in the extensions as a [`ProxyInfo`](super::ProxyInfo).
+/// A layer that receives the client's address in a PROXY header.
+///
+/// It removes the header, sets the connection's addresses accordingly, and leaves the header in the
+/// extensions as a [`ProxyInfo`](super::ProxyInfo).
 ///
 /// What the proxy says about encryption ([`Header::ssl`](super::Header::ssl)) does not change
 /// `Connection::is_secure`, which describes the connection between the proxy and this server.
@@ -86,7 +88,7 @@ impl ProxyProtocolLayer {
     }
 
     /// Sets whether trusted senders must send a header. Default [`Mode::Required`], since the
-    /// specification forbids to guess.
+    /// specification forbids guessing.
     pub fn mode(self, mode: Mode) -> Self {
         self.change(|config| config.mode = mode)
     }

@@ -3,23 +3,25 @@
 //!
 //! # When to use it
 //!
-//! When a load balancer or proxy relays connections to the server, so that every socket's peer is
-//! the proxy. The proxy sends a header before the client's data. This layer removes the header and
-//! sets `peer_addr()` to the client's address, for handlers as well as for limits, access rules and
-//! logs.
+//! Use it when a load balancer or proxy relays connections to the server, so that every socket's
+//! peer is the proxy. The proxy sends a header before the client's data. This layer removes the
+//! header and sets `peer_addr()` to the client's address, for handlers as well as for limits,
+//! access rules and logs.
 //!
-//! Since anybody can send such a header, the layer needs the addresses of the proxies to trust.
+//! Since anybody can send such a header, the layer has to know which senders are proxies to trust.
 //! Clients from elsewhere are refused, or, with [`Untrusted::PassThrough`], served as they are and
-//! without delay. That is the way to serve both kinds of clients at one address.
+//! without delay. The latter is the way to serve both kinds of clients at one address.
 //!
-//! [`Mode::Optional`] instead guesses whether a trusted sender sends a header, which the
-//! specification forbids. Use it only while trusted senders change over. If the server speaks
-//! first, a client without a header sends nothing either, and has to wait for the time limit.
+//! [`Mode::Optional`], on the other hand, guesses whether a trusted sender has sent a header, which
+//! the specification forbids. Use it only while trusted senders are being switched over. If the
+//! server speaks first, a client without a header sends nothing either, and has to wait for the
+//! time limit.
 //!
 //! # Position in the stack
 //!
-//! Outermost, except for limits that do not depend on the client. It belongs outside of TLS, since
-//! the header precedes the handshake, and outside of every layer that uses `peer_addr()`.
+//! The layer is the outermost, except for limits that do not depend on the client. It belongs
+//! outside of TLS, since the header precedes the handshake, and outside of every layer that uses
+//! `peer_addr()`.
 //!
 //! # Example
 //!

@@ -49,7 +49,7 @@ where
     Relay::new().run(conn, upstream).await
 }
 
-/// A relay with custom settings.
+/// A relay between a connection and an upstream, with its settings.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Relay {
@@ -72,19 +72,19 @@ impl Relay {
         Relay::default()
     }
 
-    /// Sets how long a side may accept nothing of the data that is left for it after the other side
-    /// has failed. Default 30 s.
+    /// Sets how long a side may stall while it is sent the data that is left for it after the other
+    /// side has failed. Default 30 s, long enough for TCP to retransmit several times.
     ///
-    /// When the time is up, the side is reset at once and the rest is lost. A whole delivery takes
-    /// at most ten times this limit, so that a peer that accepts a little now and then cannot hold
-    /// a relay forever.
+    /// A side stalls while it accepts nothing at all. When the time is up, the side is reset at
+    /// once and the rest is lost. A whole delivery takes at most ten times this limit, so that a
+    /// peer that accepts a little now and then cannot hold a relay forever.
     pub fn delivery_timeout(mut self, limit: Duration) -> Self {
         self.delivery_timeout = limit;
         self
     }
 
     /// Sets how long both sides must be silent before [`run_until`](Self::run_until) ends a relay
-    /// that was asked to stop. Default 1 s.
+    /// that was asked to stop. Default 1 s, which is longer than most round trips.
     pub fn quiet(mut self, time: Duration) -> Self {
         self.quiet = time;
         self
@@ -113,12 +113,11 @@ impl Relay {
         self.run_until(conn, upstream, pending::<()>()).await
     }
 
-    /// Relays bytes in both directions until both sides have ended, or until `stop` has resolved
-    /// and neither side has sent anything for [`quiet`](Self::quiet). In the second case, both
-    /// sides are closed in order.
+    /// Relays bytes in both directions until both sides have ended, or are idle after `stop`.
     ///
-    /// Use it to close idle connections when a server drains. A side that has yet to accept data is
-    /// not considered silent.
+    /// Once `stop` has resolved, the relay waits until neither side has sent anything for the time
+    /// set with [`quiet`](Self::quiet), and then closes both sides in order. A side that has yet to
+    /// accept data does not count as idle. Use this to close idle connections when a server drains.
     ///
     /// # Errors
     ///

@@ -2,8 +2,8 @@
 //!
 //! # When to use it
 //!
-//! In the handler of a proxy: a gateway in front of a database, a SOCKS server, a router by server
-//! name. It replaces [`tokio::io::copy_bidirectional`] and adds what a proxy needs:
+//! Use it in the handler of a proxy: a gateway in front of a database, a SOCKS server, a router by
+//! server name. It replaces [`tokio::io::copy_bidirectional`] and adds what a proxy needs:
 //!
 //! - A buffer is held only while there are bytes in it, so an idle connection holds none.
 //! - The end of one direction (a half-close) is passed on, and the other direction continues.
@@ -14,11 +14,11 @@
 //!
 //! # Position in the stack
 //!
-//! Innermost: the relay is called by the handler. TLS, time limits and bandwidth limits around the
-//! handler apply to the client's side.
+//! The relay is not a layer. It is called by the handler, and so is innermost: TLS, time limits and
+//! bandwidth limits around the handler apply to the client's side.
 //!
-//! While both sides are alive the relay has no time limit of its own. To close idle connections,
-//! add a `timeout::TimeoutsLayer` to the stack.
+//! While both sides are alive, the relay itself has no time limit. To close idle connections, add a
+//! `timeout::TimeoutsLayer` to the stack.
 //!
 //! # Example
 //!
@@ -63,8 +63,8 @@
 //! ## When a side fails
 //!
 //! A side fails when its connection is reset, when the operating system gives it up after a
-//! timeout, or, with strict TLS, when it ends without `close_notify`. The relay then delivers what
-//! that side sent before the failure:
+//! timeout, or, with `TlsLayer::require_close_notify`, when it ends without `close_notify`. The
+//! relay then delivers what that side sent before the failure:
 //!
 //! 1. It reads the rest, writes it to the other side and flushes it.
 //! 2. On Linux, it waits until the other side's system has acknowledged everything, since a reset
@@ -87,7 +87,7 @@
 //!
 //! If a side fails after its orderly end was passed on, nothing more can be delivered to it.
 //! Whatever the other side still sends is discarded, and the other side is closed as soon as its
-//! system has acknowledged everything.
+//! system has everything.
 //!
 //! If the relay's future is dropped, by a time limit, an abort or the deadline of a drain, both
 //! sides are reset **at once**. Bytes queued in the systems are lost, and neither side can mistake

@@ -35,8 +35,9 @@ pub fn negotiated<Io: 'static>(
     move |conn| conn.negotiated_protocol() == Some(&*protocol)
 }
 
-/// Matches clients that connected to `addr`. If a PROXY header names a destination, that is the
-/// address compared.
+/// Matches clients that connected to `addr`.
+///
+/// If a PROXY header named a destination, `addr` is compared with that.
 pub fn local_addr<Io: IoStream>(
     addr: impl Into<Addr>,
 ) -> impl Fn(&Connection<Io>) -> bool + Clone + Send + Sync + 'static {
@@ -44,8 +45,9 @@ pub fn local_addr<Io: IoStream>(
     move |conn| conn.local_addr().is_ok_and(|local| local == addr)
 }
 
-/// Matches clients that connected to the TCP port `port`. If a PROXY header names a destination,
-/// its port is compared.
+/// Matches clients that connected to the TCP port `port`.
+///
+/// If a PROXY header named a destination, `port` is compared with that.
 pub fn local_port<Io: IoStream>(
     port: u16,
 ) -> impl Fn(&Connection<Io>) -> bool + Clone + Send + Sync + 'static {

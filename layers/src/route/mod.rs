@@ -3,12 +3,13 @@
 //!
 //! # When to use it
 //!
-//! When several protocols or several names share an address and need different layers or handlers:
-//! plain clients beside TLS, HTTP/2 beside HTTP/1, one backend per server name. If all connections
-//! pass through the same layers and end in the same handler, an `if` in the handler does the same.
+//! Use a [`Router`] when several protocols or several names share an address and need different
+//! layers or handlers: plain clients beside TLS, HTTP/2 beside HTTP/1, one backend per server name.
+//! If all connections pass through the same layers and end in the same handler, an `if` in the
+//! handler does the same.
 //!
-//! A [`Router`] checks its routes in order, and the first whose condition holds gets the
-//! connection. A condition is any function of the connection. This module provides:
+//! The router checks its routes in order, and the first whose condition holds gets the connection.
+//! A condition is any function of the connection. This module provides:
 //!
 //! | routes by | condition | requires |
 //! |---|---|---|
@@ -21,8 +22,8 @@
 //!
 //! # Position in the stack
 //!
-//! At its end. The router takes the place of the handler. Each route is a service, with layers of
-//! its own around it if it needs them, and may itself be a router. Layers that all routes share
+//! The router takes the place of the handler, at the end of the stack. Each route is a service,
+//! which may have its own layers around it and may itself be a router. Layers that all routes share
 //! belong around the router.
 //!
 //! # Example
@@ -70,7 +71,9 @@
 //!
 //! # let mut roots = rustls::RootCertStore::empty();
 //! # roots.add(made.cert.der().clone())?;
-//! # let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+//! # let config = rustls::ClientConfig::builder()
+//! #     .with_root_certificates(roots)
+//! #     .with_no_client_auth();
 //! # let connector = TlsConnector::from(Arc::new(config));
 //! let stream = clients.connect().await?;
 //! let mut encrypted = connector.connect("localhost".try_into()?, stream).await?;

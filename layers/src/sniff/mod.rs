@@ -3,15 +3,15 @@
 //!
 //! # When to use it
 //!
-//! When several protocols share an address: plain and encrypted clients on one port, HTTP beside
-//! SSH, or TLS for server names that are served by different backends. The layer leaves a
+//! Use it when several protocols share an address: plain and encrypted clients on one port, HTTP
+//! beside SSH, or TLS for server names that are served by different backends. The layer leaves a
 //! [`Sniffed`] in the connection's extensions for a [`Router`](../route/struct.Router.html) or a
 //! handler. If all clients of an address speak the same protocol, there is nothing to detect.
 //!
 //! # Position in the stack
 //!
-//! Inside of limits, access rules and the PROXY protocol, so that the layer never waits for a
-//! client that will not be admitted.
+//! The layer belongs inside of limits, access rules and the PROXY protocol, so that it never waits
+//! for a client that will not be admitted.
 //!
 //! Place it outside of TLS to see the server name and the protocols that a TLS client asks for
 //! (SNI, ALPN), or inside of TLS to tell encrypted protocols apart. It can stand in both places,

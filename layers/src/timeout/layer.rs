@@ -23,10 +23,10 @@ pub const RATE: &str = "rate";
 /// The kind of [`TimedOut`](reagent::TimedOut) when a connection exceeded its maximum age.
 pub const AGE: &str = "age";
 
-/// A layer of time limits on what happens in a connection.
+/// A layer that ends connections whose clients take too long.
 ///
 /// Every limit takes a `Duration`, or `None` for no limit. Regardless of how many limits are set,
-/// each connection has one timer, and each of its reads and writes reads the clock at most once.
+/// each connection has one timer, and a read or write usually reads the clock once.
 #[derive(Clone, Debug, Default)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct TimeoutsLayer {
@@ -156,15 +156,16 @@ impl TimeoutsLayer {
         })
     }
 
-    /// Limits the age of a connection: it is drained at `age` plus a random part of `jitter`, and
-    /// ended `grace` later if it is still open. Default `None`, since most connections may last.
+    /// Limits the age of a connection to `age` plus a random part of `jitter`. Default `None`,
+    /// since in most protocols a connection may last.
     ///
-    /// The connection is drained in the same way as by a drain of the server. The jitter keeps
-    /// clients that connected together from reconnecting together.
+    /// The connection is then drained in the same way as by a drain of the server, and ended after
+    /// `grace` if it is still open. The jitter keeps clients that connected together from
+    /// reconnecting together.
     ///
     /// # Example
     ///
-    /// A handler that takes its leave when its connection gets too old:
+    /// A handler that says goodbye when its connection gets too old:
     ///
     /// ```
     /// use reagent::{Connection, Server, testing::MemoryListener};

@@ -2,15 +2,15 @@
 //!
 //! # When to use it
 //!
-//! In every server that accepts clients you do not control. Each connection holds a descriptor and
-//! memory, even if its client does nothing. `tower::timeout::TimeoutLayer` can only limit the total
-//! lifetime of a connection. This layer reacts to what happens on it.
+//! Use it in every server that accepts clients you do not control. Each connection holds a
+//! descriptor and memory, even if its client does nothing. `tower::timeout::TimeoutLayer` can only
+//! limit the total lifetime of a connection, whereas this layer reacts to what happens on it.
 //!
 //! # Position in the stack
 //!
-//! Inside of TLS and the PROXY protocol, which have their own time limits, and outside of layers
-//! that implement a protocol on the stream. There, the layer sees the same bytes as the handler. It
-//! also works outside of TLS, where a handshake counts as activity.
+//! The layer belongs inside of TLS and the PROXY protocol, which have their own time limits, and
+//! outside of layers that implement a protocol on the stream. In that position, it sees the same
+//! bytes as the handler. It also works outside of TLS, where a handshake counts as activity.
 //!
 //! # Example
 //!
@@ -56,8 +56,8 @@
 //!
 //! # Errors
 //!
-//! [`TimedOut`](reagent::TimedOut) with the kind [`FIRST_BYTE`], [`IDLE`], [`READ`], [`WRITE`],
-//! [`RATE`] or [`AGE`]. The handler's future is dropped.
+//! The layer ends a connection with [`TimedOut`](reagent::TimedOut), of the kind [`FIRST_BYTE`],
+//! [`IDLE`], [`READ`], [`WRITE`], [`RATE`] or [`AGE`]. The handler's future is dropped.
 //!
 //! If the handler's last write was still waiting for the client, the connection is reset.
 //! Otherwise, the operating system would keep the unsent bytes for as long as the client refuses

@@ -25,21 +25,23 @@ use std::{path::Path, time::Duration};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = std::env::temp_dir().join(format!("reagent-tls-builder-{}", std::process::id()));
 /// # fs::create_dir_all(&dir)?;
-/// # let file = |name: &str| dir.join(name);
-/// # for name in ["www.example.org", "api.example.org"] {
-/// #     let made = rcgen::generate_simple_self_signed([name.to_owned()])?;
-/// #     fs::write(file(&format!("{name}.pem")), made.cert.pem())?;
-/// #     fs::write(file(&format!("{name}.key")), made.signing_key.serialize_pem())?;
+/// # let [www, www_key, api, api_key] =
+/// #     ["www.pem", "www.key", "api.pem", "api.key"].map(|file| dir.join(file));
+/// # let www_made = rcgen::generate_simple_self_signed(["www.example.org".to_owned()])?;
+/// # let api_made = rcgen::generate_simple_self_signed(["api.example.org".to_owned()])?;
+/// # for (made, cert, key) in [(www_made, &www, &www_key), (api_made, &api, &api_key)] {
+/// #     fs::write(cert, made.cert.pem())?;
+/// #     fs::write(key, made.signing_key.serialize_pem())?;
 /// # }
 /// let builder = TlsLayer::builder()
-///     .certificate(file("www.example.org.pem"), file("www.example.org.key"))
-///     .certificate_for("api.example.org", file("api.example.org.pem"), file("api.example.org.key"))
+///     .certificate(&www, &www_key)
+///     .certificate_for("api.example.org", &api, &api_key)
 ///     .alpn(["h2", "http/1.1"]);
 /// let layer = builder.clone().build()?;
 /// assert_eq!(layer.reloader().certificates().len(), 2);
 ///
 /// let error = builder
-///     .certificate_for("mail.example.org", file("api.example.org.pem"), file("api.example.org.key"))
+///     .certificate_for("mail.example.org", &api, &api_key)
 ///     .build()
 ///     .unwrap_err();
 /// assert!(matches!(error, TlsConfigError::WrongName { name, .. } if name == "mail.example.org"));

@@ -4,7 +4,7 @@ use reagent::BoxError;
 use std::{error::Error, fmt, io, path::PathBuf};
 use tokio_rustls::rustls;
 
-/// The error of a file or name that a [`TlsLayer`](super::TlsLayer) cannot be made from.
+/// An error in the files or names that a [`TlsLayer`](super::TlsLayer) is made from.
 ///
 /// It names the file but shows none of its contents. The message does not repeat its
 /// [`source`](Error::source): print both, as `anyhow` and `{:?}` do.

@@ -19,7 +19,7 @@ pub struct HandshakeError {
     source: BoxError,
 }
 
-/// The reason for which a handshake failed.
+/// The kinds of handshake failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeErrorKind {
@@ -142,7 +142,8 @@ fn kind_of(stage: Stage, error: &rustls::Error) -> HandshakeErrorKind {
     }
 }
 
-/// Returns what a certificate must be, for errors that say only in terms of rustls what it is not.
+/// Returns what was expected of a certificate, for errors that describe its fault only in the terms
+/// of rustls.
 fn hint(error: &rustls::Error) -> Option<&'static str> {
     use CertificateError::{
         BadEncoding, Other, UnsupportedSignatureAlgorithmContext,
@@ -163,7 +164,7 @@ fn hint(error: &rustls::Error) -> Option<&'static str> {
 }
 
 impl HandshakeError {
-    /// Returns the reason for which the handshake failed.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> HandshakeErrorKind {
         self.kind
     }

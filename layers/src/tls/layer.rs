@@ -72,7 +72,7 @@ impl TlsLayer {
     }
 
     /// Limits the number of handshakes that may compute at the same time, across all acceptors.
-    /// Default `None` for no limit.
+    /// Default `None` for no limit, since only servers under a load of handshakes need one.
     ///
     /// Further handshakes wait in order, within their time limit. A handshake that is waiting for
     /// its client does not count, so stalled clients delay nobody. A limit of 0 counts as 1.

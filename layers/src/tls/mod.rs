@@ -2,16 +2,16 @@
 //!
 //! # When to use it
 //!
-//! When clients connect over a network that you do not control, and nothing in front of the server
-//! terminates TLS. The results of the handshake, including client certificates, are left in the
-//! connection's extensions as a [`TlsInfo`].
+//! Use it when clients connect over a network that you do not control and nothing in front of the
+//! server terminates TLS. The results of the handshake, including client certificates, are left in
+//! the connection's extensions as a [`TlsInfo`].
 //!
 //! # Position in the stack
 //!
-//! Inside of layers that decide by address (access, limits, and the PROXY protocol, whose header
-//! precedes TLS), so that a client that is not admitted costs no handshake. Outside of everything
-//! that reads the decrypted data, including the idle and first-byte limits of `timeout`, since
-//! handshakes have [their own time limit](TlsLayer::timeout).
+//! The layer belongs inside of layers that decide by address (access, limits, and the PROXY
+//! protocol, whose header precedes TLS), so that a client that is not admitted costs no handshake.
+//! It belongs outside of everything that reads the decrypted data, including the idle and
+//! first-byte limits of `timeout`, since handshakes have [their own time limit](TlsLayer::timeout).
 //!
 //! Data is encrypted when it is written, and sent when the socket has room. **Flush before waiting
 //! for an answer, and shut down at the end**: [`shutdown`](tokio::io::AsyncWriteExt::shutdown)
@@ -50,7 +50,9 @@
 //!
 //! let mut roots = rustls::RootCertStore::empty();
 //! roots.add(made.cert.der().clone())?;
-//! let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+//! let config = rustls::ClientConfig::builder()
+//!     .with_root_certificates(roots)
+//!     .with_no_client_auth();
 //! let stream = clients.connect().await?;
 //! let mut client =
 //!     TlsConnector::from(Arc::new(config)).connect("localhost".try_into()?, stream).await?;

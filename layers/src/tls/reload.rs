@@ -37,7 +37,7 @@ use tokio_rustls::rustls::ServerConfig;
 /// // Reload within a minute of each change.
 /// let reloader = layer.reloader().on_reload(|result| {
 ///     if let Err(error) = result {
-///         eprintln!("the old certificates stay in use: {error}");
+///         eprintln!("the old certificates stay in use: {error:?}");
 ///     }
 /// });
 /// let watch = tokio::spawn(reloader.clone().watch(Duration::from_secs(60)));
@@ -93,8 +93,9 @@ impl TlsReloader {
 
     /// Loads the files and replaces the certificates.
     ///
-    /// The files are read, on Tokio's threads for blocking work, until two reads 50 ms apart return
-    /// the same contents, so that a chain that is still being written is not used.
+    /// The files are read until two reads 50 ms apart return the same contents, for at most 5
+    /// seconds, so that a chain that is still being written is not used. They are read on Tokio's
+    /// threads for blocking work.
     ///
     /// # Errors
     ///
@@ -139,11 +140,19 @@ impl TlsReloader {
     /// changed. Spawn this future, and abort its task to stop watching.
     ///
     /// Each change is tried once, and the result is passed to [`on_reload`](Self::on_reload). If a
-    /// certificate and its key are replaced one after the other, there may be a result in between
-    /// that they do not match. The old ones are served until they do.
+    /// certificate and its key are replaced one after the other, the change in between may be
+    /// reported as a mismatch. The old pair is served until the new one matches.
     ///
     /// The future completes when the layer, the servers that use it and the other reloaders are
     /// gone, and at once if the layer was not made from files.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe. A reload in progress takes effect as a whole or not at all.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a Tokio runtime.
     pub async fn watch(self, every: Duration) {
         let TlsReloader { store, on_reload } = self;
         if !store.has_files() {

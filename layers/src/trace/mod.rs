@@ -2,8 +2,8 @@
 //!
 //! # When to use it
 //!
-//! In every server whose behaviour must be explained afterwards. There are two parts, and either
-//! can be used without the other:
+//! Use it in every server whose behaviour may have to be explained afterwards. There are two parts,
+//! and either can be used without the other:
 //!
 //! - [`TraceObserver`] emits events. It misses no connection, whichever layer turns it away.
 //! - [`TraceLayer`] runs the handler and the layers inside it in a span, so that everything they
@@ -13,10 +13,10 @@
 //!
 //! # Position in the stack
 //!
-//! The observer has none. The layer belongs inside the PROXY protocol, so that the span has the
-//! client's address from the start, and outside TLS, so that the span includes the handshake.
-//! Layers further out, such as a limit that rejects clients, are not in the span, but the
-//! observer's events cover them.
+//! The observer has no position. The layer belongs inside of the PROXY protocol, so that the span
+//! has the client's address from the start, and outside of TLS, so that the span includes the
+//! handshake. Layers further out, such as a limit that rejects clients, are not in the span, but
+//! the observer's events cover them.
 //!
 //! # Example
 //!
@@ -59,7 +59,7 @@
 //! # let lines = String::from_utf8(lines.0.lock().unwrap().clone())?;
 //! // Of the two lines, the first is the handler's:
 //! // INFO connection{connection.id=1 network.peer.address="client:1" …}: my_server: hello
-//! // INFO reagent_layers::trace: connection ended connection.id=1 outcome="completed" duration=0.0001 …
+//! // INFO reagent_layers::trace: connection ended connection.id=1 outcome="completed" …
 //! # let mut lines = lines.lines().skip_while(|line| !line.contains("hello"));
 //! # let (hello, end) = (lines.next().unwrap(), lines.next().unwrap());
 //! assert!(hello.contains("connection{connection.id=1 "));
@@ -115,15 +115,16 @@
 //!   `ERROR`.
 //!
 //! The number of events that a client can cause with one connection is bounded: a start event, an
-//! end event, at most one each of `connection limit reached` and `connection limit wait ended`, and `accept failed`, or
-//! `acceptor failed` if a service panics in its `call`. Reads and writes emit nothing.
+//! end event, at most one each of `connection limit reached` and `connection limit wait ended`, and
+//! `accept failed`, or `acceptor failed` if a service panics in its `call`. Reads and writes emit
+//! nothing.
 //!
 //! A span or event whose level is disabled costs one comparison. Nothing is formatted or allocated
 //! for it.
 //!
 //! # Errors
 //!
-//! None. The layer passes results on unchanged.
+//! The layer returns no errors itself and passes on the results of the inner service unchanged.
 //!
 //! The end event and the span say how the connection ended: `outcome`, and for an error its class
 //! as `error.type`. The event, but not the span, has the text of the error or panic as

@@ -38,9 +38,11 @@ impl TraceObserver {
         self
     }
 
-    /// Sets the level of the end event of connections that failed: rejected, timed out,
-    /// disconnected by the client, or ended with an error, such as that of a handshake. By default
-    /// they have the same level as other ends.
+    /// Sets the level of the end event of connections that failed. By default, it is the same as
+    /// that of other ends.
+    ///
+    /// A connection has failed if it was rejected, exceeded a time limit, was cut off by its
+    /// client, or ended with an error, such as that of a handshake.
     ///
     /// Clients can cause such failures, so at most ten events per second are emitted at this level.
     /// Further ones have the level of other ends, and the next event at this level has their number
