@@ -14,8 +14,7 @@
 //!
 //! [`Mode::Optional`], on the other hand, guesses whether a trusted sender has sent a header, which
 //! the specification forbids. Use it only while trusted senders are being switched over. If the
-//! server speaks first, a client without a header sends nothing either, and has to wait for the
-//! time limit.
+//! server speaks first, a client without a header waits in silence until the time limit expires.
 //!
 //! # Position in the stack
 //!
@@ -72,7 +71,7 @@
 //! The parser is part of this crate. The crates `ppp` and `proxy-header` do not verify checksums,
 //! and refuse LOCAL headers with a family that should be ignored. In addition, `proxy-header` does
 //! not read Unix addresses, accepts ports with leading zeros, and waits for 15 bytes whenever the
-//! first is a `P`, which may never come in optional mode. `ppp` does not parse the contents of the
+//! first is a `P`. In optional mode, these may never come. `ppp` does not parse the contents of the
 //! SSL TLV. Using either would save about two hundred lines.
 //!
 //! # Errors

@@ -97,7 +97,7 @@
 //! client that has yet to show what it speaks.
 //!
 //! As a consequence, a limit on the readiness of one route does not leave clients in the kernel's
-//! accept queue. To do that, use `max_connections` or a limit around the router.
+//! accept queue. To leave them there, use `max_connections` or a limit around the router.
 //!
 //! # Errors
 //!

@@ -18,7 +18,7 @@
 //! and the result of the inner layer then replaces that of the outer one.
 //!
 //! **The client has to speak first.** In protocols such as SMTP, FTP or MySQL it may wait for a
-//! greeting of the server. If such clients share the address, set [`Undecided::Unknown`] and a
+//! greeting from the server. If such clients share the address, set [`Undecided::Unknown`] and a
 //! short [`timeout`](SniffLayer::timeout): a client that has sent nothing by then is passed on as
 //! [`Protocol::Unknown`]. See the example at [`SniffLayer::undecided`].
 //!

@@ -107,6 +107,69 @@ impl TlsBuilder {
 
     /// Admits only clients with a certificate that is signed by one of these authorities. By
     /// default, clients are not asked for a certificate.
+    ///
+    /// The authorities are the certificates in a PEM file. The handler learns whose certificate it
+    /// was from [`TlsInfo::peer_names`](super::TlsInfo::peer_names).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::tls::{PeerName, TlsInfo, TlsLayer};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+    /// # use std::{fs, sync::Arc};
+    /// # use tokio_rustls::{TlsConnector, rustls};
+    ///
+    /// async fn greet(mut conn: Connection) -> std::io::Result<()> {
+    ///     let tls = conn.extensions().get::<TlsInfo>().expect("set by the layer");
+    ///     let is_alice = tls.peer_names().contains(&PeerName::Email("alice@example.org".into()));
+    ///     let greeting: &[u8] = if is_alice { b"hello, alice" } else { b"hello" };
+    ///     conn.write_all(greeting).await?;
+    ///     conn.shutdown().await
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// # let dir = std::env::temp_dir().join(format!("reagent-tls-clients-{}", std::process::id()));
+    /// # fs::create_dir_all(&dir)?;
+    /// # let [cert, key, ca] = ["cert.pem", "key.pem", "ca.pem"].map(|file| dir.join(file));
+    /// # let mut params = CertificateParams::default();
+    /// # params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    /// # let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    /// # fs::write(&ca, issuer.pem())?;
+    /// # let server_key = KeyPair::generate()?;
+    /// # let server = CertificateParams::new(["localhost".to_owned()])?.signed_by(&server_key, &issuer)?;
+    /// # fs::write(&cert, server.pem())?;
+    /// # fs::write(&key, server_key.serialize_pem())?;
+    /// # let client_key = KeyPair::generate()?;
+    /// # let mut params = CertificateParams::default();
+    /// # params.subject_alt_names = vec![SanType::Rfc822Name("alice@example.org".try_into()?)];
+    /// # let client = params.signed_by(&client_key, &issuer)?;
+    /// # let mut roots = rustls::RootCertStore::empty();
+    /// # roots.add(issuer.der().clone())?;
+    /// # let client_key = rustls::pki_types::PrivateKeyDer::Pkcs8(client_key.serialize_der().into());
+    /// # let config = rustls::ClientConfig::builder()
+    /// #     .with_root_certificates(roots)
+    /// #     .with_client_auth_cert(vec![client.der().clone()], client_key)?;
+    /// # let connector = TlsConnector::from(Arc::new(config));
+    /// # let (listener, clients) = MemoryListener::new();
+    /// let layer = TlsLayer::builder()
+    ///     .certificate(&cert, &key)
+    ///     .require_client_certificates(&ca)
+    ///     .build()?;
+    /// let server = Server::new(listener).layer(layer).start(reagent::handle(greet)).await?;
+    ///
+    /// // `connector` has a certificate for alice@example.org, issued by `ca`.
+    /// let stream = clients.connect().await?;
+    /// let mut client = connector.connect("localhost".try_into()?, stream).await?;
+    /// let mut greeting = String::new();
+    /// client.read_to_string(&mut greeting).await?;
+    /// assert_eq!(greeting, "hello, alice");
+    /// # fs::remove_dir_all(&dir)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn require_client_certificates(self, authorities: impl AsRef<Path>) -> Self {
         self.clients(authorities, true)
     }

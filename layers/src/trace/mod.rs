@@ -2,7 +2,7 @@
 //!
 //! # When to use it
 //!
-//! Use it in every server whose behaviour may have to be explained afterwards. There are two parts,
+//! Use it in every server whose behavior may have to be explained afterwards. There are two parts,
 //! and either can be used without the other:
 //!
 //! - [`TraceObserver`] emits events. It misses no connection, whichever layer turns it away.
@@ -94,7 +94,7 @@
 //! | `labels` | all other labels | end event |
 //!
 //! `server.address` also holds the server name of TLS (SNI), since the registry has deprecated
-//! `tls.client.server_name`. It has deprecated `error.message` as well, in favour of a separate
+//! `tls.client.server_name`. It has deprecated `error.message` as well, in favor of a separate
 //! name per domain. The field stays here because it is the name that people look for in logs, but
 //! only in events, since the registry has always advised against it in spans.
 //!
