@@ -1,7 +1,9 @@
 //! The stream that a listener accepts.
 
 use crate::io::{BoxedStream, IoStream, delegate_io};
-use std::{io, time::Duration};
+#[cfg(unix)]
+use std::io;
+use std::time::Duration;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -82,9 +84,13 @@ delegate_io!(impl[] for PlainStream { PlainStream::Tcp(io) => io });
 impl PlainStream {
     /// Makes the close a reset (`SO_LINGER` of zero, `socket(7)`), where there is such a thing.
     pub(crate) fn reset_on_close(&self) {
-        if let PlainStream::Tcp(stream) = self {
+        match self {
             // It fails only on a socket that has no connection any more.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            PlainStream::Tcp(stream) => {
+                let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            }
+            #[cfg(unix)]
+            PlainStream::Unix(_) => {}
         }
     }
 
