@@ -43,6 +43,8 @@
 //! What is left out leaves the order of the others as it is. Observers, such as those of `metrics` and `trace`, have no
 //! place in it.
 
+// On docs.rs, items show the features that they need.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // What libraries leave to programs.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

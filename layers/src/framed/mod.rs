@@ -16,7 +16,7 @@
 //! # Position in the stack
 //!
 //! Innermost: it makes the protocol of the stream, so encryption, time limits and metering come before it. How
-//! long a client may be silent is a matter of the [`timeout`](crate::timeout) layer; a frame that was begun
+//! long a client may be silent is a matter of the `timeout` layer; a frame that was begun
 //! and an answer that is not read have limits of their own. Layers for requests go around the service, inside of this.
 //!
 //! A service shared by all connections is a clone of one for each: [`FramedLayer`]. One that knows its client, or
