@@ -56,6 +56,8 @@ pub mod bandwidth;
 pub mod fault;
 #[cfg(feature = "framed")]
 pub mod framed;
+#[cfg(feature = "full")]
+pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "limit")]
@@ -113,3 +115,8 @@ pub use io::PrefixedIo;
 pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 pub use refusal::Refusal;
+
+/// Compiles the example of the package's README.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

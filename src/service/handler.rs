@@ -15,7 +15,7 @@ use tower_service::Service;
 ///
 /// It serves connections over every kind of stream: it [erases](Connection::boxed) the type, which
 /// costs nothing for a plain socket and a box where layers wrapped it. Who wants to keep the type
-/// writes a `Service<Connection<Io>>`. The [guide](crate::guide::protocol) goes from such a function to a protocol of its own.
+/// writes a `Service<Connection<Io>>`.
 ///
 /// ```
 /// use reagent::Connection;

@@ -20,8 +20,8 @@ use tower_service::Service;
 /// A [`Service`] that serves connections: an alias that every fitting service has, to stand wherever
 /// the bounds would be copied.
 ///
-/// Its response is not looked at; [`handle`](crate::handle) makes one of a function. What else makes one is in the guide for
-/// [protocols](crate::guide::protocol); what goes around one, in that for [layers](crate::guide::layer).
+/// Its response is not looked at; [`handle`](crate::handle) makes one of a function. What goes around
+/// one is in the guide for [layers](crate::guide::layer).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not serve connections over `{Io}`",
     label = "not a service of `Connection<{Io}>`",

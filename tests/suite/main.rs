@@ -2,7 +2,6 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
-mod program;
 mod support;
 
 mod accept_errors;
@@ -10,11 +9,7 @@ mod churn;
 mod connections;
 mod drain;
 mod events;
-mod examples;
-mod examples_http;
-mod examples_redis;
 mod exhaustion;
-mod gateway;
 mod handlers;
 mod hostile;
 mod inherited;
@@ -30,12 +25,10 @@ mod payloads;
 mod per_core;
 mod pool;
 mod reach;
-mod redis_clients;
 mod reuse_port;
 mod session;
 mod session_flow;
 mod socket_options;
-mod socks5;
 mod survival;
 mod tower_layers;
 mod unix_sockets;

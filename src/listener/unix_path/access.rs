@@ -146,8 +146,9 @@ mod tests {
 
     #[test]
     fn a_link_that_was_put_in_the_place_of_the_path_is_not_followed() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, target) = (dir.path().join("app.sock"), dir.path().join("target"));
+        let dir = std::env::temp_dir().join(format!("reagent-{}-access", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let (path, target) = (dir.join("app.sock"), dir.join("target"));
         let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let bound = super::super::inode(&path).unwrap();
         let mut options = SocketOptions::default();
@@ -167,12 +168,13 @@ mod tests {
         assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o600);
 
         // Nor is a socket that somebody else listens on.
-        let other = dir.path().join("other.sock");
+        let other = dir.join("other.sock");
         let _other = std::os::unix::net::UnixListener::bind(&other).unwrap();
         let mode = fs::metadata(&other).unwrap().mode();
         fs::remove_file(&path).unwrap();
         fs::hard_link(&other, &path).unwrap();
         grant(&path, super::super::inode(&path).unwrap(), &options).unwrap_err();
+        fs::remove_dir_all(&dir).unwrap();
         assert_eq!(fs::metadata(&other).unwrap().mode(), mode);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     program::{Example, binary},
-    support::{LONG, echoes, rest},
+    support::{LONG, echoes, rest, soon},
 };
 use std::time::Duration;
 use tokio::{
@@ -167,25 +167,50 @@ async fn testing() {
     example.stop("TERM").await;
 }
 
+const ALL: [&str; 12] = [
+    "chat",
+    "custom_layer",
+    "echo",
+    "gateway",
+    "graceful_shutdown",
+    "grpc",
+    "http",
+    "line_protocol",
+    "redis",
+    "socks5",
+    "testing",
+    "unix_socket",
+];
+
+#[tokio::test]
+async fn every_example_explains_its_options_and_refuses_unknown_ones() {
+    for name in ALL {
+        let help = Command::new(binary(name)).arg("--help").output();
+        let help = soon(help).await.unwrap();
+        assert!(help.status.success(), "{name}: {help:?}");
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(
+            help.contains("Usage: ") && help.contains("--listen <ADDR>"),
+            "{help}"
+        );
+
+        let typo = Command::new(binary(name))
+            .args(["--lisen", "127.0.0.1:0"])
+            .output();
+        let typo = soon(typo).await.unwrap();
+        assert_eq!(typo.status.code(), Some(2), "{name}: {typo:?}");
+        let typo = String::from_utf8(typo.stderr).unwrap();
+        assert!(typo.contains("unexpected argument '--lisen'"), "{typo}");
+        assert!(typo.contains("'--listen'"), "{typo}");
+    }
+}
+
 /// As when the terminal goes in which it was started.
 #[tokio::test]
 async fn no_example_is_ended_by_a_hangup_or_a_closed_output() {
     let dir = tempfile::tempdir().unwrap();
     let path = format!("unix:{}", dir.path().join("app.sock").display());
-    for name in [
-        "chat",
-        "custom_layer",
-        "echo",
-        "gateway",
-        "graceful_shutdown",
-        "grpc",
-        "http",
-        "line_protocol",
-        "redis",
-        "socks5",
-        "testing",
-        "unix_socket",
-    ] {
+    for name in ALL {
         let mut command = Command::new(binary(name));
         match name {
             "unix_socket" => command.args(["--listen", &path]),
