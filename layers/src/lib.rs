@@ -92,7 +92,9 @@
 //! Layers that you do not use do not change the order of the others. Observers, such as those of
 //! `metrics` and `trace`, have no position in it.
 
-// Printing is left to programs.
+// On docs.rs, items show the features that they need.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Printing is for programs, not for libraries.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 #[cfg(feature = "access")]
@@ -161,3 +163,8 @@ pub use net::{InvalidNetwork, Network};
 pub use reagent::PrefixedIo;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 pub use refusal::Refusal;
+
+/// Compiles the example of the package's README.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -5,12 +5,11 @@ use super::{
     inspect::check,
     queue::{Kind, Queue},
 };
-use crate::{addr::Addr, error::Explained};
+use crate::addr::Addr;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     fmt, io,
     net::SocketAddr,
-    path::Path,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -18,9 +17,11 @@ use std::{
 #[cfg(unix)]
 use super::unix_path::OwnPath;
 #[cfg(unix)]
+use crate::error::Explained;
+#[cfg(unix)]
 use socket2::SockAddr;
 #[cfg(unix)]
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 /// A listening TCP or Unix socket.
 ///

@@ -2,7 +2,9 @@
 
 use crate::cast::cast;
 use crate::io::{BoxedStream, IoStream, delegate_io};
-use std::{io, time::Duration};
+#[cfg(unix)]
+use std::io;
+use std::time::Duration;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -87,9 +89,13 @@ impl PlainStream {
     /// Makes the socket close with a reset (`SO_LINGER` of zero, `socket(7)`), if it is a TCP
     /// socket.
     pub(crate) fn reset_on_close(&self) {
-        if let PlainStream::Tcp(stream) = self {
+        match self {
             // It fails only if the socket is no longer connected.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            PlainStream::Tcp(stream) => {
+                let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            }
+            #[cfg(unix)]
+            PlainStream::Unix(_) => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! Accepting on a Unix socket.
 
-use rustix::net::{SocketAddrUnix, SocketFlags, acceptfrom_with};
+use rustix::net::SocketAddrUnix;
 use std::{
     ffi::OsStr,
     io,
@@ -23,6 +23,8 @@ pub(super) fn accept(socket: impl AsFd) -> io::Result<(UnixStream, Option<Arc<Pa
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn accept_now(socket: impl AsFd) -> io::Result<(rustix::fd::OwnedFd, Option<SocketAddrUnix>)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (stream, peer) = acceptfrom_with(socket, flags)?;
     Ok((stream, peer.and_then(|peer| peer.try_into().ok())))
