@@ -230,7 +230,7 @@ impl ServerHandle {
     ///
     /// 1. Every connection is notified: its [`draining`](crate::Connection::draining) future
     ///    resolves.
-    /// 2. Clients that are already in the queue are accepted, as far as the limits allow it without
+    /// 2. Clients that are already in the queue are accepted, if the limits allow it without
     ///    waiting.
     /// 3. The listening sockets are closed; later clients are refused.
     /// 4. Connections that have not finished after `deadline` are aborted.
