@@ -24,6 +24,7 @@ use tower_service::Service;
 ///
 /// [`handle`](crate::handle) turns an async function into such a service. The guide to
 /// [layers](crate::guide::layer) shows how to wrap one.
+/// [layers](crate::guide::layer) shows how to wrap one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not serve connections over `{Io}`",
     label = "not a service of `Connection<{Io}>`",
