@@ -6,8 +6,8 @@ use tokio_rustls::rustls;
 
 /// The error of a file or name that a [`TlsLayer`](super::TlsLayer) cannot be made of.
 ///
-/// It names the file and shows nothing of what is in it.
-#[derive(Debug)]
+/// It names the file and shows nothing of what is in it. `{:?}` prints the message, since that is
+/// what the user of a program sees when `main` returns the error.
 #[non_exhaustive]
 pub enum TlsConfigError {
     /// A file could not be read.
@@ -192,6 +192,12 @@ impl fmt::Display for TlsConfigError {
     }
 }
 
+impl fmt::Debug for TlsConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Error for TlsConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -202,5 +208,22 @@ impl Error for TlsConfigError {
             TlsConfigError::ClientAuthority { source, .. } => Some(&**source),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_that_main_returns_is_its_message() {
+        let error = TlsConfigError::Read {
+            path: "/etc/cert.pem".into(),
+            source: io::ErrorKind::NotFound.into(),
+        };
+        assert_eq!(
+            format!("Error: {error:?}"),
+            "Error: cannot read /etc/cert.pem: entity not found"
+        );
     }
 }
