@@ -14,7 +14,6 @@ use reagent::{
 };
 use std::{
     collections::HashMap,
-    env,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -97,7 +96,10 @@ impl Session for Member {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
+    let listen = common::listen(
+        "A chat room: what one client types, the others read",
+        "127.0.0.1:7000",
+    );
     let room = Room::default();
     let chat = reagent::session(move || Member {
         room: room.clone(),
@@ -105,7 +107,7 @@ async fn main() -> Result<(), BoxError> {
         typed: Vec::new(),
     })
     .read_timeout(Duration::from_secs(600));
-    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+    let server = Server::bind(listen)
         .options(common::keepalive)
         .start(chat)
         .await?;

@@ -10,7 +10,6 @@ mod common;
 use pin_project_lite::pin_project;
 use reagent::{BoxError, Connection, IoStream, Rejected, Server, Upgrade, UpgradeLayer};
 use std::{
-    env,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -129,8 +128,11 @@ async fn talk(mut conn: Connection) -> Result<(), BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
-    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+    let listen = common::listen(
+        "Two layers written by hand: an introduction, and a stopwatch",
+        "127.0.0.1:7000",
+    );
+    let server = Server::bind(listen)
         .layer(StopwatchLayer)
         .layer(UpgradeLayer::new(Introduction).timeout(Duration::from_secs(30)))
         .start(reagent::handle(talk))

@@ -1,42 +1,32 @@
-//! An echo server with a limit and an orderly end.
+//! The program of the README: an echo server with a limit, a time limit and an orderly end.
 //!
-//! Run it with `cargo run --release --example echo`, talk to it with `nc 127.0.0.1 7000`, and end it with
-//! Ctrl-C. `--listen ADDR` listens elsewhere.
+//! Run it with `cargo run --release --example echo`, talk to it with `nc 127.0.0.1 7000`, and end it
+//! with Ctrl-C. `--listen ADDR` listens elsewhere.
 
 #[path = "common/mod.rs"]
 mod common;
 
-use reagent::{Connection, Server};
-use std::{env, io, time::Duration};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use reagent::{BoxError, Connection, Server};
+use std::{io, time::Duration};
+use tower::timeout::TimeoutLayer;
 
 #[tokio::main]
-async fn main() -> Result<(), reagent::BoxError> {
-    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
-    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
-        .options(common::keepalive)
+async fn main() -> Result<(), BoxError> {
+    let listen = common::listen("Sends back what clients send", "127.0.0.1:7000");
+    let server = Server::bind(listen)
         .max_connections(10_000)
+        .layer(TimeoutLayer::new(Duration::from_secs(3600)))
         .start(reagent::handle(echo))
         .await?;
     let signal = common::signal()?;
     common::print(format_args!("listening on {}", server.local_addr()));
-
-    let report = server.drain_on(signal, Duration::from_secs(10)).await;
-    common::print(format_args!(
-        "{} connections finished, {} were aborted",
-        report.finished, report.aborted
-    ));
+    server.drain_on(signal, Duration::from_secs(10)).await;
     Ok(())
 }
 
-async fn echo(mut conn: Connection) -> io::Result<()> {
-    let mut draining = conn.draining();
-    let mut buf = [0; 4096];
-    loop {
-        let n = tokio::select! { n = conn.read(&mut buf) => n?, () = &mut draining => 0 };
-        if n == 0 {
-            return Ok(());
-        }
-        conn.write_all(&buf[..n]).await?;
-    }
+async fn echo(conn: Connection) -> io::Result<()> {
+    // Reads see end of input when the server drains, so that idle clients are let go.
+    let (mut reader, mut writer) = tokio::io::split(conn.eof_on_drain());
+    tokio::io::copy(&mut reader, &mut writer).await?;
+    Ok(())
 }

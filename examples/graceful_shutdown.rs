@@ -12,7 +12,7 @@
 mod common;
 
 use reagent::{BoxError, Connection, Server};
-use std::{env, io, time::Duration};
+use std::{io, time::Duration};
 use tokio::io::AsyncWriteExt;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,10 +31,11 @@ async fn clock(mut conn: Connection) -> io::Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
-    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
-        .start(reagent::handle(clock))
-        .await?;
+    let listen = common::listen(
+        "Pauses, resumes and drains on SIGUSR1, SIGUSR2 and SIGTERM",
+        "127.0.0.1:7000",
+    );
+    let server = Server::bind(listen).start(reagent::handle(clock)).await?;
     let mut pause = signal(SignalKind::user_defined1())?;
     let mut resume = signal(SignalKind::user_defined2())?;
     let stop = common::signal()?;

@@ -25,7 +25,6 @@ use reagent::{BoxError, Server};
 use reagent_layers::http::{HttpConnection, HttpLayer, RequestBody};
 use std::{
     convert::Infallible,
-    env,
     future::{Ready, ready},
     pin::Pin,
     time::Duration,
@@ -96,8 +95,11 @@ async fn serve(
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
-    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+    let listen = common::listen(
+        "A gRPC server whose streams a drain does not break",
+        "127.0.0.1:7000",
+    );
+    let server = Server::bind(listen)
         .max_connections(10_000)
         .options(common::keepalive)
         .layer(HttpLayer::new().http2_only())

@@ -8,15 +8,15 @@ mod common;
 
 use reagent::Server;
 use reagent_layers::framed::{FramedLayer, OnError, codec::LinesCodec};
-use std::{env, num::ParseIntError, time::Duration};
+use std::{num::ParseIntError, time::Duration};
 use tower::service_fn;
 
 #[tokio::main]
 async fn main() -> Result<(), reagent::BoxError> {
-    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
+    let listen = common::listen("A calculator that answers each line", "127.0.0.1:7000");
     let lines = FramedLayer::new(LinesCodec::new_with_max_length(1024))
         .on_error(|error| OnError::Answer(format!("error: {error}")));
-    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
+    let server = Server::bind(listen)
         .options(common::keepalive)
         .layer(lines)
         .start(service_fn(async |line: String| sum(&line)))

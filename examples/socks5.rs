@@ -10,10 +10,11 @@
 #[path = "common/mod.rs"]
 mod common;
 
+use clap::Parser;
 use reagent::{BoxError, Connection, IoStream, Rejected, Server, Upgrade, UpgradeLayer};
 use reagent_layers::{relay::relay, timeout::TimeoutsLayer};
 use std::{
-    env, io,
+    io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
@@ -196,16 +197,25 @@ async fn serve(mut conn: Connection) -> Result<(), BoxError> {
     }
 }
 
+/// A SOCKS5 proxy
+#[derive(Parser)]
+struct Options {
+    /// Address to listen on: HOST:PORT or unix:PATH
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:1080")]
+    listen: String,
+    /// Name that clients must give; without it anybody is served
+    #[arg(long, value_name = "NAME", requires = "password")]
+    user: Option<String>,
+    /// Password that clients must give
+    #[arg(long, value_name = "PASSWORD", requires = "user")]
+    password: Option<String>,
+}
+
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let option = |name: &str| env::args().skip_while(|arg| arg != name).nth(1);
-    let login = match (option("--user"), option("--password")) {
-        (Some(user), Some(password)) => Some((user, password)),
-        (None, None) => None,
-        _ => return Err("--user and --password belong together".into()),
-    };
-    let listen = option("--listen").unwrap_or_else(|| "127.0.0.1:1080".to_owned());
-    let server = Server::bind(listen)
+    let options = Options::parse();
+    let login = options.user.zip(options.password);
+    let server = Server::bind(options.listen)
         .options(common::keepalive)
         .max_connections(10_000)
         .layer(UpgradeLayer::new(Socks5 { login }))

@@ -8,7 +8,7 @@
 mod common;
 
 use reagent::{BoxError, Connection, Server, TimedOut};
-use std::{env, time::Duration};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
@@ -36,10 +36,11 @@ async fn sum(conn: Connection) -> Result<(), BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
-    let server = Server::bind(listen.as_deref().unwrap_or("127.0.0.1:7000"))
-        .start(reagent::handle(sum))
-        .await?;
+    let listen = common::listen(
+        "Adds up the numbers that a client sends; its tests are the example",
+        "127.0.0.1:7000",
+    );
+    let server = Server::bind(listen).start(reagent::handle(sum)).await?;
     let signal = common::signal()?;
     common::print(format_args!("listening on {}", server.local_addr()));
 

@@ -7,7 +7,7 @@
 mod common;
 
 use reagent::{BoxError, Connection, Server};
-use std::{env, io, time::Duration};
+use std::{io, time::Duration};
 use tokio::io::AsyncWriteExt;
 
 async fn who_are_you(mut conn: Connection) -> io::Result<()> {
@@ -22,8 +22,11 @@ async fn who_are_you(mut conn: Connection) -> io::Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let listen = env::args().skip_while(|arg| arg != "--listen").nth(1);
-    let server = Server::bind(listen.as_deref().unwrap_or("unix:/tmp/reagent.sock"))
+    let listen = common::listen(
+        "Tells clients of a Unix socket who they are",
+        "unix:/tmp/reagent.sock",
+    );
+    let server = Server::bind(listen)
         .options(|options| options.unix_mode = Some(0o600))
         .start(reagent::handle(who_are_you))
         .await?;

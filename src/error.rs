@@ -1,9 +1,9 @@
-//! Why a server could not be started, or cannot go on.
+//! The reasons why a server cannot start or continue.
 
 use crate::BoxError;
 use std::{error::Error as StdError, fmt, io, iter};
 
-/// Why a server could not be started, or stopped by itself.
+/// The reason why a server could not be started, or stopped by itself.
 ///
 /// The message does not repeat its [`source`](StdError::source): print both, as `anyhow` and
 /// `{:?}` do.
@@ -12,12 +12,12 @@ use std::{error::Error as StdError, fmt, io, iter};
 /// sees when `main` returns the error. `{:#?}` prints the structure of the value.
 #[non_exhaustive]
 pub enum Error {
-    /// The listen address is invalid, or what it names cannot be listened on.
+    /// The listen address is invalid, or does not name anything to listen on.
     #[non_exhaustive]
     Address {
         /// The address as it was given.
         addr: String,
-        /// What is wrong with it, and what was expected.
+        /// The problem, and what was expected instead.
         reason: String,
     },
     /// The system refused to listen on an address.
@@ -25,18 +25,19 @@ pub enum Error {
     Bind {
         /// The address as it was given.
         addr: String,
-        /// The step that failed or what to do about it, where that is known.
+        /// The step that failed or advice on how to proceed, if known.
         context: Option<String>,
         /// The error of the system.
         source: io::Error,
     },
-    /// There was nothing to listen on.
+    /// The server has no address to listen on.
     NoListener,
     /// The service of an acceptor could not be made.
     Make(BoxError),
-    /// The Tokio runtime lacks a driver that a server needs, or the runtime of a core could not be started.
+    /// The Tokio runtime lacks a driver that the server needs, or the runtime of a core could not
+    /// be started.
     Runtime(io::Error),
-    /// Every listener was lost for good. Connections that were open went on to their end.
+    /// All listeners were lost for good. Connections that were open have been served to their end.
     ListenersLost,
 }
 
@@ -129,16 +130,16 @@ impl StdError for Error {
     }
 }
 
-/// An `io::Error` that says what was tried; [`Error::bind`] takes it apart again.
+/// An `io::Error` with an explanation. [`Error::bind`] takes it apart again.
 #[derive(Debug)]
 pub(crate) struct Explained {
     context: String,
-    /// `None` where this crate refused, not the system.
+    /// `None` if the refusal is this crate's, not the system's.
     source: Option<io::Error>,
 }
 
 impl Explained {
-    /// Adds what was tried, or what to do, to an error of the system.
+    /// Adds to an error of the system what was tried, or what to do about it.
     pub(crate) fn error(context: impl Into<String>, source: io::Error) -> io::Error {
         let kind = source.kind();
         let explained = Explained {
@@ -148,7 +149,7 @@ impl Explained {
         io::Error::new(kind, explained)
     }
 
-    /// Refuses something before the system is asked.
+    /// Creates an error for something that is refused before the system is asked.
     pub(crate) fn refusal(kind: io::ErrorKind, reason: impl Into<String>) -> io::Error {
         let explained = Explained {
             context: reason.into(),
@@ -168,5 +169,5 @@ impl fmt::Display for Explained {
     }
 }
 
-/// Its source stands in its message, for those who print an `io::Error` alone.
+/// The source is part of the message, for callers that print only the `io::Error`.
 impl StdError for Explained {}

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
-// What libraries leave to programs.
+// On docs.rs, items show the features that they need.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Printing is for programs, not for libraries.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod acceptor;
@@ -20,7 +22,9 @@ mod server;
 mod service;
 pub mod session;
 mod sync;
-#[cfg(feature = "testing")]
+// The documentation without features links to it too.
+#[cfg(any(feature = "testing", doc))]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 
 pub use addr::Addr;

@@ -3,7 +3,7 @@
 //!
 //! Run it with `cargo run --release --example redis`, talk to it with `redis-cli -p 6380`, measure it with
 //! `redis-benchmark -p 6380 -t ping,set,get,incr -P 16`, and end it with Ctrl-C.
-//! `[--listen ADDR] [--tls-cert FILE --tls-key FILE] [--requirepass PW] [--threads N]`
+//! `--help` lists the options.
 //!
 //! `resp.rs` is the codec, `commands.rs` the service, `store.rs` the keys, `topics.rs` who listens to what,
 //! `transaction.rs` what is queued and watched, `info.rs` what the server says of itself.
@@ -21,6 +21,7 @@ mod store;
 mod topics;
 mod transaction;
 
+use clap::Parser;
 use commands::{Commands, DATABASES, Server as Shared};
 use reagent::{BoxError, Server};
 use reagent_layers::{
@@ -30,8 +31,9 @@ use reagent_layers::{
 use resp::{Codec, Facts, MAX_BULK, Reply};
 use std::{
     convert::Infallible,
-    env,
     future::ready,
+    num::NonZeroUsize,
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -42,8 +44,29 @@ use tokio::{
 use topics::Listener;
 use tower::{service_fn, util::option_layer};
 
+/// A Redis-compatible server: strings, expiry, databases, transactions, pub/sub, AUTH, RESP2 and RESP3
+#[derive(Parser)]
+struct Options {
+    /// Address to listen on: HOST:PORT or unix:PATH
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6380")]
+    listen: String,
+    /// Certificate chain for TLS, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Password that clients must give with AUTH
+    #[arg(long, value_name = "PASSWORD")]
+    requirepass: Option<String>,
+    /// Number of worker threads
+    #[arg(long, value_name = "N", default_value = "1")]
+    threads: NonZeroUsize,
+}
+
 fn main() -> Result<(), BoxError> {
-    let threads = option("--threads").map_or(Ok(1), |threads| threads.parse())?;
+    let options = Options::parse();
+    let threads = options.threads.get();
     let mut builder = match threads {
         1 => runtime::Builder::new_current_thread(),
         _ => runtime::Builder::new_multi_thread(),
@@ -51,21 +74,15 @@ fn main() -> Result<(), BoxError> {
     if threads > 1 {
         builder.worker_threads(threads);
     }
-    builder.enable_all().build()?.block_on(serve())
+    builder.enable_all().build()?.block_on(serve(options))
 }
 
-fn option(name: &str) -> Option<String> {
-    env::args().skip_while(|arg| arg != name).nth(1)
-}
-
-async fn serve() -> Result<(), BoxError> {
-    let password = option("--requirepass").filter(|password| !password.is_empty());
+async fn serve(options: Options) -> Result<(), BoxError> {
+    let password = options.requirepass.filter(|password| !password.is_empty());
     let shared = Arc::new(Shared::new(password));
-    let tls = match (option("--tls-cert"), option("--tls-key")) {
-        (Some(cert), Some(key)) => Some(TlsLayer::from_pem_files(cert, key)?),
-        (None, None) => None,
-        _ => return Err("--tls-cert and --tls-key go together".into()),
-    };
+    let files = options.tls_cert.zip(options.tls_key);
+    let tls = files.map(|(cert, key)| TlsLayer::from_pem_files(cert, key));
+    let tls = tls.transpose()?;
     let reloader = tls.as_ref().map(TlsLayer::reloader);
     let framed = FramedMakeLayer::new()
         // The codec has limits of its own, for which it has redis's words.
@@ -90,7 +107,7 @@ async fn serve() -> Result<(), BoxError> {
         let commands = Commands::new(all.clone(), facts.clone(), me);
         ready(Ok::<_, Infallible>((Codec::new(facts), commands)))
     });
-    let server = Server::bind(option("--listen").as_deref().unwrap_or("127.0.0.1:6380"))
+    let server = Server::bind(options.listen)
         .max_connections(10_000)
         .options(common::keepalive)
         .layer(option_layer(tls))
@@ -101,7 +118,10 @@ async fn serve() -> Result<(), BoxError> {
     let reload = common::on_reload(async || match &reloader {
         Some(tls) => match tls.reload().await {
             Ok(()) => common::print("certificate reloaded"),
-            Err(error) => common::print(format_args!("certificate not reloaded: {error}")),
+            Err(error) => common::print(format_args!(
+                "certificate not reloaded: {}",
+                common::chain(&*error)
+            )),
         },
         None => common::print("nothing to reload"),
     })?;

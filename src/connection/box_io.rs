@@ -1,13 +1,14 @@
-//! A stream of whatever type.
+//! A stream with its type erased.
 
 use super::socket::Socket;
 use crate::cast::cast;
 use crate::io::{BoxedStream, IoStream, delegate_io};
 use std::fmt;
 
-/// A connection's stream of whatever type: the plain socket inline, what layers wrapped in a box.
+/// The stream of a connection with its type erased: a plain socket is stored inline, a stream that
+/// layers have wrapped is boxed.
 ///
-/// It is what listeners hand to the stack, and what [`handle`](crate::handle) hands to its function.
+/// Listeners pass it to the stack, and [`handle`](crate::handle) passes it to its function.
 #[derive(Debug)]
 pub struct BoxIo(Io);
 
@@ -19,7 +20,7 @@ enum Io {
 delegate_io!(impl[] for BoxIo { BoxIo(Io::Socket(io)) => io, BoxIo(Io::Boxed(io)) => io });
 
 impl BoxIo {
-    /// Erases the type of `io`; a `BoxIo` stays as it is.
+    /// Erases the type of `io`. A `BoxIo` is returned unchanged.
     pub fn new<T: IoStream>(io: T) -> Self {
         cast(io).unwrap_or_else(|io| BoxIo(Io::Boxed(BoxedStream::new(io))))
     }

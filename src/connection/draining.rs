@@ -1,4 +1,4 @@
-//! The future that says when a connection is to finish.
+//! The future that resolves when a connection is asked to finish.
 
 use super::{ConnectionHandle, phase::Phase};
 
@@ -50,7 +50,7 @@ impl Draining {
 }
 
 impl ConnectionHandle {
-    /// What [`draining`](Self::draining) waits for, without a box.
+    /// Waits for the same as [`draining`](Self::draining), without a box.
     pub(crate) async fn until_draining(&self) {
         loop {
             let changed = self.entry.changed.notified();
@@ -62,7 +62,7 @@ impl ConnectionHandle {
     }
 }
 
-/// What is over has nothing left to wait for.
+/// A connection that is over has nothing left to wait for.
 fn is_told(handle: &ConnectionHandle) -> bool {
     handle.is_draining() || handle.phase() == Phase::Closed
 }

@@ -1,8 +1,11 @@
-//! Accepted connections, and what is known of them.
+//! Accepted connections, and what is known about them.
 
 mod acceptor;
 mod box_io;
-#[expect(clippy::module_inception, reason = "it is what the folder is about")]
+#[expect(
+    clippy::module_inception,
+    reason = "the folder is named after its main type"
+)]
 mod connection;
 mod drain_report;
 mod draining;

@@ -1,6 +1,7 @@
-//! Listeners and connections for tests: without sockets, and with errors on script.
+//! Listeners and connections for tests: without sockets, and with scripted failures.
 //!
-//! They run the same server code as sockets do, on any Tokio clock:
+//! They run the same server code as sockets do, with any Tokio clock. Here an hour passes in no
+//! time:
 //!
 //! ```
 //! use reagent::{Connection, Server, testing::MemoryListener};

@@ -137,7 +137,7 @@ async fn it_works_around_a_stream_that_became_of_the_connection() {
     settle().await;
     assert!(!reading.is_finished());
     handle.drain();
-    assert_eq!(reading.await.unwrap(), ["one", "two", "thr"]);
+    assert_eq!(soon(reading).await.unwrap(), ["one", "two", "thr"]);
 }
 
 #[tokio::test]

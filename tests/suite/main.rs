@@ -2,7 +2,6 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
-mod program;
 mod support;
 
 mod accept_errors;
@@ -12,11 +11,7 @@ mod drain;
 mod eof_on_drain;
 mod error_texts;
 mod events;
-mod examples;
-mod examples_http;
-mod examples_redis;
 mod exhaustion;
-mod gateway;
 mod handlers;
 mod hostile;
 mod inherited;
@@ -33,12 +28,10 @@ mod payloads;
 mod per_core;
 mod pool;
 mod reach;
-mod redis_clients;
 mod reuse_port;
 mod session;
 mod session_flow;
 mod socket_options;
-mod socks5;
 mod streams;
 mod survival;
 mod testing_connection;

@@ -1,4 +1,4 @@
-//! Stream wrappers and helpers without any policy, which layers are made of.
+//! Stream wrappers and helpers that layers are built from, without any policy.
 
 #[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 mod ahead;

@@ -23,8 +23,7 @@ fn refuses(addr: SocketAddr) -> bool {
 
 #[test]
 fn a_runtime_that_goes_closes_the_ports_of_kept_servers() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("server.sock");
+    let path = std::env::temp_dir().join(format!("reagent-{}.sock", std::process::id()));
     let runtime = Runtime::new().unwrap();
     let addrs = ["127.0.0.1:0".to_owned(), format!("unix:{}", path.display())];
     let server = runtime.block_on(Server::bind(addrs).start(handle(echo)));

@@ -2,7 +2,7 @@
 
 use crate::{
     program::{Example, binary},
-    support::{Dir, LONG, rest, soon},
+    support::{LONG, rest, soon},
 };
 use std::{path::Path, process::Stdio};
 use tokio::{
@@ -127,9 +127,9 @@ async fn redis_cli_is_answered_as_by_redis() {
 
 #[tokio::test]
 async fn redis_cli_comes_by_tls_and_by_password() {
-    let dir = Dir::new();
+    let dir = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (cert, key) = (dir.path("cert.pem"), dir.path("key.pem"));
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let text = |path: &Path| path.to_str().unwrap().to_owned();
@@ -362,7 +362,7 @@ async fn answers(addr: &str) -> String {
 
 #[tokio::test]
 async fn each_answer_is_that_of_redis_byte_for_byte() {
-    let dir = Dir::new();
+    let dir = tempfile::tempdir().unwrap();
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = socket.local_addr().unwrap();
     drop(socket);
@@ -370,7 +370,7 @@ async fn each_answer_is_that_of_redis_byte_for_byte() {
         .args(["--bind", "127.0.0.1", "--save", "", "--port"])
         .arg(addr.port().to_string())
         .arg("--dir")
-        .arg(dir.path(""))
+        .arg(dir.path().join(""))
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn();

@@ -2,7 +2,7 @@
 
 use crate::{
     program::{Example, binary},
-    support::{Dir, LONG, rest, until},
+    support::{LONG, rest, until},
 };
 use prost::Message;
 use std::{
@@ -48,9 +48,9 @@ async fn curl(args: &[&str]) -> String {
 }
 
 /// The example, with a certificate.
-async fn start_tls(dir: &Dir, more: &[&str]) -> Example {
+async fn start_tls(dir: &tempfile::TempDir, more: &[&str]) -> Example {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (cert, key) = (dir.path("cert.pem"), dir.path("key.pem"));
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let mut command = Command::new(binary("http"));
@@ -68,7 +68,7 @@ async fn curl_by_every_version_plain_and_encrypted_at_one_address() {
     if !has("curl") {
         return;
     }
-    let dir = Dir::new();
+    let dir = tempfile::tempdir().unwrap();
     let example = start_tls(&dir, &[]).await;
     let (http, https) = (
         format!("http://{}", example.addr),
@@ -474,7 +474,7 @@ async fn slowhttptest_keeps_nobody_out() {
 
 #[tokio::test]
 async fn a_hangup_reads_the_certificate_again_or_does_nothing() {
-    let dir = Dir::new();
+    let dir = tempfile::tempdir().unwrap();
     for (mut example, said) in [
         (start_tls(&dir, &[]).await, "certificate reloaded"),
         (Example::start("http").await, "nothing to reload"),

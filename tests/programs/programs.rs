@@ -2,9 +2,9 @@
 
 use crate::{
     program::{Example, binary},
-    support::{LONG, echoes, rest},
+    support::{LONG, echoes, rest, soon},
 };
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
@@ -26,8 +26,32 @@ async fn echo() {
     let example = Example::start("echo").await;
     let mut client = example.connect().await;
     assert!(echoes(&mut client, "hello").await);
-    example.stop("INT").await;
+    let mut idle = example.connect().await;
+    assert!(echoes(&mut idle, "hello").await);
+    // It is stopped while both are connected, and both see the end at once.
+    example.signal("INT").await;
+    assert!(rest(&mut idle).await.unwrap().is_empty());
     assert!(rest(&mut client).await.unwrap().is_empty());
+    example.ended().await;
+}
+
+#[test]
+fn the_program_of_the_readme_is_the_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let example = std::fs::read_to_string(root.join("examples/echo.rs")).unwrap();
+    let program = readme.split("```").nth(1).unwrap();
+    let mut lines = example.lines();
+    for line in program.lines().skip(1) {
+        // The example takes its address from the command line, and listens to SIGTERM too.
+        let differs = ["Server::bind(", "println!(", "server.drain_on("];
+        if !differs.iter().any(|start| line.trim().contains(start)) {
+            assert!(
+                lines.any(|other| other == line),
+                "not in the example: {line}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
@@ -167,25 +191,50 @@ async fn testing() {
     example.stop("TERM").await;
 }
 
+const ALL: [&str; 12] = [
+    "chat",
+    "custom_layer",
+    "echo",
+    "gateway",
+    "graceful_shutdown",
+    "grpc",
+    "http",
+    "line_protocol",
+    "redis",
+    "socks5",
+    "testing",
+    "unix_socket",
+];
+
+#[tokio::test]
+async fn every_example_explains_its_options_and_refuses_unknown_ones() {
+    for name in ALL {
+        let help = Command::new(binary(name)).arg("--help").output();
+        let help = soon(help).await.unwrap();
+        assert!(help.status.success(), "{name}: {help:?}");
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(
+            help.contains("Usage: ") && help.contains("--listen <ADDR>"),
+            "{help}"
+        );
+
+        let typo = Command::new(binary(name))
+            .args(["--lisen", "127.0.0.1:0"])
+            .output();
+        let typo = soon(typo).await.unwrap();
+        assert_eq!(typo.status.code(), Some(2), "{name}: {typo:?}");
+        let typo = String::from_utf8(typo.stderr).unwrap();
+        assert!(typo.contains("unexpected argument '--lisen'"), "{typo}");
+        assert!(typo.contains("'--listen'"), "{typo}");
+    }
+}
+
 /// As when the terminal goes in which it was started.
 #[tokio::test]
 async fn no_example_is_ended_by_a_hangup_or_a_closed_output() {
     let dir = tempfile::tempdir().unwrap();
     let path = format!("unix:{}", dir.path().join("app.sock").display());
-    for name in [
-        "chat",
-        "custom_layer",
-        "echo",
-        "gateway",
-        "graceful_shutdown",
-        "grpc",
-        "http",
-        "line_protocol",
-        "redis",
-        "socks5",
-        "testing",
-        "unix_socket",
-    ] {
+    for name in ALL {
         let mut command = Command::new(binary(name));
         match name {
             "unix_socket" => command.args(["--listen", &path]),

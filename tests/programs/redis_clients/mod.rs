@@ -79,7 +79,7 @@ async fn run(command: &mut Command) {
 
 fn script(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    root.join("tests/suite/redis_clients").join(name)
+    root.join("redis_clients").join(name)
 }
 
 #[tokio::test]

@@ -1,0 +1,13 @@
+//! The example programs, each run as a process, with the clients and proxies that people use.
+
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+
+mod program;
+mod support;
+
+mod gateway;
+mod http;
+mod programs;
+mod redis;
+mod redis_clients;
+mod socks5;
