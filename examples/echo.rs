@@ -8,7 +8,6 @@ mod common;
 
 use reagent::{BoxError, Connection, Server};
 use std::{io, time::Duration};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::timeout::TimeoutLayer;
 
 #[tokio::main]
@@ -21,22 +20,13 @@ async fn main() -> Result<(), BoxError> {
         .await?;
     let signal = common::signal()?;
     common::print(format_args!("listening on {}", server.local_addr()));
-    let report = server.drain_on(signal, Duration::from_secs(10)).await;
-    common::print(format_args!(
-        "{} connections finished, {} were aborted",
-        report.finished, report.aborted
-    ));
+    server.drain_on(signal, Duration::from_secs(10)).await;
     Ok(())
 }
 
-async fn echo(mut conn: Connection) -> io::Result<()> {
-    let mut draining = conn.draining();
-    let mut buf = [0; 4096];
-    loop {
-        let n = tokio::select! { n = conn.read(&mut buf) => n?, () = &mut draining => 0 };
-        if n == 0 {
-            return Ok(());
-        }
-        conn.write_all(&buf[..n]).await?;
-    }
+async fn echo(conn: Connection) -> io::Result<()> {
+    // Reads see end of input when the server drains, so that idle clients are let go.
+    let (mut reader, mut writer) = tokio::io::split(conn.eof_on_drain());
+    tokio::io::copy(&mut reader, &mut writer).await?;
+    Ok(())
 }

@@ -463,6 +463,7 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
         match reloaded {
             Ok(()) => tracing::info!("certificates reloaded"),
             Err(error) => {
+                let error = common::chain(&*error);
                 tracing::error!(%error, "certificates not reloaded, the old ones stay");
             }
         }

@@ -264,7 +264,10 @@ async fn main() -> Result<(), BoxError> {
             observer.certificates_reloaded(reloaded.is_ok());
             match reloaded {
                 Ok(()) => common::print("certificate reloaded"),
-                Err(error) => common::print(format_args!("certificate not reloaded: {error}")),
+                Err(error) => common::print(format_args!(
+                    "certificate not reloaded: {}",
+                    common::chain(&*error)
+                )),
             }
         }
         None => common::print("nothing to reload"),

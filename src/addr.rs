@@ -1,4 +1,4 @@
-//! Addresses of both families a server listens on, and of what a custom listener invents.
+//! Addresses of listeners and clients.
 
 use std::{
     fmt,
@@ -7,34 +7,34 @@ use std::{
     sync::Arc,
 };
 
-/// Where a listener listens, or where a client comes from.
+/// The address of a listener or of a client.
 ///
-/// Prints as it is written in [`Server::bind`](crate::Server::bind): `127.0.0.1:8080`,
+/// It is displayed in the form that [`Server::bind`](crate::Server::bind) reads: `127.0.0.1:8080`,
 /// `unix:/run/app.sock`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Addr {
     /// An IP address and a TCP port.
     Tcp(SocketAddr),
-    /// The path of a Unix socket; a client usually has none. A path that starts with `@` is a name
-    /// in Linux' abstract namespace (`unix(7)`).
+    /// The path of a Unix socket. A client usually has none. A path that starts with `@` is a name
+    /// in Linux's abstract namespace (`unix(7)`).
     Unix(Option<Arc<Path>>),
-    /// What a [`Listener`](crate::Listener) of one's own calls its addresses.
+    /// An address in the format of a custom [`Listener`](crate::Listener).
     Other(Arc<str>),
 }
 
 impl Addr {
-    /// The IP address, unless this is not a TCP address.
+    /// Returns the IP address, or `None` if this is not a TCP address.
     pub fn ip(&self) -> Option<IpAddr> {
         self.socket_addr().map(|addr| addr.ip())
     }
 
-    /// The port, unless this is not a TCP address.
+    /// Returns the port, or `None` if this is not a TCP address.
     pub fn port(&self) -> Option<u16> {
         self.socket_addr().map(|addr| addr.port())
     }
 
-    /// The IP address and port, unless this is not a TCP address.
+    /// Returns the IP address and port, or `None` if this is not a TCP address.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Addr::Tcp(addr) => Some(*addr),
@@ -42,9 +42,11 @@ impl Addr {
         }
     }
 
-    /// Returns the IPv4 address of an IPv4 client of a socket of both families, which the system reports as
-    /// `::ffff:192.0.2.1` (RFC 4291, 2.5.5.2); any other address as it is. The addresses of a
-    /// connection are in this form.
+    /// Converts an IPv4-mapped IPv6 address such as `::ffff:192.0.2.1` to the IPv4 address, and
+    /// returns any other address unchanged.
+    ///
+    /// The system reports IPv4 clients of a dual-stack socket in the mapped form (RFC 4291,
+    /// 2.5.5.2). The addresses of a connection are already converted.
     pub fn to_canonical(self) -> Self {
         match self {
             Addr::Tcp(addr) => Addr::Tcp(canonical(addr)),
@@ -52,7 +54,7 @@ impl Addr {
         }
     }
 
-    /// The path of a Unix socket that has one.
+    /// Returns the path, or `None` if this is not a Unix socket with a path.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Addr::Unix(path) => path.as_deref(),
@@ -61,7 +63,7 @@ impl Addr {
     }
 }
 
-/// An IPv6 address of its own keeps its flow and its scope.
+/// A real IPv6 address keeps its flow label and its scope.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),

@@ -1,21 +1,27 @@
-//! Why a server could not be started, or cannot go on.
+//! The reasons why a server cannot start or continue.
 
 use crate::BoxError;
-use std::{error::Error as StdError, fmt, io};
+use std::{error::Error as StdError, fmt, io, iter};
 
-/// Why a server could not be started, or stopped by itself.
+/// The reason why a server could not be started, or stopped by itself.
 ///
 /// The message does not repeat its [`source`](StdError::source): print both, as `anyhow` and
-/// `{:?}` do.
-#[derive(Debug)]
+/// `{:?}` do. `{:?}` prints the message and all sources on one line, since that is what a user sees
+/// when `main` returns the error:
+///
+/// ```text
+/// Error: cannot listen on 127.0.0.1:80: another server listens there; stop it or choose another address: Address already in use (os error 98)
+/// ```
+///
+/// `{:#?}` prints the structure of the value.
 #[non_exhaustive]
 pub enum Error {
-    /// The listen address is invalid, or what it names cannot be listened on.
+    /// The listen address is invalid, or does not name anything to listen on.
     #[non_exhaustive]
     Address {
         /// The address as it was given.
         addr: String,
-        /// What is wrong with it, and what was expected.
+        /// The problem, and what was expected instead.
         reason: String,
     },
     /// The system refused to listen on an address.
@@ -23,18 +29,19 @@ pub enum Error {
     Bind {
         /// The address as it was given.
         addr: String,
-        /// The step that failed or what to do about it, where that is known.
+        /// The step that failed or advice on how to proceed, if known.
         context: Option<String>,
         /// The error of the system.
         source: io::Error,
     },
-    /// There was nothing to listen on.
+    /// The server has no address to listen on.
     NoListener,
     /// The service of an acceptor could not be made.
     Make(BoxError),
-    /// The Tokio runtime lacks a driver that a server needs, or the runtime of a core could not be started.
+    /// The Tokio runtime lacks a driver that the server needs, or the runtime of a core could not
+    /// be started.
     Runtime(io::Error),
-    /// Every listener was lost for good. Connections that were open went on to their end.
+    /// All listeners were lost for good. Connections that were open have been served to their end.
     ListenersLost,
 }
 
@@ -85,6 +92,38 @@ impl fmt::Display for Error {
     }
 }
 
+/// The message and its sources; the structure where that is asked for by `{:#?}`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            write!(f, "{self}")?;
+            let mut sources = iter::successors(self.source(), |&error| error.source());
+            return sources.try_for_each(|error| write!(f, ": {error}"));
+        }
+        match self {
+            Error::Address { addr, reason } => f
+                .debug_struct("Address")
+                .field("addr", addr)
+                .field("reason", reason)
+                .finish(),
+            Error::Bind {
+                addr,
+                context,
+                source,
+            } => f
+                .debug_struct("Bind")
+                .field("addr", addr)
+                .field("context", context)
+                .field("source", source)
+                .finish(),
+            Error::NoListener => f.write_str("NoListener"),
+            Error::Make(source) => f.debug_tuple("Make").field(source).finish(),
+            Error::Runtime(source) => f.debug_tuple("Runtime").field(source).finish(),
+            Error::ListenersLost => f.write_str("ListenersLost"),
+        }
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
@@ -95,16 +134,16 @@ impl StdError for Error {
     }
 }
 
-/// An `io::Error` that says what was tried; [`Error::bind`] takes it apart again.
+/// An `io::Error` with an explanation. [`Error::bind`] takes it apart again.
 #[derive(Debug)]
 pub(crate) struct Explained {
     context: String,
-    /// `None` where this crate refused, not the system.
+    /// `None` if the refusal is this crate's, not the system's.
     source: Option<io::Error>,
 }
 
 impl Explained {
-    /// Adds what was tried, or what to do, to an error of the system.
+    /// Adds to an error of the system what was tried, or what to do about it.
     pub(crate) fn error(context: impl Into<String>, source: io::Error) -> io::Error {
         let kind = source.kind();
         let explained = Explained {
@@ -114,7 +153,7 @@ impl Explained {
         io::Error::new(kind, explained)
     }
 
-    /// Refuses something before the system is asked.
+    /// Creates an error for something that is refused before the system is asked.
     pub(crate) fn refusal(kind: io::ErrorKind, reason: impl Into<String>) -> io::Error {
         let explained = Explained {
             context: reason.into(),
@@ -134,5 +173,5 @@ impl fmt::Display for Explained {
     }
 }
 
-/// Its source stands in its message, for those who print an `io::Error` alone.
+/// The source is part of the message, for callers that print only the `io::Error`.
 impl StdError for Explained {}

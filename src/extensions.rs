@@ -1,4 +1,4 @@
-//! A map from types to values, for what layers and handlers tell one another of a connection.
+//! A map from types to values, through which layers and handlers share facts about a connection.
 
 use std::{
     any::{Any, TypeId},
@@ -9,14 +9,18 @@ use std::{
 
 type Map = HashMap<TypeId, Box<dyn Value>, BuildHasherDefault<IdHasher>>;
 
-/// At most one value of each type; empty, it takes a pointer and allocates nothing.
+/// A map that holds at most one value of each type. An empty map takes one pointer and no
+/// allocation.
+///
+/// Layers use it to pass values to inner layers and to the handler: see
+/// [`Connection::extensions`](crate::Connection::extensions).
 #[derive(Clone, Default)]
 pub struct Extensions {
-    // Boxed, since most connections have none, and it is 40 bytes less.
+    // Boxed, since most connections have none, and it saves 40 bytes.
     map: Option<Box<Map>>,
 }
 
-/// What a value in the map can do: be cloned, and be looked at as what it is.
+/// The operations on a value in the map: cloning and downcasting.
 trait Value: Any + Send + Sync {
     fn clone_value(&self) -> Box<dyn Value>;
     fn as_any(&self) -> &dyn Any;
@@ -48,8 +52,8 @@ impl Clone for Box<dyn Value> {
     }
 }
 
-/// Takes a `TypeId` for its own hash, which it is: the compiler made it of the type, and nobody chooses
-/// types to collide.
+/// Uses a `TypeId` as its own hash: the compiler has already hashed the type, and nobody can choose
+/// types that collide.
 #[derive(Default)]
 struct IdHasher(u64);
 
@@ -58,7 +62,7 @@ impl Hasher for IdHasher {
         self.0 = id;
     }
 
-    /// Right for whatever else a future `TypeId` may write, but slower.
+    /// Correct for whatever else a future `TypeId` may write, but slower.
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0.rotate_left(5) ^ u64::from(*byte)).wrapping_mul(0x517c_c1b7_2722_0a95);
@@ -71,7 +75,7 @@ impl Hasher for IdHasher {
 }
 
 impl Extensions {
-    /// Puts `value` in and returns the one of its type that stood there.
+    /// Inserts `value`, and returns the previous value of its type.
     pub fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T) -> Option<T> {
         let old = self
             .map
@@ -80,33 +84,33 @@ impl Extensions {
         old.into_any().downcast().ok().map(|old| *old)
     }
 
-    /// The value of type `T`.
+    /// Returns a reference to the value of type `T`.
     pub fn get<T: 'static>(&self) -> Option<&T> {
         (**self.map.as_ref()?.get(&TypeId::of::<T>())?)
             .as_any()
             .downcast_ref()
     }
 
-    /// The value of type `T`, to be changed.
+    /// Returns a mutable reference to the value of type `T`.
     pub fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
         (**self.map.as_mut()?.get_mut(&TypeId::of::<T>())?)
             .as_any_mut()
             .downcast_mut()
     }
 
-    /// Takes the value of type `T` out.
+    /// Removes and returns the value of type `T`.
     pub fn remove<T: 'static>(&mut self) -> Option<T> {
         let value = self.map.as_mut()?.remove(&TypeId::of::<T>())?;
         value.into_any().downcast().ok().map(|value| *value)
     }
 
-    /// Whether nothing is in it.
+    /// Returns whether the map is empty.
     pub fn is_empty(&self) -> bool {
         self.map.as_ref().is_none_or(|map| map.is_empty())
     }
 }
 
-/// Says how many there are and not what they are: values may be secrets.
+/// Shows the number of values and not the values, which may be secret.
 impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let len = self.map.as_ref().map_or(0, |map| map.len());
@@ -123,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_type_id_is_its_own_hash() {
-        /// Hears what a `TypeId` writes.
+        /// Records what a `TypeId` writes.
         #[derive(Default)]
         struct Listening(Vec<u64>);
 

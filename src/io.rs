@@ -1,6 +1,7 @@
-//! What a stream of a connection has to be, and how one hands its calls to another.
+//! The trait of streams, and how a wrapper passes calls on to its stream.
 
 use std::{
+    any::{Any, TypeId},
     fmt,
     io::{self, IoSlice},
     pin::Pin,
@@ -9,12 +10,13 @@ use std::{
 use sync_wrapper::SyncWrapper;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Any stream of bytes a connection can carry; an alias that every fitting type has.
+/// An alias for every stream of bytes that a connection can carry. It is implemented for all
+/// matching types.
 pub trait IoStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> IoStream for T {}
 
-/// Implements `AsyncRead` and `AsyncWrite` by handing every call to the stream inside.
+/// Implements `AsyncRead` and `AsyncWrite` by passing every call on to the inner stream.
 macro_rules! delegate_io {
     (impl[$($generics:tt)*] for $type:ty { $($pattern:pat => $io:expr),+ $(,)? }) => {
         impl<$($generics)*> ::tokio::io::AsyncRead for $type {
@@ -74,13 +76,13 @@ macro_rules! delegate_io {
 }
 pub(crate) use delegate_io;
 
-/// A stream in a box that only its owner uses.
+/// A boxed stream that only its owner uses.
 ///
-/// Streams need not be `Sync`, but a connection is: any async function that borrows one holds a reference
-/// to it across an `await`. Nothing gets at this stream through a shared reference, so it is `Sync`
-/// whatever is in the box.
+/// Streams need not be `Sync`, but a connection must be, since an async function that borrows one
+/// holds a reference to it across an `await`. A shared reference to this type gives no access to
+/// the stream, so it is `Sync` whatever the box contains.
 pub(crate) struct BoxedStream {
-    io: SyncWrapper<Box<dyn IoStream>>,
+    io: SyncWrapper<Box<dyn AnyStream>>,
     is_write_vectored: bool,
 }
 
@@ -92,8 +94,36 @@ impl BoxedStream {
         }
     }
 
-    fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn IoStream> {
+    fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn AnyStream> {
         Pin::new(&mut **self.get_mut().io.get_mut())
+    }
+
+    /// Returns the stream in the box if it is a `T`.
+    pub(crate) fn downcast<T: 'static>(mut self) -> Result<T, Self> {
+        if !(**self.io.get_mut()).is(TypeId::of::<T>()) {
+            return Err(self);
+        }
+        match self.io.into_inner().into_any().downcast() {
+            Ok(io) => Ok(*io),
+            Err(_) => unreachable!("its type was compared above"),
+        }
+    }
+}
+
+/// A stream that knows its type.
+trait AnyStream: IoStream {
+    fn is(&self, id: TypeId) -> bool;
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<T: IoStream> AnyStream for T {
+    fn is(&self, id: TypeId) -> bool {
+        TypeId::of::<T>() == id
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
 

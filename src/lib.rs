@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 // On docs.rs, items show the features that they need.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// What libraries leave to programs.
+// Printing is for programs, not for libraries.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod acceptor;
@@ -17,6 +17,7 @@ mod listener;
 mod outcome;
 mod panic;
 mod pool;
+mod prefixed_io;
 mod server;
 mod service;
 pub mod session;
@@ -29,7 +30,7 @@ pub mod testing;
 pub use addr::Addr;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
-    Draining, Linger, Observer, Phase, event, linger,
+    Draining, EofOnDrain, Linger, Observer, ObserverFn, Phase, event, linger, observer_fn,
 };
 pub use error::Error;
 pub use extensions::Extensions;
@@ -40,6 +41,7 @@ pub use listener::{
     Transport,
 };
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
+pub use prefixed_io::PrefixedIo;
 pub use server::{BoxedLayers, ListenerStatus, Server, ServerHandle, ServerStatus, Stats};
 pub use service::{
     ConnectionService, Handler, PerConnection, PerConnectionFuture, Spawn, Start, TokioSpawn,

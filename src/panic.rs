@@ -1,4 +1,4 @@
-//! Panics as values, so that one handler's panic stays its own.
+//! Panics as values, so that the panic of one handler affects nothing else.
 
 use crate::BoxError;
 use std::{
@@ -14,8 +14,8 @@ use std::{
 
 type Payload = Box<dyn Any + Send>;
 
-/// A panic that was caught. Its payload, which anybody may choose by `panic_any`, goes with it, and
-/// cannot cause another panic.
+/// A caught panic. Its payload, which `panic_any` lets users choose, is dropped with it and cannot
+/// cause another panic.
 pub(crate) struct Panic {
     message: Arc<str>,
     payload: Option<Payload>,
@@ -36,7 +36,7 @@ impl Panic {
         }
     }
 
-    /// What it said.
+    /// Returns the message of the panic.
     pub(crate) fn message(&self) -> &Arc<str> {
         &self.message
     }
@@ -60,12 +60,12 @@ impl From<Panic> for BoxError {
     }
 }
 
-/// Calls `f`. What it leaves behind in a panic must not be used again.
+/// Calls `f` and catches a panic. State that `f` leaves behind in a panic must not be used again.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(f)).map_err(Panic::new)
 }
 
-/// Polls `future`, which must not be polled again after a panic.
+/// Polls `future` and catches a panic. The future must not be polled again after one.
 pub(crate) fn poll_catching<F: Future>(
     future: Pin<&mut F>,
     cx: &mut Context<'_>,
@@ -73,12 +73,12 @@ pub(crate) fn poll_catching<F: Future>(
     catch(|| future.poll(cx))
 }
 
-/// Drops a value whose `Drop` is another's code, and may panic.
+/// Drops a value whose `Drop` is user code, and may panic.
 pub(crate) fn discard<T>(value: T) {
     let Err(payload) = drop_catching(value) else {
         return;
     };
-    // One that panics in its turn has had its chance.
+    // If the payload panics too, it is leaked.
     if let Err(payload) = drop_catching(payload) {
         mem::forget(payload);
     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use std::panic::resume_unwind;
 
-    /// Panics when it is dropped, with another that has one life less.
+    /// Panics when dropped, with a payload that has one life less.
     struct Bomb(usize);
 
     impl Drop for Bomb {

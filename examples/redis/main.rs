@@ -118,7 +118,10 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     let reload = common::on_reload(async || match &reloader {
         Some(tls) => match tls.reload().await {
             Ok(()) => common::print("certificate reloaded"),
-            Err(error) => common::print(format_args!("certificate not reloaded: {error}")),
+            Err(error) => common::print(format_args!(
+                "certificate not reloaded: {}",
+                common::chain(&*error)
+            )),
         },
         None => common::print("nothing to reload"),
     })?;

@@ -1,51 +1,100 @@
-//! Layers for [`reagent`], the acceptor pool: each stands in a module of its own behind a feature
-//! of the same name, and `full` turns all of them on.
+//! Layers for [`reagent`], the acceptor pool. Each layer has its own module, behind a feature of
+//! the same name. The feature `full` enables all of them.
 //!
-//! | what you want | layer | feature |
+//! | purpose | layer | feature |
 //! |---|---|---|
-//! | to admit and refuse by address, and to ban | `access::AccessLayer` | `access` |
-//! | HTTP/1 and HTTP/2: an axum router, a tonic server, any service of requests | `http::HttpLayer` | `http` |
-//! | faults, for tests of one's own: latency, slices, resets, black holes | `fault::FaultLayer` | `fault` |
-//! | limits of bytes per second and of bytes in all | `bandwidth::BandwidthLayer` | `bandwidth` |
-//! | to serve a protocol of frames, by a codec and a service of requests | `framed::FramedLayer` | `framed` |
-//! | limits: connections and rate of a client, rate of all, handlers at work | `limit::…Layer` | `limit` |
-//! | counts, gauges and durations for Prometheus | `metrics::MetricsObserver` | `metrics` |
-//! | who the client behind a proxy is, and to say so as a proxy | `proxy_protocol::ProxyProtocolLayer` | `proxy_protocol` |
-//! | to carry bytes to an upstream and back | `relay::relay` | `relay` |
-//! | to send connections to one of several services | `route::Router` | `route` |
-//! | what a client speaks, by its first bytes | `sniff::SniffLayer` | `sniff` |
-//! | time limits: first byte, idle, stalls, least rate, age | `timeout::TimeoutsLayer` | `timeout` |
-//! | TLS, with certificates that change while it runs | `tls::TlsLayer` | `tls` |
-//! | spans and events of connections | `trace::TraceLayer`, `trace::TraceObserver` | `trace` |
+//! | admit and refuse clients by address, ban clients | [`AccessLayer`](access/struct.AccessLayer.html) | `access` |
+//! | limit bytes per second and total bytes | [`BandwidthLayer`](bandwidth/struct.BandwidthLayer.html) | `bandwidth` |
+//! | inject faults in tests: latency, short reads and writes, resets, black holes | [`FaultLayer`](fault/struct.FaultLayer.html) | `fault` |
+//! | serve a framed protocol with a codec and a request service | [`FramedLayer`](framed/struct.FramedLayer.html) | `framed` |
+//! | serve HTTP/1 and HTTP/2 with an axum router, a tonic server or any other request service | [`HttpLayer`](http/struct.HttpLayer.html) | `http` |
+//! | limit connections and connection rate per client, the overall rate, and running handlers | [`limit`](limit/index.html) | `limit` |
+//! | export counters, gauges and durations to Prometheus | [`MetricsObserver`](metrics/struct.MetricsObserver.html) | `metrics` |
+//! | learn the client's address from a proxy, or send it as a proxy | [`ProxyProtocolLayer`](proxy_protocol/struct.ProxyProtocolLayer.html) | `proxy_protocol` |
+//! | relay bytes to an upstream and back | [`relay`](relay/fn.relay.html) | `relay` |
+//! | route connections to one of several services | [`Router`](route/struct.Router.html) | `route` |
+//! | detect a client's protocol from its first bytes | [`SniffLayer`](sniff/struct.SniffLayer.html) | `sniff` |
+//! | limit times: first byte, idle, stalled reads and writes, minimum rate, age | [`TimeoutsLayer`](timeout/struct.TimeoutsLayer.html) | `timeout` |
+//! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls` |
+//! | trace connections with spans and events | [`TraceLayer`](trace/struct.TraceLayer.html), [`TraceObserver`](trace/struct.TraceObserver.html) | `trace` |
 //!
-//! Each module says when you want it, where in the stack it belongs, and which errors it ends a connection
-//! with.
+//! Each module explains when to use its layer, where the layer belongs in the stack, and with which
+//! errors it ends connections. To write your own layer, see the guide [`reagent::guide::layer`].
 //!
-//! How to write one is in the guide [`reagent::guide::layer`].
+//! # Example
 //!
-//! # The order
+#![cfg_attr(
+    all(feature = "limit", feature = "timeout", feature = "trace"),
+    doc = "```"
+)]
+#![cfg_attr(
+    not(all(feature = "limit", feature = "timeout", feature = "trace")),
+    doc = "```ignore"
+)]
+//! use reagent::{Connection, Server, testing::MemoryListener};
+//! use reagent_layers::{
+//!     limit::{PerClient, PerClientLayer},
+//!     timeout::TimeoutsLayer,
+//!     trace::TraceObserver,
+//! };
+//! use std::net::SocketAddr;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
-//! From the outermost, which sees a connection first, to the innermost:
+//! async fn greet(mut conn: Connection) -> std::io::Result<()> {
+//!     conn.write_all(b"hello").await?;
+//!     conn.read_u8().await.map(drop)
+//! }
 //!
-//! 1. `fault::FaultLayer`, which in tests stands for the network.
-//! 2. `limit::AcceptRateLayer`, `limit::InFlightLayer`: they count and know nobody. They may also stand further in, but
-//!    outside of what waits for bytes (6, 7).
-//! 3. `proxy_protocol::ProxyProtocolLayer`: outside of all that follows, which goes by what it finds out.
-//! 4. `trace::TraceLayer`, `access::AccessLayer`, `limit::PerClientLayer`, `limit::PerClientRateLayer`, in any order: outside
-//!    of TLS and, but for the trace, of `sniff`, so that who is turned away costs no handshake and is not waited for.
-//! 5. `bandwidth::BandwidthLayer`: here it counts what goes over the wire, and inside of TLS what is said.
-//! 6. `sniff::SniffLayer`, for what a client asks for in its handshake; or inside of TLS, for what it speaks there.
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), reagent::BoxError> {
+//! let (listener, clients) = MemoryListener::new();
+//! let server = Server::new(listener)
+//!     .observe(TraceObserver::new())
+//!     // The first layer is the outermost and sees a connection first.
+//!     .layer(PerClientLayer::new(PerClient::new(1)))
+//!     .layer(TimeoutsLayer::new())
+//!     .start(reagent::handle(greet))
+//!     .await?;
+//!
+//! let addr: SocketAddr = "192.0.2.1:50000".parse()?;
+//! let mut first = clients.connect_from(addr).await?;
+//! let mut greeting = [0; 5];
+//! first.read_exact(&mut greeting).await?;
+//! assert_eq!(&greeting, b"hello");
+//!
+//! let mut second = clients.connect_from(addr).await?;
+//! assert_eq!(second.read(&mut greeting).await?, 0, "one connection per client");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Order of layers
+//!
+//! From the outermost layer, which sees a connection first, to the innermost:
+//!
+//! 1. `fault::FaultLayer`, which takes the place of the network in tests.
+//! 2. `limit::AcceptRateLayer` and `limit::InFlightLayer`, which do not depend on the client. They
+//!    may also stand further in, but outside of the layers that wait for bytes (6 and 7).
+//! 3. `proxy_protocol::ProxyProtocolLayer`, outside of all layers that use the client's address.
+//! 4. `trace::TraceLayer`, `access::AccessLayer`, `limit::PerClientLayer` and
+//!    `limit::PerClientRateLayer`, in any order. They belong outside of TLS and, except for the
+//!    trace, outside of `sniff`. A client that is turned away then costs no handshake, and the
+//!    server does not wait for its first bytes.
+//! 5. `bandwidth::BandwidthLayer`. Here it counts the bytes on the wire, inside of TLS the
+//!    decrypted bytes.
+//! 6. `sniff::SniffLayer`, to see what a client asks for in its TLS handshake. To detect the
+//!    protocol inside TLS, place it inside of `tls::TlsLayer`.
 //! 7. `tls::TlsLayer`.
-//! 8. `timeout::TimeoutsLayer`: it may also stand further out, anywhere inside of the PROXY protocol; then a handshake
-//!    is activity.
-//! 9. `route::Router` or a handler. Each route may have layers of its own.
+//! 8. `timeout::TimeoutsLayer`. It may also stand further out, anywhere inside of the PROXY
+//!    protocol. A TLS handshake then counts as activity.
+//! 9. `route::Router` or a handler. Each route may have its own layers.
 //!
-//! What is left out leaves the order of the others as it is. Observers, such as those of `metrics` and `trace`, have no
-//! place in it.
+//! Layers that you do not use do not change the order of the others. Observers, such as those of
+//! `metrics` and `trace`, have no position in it.
 
 // On docs.rs, items show the features that they need.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// What libraries leave to programs.
+// Printing is for programs, not for libraries.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 #[cfg(feature = "access")]
@@ -85,7 +134,6 @@ mod client;
     feature = "bandwidth",
     feature = "fault",
     feature = "framed",
-    feature = "http",
     feature = "proxy_protocol",
     feature = "relay",
     feature = "sniff"
@@ -109,10 +157,10 @@ mod refusal;
     feature = "timeout"
 ))]
 mod time;
-#[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
-pub use io::PrefixedIo;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 pub use net::{InvalidNetwork, Network};
+#[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
+pub use reagent::PrefixedIo;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 pub use refusal::Refusal;
 

@@ -25,10 +25,10 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Looks at a client before it becomes a connection.
+/// Examines a client before it becomes a connection.
 pub(crate) type OnAccept = Arc<dyn Fn(&Accepted) -> io::Result<()> + Send + Sync>;
 
-/// What all acceptors of a server have.
+/// What all acceptors of a server share.
 pub(crate) struct Setup<S, X> {
     pub(crate) pool: Arc<Pool>,
     pub(crate) exhaustion: Arc<Exhaustion>,
@@ -49,29 +49,29 @@ impl<S, X: Clone> Clone for Setup<S, X> {
     }
 }
 
-/// An acceptor: one task, one service made for it, and the slots that the supervisor handed to it.
+/// An acceptor: one task, one service made for it, and the slots that the supervisor gave it.
 pub(crate) struct AcceptLoop<S, X> {
     pub(super) setup: Setup<S, X>,
     pub(super) acceptor: Acceptor,
-    /// Whose turns at shared queues it takes part in.
+    /// The core on which it takes turns at shared queues.
     pub(super) core: usize,
     pub(super) registrar: Arc<Registrar>,
-    /// The reference to the limit with which it takes the next permit: made once, since its count is what
-    /// all acceptors share.
+    /// The reference to the limit with which it takes the next permit. It is cloned only once,
+    /// since all acceptors share the reference count.
     pub(super) limit: Option<Limit>,
     pub(super) reporter: Reporter,
     pub(super) cell: Arc<AssignmentCell>,
-    /// Which assignment it follows; 0 is none.
+    /// The number of the assignment that it follows; 0 means none.
     pub(super) seen: u64,
     pub(super) sources: Sources,
     pub(super) state: State<S>,
     pub(super) serving: Option<Serving<S, X>>,
     /// The slot for whose client a service that cannot be cloned has reserved something.
     pub(super) reserved_for: Option<usize>,
-    /// Whether the service has to be replaced to give back what it reserved.
+    /// Whether the service must be replaced to give back what it has reserved.
     pub(super) is_stale: bool,
-    /// How often in a row it got one of two things that a client takes, and gave it back for want of the
-    /// other.
+    /// How often in a row it got one of the two things that a client needs, and gave it back
+    /// because the other was missing.
     pub(super) misses: u32,
     pub(super) failures: Backoff,
     pub(super) renewals: Backoff,
@@ -123,7 +123,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         &self.pool().groups[self.reporter.key.group]
     }
 
-    /// Accepts until it is told to stop.
+    /// Accepts clients until the supervisor stops it.
     pub(crate) async fn run(mut self) {
         loop {
             let event = poll_fn(|cx| self.poll_event(cx)).await;
@@ -204,7 +204,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                 if let State::Sweeping = self.state {
                     self.sweep(slot);
                 } else if self.admit(slot, None) {
-                    // The queue is mostly empty after one, and to see that now saves a turn of the loop.
+                    // The queue is mostly empty after one client, and finding out now saves a turn
+                    // of the loop.
                     self.admit(slot, None);
                 }
             }
@@ -213,7 +214,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         }
     }
 
-    /// Does what the supervisor says; breaks where that is to stop.
+    /// Follows the assignment of the supervisor. Breaks if the acceptor is to stop.
     fn follow(&mut self) -> ControlFlow<()> {
         let (assignment, seen) = self.cell.get();
         self.seen = seen;
@@ -270,7 +271,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
 }
 
 impl<S, X> AcceptLoop<S, X> {
-    /// Drops the code of users that it holds, which may panic.
+    /// Drops the user code that it holds, which may panic.
     pub(super) fn let_go(&mut self) {
         let none = Sources::new(self.cell.acceptor().clone());
         discard(mem::replace(&mut self.sources, none));

@@ -1,4 +1,4 @@
-//! A client comes: what an acceptor takes for it, in which order, and what it gives back.
+//! Admitting a client: what an acceptor acquires for it, in which order, and what it gives back.
 
 use super::{
     accept_loop::AcceptLoop,
@@ -22,11 +22,12 @@ use std::{
 use tokio::time::Instant;
 
 impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
-    /// A client may wait in this slot: takes it if the limit and the service allow, else waits for one of
-    /// them without having anything of the other. Returns whether it was taken, and another may be.
+    /// Accepts the client that may wait in this slot, if the limit and the service allow it.
+    /// Otherwise waits for one of them without holding anything of the other. Returns whether a
+    /// client was accepted, and another may follow.
     pub(super) fn admit(&mut self, slot: usize, permit: Option<Permit>) -> bool {
         self.state = State::Waiting;
-        // What a service that was made reserves can be given back only by making another.
+        // What a service that was made has reserved can be given back only by making another.
         if self.is_made() && !self.is_client_there(slot) {
             self.is_stale = self.reserved_for == Some(slot);
             self.nobody_there(slot);
@@ -67,9 +68,9 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         }
     }
 
-    /// Acceptors that wait for the last permit and the last place of a stack could go on getting what the
-    /// next of them needs; those that miss again and again step back for a moment, having nothing, so that
-    /// one gets both.
+    /// Acceptors that wait for the last permit and the last place of a stack could forever take
+    /// what the other needs. Those that miss repeatedly release everything and pause for a moment,
+    /// so that one of them gets both.
     fn misses_again(&mut self) -> bool {
         const AT_ONCE: u32 = 4;
 
@@ -78,7 +79,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     }
 
     fn step_back(&mut self, slot: usize) {
-        // Not all for the same time.
+        // For different times.
         let millis = 1 + self.acceptor.index % 16;
         self.misses = 0;
         self.state = State::Exhausted {
@@ -101,12 +102,12 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         };
     }
 
-    /// The client of this slot has waited for this permit.
+    /// Continues with the permit for which the client of this slot has waited.
     pub(super) fn granted(&mut self, slot: usize, permit: Permit, since: Instant) {
         let limit = &self.pool().registry.limit;
         if limit.taken() > limit.max() {
-            // The limit was lowered after the permit was granted, and nobody is admitted until enough
-            // connections have ended.
+            // The limit was lowered after the permit was granted, so no client is admitted until
+            // enough connections have ended.
             let acquire = limit.acquire();
             self.state = State::AtLimit {
                 slot,
@@ -142,11 +143,11 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         }
     }
 
-    /// Takes the client, for which everything is there, or gives everything back if it is gone.
+    /// Accepts the client, for which everything is ready, or gives everything back if it has gone.
     fn accept(&mut self, slot: usize, permit: Permit) -> bool {
         let has_changed = self.cell.has_changed(self.seen);
         let accepted = match self.sources.get(slot) {
-            // A server that was paused meanwhile takes nobody.
+            // A server that was paused meanwhile accepts no client.
             Some(source) if !has_changed => source.listener.try_accept(),
             _ => {
                 self.release();
@@ -163,11 +164,11 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.limit = permit.release();
                 if self.is_made() && self.is_client_there(slot) {
-                    // The kernel knows of a client of which the runtime has still to hear.
+                    // The kernel knows of a client that the runtime does not know of yet.
                     self.reserved_for = Some(slot);
                 } else {
                     self.release();
-                    // Nor is an acceptor failing whose clients others take.
+                    // An acceptor whose clients are accepted by others is not failing.
                     self.failures.reset();
                     self.nobody_there(slot);
                 }
@@ -175,7 +176,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Err(error) => {
                 drop(permit);
                 self.accept_failed(slot, &error);
-                // Another service may be dear, and the next client can have what this one did not need.
+                // Another service may be expensive, and the next client can use what this one did
+                // not need.
                 let goes_on = ErrorClass::classify(&error) == ErrorClass::Connection
                     && matches!(self.state, State::Waiting);
                 if self.is_made() && goes_on && self.is_client_there(slot) {
@@ -205,14 +207,15 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         let conn = self.registrar.register(listener, transport, peer, place);
         if let Some(serving) = &mut self.serving {
             if let Err(error) = serving.call(conn) {
-                // What is left of it after a panic is not to be trusted.
+                // After a panic, the state of the service cannot be trusted.
                 discard(error);
                 self.renew();
             }
         }
     }
 
-    /// Closes a client that the hook did not like; what the service reserved is for the next.
+    /// Closes a client that the hook has refused. What the service reserved is kept for the next
+    /// one.
     fn refused(&mut self, accepted: Accepted, slot: usize, error: &io::Error) {
         discard(accepted);
         self.observe_failure(error, ErrorClass::Connection);
@@ -222,10 +225,10 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         }
     }
 
-    /// Takes the clients that are in the queue already, as far as the limits allow without waiting: a
-    /// server that drains serves them rather than have the kernel reset them.
+    /// Accepts the clients that are already in the queue, as far as the limits allow without
+    /// waiting. A server that drains serves them, or else the kernel would reset them.
     pub(super) fn sweep(&mut self, slot: usize) {
-        /// The most that a queue holds by default.
+        /// The default size of a queue.
         const AT_MOST: usize = 4096;
 
         let mut cx = Context::from_waker(Waker::noop());
@@ -246,7 +249,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             match source.listener.try_accept() {
                 Ok(accepted) => self.serve(accepted, slot, permit),
                 Err(error) if ErrorClass::classify(&error) == ErrorClass::Connection => {}
-                // The runtime may not have heard yet of a client that the kernel knows.
+                // The runtime may not know yet of a client that the kernel knows of.
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock
                         && source.listener.pending() == Some(true) =>
@@ -279,18 +282,18 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         }
     }
 
-    /// Returns whether a client waits in this slot, for certain where that can be known.
+    /// Returns whether a client waits in this slot, for certain if the listener can tell.
     fn is_client_there(&mut self, slot: usize) -> bool {
         let source = self.sources.get(slot);
         source.is_some_and(|source| source.listener.pending().unwrap_or(true))
     }
 
-    /// Returns whether its service was made for it, and is not a clone of others.
+    /// Returns whether the service was made for this acceptor, and is not a clone.
     pub(super) fn is_made(&self) -> bool {
         matches!(self.setup.supply, Supply::Made(_))
     }
 
-    /// Gives back what the service reserved for a client that it does not get.
+    /// Gives back what the service has reserved for a client that it does not get.
     pub(super) fn release(&mut self) {
         match (&self.setup.supply, &mut self.serving) {
             (Supply::Cloned { release, .. }, Some(serving)) => serving.change(*release),

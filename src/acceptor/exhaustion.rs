@@ -1,5 +1,5 @@
-//! When descriptors or memory run out: reported once when it begins and once when it ends, however many
-//! acceptors it concerns, and no client left in the dark.
+//! Running out of descriptors or memory: reported once when it begins and once when it ends,
+//! however many acceptors are affected, and with an answer for waiting clients.
 
 use crate::{
     connection::{Acceptor, Registry, event},
@@ -9,10 +9,11 @@ use crate::{
 use std::{fs::File, io, sync::Arc};
 use tokio::time::Instant;
 
-/// The most clients turned away in one go, so that a flood of them does not hold up the rest.
+/// The maximum number of clients turned away at once, so that a flood of them does not delay
+/// everything else.
 const TURN_AWAY_AT_MOST: u64 = 256;
 
-/// What the acceptors of a server know of an exhaustion.
+/// The state of an exhaustion, which the acceptors of a server share.
 #[derive(Debug)]
 pub(crate) struct Exhaustion {
     registry: Arc<Registry>,
@@ -21,22 +22,23 @@ pub(crate) struct Exhaustion {
 
 #[derive(Debug)]
 struct State {
-    /// The number of acceptors concerned.
+    /// The number of acceptors that are affected.
     acceptors: usize,
     since: Instant,
-    /// The number of clients turned away since then.
+    /// The number of clients turned away since it began.
     turned_away: u64,
     reserve: Option<File>,
 }
 
-/// A descriptor to give up when there is no other, to accept a client with and close it: it gets an
-/// answer, if not service (libev's manual, "The special problem of accept()ing when you can't"). Where there
-/// is no such file there is no reserve, and nothing is learned of descriptors either.
+/// Opens a spare descriptor. When there is no other, it is closed to accept a client and close it:
+/// the client gets an answer, if not service (libev's manual, "The special problem of accept()ing
+/// when you can't"). On a system without this file there is no spare, and a lack of descriptors
+/// cannot be detected.
 fn reserve() -> io::Result<File> {
     File::open("/dev/null")
 }
 
-/// Returns why there still is no descriptor to be had, if there is none.
+/// Returns the error if there still is no descriptor.
 pub(super) fn persists() -> Option<io::Error> {
     reserve().err().filter(ErrorClass::lacks_descriptors)
 }
@@ -54,8 +56,8 @@ impl Exhaustion {
         }
     }
 
-    /// Closes the clients that wait at `listener`, unless another acceptor has the reserve, and returns
-    /// their number.
+    /// Closes the clients that wait at `listener`, unless another acceptor uses the spare
+    /// descriptor, and returns their number.
     pub(super) fn turn_away(&self, listener: &mut dyn Listener) -> u64 {
         let Some(file) = self.state.lock().reserve.take() else {
             return 0;
@@ -73,7 +75,7 @@ impl Exhaustion {
     }
 }
 
-/// An acceptor's part in the exhaustion; it ends when this is dropped.
+/// An acceptor's part in the exhaustion. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Exhausted(Arc<Exhaustion>);
 
@@ -110,7 +112,7 @@ impl Drop for Exhausted {
             if state.acceptors > 0 {
                 return;
             }
-            // Something else may have taken the descriptor while it was given up.
+            // Something else may have taken the descriptor while it was closed.
             if state.reserve.is_none() {
                 state.reserve = reserve().ok();
             }

@@ -1,4 +1,4 @@
-//! What an acceptor does when accepting fails.
+//! The response of an acceptor to failed accepts.
 
 use super::{
     accept_loop::AcceptLoop,
@@ -16,7 +16,7 @@ use std::{io, sync::atomic::Ordering};
 use tokio::time::Instant;
 
 impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
-    /// Owns these slots from now on, and no others.
+    /// Drives these slots from now on, and no others.
     pub(super) fn take(&mut self, slots: &[usize]) {
         self.sources.retain(slots);
         self.recovery
@@ -32,7 +32,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         }
     }
 
-    /// Begins to drive a slot, which is reopened if it is lost.
+    /// Begins to drive a slot, and reopens it if it is lost.
     pub(super) fn open(&mut self, slot: usize) {
         match self.group().open(slot, self.core) {
             Ok(Opened::Source(source)) => {
@@ -158,7 +158,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         };
     }
 
-    /// No client waits after all. That tells nothing of descriptors: an empty queue needs none.
+    /// Handles a slot that turned out to be empty. That does not prove that there are descriptors:
+    /// finding a queue empty needs none.
     pub(super) fn nobody_there(&mut self, slot: usize) {
         self.misses = 0;
         let still = self.recovery.exhausted.as_ref();

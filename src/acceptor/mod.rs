@@ -1,4 +1,4 @@
-//! The acceptors of the pool.
+//! The acceptors of a server.
 
 mod accept_loop;
 mod admission;

@@ -1,22 +1,23 @@
-//! What an acceptor recovers from.
+//! The failures that an acceptor recovers from.
 
 use super::{Backoff, exhaustion::Exhausted};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// After this many clients in a row that were gone before they were accepted, something else is wrong.
+/// After this many consecutive clients that were gone before they were accepted, the cause is
+/// something else.
 pub(super) const CONNECTION_ERRORS_AT_ONCE: u32 = 64;
 
-/// What an acceptor recovers from.
+/// The failures that an acceptor recovers from.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
-    /// The errors of connections in a row.
+    /// The number of consecutive errors of connections.
     pub(super) connection_errors: u32,
     pub(super) backoff: Backoff,
     pub(super) exhausted: Option<Exhausted>,
-    /// The slots to be opened, or reopened, later; the others go on being served. One that was reopened
-    /// stays here until a client came by it, so that a socket that is lost again and again is reopened
-    /// with delays.
+    /// The slots to open or reopen later; the other slots are served meanwhile. A slot that was
+    /// reopened stays here until a client has arrived through it, so that a socket that is lost
+    /// repeatedly is reopened with delays.
     pub(super) later: Vec<Later>,
 }
 
@@ -31,19 +32,20 @@ pub(super) struct Later {
 }
 
 impl Recovery {
-    /// A client was accepted, or the queue found empty with everything there to accept one.
+    /// Resets the failures, after a client was accepted, or the queue was found empty with
+    /// everything ready to accept one.
     pub(super) fn recovered(&mut self) {
         self.connection_errors = 0;
         self.backoff.reset();
         self.exhausted = None;
     }
 
-    /// Returns when the next slot is to be opened.
+    /// Returns the time at which the next slot is to be opened.
     pub(super) fn next(&self) -> Option<Instant> {
         self.later.iter().filter_map(|later| later.at).min()
     }
 
-    /// Returns the slots to be opened now.
+    /// Returns the slots to open now.
     pub(super) fn due(&self, now: Instant) -> Vec<usize> {
         let due = self.later.iter();
         let due = due.filter(|later| later.at.is_some_and(|at| at <= now));
@@ -54,7 +56,7 @@ impl Recovery {
         self.later.clear();
     }
 
-    /// Opens the slot after a delay, which doubles each time.
+    /// Schedules the slot to be opened after a delay, which doubles each time.
     pub(super) fn later(&mut self, slot: usize) -> Duration {
         let known = self.later.iter().position(|later| later.slot == slot);
         let place = known.unwrap_or_else(|| {
@@ -72,14 +74,14 @@ impl Recovery {
         delay
     }
 
-    /// The slot is open, or gone for good.
+    /// Records that the slot is open, or lost for good.
     pub(super) fn done(&mut self, slot: usize) {
         for later in self.later.iter_mut().filter(|later| later.slot == slot) {
             later.at = None;
         }
     }
 
-    /// A client came by this slot.
+    /// Records that a client has arrived through this slot.
     pub(super) fn served(&mut self, slot: usize) {
         self.recovered();
         if !self.later.is_empty() {
@@ -87,16 +89,16 @@ impl Recovery {
         }
     }
 
-    /// The slot was reopened, when the server had accepted this many clients.
+    /// Records that the slot was reopened, and how many clients the server had accepted by then.
     pub(super) fn reopened(&mut self, slot: usize, accepted: u64) {
-        // Counts as a first attempt, should it be lost again before anybody was served.
+        // Counts as a first attempt, in case it is lost again before it has served a client.
         self.later(slot);
         for later in self.later.iter_mut().filter(|later| later.slot == slot) {
             later.accepted = accepted;
         }
     }
 
-    /// Returns whether the slot was reopened and no client has come to the server since.
+    /// Returns whether the slot was reopened and the server has accepted no client since.
     pub(super) fn is_unproven(&mut self, slot: usize, accepted: u64) -> bool {
         self.later
             .retain(|later| later.slot != slot || later.accepted == accepted);

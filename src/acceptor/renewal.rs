@@ -1,4 +1,4 @@
-//! Where an acceptor's service comes from, and what becomes of one that failed.
+//! Making the service of an acceptor, and replacing one that failed.
 
 use super::{
     Backoff,
@@ -15,7 +15,7 @@ use crate::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long making a service may take; it may connect to other services, but not hang.
+/// How long making a service may take. It may connect to other services, but must not hang.
 const MAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
@@ -45,9 +45,9 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         self.fail(message.into());
     }
 
-    /// Replaces a service that panicked, or that reserved something for nobody. The first is replaced at
-    /// once, so that no client waits for what another brought about; those soon after it with a back-off,
-    /// since making one may be dear.
+    /// Replaces a service that panicked, or that reserved something for no client. The first
+    /// replacement is immediate, so that no client waits for what another has caused. Those that
+    /// follow soon are delayed, since making a service may be expensive.
     pub(super) fn renew(&mut self) {
         if let (Supply::Cloned { fresh, .. }, Some(serving)) =
             (&self.setup.supply, &mut self.serving)
@@ -69,7 +69,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         self.give_up("the service is replaced".into(), now + delay);
     }
 
-    /// Waits for better times with a service that failed.
+    /// Reports that the service failed, and makes another one after a delay.
     pub(super) fn fail(&mut self, error: BoxError) {
         let delay = self.failures.next_delay();
         let event = event::AcceptorFailed {

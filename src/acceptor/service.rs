@@ -1,4 +1,4 @@
-//! The service of an acceptor: where it comes from, and what it does for a client.
+//! The service of an acceptor: where it comes from, and how it is called.
 
 use crate::{
     BoxError,
@@ -18,9 +18,10 @@ use tower_service::Service;
 /// The future of a service that is being made.
 pub(super) type Making<S> = Pin<Box<dyn Future<Output = Result<S, BoxError>> + Send>>;
 
-/// Where acceptors get their services from.
+/// The source of the services of acceptors.
 pub(crate) enum Supply<S> {
-    /// Clones of one service; a clone of a service that was polled ready gives back what that reserved.
+    /// Clones of one service. Replacing a service that was polled ready by its clone gives back
+    /// what it has reserved.
     Cloned {
         fresh: Arc<dyn Fn() -> S + Send + Sync>,
         release: fn(&mut S),
@@ -41,9 +42,9 @@ impl<S> Clone for Supply<S> {
     }
 }
 
-/// The service of an acceptor, which is counted and announced as long as it lives.
+/// The service of an acceptor. It is counted and reported to observers for as long as it exists.
 pub(super) struct Serving<S, X> {
-    /// Always there but in `drop`.
+    /// `None` only during `drop`.
     start: Option<Start<S, X>>,
     acceptor: Acceptor,
     pool: Arc<Pool>,
@@ -72,17 +73,17 @@ impl<S: ConnectionService, X: Spawn> Serving<S, X> {
         self.start().poll_ready(cx)
     }
 
-    /// Serves a client; an error is a panic of the service, which ends that connection.
+    /// Serves a client. An error means that the service panicked, which ends that connection.
     pub(super) fn call(&mut self, conn: Connection) -> Result<(), BoxError> {
         self.start().serve(conn)
     }
 
-    /// Changes the service within.
+    /// Modifies the inner service.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut S)) {
         change(&mut self.start().service);
     }
 
-    /// Replaces the service within; the old one may be broken, and panic even when it is dropped.
+    /// Replaces the inner service. The old one may be broken, and panic even when it is dropped.
     pub(super) fn replace(&mut self, service: S) {
         let spawn = self.start().spawn.clone();
         discard(self.start.replace(Start::new(service, spawn)));
@@ -99,7 +100,7 @@ impl<S, X> Drop for Serving<S, X> {
     }
 }
 
-/// Runs a user's code whose panic is an error.
+/// Runs user code, and turns a panic into an error.
 pub(super) fn catching<T>(f: impl FnOnce() -> T) -> Result<T, BoxError> {
     catch(f).map_err(Into::into)
 }

@@ -1,4 +1,4 @@
-//! What an acceptor is doing.
+//! The state of an acceptor.
 
 use super::service::Making;
 use crate::BoxError;
@@ -13,16 +13,17 @@ use tokio::time::Instant;
 /// // ## any but Making and BackingOff => (Paused | Exhausted) => Waiting
 /// // ## any => Sweeping => Swept
 ///
-/// In the first two it has no service and owns no slots. In no state does it hold one scarce thing while it
-/// waits for another: at the limit it has nothing of its service, and at its stack no permit.
+/// In the first two states it has no service and owns no slots. In no state does it hold one scarce
+/// thing while it waits for another: at the limit it has nothing of its service, and at its stack
+/// it has no permit.
 pub(super) enum State<S> {
-    /// Its service is being made, until the deadline.
+    /// The service is being made, until the deadline.
     Making(Making<S>, Instant),
-    /// Its service failed; the next is made at this time.
+    /// The service failed. The next one is made at this time.
     BackingOff(Instant),
     /// It waits for a client.
     Waiting,
-    /// A client waits in this slot, and as many connections as there may be are open.
+    /// A client waits in this slot, and the maximum number of connections is open.
     AtLimit {
         slot: usize,
         acquire: Acquire,
@@ -30,28 +31,28 @@ pub(super) enum State<S> {
     },
     /// A client waits in this slot, and the service is not ready.
     AtStack { slot: usize },
-    /// Accepting failed; it is tried again at this slot at this time.
+    /// Accepting failed. This slot is tried again at this time.
     Exhausted { slot: usize, until: Instant },
     /// It leaves clients in their queues.
     Paused,
-    /// It serves the clients that are in its queues already.
+    /// It serves the clients that are already in its queues.
     Sweeping,
-    /// It has done so.
+    /// It has swept its queues.
     Swept,
 }
 
-/// What an acceptor waits for.
+/// An event that an acceptor waits for.
 pub(super) enum Event<S> {
-    /// Its assignment changed.
+    /// The assignment has changed.
     Assigned,
-    /// The time came of what is earliest.
+    /// The earliest deadline has passed.
     Time,
     Made(Result<S, BoxError>),
     /// A client may wait in this slot.
     Client(usize, io::Result<()>),
     Permit(usize, Permit, Instant),
-    /// The service is ready, for the client in this slot.
+    /// The service is ready for the client in this slot.
     Stack(usize, Result<(), BoxError>),
-    /// A user's code panicked.
+    /// User code panicked.
     Panicked(BoxError),
 }

@@ -1,4 +1,4 @@
-//! The one timer of an acceptor.
+//! The only timer of an acceptor.
 
 use std::{
     future::Future,
@@ -7,12 +7,12 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Made when it is first needed: most acceptors never wait for time to pass.
+/// Created when it is first needed, since most acceptors never wait for time to pass.
 #[derive(Debug, Default)]
 pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Timer {
-    /// Waits until `deadline`; `None` is never.
+    /// Waits until `deadline`; `None` means for ever.
     pub(super) fn poll(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = deadline else {
             return Poll::Pending;

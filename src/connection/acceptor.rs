@@ -1,13 +1,13 @@
-//! One acceptor of a pool.
+//! The description of one acceptor.
 
 use crate::addr::Addr;
 
-/// One acceptor of the pool, as a `MakeService` and an [`Observer`](crate::Observer) see it.
+/// One acceptor of a server, as a `MakeService` and an [`Observer`](crate::Observer) receive it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Acceptor {
-    /// The number of the acceptor among those of its address, from 0.
+    /// The number of the acceptor among those of its address, starting at 0.
     pub index: usize,
-    /// The address whose clients it accepts.
+    /// The address that it accepts clients on.
     pub local_addr: Addr,
 }

@@ -1,13 +1,14 @@
-//! A stream of whatever type.
+//! A stream with its type erased.
 
 use super::socket::Socket;
 use crate::cast::cast;
 use crate::io::{BoxedStream, IoStream, delegate_io};
 use std::fmt;
 
-/// A connection's stream of whatever type: the plain socket inline, what layers wrapped in a box.
+/// The stream of a connection with its type erased: a plain socket is stored inline, a stream that
+/// layers have wrapped is boxed.
 ///
-/// It is what listeners hand to the stack, and what [`handle`](crate::handle) hands to its function.
+/// Listeners pass it to the stack, and [`handle`](crate::handle) passes it to its function.
 #[derive(Debug)]
 pub struct BoxIo(Io);
 
@@ -19,9 +20,50 @@ enum Io {
 delegate_io!(impl[] for BoxIo { BoxIo(Io::Socket(io)) => io, BoxIo(Io::Boxed(io)) => io });
 
 impl BoxIo {
-    /// Erases the type of `io`; a `BoxIo` stays as it is.
+    /// Erases the type of `io`. A `BoxIo` is returned unchanged.
     pub fn new<T: IoStream>(io: T) -> Self {
         cast(io).unwrap_or_else(|io| BoxIo(Io::Boxed(BoxedStream::new(io))))
+    }
+
+    /// Returns the stream if it is a `T`: of a plain socket that no layer has wrapped, the
+    /// [`TcpStream`](tokio::net::TcpStream) or [`UnixStream`](tokio::net::UnixStream); otherwise the
+    /// type that was erased by [`new`](Self::new) or [`Connection::boxed`](crate::Connection::boxed).
+    ///
+    /// It is for libraries that accept nothing but a socket of Tokio. The server no longer sees such a
+    /// socket: its bytes are not counted, [`abort`](crate::ConnectionHandle::abort) does not end its
+    /// reads and writes, and [`ConnectionHandle`](crate::ConnectionHandle) reports the connection as
+    /// having no socket. The connection is open, and counts towards `max_connections`, as long as the
+    /// future of its handler runs.
+    ///
+    /// ```
+    /// use reagent::Connection;
+    /// use tokio::net::TcpStream;
+    ///
+    /// async fn handle(conn: Connection) -> std::io::Result<()> {
+    ///     let (io, _parts) = conn.into_parts();
+    ///     match io.downcast::<TcpStream>() {
+    ///         Ok(tcp) => library::serve(tcp).await,
+    ///         Err(_) => Err(std::io::Error::other("only plain TCP is supported")),
+    ///     }
+    /// }
+    /// # mod library {
+    /// #     pub async fn serve(_: tokio::net::TcpStream) -> std::io::Result<()> { Ok(()) }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the stream unchanged if it is not a `T`.
+    pub fn downcast<T: IoStream>(self) -> Result<T, Self> {
+        let io = match cast::<Self, T>(self) {
+            Ok(io) => return Ok(io),
+            Err(BoxIo(io)) => io,
+        };
+        match io {
+            Io::Socket(socket) => socket.downcast().map_err(Io::Socket),
+            Io::Boxed(stream) => stream.downcast().map_err(Io::Boxed),
+        }
+        .map_err(BoxIo)
     }
 
     pub(super) fn socket(socket: Socket) -> Self {

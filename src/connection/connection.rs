@@ -1,21 +1,28 @@
-//! One accepted connection.
+//! An accepted connection.
 
 use super::{
-    BoxIo, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, entry::flag, event,
-    open_guard::OpenGuard, phase::Phase, socket::Socket,
+    BoxIo, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, EofOnDrain, entry::flag,
+    event, open_guard::OpenGuard, phase::Phase, socket::Socket,
 };
 use crate::io::{BoxedStream, IoStream, delegate_io};
 use crate::{addr::Addr, extensions::Extensions};
-use std::{fmt, io, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{io::AsyncBufRead, time::Instant};
 
-/// An accepted connection: a stream of bytes, and what is known of it.
+/// An accepted connection: a stream of bytes, and what is known about it.
 ///
-/// It reads and writes as its stream does. `Io` is the type of that stream: [`BoxIo`] as accepted and
-/// in a [`handle`](crate::handle) function, and what layers made of it in between.
+/// Reading and writing are passed on to its stream, of the type `Io`. That is [`BoxIo`] for a
+/// connection that was just accepted and in a [`handle`](crate::handle) function; layers in between
+/// may change it. Dropping the connection closes it.
 ///
-/// The connection's place under `max_connections` and in the registry goes with the stream: moved
-/// into another task or an HTTP upgrade, it counts until it is dropped.
+/// A connection counts towards `max_connections`, and is listed by its server, until its stream is
+/// dropped, even if the stream was moved into another task or an HTTP upgrade.
 pub struct Connection<Io = BoxIo> {
     io: Io,
     handle: ConnectionHandle,
@@ -23,6 +30,18 @@ pub struct Connection<Io = BoxIo> {
 }
 
 delegate_io!(impl[Io: IoStream] for Connection<Io> { Connection { io, .. } => io });
+
+impl<Io: IoStream + AsyncBufRead> AsyncBufRead for Connection<Io> {
+    #[inline]
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        Pin::new(&mut self.get_mut().io).poll_fill_buf(cx)
+    }
+
+    #[inline]
+    fn consume(self: Pin<&mut Self>, n: usize) {
+        Pin::new(&mut self.get_mut().io).consume(n);
+    }
+}
 
 impl Connection {
     pub(super) fn new(guard: OpenGuard, other: Option<BoxedStream>) -> Self {
@@ -36,22 +55,24 @@ impl Connection {
 }
 
 impl<Io> Connection<Io> {
-    /// Its number: unique in its server, counted from 1.
+    /// Returns the number of the connection. Numbers are unique within a server and start at 1.
     pub fn id(&self) -> u64 {
         self.handle.id()
     }
 
-    /// The client: what a PROXY header named, else [`socket_addr`](Self::socket_addr).
+    /// Returns the address of the client: the one that a PROXY header gave, or else
+    /// [`socket_addr`](Self::socket_addr).
     pub fn peer_addr(&self) -> &Addr {
         self.handle.peer_addr()
     }
 
-    /// The other end of the socket: with a proxy in front, the proxy.
+    /// Returns the address of the other end of the socket. Behind a proxy, this is the proxy.
     pub fn socket_addr(&self) -> &Addr {
         self.handle.socket_addr()
     }
 
-    /// Names the client that a proxy speaks for; the first to name it is right.
+    /// Sets the effective address of the client, as reported by a proxy. Only the first call has an
+    /// effect.
     pub fn set_peer_addr(&mut self, addr: Addr) {
         let _ = self
             .handle
@@ -60,8 +81,8 @@ impl<Io> Connection<Io> {
             .set(Box::new(addr.to_canonical()));
     }
 
-    /// Names the address that the client connected to, as a proxy gives it; the first to name it is
-    /// right.
+    /// Sets the address that the client connected to, as reported by a proxy. Only the first call
+    /// has an effect.
     pub fn set_local_addr(&mut self, addr: Addr) {
         let _ = self
             .handle
@@ -70,37 +91,43 @@ impl<Io> Connection<Io> {
             .set(Box::new(addr.to_canonical()));
     }
 
-    /// The address that the listener it came in by listens on; `0.0.0.0` for a wildcard.
+    /// Returns the address of the listener that accepted the connection. For a wildcard, this is
+    /// `0.0.0.0` or `[::]`.
     pub fn listener_addr(&self) -> &Addr {
         self.handle.listener_addr()
     }
 
-    /// When it was accepted.
+    /// Returns the time at which the connection was accepted.
     pub fn accepted_at(&self) -> Instant {
         self.handle.accepted_at()
     }
 
-    /// What was given to [`Server::state`](crate::Server::state) as a `T`.
+    /// Returns the value of type `T` that was passed to [`Server::state`](crate::Server::state).
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.handle.state()
     }
 
-    /// What layers left for the handler, such as the facts of a TLS handshake.
+    /// Returns the values that layers have left for the handler, such as the details of a TLS
+    /// handshake.
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
 
-    /// The same, to add to.
+    /// Returns a mutable reference to the extensions, to add values for inner layers and the
+    /// handler.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions
     }
 
-    /// Whether a layer has encrypted it.
+    /// Returns whether a layer has encrypted the connection.
     pub fn is_secure(&self) -> bool {
         self.handle.is_secure()
     }
 
-    /// For a layer that has encrypted it: says so, and which protocol was agreed on (ALPN, RFC 7301).
+    /// Marks the connection as encrypted, and records the protocol that was negotiated (ALPN, RFC
+    /// 7301).
+    ///
+    /// For layers that encrypt.
     pub fn set_secure(&mut self, negotiated_protocol: Option<&[u8]>) {
         self.handle.entry.set(flag::SECURE);
         if let Some(protocol) = negotiated_protocol {
@@ -108,14 +135,16 @@ impl<Io> Connection<Io> {
         }
     }
 
-    /// The protocol that the encrypting layer and the client agreed on (ALPN, RFC 7301), such as `h2`.
+    /// Returns the protocol negotiated by the layer that encrypts (ALPN, RFC 7301), such as `h2`.
     pub fn negotiated_protocol(&self) -> Option<&[u8]> {
         self.extensions
             .get::<NegotiatedProtocol>()
             .map(|protocol| &*protocol.0)
     }
 
-    /// Adds a fact that [`ConnectionInfo::labels`] shows: a server name, a user, a state.
+    /// Sets a label: a fact to show in [`ConnectionInfo::labels`], such as a server name or a user.
+    ///
+    /// A later value for the same key replaces the earlier one.
     pub fn label(&self, key: &'static str, value: impl Into<String>) {
         let value = value.into();
         let entry = &self.handle.entry;
@@ -135,13 +164,15 @@ impl<Io> Connection<Io> {
         }
     }
 
-    /// Keeps `guard` until the connection is over, wherever its stream goes: a place under a limit, a
-    /// count that is to go down again.
+    /// Keeps `guard` until the connection is over, wherever its stream goes.
+    ///
+    /// The guard may be a permit, for example, or lower a counter when it is dropped. If the
+    /// connection is already over, it is dropped at once.
     pub fn keep(&self, guard: impl Send + 'static) {
         let guard = Box::new(guard);
         let mut cold = self.handle.entry.cold();
         if cold.is_over() {
-            // Outside of the lock.
+            // Dropped outside the lock.
             drop(cold);
             drop(guard);
         } else {
@@ -149,40 +180,47 @@ impl<Io> Connection<Io> {
         }
     }
 
-    /// Resolves when the connection is to finish, at once if that was said already. It does not borrow
-    /// the connection. Cancel safe.
+    /// Returns a future that resolves when the connection is asked to finish, because the server
+    /// drains or [`ConnectionHandle::drain`] was called.
+    ///
+    /// If that has happened already, it resolves at once. It does not borrow the connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that is created later resolves at once.
     pub fn draining(&self) -> Draining {
         self.handle.draining()
     }
 
-    /// Whether it is to finish.
+    /// Returns whether the connection has been asked to finish.
     pub fn is_draining(&self) -> bool {
         self.handle.is_draining()
     }
 
-    /// Closes it with a reset (RST) instead of an orderly end: the client gets an error, and no
-    /// `TIME_WAIT` stays behind. It works through whatever layers wrapped the socket; streams that are
-    /// not TCP just close.
+    /// Closes the connection with a reset (RST) instead of an orderly end.
+    ///
+    /// The client gets an error, and no socket stays behind in `TIME_WAIT`. This works through all
+    /// layers that wrap the socket. A stream that is not TCP is closed normally.
     pub fn reset(self) {
         self.handle.reset_on_close();
     }
 
-    /// The view from outside.
+    /// Returns a handle that observes and controls the connection from outside.
     pub fn handle(&self) -> ConnectionHandle {
         self.handle.clone()
     }
 
-    /// Everything that is known of it now.
+    /// Returns a snapshot of everything that is known about the connection.
     pub fn info(&self) -> ConnectionInfo {
         self.handle.info()
     }
 
-    /// The stream.
+    /// Returns a reference to the stream.
     pub fn io(&self) -> &Io {
         &self.io
     }
 
-    /// The stream, to be used past the connection.
+    /// Returns a mutable reference to the stream.
     pub fn io_mut(&mut self) -> &mut Io {
         &mut self.io
     }
@@ -200,7 +238,7 @@ impl<Io> Connection<Io> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`ConnectionHandle::socket`].
     #[cfg(unix)]
     pub fn socket(&self) -> io::Result<std::os::fd::OwnedFd> {
         self.handle.socket()
@@ -211,7 +249,7 @@ impl<Io> Connection<Io> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`ConnectionHandle::peer_cred`].
     #[cfg(unix)]
     pub fn peer_cred(&self) -> io::Result<tokio::net::unix::UCred> {
         self.handle.peer_cred()
@@ -221,18 +259,18 @@ impl<Io> Connection<Io> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`ConnectionHandle::set_nodelay`].
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.handle.set_nodelay(nodelay)
     }
 
-    /// Records that the protocol inside marks the ends of its messages, as
+    /// Records that the protocol marks the ends of its messages, as
     /// [`ConnectionHandle::set_delimited`] does.
     pub fn set_delimited(&self) {
         self.handle.set_delimited();
     }
 
-    /// Puts what `wrap` makes of the stream in its place.
+    /// Replaces the stream by what `wrap` makes of it.
     #[inline]
     pub fn map_io<T>(self, wrap: impl FnOnce(Io) -> T) -> Connection<T> {
         Connection {
@@ -242,13 +280,21 @@ impl<Io> Connection<Io> {
         }
     }
 
-    /// Returns how long the client may take for a step of its opening, as
+    /// Makes the client's input end when the server drains, for a library that owns the stream and
+    /// has no other way to learn of a drain: see [`EofOnDrain`].
+    #[inline]
+    pub fn eof_on_drain(self) -> Connection<EofOnDrain<Io>> {
+        let handle = self.handle();
+        self.map_io(|io| EofOnDrain::new(io, &handle))
+    }
+
+    /// Returns the time that the client may take for a step of its opening, as
     /// [`ConnectionHandle::opening_left`] does.
     pub fn opening_left(&self, limit: Duration) -> Duration {
         self.handle.opening_left(limit)
     }
 
-    /// Splits it into its stream, with which it goes on counting, and the rest.
+    /// Splits the connection into its stream, which keeps it open, and the rest.
     pub fn into_parts(self) -> (Io, ConnectionParts) {
         let parts = ConnectionParts {
             handle: self.handle,
@@ -265,7 +311,7 @@ impl<Io> Connection<Io> {
         }
     }
 
-    /// Makes a part of the connection of its own.
+    /// Creates another part that keeps the connection open.
     pub(crate) fn guard(&self) -> OpenGuard {
         OpenGuard::new(&self.handle)
     }

@@ -1,4 +1,4 @@
-//! The future that says when a connection is to finish.
+//! The future that resolves when a connection is asked to finish.
 
 use super::{ConnectionHandle, phase::Phase};
 
@@ -12,7 +12,31 @@ use std::{
 /// The future of [`Connection::draining`](crate::Connection::draining) and
 /// [`ConnectionHandle::draining`].
 ///
-/// It is fused: once it has resolved, polling it again resolves again.
+/// It is fused: once it has resolved, polling it again resolves again, at once and without a panic. In
+/// a loop around `tokio::select!`, poll it by reference and disable its branch once it has resolved,
+/// or the loop spins:
+///
+/// ```
+/// # async fn serve(mut conn: reagent::Connection) -> std::io::Result<()> {
+/// # use tokio::io::AsyncReadExt;
+/// # let mut buf = [0; 1024];
+/// let mut draining = conn.draining();
+/// let mut is_draining = false;
+/// loop {
+///     tokio::select! {
+///         () = &mut draining, if !is_draining => is_draining = true,
+///         read = conn.read(&mut buf) => match read? {
+///             0 => return Ok(()),
+///             n => { /* … answer, and return if `is_draining` … */ }
+///         },
+///     }
+/// }
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// Cancel safe: a drain is not missed by a future that is made after it.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct Draining(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
 
@@ -26,7 +50,7 @@ impl Draining {
 }
 
 impl ConnectionHandle {
-    /// What [`draining`](Self::draining) waits for, without a box.
+    /// Waits for the same as [`draining`](Self::draining), without a box.
     pub(crate) async fn until_draining(&self) {
         loop {
             let changed = self.entry.changed.notified();
@@ -38,7 +62,7 @@ impl ConnectionHandle {
     }
 }
 
-/// What is over has nothing left to wait for.
+/// A connection that is over has nothing left to wait for.
 fn is_told(handle: &ConnectionHandle) -> bool {
     handle.is_draining() || handle.phase() == Phase::Closed
 }

@@ -1,4 +1,4 @@
-//! What the server knows of one connection, shared by everything that holds a part of it.
+//! The shared record of one connection, which everything that holds a part of it refers to.
 
 use super::{
     phase::{PHASES, Phase},
@@ -25,34 +25,34 @@ use std::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-/// Facts that are set and never taken back.
+/// Facts that are set once and never cleared.
 pub(crate) mod flag {
     pub(crate) const SECURE: u16 = 1;
     pub(crate) const DRAINING: u16 = 2;
     pub(crate) const ABORTED: u16 = 4;
     pub(crate) const RESET: u16 = 8;
-    // How the stream of the accepted client saw it go.
+    // How the client went away, as seen by the accepted stream.
     pub(crate) const CLIENT_RESET: u16 = 16;
     pub(crate) const CLIENT_EOF: u16 = 32;
     pub(crate) const CLIENT_TIMED_OUT: u16 = 64;
     pub(crate) const CLOSED: u16 = 128;
-    // How an encrypting layer saw its input end.
+    // How the input ended, as seen by a layer that encrypts.
     pub(crate) const TRUNCATED: u16 = 256;
     pub(crate) const DELIMITED: u16 = 512;
 }
 
-/// Runs with the outcome when the connection is over.
+/// Called with the outcome when the connection is over.
 pub(crate) type OnEnd = Box<dyn FnOnce(&Outcome) + Send>;
 
 pub(crate) struct Entry {
     pub(crate) id: u64,
     pub(crate) accepted_at: Instant,
     pub(crate) socket_addr: Addr,
-    /// Index of the listener that accepted it.
+    /// The index of the listener that accepted the connection.
     pub(crate) listener: u32,
-    /// Its row in the table of open connections.
+    /// The row of the connection in the table of open connections.
     pub(super) row: u32,
-    /// The parts whose end ends the connection: its stream, and its handler's future.
+    /// Counts the parts that keep the connection open: its stream and its handler's future.
     pub(super) open: OpenCount,
     flags: AtomicU16,
     phase: AtomicU8,
@@ -60,23 +60,23 @@ pub(crate) struct Entry {
     pub(crate) local_addr: OnceLock<Box<Addr>>,
     pub(crate) bytes_read: AtomicU64,
     pub(crate) bytes_written: AtomicU64,
-    /// The socket, where layers cannot hide it.
+    /// The socket. It is here so that handles reach it through all layers.
     pub(crate) socket: SocketCell,
-    /// Notified of a drain and of the end.
+    /// Notified when the connection is asked to finish, and when it is over.
     pub(crate) changed: Notify,
     cold: Mutex<Cold>,
     pub(crate) registrar: Arc<Registrar>,
 }
 
-/// What is behind a lock, since it changes seldom: mostly once, or never.
+/// State behind a lock, since it rarely changes: mostly once or never.
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) outcome: Option<Outcome>,
     /// Wakes the task that polls the handler's future, so that it sees an abort.
     pub(super) task: Option<Waker>,
-    /// Its place in the limit of its server, until the end begins.
+    /// The connection's place in the limit of its server, until it begins to end.
     pub(crate) place: Option<Place>,
-    /// What most connections have not.
+    /// State that most connections do not have.
     pub(crate) rare: Option<Box<Rare>>,
 }
 
@@ -85,14 +85,16 @@ pub(crate) struct Rare {
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) mailbox: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) guards: Vec<Box<dyn Any + Send>>,
-    /// The longest limit of the upgrades so far, and how long the client has taken for all of them.
+    /// The longest limit of the upgrades so far, and the time that the client has taken for all of
+    /// them.
     pub(crate) opening: (Duration, Duration),
-    /// Run with the outcome before observers are told of it.
+    /// Called with the outcome before observers are.
     pub(crate) on_end: Vec<OnEnd>,
 }
 
 impl Cold {
-    /// Returns whether the end has begun and its outcome is settled: the place is taken then.
+    /// Returns whether the end has begun and the outcome is final. The place has been taken by
+    /// then.
     pub(crate) fn is_over(&self) -> bool {
         self.place.is_none()
     }
@@ -148,7 +150,7 @@ impl Entry {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        // Whatever a part of it does that is left: it ends once.
+        // Whatever a remaining part does: a connection ends once.
         match self.has(flag::CLOSED) {
             true => Phase::Closed,
             false => PHASES[usize::from(self.phase.load(Ordering::Relaxed))],
@@ -159,13 +161,14 @@ impl Entry {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// No code of users runs while this is held: what is replaced or taken is dropped afterwards.
+    /// User code must not run while this lock is held: values that are replaced or taken are
+    /// dropped afterwards.
     pub(crate) fn cold(&self) -> MutexGuard<'_, Cold> {
         self.cold.lock()
     }
 
-    /// Has an abort wake the task of the handler's future. The task is to look for one after this, or it
-    /// may miss it.
+    /// Registers the task of the handler's future to be woken by an abort. The task must check for
+    /// an abort after this call, or it may miss one.
     pub(crate) fn register_task(&self, waker: &Waker) {
         let old = {
             let mut cold = self.cold();
@@ -174,7 +177,7 @@ impl Entry {
                 _ => cold.task.replace(waker.clone()),
             }
         };
-        // It may be the last that holds a task, whose drop may run anything.
+        // It may be the last reference to a task, whose drop may run anything.
         drop(old);
     }
 
@@ -182,22 +185,23 @@ impl Entry {
         self.has(flag::ABORTED)
     }
 
-    /// Records that the client's own stream saw it go.
+    /// Records how the client went away, as seen by its own stream.
     pub(crate) fn client_went(&self, how: Disconnect) {
         self.set(client_flag(how));
     }
 
-    /// Returns whether the client's own stream saw it go in this way.
+    /// Returns whether the client's own stream saw it go away in this way.
     pub(crate) fn has_client_gone(&self, how: Disconnect) -> bool {
         self.has(client_flag(how))
     }
 
-    /// Returns whether input ended that may be the beginning of more, and nobody but its end says so.
+    /// Returns whether the input may have been cut short, in a protocol that cannot tell.
     pub(crate) fn is_input_in_doubt(&self) -> bool {
         self.has(flag::TRUNCATED) && !self.has(flag::DELIMITED)
     }
 
-    /// Has `callback` run once, with the final outcome, when the connection is over: at once if it is.
+    /// Calls `callback` once with the final outcome, when the connection is over or at once if it
+    /// is already.
     pub(crate) fn on_end(&self, callback: OnEnd) {
         let mut cold = self.cold();
         if !cold.is_over() {
@@ -209,8 +213,8 @@ impl Entry {
         callback(&outcome.unwrap_or_else(Outcome::dropped));
     }
 
-    /// Records how the handler's future ended; without a word, nobody polled it to its end. The first
-    /// call decides.
+    /// Records how the handler's future ended; `None` means that it was dropped before its end.
+    /// Only the first call has an effect.
     pub(crate) fn detach(&self, outcome: Option<Outcome>) {
         let late = {
             let mut cold = self.cold();
@@ -236,7 +240,7 @@ impl Entry {
         let (old, task) = {
             let mut cold = self.cold();
             let went_well = matches!(&cold.outcome, Some(Outcome::Completed | Outcome::Drained));
-            // Its handler ended well, but the connection does not, unless it has ended already.
+            // The handler ended well, but the connection does not, unless it has ended already.
             let old = match went_well && !cold.is_over() {
                 true => cold.outcome.replace(Outcome::Aborted),
                 false => None,

@@ -1,8 +1,8 @@
-//! Events, as an [`Observer`](crate::Observer) receives them.
+//! The events that an [`Observer`](crate::Observer) receives.
 //!
-//! Each callback with something to report beside its subject receives one of these structs by reference.
-//! They are `#[non_exhaustive]`: a later version may add fields, and code that reads the fields that it needs
-//! goes on compiling.
+//! Callbacks that report more than their subject receive one of these structs by reference. The
+//! structs are `#[non_exhaustive]`: a later version may add fields, and code that reads only the
+//! fields it needs still compiles.
 //!
 //! ```
 //! use reagent::{Observer, event};
@@ -19,17 +19,17 @@
 use crate::{
     BoxError,
     addr::Addr,
-    connection::{Acceptor, ConnectionHandle},
+    connection::{Acceptor, ConnectionHandle, DrainReport},
     listener::ErrorClass,
     outcome::Outcome,
 };
 use std::{io, time::Duration};
 
-/// A listener that started, stopped or was reopened.
+/// A listener that has started, stopped or been reopened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Listening<'a> {
-    /// The address of the listener, with the port that the system chose where port 0 was asked for.
+    /// The address of the listener. Port 0 is replaced by the port that the system chose.
     pub addr: &'a Addr,
 }
 
@@ -39,7 +39,7 @@ pub struct Listening<'a> {
 pub struct ListenerLost<'a> {
     /// The address of the listener.
     pub addr: &'a Addr,
-    /// The error that accepting failed with.
+    /// The error of the attempt to accept.
     pub error: &'a io::Error,
 }
 
@@ -49,7 +49,7 @@ pub struct ListenerLost<'a> {
 pub struct ListenerReopenFailed<'a> {
     /// The address of the listener.
     pub addr: &'a Addr,
-    /// The reason why the socket could not be reopened.
+    /// The error of the attempt to reopen it.
     pub error: &'a io::Error,
     /// The delay before the next attempt, or `None` if the listener cannot be reopened at all.
     pub retry_in: Option<Duration>,
@@ -61,7 +61,7 @@ pub struct ListenerReopenFailed<'a> {
 pub struct AcceptorFailed<'a> {
     /// The acceptor.
     pub acceptor: &'a Acceptor,
-    /// The error of the service or of the `MakeService`, or the message of the panic.
+    /// The error of the service or of its `MakeService`, or the message of the panic.
     pub error: &'a BoxError,
     /// The delay before a new service is made.
     pub retry_in: Duration,
@@ -75,7 +75,7 @@ pub struct AcceptFailed<'a> {
     pub acceptor: &'a Acceptor,
     /// The error of the listener.
     pub error: &'a io::Error,
-    /// What the error means for the acceptor.
+    /// What the error affects, and so how the acceptor proceeds.
     pub class: ErrorClass,
 }
 
@@ -83,9 +83,9 @@ pub struct AcceptFailed<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Exhausted<'a> {
-    /// The first acceptor that was affected. Others may follow without an event of their own.
+    /// The first acceptor that was affected. Others that follow cause no event.
     pub acceptor: &'a Acceptor,
-    /// The error that accepting failed with.
+    /// The error of the attempt to accept.
     pub error: &'a io::Error,
 }
 
@@ -93,9 +93,10 @@ pub struct Exhausted<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ExhaustionEnded {
-    /// The time since it was reported as [`Exhausted`].
+    /// The time since [`Exhausted`] was reported.
     pub lasted: Duration,
-    /// The number of clients that were accepted and closed at once for want of descriptors.
+    /// The number of clients that were accepted and closed at once because there were no
+    /// descriptors.
     pub turned_away: u64,
 }
 
@@ -117,7 +118,7 @@ pub struct ConnectionLabelled<'a> {
     pub connection: &'a ConnectionHandle,
     /// The key of the label.
     pub key: &'static str,
-    /// The value of the label. It may come from the client.
+    /// The value of the label. It may originate from the client.
     pub value: &'a str,
 }
 
@@ -129,7 +130,7 @@ pub struct ConnectionUpgraded<'a> {
     pub connection: &'a ConnectionHandle,
     /// The [name](crate::Upgrade::name) of the upgrade, such as `tls handshake`.
     pub upgrade: &'static str,
-    /// The duration of the upgrade, including the time that it waited for the client.
+    /// The duration of the upgrade, including the time spent waiting for the client.
     pub took: Duration,
 }
 
@@ -139,7 +140,7 @@ pub struct ConnectionUpgraded<'a> {
 pub struct ConnectionEnded<'a> {
     /// The connection.
     pub connection: &'a ConnectionHandle,
-    /// How it ended. It does not change any more.
+    /// How the connection ended. The outcome is final.
     pub outcome: &'a Outcome,
 }
 
@@ -147,6 +148,52 @@ pub struct ConnectionEnded<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DrainStarted {
-    /// The number of connections that are open and are about to be notified.
+    /// The number of open connections, which are about to be notified.
     pub open: usize,
+}
+
+/// Any event, as a closure receives it that is an observer by [`observer_fn`](crate::observer_fn).
+///
+/// There is a variant for each callback of [`Observer`](crate::Observer).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// See [`Observer::listener_started`](crate::Observer::listener_started).
+    ListenerStarted(&'a Listening<'a>),
+    /// See [`Observer::listener_lost`](crate::Observer::listener_lost).
+    ListenerLost(&'a ListenerLost<'a>),
+    /// See [`Observer::listener_reopen_failed`](crate::Observer::listener_reopen_failed).
+    ListenerReopenFailed(&'a ListenerReopenFailed<'a>),
+    /// See [`Observer::listener_reopened`](crate::Observer::listener_reopened).
+    ListenerReopened(&'a Listening<'a>),
+    /// See [`Observer::listener_stopped`](crate::Observer::listener_stopped).
+    ListenerStopped(&'a Listening<'a>),
+    /// See [`Observer::acceptor_started`](crate::Observer::acceptor_started).
+    AcceptorStarted(&'a Acceptor),
+    /// See [`Observer::acceptor_failed`](crate::Observer::acceptor_failed).
+    AcceptorFailed(&'a AcceptorFailed<'a>),
+    /// See [`Observer::acceptor_stopped`](crate::Observer::acceptor_stopped).
+    AcceptorStopped(&'a Acceptor),
+    /// See [`Observer::accept_failed`](crate::Observer::accept_failed).
+    AcceptFailed(&'a AcceptFailed<'a>),
+    /// See [`Observer::exhausted`](crate::Observer::exhausted).
+    Exhausted(&'a Exhausted<'a>),
+    /// See [`Observer::exhaustion_ended`](crate::Observer::exhaustion_ended).
+    ExhaustionEnded(&'a ExhaustionEnded),
+    /// See [`Observer::limit_reached`](crate::Observer::limit_reached).
+    LimitReached(&'a Acceptor),
+    /// See [`Observer::limit_waited`](crate::Observer::limit_waited).
+    LimitWaited(&'a LimitWaited<'a>),
+    /// See [`Observer::connection_started`](crate::Observer::connection_started).
+    ConnectionStarted(&'a ConnectionHandle),
+    /// See [`Observer::connection_labelled`](crate::Observer::connection_labelled).
+    ConnectionLabelled(&'a ConnectionLabelled<'a>),
+    /// See [`Observer::connection_upgraded`](crate::Observer::connection_upgraded).
+    ConnectionUpgraded(&'a ConnectionUpgraded<'a>),
+    /// See [`Observer::connection_ended`](crate::Observer::connection_ended).
+    ConnectionEnded(&'a ConnectionEnded<'a>),
+    /// See [`Observer::drain_started`](crate::Observer::drain_started).
+    DrainStarted(&'a DrainStarted),
+    /// See [`Observer::drain_ended`](crate::Observer::drain_ended).
+    DrainEnded(&'a DrainReport),
 }

@@ -1,4 +1,4 @@
-//! A connection seen from outside: what it is doing, and the means to end it.
+//! A handle to a connection.
 
 use super::{
     ConnectionInfo, Draining,
@@ -17,9 +17,9 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Controls and observes one connection from outside; cheap to clone, and it keeps nothing open.
+/// Observes and controls one connection from outside. It is cheap to clone and keeps nothing open.
 ///
-/// From [`ServerHandle::connection`](crate::ServerHandle::connection),
+/// Handles come from [`ServerHandle::connection`](crate::ServerHandle::connection),
 /// [`Connection::handle`](crate::Connection::handle) and the callbacks of an
 /// [`Observer`](crate::Observer).
 #[derive(Clone)]
@@ -28,12 +28,13 @@ pub struct ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    /// The connection's number: unique in its server, counted from 1.
+    /// Returns the number of the connection. Numbers are unique within a server and start at 1.
     pub fn id(&self) -> u64 {
         self.entry.id
     }
 
-    /// The client: what a PROXY header named, else [`socket_addr`](Self::socket_addr).
+    /// Returns the address of the client: the one that a PROXY header gave, or else
+    /// [`socket_addr`](Self::socket_addr).
     pub fn peer_addr(&self) -> &Addr {
         self.entry
             .peer_addr
@@ -41,19 +42,21 @@ impl ConnectionHandle {
             .map_or(&self.entry.socket_addr, |addr| addr)
     }
 
-    /// The other end of the socket.
+    /// Returns the address of the other end of the socket. Behind a proxy, this is the proxy.
     pub fn socket_addr(&self) -> &Addr {
         &self.entry.socket_addr
     }
 
-    /// The address that the listener it came in by listens on.
+    /// Returns the address of the listener that accepted the connection.
     pub fn listener_addr(&self) -> &Addr {
         &self.entry.registry().listener(self.entry.listener).addr
     }
 
-    /// Returns the address that the client connected to: what a PROXY header named, else the listener's
-    /// where that is one address, else what the socket says (`getsockname(2)`), through whatever layers
-    /// wrapped it. Once the socket is closed, the address of the listener.
+    /// Returns the address that the client connected to.
+    ///
+    /// This is the address that a PROXY header gave; or else the address of the listener, if that
+    /// is a single address; or else the local address of the socket (`getsockname(2)`), whatever
+    /// layers wrap it. Once the socket is closed, it is the address of the listener.
     ///
     /// # Errors
     ///
@@ -74,14 +77,16 @@ impl ConnectionHandle {
         }
     }
 
-    /// Duplicates the socket's descriptor, through whatever layers wrapped its stream: for options and
-    /// facts such as `TCP_NODELAY`, `TCP_INFO` or `SO_ORIGINAL_DST`. Drop it soon: the client sees the
-    /// end of the connection when the last descriptor is closed.
+    /// Duplicates the descriptor of the socket, whatever layers wrap its stream.
+    ///
+    /// Use it for options and facts such as `TCP_NODELAY`, `TCP_INFO` or `SO_ORIGINAL_DST`, and
+    /// drop it soon: the client sees the end of the connection only when the last descriptor is
+    /// closed.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed or the stream is no socket;
-    /// else the error of `dup(2)`.
+    /// Returns [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed or the stream
+    /// is not a socket, and otherwise the error of `dup(2)`.
     #[cfg(unix)]
     pub fn socket(&self) -> io::Result<OwnedFd> {
         let cloned = self
@@ -95,62 +100,62 @@ impl ConnectionHandle {
     ///
     /// # Errors
     ///
-    /// [`Unsupported`](io::ErrorKind::Unsupported) if the socket is not a Unix socket,
-    /// [`NotConnected`](io::ErrorKind::NotConnected) if it is closed or the stream is no socket.
+    /// Returns [`Unsupported`](io::ErrorKind::Unsupported) if the socket is not a Unix socket, and
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if it is closed or the stream is not a socket.
     #[cfg(unix)]
     pub fn peer_cred(&self) -> io::Result<tokio::net::unix::UCred> {
         let cred = self.entry.socket.ask(PlainStream::peer_cred);
         cred.unwrap_or_else(no_socket)
     }
 
-    /// Sets `TCP_NODELAY`: whether small writes go out at once.
+    /// Sets `TCP_NODELAY`: whether small writes are sent at once.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed or the stream is no socket;
-    /// else the error of `setsockopt(2)`.
+    /// Returns [`NotConnected`](io::ErrorKind::NotConnected) if the socket is closed or the stream
+    /// is not a socket, and otherwise the error of `setsockopt(2)`.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         let set = |stream: &PlainStream| stream.sock_ref().set_tcp_nodelay(nodelay);
         self.entry.socket.ask(set).unwrap_or_else(no_socket)
     }
 
-    /// When it was accepted.
+    /// Returns the time at which the connection was accepted.
     pub fn accepted_at(&self) -> Instant {
         self.entry.accepted_at
     }
 
-    /// What was given to [`Server::state`](crate::Server::state) as a `T`.
+    /// Returns the value of type `T` that was passed to [`Server::state`](crate::Server::state).
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
         let state = self.entry.registry().state.get::<Arc<T>>();
         state.map(|state| &**state)
     }
 
-    /// How far it has come.
+    /// Returns the phase that the connection is in.
     pub fn phase(&self) -> Phase {
         self.entry.phase()
     }
 
-    /// Bytes that came in by the socket: with TLS, the encrypted ones.
+    /// Returns the number of bytes read from the socket. With TLS, these are the encrypted bytes.
     pub fn bytes_read(&self) -> u64 {
         self.entry.bytes_read.load(Ordering::Relaxed)
     }
 
-    /// Bytes that went out by the socket: with TLS, the encrypted ones.
+    /// Returns the number of bytes written to the socket. With TLS, these are the encrypted bytes.
     pub fn bytes_written(&self) -> u64 {
         self.entry.bytes_written.load(Ordering::Relaxed)
     }
 
-    /// Whether a layer has encrypted it.
+    /// Returns whether a layer has encrypted the connection.
     pub fn is_secure(&self) -> bool {
         self.entry.has(flag::SECURE)
     }
 
-    /// Whether it has been told to finish.
+    /// Returns whether the connection has been asked to finish.
     pub fn is_draining(&self) -> bool {
         self.entry.has(flag::DRAINING)
     }
 
-    /// Everything that is known of it now.
+    /// Returns a snapshot of everything that is known about the connection.
     pub fn info(&self) -> ConnectionInfo {
         let entry = &*self.entry;
         ConnectionInfo {
@@ -169,8 +174,7 @@ impl ConnectionHandle {
         }
     }
 
-    /// Returns what a layer or the handler said of it under this key: see
-    /// [`Connection::label`](crate::Connection::label).
+    /// Returns the value of the label `key`: see [`Connection::label`](crate::Connection::label).
     pub fn label(&self, key: &str) -> Option<String> {
         let cold = self.entry.cold();
         let mut labels = cold.rare.iter().flat_map(|rare| &rare.labels);
@@ -178,62 +182,75 @@ impl ConnectionHandle {
         label.map(|(_, value)| value.clone())
     }
 
-    /// Tells it to finish: [`Connection::draining`](crate::Connection::draining) resolves, a
-    /// [`Session`](crate::Session) gets `on_drain`. Whether it obeys is up to the handler.
+    /// Asks the connection to finish: [`Connection::draining`](crate::Connection::draining)
+    /// resolves, and [`on_drain`](crate::Session::on_drain) of a session is called.
+    ///
+    /// The handler decides whether it complies; [`abort`](Self::abort) does not ask.
     pub fn drain(&self) {
         self.entry.drain();
     }
 
-    /// Resolves when the connection is to finish, or is over, as
-    /// [`Connection::draining`](crate::Connection::draining) does: for code that serves a stream which
-    /// has left its handler.
+    /// Returns a future that resolves when the connection is asked to finish or is over.
+    ///
+    /// It is the same future as [`Connection::draining`](crate::Connection::draining), for code
+    /// that serves a stream outside its handler.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a drain is not missed by a future that is made after it.
+    /// Cancel safe: a future that is created later resolves at once.
     pub fn draining(&self) -> Draining {
         Draining::of(self.clone())
     }
 
-    /// Ends it: the handler's future is dropped at its next poll, which this brings about, and its
-    /// outcome is [`Outcome::Aborted`]. A stream that has left its handler fails its reads and writes
-    /// with [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) instead.
+    /// Ends the connection without waiting for its handler.
+    ///
+    /// The handler's future is dropped instead of being polled again, and the outcome is
+    /// [`Outcome::Aborted`]. If the stream has left its handler, reads and writes fail with
+    /// [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) instead.
     pub fn abort(&self) {
         self.entry.abort();
     }
 
-    /// Has its socket close with a reset, whoever drops it and when, as
-    /// [`Connection::reset`](crate::Connection::reset) does at once. For a layer whose stream ends the
-    /// connection.
+    /// Makes the socket close with a reset (RST) when it is dropped, wherever that happens.
+    ///
+    /// For streams of layers, which cannot consume the connection as
+    /// [`Connection::reset`](crate::Connection::reset) does.
     pub fn reset_on_close(&self) {
         self.entry.set(flag::RESET);
     }
 
-    /// Records that the client ended its input without the end that the layer's protocol has for it, such
-    /// as TLS's `close_notify`, so that nobody can tell whether more was to come. For a layer that
-    /// gives its handler an ordinary end of file then.
+    /// Records that the client's input may have been cut short: it ended without the closing
+    /// message of the layer's protocol, such as TLS's `close_notify`.
     ///
-    /// A handler that returns `Ok` has the outcome
-    /// [`Disconnected(Truncated)`](crate::Disconnect::Truncated), unless its protocol marks the ends of
-    /// its messages: see [`set_delimited`](Self::set_delimited).
+    /// For layers that report an ordinary end of file to the handler in this case.
+    ///
+    /// If the handler returns `Ok`, the outcome is
+    /// [`Disconnected(Truncated)`](crate::Disconnect::Truncated), unless the protocol marks the
+    /// ends of its messages: see [`set_delimited`](Self::set_delimited).
     pub fn set_truncated(&self) {
         self.entry.set(flag::TRUNCATED);
     }
 
-    /// Returns whether a layer has [recorded](Self::set_truncated) that the client's input was cut short.
+    /// Returns whether a layer has recorded that the client's input was
+    /// [truncated](Self::set_truncated).
     pub fn is_truncated(&self) -> bool {
         self.entry.has(flag::TRUNCATED)
     }
 
-    /// Records that the protocol of the connection marks the ends of its messages, as HTTP does. For a
-    /// layer or handler that reports a message cut short as an error of its own: a client that leaves
-    /// between two messages has ended well then, whether or not its input was
+    /// Records that the protocol marks the ends of its messages, as HTTP does.
+    ///
+    /// For layers and handlers that report an incomplete message as an error. With this, a client
+    /// that leaves between two messages has ended properly, even if its input was
     /// [truncated](Self::set_truncated).
     pub fn set_delimited(&self) {
         self.entry.set(flag::DELIMITED);
     }
 
-    /// Waits until the connection is over and says how it ended. Cancel safe.
+    /// Waits until the connection is over, and returns how it ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that is created later resolves at once.
     pub async fn closed(&self) -> Outcome {
         loop {
             let changed = self.entry.changed.notified();
@@ -244,7 +261,8 @@ impl ConnectionHandle {
         }
     }
 
-    /// How the handler ended, if it has; the connection itself may go on elsewhere.
+    /// Returns how the handler ended, or `None` while it runs. The connection may still be open, in
+    /// the phase [`Detached`](Phase::Detached).
     pub fn outcome(&self) -> Option<Outcome> {
         self.entry.cold().outcome.clone()
     }
@@ -260,7 +278,7 @@ fn no_socket<T>() -> io::Result<T> {
     Err(io::ErrorKind::NotConnected.into())
 }
 
-/// Equal handles are of one connection, of one server.
+/// Two handles are equal if they belong to the same connection of the same server.
 impl PartialEq for ConnectionHandle {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.entry, &other.entry)

@@ -1,37 +1,37 @@
-//! A connection at one moment.
+//! A snapshot of a connection.
 
 use super::Phase;
 use crate::addr::Addr;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What was known of a connection at one moment.
+/// A snapshot of what is known about a connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
-    /// Its number.
+    /// The number of the connection.
     pub id: u64,
-    /// The client: what a PROXY header named, else `socket_addr`.
+    /// The address of the client: the one that a PROXY header gave, or else `socket_addr`.
     pub peer_addr: Addr,
-    /// The other end of the socket.
+    /// The address of the other end of the socket. Behind a proxy, this is the proxy.
     pub socket_addr: Addr,
-    /// The address that the listener it came in by listens on.
+    /// The address of the listener that accepted the connection.
     pub listener_addr: Addr,
-    /// When it was accepted.
+    /// The time at which the connection was accepted.
     pub accepted_at: Instant,
-    /// How long ago that was.
+    /// The time since the connection was accepted.
     pub age: Duration,
-    /// How far it has come.
+    /// The phase that the connection is in.
     pub phase: Phase,
-    /// Bytes that came in by the socket.
+    /// The number of bytes read from the socket. With TLS, these are the encrypted bytes.
     pub bytes_read: u64,
-    /// Bytes that went out by the socket.
+    /// The number of bytes written to the socket. With TLS, these are the encrypted bytes.
     pub bytes_written: u64,
-    /// Whether a layer has encrypted it.
+    /// Whether a layer has encrypted the connection.
     pub is_secure: bool,
-    /// Whether it has been told to finish.
+    /// Whether the connection has been asked to finish.
     pub is_draining: bool,
-    /// What layers and handlers said of it, in that order: see
-    /// [`Connection::label`](crate::Connection::label).
+    /// The labels that layers and the handler have set, in the order of the first call for each
+    /// key: see [`Connection::label`](crate::Connection::label).
     pub labels: Vec<(&'static str, String)>,
 }

@@ -16,21 +16,21 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// While the server drains, no connection lingers for longer than this.
+/// While the server drains, no connection lingers longer than this.
 const IN_DRAIN: Duration = Duration::from_secs(1);
 
 /// The limits of a lingering close.
 ///
-/// A socket that is closed with unread bytes in it, or that bytes reach after it was closed, answers
-/// with a reset, and a reset may take the last answer from a client that has not read it yet
-/// ([RFC 9112, 9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)). A lingering close shuts down
-/// the writing half, then reads and discards what the client still sends until its end of file or one
-/// of these limits.
+/// A socket that is closed with unread bytes in it, or that receives bytes after it was closed,
+/// answers with a reset, and the reset may take the last answer from a client that has not read it
+/// yet ([RFC 9112, 9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)). A lingering close
+/// shuts down the writing half, and then reads and discards what the client still sends, until its
+/// end of file or one of these limits:
 ///
 /// | limit | default | as in |
 /// |---|---|---|
-/// | [`silence`](Self::silence) | 2 s | Apache httpd's `SECONDS_TO_LINGER`; nginx' `lingering_timeout` is 5 s |
-/// | [`total`](Self::total) | 5 s | a sixth of nginx' `lingering_time` and Apache httpd's `MAX_SECS_TO_LINGER`, since the connection keeps its place meanwhile |
+/// | [`silence`](Self::silence) | 2 s | Apache httpd's `SECONDS_TO_LINGER`; nginx's `lingering_timeout` is 5 s |
+/// | [`total`](Self::total) | 5 s | a sixth of nginx's `lingering_time` and Apache httpd's `MAX_SECS_TO_LINGER`, since the connection keeps its place meanwhile |
 /// | [`bytes`](Self::bytes) | 256 KiB | Go's `maxPostHandlerReadBytes` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "limits have no effect unless they are passed on"]
@@ -41,7 +41,7 @@ pub struct Linger {
 }
 
 impl Linger {
-    /// Creates the default limits.
+    /// Creates the default limits: 2 s of silence, 5 s in total, 256 KiB.
     pub const fn new() -> Self {
         Linger {
             bytes: 256 * 1024,
@@ -50,19 +50,19 @@ impl Linger {
         }
     }
 
-    /// Sets how many bytes are discarded at most. Default 256 KiB.
+    /// Sets the maximum number of bytes to discard. The default is 256 KiB.
     pub const fn bytes(mut self, bytes: u64) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// Sets how long the close may take in all. Default 5 s.
+    /// Sets the maximum duration of the close. The default is 5 s.
     pub const fn total(mut self, limit: Duration) -> Self {
         self.total = limit;
         self
     }
 
-    /// Sets how long the client may send nothing. Default 2 s.
+    /// Sets how long the client may send nothing. The default is 2 s.
     pub const fn silence(mut self, limit: Duration) -> Self {
         self.silence = limit;
         self
@@ -77,8 +77,10 @@ impl Default for Linger {
 
 /// Shuts down the writing half of `io`, then reads and discards until the end of file or a limit.
 ///
-/// Dropping `io` afterwards closes it. For a whole connection, use
-/// [`Connection::close_lingering`], which also ends sooner when the server drains.
+/// Drop `io` afterwards to close it. For a whole connection, use [`Connection::close_lingering`],
+/// which also ends sooner when the server drains.
+///
+/// # Example
 ///
 /// ```
 /// # async fn last_words(mut socket: tokio::net::TcpStream) -> std::io::Result<()> {
@@ -92,10 +94,15 @@ impl Default for Linger {
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: dropped, it has discarded a part, and the stream can still be dropped or lingered on.
+/// Cancel safe: a part of the input may have been discarded, and the stream can be dropped or
+/// passed to `linger` again.
+///
+/// # Panics
+///
+/// Panics if it is polled outside of a Tokio runtime with a timer.
 pub async fn linger<Io: AsyncRead + AsyncWrite + Unpin>(io: &mut Io, limits: Linger) {
     let closing = async {
-        // A client that is gone has nothing to lose.
+        // A client that is gone has nothing left to read.
         if io.shutdown().await.is_ok() {
             discard(io, limits).await;
         }
@@ -122,12 +129,14 @@ fn poll_discard<Io: AsyncRead + Unpin>(io: &mut Io, cx: &mut Context<'_>) -> Pol
 }
 
 impl<Io: IoStream> Connection<Io> {
-    /// Closes the connection by a lingering close, so that the client can read what was written last:
-    /// see [`Linger`]. While the server drains it takes at most one second.
+    /// Closes the connection with a lingering close, so that the client can read what was written
+    /// last: see [`Linger`].
+    ///
+    /// While the server drains, this takes at most one second.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it closes the connection at once.
+    /// If the future is dropped, the connection is closed at once.
     pub async fn close_lingering(mut self, limits: Linger) {
         let draining = self.draining();
         let drained = async {

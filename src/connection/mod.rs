@@ -1,17 +1,22 @@
-//! Accepted connections, and what is known of them.
+//! Accepted connections, and what is known about them.
 
 mod acceptor;
 mod box_io;
-#[expect(clippy::module_inception, reason = "it is what the folder is about")]
+#[expect(
+    clippy::module_inception,
+    reason = "the folder is named after its main type"
+)]
 mod connection;
 mod drain_report;
 mod draining;
 mod entry;
+mod eof_on_drain;
 pub mod event;
 mod handle;
 mod info;
 mod linger;
 mod observer;
+mod observer_fn;
 mod open_guard;
 mod opening;
 mod parts;
@@ -27,10 +32,12 @@ pub use box_io::BoxIo;
 pub use connection::Connection;
 pub use drain_report::DrainReport;
 pub use draining::Draining;
+pub use eof_on_drain::EofOnDrain;
 pub use handle::ConnectionHandle;
 pub use info::ConnectionInfo;
 pub use linger::{Linger, linger};
 pub use observer::Observer;
+pub use observer_fn::{ObserverFn, observer_fn};
 pub(crate) use open_guard::OpenGuard;
 pub use parts::ConnectionParts;
 pub use phase::Phase;

@@ -1,4 +1,4 @@
-//! The callbacks for what happens in a server.
+//! The trait of observers: callbacks for the events of a server.
 
 use super::event;
 use crate::connection::{Acceptor, ConnectionHandle, DrainReport};
@@ -6,22 +6,23 @@ use std::sync::Arc;
 
 /// Receives server events. Every method has an empty default implementation.
 ///
-/// The core itself logs nothing; pass an observer to [`Server::observe`](crate::Server::observe) to log,
-/// count or trace.
+/// The core itself logs nothing. To log, count or trace, pass an observer to
+/// [`Server::observe`](crate::Server::observe).
 ///
-/// Callbacks run on the task that the event happens in and delay it, so they must return quickly and must
-/// not block. A panic in a callback is caught and ignored; the other observers are still called.
+/// Callbacks run on the task in which the event happens and delay it, so they must return quickly
+/// and must not block. A panic in a callback is caught and ignored; the other observers are still
+/// called.
 ///
-/// Every accepted connection causes exactly one [`connection_started`](Self::connection_started) and one
-/// [`connection_ended`](Self::connection_ended), whatever ends it.
+/// For every accepted connection, [`connection_started`](Self::connection_started) and
+/// [`connection_ended`](Self::connection_ended) are called exactly once, however it ends.
 ///
-/// Most callbacks receive a struct of the module [`event`](crate::event), which may gain fields without a
-/// breaking change.
+/// Most callbacks receive a struct from the module [`event`](crate::event). These structs may gain
+/// fields without a breaking change.
 ///
 /// # Example
 ///
-/// An observer that counts connections. An `Arc` of an observer is an observer too, so the program keeps
-/// one pointer and the server gets the other:
+/// An observer that counts connections. An `Arc` of an observer is an observer too, so the program
+/// can keep a reference to it:
 ///
 /// ```
 /// use reagent::{Connection, ConnectionHandle, Observer, Outcome, Server, event};
@@ -87,7 +88,7 @@ pub trait Observer: Send + Sync + 'static {
         let _ = event;
     }
 
-    /// Called when a draining server has stopped listening on an address.
+    /// Called when the server has stopped listening on an address, because it drains or is aborted.
     fn listener_stopped(&self, event: &event::Listening<'_>) {
         let _ = event;
     }
@@ -102,20 +103,21 @@ pub trait Observer: Send + Sync + 'static {
         let _ = event;
     }
 
-    /// Called when an acceptor stops accepting: the pool shrinks, the server stops, or the service failed
-    /// and will be replaced. Each call follows an [`acceptor_started`](Self::acceptor_started).
+    /// Called when an acceptor stops accepting, because there are fewer acceptors, the server
+    /// stops, or its service failed and will be replaced. Each call follows an
+    /// [`acceptor_started`](Self::acceptor_started).
     fn acceptor_stopped(&self, acceptor: &Acceptor) {
         let _ = acceptor;
     }
 
-    /// Called when accepting a client failed. While the process lacks descriptors or memory, this is
-    /// called for each attempt, and [`exhausted`](Self::exhausted) once.
+    /// Called when accepting a client has failed. While the process or the system lacks descriptors
+    /// or memory, it is called for each attempt, and [`exhausted`](Self::exhausted) only once.
     fn accept_failed(&self, event: &event::AcceptFailed<'_>) {
         let _ = event;
     }
 
-    /// Called when the process or the system has run out of descriptors or memory, so that no client can
-    /// be served. It is called once, however many acceptors are affected.
+    /// Called when the process or the system has run out of descriptors or memory, so that no
+    /// client can be served. It is called once, however many acceptors are affected.
     fn exhausted(&self, event: &event::Exhausted<'_>) {
         let _ = event;
     }
@@ -125,12 +127,12 @@ pub trait Observer: Send + Sync + 'static {
         let _ = event;
     }
 
-    /// Called when a client is waiting and `max_connections` are open.
+    /// Called when a client waits because `max_connections` are open.
     fn limit_reached(&self, acceptor: &Acceptor) {
         let _ = acceptor;
     }
 
-    /// Called when a client that waited at `max_connections` can be accepted.
+    /// Called when the wait at `max_connections` is over and the client can be accepted.
     fn limit_waited(&self, event: &event::LimitWaited<'_>) {
         let _ = event;
     }
@@ -140,22 +142,22 @@ pub trait Observer: Send + Sync + 'static {
         let _ = connection;
     }
 
-    /// Called when a layer or a handler [labels](crate::Connection::label) a connection, before the label
-    /// appears among its [`labels`](crate::ConnectionInfo::labels).
+    /// Called when a layer or a handler [labels](crate::Connection::label) a connection, before the
+    /// label appears among its [`labels`](crate::ConnectionInfo::labels).
     ///
-    /// It runs in the task, and so in the tracing span, of the caller of `label`.
+    /// It runs in the task of the caller of `label`, and so in its tracing span.
     fn connection_labelled(&self, event: &event::ConnectionLabelled<'_>) {
         let _ = event;
     }
 
-    /// Called when an [upgrade](crate::Upgrade) of a connection has succeeded, such as a TLS handshake. A
-    /// failed upgrade is reported only as the outcome of the connection.
+    /// Called when an [upgrade](crate::Upgrade) of a connection has succeeded, such as a TLS
+    /// handshake. A failed upgrade is reported only as the outcome of the connection.
     fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {
         let _ = event;
     }
 
-    /// Called when a connection is over and its socket is closed. The connection counts as open until this
-    /// returns.
+    /// Called when a connection is over and its socket is closed. The connection is counted as open
+    /// until this callback returns.
     fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
         let _ = event;
     }
@@ -174,7 +176,7 @@ pub trait Observer: Send + Sync + 'static {
 /// Implements `Observer` for pointers to observers.
 macro_rules! delegate_observer {
     ($($pointer:ident),+) => {$(
-        // A method that is missing here would silently be the empty default.
+        // A method missing from this list would silently do nothing.
         #[deny(clippy::missing_trait_methods)]
         impl<T: Observer + ?Sized> Observer for $pointer<T> {
             delegate_observer!(@methods

@@ -1,23 +1,23 @@
-//! What keeps a connection open, and its end.
+//! The guard that keeps a connection open, and the end of the connection.
 
 use super::{
     ConnectionHandle,
     entry::{Entry, flag},
 };
 
-/// One of the parts that keep a connection open: its stream, or its handler's future.
+/// One of the parts that keep a connection open: its stream or its handler's future.
 #[derive(Debug)]
 pub(crate) struct OpenGuard {
     handle: ConnectionHandle,
 }
 
 impl OpenGuard {
-    /// Makes that of a connection which begins: the one that its entry counts already.
+    /// Returns the first guard of a new connection, which its entry has already counted.
     pub(super) fn first(handle: ConnectionHandle) -> OpenGuard {
         OpenGuard { handle }
     }
 
-    /// Makes another; of a connection that has ended already it keeps nothing.
+    /// Creates another guard. If the connection has already ended, the guard keeps nothing open.
     pub(crate) fn new(handle: &ConnectionHandle) -> OpenGuard {
         handle.entry.open.enter();
         OpenGuard {

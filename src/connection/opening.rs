@@ -1,4 +1,4 @@
-//! The time that a client may take to open its connection, over all steps of it.
+//! The time that a client may take to open its connection, over all steps.
 
 use super::ConnectionHandle;
 use std::{
@@ -9,14 +9,16 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-/// What is taken off the time for the opening. To note less would cost a prompt client an allocation.
+/// The shortest wait that counts. Recording shorter ones would cost a prompt client an allocation.
 const WORTH_NOTING: Duration = Duration::from_millis(100);
 
 impl ConnectionHandle {
-    /// Returns how long the client may take for a step of its opening (a header, a handshake, a first
-    /// request) whose own limit is `limit`: no more than is left of
-    /// [`Server::opening_timeout`](crate::Server::opening_timeout), or of the longest limit of a step
-    /// where that is longer, after the steps so far.
+    /// Returns the time that the client may take for a step of its opening whose own limit is
+    /// `limit`. Such a step is a header, a handshake or the first request.
+    ///
+    /// It is `limit`, or less if the steps so far have left less of
+    /// [`Server::opening_timeout`](crate::Server::opening_timeout). If a step has a limit above
+    /// that time-out, the longest such limit takes its place.
     pub fn opening_left(&self, limit: Duration) -> Duration {
         let Some(timeout) = self.entry.registry().opening_timeout else {
             return limit;
@@ -30,17 +32,20 @@ impl ConnectionHandle {
         left.min(limit)
     }
 
-    /// Waits for a step of the opening, for no longer than is [left](Self::opening_left) for one with this
-    /// limit, and takes its time off what is left for the next. Returns `None` if the time was up; a step
-    /// without a limit is waited for as long as it takes, and takes nothing from others.
+    /// Waits for a step of the opening, for as long as [`opening_left`](Self::opening_left) allows
+    /// with this limit, and deducts the time it took from what is left for the next steps.
     ///
-    /// [`UpgradeLayer`](crate::UpgradeLayer) does this for every upgrade with a limit. It is for upgrades
-    /// that keep a limit of their own, since they go on after it. A step that is ready at once costs no
-    /// timer.
+    /// Returns `None` if the time ran out. A step without a limit is waited for as long as it
+    /// takes, and nothing is deducted for it.
+    ///
+    /// [`UpgradeLayer`](crate::UpgradeLayer) calls this for every upgrade that has a time limit.
+    /// Call it yourself in an upgrade that enforces its own limit because it goes on after the
+    /// step. A step that is ready at once needs no timer.
     ///
     /// # Cancel safety
     ///
-    /// As that of the step, which is polled and not consumed.
+    /// Cancel safe: the step is polled by reference and can be polled again. The time of the
+    /// cancelled wait is not deducted.
     pub async fn within_opening<F: Future>(
         &self,
         limit: Option<Duration>,

@@ -1,21 +1,21 @@
-//! A connection apart from its stream.
+//! A connection without its stream.
 
 use super::{Connection, ConnectionHandle};
 
 use crate::extensions::Extensions;
 
-/// What [`Connection::into_parts`] leaves beside the stream.
+/// A connection without its stream, from [`Connection::into_parts`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ConnectionParts {
-    /// The view from outside.
+    /// The handle of the connection.
     pub handle: ConnectionHandle,
-    /// What layers left.
+    /// The values that layers have left.
     pub extensions: Extensions,
 }
 
 impl ConnectionParts {
-    /// Puts a connection together again, of the stream or of what became of it.
+    /// Rebuilds the connection with its stream, or with a stream made from it.
     pub fn with_io<Io>(self, io: Io) -> Connection<Io> {
         Connection::from_parts(io, self)
     }

@@ -1,27 +1,27 @@
-//! How far a connection has come.
+//! The phases of a connection.
 
 use std::fmt;
 
-/// How far a connection has come.
+/// The phase that a connection is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Phase {
-    /// Accepted, and not yet with a handler.
+    /// Accepted, but not yet passed to the stack.
     Accepted,
-    /// In a layer that turns it into another connection: a handshake, a header.
+    /// In an [upgrade](crate::Upgrade): a handshake or a header.
     Upgrading,
-    /// With its handler.
+    /// With its handler, or with a layer that is not an upgrade.
     Handling,
-    /// Its handler is done, and something else holds the stream: an HTTP upgrade, another task.
+    /// The handler has returned, and the stream is held elsewhere: by an HTTP upgrade or another
+    /// task.
     Detached,
-    /// Over.
+    /// The connection is over.
     Closed,
 }
 
 impl Phase {
-    /// Returns one word for each, as a label: `accepted`, `upgrading`, `handling`, `detached`,
-    /// `closed`.
+    /// Returns the phase as a label: `accepted`, `upgrading`, `handling`, `detached` or `closed`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Phase::Accepted => "accepted",

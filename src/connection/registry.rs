@@ -1,7 +1,7 @@
-//! The connections of a server: their birth, their death, and the list of those that are open.
+//! The connections of a server: how they begin and end, and the list of open ones.
 //!
-//! Each acceptor registers its clients through a [`Registrar`] in a shard that is padded to a cache
-//! line of its own, so that acceptors on different cores share no line that they write to.
+//! Each acceptor registers its clients through a [`Registrar`], in a shard padded to a cache line,
+//! so that acceptors on different cores do not write to the same line.
 
 use super::{
     Connection, ConnectionHandle, entry::Entry, event, observer::Observer, open_guard::OpenGuard,
@@ -27,15 +27,15 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// The number of shards; above it, acceptors share them.
+/// The number of shards. If there are more acceptors, they share shards.
 const SHARDS: usize = 64;
 
-/// The number of connection ids that a shard takes from the server at once.
+/// The number of ids that a shard takes from the server at once.
 const IDS: u64 = 64;
 
-/// All connections of one server, and what they share.
+/// All connections of one server, and the state they share.
 pub(crate) struct Registry {
-    /// Of the number of connections.
+    /// Limits the number of connections.
     pub(crate) limit: Limit,
     pub(crate) state: Extensions,
     observers: Vec<Arc<dyn Observer>>,
@@ -43,23 +43,23 @@ pub(crate) struct Registry {
     /// How long clients may take to open their connections.
     pub(crate) opening_timeout: Option<Duration>,
     shards: Box<[Shard]>,
-    /// The number of shards that were handed to an acceptor.
+    /// The number of shards that were assigned to acceptors.
     used: AtomicUsize,
     next_id: AtomicU64,
     draining: AtomicBool,
-    /// Whether somebody waits for the last connection to end.
+    /// Whether something waits for the last connection to end.
     is_awaited: AtomicBool,
     idle: Notify,
 }
 
-/// The address of a listener, and whether every connection it accepts has that local address.
+/// The address of a listener, and whether it is the local address of every connection it accepts.
 #[derive(Debug)]
 pub(crate) struct ListenerAddr {
     pub(crate) addr: Addr,
     pub(crate) is_fixed: bool,
 }
 
-// Two cache lines, since the prefetcher of x86-64 fetches lines in pairs.
+// Two cache lines, since x86-64 processors prefetch lines in pairs.
 #[repr(align(128))]
 #[derive(Default)]
 struct Shard(Mutex<Records>);
@@ -67,12 +67,12 @@ struct Shard(Mutex<Records>);
 #[derive(Default)]
 struct Records {
     open: Table,
-    /// The ids still to be given out.
+    /// The ids that are left of the current block.
     ids: (u64, u64),
     totals: Totals,
 }
 
-/// The number of connections that began and that ended.
+/// The numbers of connections that began and that ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) accepted: u64,
@@ -80,7 +80,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Returns the number of connections that ended, whatever their outcome.
+    /// Returns the number of connections that ended, with any outcome.
     pub(crate) fn over(&self) -> u64 {
         self.ended.iter().sum()
     }
@@ -118,7 +118,7 @@ impl Registry {
         !self.observers.is_empty()
     }
 
-    /// Calls every observer; a panic in one must not stop what it observes.
+    /// Calls every observer. A panic in one is caught, so that it does not stop what it observes.
     pub(crate) fn observe(&self, event: impl Fn(&dyn Observer)) {
         for observer in &self.observers {
             drop(catch(|| event(&**observer)));
@@ -149,15 +149,15 @@ impl Registry {
         self.totals().open()
     }
 
-    /// Returns the open connection of this id. It looks at the ids of all.
+    /// Returns the open connection with this id. The search is linear.
     pub(crate) fn get(&self, id: u64) -> Option<ConnectionHandle> {
         let mut found = None;
         self.visit(|known| known == id, |handle| found = Some(handle));
         found
     }
 
-    /// Calls `visit` for every open connection. No lock is held meanwhile, so connections that begin or
-    /// end during the visit may be left out or included.
+    /// Calls `visit` for every open connection. No lock is held meanwhile, so connections that
+    /// begin or end during the visit may be included or left out.
     pub(crate) fn for_each(&self, visit: impl FnMut(ConnectionHandle)) {
         self.visit(|_| true, visit);
     }
@@ -173,9 +173,9 @@ impl Registry {
         }
     }
 
-    /// Tells every connection to finish, including those that are accepted from now on.
+    /// Asks every connection to finish, including those accepted from now on.
     pub(crate) fn drain(&self) {
-        // Before the visit: a connection is registered first and looks at this afterwards.
+        // Before the visit: a connection is registered first and checks this flag afterwards.
         self.draining.store(true, Ordering::SeqCst);
         self.for_each(|handle| handle.drain());
     }
@@ -184,7 +184,7 @@ impl Registry {
     pub(crate) async fn until_idle(&self) {
         loop {
             let idle = self.idle.notified();
-            // Before the count: an end is counted first and looks at this afterwards.
+            // Before the count: an end is counted first and checks this flag afterwards.
             self.is_awaited.store(true, Ordering::SeqCst);
             if self.open() == 0 {
                 return;
@@ -217,7 +217,7 @@ impl Registrar {
         })
     }
 
-    /// Makes a connection of an accepted client: from here on it is counted, listed and owned.
+    /// Turns an accepted client into a connection, which is counted and listed from here on.
     pub(crate) fn register(
         self: &Arc<Self>,
         listener: u32,
@@ -250,13 +250,14 @@ impl Registrar {
         Connection::new(guard, other)
     }
 
-    /// Ends a connection whose last part is gone; its place in the limit is what remains.
+    /// Ends a connection whose last part is gone. Returns its place in the limit, to be given back
+    /// last.
     pub(super) fn end(&self, handle: &ConnectionHandle) -> Option<Place> {
         let registry = &*self.registry;
         let shard = &registry.shards[self.shard].0;
         let is_observed = registry.is_observed();
         if is_observed {
-            // Observers find it no more in the list, but still in the counts.
+            // For observers, the connection is no longer listed, but still counted.
             let listed = shard.lock().open.remove(handle);
             drop(listed);
         }
@@ -270,15 +271,16 @@ impl Registrar {
                     mem::take(&mut rare.guards),
                 )
             });
-            // A handle may be kept for long; the waker would keep the task of the connection.
+            // A handle may be kept for a long time, and with it the waker and the task of the
+            // connection.
             let task = cold.task.take();
             let place = cold.place.take();
             let outcome = cold.outcome.get_or_insert_with(Outcome::dropped);
-            // Nobody else asks for more than its kind.
+            // Without observers and rare state, only the kind of the outcome is needed.
             let told = (is_observed || rare.is_some()).then(|| outcome.clone());
             (outcome.kind(), told, rare, task, place)
         };
-        // Users' code, and this may be the drop of a panic.
+        // User code runs here, and this may be the drop during a panic.
         let (mailbox, on_end, guards) = rare.unwrap_or_default();
         discard(task);
         discard(mailbox);
@@ -292,7 +294,7 @@ impl Registrar {
             };
             registry.observe(|observer| observer.connection_ended(&event));
         }
-        // Each by itself: two that panic at once would end the process.
+        // One by one: two that panic at the same time would abort the process.
         guards.into_iter().for_each(discard);
         let listed = {
             let mut records = shard.lock();

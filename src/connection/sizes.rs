@@ -1,5 +1,5 @@
-//! What a connection weighs, so that it does not grow unnoticed: an entry stays in memory as long as its
-//! connection, and the others are moved on the way from the queue to the handler.
+//! The sizes of the types of a connection, to notice when they grow. An entry stays in memory as
+//! long as its connection; the others are moved on the way from the queue to the handler.
 
 use super::{BoxIo, Connection, entry::Entry};
 

@@ -1,4 +1,5 @@
-//! The innermost stream of a connection: it counts bytes, sees an abort, and closes as it is told.
+//! The innermost stream of a connection: it counts bytes, notices aborts, and closes with a reset
+//! if asked.
 
 use super::{
     entry::{Entry, flag},
@@ -16,11 +17,11 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The socket of a connection and the wakers of the tasks that wait for it.
+/// The socket of a connection, and the wakers of the tasks that wait for it.
 ///
-/// It stands in the connection's entry rather than in its stream, so that the handles of the connection
-/// reach it through whatever layers wrapped the stream. Only its stream reads and writes, so the lock is
-/// free but for such a question.
+/// It is stored in the connection's entry rather than in its stream, so that handles reach it
+/// through all layers. Only the stream reads and writes, so the lock is contended only by such
+/// handles.
 #[derive(Debug)]
 pub(crate) struct SocketCell(Mutex<Inside>);
 
@@ -39,7 +40,7 @@ impl SocketCell {
         }))
     }
 
-    /// Asks the socket something; `None` where there is none, or it is closed.
+    /// Calls `question` with the socket, unless it is closed or the stream is not a socket.
     pub(super) fn ask<T>(&self, question: impl FnOnce(&PlainStream) -> T) -> Option<T> {
         self.0.lock().stream.as_ref().map(question)
     }
@@ -54,8 +55,8 @@ impl SocketCell {
     }
 }
 
-/// The stream of a connection, which is in its entry, or here if it is no socket; and the part of the
-/// connection that it is. They go in this order: only a closed socket gives its place to the next client.
+/// The stream of a connection. A socket is stored in the entry, any other stream here. Fields are
+/// dropped in order: the stream is closed before the guard gives the place to the next client.
 #[derive(Debug)]
 pub(crate) struct Socket {
     other: Option<BoxedStream>,
@@ -70,18 +71,38 @@ impl Socket {
     fn entry(&self) -> &Entry {
         self.guard.entry()
     }
+
+    /// Takes the stream out if it is a `T`, which ends this part of the connection.
+    pub(super) fn downcast<T: 'static>(mut self) -> Result<T, Self> {
+        if let Some(other) = self.other.take() {
+            return other.downcast().map_err(|other| {
+                self.other = Some(other);
+                self
+            });
+        }
+        let taken = self.entry().socket.0.lock().stream.take();
+        match taken.map(PlainStream::downcast) {
+            Some(Ok(stream)) => Ok(stream),
+            Some(Err(stream)) => {
+                self.entry().socket.0.lock().stream = Some(stream);
+                Err(self)
+            }
+            None => Err(self),
+        }
+    }
 }
 
 fn aborted<T>(entry: &Entry) -> Option<Poll<io::Result<T>>> {
     entry.has(flag::ABORTED).then(|| {
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::ConnectionAborted,
-            "the connection was aborted by its server",
+            "the server aborted the connection",
         )))
     })
 }
 
-/// Keeps the waker of a task that waits, and returns the one it replaces, to be dropped without the lock.
+/// Stores the waker of a waiting task, and returns the one it replaces, to be dropped outside the
+/// lock.
 fn register(slot: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     match slot {
         Some(known) if known.will_wake(cx.waker()) => None,
@@ -89,7 +110,7 @@ fn register(slot: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     }
 }
 
-/// Polls the stream; where it has to wait, an abort wakes the task.
+/// Polls the stream; if that is pending, an abort wakes the task.
 macro_rules! poll_stream {
     ($socket:ident, $cx:ident, $waker:ident, $stream:ident => $poll:expr) => {{
         let Socket { other, guard } = $socket.get_mut();
@@ -98,7 +119,7 @@ macro_rules! poll_stream {
             return aborted;
         }
         let (polled, old) = match other {
-            // The code of a user, and so not under the lock.
+            // User code, so it does not run under the lock.
             Some(stream) => {
                 let $stream = Pin::new(stream);
                 let polled = $poll;
@@ -122,14 +143,14 @@ macro_rules! poll_stream {
         };
         drop(old);
         if polled.is_pending() {
-            // An abort that came before the waker was there has woken nobody.
+            // An abort before the waker was registered has woken no task.
             return aborted(entry).unwrap_or(Poll::Pending);
         }
         (polled, entry)
     }};
 }
 
-/// Adds without a locked instruction: reads, and likewise writes, follow one another.
+/// Adds without a locked instruction, since reads do not overlap, and neither do writes.
 fn add(counter: &AtomicU64, n: usize) {
     let sum = counter.load(Ordering::Relaxed) + n as u64;
     counter.store(sum, Ordering::Relaxed);
@@ -174,7 +195,7 @@ impl AsyncWrite for Socket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        // Sockets are.
+        // Sockets support it.
         self.other
             .as_ref()
             .is_none_or(AsyncWrite::is_write_vectored)
@@ -198,8 +219,8 @@ fn written(entry: &Entry, polled: Poll<io::Result<usize>>) -> Poll<io::Result<us
     noted(entry, polled)
 }
 
-/// Remembers how the client went, if this says so: an error that its handler makes of it later is then
-/// known to be about the client.
+/// Records how the client went away if the error tells. An error that its handler returns later is
+/// then known to be about the client.
 fn noted<T>(entry: &Entry, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
     if let Poll::Ready(Err(error)) = &polled {
         if let Some(how) = Disconnect::from_kind(error.kind()) {
@@ -212,7 +233,8 @@ fn noted<T>(entry: &Entry, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
 impl Drop for Socket {
     fn drop(&mut self) {
         let entry = self.entry();
-        // A handle may be kept for long; the wakers would keep the tasks of the connection.
+        // A handle may be kept for a long time, and with it the wakers and the tasks of the
+        // connection.
         let Inside {
             stream,
             reader,

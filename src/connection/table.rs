@@ -1,20 +1,20 @@
-//! The list of the connections that are open.
+//! The list of open connections.
 
 use super::ConnectionHandle;
 
-/// The number of rows that are looked at under a lock at once, which bounds how long a visitor holds it.
+/// The number of rows read under the lock at once, which bounds how long a visitor holds it.
 const VISIT: usize = 256;
 
 /// The open connections of one shard.
 ///
-/// A connection keeps its row as long as it is open, so that a visitor who lets go of the lock between
-/// two batches of rows misses none of those that are open all the time, and sees none twice. Adding and
-/// removing cost the same however many there are. Rows are used again and not given back: there are as
-/// many as connections were ever open at once.
+/// A connection keeps its row while it is open. A visitor that releases the lock between two
+/// batches of rows therefore sees every connection that is open throughout, and sees it once.
+/// Adding and removing take constant time. Rows are reused and never freed: their number is the
+/// highest number of connections that were ever open at once.
 #[derive(Default)]
 pub(super) struct Table {
     rows: Vec<Option<(u64, ConnectionHandle)>>,
-    /// The rows that are free; the one freed last, whose memory is in the cache, is used first.
+    /// The free rows. The one freed last is used first, since its memory is in the cache.
     free: Vec<u32>,
 }
 
@@ -26,7 +26,7 @@ impl Table {
         self.free.last().copied().unwrap_or(new)
     }
 
-    /// Adds a connection, which was made with the row of [`next_row`](Self::next_row).
+    /// Adds a connection that was created with the row from [`next_row`](Self::next_row).
     pub(super) fn insert(&mut self, handle: ConnectionHandle) {
         let row = Some((handle.id(), handle));
         match self.free.pop() {
@@ -35,7 +35,7 @@ impl Table {
         }
     }
 
-    /// Removes a connection, unless that was done before: its row may be another's by now.
+    /// Removes a connection, unless it has been removed already and its row belongs to another.
     pub(super) fn remove(&mut self, handle: &ConnectionHandle) -> Option<ConnectionHandle> {
         let number = handle.entry.row;
         let row = self.rows.get_mut(number as usize)?;
@@ -44,7 +44,7 @@ impl Table {
         Some(removed)
     }
 
-    /// Copies the wanted connections of a batch of rows, and returns the row after it; `None` past the
+    /// Copies the wanted connections of a batch of rows. Returns the next row, or `None` after the
     /// last.
     pub(super) fn copy(
         &self,
@@ -95,7 +95,7 @@ mod tests {
         let mut seen = Vec::new();
         registry.for_each(|handle| {
             seen.push(handle.id());
-            // Those that come take the rows of those that go, before the visitor and behind it.
+            // New connections take the rows of ended ones, before and behind the visitor.
             let gone = go.split_off(go.len().saturating_sub(2));
             let ids: Vec<_> = gone.iter().map(Connection::id).collect();
             drop(gone);

@@ -1,4 +1,4 @@
-//! Waiting for a permit.
+//! The future that waits for a permit.
 
 use super::{Limit, Permit, permit::Place, state::Queued};
 use std::{
@@ -8,11 +8,11 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The future of [`Limit::acquire`].
+/// The future returned by [`Limit::acquire`].
 #[must_use = "futures do nothing unless they are polled"]
 pub struct Acquire {
     limit: Limit,
-    /// In the queue, once it was polled and there was no room.
+    /// The place in the queue, after a poll that found no room.
     queued: Option<usize>,
 }
 
@@ -34,7 +34,7 @@ impl Future for Acquire {
     type Output = Permit;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
-        // Cloned outside of the lock, since a waker is another's code.
+        // Cloned outside the lock, since a waker is foreign code.
         let waker = || cx.waker().clone();
         match self.queued {
             None => {

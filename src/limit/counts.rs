@@ -1,4 +1,4 @@
-//! Permits that are counted without a lock.
+//! A counter of permits that needs no lock.
 
 use crate::sync::{
     OnceLock,
@@ -10,16 +10,17 @@ use crate::sync::{
 };
 use std::{iter, num::NonZero, thread};
 
-/// A sum that threads add to. It is one number until two of them collide; from then on each thread has
-/// a number of its own, which may become negative: a permit may be dropped by another thread than took
-/// it. Most limits, such as one for each client of a layer, never need more than the one.
+/// A sum that threads add to. It is a single number until two threads collide. From then on each
+/// thread has its own number, which may become negative, since a permit may be dropped by another
+/// thread than the one that took it. Most limits, such as a layer's limit for each client, never
+/// need more than the single number.
 pub(super) struct Counts {
     one: AtomicIsize,
     /// Set once, under the lock of the limit.
     own: OnceLock<Box<[Padded]>>,
 }
 
-/// Alone in its cache line; processors of today fetch two of 64 bytes at once.
+/// Alone in its cache line. Current processors fetch two lines of 64 bytes at once.
 #[repr(align(128))]
 struct Padded(AtomicIsize);
 
@@ -31,8 +32,8 @@ impl Counts {
         }
     }
 
-    /// Adds `n`; `false` where another thread came between, and [`split`](Self::split) is to be called
-    /// first.
+    /// Adds `n`. Returns `false` if another thread interfered, in which case [`split`](Self::split)
+    /// must be called first.
     pub(super) fn try_add(&self, n: isize) -> bool {
         if let Some(own) = self.own.get() {
             own[thread_index() & (own.len() - 1)].0.fetch_add(n, AcqRel);
@@ -44,7 +45,7 @@ impl Counts {
             .is_ok()
     }
 
-    /// Gives each thread a number of its own. The lock of the limit is held, so that whoever folds later
+    /// Gives each thread its own number. The lock of the limit must be held, so that a later `fold`
     /// sees them.
     pub(super) fn split(&self) {
         self.own.get_or_init(|| {
@@ -54,12 +55,12 @@ impl Counts {
         });
     }
 
-    /// The sum, as far as it can be told while others add to it.
+    /// Returns the sum. While other threads add to it, it is a snapshot.
     pub(super) fn sum(&self) -> isize {
         self.numbers().map(|number| number.load(Acquire)).sum()
     }
 
-    /// Takes the sum out.
+    /// Takes the sum out, which leaves zero.
     pub(super) fn fold(&self) -> isize {
         self.numbers().map(|number| number.swap(0, AcqRel)).sum()
     }
@@ -70,7 +71,7 @@ impl Counts {
     }
 }
 
-/// As many as threads can run at once, within reason; a power of two.
+/// Returns the number of threads that can run at once, bounded and rounded up to a power of two.
 fn parallelism() -> usize {
     if cfg!(loom) {
         return 2;

@@ -1,7 +1,7 @@
-//! A limit on how many of something there may be at once: exact, first come, first served, and
-//! changeable at any time.
+//! A limit on how many of something may exist at once. It is exact and fair, and can be changed at
+//! any time.
 //!
-//! A server has one for its connections, and layers use it too.
+//! A server limits its connections with one; layers use others.
 //!
 //! ```
 //! use reagent::Limit;
@@ -29,49 +29,91 @@ use crate::sync::Arc;
 use state::Shared;
 use std::fmt;
 
-/// A semaphore whose size may change, also to less than what is taken. Clones share it.
+/// A counting semaphore whose size can be changed, even to less than what is in use. Clones share
+/// the same limit.
 ///
-/// While there is a maximum, everything that counts changes under one lock, and a permit that becomes
-/// free goes to the first in the queue before anybody else can take it. More than the maximum are
-/// taken only where the maximum was lowered, and nobody is overtaken.
+/// Permits are granted in order: one that becomes free goes to the first waiter, and nobody can
+/// overtake it. The maximum is never exceeded, except when it is lowered to less than what is in
+/// use.
 ///
-/// Without a maximum nobody waits, and permits are counted without a lock: once threads compete, each
-/// counts for itself. The count is exact all the same, also when a maximum is set later. What remains
-/// shared is the reference that every [`Permit`] has to its limit.
+/// Without a maximum, nothing waits, and permits are counted without a lock: when threads compete,
+/// each gets its own counter. The count is exact nevertheless, even if a maximum is set later.
+/// Threads then still share the reference count that every [`Permit`] holds.
+///
+/// # Example
+///
+/// Two servers that share one limit:
+///
+/// ```
+/// use reagent::{Connection, Limit, Server};
+/// use tokio::{
+///     io::{AsyncReadExt, AsyncWriteExt},
+///     net::TcpStream,
+/// };
+///
+/// async fn greet(mut conn: Connection) -> std::io::Result<()> {
+///     conn.write_all(b"hello").await?;
+///     // Until the client closes the connection.
+///     conn.read(&mut [0]).await?;
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let limit = Limit::new(1);
+/// let server = || Server::bind("127.0.0.1:0").limit(limit.clone());
+/// let public = server().start(reagent::handle(greet)).await?;
+/// let admin = server().start(reagent::handle(greet)).await?;
+///
+/// let mut first = TcpStream::connect(public.local_addr().to_string()).await?;
+/// first.read_exact(&mut [0; 5]).await?;
+/// assert_eq!(limit.taken(), 1);
+///
+/// // The other server accepts its client only when the first one has left.
+/// let mut second = TcpStream::connect(admin.local_addr().to_string()).await?;
+/// assert_eq!(admin.connection_count(), 0);
+/// drop(first);
+/// second.read_exact(&mut [0; 5]).await?;
+/// assert_eq!(limit.taken(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Limit(Arc<Shared>);
 
 impl Limit {
-    /// Creates a limit of `max` permits; `usize::MAX` stands for [no limit](Self::unlimited).
+    /// Creates a limit of `max` permits; `usize::MAX` means [no limit](Self::unlimited).
     pub fn new(max: usize) -> Self {
         Limit(Arc::new(Shared::new(max)))
     }
 
-    /// Creates a limit without a maximum, to count what there is, or to be given a maximum later.
+    /// Creates a limit without a maximum, to count permits or to set a maximum later.
     pub fn unlimited() -> Self {
         Self::new(usize::MAX)
     }
 
-    /// Returns the maximum; `usize::MAX` stands for none.
+    /// Returns the maximum; `usize::MAX` means no maximum.
     pub fn max(&self) -> usize {
         self.0.max()
     }
 
-    /// Returns the number of permits in use. While permits come and go without a maximum, that is a
-    /// snapshot that may miss what happens during the call.
+    /// Returns the number of permits in use. Without a maximum, it is a snapshot that may miss
+    /// permits taken or returned during the call.
     pub fn taken(&self) -> usize {
         self.0.taken()
     }
 
-    /// Returns the number of those who wait for a permit.
+    /// Returns the number of tasks that wait for a permit.
     pub fn waiting(&self) -> usize {
         self.0.waiting()
     }
 
-    /// Sets the maximum; `None`, like `usize::MAX`, lifts it.
+    /// Sets the maximum; `None` and `usize::MAX` remove it.
     ///
-    /// If there is room now, those who wait are admitted at once. If more than `max` permits are in use,
-    /// nobody is admitted until enough of them have been dropped.
+    /// If there is room now, waiting tasks are admitted at once. If more than `max` permits are in
+    /// use, nothing is admitted until enough of them have been dropped.
+    ///
+    /// # Example
     ///
     /// ```
     /// # let limit = reagent::Limit::new(0);
@@ -85,24 +127,24 @@ impl Limit {
         self.0.set_max(max.into().unwrap_or(usize::MAX));
     }
 
-    /// Takes a permit if one is free and nobody waits for it.
+    /// Takes a permit if one is free and no task waits for it; otherwise returns `None`.
     #[must_use = "a permit that is dropped is given back at once"]
     pub fn try_acquire(&self) -> Option<Permit> {
         let taken = self.0.try_take();
         taken.then(|| Permit::new(self.clone(), Place::new()))
     }
 
-    /// Waits for a permit, in the order of the first poll.
+    /// Waits for a permit. Waiters are served in the order in which they were first polled.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: dropping the future gives up the place in the queue; a permit is never lost.
+    /// Cancel safe: no permit is lost. Dropping the future gives up its place in the queue.
     pub fn acquire(&self) -> Acquire {
         Acquire::new(self.clone())
     }
 
-    /// Takes a permit with this reference to the limit, which comes back if there is none. Without a
-    /// maximum this touches nothing that threads share.
+    /// Takes a permit using this reference to the limit, which is returned if there is no permit.
+    /// Without a maximum, this touches no memory that threads share.
     pub(crate) fn try_acquire_with(self) -> Result<Permit, Limit> {
         match self.0.try_take() {
             true => Ok(Permit::new(self, Place::new())),

@@ -1,8 +1,8 @@
-//! What a limit has granted.
+//! Permits of a limit.
 
 use super::Limit;
 
-/// The right to be one of those that a [`Limit`] counts; dropping it gives it back.
+/// A permit from a [`Limit`]. Dropping it gives it back.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped is given back at once"]
 pub struct Permit(Option<Limit>);
@@ -13,13 +13,13 @@ impl Permit {
         Permit(Some(limit))
     }
 
-    /// Splits it into the place, which whoever takes it gives back by [`Limit::give_back`], and the
-    /// reference to its limit, to take the next permit with.
+    /// Splits the permit into its place, which must be given back by [`Limit::give_back`], and the
+    /// reference to its limit, which can be used to take the next permit.
     pub(crate) fn into_parts(mut self) -> (Place, Option<Limit>) {
         (Place::new(), self.0.take())
     }
 
-    /// Gives it back, and returns the reference to its limit.
+    /// Gives the permit back, and returns the reference to its limit.
     pub(crate) fn release(self) -> Option<Limit> {
         let (place, limit) = self.into_parts();
         if let Some(limit) = &limit {
@@ -37,8 +37,8 @@ impl Drop for Permit {
     }
 }
 
-/// A permit without a reference to its limit, which whoever has it gives back by
-/// [`Limit::give_back`]; dropped, it is lost.
+/// A permit without the reference to its limit. It must be given back by [`Limit::give_back`]; if
+/// it is dropped, it is lost.
 #[derive(Debug)]
 #[must_use = "a place that is not given back is lost to the limit"]
 pub(crate) struct Place {

@@ -1,30 +1,30 @@
-//! Those who wait, in the order in which they came.
+//! The queue of waiters, in order of arrival.
 
 use std::{mem, task::Waker};
 
-/// No place.
+/// The index of no place.
 const NONE: usize = usize::MAX;
 
-/// An empty queue gives back the memory of more places than this.
+/// When a queue with more places than this becomes empty, its memory is freed.
 const KEPT: usize = 32;
 
-/// A list in one allocation. Whoever waits knows their place in it, so that leaving takes no search.
+/// A linked list in one allocation. Each waiter knows its index, so leaving needs no search.
 ///
-/// No method drops or calls a waker, which may run anything: they are handed out, to be woken or
-/// dropped outside of the lock.
+/// No method drops or calls a waker, which may run anything: wakers are returned, to be woken or
+/// dropped outside the lock.
 pub(super) struct Queue {
     places: Vec<Place>,
-    /// The first of the free places, which are linked by `next`.
+    /// The first free place. Free places are linked by `next`.
     free: usize,
     first: usize,
     last: usize,
     waiting: usize,
-    /// Places of those who wait, and of those whose permit was not fetched yet.
+    /// The places of waiters, and those whose permit was granted but not yet picked up.
     used: usize,
 }
 
 struct Place {
-    /// Whom to wake; `None` once the permit is granted, and in a free place.
+    /// The waker of a waiter; `None` in a free place, and once the permit is granted.
     waker: Option<Waker>,
     previous: usize,
     next: usize,
@@ -42,7 +42,7 @@ impl Queue {
         }
     }
 
-    /// The number of those who wait.
+    /// Returns the number of waiters.
     pub(super) fn len(&self) -> usize {
         self.waiting
     }
@@ -51,13 +51,13 @@ impl Queue {
         self.waiting == 0
     }
 
-    /// The places that there is memory for.
+    /// Returns the number of places that memory is allocated for.
     #[cfg(all(test, not(loom)))]
     pub(super) fn places(&self) -> usize {
         self.places.capacity()
     }
 
-    /// Adds one to the end, and returns the place.
+    /// Adds a waiter at the end, and returns its place.
     pub(super) fn push(&mut self, waker: Waker) -> usize {
         let place = Place {
             waker: Some(waker),
@@ -85,8 +85,8 @@ impl Queue {
         index
     }
 
-    /// Grants the first in the queue a permit, and returns whom to wake. The place remains theirs until
-    /// they [leave](Self::leave).
+    /// Grants a permit to the first waiter, and returns its waker. The waiter keeps its place until
+    /// it [leaves](Self::leave).
     pub(super) fn grant_first(&mut self) -> Option<Waker> {
         let index = self.first;
         let waker = self.places.get_mut(index)?.waker.take();
@@ -94,8 +94,8 @@ impl Queue {
         waker
     }
 
-    /// Has `waker` woken in the place of the one before, which is returned. Returns `waker` itself where
-    /// the permit was granted already.
+    /// Replaces the waker at a place, and returns the old one. If the permit was granted already,
+    /// returns `waker` as an error.
     pub(super) fn replace(&mut self, index: usize, waker: Waker) -> Result<Waker, Waker> {
         match &mut self.places[index].waker {
             Some(old) => Ok(mem::replace(old, waker)),
@@ -103,7 +103,7 @@ impl Queue {
         }
     }
 
-    /// Frees a place. Returns the waker of one who still waited; `None` means that a permit was granted.
+    /// Frees a place. Returns the waker if it still waited, and `None` if a permit was granted.
     pub(super) fn leave(&mut self, index: usize) -> Option<Waker> {
         let waker = self.places[index].waker.take();
         if waker.is_some() {

@@ -1,4 +1,4 @@
-//! What the clones of a limit share, and how it counts.
+//! The state that the clones of a limit share.
 
 use super::{counts::Counts, queue::Queue};
 use crate::sync::{
@@ -9,25 +9,25 @@ use std::task::Waker;
 
 /// ## Counting without a lock
 ///
-/// While `max` is `usize::MAX`, a permit is counted in `counts`, and then `max` is read again.
-/// `set_max` goes the other way: it stores `max`, and then folds `counts` into `taken`. Both change the
-/// same number, so that one of them is second there and sees what the first did before: the fold takes
-/// the permit along, or whoever counted it sees the new maximum and takes it back, under the lock. A
-/// release is counted in the same way, and folded by whoever released.
+/// While `max` is `usize::MAX`, a thread counts a permit in `counts` and then reads `max` again.
+/// `set_max` does the reverse: it stores `max` and then folds `counts` into `taken`. Both modify
+/// the same number, so one of them comes second there and sees what the first one did: either the
+/// fold includes the permit, or the thread sees the new maximum and takes the permit back under the
+/// lock. A release is counted in the same way, and folded by the thread that released.
 ///
-/// While there is a maximum, `taken` may thus be too high for a moment, by what is about to be taken
-/// back or folded, and never too low: nobody is admitted wrongly, and whoever corrects it grants what
-/// has become free.
+/// So while there is a maximum, `taken` may be too high for a moment, by what is about to be taken
+/// back or folded, but never too low. No permit is granted wrongly, and the thread that corrects
+/// the count grants what has become free.
 pub(super) struct Shared {
-    /// Changes under the lock of `state` only.
+    /// Modified only under the lock of `state`.
     max: AtomicUsize,
     counts: Counts,
     state: Mutex<State>,
 }
 
 struct State {
-    /// What is not in `counts`: all that is taken while there is a maximum. Negative where permits were
-    /// counted here when they were given back, and in `counts` when they were taken.
+    /// The permits that are not in `counts`: all of them while there is a maximum. Negative if
+    /// permits were counted in `counts` when they were taken, and here when they were returned.
     taken: isize,
     queue: Queue,
 }
@@ -38,7 +38,7 @@ impl State {
     }
 }
 
-/// What became of one who came to wait.
+/// The result of joining the queue.
 pub(super) enum Queued {
     Admitted,
     Waiting(usize),
@@ -126,8 +126,8 @@ impl Shared {
         Queued::Waiting(state.queue.push(waker))
     }
 
-    /// Whether the one at this place was granted a permit; the place is free then. Otherwise `waker` is
-    /// who will be woken.
+    /// Returns whether the waiter at this place was granted a permit, and frees the place if so.
+    /// Otherwise `waker` replaces its waker.
     pub(super) fn is_granted(&self, place: usize, waker: Waker) -> bool {
         let mut state = self.state();
         let replaced = state.queue.replace(place, waker);
@@ -138,7 +138,7 @@ impl Shared {
         replaced.is_err()
     }
 
-    /// Leaves the queue, and with it a permit that was granted.
+    /// Leaves the queue, and gives back the permit if it was granted.
     pub(super) fn leave(&self, place: usize) {
         let mut state = self.state();
         let waker = state.queue.leave(place);
@@ -149,7 +149,7 @@ impl Shared {
         drop(waker);
     }
 
-    /// Adds to `counts`. What comes next is a look at `max`.
+    /// Adds to `counts`. The caller must read `max` afterwards.
     fn add(&self, n: isize) {
         if !self.counts.try_add(n) {
             let state = self.state();
@@ -159,7 +159,7 @@ impl Shared {
         }
     }
 
-    /// Moves into `taken` what was counted until `max` was stored.
+    /// Moves into `taken` what was counted before `max` was stored.
     fn fold(&self, state: &mut State) {
         state.taken += self.counts.fold();
     }
@@ -170,7 +170,7 @@ impl Shared {
         has_room
     }
 
-    /// Admits those for whom there is room.
+    /// Admits waiters while there is room.
     fn grant<'a>(&'a self, mut state: MutexGuard<'a, State>) {
         while state.has_room(self.max()) {
             let Some(waker) = state.queue.grant_first() else {

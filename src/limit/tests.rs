@@ -1,4 +1,4 @@
-//! What cannot be seen from outside, or only by chance.
+//! Behaviour that cannot be seen from outside, or only by chance.
 
 use super::*;
 use std::{
@@ -80,7 +80,7 @@ fn waiters_that_leave_in_any_order_keep_the_order_of_the_rest() {
         drop(waiters.remove((seed >> 33) % waiters.len()));
         assert_eq!(limit.waiting(), left);
         if left % 8 == 0 {
-            // A place that became free is used again, at the end of the queue.
+            // A place that was freed is reused, at the end of the queue.
             let mut late = limit.acquire();
             assert!(poll(&mut late).is_pending());
             waiters.push((1000 - left, late));
@@ -97,13 +97,13 @@ fn waiters_that_leave_in_any_order_keep_the_order_of_the_rest() {
     }
 }
 
-/// It takes some 50 ms. When the queue was searched for each of them, it took more than ten minutes.
+/// Takes about 50 ms. With a search of the queue for each waiter, it took more than ten minutes.
 #[test]
 fn many_waiters_leave_at_once() {
     let limit = Limit::new(0);
     let mut waiters = waiters(&limit, 100_000);
     let started = std::time::Instant::now();
-    // The last first: a search from the front passes over all others.
+    // In reverse, so that a search from the front would pass over all others.
     waiters.drain(..).rev().for_each(drop);
     assert_eq!(limit.waiting(), 0);
     assert!(started.elapsed() < std::time::Duration::from_secs(20));
@@ -116,7 +116,7 @@ fn the_memory_of_a_long_queue_is_given_back() {
     assert!(limit.0.places() <= 32);
 }
 
-/// A waker that does something when it is woken, or dropped.
+/// A waker that does something when it is woken or dropped.
 struct Does<F: Fn() + Send + Sync>(F);
 
 impl<F: Fn() + Send + Sync + 'static> Wake for Does<F> {
@@ -201,7 +201,8 @@ fn a_place_outlives_its_permit_until_it_is_given_back() {
     }
 }
 
-/// Permits that one thread takes and another drops, so that the number of each is far from zero.
+/// Permits that one thread takes and another drops, so that the number of each thread is far from
+/// zero.
 #[test]
 fn the_count_of_an_unlimited_limit_is_exact_over_threads() {
     let limit = Limit::unlimited();
@@ -249,8 +250,8 @@ fn no_number_of_changes_at_once_admits_one_too_many() {
     assert_eq!(permits.len(), 8);
 }
 
-/// Threads take, wait, give up and give back, while another lifts the limit and sets it again; nobody
-/// is left waiting, and the count returns to zero.
+/// Threads take permits, wait, give up and give back, while another thread removes and sets the
+/// limit. In the end no waiter is left, and the count is zero.
 #[test]
 fn a_limit_that_is_lifted_and_set_again_loses_nobody() {
     let limit = Limit::new(1);

@@ -1,24 +1,25 @@
-//! What an error of `accept(2)` means for the acceptor.
+//! The meaning of the errors of `accept(2)`.
 
 use std::{
     fmt,
     io::{self, ErrorKind},
 };
 
-/// What an error of accepting concerns, and so what is done about it.
+/// The scope of an error of accepting: one connection, the whole process, or the listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// The one connection, which is gone; the next is accepted at once.
+    /// A single connection, which is lost. The next client is accepted at once.
     Connection,
-    /// The process or the system, which lacks descriptors or memory; it is tried again after a while.
+    /// The process or the system, which lacks descriptors or memory. Accepting is retried after a
+    /// delay.
     Exhaustion,
-    /// The listening socket, which will never accept again; it is opened anew.
+    /// The listening socket, which will never accept again. It is reopened.
     Fatal,
 }
 
 impl ErrorClass {
-    /// One word for each, as a label: `connection`, `exhaustion`, `fatal`.
+    /// Returns the class as a label: `connection`, `exhaustion` or `fatal`.
     pub fn as_str(&self) -> &'static str {
         match self {
             ErrorClass::Connection => "connection",
@@ -27,11 +28,11 @@ impl ErrorClass {
         }
     }
 
-    /// Sorts an error by the list in `accept(2)`, Linux man-pages 6: the errors of the network and those
-    /// of a client that went away are the connection's own, though `accept` returns them.
+    /// Classifies an error by the list in `accept(2)` of the Linux man-pages 6.
     ///
-    /// What is not on the list counts as exhaustion: waiting loses no client, while opening a socket
-    /// anew resets those in its queue.
+    /// Errors of the network and of a client that went away belong to the connection, although
+    /// `accept` returns them. Errors that are not on the list count as exhaustion, since waiting
+    /// loses no client, while reopening a socket resets those in its queue.
     pub fn classify(error: &io::Error) -> Self {
         #[cfg(unix)]
         if let Some(errno) = error.raw_os_error() {
@@ -76,7 +77,7 @@ impl ErrorClass {
         }
     }
 
-    /// Whether closing a descriptor would help.
+    /// Returns whether closing a descriptor would help.
     pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
         #[cfg(unix)]
         return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));

@@ -1,4 +1,4 @@
-//! What an address stands for: how text is read, and names are resolved.
+//! Reading addresses and resolving names.
 
 use super::{Bind, Listener, bind::Target};
 use crate::error::{Error, Explained};
@@ -8,14 +8,14 @@ use std::{
     path::PathBuf,
 };
 
-/// Something to listen on, and how it was written.
+/// An address or socket to listen on, and its text.
 pub(super) struct Plan {
     pub(super) text: String,
     pub(super) what: What,
 }
 
 pub(super) enum What {
-    /// All addresses of one name; they are to have the same port.
+    /// All addresses of one name. They get the same port.
     Tcp(Vec<SocketAddr>),
     Unix(PathBuf),
     Systemd(String),
@@ -39,14 +39,14 @@ impl Plan {
             Target::Unix(path) => What::Unix(path),
             Target::Socket(Ok(socket)) => What::Socket(socket),
             Target::Socket(Err(error)) => {
-                let error = Explained::error("cannot take the socket from its runtime", error);
+                let error = Explained::error("cannot detach the socket from its runtime", error);
                 return Err(Error::bind(&text, error));
             }
             Target::Listener(listener) => What::Listener(listener),
             Target::Unbindable(_) => {
                 return Err(Error::address(
                     &text,
-                    "nothing can be bound to it; expected a TCP address or a Unix path",
+                    "the address cannot be bound; expected a TCP address or a Unix path",
                 ));
             }
         };
@@ -76,13 +76,13 @@ async fn host_port(text: &str, written: &str) -> Result<What, Error> {
     let form = || Error::address(text, "expected host:port with a port from 0 to 65535");
     let (host, port) = written.rsplit_once(':').ok_or_else(form)?;
     if host.contains(':') && !host.starts_with('[') {
-        let reason = "an IPv6 address stands in brackets, as in [::1]:8080";
+        let reason = "an IPv6 address must be in brackets, as in [::1]:8080";
         return Err(Error::address(text, reason));
     }
     if host.starts_with('[') != host.ends_with(']') {
         return Err(form());
     }
-    // `parse` takes a plus sign.
+    // `parse` accepts a plus sign.
     let is_number = port.bytes().all(|digit| digit.is_ascii_digit());
     let port = port.parse().ok().filter(|_| is_number).ok_or_else(form)?;
     resolve(text, host, port).await

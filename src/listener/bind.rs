@@ -1,4 +1,4 @@
-//! What a server is told to listen on.
+//! The conversions into something to listen on.
 
 use super::Listener;
 use crate::addr::Addr;
@@ -9,31 +9,32 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// One thing to listen on: an address, still to be bound, or a socket or listener that is open already.
+/// Something to listen on: an address to bind, or a socket or listener that is already open.
 ///
 /// | made from | listens on |
 /// |---|---|
-/// | text, see [`Server::bind`](crate::Server::bind) | what it says |
+/// | text, see [`Server::bind`](crate::Server::bind) | the address that the text describes |
 /// | `SocketAddr`, `SocketAddrV4`, `SocketAddrV6`, `(IpAddr, u16)`, `([u8; 4], u16)`, [`Addr`] | that address |
 /// | `(&str, u16)`, `(String, u16)` | all addresses of that host |
 /// | `&Path`, `PathBuf` | a Unix socket; a path that starts with `@` is an abstract name |
-/// | `std` and `tokio` `TcpListener` and `UnixListener`, `OwnedFd`, `socket2::Socket` | that socket, which must listen already |
+/// | `std` and `tokio` `TcpListener` and `UnixListener`, `OwnedFd`, `socket2::Socket` | that socket, which must already be listening |
 /// | any [`Listener`], `Box<dyn Listener>` | that listener |
 ///
-/// A socket that is given gets the [options](crate::SocketOptions) of the server that a listening
-/// socket can be given. Acceptors share it, whatever `reuse_port` says, and its file is not removed.
+/// A socket that is passed in gets those [options](crate::SocketOptions) of the server that can be
+/// set on a listening socket. Acceptors share it regardless of `reuse_port`, and the file of a Unix
+/// socket is not removed.
 pub struct Bind(pub(super) Target);
 
 pub(super) enum Target {
-    /// As written; read when the server starts.
+    /// The text as written. It is read when the server starts.
     Text(String),
     Host(String, u16),
     Tcp(SocketAddr),
     Unix(PathBuf),
-    /// An error is that of taking the socket from its owner.
+    /// The error is that of detaching the socket from its owner.
     Socket(io::Result<Socket>),
     Listener(Box<dyn Listener>),
-    /// An address that nothing can be bound to.
+    /// An address that cannot be bound.
     Unbindable(Addr),
 }
 
@@ -63,7 +64,7 @@ impl fmt::Debug for Bind {
     }
 }
 
-/// Makes `Bind`s of types, each by an expression.
+/// Implements `From` for a list of types, each with an expression for the target.
 macro_rules! from {
     ($($(#[$meta:meta])* $type:ty: $value:ident => $target:expr;)+) => {$(
         $(#[$meta])*
@@ -121,10 +122,10 @@ impl<L: Listener> From<L> for Bind {
     }
 }
 
-/// What [`Server::bind`](crate::Server::bind) takes: whatever makes a [`Bind`], or an array, slice or
-/// vector of such.
+/// An alias for the arguments of [`Server::bind`](crate::Server::bind): anything that converts into
+/// a [`Bind`], or an array, slice or vector of such values.
 pub trait IntoBinds {
-    /// The addresses, in their order.
+    /// Converts into a list, in the same order.
     fn into_binds(self) -> Vec<Bind>;
 }
 

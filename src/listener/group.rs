@@ -8,9 +8,10 @@ use crate::{
 };
 use std::{io, sync::Arc};
 
-/// The queues of one address: one that its acceptors share, or with `SO_REUSEPORT` one for each.
+/// The queues of one address: one that its acceptors share, or with `SO_REUSEPORT` one for each
+/// acceptor.
 ///
-/// It keeps a handle to each queue of its own, so a queue outlives the acceptors that drive it.
+/// The group keeps a handle to each queue, so a queue outlives the acceptors that drive it.
 #[derive(Debug)]
 pub(crate) struct Group {
     index: u32,
@@ -22,12 +23,12 @@ pub(crate) struct Group {
 /// The place of one queue.
 #[derive(Debug)]
 struct Slot {
-    /// `None` once it is lost for good, or closed. Behind a lock of its own, which nobody takes who only
-    /// asks how a slot fares: a listener is a user's code.
+    /// `None` once it is lost for good or closed. It has a separate lock, since a listener is user
+    /// code; nothing that only reads the state of a slot takes this lock.
     handle: Option<Handle>,
-    /// Counts its reopenings, so that of many acceptors that lost it only one reopens it.
+    /// Counts the times it was reopened, so that only one of the acceptors that lost it reopens it.
     generation: u64,
-    /// Why it does not accept at the moment.
+    /// The reason why it does not accept at the moment.
     lost: Option<String>,
     turns: Arc<Turns>,
 }
@@ -48,18 +49,18 @@ impl Slot {
 /// The result of opening a source of a slot.
 pub(crate) enum Opened {
     Source(Source),
-    /// It is lost, and to be reopened.
+    /// The slot is lost, and will be reopened.
     Lost,
-    /// It is lost for good.
+    /// The slot is lost for good.
     Dead,
 }
 
 /// The result of reopening a slot.
 pub(crate) enum Reopened {
     Now,
-    /// Another acceptor did it.
+    /// Another acceptor has reopened it already.
     Before,
-    /// It cannot be done.
+    /// It cannot be reopened.
     Never,
 }
 
@@ -85,7 +86,7 @@ impl Group {
         self.is_fixed
     }
 
-    /// Returns why it does not accept, if it does not.
+    /// Returns the reason why the address does not accept at the moment, if any.
     pub(crate) fn lost(&self) -> Option<String> {
         self.slots.lock().iter().find_map(|slot| slot.lost.clone())
     }
@@ -98,7 +99,7 @@ impl Group {
             .collect()
     }
 
-    /// Returns whether every queue is lost and none can come back.
+    /// Returns whether every queue is lost for good.
     pub(crate) fn is_dead(&self) -> bool {
         self.live().is_empty()
     }
@@ -109,7 +110,7 @@ impl Group {
         Some((slot.handle.clone()?, slot.generation))
     }
 
-    /// Makes a queue for each of `acceptors`, where each can have one.
+    /// Opens a queue for each of `acceptors`, if there can be more than one.
     pub(crate) fn grow(&self, acceptors: usize) -> io::Result<()> {
         while self.slots.lock().len() < acceptors {
             let first = self.live().first().and_then(|slot| self.handle(*slot));
@@ -123,7 +124,7 @@ impl Group {
         Ok(())
     }
 
-    /// Opens a handle to a slot's queue, for an acceptor on this core.
+    /// Opens a handle to the queue of a slot, for an acceptor on this core.
     pub(crate) fn open(&self, number: usize, core: usize) -> io::Result<Opened> {
         let (handle, generation, turns) = {
             let slots = self.slots.lock();
@@ -147,7 +148,7 @@ impl Group {
         )))
     }
 
-    /// Notes that a queue does not accept any more, and returns whether that is news.
+    /// Records that a queue no longer accepts, and returns whether that is news.
     pub(crate) fn lose(&self, number: usize, generation: u64, error: &io::Error) -> bool {
         let reason = error.to_string();
         let mut slots = self.slots.lock();
@@ -155,7 +156,7 @@ impl Group {
         slot.generation == generation && slot.lost.replace(reason).is_none()
     }
 
-    /// Replaces a lost queue by a new one at its address.
+    /// Replaces a lost queue by a new one at the same address.
     pub(crate) fn reopen(&self, number: usize) -> io::Result<Reopened> {
         let Some((handle, generation)) = self.handle(number) else {
             return Ok(Reopened::Never);
@@ -200,7 +201,7 @@ impl Group {
         pending.ok().flatten().unwrap_or(false)
     }
 
-    /// Closes the queues; on Linux, clients still in them are reset.
+    /// Closes the queues. On Linux, clients that are still in them are reset.
     pub(crate) fn close(&self) {
         let handles: Vec<_> = {
             let mut slots = self.slots.lock();

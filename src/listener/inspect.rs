@@ -1,4 +1,4 @@
-//! What the system says of a socket that was opened elsewhere.
+//! Inspecting sockets that were opened elsewhere.
 
 use crate::{addr::Addr, error::Explained};
 use socket2::{Socket, Type};
@@ -6,17 +6,18 @@ use std::io;
 #[cfg(target_os = "linux")]
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
-/// The address of a socket that is fit to be listened on; otherwise an error says what it is.
+/// Returns the address of a socket if it can be listened on, and otherwise an error that names its
+/// kind.
 pub(super) fn check(socket: &Socket) -> io::Result<Addr> {
     let refuse = |reason: &str| {
-        let reason = format!("{reason}; expected a stream socket that listens");
+        let reason = format!("{reason}; expected a listening stream socket");
         Err(Explained::refusal(io::ErrorKind::InvalidInput, reason))
     };
     match socket.r#type() {
         Ok(Type::STREAM) => {}
         Ok(Type::DGRAM) => return refuse("it is a datagram socket"),
         #[cfg(not(target_os = "redox"))]
-        Ok(Type::SEQPACKET) => return refuse("it is a socket of packets (SOCK_SEQPACKET)"),
+        Ok(Type::SEQPACKET) => return refuse("it is a SOCK_SEQPACKET socket"),
         Ok(_) => return refuse("it is not a stream socket"),
         Err(error) => return refuse(&format!("it is not a socket ({error})")),
     }
@@ -27,7 +28,7 @@ pub(super) fn check(socket: &Socket) -> io::Result<Addr> {
     local_addr(socket)
 }
 
-/// What the system says of a socket's address, in our words.
+/// Returns the address of a socket, converted to [`Addr`].
 pub(super) fn local_addr(socket: &Socket) -> io::Result<Addr> {
     let addr = socket.local_addr()?;
     if let Some(addr) = addr.as_socket() {

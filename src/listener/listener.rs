@@ -1,4 +1,4 @@
-//! The trait of what clients come from.
+//! The trait of listeners.
 
 use crate::{Transport, addr::Addr};
 use std::{
@@ -6,51 +6,166 @@ use std::{
     task::{Context, Poll},
 };
 
-/// A queue of clients that wait to be accepted; reagent's `accept/1`.
+/// A queue of clients that wait to be accepted.
 ///
 /// The [sockets](crate::SocketListener) of [`Server::bind`](crate::Server::bind) are listeners, and
-/// [`testing`](crate::testing) has others. Waiting and accepting are two steps, so that a server takes
-/// a client only once it knows that it can serve it.
+/// [`testing`](crate::testing) has listeners without sockets. Implement this trait to serve clients
+/// from another source, such as VSOCK or the streams of another protocol.
 ///
-/// Each acceptor drives a handle of its own, made by [`try_clone`](Self::try_clone), and only ever
-/// from one task.
+/// Waiting and accepting are separate steps, so that a server accepts a client only when it can
+/// serve it.
+///
+/// Each acceptor drives its own handle, made by [`try_clone`](Self::try_clone), and always from the
+/// same task.
+///
+/// # Errors
+///
+/// [`ErrorClass`](crate::ErrorClass) decides what an acceptor does after an error of
+/// [`poll_ready`](Self::poll_ready) or [`try_accept`](Self::try_accept): it continues with the next
+/// client, tries again later, or gives up the listener and calls [`try_reopen`](Self::try_reopen).
+///
+/// # Example
+///
+/// A listener whose clients are streams sent by another task. A channel has only one waker, so this
+/// listener is for a server with one acceptor, the default:
+///
+/// ```
+/// use reagent::{Accepted, Addr, Connection, Error, Listener, Server, Transport};
+/// use std::{
+///     io,
+///     sync::{Arc, Mutex},
+///     task::{Context, Poll, ready},
+/// };
+/// use tokio::{
+///     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+///     sync::mpsc,
+/// };
+///
+/// struct ChannelListener {
+///     shared: Arc<Mutex<Shared>>,
+/// }
+///
+/// struct Shared {
+///     streams: mpsc::Receiver<DuplexStream>,
+///     /// Received, but not accepted yet.
+///     next: Option<DuplexStream>,
+/// }
+///
+/// impl Listener for ChannelListener {
+///     fn local_addr(&self) -> Addr {
+///         Addr::Other("channel".into())
+///     }
+///
+///     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+///         let mut shared = self.shared.lock().unwrap();
+///         if shared.next.is_none() {
+///             let Some(stream) = ready!(shared.streams.poll_recv(cx)) else {
+///                 // All senders are gone. This kind means that the listener is lost.
+///                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+///             };
+///             shared.next = Some(stream);
+///         }
+///         Poll::Ready(Ok(()))
+///     }
+///
+///     fn try_accept(&mut self) -> io::Result<Accepted> {
+///         let mut shared = self.shared.lock().unwrap();
+///         let next = shared.next.take();
+///         let stream = next.or_else(|| shared.streams.try_recv().ok());
+///         let stream = stream.ok_or(io::ErrorKind::WouldBlock)?;
+///         Ok(Accepted::new(Transport::other(stream), self.local_addr()))
+///     }
+///
+///     fn pending(&mut self) -> Option<bool> {
+///         let shared = self.shared.lock().unwrap();
+///         Some(shared.next.is_some() || !shared.streams.is_empty())
+///     }
+///
+///     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
+///         let shared = self.shared.clone();
+///         Ok(Box::new(ChannelListener { shared }))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let (sender, streams) = mpsc::channel(16);
+/// let shared = Shared { streams, next: None };
+/// let server = Server::new(ChannelListener { shared: Arc::new(Mutex::new(shared)) })
+///     .start(reagent::handle(|mut conn: Connection| async move {
+///         conn.write_all(b"hello").await
+///     }))
+///     .await?;
+///
+/// let (mut client, stream) = duplex(64);
+/// sender.send(stream).await?;
+/// let mut greeting = String::new();
+/// client.read_to_string(&mut greeting).await?;
+/// assert_eq!(greeting, "hello");
+///
+/// // The listener cannot be reopened, so the server stops when it is lost.
+/// drop(sender);
+/// let error = server.wait().await.unwrap_err();
+/// assert!(matches!(*error, Error::ListenersLost));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Listener: Send + 'static {
-    /// Returns the address it listens on. It does not change.
+    /// Returns the address that the listener listens on. It must not change.
     fn local_addr(&self) -> Addr;
 
-    /// Returns whether that address is the local address of every connection; `false` for a wildcard.
+    /// Returns whether this address is the local address of every connection. It is not for a
+    /// wildcard address. The default is `true`.
     fn is_local_addr_fixed(&self) -> bool {
         true
     }
 
-    /// Waits until a client may be waiting. It may be wrong: then `try_accept` answers
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock), and the next call waits again.
+    /// Waits until a client may be waiting.
+    ///
+    /// Spurious readiness is allowed: [`try_accept`](Self::try_accept) then returns
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), and the next call of this method must wait.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why no client can be waited for; see [the trait](Self#errors).
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Takes the next client without waiting. Only an empty queue answers
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock), and then `poll_ready` waits.
+    /// Accepts the next client without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if and only if the queue is empty;
+    /// `poll_ready` must then wait. For other errors, see [the trait](Self#errors).
     fn try_accept(&mut self) -> io::Result<Accepted>;
 
-    /// Returns whether a client is waiting right now, if that can be told without accepting one. After
-    /// `Some(false)`, `poll_ready` waits.
+    /// Returns whether a client is waiting now, or `None` if that cannot be known without accepting
+    /// one.
     ///
-    /// An acceptor asks before it waits for anything scarce, such as a place under `max_connections`. A
-    /// listener that cannot tell answers `None`, the default, and is taken at the word of `poll_ready`.
+    /// After `Some(false)`, `poll_ready` must wait. An acceptor calls this method before it waits
+    /// for something scarce, such as a place under `max_connections`. With `None`, which is the
+    /// default, it trusts `poll_ready`.
     fn pending(&mut self) -> Option<bool> {
         None
     }
 
-    /// Makes another handle to the same queue.
+    /// Creates another handle to the same queue.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why there can be no other handle, such as a lack of descriptors.
     fn try_clone(&self) -> io::Result<Box<dyn Listener>>;
 
-    /// Opens a new queue at the same address, beside this one (`SO_REUSEPORT`); `None` where there can be
-    /// just one.
+    /// Opens another queue at the same address beside this one (`SO_REUSEPORT`).
+    ///
+    /// Returns `None` if there can be only one queue, which is the default.
     fn try_another(&self) -> Option<io::Result<Box<dyn Listener>>> {
         None
     }
 
-    /// Opens a new queue at the same address in the place of this one, which is lost; `None` where that
-    /// cannot be.
+    /// Opens a new queue at the same address to replace this one, which is lost.
+    ///
+    /// Returns `None` if that is impossible, which is the default. The listener is then lost for
+    /// good.
     fn try_reopen(&self) -> Option<io::Result<Box<dyn Listener>>> {
         None
     }
@@ -62,18 +177,18 @@ impl fmt::Debug for dyn Listener {
     }
 }
 
-/// A client taken from a [`Listener`].
+/// A client that was accepted by a [`Listener`](crate::Listener).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accepted {
     /// The stream to the client.
     pub transport: Transport,
-    /// The client's address.
+    /// The address of the client.
     pub peer: Addr,
 }
 
 impl Accepted {
-    /// Makes the result of accepting the client at `peer`.
+    /// Creates the result of accepting the client at `peer`.
     pub fn new(transport: impl Into<Transport>, peer: Addr) -> Self {
         Accepted {
             transport: transport.into(),

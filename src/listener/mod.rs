@@ -1,11 +1,14 @@
-//! Where connections come from.
+//! Listeners: the sources of connections.
 
 mod accept_error;
 mod address;
 mod bind;
 mod group;
 mod inspect;
-#[expect(clippy::module_inception, reason = "it is what the folder is about")]
+#[expect(
+    clippy::module_inception,
+    reason = "the folder is named after its main type"
+)]
 mod listener;
 mod open;
 mod options;

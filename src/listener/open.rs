@@ -1,4 +1,4 @@
-//! From what is written to sockets that listen.
+//! Opening listening sockets from their addresses.
 
 use super::{
     Bind, Listener, SocketListener, SocketOptions,
@@ -7,12 +7,13 @@ use super::{
 use crate::error::{Error, Explained};
 use std::{io, net::SocketAddr, sync::Arc};
 
-/// How often a port is chosen anew when it is taken at another address of the same name.
+/// How often another port is tried if the one that was chosen is in use at another address of the
+/// same name.
 const PORTS: usize = 16;
 
-/// Opens all of `binds` or none, in their order. A name may stand for several listeners.
+/// Opens all of `binds`, in order, or none of them. A name may yield several listeners.
 ///
-/// Cancel safe: what is open already is closed.
+/// Cancel safe: everything opened so far is closed.
 pub(crate) async fn open(
     binds: Vec<Bind>,
     options: &Arc<SocketOptions>,
@@ -21,7 +22,7 @@ pub(crate) async fn open(
     for bind in binds {
         let plan = Plan::new(bind).await?;
         if plans.iter().any(|earlier| earlier.is_same(&plan)) {
-            let reason = "this server is to listen there twice; leave one of the two out";
+            let reason = "this server listens on the same address twice; remove one of the two";
             return Err(Error::address(&plan.text, reason));
         }
         plans.push(plan);
@@ -60,7 +61,7 @@ impl Plan {
     }
 }
 
-/// The ports of which somebody wants an IPv4 address.
+/// Returns the ports that are listened on at an IPv4 address.
 fn v4_ports(plans: &[Plan]) -> Vec<u16> {
     let addrs = plans.iter().flat_map(|plan| match &plan.what {
         What::Tcp(addrs) => addrs.as_slice(),
@@ -73,7 +74,7 @@ fn v4_ports(plans: &[Plan]) -> Vec<u16> {
 struct Opening<'a> {
     options: &'a Arc<SocketOptions>,
     v4_ports: Vec<u16>,
-    /// What is bound so far.
+    /// The addresses bound so far.
     tcp: Vec<SocketAddr>,
     listeners: Vec<Box<dyn Listener>>,
 }
@@ -110,7 +111,7 @@ impl Opening<'_> {
             let options = &self.options_for(addr, addrs.len() > 1);
             match SocketListener::bind_tcp(addr, options) {
                 Ok((listener, addr)) => bound.push((listener, addr)),
-                // A machine without IPv6 still has names that stand for an IPv6 address too.
+                // On a machine without IPv6, names may still resolve to IPv6 addresses.
                 Err(error) if addrs.len() > 1 && is_missing(&error) => {
                     missing = Some((addr, error));
                 }
@@ -123,8 +124,8 @@ impl Opening<'_> {
         }
     }
 
-    /// An IPv6 wildcard takes IPv4 clients too, unless it is told otherwise; it must not where an IPv4
-    /// address of the same port is asked for.
+    /// An IPv6 wildcard also accepts IPv4 clients, unless the options say otherwise. It must not do
+    /// so beside an IPv4 address with the same port.
     fn options_for(&self, addr: SocketAddr, has_siblings: bool) -> Arc<SocketOptions> {
         let is_beside_v4 =
             has_siblings || self.options.only_v6.is_none() && self.v4_ports.contains(&addr.port());
@@ -143,7 +144,7 @@ impl Opening<'_> {
         let advice = match error.kind() {
             io::ErrorKind::AddrInUse => match self.tcp.iter().find(|own| overlap(**own, addr)) {
                 Some(own) => format!(
-                    "{addr} overlaps {own}, where this server listens too; leave one of the two out"
+                    "{addr} overlaps {own}, where this server listens too; remove one of the two"
                 ),
                 None => "another server listens there; stop it or choose another address".into(),
             },
@@ -188,7 +189,7 @@ impl Opening<'_> {
     }
 }
 
-/// Whether a family or an address is not there.
+/// Returns whether the address family or the address does not exist on this machine.
 fn is_missing(error: &io::Error) -> bool {
     #[cfg(unix)]
     if error.raw_os_error() == Some(libc::EAFNOSUPPORT) {

@@ -1,9 +1,9 @@
-//! Waiting at a listening socket without taking a client from it.
+//! Waiting at a listening socket without accepting a client.
 //!
-//! Tokio's listeners wait and accept in one step. Here the two are apart: a listener whose queue is empty is
-//! left with a waker that only notes that a client may have come. Until that is known nothing is accepted,
-//! and then accepting is one system call; and what it returns is registered as Tokio's own `accept` does
-//! it, readable from the start.
+//! Tokio's listeners wait and accept in one step. Here the steps are separate: an empty listener is
+//! left with a waker that only records that a client may have arrived. Nothing is accepted before
+//! that, and accepting then takes one system call. The new socket is registered as by Tokio's own
+//! `accept`: readable from the start.
 
 use super::{
     Accepted, SocketOptions,
@@ -21,12 +21,12 @@ use std::{
 };
 use tokio::net::TcpListener;
 
-/// A handle to the queue of a listening socket. It joins the runtime of its first use.
+/// A handle to the queue of a listening socket. It is registered with the runtime of its first use.
 pub(super) struct Queue {
     state: State,
     note: Arc<Note>,
     waker: Waker,
-    /// Waits for a client where it was seen that there is none.
+    /// Waits for a client once the queue is known to be empty.
     watch: Watch,
     options: Arc<SocketOptions>,
 }
@@ -35,9 +35,9 @@ enum State {
     /// Not registered with a runtime yet.
     Idle(Socket, Kind),
     Tcp(TcpListener),
-    /// A stream by name only, for a readiness that can be asked without accepting: Tokio's own listener
-    /// never returns from an attempt at a Unix socket that somebody else shut down, since that looks
-    /// both empty and ready for ever.
+    /// A listening socket that is registered as a stream, to get its readiness without accepting.
+    /// Tokio's own listener never returns from an attempt at a Unix socket that somebody else has
+    /// shut down, since that looks both empty and ready for ever.
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
 }
@@ -59,7 +59,7 @@ pub(super) enum Kind {
     Unix,
 }
 
-/// A client may have come.
+/// Records that a client may have arrived.
 struct Note {
     came: AtomicBool,
     acceptor: WakerSlot,
@@ -79,7 +79,7 @@ impl Wake for Note {
 impl Queue {
     pub(super) fn new(socket: Socket, kind: Kind, options: &Arc<SocketOptions>) -> Self {
         let note = Arc::new(Note {
-            // The first attempt leaves the note, unless a client is there.
+            // Set, so that the first attempt to accept registers the waker.
             came: AtomicBool::new(true),
             acceptor: WakerSlot::default(),
         });
@@ -115,7 +115,7 @@ impl Queue {
         let State::Idle(socket, kind) = &self.state else {
             return Ok(());
         };
-        // Should it fail, it is tried again with the original.
+        // If registration fails, it is retried with the original.
         let socket = socket.try_clone()?;
         self.state = match kind {
             Kind::Tcp => State::Tcp(TcpListener::from_std(socket.into())?),
@@ -127,7 +127,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Returns whether a client waits; if none does, the next `poll_ready` waits for one.
+    /// Returns whether a client waits. If none does, the next `poll_ready` waits for one.
     pub(super) fn pending(&mut self) -> Option<bool> {
         self.register().ok()?;
         self.watch.look(&self.state.socket().0)
@@ -135,7 +135,7 @@ impl Queue {
 
     pub(super) fn try_accept(&mut self) -> io::Result<Accepted> {
         self.register()?;
-        // Before the attempt, so that a client that comes during it is not forgotten.
+        // Before the attempt, so that a client that arrives during it is not forgotten.
         self.note.came.store(false, Ordering::Release);
         match self.poll_accept(&mut Context::from_waker(&self.waker)) {
             Poll::Ready(accepted) => {
@@ -161,8 +161,9 @@ impl Queue {
             State::Tcp(listener) => {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
                 if cfg!(not(target_os = "linux")) {
-                    // Elsewhere it differs which options a connection has of its listener (`tcp(7)`). It
-                    // fails when the client is gone already, which the first read tells.
+                    // Other systems differ in which options a connection inherits from its listener
+                    // (`tcp(7)`). An error means that the client has already gone, which the first
+                    // read reports.
                     let _ = self.options.apply_connection(&SockRef::from(&stream));
                 }
                 Poll::Ready(Ok(Accepted::new(stream, Addr::Tcp(peer))))
@@ -172,7 +173,7 @@ impl Queue {
                 let attempt = || super::unix_accept::accept(registered);
                 match registered.try_io(tokio::io::Interest::READABLE, attempt) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        // Leaves the note; or it may be ready again.
+                        // Registers the waker. The socket may also be ready again.
                         if registered.poll_read_ready(cx).is_ready() {
                             cx.waker().wake_by_ref();
                         }
@@ -180,8 +181,8 @@ impl Queue {
                     }
                     Err(error) => Poll::Ready(Err(error)),
                     Ok((stream, peer)) => {
-                        // Unlike TCP's, they do not come from the listener (`unix_stream_connect` in the
-                        // kernel).
+                        // Unlike those of TCP, the buffers are not inherited from the listener
+                        // (`unix_stream_connect` in the kernel).
                         let _ = self.options.apply_buffers(&SockRef::from(&stream));
                         Poll::Ready(Ok(Accepted::new(stream, Addr::Unix(peer))))
                     }

@@ -25,8 +25,8 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 /// A listening TCP or Unix socket.
 ///
-/// Made by [`Server::bind`](crate::Server::bind), or of a socket that was opened elsewhere, which
-/// [`with_options`](Self::with_options) gives options of its own:
+/// [`Server::bind`](crate::Server::bind) creates one for each address. Create one yourself to give
+/// a socket that was opened elsewhere its own options:
 ///
 /// ```
 /// use reagent::{Server, SocketListener, SocketOptions};
@@ -38,16 +38,16 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// A socket that was opened elsewhere is shared by acceptors, whatever `reuse_port` says, and is not
-/// opened anew when it is lost: nobody here knows how it was made.
+/// A socket that was opened elsewhere is shared by all acceptors, regardless of `reuse_port`. It is
+/// not reopened when it is lost, since it is unknown how it was set up.
 pub struct SocketListener {
-    // First, so that a path is removed while its socket still takes clients: a server that starts in
-    // between finds it in use or gone, and not left behind.
+    // First, so that a path is removed while its socket still accepts clients: a server that starts
+    // in between finds the path either in use or gone, and never left behind.
     #[cfg(unix)]
     own_path: Option<Arc<OwnPath>>,
     queue: Queue,
     addr: Addr,
-    /// Bound here, to one address, so what it accepts has that address too.
+    /// Bound here to a single address, so every accepted connection has that local address.
     is_fixed: bool,
     /// Opened elsewhere.
     is_adopted: bool,
@@ -55,19 +55,21 @@ pub struct SocketListener {
 }
 
 impl SocketListener {
-    /// Takes a socket that listens already, and gives it those of `options` that a listening socket
-    /// can be given (see [`SocketOptions`]). It takes what a `std` or Tokio listener or an `OwnedFd`
-    /// converts into.
+    /// Adopts a socket that already listens, and sets those of `options` that can be set on a
+    /// listening socket: see [`SocketOptions`].
+    ///
+    /// It accepts anything that converts into a `socket2::Socket`: a listener of `std`, an
+    /// `OwnedFd`. Convert a Tokio listener with `into_std`.
     ///
     /// # Errors
     ///
-    /// Fails if the socket does not listen, if it is no stream socket of TCP or Unix, or if the
+    /// Fails if the socket does not listen, if it is not a TCP or Unix stream socket, or if the
     /// system refuses an option.
     pub fn with_options(socket: impl Into<Socket>, options: SocketOptions) -> io::Result<Self> {
         Self::adopt(socket.into(), &Arc::new(options))
     }
 
-    /// Binds and listens; answers with the address that the system chose, too.
+    /// Binds and listens. Also returns the address, with the port that the system chose.
     pub(super) fn bind_tcp(
         addr: SocketAddr,
         options: &Arc<SocketOptions>,
@@ -88,8 +90,8 @@ impl SocketListener {
         ))
     }
 
-    /// Binds and listens; [`WouldBlock`](io::ErrorKind::WouldBlock) says that another server has the
-    /// directory locked.
+    /// Binds and listens. [`WouldBlock`](io::ErrorKind::WouldBlock) means that another server has
+    /// locked the directory.
     #[cfg(unix)]
     pub(super) fn bind_unix(path: &Path, options: &Arc<SocketOptions>) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -118,7 +120,7 @@ impl SocketListener {
         })
     }
 
-    /// Takes a socket that was opened elsewhere.
+    /// Adopts a socket that was opened elsewhere.
     pub(super) fn adopt(socket: Socket, options: &Arc<SocketOptions>) -> io::Result<Self> {
         let addr = check(&socket)?;
         match &addr {
@@ -149,7 +151,7 @@ impl SocketListener {
         })
     }
 
-    /// A new socket at the same address.
+    /// Opens a new socket at the same address.
     fn bind_again(&self) -> io::Result<Box<dyn Listener>> {
         let listener = match &self.addr {
             Addr::Tcp(addr) => Self::bind_tcp(*addr, &self.options)?.0,
@@ -208,7 +210,7 @@ impl Listener for SocketListener {
 impl TryFrom<std::net::TcpListener> for SocketListener {
     type Error = io::Error;
 
-    /// With the default options; [`with_options`](Self::with_options) takes others.
+    /// Adopts a socket with the default options; [`with_options`](Self::with_options) takes others.
     fn try_from(listener: std::net::TcpListener) -> io::Result<Self> {
         Self::adopt(listener.into(), &Arc::default())
     }
@@ -218,7 +220,7 @@ impl TryFrom<std::net::TcpListener> for SocketListener {
 impl TryFrom<std::os::unix::net::UnixListener> for SocketListener {
     type Error = io::Error;
 
-    /// With the default options. The file stays when the server stops: it belongs to its maker.
+    /// Adopts a socket with the default options. Its file is left to its owner and not removed.
     fn try_from(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         Self::adopt(listener.into(), &Arc::default())
     }
@@ -230,11 +232,12 @@ impl fmt::Debug for SocketListener {
     }
 }
 
-/// A name in Linux' abstract namespace starts with a zero byte (`unix(7)`); elsewhere there is none.
+/// A name in Linux's abstract namespace starts with a zero byte (`unix(7)`). Other systems have no
+/// such names.
 #[cfg(unix)]
 fn abstract_name(name: &[u8]) -> io::Result<SockAddr> {
     if name.is_empty() {
-        let reason = "an abstract name is missing after the @";
+        let reason = "a name is missing after unix:@";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     }
     if cfg!(target_os = "linux") {

@@ -19,9 +19,9 @@ use tokio::task::coop::poll_proceed;
 
 /// The turns at one queue, by core.
 ///
-/// Of the acceptors of a core that share a queue one has the turn: it waits at the queue and is woken
-/// for a client, and gives the turn on where it has to wait for its service. Acceptors on different
-/// cores do not wait for each other, since a core may be blocked.
+/// Of the acceptors on a core that share a queue, one has the turn. It waits at the queue and is
+/// woken for a client, and it passes the turn on when it has to wait for its service. Acceptors on
+/// different cores do not take turns, since a core may be blocked.
 #[derive(Debug, Default)]
 pub(super) struct Turns(Mutex<BTreeMap<usize, Limit>>);
 
@@ -32,7 +32,7 @@ impl Turns {
     }
 }
 
-/// An acceptor's handle to one queue.
+/// The handle of an acceptor to one queue.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) slot: usize,
@@ -45,7 +45,7 @@ pub(crate) struct Source {
 #[derive(Debug)]
 enum Place {
     Waiting(Acquire),
-    /// It has the turn.
+    /// The acceptor has the turn.
     Holds {
         _turn: Permit,
     },
@@ -83,7 +83,7 @@ impl Source {
 
 /// The queues that an acceptor drives.
 ///
-/// With more than one, each is polled only after it was woken, so that idle ones cost nothing.
+/// If there is more than one, each is polled only after it was woken, so idle ones cost nothing.
 #[derive(Debug)]
 pub(crate) struct Sources {
     list: BTreeMap<usize, Driven>,
@@ -97,7 +97,7 @@ struct Driven {
     waker: Waker,
 }
 
-/// The slots to be polled, each once, in the order in which they were woken.
+/// The slots to poll, each listed once, in the order in which they were woken.
 #[derive(Debug)]
 struct Woken {
     slots: Mutex<VecDeque<usize>>,
@@ -131,7 +131,7 @@ impl Wake for Flag {
 }
 
 impl Sources {
-    /// Makes a set that wakes `acceptor`, which has to be registered there before it polls.
+    /// Creates a set that wakes `acceptor`, which must be registered there before it polls.
     pub(crate) fn new(acceptor: Arc<WakerSlot>) -> Self {
         Sources {
             list: BTreeMap::new(),
@@ -171,23 +171,24 @@ impl Sources {
         self.list.remove(&slot).map(|driven| driven.source)
     }
 
-    /// Removes the queues of all slots but these.
+    /// Removes the queues of all other slots.
     pub(crate) fn retain(&mut self, slots: &[usize]) {
         self.list.retain(|slot, _| slots.contains(slot));
     }
 
-    /// Lets other acceptors drive the queues that it shares with them.
+    /// Lets other acceptors drive the queues that are shared with them.
     pub(crate) fn pass(&mut self) {
         for driven in self.list.values_mut() {
             driven.source.pass();
-            // Its place in the line of those that wait for the turn is taken by the next poll.
+            // The next poll joins the line for the turn.
             driven.flag.queue();
         }
     }
 
-    /// Waits until one of them may have a client, and returns its slot; each gets its turn.
+    /// Waits until one of the queues may have a client, and returns its slot. Queues are served in
+    /// turn.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<(usize, io::Result<()>)> {
-        // An acceptor that never finds its queue empty still lets other tasks run.
+        // An acceptor that never finds its queue empty must still let other tasks run.
         let budget = ready!(poll_proceed(cx));
         loop {
             let Some(slot) = self.woken.slots.lock().pop_front() else {
@@ -196,11 +197,11 @@ impl Sources {
             let Some(driven) = self.list.get_mut(&slot) else {
                 continue;
             };
-            // Before the poll, so that a wake during it is not lost.
+            // Before the poll, so that a wake-up during it is not lost.
             driven.flag.is_queued.store(false, Ordering::Release);
             let mut own = Context::from_waker(&driven.waker);
             if let Poll::Ready(ready) = driven.source.poll_ready(&mut own) {
-                // It stays so until the queue was found empty.
+                // It stays ready until it has been found empty.
                 driven.flag.queue();
                 budget.made_progress();
                 return Poll::Ready((slot, ready));

@@ -1,5 +1,6 @@
-//! The stream that a listener accepts.
+//! The stream of an accepted client.
 
+use crate::cast::cast;
 use crate::io::{BoxedStream, IoStream, delegate_io};
 #[cfg(unix)]
 use std::io;
@@ -8,7 +9,9 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-/// What a [`Listener`](crate::Listener) accepts: the stream at the bottom of a connection.
+/// The innermost stream of a connection, as a [`Listener`](crate::Listener) accepts it.
+///
+/// `TcpStream` and `UnixStream` convert into it; [`other`](Self::other) takes any other stream.
 #[derive(Debug)]
 pub struct Transport(Kind);
 
@@ -24,12 +27,13 @@ delegate_io!(impl[] for Transport {
 });
 
 impl Transport {
-    /// Makes a transport of a stream that is neither TCP nor a Unix socket, in a box.
+    /// Creates a transport of a stream that is neither a TCP nor a Unix socket. The stream is
+    /// boxed.
     pub fn other(io: impl IoStream) -> Self {
         Transport(Kind::Other(BoxedStream::new(io)))
     }
 
-    /// Returns the TCP stream, if it is one.
+    /// Returns the TCP stream, or `None` if the transport is not one.
     pub fn tcp(&self) -> Option<&TcpStream> {
         match &self.0 {
             Kind::Plain(PlainStream::Tcp(stream)) => Some(stream),
@@ -37,7 +41,7 @@ impl Transport {
         }
     }
 
-    /// Returns the Unix stream, if it is one.
+    /// Returns the Unix stream, or `None` if the transport is not one.
     #[cfg(unix)]
     pub fn unix(&self) -> Option<&UnixStream> {
         match &self.0 {
@@ -82,15 +86,25 @@ delegate_io!(impl[] for PlainStream { PlainStream::Tcp(io) => io, PlainStream::U
 delegate_io!(impl[] for PlainStream { PlainStream::Tcp(io) => io });
 
 impl PlainStream {
-    /// Makes the close a reset (`SO_LINGER` of zero, `socket(7)`), where there is such a thing.
+    /// Makes the socket close with a reset (`SO_LINGER` of zero, `socket(7)`), if it is a TCP
+    /// socket.
     pub(crate) fn reset_on_close(&self) {
         match self {
-            // It fails only on a socket that has no connection any more.
+            // It fails only if the socket is no longer connected.
             PlainStream::Tcp(stream) => {
                 let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
             }
             #[cfg(unix)]
             PlainStream::Unix(_) => {}
+        }
+    }
+
+    /// Returns the stream of the runtime if it is a `T`.
+    pub(crate) fn downcast<T: 'static>(self) -> Result<T, Self> {
+        match self {
+            PlainStream::Tcp(stream) => cast(stream).map_err(PlainStream::Tcp),
+            #[cfg(unix)]
+            PlainStream::Unix(stream) => cast(stream).map_err(PlainStream::Unix),
         }
     }
 

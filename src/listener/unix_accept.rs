@@ -1,4 +1,4 @@
-//! Accepting at a Unix socket.
+//! Accepting on a Unix socket.
 
 use rustix::net::SocketAddrUnix;
 use std::{
@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::net::UnixStream;
 
-/// Takes a client without waiting, with its path, if it has one.
+/// Accepts a client without waiting, and returns it with its path, if it has one.
 pub(super) fn accept(socket: impl AsFd) -> io::Result<(UnixStream, Option<Arc<Path>>)> {
     let (stream, peer) = accept_now(socket)?;
     let stream = UnixStream::from_std(stream.into())?;
@@ -30,7 +30,7 @@ fn accept_now(socket: impl AsFd) -> io::Result<(rustix::fd::OwnedFd, Option<Sock
     Ok((stream, peer.and_then(|peer| peer.try_into().ok())))
 }
 
-/// Where there is no `accept4(2)`.
+/// For systems without `accept4(2)`.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 fn accept_now(socket: impl AsFd) -> io::Result<(rustix::fd::OwnedFd, Option<SocketAddrUnix>)> {
     let (stream, peer) = rustix::net::acceptfrom(socket)?;

@@ -1,4 +1,4 @@
-//! Knowing for certain whether a client waits at a listening socket, without accepting it.
+//! Finding out for certain whether a client waits at a listening socket, without accepting it.
 
 use socket2::SockRef;
 use std::{
@@ -6,12 +6,13 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Waits for a client at a socket whose queue was seen to be empty.
+/// Waits for a client at a socket whose queue was found empty.
 ///
-/// An acceptor that cannot serve a client at once must neither accept it nor hold anything for it that is
-/// not there. `poll(2)` tells whether it is. To wait for it then, without a call that could accept it, a
-/// duplicate of the descriptor is registered with the runtime a second time, by the one public type of
-/// Tokio that gives a readiness of its own; it is a stream by name only, and never read or written.
+/// An acceptor that cannot serve a client at once must not accept it, and must not hold anything
+/// for a client that does not exist. `poll(2)` reports whether there is one. To wait for one
+/// without a call that could accept it, a duplicate of the descriptor is registered with the
+/// runtime a second time, through the only public type of Tokio that has separate readiness: a
+/// stream, which is never read or written.
 #[derive(Default)]
 pub(super) struct Watch {
     registered: Option<tokio::net::TcpStream>,
@@ -23,7 +24,7 @@ impl Watch {
         self.is_waiting
     }
 
-    /// Waits for a client, if `look` saw none.
+    /// Waits for a client, if `look` found none.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let (true, Some(registered)) = (self.is_waiting, &self.registered) {
             std::task::ready!(registered.poll_read_ready(cx))?;
@@ -32,7 +33,7 @@ impl Watch {
         Poll::Ready(Ok(()))
     }
 
-    /// Returns whether a client waits at `socket`; if none does, `poll_ready` waits for one.
+    /// Returns whether a client waits at `socket`. If none does, `poll_ready` waits for one.
     #[cfg(unix)]
     pub(super) fn look(&mut self, socket: &SockRef<'_>) -> Option<bool> {
         use tokio::io::Interest;
@@ -45,8 +46,8 @@ impl Watch {
             Some(registered) => registered,
             None => self.registered.insert(register(socket).ok()?),
         };
-        // The readiness is forgotten first and the queue looked at afterwards, so that no client is
-        // missed that comes between the two.
+        // The readiness is cleared before the queue is examined, so that no client that arrives in
+        // between is missed.
         let forget = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
         let _ = registered.try_io(Interest::READABLE, forget);
         if has_client(socket)? {
@@ -67,14 +68,14 @@ fn register(socket: &SockRef<'_>) -> io::Result<tokio::net::TcpStream> {
     tokio::net::TcpStream::from_std(socket.try_clone()?.into())
 }
 
-/// Asks the kernel, without waiting, whether the queue holds a client; `None` if it cannot say. An error
-/// of the socket counts as a client: it is for `accept` to tell.
+/// Asks the kernel, without waiting, whether the queue holds a client; `None` if that cannot be
+/// determined. An error of the socket counts as a client: `accept` will report it.
 #[cfg(unix)]
 fn has_client(socket: &SockRef<'_>) -> Option<bool> {
     poll_now(socket).map(|events| !events.is_empty())
 }
 
-/// Returns whether nobody will ever be accepted at this socket again.
+/// Returns whether the socket will never accept again.
 #[cfg(unix)]
 pub(super) fn is_shut_down(socket: &SockRef<'_>) -> bool {
     use rustix::event::PollFlags;

@@ -1,28 +1,28 @@
-//! How an accepted client went away.
+//! The ways in which a client goes away.
 
 use std::{fmt, io};
 
-/// How an accepted client went away while its handler still needed it; the detail of
+/// The way in which a client went away while its handler still needed it; the detail of
 /// [`Outcome::Disconnected`](crate::Outcome::Disconnected).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Disconnect {
-    /// The client reset the connection, or closed it while it was written to: `ECONNRESET`,
-    /// `EPIPE`, `ECONNABORTED`.
+    /// The client reset the connection, or closed it while the server was writing to it:
+    /// `ECONNRESET`, `EPIPE`, `ECONNABORTED`.
     Reset,
-    /// The client sent its end of file where more was expected.
+    /// The client ended its input where more was expected.
     Eof,
-    /// The client ended its input without the end that an encrypting layer's protocol has for it, TLS's
-    /// `close_notify`: what it sent may be the beginning of more. Its handler returned `Ok`; see
+    /// The client's input may have been cut short: it ended without the closing message of a layer
+    /// that encrypts, such as TLS's `close_notify`. The handler returned `Ok`; see
     /// [`ConnectionHandle::set_truncated`](crate::ConnectionHandle::set_truncated).
     Truncated,
-    /// The client's host stopped answering, by the system's own time limits: `ETIMEDOUT`,
-    /// `EHOSTUNREACH`, `ENETUNREACH`.
+    /// The client's host stopped answering, according to the time limits of the system:
+    /// `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`.
     TimedOut,
 }
 
 impl Disconnect {
-    /// Returns one word for each, as a label: `reset`, `eof`, `truncated`, `timed_out`.
+    /// Returns the value as a label: `reset`, `eof`, `truncated` or `timed_out`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Disconnect::Reset => "reset",
@@ -32,16 +32,16 @@ impl Disconnect {
         }
     }
 
-    /// What an error of this kind would say of the client, if it is the client's.
+    /// Returns what an error of this kind would mean if it came from the client's stream.
     pub(crate) fn from_kind(kind: io::ErrorKind) -> Option<Self> {
         match kind {
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
-            // `shutdown(2)` of a socket that has been reset.
+            // From `shutdown(2)` of a socket that has been reset.
             | io::ErrorKind::NotConnected => Some(Disconnect::Reset),
             io::ErrorKind::UnexpectedEof => Some(Disconnect::Eof),
-            // Which of them it is depends on the last ICMP message that came (`tcp(7)`).
+            // The kind depends on the last ICMP message that arrived (`tcp(7)`).
             io::ErrorKind::TimedOut
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable => Some(Disconnect::TimedOut),

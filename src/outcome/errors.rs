@@ -1,8 +1,8 @@
-//! The errors that layers and handlers choose an outcome by.
+//! The errors by which layers and handlers choose an outcome.
 
 use std::{borrow::Cow, error::Error, fmt};
 
-/// The error of a layer that does not admit a connection; it makes the outcome
+/// The error of a layer that does not admit a connection. It leads to the outcome
 /// [`Outcome::Rejected`](crate::Outcome::Rejected).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a rejection takes effect as the error of a layer or a handler"]
@@ -11,7 +11,7 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// Creates a rejection for `reason`: a word or two, the same for every connection, since it
+    /// Creates a rejection. The reason is one or two words, the same for every connection, since it
     /// becomes a label.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Rejected {
@@ -19,7 +19,7 @@ impl Rejected {
         }
     }
 
-    /// Returns why the connection was not admitted.
+    /// Returns the reason why the connection was not admitted.
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -33,7 +33,7 @@ impl fmt::Display for Rejected {
 
 impl Error for Rejected {}
 
-/// The error of a time limit that ended a connection; it makes the outcome
+/// The error of a time limit that ended a connection. It leads to the outcome
 /// [`Outcome::TimedOut`](crate::Outcome::TimedOut).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a time-out takes effect as the error of a layer or a handler"]
@@ -42,13 +42,13 @@ pub struct TimedOut {
 }
 
 impl TimedOut {
-    /// Creates a time-out of this kind: a word or two, the same for every connection, such as
+    /// Creates a time-out. The kind is one or two words, the same for every connection, such as
     /// `handshake`.
     pub fn new(kind: impl Into<Cow<'static, str>>) -> Self {
         TimedOut { kind: kind.into() }
     }
 
-    /// Returns which limit it was.
+    /// Returns the kind of the time limit, such as `handshake`.
     pub fn kind(&self) -> &str {
         &self.kind
     }
@@ -62,8 +62,8 @@ impl fmt::Display for TimedOut {
 
 impl Error for TimedOut {}
 
-/// The error of a client that was let go because the server drains and it had not begun; it makes
-/// the outcome [`Outcome::Drained`](crate::Outcome::Drained).
+/// The error of a client that is let go because the server drains and the client has sent nothing.
+/// It leads to the outcome [`Outcome::Drained`](crate::Outcome::Drained).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LetGo;
 

@@ -1,9 +1,11 @@
-//! The kinds of outcomes, as labels and indices.
+//! The kinds of outcomes, as labels and as indices.
 
 use std::fmt;
 
-/// The kind of an [`Outcome`](crate::Outcome), without its details: what labels, metrics and
-/// counters are keyed by.
+/// The kind of an [`Outcome`](crate::Outcome), without its details, for labels, metrics and
+/// counters.
+///
+/// # Example
 ///
 /// ```
 /// use reagent::{Outcome, OutcomeKind};
@@ -14,26 +16,26 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OutcomeKind {
-    /// [`Outcome::Completed`](crate::Outcome::Completed).
+    /// The kind of [`Outcome::Completed`](crate::Outcome::Completed).
     Completed,
-    /// [`Outcome::Failed`](crate::Outcome::Failed).
+    /// The kind of [`Outcome::Failed`](crate::Outcome::Failed).
     Failed,
-    /// [`Outcome::Disconnected`](crate::Outcome::Disconnected).
+    /// The kind of [`Outcome::Disconnected`](crate::Outcome::Disconnected).
     Disconnected,
-    /// [`Outcome::Rejected`](crate::Outcome::Rejected).
+    /// The kind of [`Outcome::Rejected`](crate::Outcome::Rejected).
     Rejected,
-    /// [`Outcome::TimedOut`](crate::Outcome::TimedOut).
+    /// The kind of [`Outcome::TimedOut`](crate::Outcome::TimedOut).
     TimedOut,
-    /// [`Outcome::Drained`](crate::Outcome::Drained).
+    /// The kind of [`Outcome::Drained`](crate::Outcome::Drained).
     Drained,
-    /// [`Outcome::Aborted`](crate::Outcome::Aborted).
+    /// The kind of [`Outcome::Aborted`](crate::Outcome::Aborted).
     Aborted,
-    /// [`Outcome::Panicked`](crate::Outcome::Panicked).
+    /// The kind of [`Outcome::Panicked`](crate::Outcome::Panicked).
     Panicked,
 }
 
 impl OutcomeKind {
-    /// Every kind, in the order of [`index`](Self::index).
+    /// All kinds, in the order of [`index`](Self::index).
     pub const ALL: [OutcomeKind; 8] = [
         OutcomeKind::Completed,
         OutcomeKind::Failed,
@@ -45,8 +47,8 @@ impl OutcomeKind {
         OutcomeKind::Panicked,
     ];
 
-    /// Returns one word for each kind, as a label: `completed`, `failed`, `disconnected`,
-    /// `rejected`, `timed_out`, `drained`, `aborted`, `panicked`.
+    /// Returns the kind as a label: `completed`, `failed`, `disconnected`, `rejected`, `timed_out`,
+    /// `drained`, `aborted` or `panicked`.
     pub const fn as_str(self) -> &'static str {
         match self {
             OutcomeKind::Completed => "completed",

@@ -1,4 +1,4 @@
-//! How a connection ended: one taxonomy for events, spans, metrics and callers.
+//! The outcomes of connections: one vocabulary for events, spans, metrics and callers.
 
 mod disconnect;
 mod errors;
@@ -12,40 +12,41 @@ pub use kind::OutcomeKind;
 use crate::{BoxError, cast::cast, panic::Panic};
 use std::{error::Error, fmt, io, sync::Arc};
 
-/// How a connection ended.
+/// The way in which a connection ended.
 ///
-/// [`kind`](Self::kind) is the same without the details, for labels and counters.
+/// [`kind`](Self::kind) returns it without the details, for labels and counters.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Its handler returned `Ok`.
+    /// The handler returned `Ok`.
     Completed,
-    /// Its handler, or a layer, returned this error.
+    /// The handler or a layer returned this error.
     ///
-    /// The error is the one that was returned, so it can be downcast.
+    /// It is the error itself and can be downcast.
     Failed(Arc<dyn Error + Send + Sync>),
-    /// Its client went away, and the handler returned the error that this gave it; or it returned `Ok`
-    /// after input that was [cut short](Disconnect::Truncated).
+    /// The client went away, and the handler returned the resulting error; or the handler returned
+    /// `Ok` after input that was [cut short](Disconnect::Truncated).
     ///
-    /// Only an error of the accepted client's own stream counts; the same error of another stream,
-    /// such as an upstream's, is [`Failed`](Self::Failed).
+    /// Only an error from the accepted client's own stream counts. The same error from another
+    /// stream, such as an upstream's, leads to [`Failed`](Self::Failed).
     Disconnected(Disconnect),
-    /// A layer did not admit it.
+    /// A layer did not admit the connection.
     Rejected(Rejected),
-    /// A time limit ended it.
+    /// A time limit ended the connection.
     TimedOut(TimedOut),
-    /// Its handler returned `Ok` after it had been told to finish, or its client had sent nothing to
-    /// an [upgrade](crate::Upgrade) when the server drained.
+    /// The handler returned `Ok` after it was asked to finish, or the client had sent nothing to an
+    /// [upgrade](crate::Upgrade) when the server drained.
     Drained,
-    /// It was ended from outside: by [`ConnectionHandle::abort`](crate::ConnectionHandle::abort), or at
-    /// the deadline of a drain.
+    /// The connection was ended from outside: by
+    /// [`ConnectionHandle::abort`](crate::ConnectionHandle::abort), at the deadline of a drain, or
+    /// because its future was dropped.
     Aborted,
-    /// Its handler panicked with this message.
+    /// The handler panicked with this message.
     Panicked(Arc<str>),
 }
 
 impl Outcome {
-    /// Returns what kind of outcome it is, without the details.
+    /// Returns the kind of the outcome, without the details.
     pub fn kind(&self) -> OutcomeKind {
         match self {
             Outcome::Completed => OutcomeKind::Completed,
@@ -59,13 +60,13 @@ impl Outcome {
         }
     }
 
-    /// Returns the word of [`OutcomeKind::as_str`].
+    /// Returns the outcome as a label, the same as [`OutcomeKind::as_str`].
     pub fn as_str(&self) -> &'static str {
         self.kind().as_str()
     }
 
-    /// Sorts an error by what it, or one of its sources, is. `happened` says whether the connection's
-    /// own stream saw its client go in such a way.
+    /// Classifies an error by its own type and by those of its sources. `happened` returns whether
+    /// the connection's own stream saw its client go away in such a way.
     pub(crate) fn from_error<E: Into<BoxError> + 'static>(
         error: E,
         happened: impl Fn(Disconnect) -> bool,
@@ -79,7 +80,7 @@ impl Outcome {
         }
     }
 
-    /// What the system said of a socket, the most frequent of errors, needs no search.
+    /// A plain error of the system, the most frequent case, needs no search.
     fn from_io(error: io::Error, happened: impl Fn(Disconnect) -> bool) -> Self {
         if error.get_ref().is_some() {
             return Self::from_boxed(error.into(), happened);
@@ -91,8 +92,8 @@ impl Outcome {
     }
 
     fn from_boxed(error: BoxError, happened: impl Fn(Disconnect) -> bool) -> Self {
-        // Only a layer around the whole handler returns these bare; inside of another error they are
-        // about something that the handler used.
+        // These are returned bare only by a layer around the whole handler. Inside another error
+        // they concern something that the handler used.
         if error.is::<tower::timeout::error::Elapsed>() || error.is::<tokio::time::error::Elapsed>()
         {
             return Outcome::TimedOut(TimedOut::new("lifetime"));
@@ -115,7 +116,7 @@ impl Outcome {
             if let Some(disconnect) = io_error.and_then(|error| disconnect(error, &happened)) {
                 return Outcome::Disconnected(disconnect);
             }
-            // An `io::Error` passes over what it holds: its source is that error's source.
+            // `io::Error::source` skips the error that it holds, and returns that error's source.
             next = match io_error.and_then(io::Error::get_ref) {
                 Some(held) => Some(held),
                 None => error.source(),
@@ -124,7 +125,8 @@ impl Outcome {
         Outcome::Failed(Arc::from(error))
     }
 
-    /// The outcome of a future that nobody saw end: it was dropped, by its holder or by a panic there.
+    /// Returns the outcome of a future that was dropped before its end, by its holder or by a panic
+    /// there.
     pub(crate) fn dropped() -> Self {
         match std::thread::panicking() {
             true => Outcome::Panicked("outside of its handler's future".into()),

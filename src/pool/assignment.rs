@@ -1,4 +1,4 @@
-//! What the supervisor tells one acceptor to do.
+//! The instructions of the supervisor to one acceptor.
 
 use crate::sync::{Mutex, WakerSlot};
 use std::{
@@ -9,32 +9,32 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The slots of an acceptor, and what it does with them.
+/// The slots of an acceptor, and what to do with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assignment {
     pub(crate) mode: Mode,
     pub(crate) slots: Vec<usize>,
-    /// The version of the server's control that it follows.
+    /// The version of the server's control that this follows.
     pub(crate) version: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Accept,
-    /// Leave clients in their queues.
+    /// Leaves clients in their queues.
     Pause,
-    /// Serve the clients that are in the queues already, and accept nobody after them.
+    /// Serves the clients that are already in the queues, and no others.
     Sweep,
     Stop,
 }
 
-/// Holds the assignment of one acceptor, and wakes it when that changes.
+/// Holds the assignment of one acceptor, and wakes the acceptor when it changes.
 #[derive(Debug)]
 pub(crate) struct AssignmentCell {
     /// The number of changes.
     changes: AtomicU64,
     current: Mutex<Assignment>,
-    /// Wakes the acceptor, for this and for its slots.
+    /// Wakes the acceptor, both for this and for its slots.
     acceptor: Arc<WakerSlot>,
 }
 
@@ -55,14 +55,14 @@ impl AssignmentCell {
         &self.acceptor
     }
 
-    /// Assigns this, if it is not what the acceptor has.
+    /// Assigns this, unless the acceptor has the same assignment already.
     pub(crate) fn set(&self, assignment: Assignment) {
         if *self.current.lock() != assignment {
             self.order(assignment);
         }
     }
 
-    /// Assigns this, also if it was done before.
+    /// Assigns this, even if the acceptor has the same assignment already.
     pub(crate) fn order(&self, assignment: Assignment) {
         {
             let mut current = self.current.lock();
@@ -72,7 +72,7 @@ impl AssignmentCell {
         self.acceptor.wake();
     }
 
-    /// Returns the assignment and the number by which to see that it has changed since.
+    /// Returns the assignment, and the number by which a later change is noticed.
     pub(crate) fn get(&self) -> (Assignment, u64) {
         let current = self.current.lock();
         (current.clone(), self.changes.load(Ordering::Relaxed))
@@ -82,7 +82,7 @@ impl AssignmentCell {
         self.changes.load(Ordering::Acquire) != seen
     }
 
-    /// Registers the acceptor, and returns whether the assignment changed.
+    /// Registers the acceptor, and is ready if the assignment has changed.
     pub(crate) fn poll_changed(&self, seen: u64, cx: &mut Context<'_>) -> Poll<()> {
         self.acceptor.register(cx.waker());
         match self.has_changed(seen) {

@@ -1,18 +1,19 @@
-//! What a server is told to do, and the stage of its life.
+//! What a server is to do, and the stage of its life.
 
 use crate::{connection::DrainReport, error::Error};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The most acceptors of an address; more are a mistake: each is a task, and maybe a socket.
+/// The maximum number of acceptors per address. More would be a mistake, since each is a task and
+/// perhaps a socket.
 const MOST_ACCEPTORS: usize = 1024;
 
-/// What the users of a server asked for; the supervisor sees to it.
+/// What the users of a server requested. The supervisor implements it.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     acceptors: usize,
     pub(crate) paused: bool,
-    /// Counts the changes.
+    /// The number of changes.
     pub(crate) version: u64,
     pub(crate) stage: Stage,
 }
@@ -27,13 +28,13 @@ pub(crate) enum Stage {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Drain {
-    /// When the connections that are left are aborted; `None` for never.
+    /// When the remaining connections are aborted; `None` means never.
     pub(crate) deadline: Option<Instant>,
     /// Whether clients in the queues are still served.
     pub(crate) sweep: bool,
-    /// The number of connections that were over when it began.
+    /// The number of connections that had ended when the drain began.
     pub(crate) over: u64,
-    /// Why, if nobody asked for it.
+    /// The reason, if nobody requested the drain.
     pub(crate) error: Option<Arc<Error>>,
 }
 
@@ -51,8 +52,8 @@ impl Control {
         self.acceptors = acceptors.min(MOST_ACCEPTORS);
     }
 
-    /// Returns the number of acceptors to run: with none ordered, one stays and waits, to look after the
-    /// queue.
+    /// Returns the number of acceptors to run. At 0, one acceptor remains and waits, to look after
+    /// the queue.
     pub(crate) fn acceptors(&self) -> usize {
         self.acceptors.max(1)
     }

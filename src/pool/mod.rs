@@ -1,8 +1,11 @@
-//! What acceptors and the server share.
+//! The state that acceptors and the server share.
 
 mod assignment;
 mod control;
-#[expect(clippy::module_inception, reason = "it is what the folder is about")]
+#[expect(
+    clippy::module_inception,
+    reason = "the folder is named after its main type"
+)]
 mod pool;
 mod reports;
 mod slots;

@@ -15,8 +15,8 @@ use std::{
 };
 use tokio::{sync::watch, time::Instant};
 
-/// What the acceptors, the supervisor and the handles of a server share. Connections do not hold it, so
-/// that no handle of a connection keeps a socket open.
+/// The state that the acceptors, the supervisor and the handles of a server share. Connections do
+/// not refer to it, so no handle of a connection keeps a listening socket open.
 pub(crate) struct Pool {
     pub(crate) groups: Vec<Group>,
     pub(crate) registry: Arc<Registry>,
@@ -25,7 +25,7 @@ pub(crate) struct Pool {
     pub(crate) settled: watch::Sender<u64>,
     /// The number of acceptors that have a service.
     pub(crate) acceptors: AtomicUsize,
-    /// The number of clients closed for want of descriptors.
+    /// The number of clients that were closed because there were no descriptors.
     pub(crate) turned_away: AtomicU64,
 }
 
@@ -60,7 +60,7 @@ impl Pool {
         }
     }
 
-    /// Stops accepting, and sets or brings forward the deadline.
+    /// Starts a drain, or brings its deadline forward.
     pub(crate) fn drain(&self, by: Option<Instant>, sweep: bool, error: Option<Error>) {
         let over = self.registry.totals().over();
         self.control
@@ -86,7 +86,7 @@ impl Pool {
             });
     }
 
-    /// Stops a server that has nothing left to listen on, which must not look as if it served.
+    /// Stops a server that has nothing left to listen on, and must not look as if it served.
     pub(crate) fn stop_if_no_listeners(&self) {
         if self.groups.iter().all(Group::is_dead) {
             self.drain(None, false, Some(Error::ListenersLost));
@@ -100,7 +100,7 @@ impl Pool {
             if let Stage::Stopped(report, error) = &control.borrow_and_update().stage {
                 return (report.clone(), error.clone());
             }
-            // The sender is in `self`, so it is there.
+            // The sender is in `self`, so it still exists.
             let _ = control.changed().await;
         }
     }

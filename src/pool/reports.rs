@@ -1,4 +1,4 @@
-//! What acceptors tell the supervisor.
+//! The reports of acceptors to the supervisor.
 
 use crate::BoxError;
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ pub(crate) struct Report {
 pub(crate) enum News {
     /// It has a service and can own slots.
     Ready,
-    /// It has no service any more; it dropped its slots.
+    /// It no longer has a service, and has dropped its slots.
     Failed(BoxError),
     /// It follows the assignment of this version.
     Applied(u64),
@@ -28,7 +28,7 @@ pub(crate) enum News {
     Swept,
 }
 
-/// Where an acceptor sends its reports.
+/// The sender of the reports of one acceptor.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     pub(crate) key: Key,
@@ -37,7 +37,7 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     pub(crate) fn send(&self, news: News) {
-        // Without a supervisor the server is over, and its acceptors go with it.
+        // Without a supervisor the server is over, and its acceptors end with it.
         let _ = self.to.send(Report {
             from: self.key,
             news,

@@ -1,8 +1,11 @@
-//! Who owns which slot.
+//! The distribution of slots over acceptors.
 
-/// Distributes the slots of an address over the acceptors that accept there, and returns the slots of
-/// each. Every slot has at least one owner and, if there are slots, so has every acceptor: an acceptor
-/// keeps the slot of its number; slots without one go round, and so do acceptors.
+/// Distributes the slots of an address over the acceptors that accept there, and returns the slots
+/// of each.
+///
+/// Every slot has at least one owner, and every acceptor at least one slot, if there are any. An
+/// acceptor keeps the slot with its own number. The other slots are dealt out in turn, and so are
+/// acceptors without a slot.
 pub(crate) fn distribute(slots: &[usize], acceptors: &[usize]) -> Vec<Vec<usize>> {
     let mut owned = vec![Vec::new(); acceptors.len()];
     if acceptors.is_empty() || slots.is_empty() {

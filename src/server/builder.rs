@@ -1,4 +1,4 @@
-//! What a server is built of.
+//! The builder of a server.
 
 use super::{ServerHandle, config::Config, launch::launch};
 use crate::{
@@ -17,7 +17,16 @@ use tower::{MakeService, ServiceBuilder, util::BoxCloneServiceLayer};
 use tower_layer::{Identity, Layer, Stack};
 use tower_service::Service;
 
-/// A server to be: what it listens on, what limits it, and the layers around its handler.
+/// A builder for servers: addresses, limits, options, and the layers around the handler.
+///
+/// Nothing is opened before [`start`](Self::start) or [`start_make`](Self::start_make) is called.
+///
+/// Clients are accepted by *acceptors*: tasks that each drive the *stack*, which is the handler
+/// inside its layers. An acceptor takes a client from the queue only when there is room under the
+/// limit and the stack is ready. There is one acceptor per address unless
+/// [`acceptors`](Self::acceptors) or [`per_core`](Self::per_core) says otherwise.
+///
+/// # Example
 ///
 /// ```
 /// use reagent::{Connection, Server};
@@ -43,7 +52,7 @@ pub struct Server<L = Identity, X = TokioSpawn> {
     spawn: X,
 }
 
-/// The layers of a [boxed](Server::boxed) server whose service is an `S`.
+/// The layers of a [boxed](Server::boxed) server whose service is of type `S`.
 pub type BoxedLayers<L, S> = Stack<
     BoxCloneServiceLayer<
         S,
@@ -55,20 +64,22 @@ pub type BoxedLayers<L, S> = Stack<
 >;
 
 impl Server {
-    /// A server of these addresses, sockets or listeners: one [`Bind`], or an array, slice or vector of
-    /// them. In text:
+    /// Creates a server that listens on `addrs`: one [`Bind`], or an array, slice or vector of
+    /// them.
+    ///
+    /// An address is often written as text:
     ///
     /// | text | listens on |
     /// |---|---|
-    /// | `"127.0.0.1:80"`, `"[::1]:80"` | that address; port 0 is one that is free |
-    /// | `"example.com:80"` | every address that the name stands for and this machine has, all at one port |
-    /// | `"*:80"`, `":80"` | all interfaces: `0.0.0.0:80` and `[::]:80`, a listener each |
+    /// | `"127.0.0.1:80"`, `"[::1]:80"` | that address; for port 0 the system chooses a free port |
+    /// | `"example.com:80"` | every address that the name resolves to and this machine has, all on the same port |
+    /// | `"*:80"`, `":80"` | all interfaces: `0.0.0.0:80` and `[::]:80`, with one listener each |
     /// | `"tcp://HOST:PORT"` | the same as `HOST:PORT` |
-    /// | `"unix:/path"` | a Unix socket; what a dead server left there is replaced |
-    /// | `"unix:@name"` | a name in Linux' abstract namespace |
-    /// | `"systemd:NAME"` | all sockets of that name that the service manager handed over; without a name, the only one |
+    /// | `"unix:/path"` | a Unix socket; a socket left behind by a dead server is replaced |
+    /// | `"unix:@name"` | a name in Linux's abstract namespace |
+    /// | `"systemd:NAME"` | all sockets of that name that the service manager passed on; without a name, the only one |
     ///
-    /// All are bound when the server starts, or none.
+    /// The addresses are read and bound when the server starts: either all of them or none.
     pub fn bind(addrs: impl IntoBinds) -> Self {
         Server {
             config: Config::new(addrs.into_binds()),
@@ -77,21 +88,22 @@ impl Server {
         }
     }
 
-    /// A server of one listener, or of whatever else makes a [`Bind`].
+    /// Creates a server with one listener, or with anything else that converts into a [`Bind`].
     pub fn new(listener: impl Into<Bind>) -> Self {
         Self::bind(listener)
     }
 }
 
 impl<L, X> Server<L, X> {
-    /// Listens on this as well: on whatever [`bind`](Server::bind) takes.
+    /// Adds addresses to listen on, in any form that [`bind`](Server::bind) accepts.
     pub fn listen(mut self, binds: impl IntoBinds) -> Self {
         self.config.binds.extend(binds.into_binds());
         self
     }
 
-    /// Adds a layer around the handler, inside the layers that were added before: the first is the
-    /// outermost and sees a connection first, as in [`ServiceBuilder`].
+    /// Adds a layer around the handler, inside the layers added so far.
+    ///
+    /// As in [`ServiceBuilder`], the first layer is the outermost: it receives a connection first.
     pub fn layer<T>(self, layer: T) -> Server<Stack<T, L>, X> {
         Server {
             config: self.config,
@@ -100,10 +112,13 @@ impl<L, X> Server<L, X> {
         }
     }
 
-    /// Erases the type of the layers, which otherwise grows with each: for a server that is kept in a
-    /// struct or returned from a function. It costs a box a connection.
+    /// Erases the type of the layers, which otherwise grows with each of them.
     ///
-    /// `S` is the service that it will be [started](Self::start) with, and is found by itself.
+    /// Use it to keep a server in a struct or to return it from a function. It costs one allocation
+    /// per connection.
+    ///
+    /// `S` is the type of the service that the server will be [started](Self::start) with; the
+    /// compiler infers it.
     pub fn boxed<S>(self) -> Server<BoxedLayers<L, S>, X>
     where
         L: Layer<S> + Send + Sync + 'static,
@@ -118,7 +133,7 @@ impl<L, X> Server<L, X> {
         }
     }
 
-    /// Runs the futures of connections by `spawn` instead of spawning them on Tokio's runtime.
+    /// Runs the futures of connections with `spawn` instead of on Tokio's runtime.
     pub fn spawn_with<T: Spawn>(self, spawn: T) -> Server<L, T> {
         Server {
             config: self.config,
@@ -127,37 +142,44 @@ impl<L, X> Server<L, X> {
         }
     }
 
-    /// The most connections that may be open at once, over all addresses and acceptors. More clients wait
-    /// in the kernel's queue, in their order. Default no limit;
-    /// [`ServerHandle::set_max_connections`] changes it.
+    /// Limits the number of connections that are open at once, over all addresses and acceptors.
+    ///
+    /// Clients above the limit wait in the kernel's queue and are accepted in order. The default is
+    /// no limit. [`ServerHandle::set_max_connections`] changes the limit of a running server.
     pub fn max_connections(self, max: usize) -> Self {
         self.limit(Limit::new(max))
     }
 
-    /// Counts connections by this limit, which other servers may share; in the place of
-    /// [`max_connections`](Self::max_connections).
+    /// Replaces the limit on open connections by `limit`, which other servers may share.
+    ///
+    /// This and [`max_connections`](Self::max_connections) set the same limit: the later call wins.
     pub fn limit(mut self, limit: Limit) -> Self {
         self.config.limit = limit;
         self
     }
 
-    /// How many acceptors each address has, 1,024 at most; 0 starts the server paused. Default 1, or with
-    /// [`per_core`](Self::per_core) one for each core.
+    /// Sets the number of acceptors per address; 0 starts the server paused.
     ///
-    /// One acceptor takes clients as fast as the runtime can serve them. Several that share a socket take
-    /// turns: one waits there and is woken, and the next gets its turn when the service of the first is
-    /// not ready. They are for stacks whose readiness is slow, or, with [`SocketOptions::reuse_port`],
-    /// for a queue each.
+    /// The default is 1, or one per core with [`per_core`](Self::per_core). The maximum is 1,024.
     ///
-    /// A service's `call` runs in the acceptor, and blocks all that share its socket if it blocks.
+    /// One acceptor accepts clients as fast as the runtime can serve them. More of them help if the
+    /// service is slow to become ready: the acceptors that share a socket take turns, and while one
+    /// waits for its service the next one accepts. With [`SocketOptions::reuse_port`], each
+    /// acceptor has a queue to itself.
+    ///
+    /// The `call` of the service runs in the acceptor. If it blocks, all acceptors that share the
+    /// socket are blocked.
     pub fn acceptors(mut self, count: usize) -> Self {
         self.config.acceptors = Some(count);
         self
     }
 
-    /// Runs each acceptor and its connections on a thread with a runtime of its own, and gives it a socket
-    /// of its own (`SO_REUSEPORT`): no connection ever moves between cores, and none is helped by an
-    /// idle one.
+    /// Runs each acceptor and its connections on a thread with its own runtime and its own socket
+    /// (`SO_REUSEPORT`).
+    ///
+    /// Connections never move between cores, so an idle core cannot take over the work of a busy
+    /// one. There is a thread for each core of the machine, or as many as
+    /// [`acceptors`](Self::acceptors) says.
     pub fn per_core(mut self) -> Self {
         self.config.per_core.get_or_insert_with(|| {
             let runtime = |_| Ok(tokio::runtime::Builder::new_current_thread());
@@ -167,9 +189,11 @@ impl<L, X> Server<L, X> {
         self
     }
 
-    /// Like [`per_core`](Self::per_core), with runtimes that `make` builds: it is called once for each core,
-    /// with its number, on the core's thread, which it may pin to a processor or name. Drivers for I/O
-    /// and time are enabled whatever it returns. An error of `make` is one of the start.
+    /// Does the same as [`per_core`](Self::per_core), with runtimes that `make` configures.
+    ///
+    /// `make` is called once for each core, with the number of the core, on the thread of that
+    /// core; it may pin or name the thread. I/O and time are enabled on the builder that it
+    /// returns. If `make` fails, the server does not start.
     ///
     /// ```
     /// # use reagent::Server;
@@ -195,11 +219,13 @@ impl<L, X> Server<L, X> {
         server
     }
 
-    /// Calls `hook` for each client that was accepted, before anything else sees it: to set socket
-    /// options that depend on the client, or to turn it away. An error closes the client, which never
-    /// becomes a connection; [`Observer::accept_failed`] reports it.
+    /// Calls `hook` for each accepted client before anything else sees it.
     ///
-    /// The hook runs in the acceptor and holds up the next client, so it must not block.
+    /// The hook can set socket options that depend on the client, or turn the client away: if it
+    /// returns an error, the client is closed and never becomes a connection, and
+    /// [`Observer::accept_failed`] reports the error.
+    ///
+    /// The hook runs in the acceptor and delays the next client, so it must not block.
     ///
     /// ```
     /// # use reagent::Server;
@@ -219,7 +245,7 @@ impl<L, X> Server<L, X> {
         self
     }
 
-    /// Changes the options of the sockets that this server opens.
+    /// Changes the options of the sockets that this server opens or is given.
     ///
     /// ```
     /// # use reagent::{Keepalive, Server};
@@ -234,39 +260,59 @@ impl<L, X> Server<L, X> {
         self
     }
 
-    /// Sets how long a client may take in all to open its connection: for every upgrade (a PROXY header,
-    /// a handshake), and until its first request is there where a layer knows what a request is.
-    /// Default 30 s; `None` leaves each step its own limit alone.
+    /// Sets how long a client may take in total to open its connection.
     ///
-    /// It keeps a client from using up the limits of all steps one after the other with a byte at a
-    /// time. Only time counts in which a step with a limit waited for the client. A step with a longer
-    /// limit of its own raises it to that. Writers of layers find it at
-    /// [`Connection::opening_left`].
+    /// This covers every upgrade, such as a PROXY header or a TLS handshake, and the wait for the
+    /// first request if a layer knows what a request is. The default is 30 s, the time that hyper
+    /// gives a client to send its first request head. With `None`, only the limits of the
+    /// individual steps apply.
+    ///
+    /// Without this limit, a client that sends one byte at a time could use up the limits of all
+    /// steps one after the other. Only the time during which a step with a limit waits for the
+    /// client is counted. A step whose own limit is longer raises the total to that limit. Authors
+    /// of layers get the remaining time from [`Connection::opening_left`].
     pub fn opening_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.config.opening_timeout = limit.into();
         self
     }
 
-    /// Something for all connections to share; [`Connection::state`] finds it by its type.
+    /// Adds a value that all connections share; [`Connection::state`] finds it by its type.
+    ///
+    /// A second value of the same type replaces the first.
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
         self.config.state.insert(Arc::new(state));
         self
     }
 
-    /// Tells `observer` what happens, after those that were given before.
+    /// Adds an observer of server events. Observers are called in the order in which they were
+    /// added.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.config.observers.push(Arc::new(observer));
         self
     }
 
-    /// Binds, and starts to serve: every acceptor drives a clone of `service` in its layers.
+    /// Binds all addresses and starts to serve. Each acceptor drives a clone of `service`, wrapped
+    /// in the layers.
     ///
-    /// The layers are applied once and then cloned, so what they share they share between all acceptors:
-    /// a `tower::limit::ConcurrencyLimit` is one for the server. A stack that is not
-    /// `Clone` goes by [`start_make`](Self::start_make).
+    /// The layers are applied once, and the result is cloned. State inside a layer is therefore
+    /// shared by all acceptors: a `tower::limit::ConcurrencyLimit`, for example, limits the whole
+    /// server. If the stack is not `Clone`, use [`start_make`](Self::start_make).
     ///
-    /// It must be called on a Tokio runtime, which then runs the server. Cancel safe: nothing is left
-    /// behind.
+    /// It must be called on a Tokio runtime, which then runs the server.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NoListener`] if there is nothing to listen on.
+    /// - [`Error::Address`] if an address is invalid, or listed twice.
+    /// - [`Error::Bind`] if the system refuses to listen on an address or to set a socket option.
+    /// - [`Error::Runtime`] if the runtime has no I/O or time driver, or if a runtime of
+    ///   [`per_core`](Self::per_core) cannot be started.
+    /// - [`Error::Make`] if an acceptor cannot get its service, for example because its `Clone`
+    ///   panics.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped, everything that was opened is closed again.
     pub async fn start<S>(self, service: S) -> Result<ServerHandle, Error>
     where
         L: Layer<S>,
@@ -284,14 +330,22 @@ impl<L, X> Server<L, X> {
         launch(self.config, self.spawn, supply).await
     }
 
-    /// Binds, and starts to serve: every acceptor drives a service of its own that `make` makes for it,
-    /// in layers of its own. When that fails, `make` is called again, after a while.
+    /// Binds all addresses and starts to serve. Each acceptor drives a service that `make` makes
+    /// for it, wrapped in its own layers.
     ///
-    /// So what the layers share they share within one acceptor: a
-    /// `tower::limit::RateLimit` is one for each. A service that reserved something for a client
-    /// that another acceptor took, or that panicked, is replaced by one made anew.
+    /// State inside a layer is therefore shared within one acceptor only: a
+    /// `tower::limit::RateLimit`, for example, limits each acceptor. A service that fails or panics
+    /// is replaced by a new one from `make`, and so is one that is ready for a client which another
+    /// acceptor accepted. If `make` fails while the server runs, it is called again after a delay.
     ///
-    /// The start fails if a service cannot be made. For the rest see [`start`](Self::start).
+    /// # Errors
+    ///
+    /// Returns the errors of [`start`](Self::start), and [`Error::Make`] with the error of `make`
+    /// if a service cannot be made.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped, everything that was opened is closed again.
     pub async fn start_make<M, S>(self, make: M) -> Result<ServerHandle, Error>
     where
         M: MakeService<Acceptor, Connection, Service = S, MakeError: Into<BoxError>, Future: Send>

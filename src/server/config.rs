@@ -1,4 +1,4 @@
-//! What a server is built of, but for its layers and its handler.
+//! The settings of a server, apart from its layers and its handler.
 
 use super::per_core::MakeRuntime;
 use crate::{
@@ -10,16 +10,17 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// As long as hyper gives a client for its first head; PROXY headers and handshakes are in it.
+/// As long as hyper gives a client to send its first head. PROXY headers and handshakes are
+/// included.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What does not depend on the types of layers and handlers.
+/// The settings that do not depend on the types of the layers and the handler.
 pub(super) struct Config {
     pub(super) binds: Vec<Bind>,
     pub(super) options: SocketOptions,
     pub(super) limit: Limit,
     pub(super) acceptors: Option<usize>,
-    /// Makes the runtimes of the cores, for a server that has its own.
+    /// Makes the runtimes of a server that has a runtime per core.
     pub(super) per_core: Option<MakeRuntime>,
     pub(super) on_accept: Option<OnAccept>,
     pub(super) state: Extensions,

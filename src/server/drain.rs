@@ -1,4 +1,4 @@
-//! The end of a server.
+//! Draining a server.
 
 use super::{
     end::End,
@@ -13,19 +13,21 @@ use crate::{
 use std::{mem, time::Duration};
 use tokio::time::{Instant, timeout};
 
-/// How long what was aborted may take to go. A future that is dropped at its next poll takes no time;
-/// past this, its thread is blocked, or somebody outside holds the connection and does not use it.
+/// How long aborted connections may take to end. A future that is dropped at its next poll takes no
+/// time. What remains after this has a blocked thread, or is held outside its handler by code that
+/// does not use it.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// How long an acceptor may take to sweep its slots before another gets them: its thread may be blocked.
+/// How long an acceptor may take to sweep its slots before another one gets them: its thread may be
+/// blocked.
 const SWEEP_PATIENCE: Duration = Duration::from_millis(50);
 
-/// How long the sweep may take in all.
+/// How long the whole sweep may take.
 const SWEEP_GRACE: Duration = Duration::from_secs(1);
 
 impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
-    /// Tells every connection to finish, serves the clients in the queues, closes the sockets, and waits
-    /// for the connections; what is left at the deadline is aborted.
+    /// Notifies every connection, serves the clients in the queues, closes the sockets, and waits
+    /// for the connections. Those that are left at the deadline are aborted.
     pub(super) async fn drain(mut self, end: End) {
         let pool = self.pool().clone();
         let started = Instant::now();
@@ -59,7 +61,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         });
         let _ = timeout(ABORT_GRACE, pool.registry.until_idle()).await;
         let totals = pool.registry.totals();
-        // Including those that were over before they could be told, such as the last from the queue.
+        // Includes connections that ended before they could be notified, such as the last ones from
+        // the queue.
         let total = usize::try_from(totals.accepted - over).unwrap_or(usize::MAX);
         let report = DrainReport {
             finished: total.saturating_sub(aborted),
@@ -72,8 +75,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         end.stop(report);
     }
 
-    /// Has every slot swept by an acceptor that can: first by its owner, and later by another where the
-    /// owner fails or does not answer.
+    /// Has every slot swept: first by its owner, and then by another acceptor if the owner fails or
+    /// does not answer.
     async fn sweep(&mut self) {
         for number in 0..self.pool().groups.len() {
             let group = &self.setup.pool.groups[number];
@@ -107,14 +110,14 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
     }
 
-    /// Gives slots whose owner failed over them to an acceptor that has a service.
+    /// Gives slots whose owner failed while sweeping them to an acceptor that has a service.
     fn reassign_orphans(&mut self) {
         for (group, slots) in mem::take(&mut self.orphans) {
             self.sweep_by_another(group, slots);
         }
     }
 
-    /// Gives the slots of acceptors that do not answer to others, where there are others.
+    /// Gives the slots of acceptors that do not answer to others, if there are any.
     fn reassign_unswept(&mut self) {
         let silent: Vec<_> = self
             .workers
@@ -146,7 +149,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         let helper = workers.find(|(key, worker)| key.group == group && worker.accepts);
         match helper {
             Some((_, worker)) => worker.sweep_also(slots),
-            // Nobody there can serve them now; whoever gets a service first will.
+            // No acceptor can serve them now; the first one that gets a service will.
             None => self.orphans.push((group, slots)),
         }
     }
@@ -156,7 +159,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         for worker in self.workers.values_mut() {
             worker.assign(Mode::Stop, Vec::new(), u64::MAX);
         }
-        // Sockets are closed whether or not the acceptors answer; a blocked one closes its own later.
+        // The sockets are closed whether or not the acceptors answer. A blocked acceptor closes its
+        // handle later.
         pool.groups.iter().for_each(Group::close);
         let ended = async { while self.acceptor_ended().await {} };
         if timeout(SWEEP_PATIENCE, ended).await.is_err() {

@@ -1,4 +1,4 @@
-//! The end of a server, also when its runtime goes first.
+//! The end of a server, including the case that its runtime is shut down first.
 
 use crate::{
     connection::DrainReport,
@@ -7,7 +7,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Says that the server has stopped; when it goes unsaid, the runtime was shut down over it.
+/// Announces that the server has stopped. Dropping it without [`stop`](End::stop) means that the
+/// runtime was shut down.
 pub(super) struct End(Arc<Pool>);
 
 impl End {

@@ -18,9 +18,39 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Observes and controls a running server; cheap to clone.
+/// Observes and controls a running server. It is cheap to clone.
 ///
-/// Dropping every handle does not stop the server. Awaiting one is [`wait`](Self::wait).
+/// The server keeps running when all its handles are dropped. Awaiting a handle is the same as
+/// [`wait`](Self::wait).
+///
+/// # Example
+///
+/// One task drains the server while another waits for its end:
+///
+/// ```
+/// use reagent::{Connection, Server, ServerStatus};
+/// use std::time::Duration;
+/// use tokio::net::TcpStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let server = Server::bind("127.0.0.1:0")
+///     .start(reagent::handle(|conn: Connection| async move {
+///         conn.draining().await;
+///         Ok::<_, std::io::Error>(())
+///     }))
+///     .await?;
+/// let _client = TcpStream::connect(server.local_addr().to_string()).await?;
+///
+/// let handle = server.clone();
+/// tokio::spawn(async move { handle.drain(Duration::from_secs(10)).await });
+///
+/// let report = server.wait().await?;
+/// assert_eq!((report.finished, report.aborted), (1, 0));
+/// assert_eq!(server.status(), ServerStatus::Stopped);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ServerHandle {
     pool: Arc<Pool>,
@@ -31,18 +61,19 @@ impl ServerHandle {
         ServerHandle { pool }
     }
 
-    /// The address it listens on, the first of several, with the port that the system chose for port 0.
+    /// Returns the first address that the server listens on. Port 0 is replaced by the port that
+    /// the system chose.
     pub fn local_addr(&self) -> &Addr {
         self.pool.groups[0].addr()
     }
 
-    /// All addresses it listens on, in the order they were given.
+    /// Returns all addresses that the server listens on, in the order in which they were given.
     pub fn local_addrs(&self) -> impl Iterator<Item = &Addr> {
         self.pool.groups.iter().map(Group::addr)
     }
 
-    /// The open connections as they are now, the oldest first. It takes a moment for each, and holds up
-    /// none.
+    /// Returns a snapshot of the open connections, oldest first. It allocates for each connection
+    /// and blocks none of them.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         let mut connections = Vec::new();
         self.for_each_connection(|connection| connections.push(connection.info()));
@@ -50,23 +81,25 @@ impl ServerHandle {
         connections
     }
 
-    /// Calls `visit` for every open connection, in no particular order. Connections that begin or end
-    /// meanwhile are not held up, and may be left out or included.
+    /// Calls `visit` for every open connection, in no particular order.
+    ///
+    /// No connection is held up meanwhile, so those that begin or end during the call may be
+    /// included or left out.
     pub fn for_each_connection(&self, mut visit: impl FnMut(&ConnectionHandle)) {
         self.pool.registry.for_each(|connection| visit(&connection));
     }
 
-    /// The open connection of this number.
+    /// Returns the handle of an open connection by its [id](crate::Connection::id).
     pub fn connection(&self, id: u64) -> Option<ConnectionHandle> {
         self.pool.registry.get(id)
     }
 
-    /// How many connections are open.
+    /// Returns the number of open connections.
     pub fn connection_count(&self) -> usize {
         self.pool.registry.open()
     }
 
-    /// What it did and does.
+    /// Returns the counters and the status of the server.
     pub fn stats(&self) -> Stats {
         let max = self.pool.registry.limit.max();
         let mut stats = Stats {
@@ -87,12 +120,12 @@ impl ServerHandle {
         stats
     }
 
-    /// Returns what it is doing.
+    /// Returns the status of the server.
     pub fn status(&self) -> ServerStatus {
         status(&self.pool.control.borrow())
     }
 
-    /// Waits until it does something else than `known`, and returns what that is.
+    /// Waits until the status is no longer `known`, and returns the new one.
     ///
     /// ```
     /// # async fn f(server: reagent::ServerHandle) {
@@ -106,7 +139,7 @@ impl ServerHandle {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: it changes nothing.
+    /// Cancel safe: this method only observes.
     pub async fn status_changed(&self, known: ServerStatus) -> ServerStatus {
         let mut control = self.pool.control.subscribe();
         loop {
@@ -118,69 +151,89 @@ impl ServerHandle {
         }
     }
 
-    /// Sets the most connections that may be open; `None` lifts the limit. Above what is open now, waiting
-    /// clients are admitted at once; below it, nothing is closed, and nobody is admitted until enough have
-    /// left. See [`settled`](Self::settled) for when it holds.
+    /// Sets the maximum number of open connections; `None` removes the limit.
+    ///
+    /// If there is room now, waiting clients are accepted at once. If more connections are open
+    /// than the new maximum, none is closed, and no client is accepted until enough of them have
+    /// ended. [`settled`](Self::settled) waits until the new maximum is in effect.
     pub fn set_max_connections(&self, max: impl Into<Option<usize>>) {
         self.pool.registry.limit.set_max(max);
-        // So that `settled` tells when acceptors know.
+        // So that `settled` waits for the acceptors to see the new maximum.
         self.pool.change(|_| ());
     }
 
-    /// Sets how many acceptors each address has, 1,024 at most; 0 pauses, and leaves one that waits. It has
-    /// nothing to do with [`pause`](Self::pause): who pauses both ways resumes both ways. Those that are too many leave once they have
-    /// nothing in hand, and their queues go to those that stay: no connection and no waiting client is
-    /// lost.
+    /// Sets the number of acceptors per address, 1,024 at most; 0 pauses the server.
+    ///
+    /// At 0, one acceptor per address remains and waits. This pause is independent of
+    /// [`pause`](Self::pause): a server paused by both must be resumed by both.
+    ///
+    /// Surplus acceptors stop as soon as they have no client in hand, and the remaining ones take
+    /// over their queues: no connection and no waiting client is lost.
     pub fn set_acceptors(&self, count: usize) {
         self.pool.change(|control| control.set_acceptors(count));
     }
 
-    /// Stops accepting and leaves the sockets open: clients wait in the kernel's queue, as many as the
-    /// backlog holds. An acceptor that is about to accept a client still does; see
-    /// [`settled`](Self::settled) for when the pause holds.
+    /// Stops accepting clients, with the listening sockets left open.
+    ///
+    /// Clients wait in the kernel's queue, up to the size of the backlog. An acceptor that is about
+    /// to accept a client still does so; [`settled`](Self::settled) waits until the pause is in
+    /// effect.
     pub fn pause(&self) {
         self.pool.change(|control| control.paused = true);
     }
 
-    /// Resolves once every acceptor follows the changes made so far by [`pause`](Self::pause),
-    /// [`set_max_connections`](Self::set_max_connections) and [`set_acceptors`](Self::set_acceptors). Before
-    /// that, each acceptor may accept one more client by the rules it knew. It also resolves when the server
-    /// has stopped; it waits for an acceptor whose thread is blocked.
+    /// Waits until every acceptor follows the changes made so far by [`pause`](Self::pause),
+    /// [`set_max_connections`](Self::set_max_connections) and
+    /// [`set_acceptors`](Self::set_acceptors).
+    ///
+    /// Until then, each acceptor may accept one more client by the previous settings. An acceptor
+    /// whose thread is blocked is waited for. The future also resolves when the server has stopped.
     ///
     /// ```
     /// # async fn f(server: reagent::ServerHandle) {
     /// server.pause();
     /// server.settled().await;
-    /// // Nobody is accepted from here on.
+    /// // From here on, no client is accepted.
     /// # }
     /// ```
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: it changes nothing.
+    /// Cancel safe: this method only observes.
     pub async fn settled(&self) {
         self.pool.settled().await;
     }
 
-    /// Accepts again, those that waited first.
+    /// Resumes accepting after [`pause`](Self::pause), beginning with the clients that have waited
+    /// longest.
     pub fn resume(&self) {
         self.pool.change(|control| control.paused = false);
     }
 
-    /// Stops the server in an orderly way: tells every connection to finish, serves the clients that are
-    /// in the queue already as far as the limits allow without waiting, stops listening, waits for the
-    /// connections, and after `deadline` aborts those that have not finished. It returns at once when nothing is open.
+    /// Shuts the server down gracefully and reports how its connections ended.
     ///
-    /// Clients that come later are refused. A second call joins the first, and the sooner deadline
-    /// holds. Cancel safe: the drain goes on.
+    /// 1. Every connection is notified: its [`draining`](crate::Connection::draining) future
+    ///    resolves.
+    /// 2. Clients that are already in the queue are accepted, as far as the limits allow it without
+    ///    waiting.
+    /// 3. The listening sockets are closed; later clients are refused.
+    /// 4. Connections that have not finished after `deadline` are aborted.
+    ///
+    /// It returns as soon as no connection is open. If it is called more than once, all calls wait
+    /// for the same drain, and the earliest deadline applies.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped, the drain continues. Call it again to wait for the
+    /// end.
     pub async fn drain(&self, deadline: Duration) -> DrainReport {
-        // A time too far away to be told is never.
+        // A deadline too far in the future to be represented is no deadline.
         self.pool
             .drain(Instant::now().checked_add(deadline), true, None);
         self.pool.stopped().await.0
     }
 
-    /// Waits for `signal`, or for the server to stop by itself, and then [drains](Self::drain) it.
+    /// Waits for `signal`, or until the server stops by itself, and then [drains](Self::drain) it.
     ///
     /// ```no_run
     /// # async fn f(server: reagent::ServerHandle) {
@@ -192,7 +245,7 @@ impl ServerHandle {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: before the signal nothing has happened, and after it the drain goes on.
+    /// Cancel safe: before the signal nothing has changed, and after it the drain continues.
     pub async fn drain_on<F: Future>(&self, signal: F, deadline: Duration) -> DrainReport {
         tokio::select! {
             _ = signal => {}
@@ -201,13 +254,23 @@ impl ServerHandle {
         self.drain(deadline).await
     }
 
-    /// Stops the server at once: clients in the queue are reset, connections aborted.
-    /// [`wait`](Self::wait) says when that is done.
+    /// Stops the server at once: connections are aborted, and clients in the queue are reset.
+    ///
+    /// This method does not wait; [`wait`](Self::wait) returns when the server has stopped.
     pub fn abort(&self) {
         self.pool.drain(Some(Instant::now()), false, None);
     }
 
-    /// Waits until the server has stopped, and says why if nobody asked for it. Cancel safe.
+    /// Waits until the server has stopped, for whatever reason.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::ListenersLost`] if the server stopped by itself, because every listener was
+    /// lost for good.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: this method only observes.
     pub async fn wait(&self) -> Result<DrainReport, Arc<Error>> {
         match self.pool.stopped().await {
             (report, None) => Ok(report),
@@ -234,7 +297,7 @@ impl IntoFuture for ServerHandle {
     }
 }
 
-/// Equal handles are of one server.
+/// Two handles are equal if they belong to the same server.
 impl PartialEq for ServerHandle {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pool, &other.pool)

@@ -1,4 +1,4 @@
-//! From a configuration to a server that runs.
+//! Starting a server from its configuration.
 
 use super::{ServerHandle, config::Config, end::End, per_core::Cores, supervise::Supervisor};
 use crate::{
@@ -17,8 +17,8 @@ use std::{
     time::Duration,
 };
 
-/// Binds everything, makes every acceptor, and begins to accept once all that went well. Dropped before
-/// it is done, it leaves nothing behind.
+/// Binds everything, makes every acceptor, and begins to accept once all of that has succeeded. If
+/// the future is dropped before it is done, it leaves nothing behind.
 pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     config: Config,
     spawn: X,
@@ -67,25 +67,25 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     };
     let mut supervisor = Supervisor::new(setup, cores);
     supervisor.start().await?;
-    // Whatever ends the supervisor, nobody is to wait for ever, and no socket stays open.
+    // Whatever ends the supervisor, nothing waits for ever and no socket stays open.
     let end = End::new(&pool);
     #[expect(
         clippy::disallowed_methods,
-        reason = "it ends with the server, whose handle tells of it"
+        reason = "the task ends with the server, which its handles report"
     )]
     drop(tokio::spawn(supervisor.run(end)));
     abandoned.keep();
     Ok(ServerHandle::new(pool))
 }
 
-/// Finds out whether the runtime has a timer, which every server needs.
+/// Checks that the runtime has a timer, which every server needs.
 fn check_time() -> Result<(), Error> {
     let sleep = || drop(tokio::time::sleep(Duration::ZERO));
     catch(sleep)
         .map_err(|_| missing("no time driver; build it with `enable_time()` or `enable_all()`"))
 }
 
-/// Finds out whether the runtime can wait for the listener's clients.
+/// Checks that the runtime can wait for clients of the listener.
 fn check_io(listener: &dyn Listener) -> Result<(), Error> {
     let addr = listener.local_addr().to_string();
     let mut trial = listener
@@ -102,7 +102,7 @@ fn missing(what: &str) -> Error {
     Error::Runtime(io::Error::new(io::ErrorKind::Unsupported, message))
 }
 
-/// A start that failed or was cancelled: whatever runs already is told to stop.
+/// Stops everything that was started so far when a start fails or is cancelled.
 struct Abandoned(Option<Arc<Pool>>);
 
 impl Abandoned {

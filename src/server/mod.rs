@@ -1,4 +1,4 @@
-//! A server: built, started, and run until it is drained.
+//! The server: building, starting, running and draining it.
 
 mod builder;
 mod config;

@@ -1,4 +1,4 @@
-//! `per_core`: a single-threaded runtime for each core.
+//! `per_core`: one single-threaded runtime per core.
 
 use crate::{error::Error, pool::Pool};
 use std::{io, sync::Arc, thread};
@@ -10,7 +10,8 @@ use tokio::{
 /// Makes the runtime of a core, on the core's thread.
 pub(super) type MakeRuntime = Arc<dyn Fn(usize) -> io::Result<Builder> + Send + Sync>;
 
-/// The runtimes on which acceptors, and so their connections, run; none for the one of the caller.
+/// The runtimes that acceptors and their connections run on; empty if they run on the caller's
+/// runtime.
 #[derive(Debug, Default)]
 pub(super) struct Cores(Vec<Handle>);
 
@@ -37,7 +38,11 @@ impl Cores {
                     drop(runtime.block_on(pool.stopped()));
                 })
                 .map_err(Error::Runtime)?;
-            let gone = |_| Err(io::Error::other("the thread ended at once"));
+            let gone = |_| {
+                Err(io::Error::other(
+                    "the thread of a core panicked before its runtime was built",
+                ))
+            };
             handles.push(told.await.unwrap_or_else(gone).map_err(Error::Runtime)?);
         }
         Ok(Cores(handles))

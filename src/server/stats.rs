@@ -1,41 +1,44 @@
-//! What a server did and does.
+//! The counters and the status of a server.
 
 use crate::{addr::Addr, connection::Totals, outcome::OutcomeKind};
 use std::fmt;
 
-/// What a server did and does, counted since it started.
+/// The counters and the status of a server at one moment. Counters start at zero with the server.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// What it is doing.
+    /// The status of the server.
     pub status: ServerStatus,
-    /// Connections open now.
+    /// The number of open connections.
     pub open: usize,
-    /// The most there may be; `None` for no limit.
+    /// The maximum number of open connections, or `None` if there is no limit.
     pub max_connections: Option<usize>,
-    /// Acceptors that have a service and run, over all addresses.
+    /// The number of acceptors that run and have a service, over all addresses.
     pub acceptors: usize,
-    /// Connections accepted: `open` and all that follow, but for `turned_away`.
+    /// The number of connections accepted so far: the open ones and all that have ended. Does not
+    /// include `turned_away`.
     pub accepted: u64,
-    /// Ended with [`Outcome::Completed`](crate::Outcome::Completed).
+    /// The number of connections that ended with [`Outcome::Completed`](crate::Outcome::Completed).
     pub completed: u64,
-    /// Ended with [`Outcome::Failed`](crate::Outcome::Failed).
+    /// The number of connections that ended with [`Outcome::Failed`](crate::Outcome::Failed).
     pub failed: u64,
-    /// Ended with [`Outcome::Disconnected`](crate::Outcome::Disconnected).
+    /// The number of connections that ended with
+    /// [`Outcome::Disconnected`](crate::Outcome::Disconnected).
     pub disconnected: u64,
-    /// Ended with [`Outcome::Rejected`](crate::Outcome::Rejected).
+    /// The number of connections that ended with [`Outcome::Rejected`](crate::Outcome::Rejected).
     pub rejected: u64,
-    /// Ended with [`Outcome::TimedOut`](crate::Outcome::TimedOut).
+    /// The number of connections that ended with [`Outcome::TimedOut`](crate::Outcome::TimedOut).
     pub timed_out: u64,
-    /// Ended with [`Outcome::Drained`](crate::Outcome::Drained).
+    /// The number of connections that ended with [`Outcome::Drained`](crate::Outcome::Drained).
     pub drained: u64,
-    /// Ended with [`Outcome::Aborted`](crate::Outcome::Aborted).
+    /// The number of connections that ended with [`Outcome::Aborted`](crate::Outcome::Aborted).
     pub aborted: u64,
-    /// Ended with [`Outcome::Panicked`](crate::Outcome::Panicked).
+    /// The number of connections that ended with [`Outcome::Panicked`](crate::Outcome::Panicked).
     pub panicked: u64,
-    /// Clients closed at once for want of descriptors; they never became connections.
+    /// The number of clients that were closed at once because the process or the system had run out
+    /// of descriptors. They never became connections.
     pub turned_away: u64,
-    /// What it listens on.
+    /// The listeners, one for each address.
     pub listeners: Vec<ListenerStatus>,
 }
 
@@ -55,23 +58,23 @@ impl Stats {
     }
 }
 
-/// What a server is doing.
+/// The stage of a server's life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServerStatus {
-    /// It accepts and serves.
+    /// The server accepts and serves clients.
     #[default]
     Running,
-    /// It serves, and leaves new clients in the queue.
+    /// The server serves its connections, and new clients wait in the queue.
     Paused,
-    /// It waits for its connections to finish.
+    /// The server waits for its connections to finish.
     Draining,
-    /// It is over.
+    /// The server has stopped.
     Stopped,
 }
 
 impl ServerStatus {
-    /// Returns one word for each, as a label: `running`, `paused`, `draining`, `stopped`.
+    /// Returns the status as a label: `running`, `paused`, `draining` or `stopped`.
     pub const fn as_str(self) -> &'static str {
         match self {
             ServerStatus::Running => "running",
@@ -88,12 +91,12 @@ impl fmt::Display for ServerStatus {
     }
 }
 
-/// How one address of a server fares.
+/// The state of one listener of a server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ListenerStatus {
-    /// The address.
+    /// The address it listens on.
     pub addr: Addr,
-    /// Why it does not accept at the moment, if so.
+    /// The reason why it currently does not accept, or `None` if it does.
     pub lost: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Keeps as many acceptors as were ordered, and hands them their slots.
+//! Keeps the requested number of acceptors running, and distributes the slots among them.
 
 use super::{end::End, per_core::Cores};
 use crate::{
@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How long the acceptors of a start that failed may take to end: they do so at their next poll, unless
+/// How long the acceptors may take to end after a failed start. They end at their next poll, unless
 /// their thread is blocked.
 const JOIN_GRACE: Duration = Duration::from_secs(1);
 
@@ -35,16 +35,16 @@ pub(super) struct Supervisor<S, X> {
     tasks: JoinSet<()>,
     keys: HashMap<Id, Key>,
     pub(super) workers: BTreeMap<Key, Worker>,
-    /// Slots that an acceptor failed over while it swept them.
+    /// Slots whose acceptor failed while it swept them.
     pub(super) orphans: Vec<(usize, Vec<usize>)>,
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
-    /// When to try again what failed: opening sockets, or an acceptor whose task died.
+    /// When to retry what failed: opening sockets, or restarting an acceptor whose task died.
     retry_at: Option<Instant>,
     backoff: Backoff,
 }
 
-/// What the supervisor knows of an acceptor.
+/// The supervisor's record of one acceptor.
 pub(super) struct Worker {
     pub(super) cell: Arc<AssignmentCell>,
     /// Whether it has a service, and so may own slots.
@@ -52,7 +52,7 @@ pub(super) struct Worker {
     pub(super) slots: Vec<usize>,
     /// The version of the control that it follows.
     applied: u64,
-    /// Whether it is to sweep its slots and has not done so.
+    /// Whether it still has to sweep its slots.
     pub(super) sweeps: bool,
 }
 
@@ -77,8 +77,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         &self.setup.pool
     }
 
-    /// Starts the first acceptors. None of them owns a slot before all have their services, so nobody is
-    /// accepted if the start fails.
+    /// Starts the first acceptors. None of them owns a slot before all have their services, so no
+    /// client is accepted if the start fails.
     pub(super) async fn start(&mut self) -> Result<(), Error> {
         let acceptors = self.pool().control.borrow().acceptors();
         for group in &self.setup.pool.groups {
@@ -88,7 +88,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
         self.spawn_missing(acceptors);
         if self.retry_at.is_some() {
-            return Err(Error::Make("cloning it panicked".into()));
+            return Err(Error::Make("the `Clone` of the service panicked".into()));
         }
         while !self.workers.values().all(|worker| worker.accepts) {
             let failed = tokio::select! {
@@ -123,13 +123,13 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         self.drain(end).await;
     }
 
-    /// Waits until there may be something to do.
+    /// Waits until something may have to be done.
     async fn wait(&mut self, changes: &mut watch::Receiver<Control>) {
         tokio::select! {
             _ = changes.changed() => {}
             Some(report) = self.reports.recv() => {
                 self.note(report);
-                // Those that came with it need no round of their own.
+                // Reports that arrived together are handled in one round.
                 while let Ok(report) = self.reports.try_recv() {
                     self.note(report);
                 }
@@ -154,7 +154,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
     }
 
-    /// Notes a report, and returns the error of an acceptor that failed.
+    /// Records a report, and returns the error if the acceptor failed.
     pub(super) fn note(&mut self, Report { from, news }: Report) -> Option<BoxError> {
         let worker = self.workers.get_mut(&from)?;
         match news {
@@ -173,8 +173,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         None
     }
 
-    /// Starts the acceptors that are missing, stops those that are too many, and distributes the slots
-    /// over those that accept.
+    /// Starts missing acceptors, stops surplus ones, and distributes the slots among those that
+    /// accept.
     fn reconcile(&mut self, control: &Control) {
         let ordered = control.acceptors();
         if self.retry_at.is_none() {
@@ -186,7 +186,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         };
         for number in 0..self.pool().groups.len() {
             let accepting: Vec<usize> = self.accepting(number).collect();
-            // One that is too many stays as long as no other can take its slots.
+            // A surplus acceptor stays as long as no other can take its slots.
             let mut owners: Vec<usize> = accepting.clone();
             owners.retain(|index| *index < ordered);
             if owners.is_empty() {
@@ -194,10 +194,10 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             }
             let group = &self.setup.pool.groups[number];
             if self.retry_at.is_none() {
-                // A listener, or a hook of its options, is a user's code.
+                // Both the listener and the hook of its options are user code.
                 match catch(|| group.grow(owners.len())) {
                     Ok(Ok(())) => self.backoff.reset(),
-                    // They share sockets until then.
+                    // Until the retry, acceptors share sockets.
                     Ok(Err(_)) | Err(_) => {
                         self.retry_at = Some(Instant::now() + self.backoff.next_delay());
                     }
@@ -218,8 +218,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         self.publish(control.version);
     }
 
-    /// Tells how far the acceptors follow the control. One that owns nothing accepts nobody, so it need
-    /// not be waited for.
+    /// Publishes the version that all acceptors follow. An acceptor that owns no slot accepts no
+    /// client, so it need not be waited for.
     fn publish(&self, version: u64) {
         let owners = self.workers.values().filter(|worker| worker.accepts);
         let followed = owners.map(|worker| worker.applied).min();
@@ -249,7 +249,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
     }
 
-    /// Starts an acceptor, unless a user's `Clone` panics.
+    /// Starts an acceptor. Returns false if `Clone`, which is user code, panics.
     fn spawn(&mut self, key: Key) -> bool {
         let Ok(setup) = catch(|| self.setup.clone()) else {
             return false;

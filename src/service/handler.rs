@@ -1,4 +1,4 @@
-//! `handle`: a function as a service.
+//! `handle`: an async function as a service.
 
 use crate::{connection::Connection, io::IoStream};
 use std::{
@@ -11,11 +11,13 @@ use std::{
 };
 use tower_service::Service;
 
-/// Makes a service of an async function; reagent's `handle/1`.
+/// Turns an async function into a service of connections.
 ///
-/// It serves connections over every kind of stream: it [erases](Connection::boxed) the type, which
-/// costs nothing for a plain socket and a box where layers wrapped it. Who wants to keep the type
-/// writes a `Service<Connection<Io>>`.
+/// The service accepts connections over every kind of stream, since it [erases](Connection::boxed)
+/// the stream's type. That is free for a plain socket and costs one allocation if layers have
+/// wrapped it. To keep the type, implement `Service<Connection<Io>>` instead.
+///
+/// # Example
 ///
 /// ```
 /// use reagent::Connection;
@@ -40,7 +42,7 @@ where
     }
 }
 
-/// The service that [`handle`] makes; it is always ready.
+/// The service that [`handle`] returns. It is always ready.
 #[must_use = "a service does nothing until a server is started with it"]
 pub struct Handler<F, E = Infallible> {
     function: F,

@@ -1,4 +1,4 @@
-//! What a stack of layers ends in: a service of connections.
+//! Services of connections: what a stack of layers ends in.
 
 mod handler;
 mod per_connection;
@@ -17,16 +17,18 @@ use crate::{
 use std::future::Future;
 use tower_service::Service;
 
-/// A [`Service`] that serves connections: an alias that every fitting service has, to stand wherever
-/// the bounds would be copied.
+/// An alias for every [`Service`] that serves connections over `Io`.
 ///
-/// Its response is not looked at; [`handle`](crate::handle) makes one of a function. What goes around
-/// one is in the guide for [layers](crate::guide::layer).
+/// It is implemented for every matching service, so that signatures need not repeat these bounds.
+/// The response of the service is ignored.
+///
+/// [`handle`](crate::handle) turns an async function into such a service. The guide to
+/// [layers](crate::guide::layer) shows how to wrap one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not serve connections over `{Io}`",
     label = "not a service of `Connection<{Io}>`",
-    note = "needed: `Service<Connection<{Io}>> + Send + 'static`, its error `Into<BoxError> + 'static` and its future `Send + 'static`",
-    note = "`reagent::handle(async_fn)` makes one of an `async fn(Connection) -> Result<(), E>`; below a layer that changes the stream, a service has to take every `Connection<Io>`, as that one does"
+    note = "required: `Service<Connection<{Io}>> + Send + 'static` with an error that is `Into<BoxError> + 'static` and a future that is `Send + 'static`",
+    note = "`reagent::handle(async_fn)` turns an `async fn(Connection) -> Result<(), E>` into such a service; inside a layer that changes the type of the stream, a service has to accept `Connection<Io>` for every `Io`, as the service of `handle` does"
 )]
 pub trait ConnectionService<Io = BoxIo>:
     Service<

@@ -1,4 +1,4 @@
-//! A service of its own for each connection.
+//! A separate service for each connection.
 
 use crate::{
     BoxError,
@@ -14,33 +14,48 @@ use std::{
 use tower::{MakeService, util::Oneshot};
 use tower_service::Service;
 
-/// Makes a service of connections from one that makes a service for each connection, as frameworks give
-/// them out.
+/// Turns a service that makes a service for each connection, as many frameworks provide it, into a
+/// service of connections.
 ///
-/// The made service is waited for, and called, in the connection's own task. A limit around `make` ends
-/// when the service is made; one that is to hold for as long as the connection belongs around this
-/// adapter.
+/// The connection's own task waits for the new service and calls it. A limit around `make`
+/// therefore ends when the service has been made; a limit that is to last as long as the connection
+/// belongs around the adapter.
+///
+/// # Example
 ///
 /// ```
-/// use reagent::{Connection, ConnectionInfo, per_connection};
+/// use reagent::{Connection, ConnectionInfo, Server, per_connection};
+/// use tokio::{
+///     io::{AsyncReadExt, AsyncWriteExt},
+///     net::TcpStream,
+/// };
 /// use tower::service_fn;
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
 /// let make = service_fn(|info: ConnectionInfo| async move {
 ///     let greeting = format!("you are number {}", info.id);
-///     Ok::<_, std::io::Error>(reagent::handle(move |conn: Connection| {
+///     Ok::<_, std::io::Error>(reagent::handle(move |mut conn: Connection| {
 ///         let greeting = greeting.clone();
-///         async move { tokio::io::AsyncWriteExt::write_all(&mut { conn }, greeting.as_bytes()).await }
+///         async move { conn.write_all(greeting.as_bytes()).await }
 ///     }))
 /// });
-/// let service = per_connection(make);
-/// # fn is_service(_: impl reagent::ConnectionService) {}
-/// # is_service(service);
+///
+/// let server = Server::bind("127.0.0.1:0")
+///     .start(per_connection(make))
+///     .await?;
+/// let mut client = TcpStream::connect(server.local_addr().to_string()).await?;
+/// let mut greeting = String::new();
+/// client.read_to_string(&mut greeting).await?;
+/// assert_eq!(greeting, "you are number 1");
+/// # Ok(())
+/// # }
 /// ```
 pub fn per_connection<M>(make: M) -> PerConnection<M> {
     PerConnection { make }
 }
 
-/// The service that [`per_connection`] makes.
+/// The service that [`per_connection`] returns.
 #[derive(Clone, Debug)]
 #[must_use = "a service does nothing until a server is started with it"]
 pub struct PerConnection<M> {
@@ -73,7 +88,7 @@ where
 }
 
 pin_project! {
-    /// The future of [`PerConnection`].
+    /// The future of a connection that is served by [`PerConnection`].
     #[must_use = "futures do nothing unless they are polled"]
     pub struct PerConnectionFuture<F, S, Io>
     where
@@ -112,7 +127,7 @@ where
                 StateProj::Making { making, conn } => {
                     let service = ready!(making.poll(cx)).map_err(Into::into)?;
                     let Some(conn) = conn.take() else {
-                        unreachable!("the state changes with the connection's leaving it")
+                        unreachable!("the state changes when the connection is taken")
                     };
                     state.set(State::Serving {
                         serving: Oneshot::new(service, conn),

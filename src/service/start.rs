@@ -1,4 +1,4 @@
-//! `start`: spawns what `handle` returns.
+//! `Start`: spawns the futures that a service of connections returns.
 
 use crate::{
     BoxError,
@@ -15,14 +15,66 @@ use std::{
 };
 use tower_service::Service;
 
-/// Runs the futures of connections; what [`Server::spawn_with`](crate::Server::spawn_with) takes.
+/// A way to run the futures of connections, for [`Server::spawn_with`](crate::Server::spawn_with).
+///
+/// # Example
+///
+/// A server whose connections run on another runtime than its acceptors:
+///
+/// ```
+/// use reagent::{Connection, Server, Spawn};
+/// use std::future::Future;
+/// use tokio::{
+///     io::{AsyncReadExt, AsyncWriteExt},
+///     net::TcpStream,
+///     runtime::{Builder, Handle},
+/// };
+///
+/// #[derive(Clone)]
+/// struct OnRuntime(Handle);
+///
+/// impl Spawn for OnRuntime {
+///     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+///         self.0.spawn(task);
+///     }
+/// }
+///
+/// async fn name_thread(mut conn: Connection) -> std::io::Result<()> {
+///     let thread = std::thread::current();
+///     conn.write_all(thread.name().unwrap_or_default().as_bytes()).await
+/// }
+///
+/// # fn main() -> Result<(), reagent::BoxError> {
+/// let runtime = Builder::new_multi_thread()
+///     .thread_name("connections")
+///     .enable_all()
+///     .build()?;
+/// let spawn = OnRuntime(runtime.handle().clone());
+///
+/// # Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let server = Server::bind("127.0.0.1:0")
+///     .spawn_with(spawn)
+///     .start(reagent::handle(name_thread))
+///     .await?;
+///
+/// let mut client = TcpStream::connect(server.local_addr().to_string()).await?;
+/// let mut thread = String::new();
+/// client.read_to_string(&mut thread).await?;
+/// assert_eq!(thread, "connections");
+/// # server.drain(std::time::Duration::from_secs(1)).await;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 pub trait Spawn: Clone + Send + 'static {
-    /// Runs `task` to its end. It may not be polled before this returns; dropped unfinished, it aborts
-    /// its connection.
+    /// Runs `task` to completion.
+    ///
+    /// The task must not be polled before this method returns. If it is dropped before it has
+    /// completed, its connection is aborted.
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F);
 }
 
-/// Spawns on the Tokio runtime of the acceptor.
+/// Spawns connections on the Tokio runtime that their acceptor runs on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioSpawn;
 
@@ -37,12 +89,14 @@ impl Spawn for TokioSpawn {
     }
 }
 
-/// Tokio moves a future five times between `spawn` and its end. From this size on (in bytes) that
-/// costs more than a box, by the instructions of `examples/bench_echo.rs`.
+/// Tokio moves a future five times between `spawn` and its end. For futures above this size, in
+/// bytes, that costs more than a box, measured in instructions of `examples/bench_echo.rs`.
 const BOXED_ABOVE: usize = 160;
 
-/// Spawns what a service returns for a connection, and answers with the connection's handle; reagent's
-/// `start/1`, and what every acceptor drives.
+/// A service that spawns what another service returns for a connection, and responds with the
+/// handle of the connection.
+///
+/// Every acceptor drives one of these.
 #[derive(Clone, Debug)]
 pub struct Start<S, X = TokioSpawn> {
     pub(crate) service: S,
@@ -50,7 +104,7 @@ pub struct Start<S, X = TokioSpawn> {
 }
 
 impl<S, X> Start<S, X> {
-    /// Spawns the futures of `service` by `spawn`.
+    /// Creates a service that spawns the futures of `service` with `spawn`.
     pub fn new(service: S, spawn: X) -> Self {
         Start { service, spawn }
     }
@@ -65,7 +119,12 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
         self.service.poll_ready(cx).map_err(Into::into)
     }
 
-    /// Fails where the service panics; the connection is closed then.
+    /// Spawns the future that the service returns for `conn`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the message of the panic if the service or [`Spawn::spawn`] panics. A connection
+    /// whose service panics is closed.
     fn call(&mut self, conn: Connection) -> Self::Future {
         let handle = conn.handle();
         ready(self.serve(conn).map(|()| handle))
@@ -73,9 +132,9 @@ impl<S: ConnectionService, X: Spawn> Service<Connection> for Start<S, X> {
 }
 
 impl<S: ConnectionService, X: Spawn> Start<S, X> {
-    /// Does what `call` does, for an acceptor, which has no use for the handle.
+    /// Does the same as `call` for an acceptor, which does not need the handle.
     pub(crate) fn serve(&mut self, conn: Connection) -> Result<(), BoxError> {
-        // Its last part, if the service panics.
+        // The last part of the connection if the service panics.
         let guard = conn.guard();
         if size_of::<S::Future>() > BOXED_ABOVE {
             match catch(|| Box::pin(self.service.call(conn))) {
@@ -103,18 +162,18 @@ impl<S, X: Spawn> Start<S, X> {
     }
 }
 
-/// Records the panic of a service as the end of its connection, and returns it as an error.
+/// Records the panic of a service as the outcome of its connection, and returns it as an error.
 fn fail(guard: &OpenGuard, panic: Panic) -> BoxError {
     guard.entry().detach(Some(Outcome::from_panic(&panic)));
     panic.into()
 }
 
 pin_project! {
-    /// A handler's future as it is, between an outcome and an abort.
+    /// The future of a handler, which ends with an outcome or by an abort.
     struct ConnectionTask<F> {
         #[pin]
         future: F,
-        // Goes after the future, which may hold the stream, and only once the outcome is said.
+        // Dropped after the future, which may hold the stream, and after the outcome is recorded.
         guard: OpenGuard,
     }
 

@@ -1,11 +1,11 @@
-//! What a session can do from within a callback.
+//! The context that the callbacks of a session receive.
 
 use super::{Mailbox, Options, outbox::Outbox};
 use crate::{BoxError, connection::Connection};
 use std::{fmt, time::Duration};
 use tokio::time::Instant;
 
-/// What a callback of a [`Session`](super::Session) acts on: its connection.
+/// Access to the connection of a [`Session`](super::Session), for its callbacks.
 pub struct Context<'a, M> {
     pub(super) conn: &'a mut Connection,
     pub(super) state: &'a mut State<M>,
@@ -15,7 +15,7 @@ pub(super) struct State<M> {
     pub(super) outbox: Outbox,
     pub(super) read_timeout: Option<Duration>,
     pub(super) next_read_timeout: Option<Duration>,
-    /// How long the client has been silent, counted while it is waited for.
+    /// How long the client has been silent, counted only while it is waited for.
     pub(super) silence: Duration,
     pub(super) is_closing: bool,
     mailbox: Mailbox<M>,
@@ -35,7 +35,8 @@ impl<M> State<M> {
 }
 
 impl<M> State<M> {
-    /// Returns until when the client has to move: to take what is written, or else to send something.
+    /// Returns the deadline of the client: to accept what is being written, or else to send
+    /// something.
     pub(super) fn deadline(&mut self, now: Instant, is_eof: bool) -> Option<Instant> {
         if !self.outbox.is_empty() {
             return self.outbox.deadline();
@@ -47,63 +48,73 @@ impl<M> State<M> {
 }
 
 impl<M> Context<'_, M> {
-    /// The connection: who it is, what it shares, what layers said of it. Its stream is the session's.
+    /// Returns the connection, to read its addresses, labels and shared state. The session reads
+    /// and writes the stream.
     pub fn connection(&self) -> &Connection {
         self.conn
     }
 
-    /// Sends to the client. It is written when the callback returns, together with what else it sent; a
-    /// callback that sends more than fits in memory [flushes](Self::flush) in between.
+    /// Sends `data` to the client.
+    ///
+    /// It is written when the callback returns, together with everything else that the callback has
+    /// sent. To send more than should be held in memory, call [`flush`](Self::flush) in between.
     pub fn send(&mut self, data: impl AsRef<[u8]>) {
         self.state.outbox.push(data.as_ref());
     }
 
-    /// Writes what was sent so far, and waits until the client's side takes it. No other callback runs
-    /// meanwhile.
+    /// Writes what was sent so far, and waits until the stream has accepted it.
+    ///
+    /// No other callback runs meanwhile.
     ///
     /// # Errors
     ///
-    /// Returns the stream's [`io::Error`](std::io::Error) if the client is gone, and
-    /// [`TimedOut`](crate::TimedOut) of the kind `write` if it is slower than the
-    /// [write time-out](super::SessionService::write_timeout) allows. The callback may return either.
+    /// Returns the [`io::Error`](std::io::Error) of the stream if the client has gone, and
+    /// [`TimedOut`](crate::TimedOut) of the kind `write` if the client is slower than the [write
+    /// time-out](super::SessionService::write_timeout) allows. The callback may return either of
+    /// them.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: what was not written yet is written later.
+    /// Cancel safe: what has not been written yet is written later.
     pub async fn flush(&mut self) -> Result<(), BoxError> {
         self.state.outbox.flush(self.conn).await
     }
 
-    /// Ends the session after this callback: what was sent is written, the connection closed, and
-    /// `on_close` called. Messages that wait in the mailbox are dropped.
+    /// Ends the session after this callback.
     ///
-    /// A client that has sent no end of file is given time to read what was written: see
+    /// What was sent is written, the connection is closed, and
+    /// [`on_close`](super::Session::on_close) is called. Messages that are still in the mailbox are
+    /// dropped.
+    ///
+    /// A client that has not ended its input is given time to read what was written: see
     /// [`SessionService::linger`](super::SessionService::linger).
     pub fn close(&mut self) {
         self.state.is_closing = true;
     }
 
-    /// How long the client may be silent from now on; `None` is for ever.
+    /// Sets how long the client may be silent from now on; `None` means no limit.
     pub fn set_read_timeout(&mut self, timeout: impl Into<Option<Duration>>) {
         self.state.read_timeout = timeout.into();
         self.state.next_read_timeout = None;
         self.state.silence = Duration::ZERO;
     }
 
-    /// How long the client may be silent until it next sends something; after that the usual time holds
-    /// again.
+    /// Sets how long the client may be silent until it sends something. After that the [usual
+    /// time-out](Self::set_read_timeout) applies again.
     pub fn set_next_read_timeout(&mut self, timeout: Duration) {
         self.state.next_read_timeout = Some(timeout);
         self.state.silence = Duration::ZERO;
     }
 
-    /// Sets the [write time-out](super::SessionService::write_timeout) of this session, for what the
-    /// client is not yet being waited for; `None` is for ever.
+    /// Sets the [write time-out](super::SessionService::write_timeout) of this session; `None`
+    /// means no limit.
+    ///
+    /// It does not change a deadline that is already running.
     pub fn set_write_timeout(&mut self, timeout: impl Into<Option<Duration>>) {
         self.state.outbox.timeout = timeout.into();
     }
 
-    /// Where others can send messages for this session.
+    /// Returns the mailbox of this session, through which other tasks send messages to it.
     pub fn mailbox(&self) -> Mailbox<M> {
         self.state.mailbox.clone()
     }

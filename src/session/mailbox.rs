@@ -1,12 +1,12 @@
-//! How others reach a session.
+//! Sending messages to a session.
 
 use crate::connection::ConnectionHandle;
 use std::{error::Error, fmt};
 use tokio::sync::mpsc;
 
-/// Sends messages to one session; cheap to clone, and it keeps nothing open.
+/// Sends messages to one session. It is cheap to clone and does not keep the session open.
 ///
-/// From [`Context::mailbox`](super::Context::mailbox) or
+/// Mailboxes come from [`Context::mailbox`](super::Context::mailbox) and
 /// [`ConnectionHandle::mailbox`](crate::ConnectionHandle::mailbox).
 pub struct Mailbox<M> {
     sender: mpsc::Sender<M>,
@@ -18,10 +18,18 @@ impl<M> Mailbox<M> {
         (Mailbox { sender }, receiver)
     }
 
-    /// Sends a message, and waits while the mailbox is full. From within a session prefer
-    /// [`try_send`](Self::try_send): two sessions that wait for each other wait for ever.
+    /// Sends a message, and waits while the mailbox is full.
     ///
-    /// Cancel safe: the message is lost with the future, or was sent.
+    /// In a callback of a session, prefer [`try_send`](Self::try_send): two sessions that wait for
+    /// each other wait for ever.
+    ///
+    /// # Errors
+    ///
+    /// Returns the message if the session is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it has completed, the message is not sent, and it is lost.
     pub async fn send(&self, message: M) -> Result<(), SendError<M>> {
         self.sender
             .send(message)
@@ -29,7 +37,11 @@ impl<M> Mailbox<M> {
             .map_err(|error| SendError(error.0))
     }
 
-    /// Sends a message if there is room for it.
+    /// Sends a message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Returns the message if the mailbox is full or the session is over.
     pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
         self.sender.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(message) => TrySendError::Full(message),
@@ -37,15 +49,15 @@ impl<M> Mailbox<M> {
         })
     }
 
-    /// Whether the session is over.
+    /// Returns whether the session is over.
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 }
 
 impl ConnectionHandle {
-    /// Returns where messages for its session go; `None` unless a [`Session`](crate::Session) that takes
-    /// messages of type `M` serves it.
+    /// Returns the mailbox of the connection's session, or `None` unless the connection is served
+    /// by a [`Session`](crate::Session) with messages of type `M`.
     pub fn mailbox<M: Send + 'static>(&self) -> Option<Mailbox<M>> {
         let mailbox = self.entry.cold().rare.as_ref()?.mailbox.clone()?;
         let mailbox = mailbox.downcast::<Mailbox<M>>().ok()?;
@@ -69,11 +81,11 @@ impl<M> fmt::Debug for Mailbox<M> {
     }
 }
 
-/// The session is over; here is the message.
+/// The error of sending a message to a session that is over. It contains the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<M>(pub M);
 
-/// The message could not be sent at once; here it is.
+/// The error of sending a message without waiting. It contains the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrySendError<M> {
@@ -114,7 +126,7 @@ impl<M> fmt::Display for TrySendError<M> {
     }
 }
 
-// Without the message, which may be a secret and need not be `Debug`.
+// Without the message, which may be secret and need not be `Debug`.
 impl<M> fmt::Debug for SendError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SendError")

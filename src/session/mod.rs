@@ -1,11 +1,17 @@
-//! Connections as sessions: an object for each, told of data, messages, silence, drain and end.
+//! Connections as sessions: one object per connection, with callbacks for data, messages, silence,
+//! drain and the end.
 //!
-//! Where [`handle`](crate::handle) reads when it likes, a [`Session`] is told when there is something:
-//! reagent's `gen_server` in active mode. Callbacks run one at a time. While one runs nothing is read from
-//! the client and no message is taken. What it sent is written before anything more is read, so a client
-//! that sends too fast waits in TCP. While the client takes it, the session still hears of a drain, and of
-//! messages as long as less than 64 KiB waits to be written. So a client that does not read holds up
-//! only those who [`send`](Mailbox::send) to it, and those can choose [not to wait](Mailbox::try_send).
+//! A [`handle`](crate::handle) function reads when it wants to. A [`Session`] is called when
+//! something has happened, like a `gen_server` of Erlang that owns an active socket.
+//!
+//! Callbacks run one at a time. While one runs, nothing is read from the client and no message is
+//! taken from the mailbox.
+//!
+//! What a callback has sent is written before more is read, so TCP slows down a client that sends
+//! faster than it reads. Meanwhile the session still handles a drain, and also messages while less than 64 KiB waits to
+//! be written. A client that does not read therefore
+//! holds up only the tasks that [`send`](Mailbox::send) to its session, and these can choose [not
+//! to wait](Mailbox::try_send).
 
 mod context;
 mod mailbox;
@@ -32,34 +38,73 @@ use std::{
 };
 use tower_service::Service;
 
-/// What happens in a connection, as callbacks.
+/// A handler with callbacks for the events of its connection.
 ///
-/// `on_connect` comes first and `on_close` last, once each, whatever happens between. An error from
-/// a callback ends the session.
+/// [`on_connect`](Self::on_connect) is called first and [`on_close`](Self::on_close) last, once
+/// each, whatever happens in between. An error from a callback ends the session. If the connection
+/// is aborted, the future of the callback that is running is dropped.
+///
+/// # Example
 ///
 /// ```
-/// use reagent::{BoxError, Server, session::{Context, Session}};
+/// use reagent::{BoxError, Server, Session, session::Context};
+/// use tokio::{
+///     io::{AsyncReadExt, AsyncWriteExt},
+///     net::TcpStream,
+/// };
 ///
 /// struct Upper;
 ///
 /// impl Session for Upper {
-///     type Message = ();
+///     type Message = String;
 ///
-///     async fn on_data(&mut self, cx: &mut Context<'_, ()>, data: &[u8]) -> Result<(), BoxError> {
+///     async fn on_data(
+///         &mut self,
+///         cx: &mut Context<'_, String>,
+///         data: &[u8],
+///     ) -> Result<(), BoxError> {
 ///         cx.send(data.to_ascii_uppercase());
+///         Ok(())
+///     }
+///
+///     async fn on_message(
+///         &mut self,
+///         cx: &mut Context<'_, String>,
+///         message: String,
+///     ) -> Result<(), BoxError> {
+///         cx.send(message);
+///         cx.close();
 ///         Ok(())
 ///     }
 /// }
 ///
-/// let service = reagent::session(|| Upper);
-/// # fn is_service(_: impl reagent::ConnectionService) {}
-/// # is_service(service);
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let server = Server::bind("127.0.0.1:0")
+///     .start(reagent::session(|| Upper))
+///     .await?;
+/// let mut client = TcpStream::connect(server.local_addr().to_string()).await?;
+/// client.write_all(b"hello").await?;
+/// let mut answer = [0; 5];
+/// client.read_exact(&mut answer).await?;
+/// assert_eq!(&answer, b"HELLO");
+///
+/// // Any task can find a session by the id of its connection, and send to it.
+/// let id = server.connections()[0].id;
+/// let handle = server.connection(id).expect("the client is connected");
+/// let mailbox = handle.mailbox::<String>().expect("it is served by a session");
+/// mailbox.send("bye".to_owned()).await?;
+/// let mut rest = String::new();
+/// client.read_to_string(&mut rest).await?;
+/// assert_eq!(rest, "bye");
+/// # Ok(())
+/// # }
 /// ```
 pub trait Session: Send + 'static {
-    /// What others can send to it, by its [`Mailbox`].
+    /// The type of the messages that other tasks send to the session through its [`Mailbox`].
     type Message: Send + 'static;
 
-    /// The connection is there; nothing has been read.
+    /// Called when the connection is established, before anything is read.
     fn on_connect(
         &mut self,
         cx: &mut Context<'_, Self::Message>,
@@ -68,14 +113,15 @@ pub trait Session: Send + 'static {
         ready(Ok(()))
     }
 
-    /// The client sent this: at least one byte, at most a buffer full, and cut wherever TCP cut it.
+    /// Called with bytes from the client: at least one, at most a buffer full, split wherever TCP
+    /// has split them.
     fn on_data(
         &mut self,
         cx: &mut Context<'_, Self::Message>,
         data: &[u8],
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Somebody sent this message.
+    /// Called with a message from the mailbox.
     fn on_message(
         &mut self,
         cx: &mut Context<'_, Self::Message>,
@@ -85,8 +131,10 @@ pub trait Session: Send + 'static {
         ready(Ok(()))
     }
 
-    /// The client was silent for the whole read time-out. By default that ends the session with
-    /// [`Outcome::TimedOut`]; if this returns `Ok` and does not close, the time begins anew.
+    /// Called when the client was silent for the whole read time-out.
+    ///
+    /// By default, this ends the session with [`Outcome::TimedOut`]. If it returns `Ok` without
+    /// closing the session, the time starts again.
     fn on_timeout(
         &mut self,
         cx: &mut Context<'_, Self::Message>,
@@ -95,8 +143,10 @@ pub trait Session: Send + 'static {
         ready(Err(TimedOut::new("read").into()))
     }
 
-    /// The client will send no more, but may still read. Closes by default; a session that stays is told
-    /// of no silence any more.
+    /// Called when the client has ended its input. The client may still read.
+    ///
+    /// By default, this closes the session. If the session stays open, there are no further
+    /// time-outs for silence.
     fn on_eof(
         &mut self,
         cx: &mut Context<'_, Self::Message>,
@@ -105,7 +155,9 @@ pub trait Session: Send + 'static {
         ready(Ok(()))
     }
 
-    /// The connection is to finish; told once. Closes by default. A session that stays is aborted at the
+    /// Called once, when the connection is asked to finish.
+    ///
+    /// By default, this closes the session. If the session stays open, it is aborted at the
     /// deadline of the drain.
     fn on_drain(
         &mut self,
@@ -115,18 +167,20 @@ pub trait Session: Send + 'static {
         ready(Ok(()))
     }
 
-    /// The connection is over, for this reason: the same that its
-    /// [`closed`](crate::ConnectionHandle::closed) and every [`Observer`](crate::Observer) are told,
-    /// also where a layer ended the session, a callback panicked or the connection was aborted.
+    /// Called when the connection is over, with its outcome.
     ///
-    /// The stream is closed already, and the connection still counts until this returns. It may be
-    /// called from within a `drop`, must be quick and must not block.
+    /// It is the same outcome that [`closed`](crate::ConnectionHandle::closed) and every
+    /// [`Observer`](crate::Observer) receive, even if a layer ended the session, a callback
+    /// panicked or the connection was aborted.
+    ///
+    /// The stream is already closed, and the connection is counted as open until this callback
+    /// returns. It may be called from within a `drop`, must return quickly and must not block.
     fn on_close(&mut self, outcome: &Outcome) {
         let _ = outcome;
     }
 }
 
-/// Makes a service of connections that serves each by a session of its own, made by `factory`.
+/// Creates a service that serves each connection with a new session from `factory`.
 pub fn session<F, S>(factory: F) -> SessionService<F>
 where
     F: FnMut() -> S,
@@ -138,7 +192,7 @@ where
     }
 }
 
-/// The service that [`session`] makes; it is always ready.
+/// The service that [`session`] returns. It is always ready.
 #[derive(Clone)]
 #[must_use = "a service does nothing until a server is started with it"]
 pub struct SessionService<F> {
@@ -168,41 +222,47 @@ impl Default for Options {
 }
 
 impl<F> SessionService<F> {
-    /// How long the client may be silent; `None` is for ever. Only its bytes begin the time anew:
-    /// messages and what is sent to it do not, and time spent in callbacks does not count. Default 60 s,
-    /// as in thousand_island.
+    /// Sets how long the client may be silent; `None` means no limit. The default is 60 s, as in
+    /// thousand_island.
+    ///
+    /// Only bytes from the client restart the time, not messages or bytes sent to it. Time spent in
+    /// callbacks does not count.
     pub fn read_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.read_timeout = timeout.into();
         self
     }
 
-    /// Sets how long the client may take for each 64 KiB that is sent to it, begun ones included;
-    /// `None` is for ever. Default 30 s, which is 2.2 KB/s at least.
+    /// Sets how long the client may take to accept what is sent to it, for each 64 KiB; `None`
+    /// means no limit. The default is 30 s, which requires at least 2.2 KB/s.
     ///
-    /// The time runs only while something waits to be written. It begins anew when what had waited is
-    /// written, or 64 KiB of it: single bytes taken now and then do not count. Where the stream
-    /// buffers, the flush of its buffers has this time once more.
+    /// The time starts when bytes have to wait, and restarts when those bytes, or the first 64 KiB
+    /// of them, have been written: single bytes accepted now and then do not restart it. If the
+    /// stream has buffers, flushing them gets the same time again.
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.write_timeout = timeout.into();
         self
     }
 
-    /// Sets how a session that closes before its client has sent an end of file gives the client time
-    /// to read what was written last; `None` closes at once. Default [`Linger::new`].
+    /// Sets the limits of the lingering close; `None` closes at once. The default is
+    /// [`Linger::new`].
     ///
-    /// A session that has written nothing closes at once in any case.
+    /// If a session closes before its client has ended its input, a lingering close gives the
+    /// client time to read what was written last: see [`Linger`]. A session that has written
+    /// nothing always closes at once.
     pub fn linger(mut self, limits: impl Into<Option<Linger>>) -> Self {
         self.options.linger = limits.into();
         self
     }
 
-    /// How many messages may wait; more make their senders wait. Default 64, at least 1.
+    /// Sets how many messages the mailbox holds, at least 1. The default is 64. Senders wait while
+    /// it is full.
     pub fn mailbox(mut self, messages: usize) -> Self {
         self.options.mailbox = messages.max(1);
         self
     }
 
-    /// Bytes read at most at once, and held by each session. Default 8 KiB, at least 1.
+    /// Sets the size of the read buffer that each session holds, at least 1 byte. The default is 8
+    /// KiB.
     pub fn read_buffer(mut self, bytes: usize) -> Self {
         self.options.read_buffer = bytes.max(1);
         self
@@ -225,7 +285,7 @@ where
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
         let conn: Connection<BoxIo> = conn.boxed();
-        // Messages can be sent to it from the moment in which it is there.
+        // Messages can be sent as soon as the connection exists.
         let (mailbox, messages) = Mailbox::new(self.options.mailbox);
         let replaced = conn
             .handle()
@@ -234,7 +294,7 @@ where
             .rare()
             .mailbox
             .replace(Arc::new(mailbox.clone()));
-        // Outside of the lock, as it may drop messages.
+        // Outside the lock, since it may drop messages.
         drop(replaced);
         Box::pin(run::run(
             (self.factory)(),

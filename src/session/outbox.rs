@@ -1,4 +1,4 @@
-//! What a session has sent and its client has not taken.
+//! What a session has sent and its client has not accepted yet.
 
 use crate::{BoxError, connection::Connection, outcome::TimedOut};
 use std::{
@@ -13,25 +13,25 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// The client has the write time-out for so many bytes; and a buffer that grew past this is given back
-/// once it is written.
+/// The number of bytes that the write time-out applies to. A buffer that grew larger is shrunk once
+/// it is written.
 pub(super) const WINDOW: usize = 64 * 1024;
 
-/// Bytes on their way to the client, and the time it has to take them.
+/// Bytes on their way to the client, and the time that it has to accept them.
 ///
-/// The time runs for a window: the bytes that waited when it began, 64 KiB of them at most. It begins
-/// anew when the client has taken these, not with each byte, so that a client which takes one byte now
-/// and then cannot hold the rest for ever.
+/// The time applies to a window: the bytes that waited when it began, at most 64 KiB. It restarts
+/// when the client has accepted the whole window, not with each byte, so that a client that accepts
+/// a byte now and then cannot hold up the rest for ever.
 #[derive(Debug)]
 pub(super) struct Outbox {
     bytes: Vec<u8>,
     written: usize,
     needs_flush: bool,
-    /// Whether there is an answer that a reset could take from the client.
+    /// Whether anything was written that a reset could take from the client.
     pub(super) has_written: bool,
-    /// Where the window ends.
+    /// The end of the window.
     mark: usize,
-    /// Until when; `None` outside of a window.
+    /// The deadline of the window; `None` outside of one.
     deadline: Option<Instant>,
     pub(super) timeout: Option<Duration>,
 }
@@ -50,7 +50,7 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        // One that never gets empty must not keep what it has written.
+        // An outbox that never becomes empty must not keep what it has written.
         if self.written >= WINDOW {
             self.bytes.drain(..self.written);
             self.mark = self.mark.saturating_sub(self.written);
@@ -59,7 +59,7 @@ impl Outbox {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Bytes that the stream has not taken.
+    /// Returns the number of bytes that the stream has not accepted.
     pub(super) fn pending(&self) -> usize {
         self.bytes.len() - self.written
     }
@@ -68,7 +68,7 @@ impl Outbox {
         self.pending() == 0 && !self.needs_flush
     }
 
-    /// Until when the client has to take the bytes of this window; `None` without a limit.
+    /// Returns the deadline for the bytes of this window; `None` means no limit.
     pub(super) fn deadline(&mut self) -> Option<Instant> {
         if self.deadline.is_none() {
             self.mark = self.written + self.pending().min(WINDOW);
@@ -78,7 +78,7 @@ impl Outbox {
         self.deadline
     }
 
-    /// Writes once, or flushes where all is written. Cancel safe.
+    /// Writes once, or flushes if everything is written. Cancel safe.
     pub(super) async fn step(&mut self, conn: &mut Connection) -> io::Result<()> {
         if self.pending() > 0 {
             match conn.write(&self.bytes[self.written..]).await? {
@@ -102,7 +102,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Writes what the stream takes at once.
+    /// Writes as much as the stream accepts without waiting.
     pub(super) async fn flush_now(&mut self, conn: &mut Connection) -> io::Result<()> {
         let mut flushing = pin!(async {
             while !self.is_empty() {
@@ -117,7 +117,7 @@ impl Outbox {
         .await
     }
 
-    /// Writes everything, as fast as the client has to take it. Cancel safe.
+    /// Writes everything, within the time that the client has for it. Cancel safe.
     pub(super) async fn flush(&mut self, conn: &mut Connection) -> Result<(), BoxError> {
         while !self.is_empty() {
             match self.deadline() {
@@ -131,9 +131,9 @@ impl Outbox {
         Ok(())
     }
 
-    /// Tells the client that this was all.
+    /// Shuts down the writing half.
     pub(super) async fn shutdown(&self, conn: &mut Connection) -> Result<(), BoxError> {
-        // An error is one of a client that has closed already, and knows.
+        // An error means that the client has already closed the connection.
         let shutdown = async { drop(conn.shutdown().await) };
         match self.timeout {
             None => shutdown.await,

@@ -21,10 +21,10 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// So many waiting messages are handled before what they sent is written.
+/// The number of waiting messages that are handled before what they sent is written.
 const MESSAGES_AT_ONCE: usize = 32;
 
-/// A timer that is set so far ahead is not set.
+/// The deadline of a timer that is not set.
 const FAR_AHEAD: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 pub(super) async fn run<S: Session>(
@@ -43,7 +43,7 @@ pub(super) async fn run<S: Session>(
         .await?;
     match options.linger {
         Some(linger) if !is_eof && state.outbox.has_written => {
-            // In a box, which only those who linger have.
+            // Boxed, so that only sessions that linger hold it.
             Box::pin(conn.close_lingering(linger)).await;
             Ok(())
         }
@@ -51,7 +51,7 @@ pub(super) async fn run<S: Session>(
     }
 }
 
-/// A session that is told of its connection's end whatever that is.
+/// A session that is called when its connection is over, however that happens.
 struct Closing<S: Session> {
     session: Option<S>,
     handle: ConnectionHandle,
@@ -62,9 +62,10 @@ impl<S: Session> Drop for Closing<S> {
         let Some(mut session) = self.session.take() else {
             return;
         };
-        // How the connection ends is settled further out: a layer may have dropped this.
+        // The outcome is decided further out: a layer may have dropped this.
         self.handle.entry.on_end(Box::new(move |outcome| {
-            // This may be the drop of a panic or of an abort, where a panic would end the process.
+            // This may be the drop during a panic or an abort, where another panic would abort the
+            // process.
             let _ = catch(|| session.on_close(outcome));
             discard(session);
         }));
@@ -79,7 +80,7 @@ enum Event<M> {
 }
 
 impl<S: Session> Closing<S> {
-    /// Calls back until the session closes and says whether the client had sent its end of file.
+    /// Calls the session until it closes, and returns whether the client had ended its input.
     async fn serve(
         &mut self,
         conn: &mut Connection,
@@ -107,12 +108,12 @@ impl<S: Session> Closing<S> {
         tell!(on_connect);
         loop {
             if state.is_closing {
-                // Nobody is to wait for a session that takes no more messages.
+                // Senders must not wait for a session that takes no more messages.
                 drop(messages);
                 state.outbox.flush(conn).await?;
                 return Ok(is_eof);
             }
-            // Most is taken at once, and needs no timer.
+            // Most data is accepted at once, without a timer.
             state.outbox.flush_now(conn).await?;
             let is_writing = !state.outbox.is_empty();
 
@@ -178,12 +179,13 @@ async fn take_messages<S: Session>(
     Ok(())
 }
 
-/// Whether messages are taken: their answers must not pile up before a client that does not read.
+/// Returns whether messages are taken: their answers must not pile up for a client that does not
+/// read.
 fn has_room(outbox: &Outbox) -> bool {
     outbox.pending() < WINDOW
 }
 
-/// Writes what waits to be written, else reads. Cancel safe.
+/// Writes what waits to be written, or else reads. Cancel safe.
 async fn exchange<M>(
     conn: &mut Connection,
     outbox: &mut Outbox,
@@ -200,8 +202,8 @@ async fn exchange<M>(
     }
 }
 
-/// Waits until `deadline` by a timer that is moved only when it has to be: it is set when it would fire
-/// too late, and when it fires too early set anew.
+/// Waits until `deadline` with a timer that is moved only when necessary: when it would fire too
+/// late, or when it has fired too early.
 async fn until(mut alarm: Pin<&mut Sleep>, deadline: Option<Instant>) {
     let Some(deadline) = deadline else { return };
     loop {

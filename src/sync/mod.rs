@@ -1,7 +1,7 @@
-//! What several threads share: on std, or on loom, where a model tries every order of events.
+//! Synchronization primitives, on std or on loom, whose models try every interleaving.
 //!
-//! `tests/loom` compiles this folder and `limit/` with `cfg(loom)`; whatever they use of threads comes
-//! from here.
+//! `tests/loom` compiles this folder and `limit/` with `cfg(loom)`. Everything that they use of
+//! threads comes from here.
 
 mod mutex;
 #[cfg(loom)]

@@ -6,7 +6,8 @@ use loom::sync;
 use std::sync;
 use std::sync::PoisonError;
 
-/// A mutex whose data stays usable after a panic: no critical section of this crate runs user code.
+/// A mutex whose data remains usable after a panic, since no critical section of this crate runs
+/// user code.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
 

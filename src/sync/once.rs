@@ -1,4 +1,4 @@
-//! A value that is set once, on loom: it has none, and does not see through std's.
+//! A set-once cell for loom, which lacks one and does not model that of std.
 
 use super::atomic::{AtomicBool, Ordering};
 

@@ -1,23 +1,23 @@
-//! The holders that keep one thing open, and its end.
+//! A count of the holders that keep something open.
 
 use super::atomic::{AtomicU32, Ordering};
 
-/// Set for good when the last has left.
+/// Set permanently when the last holder has left.
 const ENDED: u32 = 1 << 31;
 
-/// Counts the holders of one thing. When the last of them leaves, it has ended: nobody enters any
-/// more, so it ends once.
+/// Counts the holders of something. When the last of them leaves, it has ended: no holder can enter
+/// any more, so it ends only once.
 #[derive(Debug)]
 pub(crate) struct OpenCount(AtomicU32);
 
 impl OpenCount {
-    /// Makes the count of a thing with its first holder.
+    /// Creates a count with one holder.
     pub(crate) fn of_one() -> Self {
         OpenCount(AtomicU32::new(1))
     }
 
-    /// Adds a holder; `false` where it has ended, and then it holds nothing and its
-    /// [`leave`](Self::leave) does nothing.
+    /// Adds a holder. Returns false if it has ended: the caller then holds nothing, and its
+    /// [`leave`](Self::leave) has no effect.
     pub(crate) fn enter(&self) -> bool {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
@@ -26,13 +26,13 @@ impl OpenCount {
             .is_ok()
     }
 
-    /// Takes a holder off; `true` exactly once: for the last, who sees whatever the others did before
-    /// they left.
+    /// Removes a holder. Returns true exactly once, to the last holder, which sees everything that
+    /// the others did before they left.
     pub(crate) fn leave(&self) -> bool {
         let left = self
             .0
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |count| match count {
-                // Whoever counted has left, so this one came too late to count.
+                // Everything that counted has left, so this holder entered too late.
                 0 | ENDED => None,
                 1 => Some(ENDED),
                 _ => Some(count - 1),

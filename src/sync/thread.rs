@@ -1,7 +1,7 @@
-//! What lock-free code asks of threads.
+//! What lock-free code needs of threads.
 
-/// A number of the current thread: small, the same as long as it lives, and not shared by threads that
-/// were started one after the other.
+/// Returns the number of the current thread. It is small, does not change, and is not shared with a
+/// thread started later.
 #[cfg(not(loom))]
 pub(crate) fn thread_index() -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,8 @@ pub(crate) fn thread_index() -> usize {
 #[cfg(loom)]
 pub(crate) use loom_index::thread_index;
 
-/// In a model every run must number its threads alike, and at no step of the model.
+/// In a model, every run must number its threads in the same way, and numbering must not be a step
+/// of the model.
 #[cfg(loom)]
 mod loom_index {
     use std::cell::Cell;

@@ -1,12 +1,12 @@
-//! A place for the waker of the one who waits.
+//! A slot for the waker of a waiting task.
 
 use super::{Mutex, MutexGuard};
 use std::{fmt, task::Waker};
 
-/// Holds at most one waker, which stays until it is woken.
+/// Holds at most one waker, until it is woken.
 ///
-/// Where the same task registers again and again, and hardly ever is woken by this, that costs an uncontended
-/// lock and a comparison.
+/// A task that registers again and again, and is hardly ever woken by this slot, pays for an
+/// uncontended lock and a comparison.
 #[derive(Default)]
 pub(crate) struct WakerSlot(Mutex<Option<Waker>>);
 
@@ -15,7 +15,7 @@ impl WakerSlot {
         self.0.lock()
     }
 
-    /// Has `waker` woken. What it waits for is to be looked at after this, or it may be missed.
+    /// Sets the waker. The condition must be checked after this call, or a change may be missed.
     pub(crate) fn register(&self, waker: &Waker) {
         if self
             .slot()
@@ -24,8 +24,8 @@ impl WakerSlot {
         {
             return;
         }
-        // A waker is a user's code, and may be the last that holds a task, whose drop may run anything: it
-        // is cloned and dropped outside of the lock.
+        // A waker is user code, and may be the last reference to a task, whose drop may run
+        // anything. So it is cloned and dropped outside the lock.
         let waker = waker.clone();
         let old = self.slot().replace(waker);
         drop(old);

@@ -1,4 +1,4 @@
-//! A listener that fails on script.
+//! A listener with scripted failures.
 
 use super::wakers::Wakers;
 use crate::{
@@ -13,16 +13,16 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Another listener, with errors put in where a [`Script`] says so.
+/// A listener that wraps another one and fails when its [`Script`] says so.
 #[derive(Debug)]
 pub struct FlakyListener {
     inner: Box<dyn Listener>,
     script: Script,
-    /// Its number among the handles to the script.
+    /// The number of this handle among those that share the script.
     handle: u64,
 }
 
-/// What goes wrong at a [`FlakyListener`], and what was asked of it; cheap to clone.
+/// The failures of a [`FlakyListener`], and counts of the calls to it. It is cheap to clone.
 #[derive(Clone, Default)]
 pub struct Script {
     state: Arc<Mutex<State>>,
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl FlakyListener {
-    /// A listener that is `inner` but for what its script says.
+    /// Creates a listener that behaves like `inner` except for the failures in its script.
     pub fn new(inner: impl Listener) -> (FlakyListener, Script) {
         let script = Script::default();
         (Self::with(&script, Box::new(inner)), script)
@@ -64,8 +64,10 @@ impl Script {
         self.state.lock()
     }
 
-    /// The next accepts fail with these, one each, whether clients wait or not. An acceptor that lacks
-    /// descriptors accepts a second time, to turn somebody away, and that counts.
+    /// Makes the next accepts fail with these errors, one each, even if no client waits.
+    ///
+    /// An acceptor that lacks descriptors accepts a second time to turn a client away, and that
+    /// attempt counts too.
     pub fn fail_accepts(&self, errors: impl IntoIterator<Item = io::Error>) {
         let mut state = self.state();
         state.accept.extend(errors);
@@ -74,27 +76,27 @@ impl Script {
         acceptors.for_each(Waker::wake);
     }
 
-    /// The next attempts to reopen the listener fail with these, one each.
+    /// Makes the next attempts to reopen the listener fail with these errors, one each.
     pub fn fail_reopens(&self, errors: impl IntoIterator<Item = io::Error>) {
         self.state().reopen.extend(errors);
     }
 
-    /// A lost listener is lost for good.
+    /// Makes a lost listener impossible to reopen, so that it is lost for good.
     pub fn never_reopen(&self) {
         self.state().cannot_reopen = true;
     }
 
-    /// How often accepting was tried, with any result.
+    /// Returns the number of attempts to accept, with any result.
     pub fn accepts(&self) -> usize {
         self.state().accepts
     }
 
-    /// How often reopening was tried, with any result.
+    /// Returns the number of attempts to reopen the listener, with any result.
     pub fn reopens(&self) -> usize {
         self.state().reopens
     }
 
-    /// How many errors are still to come.
+    /// Returns the number of scripted accept errors that are left.
     pub fn remaining(&self) -> usize {
         self.state().accept.len()
     }
@@ -130,7 +132,7 @@ impl Listener for FlakyListener {
         self.inner.try_accept()
     }
 
-    /// An error of the script stands for a client that waits.
+    /// A scripted error counts as a client that waits.
     fn pending(&mut self) -> Option<bool> {
         match self.script.remaining() {
             0 => self.inner.pending(),
@@ -150,7 +152,7 @@ impl Listener for FlakyListener {
         )
     }
 
-    /// Where the inner listener cannot be reopened, a further handle to it stands for a new one.
+    /// If the inner listener cannot be reopened, another handle to it takes the place of a new one.
     fn try_reopen(&self) -> Option<io::Result<Box<dyn Listener>>> {
         let mut state = self.script.state();
         if state.cannot_reopen {
@@ -172,7 +174,7 @@ impl Listener for FlakyListener {
 impl Drop for FlakyListener {
     fn drop(&mut self) {
         let waker = self.script.state().acceptors.remove(self.handle);
-        // Outside of the lock: it may be the last that holds a task.
+        // Dropped outside the lock, since it may be the last reference to a task.
         drop(waker);
     }
 }
@@ -194,7 +196,7 @@ mod tests {
     use super::*;
     use std::{future::poll_fn, pin::pin, sync::atomic::AtomicUsize, task::Wake};
 
-    /// No two of them wake the same.
+    /// No two of these wake the same task.
     #[derive(Default)]
     struct Count(AtomicUsize);
 

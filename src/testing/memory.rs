@@ -20,31 +20,31 @@ use tokio::{
     sync::Notify,
 };
 
-/// Clients that wait at most, as with a socket's backlog.
+/// The maximum number of clients that wait, as the backlog of a socket.
 const BACKLOG: usize = 128;
 
-/// Bytes on their way in each direction at most.
-const PIPE: usize = 64 * 1024;
+/// The maximum number of bytes in flight in each direction.
+pub(super) const PIPE: usize = 64 * 1024;
 
-/// Accepts clients that are streams in memory; they come from its [`Clients`].
+/// A listener whose clients are streams in memory. They connect through its [`Clients`].
 #[derive(Debug)]
 pub struct MemoryListener {
     shared: Arc<Shared>,
-    /// Its number among the handles to the queue.
+    /// The number of this handle among those of the queue.
     handle: u64,
-    /// What a handle to a socket knows; `None` where the queue itself is looked at.
+    /// The knowledge of a handle to a socket; `None` if the queue itself is examined.
     note: Option<Note>,
 }
 
-/// What a socket is known by: whether it may have clients, and not whether it has.
+/// A handle to a socket knows that there may be clients, not that there are.
 #[derive(Debug)]
 struct Note {
     came: bool,
-    /// How many had come when it was last looked at.
+    /// The number of clients that had arrived at the last attempt.
     seen: u64,
 }
 
-/// Connects to a [`MemoryListener`]; cheap to clone.
+/// Connects to a [`MemoryListener`]. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Clients {
     shared: Arc<Shared>,
@@ -54,7 +54,7 @@ pub struct Clients {
 struct Shared {
     addr: Addr,
     queue: Mutex<Queue>,
-    /// Told when the queue has room again, or nobody listens any more.
+    /// Notified when the queue has room again or the last listener is dropped.
     room: Notify,
     clients: AtomicU64,
 }
@@ -62,7 +62,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<(DuplexStream, Addr)>,
-    /// How many have come so far.
+    /// The number of clients that have arrived so far.
     arrived: u64,
     listeners: usize,
     acceptors: Wakers,
@@ -75,18 +75,20 @@ impl Shared {
 }
 
 impl MemoryListener {
-    /// Creates a listener, and what its clients connect by.
+    /// Creates a listener and the [`Clients`] that connect to it.
     ///
-    /// It is ready exactly while a client waits.
+    /// The listener is ready exactly while a client waits.
     pub fn new() -> (MemoryListener, Clients) {
         Self::with_note(None)
     }
 
-    /// Creates a listener that knows no more than one of a socket does, and what its clients connect by.
+    /// Creates a listener that knows no more than a handle to a socket does, and the [`Clients`]
+    /// that connect to it.
     ///
-    /// Each handle is ready when it is first asked, after each client that it accepted, and when another
-    /// client has come, even if another handle took that client. It is not ready again once an accept has
-    /// failed with [`WouldBlock`](io::ErrorKind::WouldBlock), until a client comes.
+    /// Each handle is ready when it is first polled, after each client that it has accepted, and
+    /// when another client has arrived, even if another handle accepts that client. Once an accept
+    /// has failed with [`WouldBlock`](io::ErrorKind::WouldBlock), the handle is not ready until
+    /// another client arrives.
     pub fn like_socket() -> (MemoryListener, Clients) {
         Self::with_note(Some(Note::new()))
     }
@@ -116,7 +118,7 @@ impl MemoryListener {
 }
 
 impl Note {
-    /// Nobody has looked yet, so there may be clients.
+    /// Nothing was attempted yet, so there may be clients.
     fn new() -> Self {
         Note {
             came: true,
@@ -150,7 +152,7 @@ impl Listener for MemoryListener {
         let client = queue.waiting.pop_front();
         if let Some(note) = &mut self.note {
             *note = Note {
-                // Others may be there.
+                // There may be more.
                 came: client.is_some(),
                 seen: queue.arrived,
             };
@@ -194,15 +196,32 @@ impl Drop for MemoryListener {
 }
 
 impl Clients {
-    /// Connects: the client is in the listener's queue when this returns, and waits while that is full.
-    /// An error says that nobody listens any more. Cancel safe.
+    /// Connects a client, and waits while the queue is full. When this returns, the client is in
+    /// the queue.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nothing listens any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped, no client was added.
     pub async fn connect(&self) -> io::Result<DuplexStream> {
         let number = self.shared.clients.fetch_add(1, Ordering::Relaxed);
         self.connect_from(Addr::Other(format!("client:{number}").into()))
             .await
     }
 
-    /// Connects from an address of one's choice, such as a `SocketAddr`.
+    /// Connects a client from a given address, such as a `SocketAddr`; otherwise like
+    /// [`connect`](Self::connect).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nothing listens any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped, no client was added.
     pub async fn connect_from(&self, addr: impl Into<Addr>) -> io::Result<DuplexStream> {
         let addr = addr.into();
         loop {
@@ -226,7 +245,7 @@ impl Clients {
         }
     }
 
-    /// How many clients are in the queue.
+    /// Returns the number of clients in the queue.
     pub fn waiting(&self) -> usize {
         self.shared.queue().waiting.len()
     }

@@ -1,9 +1,9 @@
-//! The acceptors that wait at one queue.
+//! The wakers of the acceptors that wait at one queue.
 
 use std::{collections::BTreeMap, mem, task::Waker};
 
-/// At most one waker for each handle to the queue, since one task drives a handle. It goes with the
-/// handle, so that no length of a test makes this grow.
+/// At most one waker for each handle to the queue, since one task drives a handle. It is removed
+/// with the handle, so this does not grow during a long test.
 #[derive(Debug, Default)]
 pub(super) struct Wakers {
     next: u64,
@@ -11,13 +11,13 @@ pub(super) struct Wakers {
 }
 
 impl Wakers {
-    /// A number for a new handle.
+    /// Returns a number for a new handle.
     pub(super) fn handle(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
 
-    /// Has `waker` woken for this handle. The one before is returned, to be dropped outside of the lock.
+    /// Sets the waker of this handle. Returns the previous one, to be dropped outside the lock.
     pub(super) fn register(&mut self, handle: u64, waker: &Waker) -> Option<Waker> {
         match self.wakers.get_mut(&handle) {
             Some(known) if known.will_wake(waker) => None,
@@ -26,12 +26,12 @@ impl Wakers {
         }
     }
 
-    /// Forgets a handle.
+    /// Removes a handle and its waker.
     pub(super) fn remove(&mut self, handle: u64) -> Option<Waker> {
         self.wakers.remove(&handle)
     }
 
-    /// All of them, to be woken outside of the lock.
+    /// Takes all wakers, to be woken outside the lock.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Waker> + use<> {
         mem::take(&mut self.wakers).into_values()
     }

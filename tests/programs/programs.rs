@@ -4,7 +4,7 @@ use crate::{
     program::{Example, binary},
     support::{LONG, echoes, rest, soon},
 };
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
@@ -26,8 +26,32 @@ async fn echo() {
     let example = Example::start("echo").await;
     let mut client = example.connect().await;
     assert!(echoes(&mut client, "hello").await);
-    example.stop("INT").await;
+    let mut idle = example.connect().await;
+    assert!(echoes(&mut idle, "hello").await);
+    // It is stopped while both are connected, and both see the end at once.
+    example.signal("INT").await;
+    assert!(rest(&mut idle).await.unwrap().is_empty());
     assert!(rest(&mut client).await.unwrap().is_empty());
+    example.ended().await;
+}
+
+#[test]
+fn the_program_of_the_readme_is_the_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let example = std::fs::read_to_string(root.join("examples/echo.rs")).unwrap();
+    let program = readme.split("```").nth(1).unwrap();
+    let mut lines = example.lines();
+    for line in program.lines().skip(1) {
+        // The example takes its address from the command line, and listens to SIGTERM too.
+        let differs = ["Server::bind(", "println!(", "server.drain_on("];
+        if !differs.iter().any(|start| line.trim().contains(start)) {
+            assert!(
+                lines.any(|other| other == line),
+                "not in the example: {line}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,12 +5,14 @@ use crate::support::{
 };
 use reagent::{
     Addr, Connection, ConnectionService, Outcome, Phase, Server, ServerHandle, handle,
-    testing::Clients,
+    testing::{self, Clients},
 };
 use std::{
-    future::pending,
+    future::{pending, poll_fn},
     io::{self, IoSlice},
     net::SocketAddr,
+    pin::Pin,
+    task::Poll,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream},
@@ -158,6 +160,25 @@ async fn waiting_for_a_drain_does_not_borrow_the_connection() {
     assert!(conn.is_draining() && conn.info().is_draining);
     // It was said, so who asks late is told at once.
     soon(conn.draining()).await;
+}
+
+#[tokio::test]
+async fn waiting_for_a_drain_that_has_come_is_over_at_once_however_often() {
+    let (conn, _client) = testing::connection();
+    let mut draining = conn.draining();
+    assert_eq!(poll_once(&mut draining).await, None);
+    conn.handle().drain();
+    for _ in 0..3 {
+        assert_eq!(poll_once(&mut draining).await, Some(()));
+    }
+}
+
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    poll_fn(|cx| match Pin::new(&mut *future).poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 #[tokio::test]

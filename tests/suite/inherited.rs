@@ -71,8 +71,8 @@ async fn a_child() {
         Ok("name") => {
             assert_eq!(
                 refusal("systemd:smtp").await,
-                "cannot listen on \"systemd:smtp\": no socket of this name was handed over; these \
-                 were: web, admin"
+                "cannot listen on \"systemd:smtp\": no socket of this name was passed to this \
+                 process; expected one of: web, admin"
             );
         }
         Ok("nameless") => {
@@ -155,7 +155,7 @@ fn misfits() -> Vec<(Socket, &'static str)> {
     vec![
         (udp.into(), "it is a datagram socket"),
         (OwnedFd::from(local).into(), "it is a datagram socket"),
-        (seqpacket, "it is a socket of packets (SOCK_SEQPACKET)"),
+        (seqpacket, "it is a SOCK_SEQPACKET socket"),
         (stream, "the socket does not listen"),
     ]
 }
@@ -163,7 +163,7 @@ fn misfits() -> Vec<(Socket, &'static str)> {
 #[tokio::test]
 async fn a_socket_that_nobody_can_accept_from_is_refused_by_its_kind() {
     for (socket, reason) in misfits() {
-        let reason = format!("{reason}; expected a stream socket that listens");
+        let reason = format!("{reason}; expected a listening stream socket");
         let error = SocketListener::with_options(socket.try_clone().unwrap(), Default::default());
         assert_eq!(error.unwrap_err().to_string(), reason);
         let message = refusal(socket.try_clone().unwrap()).await;
@@ -189,7 +189,7 @@ async fn more_descriptors_than_were_handed_over_are_refused() {
         (600, "LISTEN_FDS is 600, but descriptor "),
         (
             u32::MAX - 3,
-            "LISTEN_FDS is 4294967292; expected fewer descriptors",
+            "LISTEN_FDS is 4294967292; expected at most 1048576",
         ),
     ] {
         let mut command = child("overcounted", vec![socket()], Some("web"));
@@ -317,8 +317,8 @@ async fn the_only_socket_needs_no_name() {
 async fn without_a_service_manager_it_is_said_that_none_was_there() {
     assert_eq!(
         refusal("systemd:web").await,
-        "cannot listen on \"systemd:web\": no socket of this name was handed over; none was \
-         (LISTEN_FDS and LISTEN_PID name none for this process)"
+        "cannot listen on \"systemd:web\": no socket of this name was passed to this process; \
+         LISTEN_FDS and LISTEN_PID announce none"
     );
 }
 

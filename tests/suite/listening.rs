@@ -172,7 +172,7 @@ async fn a_star_stands_for_all_interfaces_of_both_families() {
 async fn an_address_that_is_given_twice_is_said_to_be_so() {
     let port = free_port();
     let addr = format!("127.0.0.1:{port}");
-    let twice = "this server is to listen there twice; leave one of the two out";
+    let twice = "this server listens on the same address twice; remove one of the two";
     for second in [&addr, &format!("localhost:{port}")] {
         assert_eq!(
             refusal([&addr, second]).await,
@@ -188,7 +188,7 @@ async fn an_address_that_is_given_twice_is_said_to_be_so() {
     let message = refusal([&addr, &wildcard]).await;
     let overlap = format!(
         "cannot listen on {wildcard}: {wildcard} overlaps {addr}, where this server listens too; \
-         leave one of the two out: "
+         remove one of the two: "
     );
     assert!(message.starts_with(&overlap), "{message}");
 
@@ -240,11 +240,11 @@ async fn whatever_people_have_can_be_listened_on() {
         ),
         (
             Bind::from(Addr::Unix(None)),
-            "nothing can be bound to it; expected a TCP address or a Unix path",
+            "the address cannot be bound; expected a TCP address or a Unix path",
         ),
         (
             Bind::from(Addr::Other("memory:1".into())),
-            "nothing can be bound to it; expected a TCP address or a Unix path",
+            "the address cannot be bound; expected a TCP address or a Unix path",
         ),
     ] {
         let message = format!("cannot listen on {:?}: {reason}", addr.to_string());
@@ -360,7 +360,7 @@ async fn what_is_no_address_is_quoted_with_what_it_lacks() {
         ),
         (
             "::1:8080",
-            "an IPv6 address stands in brackets, as in [::1]:8080",
+            "an IPv6 address must be in brackets, as in [::1]:8080",
         ),
         ("unix:", "a path is missing after unix:"),
     ] {
@@ -415,7 +415,7 @@ async fn a_path_that_cannot_be_made_is_named() {
     let message = refusal("unix:/sys/app.sock").await;
     assert!(
         message.starts_with(
-            "cannot listen on unix:/sys/app.sock: this user may not make files in the directory: "
+            "cannot listen on unix:/sys/app.sock: this user may not create files in the directory: "
         ),
         "{message}"
     );

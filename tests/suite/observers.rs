@@ -4,7 +4,9 @@
 use crate::support::{LONG, Moody, echo, echoes, settle};
 use reagent::{
     Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, IoStream, Observer,
-    Server, Upgrade, UpgradeLayer, event, handle,
+    Server, Upgrade, UpgradeLayer,
+    event::{self, Event},
+    handle, observer_fn,
     testing::{FlakyListener, MemoryListener},
 };
 use std::{
@@ -255,6 +257,37 @@ async fn an_arc_and_a_box_of_an_observer_receive_every_event() {
     .await;
     assert_eq!(shared.all(), plain.all());
     assert_eq!(boxed.all(), plain.all());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_receives_every_event_under_its_name() {
+    let (plain, facts) = (Facts::default(), Facts::default());
+    let by_closure = facts.clone();
+    let closure = observer_fn(move |event| match event {
+        Event::ListenerStarted(event) => by_closure.listener_started(event),
+        Event::ListenerLost(event) => by_closure.listener_lost(event),
+        Event::ListenerReopenFailed(event) => by_closure.listener_reopen_failed(event),
+        Event::ListenerReopened(event) => by_closure.listener_reopened(event),
+        Event::ListenerStopped(event) => by_closure.listener_stopped(event),
+        Event::AcceptorStarted(acceptor) => by_closure.acceptor_started(acceptor),
+        Event::AcceptorFailed(event) => by_closure.acceptor_failed(event),
+        Event::AcceptorStopped(acceptor) => by_closure.acceptor_stopped(acceptor),
+        Event::AcceptFailed(event) => by_closure.accept_failed(event),
+        Event::Exhausted(event) => by_closure.exhausted(event),
+        Event::ExhaustionEnded(event) => by_closure.exhaustion_ended(event),
+        Event::LimitReached(acceptor) => by_closure.limit_reached(acceptor),
+        Event::LimitWaited(event) => by_closure.limit_waited(event),
+        Event::ConnectionStarted(connection) => by_closure.connection_started(connection),
+        Event::ConnectionLabelled(event) => by_closure.connection_labelled(event),
+        Event::ConnectionUpgraded(event) => by_closure.connection_upgraded(event),
+        Event::ConnectionEnded(event) => by_closure.connection_ended(event),
+        Event::DrainStarted(event) => by_closure.drain_started(event),
+        Event::DrainEnded(report) => by_closure.drain_ended(report),
+        other => panic!("an event without a name: {other:?}"),
+    });
+    everything_happens(|server| server.observe(plain.clone()).observe(closure)).await;
+    assert_eq!(facts.all(), plain.all());
+    assert!(!facts.all().is_empty());
 }
 
 /// The events as `Debug` shows them.

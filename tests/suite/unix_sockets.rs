@@ -132,7 +132,7 @@ async fn a_file_that_is_no_socket_is_left_alone() {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot listen on {}: a file that is no socket has this name; remove it or choose \
+            "cannot listen on {}: the path is a file that is not a socket; remove it or choose \
              another path",
             unix(&path)
         )
@@ -313,7 +313,8 @@ async fn owner_group_and_mode_are_settled_before_clients_can_connect() {
             stop(&server).await;
         }
         Err(error) => {
-            let message = "cannot give the path to owner 12345 and group 23456; it needs CAP_CHOWN";
+            let message =
+                "cannot set owner 12345 and group 23456 on the path; CAP_CHOWN is required";
             assert!(error.to_string().contains(message), "{error}");
         }
     }

@@ -13,11 +13,52 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A list of bans, each with an end. Clones share it, so a handler can hold one.
+/// A list of banned clients, each with the end of its ban. Clones share the list, so a handler can
+/// hold one.
 ///
-/// A ban is for an IPv4 address or an IPv6 /64, unless [`prefixes`](Self::prefixes) are set. The list is bounded: when it
-/// is full, the ban that ends soonest gives way, be it the new one. A client that owns many networks can push out
-/// bans that end sooner than its own; ban wider networks, and worse clients for longer, where that matters.
+/// A ban covers an IPv4 address or an IPv6 /64, unless [`prefixes`](Self::prefixes) are set. The
+/// list is bounded. When it is full, the ban that ends first gives way, even if that is the new
+/// one. So an attacker with many networks can push out bans that end sooner than the attacker's
+/// own; where that matters, ban wider networks, and the worst clients for longer.
+///
+/// ```
+/// use reagent::{Connection, Server, testing::MemoryListener};
+/// use reagent_layers::access::{Access, AccessLayer, Bans, Rules};
+/// use std::{net::SocketAddr, time::Duration};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// const TEN_MINUTES: Duration = Duration::from_secs(600);
+/// let bans = Bans::new();
+/// let access = Access::new(Rules::new()).with_bans(bans.clone());
+/// let (listener, clients) = MemoryListener::new();
+/// let list = bans.clone();
+/// let server = Server::new(listener)
+///     .layer(AccessLayer::new(access))
+///     .start(reagent::handle(move |mut conn: Connection| {
+///         let bans = list.clone();
+///         async move {
+///             let is_abuse = conn.read_u8().await? == b'!';
+///             if let (true, Some(ip)) = (is_abuse, conn.peer_addr().ip()) {
+///                 bans.ban(ip, TEN_MINUTES);
+///             }
+///             Ok::<_, std::io::Error>(())
+///         }
+///     }))
+///     .await?;
+///
+/// let attacker: SocketAddr = "192.0.2.1:4000".parse()?;
+/// let mut client = clients.connect_from(attacker).await?;
+/// client.write_all(b"!").await?;
+/// assert_eq!(client.read(&mut [0]).await?, 0); // The handler has returned.
+/// assert!(bans.is_banned(attacker.ip()));
+///
+/// tokio::time::advance(TEN_MINUTES).await;
+/// assert!(!bans.is_banned(attacker.ip()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Bans {
     shared: Arc<Shared>,
@@ -25,12 +66,12 @@ pub struct Bans {
 }
 
 struct Shared {
-    /// The length of the list, so that an empty one costs nothing.
+    /// The length of the list, so that looking at an empty one takes no lock.
     count: AtomicUsize,
     ends: Mutex<Ends>,
 }
 
-/// When bans end, by client and in that order.
+/// The ends of bans, by client and in the order of time.
 struct Ends {
     capacity: usize,
     by_client: HashMap<IpAddr, Instant>,
@@ -44,15 +85,16 @@ impl Ends {
         Some(until)
     }
 
-    /// Bans a client until `until`, or for longer if it is already.
+    /// Bans a client until `until`, unless it is banned for longer already.
     fn insert(&mut self, client: IpAddr, until: Instant) {
         let until = self.remove(client).map_or(until, |old| old.max(until));
         self.by_client.insert(client, until);
         self.in_order.insert((until, client));
     }
 
-    /// Removes what is over, and then what ends soonest, to leave room for a ban until `until`. Returns
-    /// whether there is room; a list in which all others end later has none.
+    /// Makes room for a ban until `until`: removes bans that are over, and then, if the list is
+    /// still full, the one that ends first. Returns `false` if the list is full of bans that end
+    /// later.
     fn make_room(&mut self, now: Instant, until: Instant) -> bool {
         while let Some(&(soonest, client)) = self.in_order.first() {
             let is_over = soonest <= now;
@@ -75,12 +117,12 @@ impl Default for Bans {
 }
 
 impl Bans {
-    /// Creates an empty list of at most 65,536 bans.
+    /// Creates an empty list of at most 65,536 bans. A full list of that size takes about 10 MB.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Creates an empty list of at most this many bans, at least one.
+    /// Creates an empty list of at most `capacity` bans. A capacity of 0 counts as 1.
     pub fn with_capacity(capacity: usize) -> Self {
         let ends = Ends {
             capacity: capacity.max(1),
@@ -96,9 +138,11 @@ impl Bans {
         }
     }
 
-    /// Sets how many leading bits of an address make a client. Default 32 for IPv4 and 64 for IPv6.
+    /// Sets the number of leading bits of an address that identify a client. Default 32 for IPv4
+    /// and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above 32
+    /// and 128 mean the whole address.
     ///
-    /// Clones that were made before keep what they had.
+    /// Clones made earlier keep their setting. Set the same on all clones of a list.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
         self.prefixes = ClientKey { v4, v6 };
         self
@@ -112,11 +156,13 @@ impl Bans {
         result
     }
 
-    /// Bans the client of this address for `lasts`, from now on. A ban that ends later stays. Connections
-    /// that are open are not closed.
+    /// Bans the client with this address for the time `lasts`, from now on.
+    ///
+    /// A ban that ends later stays as it is. The client's open connections are not closed. A time
+    /// that is too long for the clock, such as [`Duration::MAX`], counts as 365 days.
     pub fn ban(&self, ip: IpAddr, lasts: Duration) {
         let now = Instant::now();
-        // An end that no clock can tell is a year away.
+        // An end beyond the range of the clock is a year away.
         let until = now
             .checked_add(lasts)
             .unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
@@ -128,13 +174,13 @@ impl Bans {
         });
     }
 
-    /// Lifts a ban. Returns whether there was one.
+    /// Lifts the ban of the client with this address. Returns whether it was banned.
     pub fn unban(&self, ip: IpAddr) -> bool {
         let until = self.with(|ends| ends.remove(self.prefixes.of(ip)));
         until.is_some_and(|until| until > Instant::now())
     }
 
-    /// Returns whether the client of this address is banned now.
+    /// Returns whether the client with this address is banned now.
     pub fn is_banned(&self, ip: IpAddr) -> bool {
         if self.shared.count.load(Relaxed) == 0 {
             return false;
@@ -150,7 +196,7 @@ impl Bans {
         })
     }
 
-    /// Returns the number of bans in the list. Some of them may be over.
+    /// Returns the number of bans in the list, including some that may be over.
     pub fn len(&self) -> usize {
         self.shared.count.load(Relaxed)
     }

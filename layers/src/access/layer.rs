@@ -7,13 +7,15 @@ use reagent::{Connection, Rejected};
 use std::{fmt, net::IpAddr, sync::Arc};
 use tower_layer::Layer;
 
-/// The reason of a [`Rejected`] connection that the rules do not admit.
+/// The reason of a [`Rejected`] connection whose client the rules do not admit.
 pub const ACCESS: &str = "access";
 
 /// The reason of a [`Rejected`] connection whose client is banned.
 pub const BANNED: &str = "banned";
 
-/// Rules and bans that can be changed while they are in force. Clones share them.
+/// Rules and a ban list, which can be changed while a server runs. Clones share both.
+///
+/// A banned client is refused whatever the rules say.
 #[derive(Clone)]
 pub struct Access {
     rules: Arc<ArcSwap<Rules>>,
@@ -22,7 +24,9 @@ pub struct Access {
 }
 
 impl Access {
-    /// Admits clients by `rules`, with an empty ban list, and closes the connections of others.
+    /// Creates access control by `rules`, with an empty ban list.
+    ///
+    /// Refused connections are closed; see [`refusal`](Self::refusal).
     pub fn new(rules: Rules) -> Self {
         Access {
             rules: Arc::new(ArcSwap::from_pointee(rules)),
@@ -31,33 +35,36 @@ impl Access {
         }
     }
 
-    /// Sets what is done to clients that are not admitted. Default [`Refusal::Close`].
+    /// Sets the treatment of refused clients. Default [`Refusal::Close`], which tells them nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
         self
     }
 
-    /// Uses this ban list, which may be shared with others.
+    /// Uses `bans` as the ban list, for example one that several servers share.
     pub fn with_bans(mut self, bans: Bans) -> Self {
         self.bans = bans;
         self
     }
 
-    /// Replaces the rules. Connections that are open stay.
+    /// Replaces the rules for connections accepted from now on. Open connections stay open.
     pub fn set(&self, rules: Rules) {
         self.rules.store(Arc::new(rules));
     }
 
-    /// The ban list. Add entries with [`Bans::ban`].
+    /// Returns the ban list. Add entries with [`Bans::ban`].
     pub fn bans(&self) -> &Bans {
         &self.bans
     }
 
-    /// Checks whether a client of this address would be admitted, as far as its address goes.
+    /// Checks whether a client with this address would be admitted.
+    ///
+    /// [`Rules::check`] is not asked, since it needs a connection.
     ///
     /// # Errors
     ///
-    /// [`Rejected`] with the reason [`ACCESS`] or [`BANNED`].
+    /// [`Rejected`] with the reason [`BANNED`] if the client is banned, or [`ACCESS`] if the rules
+    /// do not admit the address.
     pub fn check(&self, ip: IpAddr) -> Result<(), Rejected> {
         match self.refuses(ip) {
             Some(reason) => Err(Rejected::new(reason)),
@@ -72,7 +79,7 @@ impl Access {
         (!self.rules.load().admits(ip)).then_some(ACCESS)
     }
 
-    /// The reason not to admit a connection.
+    /// Returns the reason to refuse a connection, if there is one.
     pub(super) fn refuses_connection<Io>(&self, conn: &Connection<Io>) -> Option<&'static str> {
         ip_of(conn)
             .and_then(|ip| self.refuses(ip))
@@ -94,7 +101,7 @@ impl fmt::Debug for Access {
     }
 }
 
-/// The layer of an [`Access`].
+/// A layer that admits and refuses clients by an [`Access`].
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct AccessLayer {
@@ -102,7 +109,7 @@ pub struct AccessLayer {
 }
 
 impl AccessLayer {
-    /// Creates a layer that admits clients by `access`.
+    /// Creates a layer that asks `access` about each connection.
     pub fn new(access: Access) -> Self {
         AccessLayer { access }
     }

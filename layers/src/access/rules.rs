@@ -1,4 +1,4 @@
-//! Which networks are allowed and which denied.
+//! The networks that are allowed and denied.
 
 use crate::net::{InvalidNetwork, Network, canonical};
 use ipnet::IpNet;
@@ -6,11 +6,24 @@ use prefix_trie::joint::JointPrefixMap;
 use reagent::{Connection, ConnectionHandle};
 use std::{fmt, net::IpAddr, sync::Arc};
 
-/// Networks to allow and to deny, and a check by the program.
+/// Networks to allow and to deny, and an optional check of each connection.
 ///
-/// The rule with the longest prefix decides; if a network is both allowed and denied, the denial does. A client
-/// that no rule fits is admitted if no network is allowed, and refused otherwise. Without rules every client is
-/// admitted.
+/// The rule with the longest prefix decides, in whatever order the rules were added. If the same
+/// network is both allowed and denied, it is denied. A client that matches no rule is admitted if
+/// no network is allowed, and refused otherwise. So without any rules, every client is admitted.
+///
+/// ```
+/// use reagent_layers::access::{Access, Rules};
+///
+/// let rules = Rules::new().allow_all(["10.0.0.0/8", "10.66.6.0/24"])?.deny_all(["10.66.0.0/16"])?;
+/// let access = Access::new(rules);
+/// let admits = |ip: &str| access.check(ip.parse().unwrap()).is_ok();
+/// assert!(admits("10.1.2.3"));
+/// assert!(!admits("10.66.2.3")); // denied by 10.66.0.0/16
+/// assert!(admits("10.66.6.3")); // allowed by 10.66.6.0/24, which is more specific
+/// assert!(!admits("192.0.2.1")); // matches no rule, and others are allowed
+/// # Ok::<(), reagent_layers::InvalidNetwork>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Rules {
     nets: JointPrefixMap<IpNet, bool>,
@@ -26,7 +39,7 @@ impl Rules {
         Self::default()
     }
 
-    /// Allows a network. The first one closes the server to all other networks.
+    /// Allows a network. From then on, clients that match no rule are refused.
     pub fn allow(mut self, net: impl Into<IpNet>) -> Self {
         self.is_closed = true;
         self.rule(net.into(), true);
@@ -39,11 +52,12 @@ impl Rules {
         self
     }
 
-    /// Allows several networks, written as `192.0.2.0/24`, `2001:db8::/32` or a single address.
+    /// Allows several networks, each written as a CIDR such as `192.0.2.0/24` or `2001:db8::/32`,
+    /// or as a single address.
     ///
     /// # Errors
     ///
-    /// [`InvalidNetwork`](crate::InvalidNetwork) for the first that is neither.
+    /// [`InvalidNetwork`](crate::InvalidNetwork) for the first item that is neither.
     pub fn allow_all<T: AsRef<str>>(
         mut self,
         nets: impl IntoIterator<Item = T>,
@@ -58,7 +72,8 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// [`InvalidNetwork`](crate::InvalidNetwork) for the first that is neither an address nor a network.
+    /// [`InvalidNetwork`](crate::InvalidNetwork) for the first item that is neither a CIDR nor an
+    /// address.
     pub fn deny_all<T: AsRef<str>>(
         mut self,
         nets: impl IntoIterator<Item = T>,
@@ -69,13 +84,14 @@ impl Rules {
         Ok(self)
     }
 
-    /// Asks `check` about every client that the other rules admit.
+    /// Sets a check of connections that the ban list and the networks admit. It returns whether to
+    /// admit the connection, and replaces an earlier check.
     ///
-    /// It runs in the acceptor, so it must be quick: no I/O, no lock that is held for long.
+    /// It runs in the acceptor, so it must be quick: no I/O, and no lock that is held for long.
     ///
     /// # Panics
     ///
-    /// A panic of `check` is the connection's: it ends that connection and nothing else.
+    /// If `check` panics, the panic ends that connection and nothing else.
     pub fn check(
         mut self,
         check: impl Fn(&ConnectionHandle) -> bool + Send + Sync + 'static,

@@ -9,7 +9,7 @@ use std::{
 };
 use tower_service::Service;
 
-/// The service of an [`AccessLayer`](super::AccessLayer): ready when the service inside is.
+/// The service of an [`AccessLayer`](super::AccessLayer). It is ready when the inner service is.
 #[derive(Clone, Debug)]
 pub struct AccessService<S> {
     inner: S,
@@ -37,7 +37,7 @@ where
     }
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
-        // The check is the program's, and its panic the connection's and not the acceptor's.
+        // The check is user code: if it panics, that ends the connection and not the acceptor.
         let refuses = catch_unwind(AssertUnwindSafe(|| self.access.refuses_connection(&conn)));
         match refuses {
             Ok(None) => LimitFuture::serving(self.inner.call(conn), None),

@@ -1,4 +1,4 @@
-//! The future that ends a connection over its quota.
+//! The future that ends a connection above its quota.
 
 use super::quota::Spent;
 use pin_project_lite::pin_project;
@@ -12,7 +12,7 @@ use std::{
 };
 
 pin_project! {
-    /// The future of a [`Bandwidth`](super::Bandwidth).
+    /// The future of a [`Bandwidth`](super::Bandwidth) service.
     pub struct BandwidthFuture<F> {
         #[pin]
         inner: F,
@@ -36,7 +36,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let polled = this.inner.poll(cx);
-        // Whatever the handler makes of the error, a connection over its quota has ended by that.
+        // A connection above its quota ends here, whatever the handler makes of the error.
         if let Some(over) = this.spent.as_ref().and_then(|spent| spent.over()) {
             return Poll::Ready(Err(over.into()));
         }

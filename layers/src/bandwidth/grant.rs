@@ -2,14 +2,15 @@
 
 use super::Rate;
 
-/// What a connection takes beyond what it wants where there is plenty, so that it asks less often.
+/// The bytes that a connection takes beyond what it wants, if there is plenty, so that it asks less
+/// often.
 pub(super) const SPARE: u64 = 64 * 1024;
 
-/// Bytes that may go, and the bits of the scopes that they were taken from.
+/// Bytes that may be read or written now, and the bits of the scopes that they were taken from.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Grant {
     pub(super) bytes: u64,
-    /// How many of them may be kept for later.
+    /// The number of those bytes that may be kept for later.
     pub(super) spare: u64,
     pub(super) taken: u8,
 }
@@ -24,7 +25,7 @@ impl Grant {
     }
 }
 
-/// How much of `want` goes at once at most for a connection that has to wait.
+/// Returns the part of `want` that a connection gets in one turn if it has to wait.
 pub(super) fn turn(rates: &[Option<Rate>; 3], want: u64) -> u64 {
     rates
         .iter()

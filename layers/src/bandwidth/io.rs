@@ -1,4 +1,4 @@
-//! The stream that takes no more than it may.
+//! The stream that reads and writes no faster than its limits allow.
 
 use super::{BandwidthLimits, grant::Grant, quota::Spent, shared::Shared, throttle::Throttle};
 use crate::io::{Direction, vectored};
@@ -12,15 +12,19 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// The stream of a [`BandwidthLayer`](super::BandwidthLayer): the one inside, no faster than it may be.
+/// The stream that a [`BandwidthLayer`](super::BandwidthLayer) passes to the inner service. It
+/// reads and writes no faster than the limits allow.
 ///
-/// Reads and writes are cancel safe: a dropped one has lost no byte and keeps its turn.
+/// # Cancel safety
+///
+/// Reads and writes are cancel safe: if one is dropped, no byte is lost and the connection keeps
+/// its turn.
 pub struct BandwidthIo<Io> {
     io: Io,
     limits: Arc<Shared>,
     client: Option<IpAddr>,
-    /// A byte that was read before a turn is waited for. Without it connections with nothing to read would
-    /// wait in line with those that have, and an end or an error would be seen late.
+    /// A byte read before the wait for a turn. Without it, connections with nothing to read would
+    /// queue with those that have something, and an end or an error would be seen late.
     peeked: Option<u8>,
     throttle: Option<Box<Throttle>>,
     spent: Option<Arc<Spent>>,
@@ -43,7 +47,7 @@ impl<Io> BandwidthIo<Io> {
         }
     }
 
-    /// The stream inside.
+    /// Returns the inner stream.
     pub fn get_ref(&self) -> &Io {
         &self.io
     }
@@ -55,7 +59,7 @@ impl<Io> BandwidthIo<Io> {
             && !self.limits.is_limited(direction)
     }
 
-    /// How many bytes of `want` the quota allows.
+    /// Returns the part of `want` that the quota allows.
     fn left(&self, direction: Direction, want: usize) -> u64 {
         let left = self
             .spent
@@ -71,7 +75,7 @@ impl<Io> BandwidthIo<Io> {
         }
     }
 
-    /// What may go at once; `None` if it has to wait.
+    /// Takes what may be read or written at once; `None` if the connection has to wait.
     fn take(&mut self, direction: Direction, want: u64) -> Option<Grant> {
         if self
             .throttle
@@ -95,7 +99,7 @@ impl<Io> BandwidthIo<Io> {
             .get_or_insert_with(|| Box::new(Throttle::new(self.limits.clone(), self.client)))
     }
 
-    /// Counts what went, and keeps or gives back what did not.
+    /// Counts the bytes that were used, and keeps or gives back the rest of the grant.
     fn settle(&mut self, direction: Direction, grant: Grant, used: usize) {
         if let Some(throttle) = &mut self.throttle {
             throttle.settle(direction, grant, used as u64);
@@ -107,7 +111,7 @@ impl<Io> BandwidthIo<Io> {
 }
 
 impl<Io: AsyncRead + Unpin> BandwidthIo<Io> {
-    /// Whether there is a byte to read, and not the end.
+    /// Waits for a byte or the end of the stream. Returns whether there is a byte.
     fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if self.peeked.is_none() {
             let mut byte = [0];
@@ -145,7 +149,7 @@ impl<Io: AsyncRead + Unpin> BandwidthIo<Io> {
     ) -> Poll<io::Result<()>> {
         let want = self.left(Direction::Read, buf.remaining());
         if want == 0 {
-            // The end of what the client sends may still be seen.
+            // The end of the stream is not above the quota.
             return Poll::Ready(match ready!(self.poll_peek(cx))? {
                 true => Err(self.exceed(Direction::Read)),
                 false => Ok(()),

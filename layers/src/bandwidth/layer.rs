@@ -3,7 +3,8 @@
 use super::{Bandwidth, BandwidthLimits};
 use tower_layer::Layer;
 
-/// A layer that limits bytes. Its clones, and other layers made of the same [`BandwidthLimits`], share the limits.
+/// A layer that limits bytes by a [`BandwidthLimits`]. Its clones, and all layers made from the
+/// same limits, share them.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct BandwidthLayer {
@@ -11,7 +12,7 @@ pub struct BandwidthLayer {
 }
 
 impl BandwidthLayer {
-    /// Creates a layer that limits by `limits`.
+    /// Creates a layer that limits connections by `limits`.
     pub fn new(limits: BandwidthLimits) -> Self {
         BandwidthLayer { limits }
     }

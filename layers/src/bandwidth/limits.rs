@@ -7,10 +7,11 @@ use super::{
 use crate::{client::ClientKey, io::Direction};
 use std::{fmt, net::IpAddr, sync::Arc};
 
-/// Limits of bytes that can be changed while they hold. Clones share them, whichever servers they limit.
+/// Limits on bytes, which can be changed while a server runs. Clones share them, even across
+/// servers.
 ///
-/// Nothing is limited until it is set. A changed rate takes effect at the next read or write, and within a second
-/// for one that waits.
+/// Nothing is limited by default. A changed rate takes effect at the next read or write; a
+/// connection that is already waiting notices within a second.
 #[derive(Clone)]
 pub struct BandwidthLimits {
     pub(super) shared: Arc<Shared>,
@@ -26,68 +27,102 @@ impl BandwidthLimits {
         }
     }
 
-    /// Limits each connection. Default none.
+    /// Limits each connection. By default connections are not limited.
     pub fn per_connection(self, rates: impl Into<Rates>) -> Self {
         self.set_per_connection(rates);
         self
     }
 
-    /// Limits all connections of a client together. Default none.
+    /// Limits all connections of each client together. By default clients are not limited.
     ///
-    /// A client is remembered until it is as if it had never come, so that it gains nothing by reconnecting.
+    /// A client is remembered after its connections have ended, until its whole burst is available
+    /// again. So it gains nothing by reconnecting.
+    ///
+    /// ```
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::bandwidth::{BandwidthLayer, BandwidthLimits, Rate};
+    /// use std::net::SocketAddr;
+    /// use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::Instant};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// let limits = BandwidthLimits::new().per_client(Rate::new(10_000));
+    /// let (listener, clients) = MemoryListener::new();
+    /// let server = Server::new(listener)
+    ///     .layer(BandwidthLayer::new(limits))
+    ///     .start(reagent::handle(|mut conn: Connection| async move {
+    ///         conn.write_all(&[0; 28_000]).await
+    ///     }))
+    ///     .await?;
+    ///
+    /// let client: SocketAddr = "192.0.2.1:4000".parse()?;
+    /// let mut one = clients.connect_from(client).await?;
+    /// let mut two = clients.connect_from(client).await?;
+    /// let (mut first, mut second) = (Vec::new(), Vec::new());
+    /// let began = Instant::now();
+    /// tokio::try_join!(one.read_to_end(&mut first), two.read_to_end(&mut second))?;
+    /// // 56,000 bytes for one client, of which 1,000 are sent at once.
+    /// assert_eq!(began.elapsed().as_millis() / 100, 55);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn per_client(self, rates: impl Into<Rates>) -> Self {
         self.set_per_client(rates);
         self
     }
 
-    /// Limits all connections together. Default none.
+    /// Limits all connections together. By default they are not limited.
     pub fn total(self, rates: impl Into<Rates>) -> Self {
         self.set_total(rates);
         self
     }
 
-    /// Limits how many bytes each connection may have in total. Default unlimited.
+    /// Limits the total bytes of each connection. Default [`Quota::NONE`].
     pub fn quota(self, quota: Quota) -> Self {
         self.set_quota(quota);
         self
     }
 
-    /// Sets how many leading bits of an address make a client. Default 32 for IPv4 and 64 for IPv6.
+    /// Sets the number of leading bits of an address that identify a client. Default 32 for IPv4
+    /// and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above 32
+    /// and 128 mean the whole address.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
         self.prefixes = ClientKey { v4, v6 };
         self
     }
 
-    /// Sets how many clients are remembered at most, and forgets those that were. Default 65,536.
+    /// Sets the maximum number of clients to remember, and forgets those remembered so far, for all
+    /// clones. At least 1. Default 65,536, which bounds the table at about 14 MB.
     ///
-    /// A client is forgotten once it has no connection and again all it may have, and never before: when the
-    /// table is full of others, all clients that are not in it share one rate, as if they were one client.
+    /// A client is forgotten once it has no connection and its whole burst is available again, and
+    /// never earlier. If the table is full of other clients, all clients that are not in it share
+    /// one rate, as if they were one client.
     pub fn capacity(self, clients: usize) -> Self {
         self.shared.set_capacity(clients);
         self
     }
 
-    /// Changes the rates of each connection.
+    /// Changes the rates of each connection. [`Rates::NONE`] lifts the limit.
     pub fn set_per_connection(&self, rates: impl Into<Rates>) {
         self.shared.set(Scope::Connection, rates.into());
     }
 
-    /// Changes the rates of each client.
+    /// Changes the rates of each client. [`Rates::NONE`] lifts the limit.
     pub fn set_per_client(&self, rates: impl Into<Rates>) {
         self.shared.set(Scope::Client, rates.into());
     }
 
-    /// Changes the rates of all connections together.
+    /// Changes the rates of all connections together. [`Rates::NONE`] lifts the limit.
     pub fn set_total(&self, rates: impl Into<Rates>) {
         self.shared.set(Scope::Total, rates.into());
     }
 
-    /// Changes the quota of later connections.
+    /// Changes the quota of connections accepted from now on. Open connections keep theirs.
     pub fn set_quota(&self, quota: Quota) {
         self.shared.set_quota(quota);
     }
 
-    /// Returns the number of clients that are remembered.
+    /// Returns the number of clients remembered.
     pub fn clients(&self) -> usize {
         self.shared.clients()
     }

@@ -1,18 +1,21 @@
-//! Limits the bytes per second of a connection, of a client and of all, and the bytes of a connection in total.
+//! Limits the bytes per second of each connection, of each client and of all together, and the
+//! total bytes of a connection.
 //!
 //! # When to use it
 //!
-//! When one client could take the whole line, or bytes cost money. What a limit of connections (`limit`) does
-//! for places, this layer does for the line.
+//! When a single client could take the whole line, or when bytes cost money. The `limit` layers
+//! share out places; this layer shares out the line.
 //!
 //! # Position in the stack
 //!
-//! Outside of TLS it counts what goes over the wire; inside of TLS, what the handler reads and writes. Behind a
-//! proxy a limit by client belongs inside the PROXY protocol.
+//! Outside of TLS, it counts the bytes on the wire; inside of TLS, the bytes that the handler reads
+//! and writes. Behind a proxy, a limit by client belongs inside `proxy_protocol`, which finds out
+//! the client's address.
 //!
-//! Time limits inside of it see a handler that waits for its turn as one that waits for its client. With
-//! `timeout::TimeoutsLayer` outside of it, waiting for a turn is no stall; but its minimum rate
-//! (`min_rate`) has to be less than this one in any case.
+//! A time limit inside of this layer cannot tell a handler that waits for its turn from one that
+//! waits for its client. With `timeout::TimeoutsLayer` outside of this layer, waiting for a turn is
+//! no stall. In either case, the minimum rate of the time limits (`min_rate`) has to be lower than
+//! the rate set here.
 //!
 //! # Example
 //!
@@ -37,10 +40,10 @@
 //! let mut client = clients.connect().await?;
 //! let began = Instant::now();
 //! client.read_to_end(&mut Vec::new()).await?;
-//! // A tenth of a second's worth at once, and the rest at the rate.
+//! // What goes in a tenth of a second is sent at once, and the rest at the rate.
 //! assert_eq!(began.elapsed().as_secs(), 5);
 //!
-//! // Every limit can be changed while it holds.
+//! // Every limit can be changed while the server runs.
 //! limits.set_per_connection(Rates::NONE);
 //! let mut client = clients.connect().await?;
 //! let began = Instant::now();
@@ -52,30 +55,40 @@
 //!
 //! # Details
 //!
-//! A read or write takes as many bytes as there are, and waits where there are none; so TCP holds back the
-//! client, and nothing is buffered but one byte. Connections that wait for bytes of their client or of all are served
-//! **first come, first served**, with turns of 16 KiB at most, and of what goes in a tenth of a second: of *n*
-//! connections that always want more, each has one turn in *n*, whatever its buffers and however fast its
-//! client, and waits no longer than *n* tenths of a second. What one leaves, others have: a connection with nothing
-//! to read is not in the queue, and a turn that is not used is given back. A client with more connections has
-//! more turns, unless clients are limited too.
+//! A read or write uses the bytes that the limits allow now, and waits if they allow none. While a
+//! read waits, TCP holds back the client; the layer buffers no more than one byte.
 //!
-//! A client is an IPv4 address or an IPv6 /64: that of the effective
-//! [`peer_addr`](reagent::Connection::peer_addr), or, where a proxy relays for a client without an IP address, that
-//! of the socket. Connections over Unix sockets have neither, and no limit by client.
+//! Connections that wait under the same limit are served **first come, first served**, in turns. A
+//! turn is at most 16 KiB, and at most what the rate yields in a tenth of a second. So of *n*
+//! connections that always want more, each gets every *n*th turn and waits no longer than *n*
+//! tenths of a second, whatever the size of its buffers and the speed of its client. What one
+//! connection does not use is there for the others: a connection with nothing to read is not in the
+//! queue, and an unused turn is given back. A client with more connections gets more turns, unless
+//! clients are limited too.
 //!
-//! The end of a stream, errors, flush and shutdown are never delayed. A connection under no limit pays one
-//! look at a number for each read and write. Where there is plenty, a connection takes up to 64 KiB in advance, and
-//! at most a 1024th of what there is, so that it asks less often; it gives back what is left at its end. Only a
-//! connection that waits has a timer.
+//! A client is an IPv4 address or an IPv6 /64. The address is that of the effective
+//! [`peer_addr`](reagent::Connection::peer_addr), or, if a proxy relays for a client without an IP
+//! address, that of the socket. Connections over Unix sockets have no IP address at all, and no
+//! limit by client.
+//!
+//! The end of the stream, errors, flushes and shutdowns are never delayed.
+//!
+//! A connection without any limit pays one atomic load for each read and write. If a limit has
+//! plenty left, a connection takes some bytes in advance, so that it asks less often: up to 64 KiB,
+//! but no more than a 1024th of what is left. It gives back what it has not used when it ends. Only
+//! a connection that waits has a timer.
 //!
 //! # Errors
 //!
-//! [`Rejected`](reagent::Rejected) with the reason [`READ_QUOTA`], [`WRITE_QUOTA`] or [`TOTAL_QUOTA`], when the client
-//! sends, or the handler wants to send, a byte more than the quota has. The handler gets it inside an
-//! [`io::Error`] of the kind [`QuotaExceeded`](std::io::ErrorKind::QuotaExceeded), and whatever it makes of that, its
-//! future is dropped then and the connection has this outcome. A stream that was given away ends by the
-//! error alone.
+//! A connection ends with [`Rejected`](reagent::Rejected) as soon as its client sends, or its
+//! handler tries to send, one byte more than the quota. The reason is [`READ_QUOTA`],
+//! [`WRITE_QUOTA`] or [`TOTAL_QUOTA`].
+//!
+//! The read or write of the handler fails with an [`io::Error`] of the kind
+//! [`QuotaExceeded`](std::io::ErrorKind::QuotaExceeded), which contains the `Rejected`. Whatever
+//! the handler makes of that error, its future is dropped at the end of the poll in which this
+//! happens, and the connection has this outcome. If the handler has given its stream away, the
+//! error is all that happens.
 //!
 //! Rates end no connection.
 //!

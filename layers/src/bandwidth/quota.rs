@@ -1,4 +1,4 @@
-//! What a connection has used of its quota.
+//! The use that a connection has made of its quota.
 
 use super::Quota;
 use crate::io::Direction;
@@ -8,23 +8,25 @@ use std::{
     sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
-/// The reason of a [`Rejected`] connection whose client sent more than it may.
+/// The reason of a [`Rejected`] connection whose client sent more bytes than [`Quota::read`].
 pub const READ_QUOTA: &str = "read quota";
 
-/// The reason of a [`Rejected`] connection on which more was to be sent than may be.
+/// The reason of a [`Rejected`] connection whose handler wanted to send more bytes than
+/// [`Quota::write`].
 pub const WRITE_QUOTA: &str = "write quota";
 
-/// The reason of a [`Rejected`] connection that used up its quota of both directions together.
+/// The reason of a [`Rejected`] connection that was about to move more bytes than [`Quota::total`].
 pub const TOTAL_QUOTA: &str = "total quota";
 
 const REASONS: [&str; 3] = [READ_QUOTA, WRITE_QUOTA, TOTAL_QUOTA];
 
-/// Shared by the stream, which counts, and the handler's future, which ends.
+/// The used quota, shared by the stream, which counts, and the handler's future, which ends the
+/// connection.
 #[derive(Debug)]
 pub(super) struct Spent {
     quota: Quota,
     bytes: [AtomicU64; 2],
-    /// Which of `REASONS` it was, counted from 1.
+    /// The reason, as an index of `REASONS` counted from 1; 0 if the quota was not exceeded.
     over: AtomicU8,
 }
 
@@ -52,13 +54,13 @@ impl Spent {
         of_total.min(of_way)
     }
 
-    /// Only the one who reads counts what is read, and likewise with writes.
+    /// Counts bytes. Each direction has one caller at a time, so no locked instruction is needed.
     pub(super) fn add(&self, direction: Direction, bytes: u64) {
         let counter = &self.bytes[direction as usize];
         counter.store(counter.load(Relaxed).saturating_add(bytes), Relaxed);
     }
 
-    /// Ends the connection, and says so to the handler that wants more.
+    /// Notes that the quota was exceeded, and returns the error for the handler.
     pub(super) fn exceed(&self, direction: Direction) -> io::Error {
         let is_way = self.bytes()[direction as usize] >= self.quota.ways[direction as usize];
         let reason = if is_way { direction as u8 } else { 2 };

@@ -1,16 +1,17 @@
-//! What is allowed: rates, for each direction, and quotas.
+//! Rates for each direction, and quotas.
 
 use crate::client::bucket;
 
-/// A turn is no more than this, so that the connections behind it do not wait long: what a TLS record holds
-/// (RFC 8446, section 5.1).
+/// The longest turn, in bytes, so that the connections behind it do not wait long. A TLS record
+/// holds as much (RFC 8446, section 5.1).
 const TURN: u64 = 16 * 1024;
 
-/// A turn, and a burst unless set, is what a rate gives in this part of a second.
+/// A turn, and a burst unless set, is what a rate yields in one `PART`th of a second.
 const PART: u64 = 10;
 
-/// Tokio's timers tick once a millisecond (`tokio::time::sleep`) and come late by up to two; with a smaller
-/// burst than what comes in five, that would be lost.
+/// The smallest burst is what a rate yields in one `TICKS`th of a second, 5 ms. Tokio's timers tick
+/// once a millisecond (`tokio::time::sleep`) and fire up to two late, and with a smaller burst the
+/// bytes of that time would be lost.
 const TICKS: u64 = 200;
 
 /// A rate in bytes per second, and a burst of bytes at once after a pause.
@@ -21,10 +22,11 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Creates a rate with a burst of what goes in a tenth of a second, and of one byte at least.
+    /// Creates a rate. Its burst is what the rate yields in a tenth of a second, and at least one
+    /// byte; see [`burst`](Self::burst).
     ///
-    /// A rate of 0 lets the burst through and then nothing, until it is changed. For no limit there is
-    /// [`Rates::NONE`].
+    /// A rate of 0 lets the burst through and then nothing, until the rate is changed. To lift a
+    /// limit, use [`Rates::NONE`].
     pub const fn new(bytes_per_second: u64) -> Self {
         Rate {
             per_second: bytes_per_second,
@@ -33,15 +35,17 @@ impl Rate {
         .burst(bytes_per_second / PART)
     }
 
-    /// Sets the burst, in bytes. It is at least 1, and at least what goes in 5 milliseconds, since timers are
-    /// no finer than that.
+    /// Sets the burst, in bytes.
+    ///
+    /// It is at least 1, and at least what the rate yields in 5 milliseconds, since timers are no
+    /// finer than that.
     pub const fn burst(mut self, bytes: u64) -> Self {
         let least = self.per_second / TICKS + 1;
         self.burst = if bytes < least { least } else { bytes };
         self
     }
 
-    /// How many bytes go at once at most for a connection that has to wait.
+    /// Returns the largest turn of a connection that has to wait, in bytes.
     pub(super) fn turn(self) -> u64 {
         (self.per_second / PART).clamp(1, TURN.min(self.burst))
     }
@@ -51,31 +55,64 @@ impl Rate {
     }
 }
 
-/// A rate for what the client sends, one for what it is sent, or none.
+/// The rates of the two directions, each of which may be unlimited.
+///
+/// Where `Rates` are expected, a [`Rate`] means the same rate in each direction.
+///
+/// ```
+/// use reagent::{Connection, Server, testing::MemoryListener};
+/// use reagent_layers::bandwidth::{BandwidthLayer, BandwidthLimits, Rate, Rates};
+/// use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::Instant};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// // Clients send 2 kB/s at most, and receive 10 kB/s.
+/// let rates = Rates::each(Rate::new(2_000), Rate::new(10_000));
+/// let (listener, clients) = MemoryListener::new();
+/// let server = Server::new(listener)
+///     .layer(BandwidthLayer::new(BandwidthLimits::new().per_connection(rates)))
+///     .start(reagent::handle(|mut conn: Connection| async move {
+///         let mut bytes = vec![0; 24_000];
+///         conn.read_exact(&mut bytes).await?;
+///         conn.write_all(&bytes).await
+///     }))
+///     .await?;
+///
+/// let mut client = clients.connect().await?;
+/// let began = Instant::now();
+/// client.write_all(&[0; 24_000]).await?;
+/// client.read_u8().await?;
+/// assert_eq!(began.elapsed().as_secs(), 11);
+/// let began = Instant::now();
+/// client.read_to_end(&mut Vec::new()).await?;
+/// assert_eq!(began.elapsed().as_secs(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
     pub(super) ways: [Option<Rate>; 2],
 }
 
 impl Rates {
-    /// No limit.
+    /// No limit in either direction.
     pub const NONE: Rates = Rates { ways: [None; 2] };
 
-    /// Limits what the client sends.
+    /// Limits the bytes that the client sends, and not those that it receives.
     pub const fn read(rate: Rate) -> Self {
         Rates {
             ways: [Some(rate), None],
         }
     }
 
-    /// Limits what the client is sent.
+    /// Limits the bytes that the client receives, and not those that it sends.
     pub const fn write(rate: Rate) -> Self {
         Rates {
             ways: [None, Some(rate)],
         }
     }
 
-    /// Limits each direction by another rate.
+    /// Limits each direction by its own rate.
     pub const fn each(read: Rate, write: Rate) -> Self {
         Rates {
             ways: [Some(read), Some(write)],
@@ -83,21 +120,49 @@ impl Rates {
     }
 }
 
-/// The same for either direction.
+/// Limits both directions, each by the same rate.
 impl From<Rate> for Rates {
     fn from(rate: Rate) -> Self {
         Rates::each(rate, rate)
     }
 }
 
-/// The same for either direction, or none.
+/// Limits both directions, each by the same rate, or neither.
 impl From<Option<Rate>> for Rates {
     fn from(rate: Option<Rate>) -> Self {
         rate.map_or(Rates::NONE, Rates::from)
     }
 }
 
-/// A limit of the bytes of a connection in total; unlimited unless set.
+/// A limit on the total bytes of a connection. Unlimited by default.
+///
+/// ```
+/// use reagent::{Connection, Outcome, Server, testing::MemoryListener};
+/// use reagent_layers::bandwidth::{BandwidthLayer, BandwidthLimits, Quota, READ_QUOTA};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let limits = BandwidthLimits::new().quota(Quota::new().read(1_000).total(100_000));
+/// let (listener, clients) = MemoryListener::new();
+/// let server = Server::new(listener)
+///     .layer(BandwidthLayer::new(limits))
+///     .start(reagent::handle(|mut conn: Connection| async move {
+///         conn.read_to_end(&mut Vec::new()).await.map(drop)
+///     }))
+///     .await?;
+///
+/// let mut client = clients.connect().await?;
+/// while server.connection_count() == 0 {
+///     tokio::task::yield_now().await;
+/// }
+/// let connection = server.connection(1).unwrap();
+/// client.write_all(&[0; 1_001]).await?;
+/// let outcome = connection.closed().await;
+/// assert!(matches!(outcome, Outcome::Rejected(quota) if quota.reason() == READ_QUOTA));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     pub(super) ways: [u64; 2],
@@ -105,7 +170,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Unlimited.
+    /// No limit in either direction, and none in total.
     pub const NONE: Quota = Quota {
         ways: [u64::MAX; 2],
         total: u64::MAX,
@@ -116,19 +181,19 @@ impl Quota {
         Quota::NONE
     }
 
-    /// Limits the bytes that the client sends.
+    /// Limits the bytes that the client sends. Default unlimited.
     pub const fn read(mut self, bytes: u64) -> Self {
         self.ways[0] = bytes;
         self
     }
 
-    /// Limits the bytes that the client is sent.
+    /// Limits the bytes that the client receives. Default unlimited.
     pub const fn write(mut self, bytes: u64) -> Self {
         self.ways[1] = bytes;
         self
     }
 
-    /// Limits the bytes of both directions together.
+    /// Limits the bytes of both directions together. Default unlimited.
     pub const fn total(mut self, bytes: u64) -> Self {
         self.total = bytes;
         self

@@ -9,7 +9,8 @@ use std::{
 };
 use tower_service::Service;
 
-/// The service of a [`BandwidthLayer`](super::BandwidthLayer): ready when the service inside is.
+/// The service of a [`BandwidthLayer`](super::BandwidthLayer). It is ready when the inner service
+/// is.
 #[derive(Clone, Debug)]
 pub struct Bandwidth<S> {
     inner: S,

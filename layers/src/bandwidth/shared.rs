@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// What a limit is for, from the narrowest on: the order in which bytes are asked for.
+/// The scope of a limit, from the narrowest to the widest: the order in which bytes are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     Connection,
@@ -36,30 +36,31 @@ impl Scope {
 pub(super) struct Shared {
     ways: [Shares; 2],
     clients: Mutex<BoundedMap<Arc<ClientBuckets>>>,
-    /// What clients share that find no place among them.
+    /// The buckets shared by all clients that found the table full.
     other_clients: Arc<ClientBuckets>,
     quota: [AtomicU64; 3],
-    /// How often a rate was changed.
+    /// The number of changes to rates.
     changes: AtomicU32,
 }
 
-/// What connections share in one direction.
+/// The limits of one direction that connections share.
 #[derive(Default)]
 struct Shares {
-    /// The bits of the scopes that have a limit; all that is looked at where there is none.
+    /// The bits of the scopes that have a limit. Without any, nothing else is read.
     limited: AtomicU8,
     rates: [SharedRate; 3],
     total: Mutex<FairBucket>,
 }
 
-/// For the moment of a change its two numbers may be of two rates, which does no harm.
+/// A rate that can be changed. During a change its two numbers may belong to two rates, which does
+/// no harm.
 #[derive(Default)]
 struct SharedRate {
     per_second: AtomicU64,
     burst: AtomicU64,
 }
 
-/// What connections of one client share, in each direction.
+/// The buckets that the connections of a client share, one for each direction.
 #[derive(Debug, Default)]
 pub(super) struct ClientBuckets([Mutex<FairBucket>; 2]);
 
@@ -108,7 +109,7 @@ impl Shared {
             let shared = &shares.rates[scope as usize];
             shared.per_second.store(rate.per_second, Relaxed);
             shared.burst.store(rate.burst, Relaxed);
-            // Who sees the bit sees the rate.
+            // A reader that sees the bit also sees the rate.
             shares.limited.fetch_or(scope.bit(), AcqRel);
         }
         self.changes.fetch_add(1, AcqRel);
@@ -138,11 +139,11 @@ impl Shared {
         lock(&self.ways[direction as usize].total)
     }
 
-    /// The buckets of a client, for a connection to keep.
+    /// Returns the buckets of a client, for a connection to keep.
     pub(super) fn client(&self, client: IpAddr) -> Arc<ClientBuckets> {
         let now = Instant::now();
         let is_over = |buckets: &Arc<ClientBuckets>| {
-            // One that a connection has is in use.
+            // A connection that holds a reference may still use it.
             Arc::strong_count(buckets) == 1
                 && Direction::BOTH.iter().all(|&direction| {
                     self.rate(direction, Scope::Client)

@@ -1,4 +1,4 @@
-//! What one connection may have now, and its waits.
+//! The bytes that a connection may use now, and its waits.
 
 use super::{
     Rate,
@@ -18,10 +18,10 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A connection that waits looks at the rate again after this, since it may have changed.
+/// The longest sleep of a connection that waits: the rate may change meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Made when a connection first reads or writes under a limit.
+/// The state of a limited connection, made when it first reads or writes under a limit.
 pub(super) struct Throttle {
     limits: Arc<Shared>,
     ip: Option<IpAddr>,
@@ -33,16 +33,16 @@ pub(super) struct Throttle {
 struct Lane {
     own: FairBucket,
     wait: Option<Wait>,
-    /// What was taken and is still to be used, under the limits as they were when `changes` was read.
+    /// Bytes taken and not used yet, under the limits as they were when `changes` was read.
     credit: Grant,
     changes: u32,
 }
 
-// ## at the connection's line => at the client's => at that of all
+// ## in the connection's queue => in the client's => in that of all
 #[derive(Debug)]
 struct Wait {
     grant: Grant,
-    /// Where it stands, as an index of `SCOPES`.
+    /// The scope whose queue it is in, as an index of `SCOPES`.
     at: usize,
     place: Option<Place>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -62,7 +62,7 @@ impl Throttle {
         self.lanes[direction as usize].wait.is_some()
     }
 
-    /// Whether it has nothing left to do, since every limit was lifted.
+    /// Returns whether every limit was lifted, so that nothing is left to do.
     pub(super) fn is_over(&self) -> bool {
         Direction::BOTH
             .iter()
@@ -98,7 +98,8 @@ impl Throttle {
         }
     }
 
-    /// Takes what there is, of `want` at most and perhaps some more to keep, unless that is less than a turn.
+    /// Takes what there is: up to `want`, and perhaps some more to keep. `None` if that is less
+    /// than a turn.
     pub(super) fn take(&mut self, direction: Direction, want: u64) -> Option<Grant> {
         let credit = self.credit(direction);
         if credit.bytes >= want {
@@ -114,7 +115,7 @@ impl Throttle {
         }
     }
 
-    /// What was taken earlier, unless limits have changed since.
+    /// Returns what was taken earlier and kept, unless the limits have changed since.
     fn credit(&mut self, direction: Direction) -> Grant {
         let changes = self.limits.changes();
         let lane = &mut self.lanes[direction as usize];
@@ -138,7 +139,7 @@ impl Throttle {
             let got = self.bucket(direction, scope, |bucket| {
                 bucket.take(rate, now, turn, bytes, spare)
             });
-            // What a wider limit does not have goes back to the narrower ones.
+            // What a wider limit does not grant goes back to the narrower ones.
             self.give_back(direction, taken, bytes + spare - got.0 - got.1);
             (bytes, spare) = got;
             if bytes == 0 {
@@ -156,7 +157,7 @@ impl Throttle {
         })
     }
 
-    /// Keeps what was not used of a grant, or gives it back.
+    /// Keeps the unused part of a grant as far as it may be kept, and gives back the rest.
     pub(super) fn settle(&mut self, direction: Direction, grant: Grant, used: u64) {
         let left = grant.bytes.saturating_sub(used);
         let kept = left.min(grant.spare);
@@ -167,7 +168,7 @@ impl Throttle {
         self.give_back(direction, grant.taken, left - kept);
     }
 
-    /// Gives back what was taken from these scopes and is not used.
+    /// Gives back unused bytes to the scopes that they were taken from.
     fn give_back(&mut self, direction: Direction, taken: u8, bytes: u64) {
         if bytes == 0 {
             return;
@@ -179,7 +180,7 @@ impl Throttle {
         }
     }
 
-    /// Waits for a turn. What was begun goes on, whatever is wanted now.
+    /// Waits for a turn. A wait that has begun goes on, even if `want` is another now.
     pub(super) fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
@@ -217,7 +218,7 @@ impl Throttle {
                     wait.grant.taken |= scope.bit();
                     bucket.turn(place, rate, now)
                 }),
-                // None any more.
+                // This limit was lifted.
                 None => Ok(()),
             };
             let Err(after) = turn else {

@@ -1,7 +1,7 @@
 //! A token bucket: a rate per second, and a burst after a pause.
 //!
-//! Not `governor`'s, for three reasons: a token that was taken for a client that is not there goes
-//! back, it runs by Tokio's clock, and what is remembered of clients is bounded.
+//! `governor` is not used, for three reasons: a token taken for a client that does not come is
+//! given back, the bucket runs by Tokio's clock, and the number of clients it remembers is bounded.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// A rate of nothing, or less, admits nobody; a burst is at least one.
+    /// A rate of 0 or less admits nobody once the burst is used up. A burst is at least 1.
     pub(crate) fn new(per_second: f64, burst: f64) -> Self {
         Rate {
             per_second: per_second.max(0.0),
@@ -22,14 +22,15 @@ impl Rate {
     }
 }
 
-/// The whole tokens of a number, at most 2^63: without a call, which `floor` is where a processor may be an old one.
+/// Rounds down to whole tokens, at most 2^63. Unlike `floor`, a cast is not a function call on
+/// targets without SSE4.1.
 fn whole(tokens: f64) -> f64 {
     tokens as i64 as f64
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
-    /// Less than none where some were promised that are still to come.
+    /// Negative if some are reserved that are still to come.
     tokens: f64,
     at: Instant,
 }
@@ -48,18 +49,19 @@ impl Bucket {
         self.at = now;
     }
 
-    /// Takes a token, or says when there is one; `None` is never.
+    /// Takes a token, or returns the time until there is one; `None` means never.
     #[cfg(feature = "limit")]
     pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Option<Duration>> {
         if self.take_some(rate, now, 1.0, 1.0) > 0.0 {
             return Ok(());
         }
-        // Rounded up, or it would be looked at a moment too soon.
+        // Rounded up, so that the caller does not look again a moment too soon.
         let wait = self.wait(rate, 1.0);
         Err(wait.map(|wait| wait + Duration::from_nanos(1)))
     }
 
-    /// Takes as many whole tokens as there are, up to `most`; none if there are not even `least`.
+    /// Takes as many whole tokens as there are, up to `most`, but none if there are fewer than
+    /// `least`.
     pub(crate) fn take_some(&mut self, rate: Rate, now: Instant, least: f64, most: f64) -> f64 {
         self.fill(rate, now);
         if self.tokens < least {
@@ -70,7 +72,7 @@ impl Bucket {
         taken
     }
 
-    /// Takes whole tokens of which there are `part` times as many, up to `most`.
+    /// Takes one `part`th of the tokens, rounded down, up to `most`.
     #[cfg(feature = "bandwidth")]
     pub(crate) fn take_part(&mut self, part: f64, most: f64) -> f64 {
         let taken = whole(self.tokens / part).clamp(0.0, most);
@@ -78,13 +80,14 @@ impl Bucket {
         taken
     }
 
-    /// Takes `count` tokens, whether they are there or still to come.
+    /// Takes `count` tokens, even if they are still to come.
     #[cfg(feature = "bandwidth")]
     pub(crate) fn reserve(&mut self, count: f64) {
         self.tokens -= count;
     }
 
-    /// Says how long it takes until there are `count`, which may be less than none, or that there are.
+    /// Checks whether there are `count` tokens, which may be negative, or returns the time until
+    /// then; `None` means never.
     #[cfg(feature = "bandwidth")]
     pub(crate) fn has(
         &mut self,
@@ -93,7 +96,7 @@ impl Bucket {
         count: f64,
     ) -> Result<(), Option<Duration>> {
         self.fill(rate, now);
-        // What a sum of fractions lacks is no reason to wait for another tick of the timers.
+        // A rounding error is no reason to wait for another tick of the timer.
         if self.tokens + 0.001 >= count {
             return Ok(());
         }
@@ -108,7 +111,7 @@ impl Bucket {
         self.tokens += count;
     }
 
-    /// Whether it is as if nothing had ever been taken.
+    /// Returns whether the bucket is full again, as if it had never been used.
     pub(crate) fn is_full(&self, rate: Rate, now: Instant) -> bool {
         let mut filled = *self;
         filled.fill(rate, now);

@@ -1,19 +1,20 @@
-//! Who counts as one client.
+//! The identity of a client.
 
 use reagent::Connection;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The IP address by which a connection is judged: the client's, or else that of the socket.
+/// Returns the IP address by which a connection is judged: the client's, or else that of the
+/// socket.
 ///
-/// A proxy that speaks for a client without an IP address (one that came to it by a Unix socket, or an address that it does not
-/// know) is then judged itself. Only a connection whose socket has no IP address either is local: it came by the
-/// rights of a file.
+/// If a proxy reports a client without an IP address (one that connected to it over a Unix socket,
+/// or whose address it does not know), the proxy itself is judged. Only a connection whose socket
+/// has no IP address either is local, and has passed the permissions of a file.
 pub(crate) fn ip_of<Io>(conn: &Connection<Io>) -> Option<IpAddr> {
     conn.peer_addr().ip().or_else(|| conn.socket_addr().ip())
 }
 
-/// How many leading bits of an address make the client. An IPv6 client usually has a whole /64 (RFC 6177),
-/// so to tell its addresses apart would be to limit nobody.
+/// The number of leading bits of an address that identify a client. An IPv6 client usually has a
+/// whole /64 (RFC 6177), so a limit by single addresses would limit nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientKey {
     pub(crate) v4: u8,
@@ -27,7 +28,7 @@ impl Default for ClientKey {
 }
 
 impl ClientKey {
-    /// An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is the IPv4 client.
+    /// Returns the client of an address. An IPv4-mapped one (`::ffff:192.0.2.1`) is an IPv4 client.
     pub(crate) fn of(self, ip: IpAddr) -> IpAddr {
         match ip.to_canonical() {
             IpAddr::V4(ip) => {

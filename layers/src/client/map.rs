@@ -1,22 +1,23 @@
-//! A table of clients with a bound.
+//! A bounded table of clients.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     net::IpAddr,
 };
 
-/// The number of known clients that are looked at for each new one.
+/// The number of known clients that are examined for each new one.
 const LOOKS: usize = 4;
 
-/// What is remembered of clients.
+/// A table of what is remembered about clients.
 ///
-/// A client is forgotten when there is no reason any more to remember it, and never because another comes: clients
-/// that find the table full get nothing. Each new client looks at a few that are known, in turn, so the work for one is
-/// the same whether the table is empty or under attack, and it shrinks faster than it grows.
+/// A client is forgotten once there is no reason left to remember it, and never to make room for
+/// another: if the table is full, a new client gets no entry. Each new client examines a few known
+/// ones, in turn. So the work for one is the same whether the table is empty or under attack, and
+/// the table shrinks faster than it grows.
 #[derive(Debug)]
 pub(crate) struct BoundedMap<V> {
     map: HashMap<IpAddr, V>,
-    /// Every client in the map, once, in the order in which they are looked at.
+    /// Every client in the map, once, in the order in which they are examined.
     turns: VecDeque<IpAddr>,
     capacity: usize,
 }
@@ -34,7 +35,8 @@ impl<V> BoundedMap<V> {
         self.map.len()
     }
 
-    /// Uses what is remembered of `client`, or else made; `None` if the table is full of others.
+    /// Calls `act` with the entry of `client`, made by `make` if it is new. Returns `None` if the
+    /// table is full of other clients.
     pub(crate) fn with<T>(
         &mut self,
         client: IpAddr,
@@ -82,7 +84,7 @@ mod tests {
             looked.set(looked.get() + 1);
             !busy
         };
-        // Busy ones fill it, and no number of others has an effect.
+        // Busy clients fill it, and no number of others has an effect.
         for n in 0..100 {
             assert!(map.with(client(n), is_over, || true, |_| ()).is_some());
         }
@@ -92,7 +94,7 @@ mod tests {
             assert!(looked.get() <= LOOKS, "{}", looked.get());
         }
         assert!((0..100).all(|n| map.with(client(n), is_over, || false, |v| *v) == Some(true)));
-        // Half of them are no more; in as many turns as it takes all of those have gone.
+        // Half of them end, and after enough turns all of those are gone.
         for n in 0..50 {
             map.with(client(n), is_over, || true, |v| *v = false)
                 .unwrap();
@@ -104,7 +106,7 @@ mod tests {
             );
         }
         assert!((50..100).all(|n| map.with(client(n), is_over, || false, |v| *v) == Some(true)));
-        // Of those that are no more, some are still to have their turn.
+        // Some of those that ended have not had their turn yet.
         assert!(map.len() < 75, "{}", map.len());
         assert_eq!(map.turns.len(), map.len());
     }

@@ -1,4 +1,4 @@
-//! Clients: what makes one, and what is remembered of each.
+//! The identity of clients, and what is remembered about each.
 
 #[cfg(any(feature = "bandwidth", feature = "limit"))]
 pub(crate) mod bucket;
@@ -10,5 +10,5 @@ pub(crate) use key::{ClientKey, ip_of};
 #[cfg(any(feature = "bandwidth", feature = "limit"))]
 pub(crate) use map::BoundedMap;
 
-/// The most clients that a layer remembers by default.
+/// The default number of clients that a layer remembers at most.
 pub(crate) const CAPACITY: usize = 65_536;

@@ -1,4 +1,4 @@
-//! Bytes on a long direction.
+//! Bytes that are under way.
 
 use std::{
     collections::VecDeque,
@@ -11,21 +11,23 @@ use tokio::{
     time::Instant,
 };
 
-/// The most bytes that are under way, and that one read takes.
+/// The maximum number of bytes under way.
 const UNDER_WAY: usize = 64 * 1024;
+/// The maximum size of one read.
 const READ: usize = 4096;
 
-/// What was read and is not to be seen yet.
+/// Bytes that were read from the stream and that the handler does not see yet.
 #[derive(Default)]
 pub(super) struct Delayed {
-    /// Each with when it arrives, though none before the one ahead; an empty one is the end.
+    /// Each with its time of arrival, though none arrives before the one ahead. An empty one is the
+    /// end.
     pieces: VecDeque<(Instant, io::Result<Vec<u8>>)>,
     bytes: usize,
     is_ended: bool,
 }
 
 impl Delayed {
-    /// Sends off what there is to read; `arrival` says when it arrives.
+    /// Reads what is there. `arrival` returns the time at which it arrives.
     pub(super) fn take_in(
         &mut self,
         io: &mut (impl AsyncRead + Unpin),
@@ -46,12 +48,12 @@ impl Delayed {
         }
     }
 
-    /// When the first of it arrives.
+    /// Returns the time at which the first piece arrives.
     pub(super) fn arrives(&self) -> Option<Instant> {
         self.pieces.front().map(|(at, _)| *at)
     }
 
-    /// Hands out what has arrived, up to `most`, or else the end.
+    /// Hands out up to `most` bytes that have arrived, or the end of the stream.
     pub(super) fn hand_out(&mut self, buf: &mut ReadBuf<'_>, most: usize) -> io::Result<()> {
         let (now, mut left) = (Instant::now(), most.min(buf.remaining()));
         let before = left;
@@ -62,7 +64,7 @@ impl Delayed {
             let bytes = match piece {
                 Ok(bytes) if !bytes.is_empty() => bytes,
                 _ if left < before => break,
-                // The end stays, and an error makes place for it.
+                // An end stays the end, and an error is returned once and followed by the end.
                 end => return std::mem::replace(end, Ok(Vec::new())).map(drop),
             };
             let n = bytes.len().min(left);

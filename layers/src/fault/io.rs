@@ -1,4 +1,4 @@
-//! The stream with which something goes wrong.
+//! The stream that has faults.
 
 use super::plan::{Most, Plan};
 use crate::io::{Direction, vectored};
@@ -11,9 +11,10 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// The stream of a [`FaultLayer`](super::FaultLayer): the one inside, with its faults.
+/// The stream that a [`FaultLayer`](super::FaultLayer) passes to the inner service: the one it
+/// wraps, with the faults of the connection.
 pub struct FaultIo<Io> {
-    /// None once it was reset.
+    /// `None` after a reset.
     io: Option<Io>,
     plan: Option<Box<Plan>>,
     handle: ConnectionHandle,
@@ -22,7 +23,7 @@ pub struct FaultIo<Io> {
 fn reset_error() -> io::Error {
     io::Error::new(
         io::ErrorKind::ConnectionReset,
-        "connection reset by a fault",
+        "connection reset by an injected fault",
     )
 }
 
@@ -45,7 +46,7 @@ impl<Io> FaultIo<Io> {
         self.plan = None;
     }
 
-    /// Whether writes vanish now.
+    /// Returns whether writes vanish now.
     fn is_black_hole(&mut self) -> bool {
         self.plan
             .as_mut()
@@ -66,7 +67,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for FaultIo<Io> {
         };
         let most = match plan.most(Direction::Read) {
             Most::Bytes(most) => most,
-            // Nobody is woken: nothing is to come.
+            // No waker is registered, since nothing will come.
             Most::Nothing => return Poll::Pending,
             Most::Reset => {
                 this.reset();

@@ -1,8 +1,8 @@
-//! What can go wrong.
+//! The kinds of faults.
 
 use std::{ops::RangeInclusive, time::Duration};
 
-/// A fault of a connection, in both directions unless documented or set otherwise.
+/// A fault of a connection. It affects both directions, unless documented or set otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub(super) kind: Kind,
@@ -32,24 +32,31 @@ impl Fault {
         }
     }
 
-    /// Delays what the client sends by `delay`, and by up to `jitter` more; the order stays. It counts from
-    /// when the handler looks for it, and 64 KiB are under way at most.
+    /// Delays what the client sends by `delay` plus a random part of `jitter`. The bytes stay in
+    /// order.
     ///
-    /// For reads only by default, since that is all of a long way that a handler notices, and a round
-    /// trip is longer by it. With [`writes`](Self::writes) a write waits that long before it is taken.
+    /// The delay is counted from the moment at which the handler looks for the bytes, and at most
+    /// 64 KiB are under way at a time.
+    ///
+    /// It affects reads only, unless set otherwise: that is all that a handler notices of a long
+    /// distance, and it lengthens each round trip by the delay. With [`writes`](Self::writes)
+    /// instead, each write waits for the delay before it is accepted.
     pub fn latency(delay: Duration, jitter: Duration) -> Self {
         Fault::new(Kind::Latency(Latency { delay, jitter })).reads()
     }
 
-    /// Caps the bandwidth of each direction, at least one byte a second; a tenth of a second's bytes go at a time.
+    /// Limits each direction to `bytes_per_second`, at least 1. The bytes of a tenth of a second go
+    /// at a time.
     pub fn bandwidth(bytes_per_second: u64) -> Self {
         Fault::new(Kind::Bandwidth {
             per_second: bytes_per_second.max(1),
         })
     }
 
-    /// Makes reads and writes short: each direction is cut into pieces of these sizes, and no read or write goes
-    /// beyond the end of one. Sizes are at least 1. The cuts do not depend on how much is read at once.
+    /// Makes reads and writes short. Each direction is cut into pieces of random sizes from
+    /// `sizes`, and no read or write crosses the end of a piece.
+    ///
+    /// Sizes are at least 1. The cuts do not depend on how much is read or written at once.
     pub fn slices(sizes: RangeInclusive<usize>) -> Self {
         let least = (*sizes.start()).max(1);
         Fault::new(Kind::Slices {
@@ -58,33 +65,69 @@ impl Fault {
         })
     }
 
-    /// Resets the connection after this many bytes of both directions together: a TCP client gets a reset, and the
-    /// handler [`ConnectionReset`](std::io::ErrorKind::ConnectionReset) from its next read or write.
+    /// Resets the connection after `bytes` bytes of both directions together.
+    ///
+    /// A TCP client gets a reset, and the next read or write of the handler fails with
+    /// [`ConnectionReset`](std::io::ErrorKind::ConnectionReset).
     pub fn reset_after(bytes: u64) -> Self {
         Fault::new(Kind::Reset { after: bytes })
     }
 
-    /// Lets nothing through after this many bytes of both directions together: reads wait for ever, and writes do
-    /// once as much has vanished as a socket would hold, 64 KiB.
+    /// Silences the connection after `bytes` bytes of both directions together: nothing arrives in
+    /// either direction, and there is no error.
     ///
-    /// The client sees the end when the connection is dropped.
+    /// Reads wait forever. Writes succeed until 64 KiB have vanished, about as much as a socket
+    /// would buffer, and then wait forever. The client sees the end of the stream when the
+    /// connection is dropped.
+    ///
+    /// ```
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::fault::{Fault, FaultLayer};
+    /// use std::time::Duration;
+    /// use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::timeout};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// // The client is heard for five bytes only, and can be written to all the time.
+    /// let faults = FaultLayer::new(1).with(1.0, Fault::black_hole_after(5).reads());
+    /// let (listener, clients) = MemoryListener::new();
+    /// let server = Server::new(listener)
+    ///     .layer(faults)
+    ///     .start(reagent::handle(|mut conn: Connection| async move {
+    ///         let mut heard = Vec::new();
+    ///         let limit = Duration::from_secs(10);
+    ///         while let Ok(byte) = timeout(limit, conn.read_u8()).await {
+    ///             heard.push(byte?);
+    ///         }
+    ///         conn.write_all(&heard).await
+    ///     }))
+    ///     .await?;
+    ///
+    /// let mut client = clients.connect().await?;
+    /// client.write_all(b"hello, are you there?").await?;
+    /// let mut heard = String::new();
+    /// client.read_to_string(&mut heard).await?;
+    /// assert_eq!(heard, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn black_hole_after(bytes: u64) -> Self {
         Fault::new(Kind::BlackHole { after: bytes })
     }
 
-    /// Restricts the fault to what the handler reads; only that is counted.
+    /// Restricts the fault to what the handler reads. Only those bytes count.
     pub fn reads(mut self) -> Self {
         self.ways = [true, false];
         self
     }
 
-    /// Restricts the fault to what the handler writes; only that is counted.
+    /// Restricts the fault to what the handler writes. Only those bytes count.
     pub fn writes(mut self) -> Self {
         self.ways = [false, true];
         self
     }
 
-    /// Applies the fault to both directions.
+    /// Extends the fault to both directions.
     pub fn both_ways(mut self) -> Self {
         self.ways = [true; 2];
         self

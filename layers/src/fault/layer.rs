@@ -7,10 +7,11 @@ use super::{
 use std::sync::Arc;
 use tower_layer::Layer;
 
-// The numbers come from fastrand, which is here for other layers already. `rand_pcg` promises the same numbers in
-// every version, but no more is asked of a seed than that it fails again with the same lock file.
+// The numbers come from fastrand, since other layers depend on it already. `rand_pcg` promises the
+// same numbers in every version, but a seed only has to reproduce a failure with the same lock
+// file.
 
-/// A layer of faults, none unless added.
+/// A layer that injects faults. It has none until they are added by [`with`](Self::with).
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct FaultLayer {
@@ -19,7 +20,7 @@ pub struct FaultLayer {
 }
 
 impl FaultLayer {
-    /// Creates a layer without faults. With another seed other connections are hit.
+    /// Creates a layer without faults. The seed decides which connections each fault hits.
     pub fn new(seed: u64) -> Self {
         FaultLayer {
             seed,
@@ -27,19 +28,23 @@ impl FaultLayer {
         }
     }
 
-    /// Adds a fault, which hits each connection with this probability: 0 is none, 1 is all. Where two of one kind
-    /// hit, the one that was added last counts.
+    /// Adds a fault that hits each connection with this probability, from 0.0 (none) to 1.0 (all).
+    ///
+    /// If two faults of one kind hit a connection, the one added last applies.
     pub fn with(mut self, probability: f64, fault: Fault) -> Self {
         Arc::make_mut(&mut self.faults).push((probability, fault));
         self
     }
 
-    /// The faults that hit the connection of this number, in the order in which they were added.
+    /// Returns the faults that hit the connection with this number, in the order in which they were
+    /// added.
+    ///
+    /// The number is that of [`Connection::id`](reagent::Connection::id), which counts from 1.
     pub fn hits(&self, id: u64) -> impl Iterator<Item = Fault> {
         self.drawn(id).map(|(_, fault)| fault)
     }
 
-    /// The same, each with its index.
+    /// Returns the same as `hits`, each with its index.
     fn drawn(&self, id: u64) -> impl Iterator<Item = (u64, Fault)> {
         let faults = (0..).zip(self.faults.iter());
         faults.filter_map(move |(index, &(probability, fault))| {

@@ -1,41 +1,43 @@
-//! Injects faults: latency, low bandwidth, short reads and writes, resets, black holes.
+//! Injects faults into connections: latency, low bandwidth, short reads and writes, resets, black
+//! holes.
 //!
 //! # When to use it
 //!
-//! In tests: to check that a handler reassembles messages that arrive in pieces, that its time limits exist
-//! and are right, and that it cleans up after a reset. Not in production.
+//! In tests, to check that a handler reassembles messages that arrive in pieces, that its time
+//! limits work, and that it cleans up after a reset. Not in production.
 //!
-//! What goes wrong with a connection is a matter of a seed and of the connection's number, and nothing else: not of
-//! the other connections, nor of when which is polled. So with a
-//! `reagent::testing::MemoryListener` and a paused clock a test that fails, fails again; and
-//! [`FaultLayer::hits`] says what a connection has to expect.
+//! Faults are reproducible. Those of a connection depend only on a seed and on the number of the
+//! connection, not on other connections or on the timing of polls. So with a
+//! `reagent::testing::MemoryListener` and a paused clock, a test that has failed fails again.
+//! [`FaultLayer::hits`] returns the faults of a connection.
 //!
 //! # Position in the stack
 //!
-//! Outermost, where the network is: then all other layers have its faults too. Inside TLS it cuts the handler's
-//! bytes and not the records'.
+//! Outermost, where the network is, so that all other layers meet the faults too. Inside of TLS, it
+//! cuts the bytes of the handler rather than those of TLS records.
 //!
 //! # Example
 //!
 //! ```
-//! use reagent::{Connection, Outcome, Server, testing::MemoryListener};
+//! use reagent::{Connection, Server, testing::MemoryListener};
 //! use reagent_layers::fault::{Fault, FaultLayer};
 //! use std::{io, time::Duration};
 //! use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::Instant};
 //!
-//! /// The handler under test: it answers a line of five bytes.
+//! /// The handler under test: it echoes five bytes.
 //! async fn handler(mut conn: Connection) -> io::Result<()> {
-//!     let mut line = [0; 5];
-//!     conn.read_exact(&mut line).await?; // with `read` it would fail below
-//!     conn.write_all(&line).await
+//!     let mut bytes = [0; 5];
+//!     conn.read_exact(&mut bytes).await?; // With `read`, the test would fail.
+//!     conn.write_all(&bytes).await
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), reagent::BoxError> {
+//! let reset = Fault::reset_after(7);
 //! let faults = FaultLayer::new(42) // the seed
 //!     .with(1.0, Fault::slices(1..=3))
 //!     .with(1.0, Fault::latency(Duration::from_millis(50), Duration::ZERO))
-//!     .with(0.3, Fault::reset_after(7));
+//!     .with(0.3, reset);
 //! let (listener, clients) = MemoryListener::new();
 //! let server = Server::new(listener)
 //!     .layer(faults.clone())
@@ -49,10 +51,9 @@
 //!     let mut answer = String::new();
 //!     client.read_to_string(&mut answer).await?;
 //!     assert_eq!(began.elapsed().as_millis(), 50);
-//!     match faults.hits(id).any(|fault| fault == Fault::reset_after(7)) {
-//!         true => assert_eq!(answer, "he"),
-//!         false => assert_eq!(answer, "hello"),
-//!     }
+//!     // Five bytes read and two written are the seven before the reset.
+//!     let is_reset = faults.hits(id).any(|fault| fault == reset);
+//!     assert_eq!(answer, if is_reset { "he" } else { "hello" });
 //! }
 //! # Ok(())
 //! # }
@@ -60,7 +61,7 @@
 //!
 //! # Errors
 //!
-//! None from the layer itself. A handler whose connection is reset gets
+//! The layer itself returns no errors. After a reset, reads and writes of the handler fail with
 //! [`ConnectionReset`](std::io::ErrorKind::ConnectionReset).
 
 mod delay;

@@ -1,4 +1,4 @@
-//! What goes wrong with one connection, and how far it has come.
+//! The faults of one connection, and the progress towards them.
 
 use super::{
     Fault,
@@ -17,13 +17,14 @@ use std::{
 };
 use tokio::{io::AsyncRead, time::Instant};
 
-/// With a cap of bandwidth, what goes in this part of a second goes at a time.
+/// With limited bandwidth, the bytes of one `PART`th of a second go at a time.
 const PART: u64 = 10;
 
-/// What vanishes in a black hole before a write waits: about what a socket holds (`tcp_wmem`, `tcp(7)`).
+/// The bytes that vanish in a black hole before a write waits: about what a socket buffers
+/// (`tcp_wmem`, `tcp(7)`).
 const VANISHING: u64 = 64 * 1024;
 
-/// Of faults of one kind the last is the one.
+/// The faults of one connection. Of several of one kind, the last applies.
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) lanes: [Lane; 2],
@@ -39,9 +40,9 @@ pub(super) struct Lane {
     latency: Option<(Latency, Rng)>,
     slices: Option<Slices>,
     per_second: Option<u64>,
-    /// When the next bytes may go, under a cap of bandwidth.
+    /// The time at which the next bytes may go, with limited bandwidth.
     free_at: Option<Instant>,
-    /// When the write that waits is taken.
+    /// The time at which the waiting write is accepted.
     taken_at: Option<Instant>,
     pub(super) delayed: Delayed,
     timer: Option<Pin<Box<DeadlineTimer>>>,
@@ -50,12 +51,12 @@ pub(super) struct Lane {
 struct Slices {
     least: usize,
     most: usize,
-    /// Of the piece that is under direction.
+    /// What is left of the current piece.
     left: usize,
     rng: Rng,
 }
 
-/// A number of bytes, and which ways they count.
+/// A number of bytes, and the directions in which they are counted.
 struct Point {
     after: u64,
     ways: [bool; 2],
@@ -75,15 +76,16 @@ impl Point {
     }
 }
 
-/// How much may go now.
+/// The bytes that may go now.
 pub(super) enum Most {
     Bytes(usize),
     Nothing,
     Reset,
 }
 
-/// Always the same for the same numbers. Each is mixed in by the generator itself, and the last once more: what it
-/// draws first of seeds that are neighbours, as the numbers of connections are, is not independent.
+/// Returns a generator that is always the same for the same numbers. Each number is mixed in by the
+/// generator itself, twice, since its first draws from neighbouring seeds, such as the numbers of
+/// connections, are not independent.
 pub(super) fn rng(numbers: impl IntoIterator<Item = u64>) -> Rng {
     let mixed = numbers.into_iter().fold(0, |mixed, number| {
         let first = Rng::with_seed(mixed ^ number).u64(..);
@@ -93,7 +95,8 @@ pub(super) fn rng(numbers: impl IntoIterator<Item = u64>) -> Rng {
 }
 
 impl Plan {
-    /// The faults each with a generator for each direction, so that what one draws does not depend on another.
+    /// Creates a plan. Each fault has a generator for each direction, so that draws are
+    /// independent.
     pub(super) fn new(faults: impl Iterator<Item = (Fault, [Rng; 2])>) -> Self {
         let mut plan = Plan::default();
         for (fault, rngs) in faults {
@@ -156,7 +159,7 @@ impl Plan {
         Most::Bytes(usize::try_from(most).unwrap_or(usize::MAX))
     }
 
-    /// Notes what went, and says whether that was the last before a reset.
+    /// Counts bytes. Returns whether a reset is due after them.
     pub(super) fn passed(&mut self, direction: Direction, bytes: usize) -> bool {
         let passed = &mut self.passed[direction as usize];
         *passed = passed.saturating_add(bytes as u64);
@@ -175,7 +178,7 @@ impl Plan {
             .is_some_and(|reset| reset.left(self.passed) == 0)
     }
 
-    /// How many bytes of a write a black hole takes.
+    /// Returns the number of bytes of a write that a black hole takes.
     pub(super) fn vanish(&mut self, bytes: usize) -> Poll<usize> {
         match (VANISHING - self.vanished).min(bytes as u64) {
             0 if bytes > 0 => Poll::Pending,
@@ -192,7 +195,7 @@ impl Lane {
         self.latency.is_some()
     }
 
-    /// When what is sent off now arrives.
+    /// Returns the time at which bytes read now arrive.
     fn arrival(latency: &mut Option<(Latency, Rng)>) -> Instant {
         let delay = latency.as_mut().map_or(Duration::ZERO, |(latency, rng)| {
             let jitter = latency.jitter.mul_f64(rng.f64());
@@ -202,7 +205,7 @@ impl Lane {
         now.checked_add(delay).unwrap_or(now + FAR)
     }
 
-    /// Lets what is read set out on its direction.
+    /// Reads what is there, which is under way from then on.
     pub(super) fn take_in(&mut self, io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) {
         let Lane {
             latency, delayed, ..
@@ -210,7 +213,8 @@ impl Lane {
         delayed.take_in(io, cx, || Self::arrival(latency));
     }
 
-    /// Waits until a write is taken: by its latency, once for each write, and by the bandwidth.
+    /// Waits until a write is accepted: for its latency, once for each write, and for the
+    /// bandwidth.
     pub(super) fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_late() {
             let latency = &mut self.latency;

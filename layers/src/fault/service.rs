@@ -5,7 +5,7 @@ use reagent::{Connection, IoStream};
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// The service of a [`FaultLayer`](super::FaultLayer): ready when the service inside is.
+/// The service of a [`FaultLayer`](super::FaultLayer). It is ready when the inner service is.
 #[derive(Clone, Debug)]
 pub struct FaultService<S> {
     inner: S,

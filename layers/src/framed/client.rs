@@ -1,11 +1,12 @@
-//! The client at the other end, for the service that is made for it.
+//! The client of a connection, as the service made for it sees it.
 
 use super::{Pusher, push::Pushed};
 use reagent::{ConnectionHandle, Extensions};
 use std::fmt;
 
-/// A connection and the means to push frames to its client: the request of the service inside of a
-/// [`FramedMakeLayer`](super::FramedMakeLayer).
+/// A connection, and the means to push frames to its client.
+///
+/// It is the request of the service inside of a [`FramedMakeLayer`](super::FramedMakeLayer).
 pub struct Client<R> {
     handle: ConnectionHandle,
     extensions: Extensions,
@@ -25,18 +26,19 @@ impl<R> Client<R> {
         }
     }
 
-    /// The connection from outside: its number and addresses, the server's state, its labels, and the means to
-    /// finish and to abort it.
+    /// Returns the handle of the connection: its number, addresses and labels, the state of the
+    /// server, and the means to finish or abort the connection.
     pub fn handle(&self) -> &ConnectionHandle {
         &self.handle
     }
 
-    /// Returns what layers left, such as the facts of a TLS handshake.
+    /// Returns the extensions that outer layers have left, such as what `tls` knows from the
+    /// handshake.
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
 
-    /// Returns the handle that pushes frames to this client.
+    /// Returns a handle that pushes frames to this client.
     pub fn pusher(&self) -> Pusher<R> {
         self.pusher.clone()
     }

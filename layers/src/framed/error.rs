@@ -1,35 +1,68 @@
-//! What goes wrong with frames, and what is done then.
+//! The errors of frames, and the reactions to them.
 
 use reagent::BoxError;
 use std::{error::Error, fmt};
 
-/// The kind of [`TimedOut`](reagent::TimedOut) of a client that took too long over a frame.
+/// The kind of [`TimedOut`](reagent::TimedOut) of a client that took too long to send a frame.
+///
+/// ```
+/// use reagent::{Outcome, Server, testing::MemoryListener};
+/// use reagent_layers::framed::{FRAME_TIMEOUT, FramedLayer, codec::LinesCodec};
+/// use std::{convert::Infallible, time::Duration};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tower::service_fn;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let (listener, clients) = MemoryListener::new();
+/// let server = Server::new(listener)
+///     .layer(FramedLayer::new(LinesCodec::new()).frame_timeout(Duration::from_secs(5)))
+///     .start(service_fn(|line: String| async move { Ok::<_, Infallible>(line) }))
+///     .await?;
+///
+/// let mut client = clients.connect().await?;
+/// client.write_all(b"a whole line\nand a par").await?;
+/// let mut answer = [0; 13];
+/// client.read_exact(&mut answer).await?;
+/// assert_eq!(&answer, b"a whole line\n");
+///
+/// let connection = server.connection(1).unwrap();
+/// let outcome = connection.closed().await;
+/// assert!(matches!(outcome, Outcome::TimedOut(limit) if limit.kind() == FRAME_TIMEOUT));
+/// # Ok(())
+/// # }
+/// ```
 pub const FRAME_TIMEOUT: &str = "frame";
 
-/// The kind of [`TimedOut`](reagent::TimedOut) of a client that did not read what was sent to it.
+/// The kind of [`TimedOut`](reagent::TimedOut) of a client that did not read its answers.
 pub const WRITE_TIMEOUT: &str = "write";
 
-/// The error of a frame that was not answered as usual.
+/// An error of a frame or of its answer.
+///
+/// Its message includes that of the codec or the service, since an [`Outcome`](reagent::Outcome)
+/// displays the message of an error and not those of its sources.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The codec could not make a frame of what the client sent.
+    /// The codec could not decode a frame.
     Decode(BoxError),
-    /// A frame is larger than this many bytes, which is the limit.
+    /// A frame is larger than [`max_frame`](super::FramedLayer::max_frame), which is this many
+    /// bytes.
     TooLarge(usize),
-    /// The service failed, at one request or for good.
+    /// The service failed to answer a request, or failed in its readiness and takes no more
+    /// requests.
     Service(BoxError),
-    /// The codec could not make bytes of an answer.
+    /// The codec could not encode an answer or a pushed frame.
     Encode(BoxError),
 }
 
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FrameError::Decode(error) => write!(f, "no frame: {error}"),
-            FrameError::TooLarge(limit) => write!(f, "a frame is larger than {limit} bytes"),
-            FrameError::Service(error) => write!(f, "the service failed: {error}"),
-            FrameError::Encode(error) => write!(f, "an answer cannot be encoded: {error}"),
+            FrameError::Decode(error) => write!(f, "invalid frame: {error}"),
+            FrameError::TooLarge(limit) => write!(f, "frame exceeds the maximum of {limit} bytes"),
+            FrameError::Service(error) => write!(f, "service error: {error}"),
+            FrameError::Encode(error) => write!(f, "could not encode an answer: {error}"),
         }
     }
 }
@@ -45,16 +78,16 @@ impl Error for FrameError {
     }
 }
 
-/// The reaction to a [`FrameError`].
+/// A reaction to a [`FrameError`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnError<R> {
-    /// The client gets this, and the connection goes on. Only a request that failed can be passed over so:
-    /// after any other error this closes, since nobody knows where the next frame begins.
+    /// Sends this frame and goes on, if only a request has failed. After any other error it also
+    /// closes the connection, since it is unknown where the next frame begins.
     Answer(R),
-    /// The client gets this, and the connection ends with the error.
+    /// Sends this frame, and ends the connection with the error.
     AnswerAndClose(R),
-    /// The connection ends with the error.
+    /// Ends the connection with the error. The default.
     #[default]
     Close,
 }

@@ -19,7 +19,7 @@ use std::{
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 
-/// What a connection has before its codec and its service are made.
+/// The parts of a connection before its codec and its service are made.
 pub(super) struct Begun<R, Io> {
     pub(super) conn: Connection<Io>,
     pub(super) settings: Arc<Settings<R>>,
@@ -29,7 +29,7 @@ pub(super) struct Begun<R, Io> {
 type Lingering = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 pin_project! {
-    /// The future of a [`Framed`](super::Framed) or a [`FramedMake`](super::FramedMake).
+    /// The future of a [`Framed`](super::Framed) or a [`FramedMake`](super::FramedMake) service.
     pub struct FramedFuture<R, Io, F, C: Decoder, S: Service<C::Item>> {
         #[pin]
         stage: Stage<R, Io, F, C, S>,
@@ -61,7 +61,7 @@ pin_project! {
 
 impl<R, Io, F, C: Decoder, S: Service<C::Item>> FramedFuture<R, Io, F, C, S> {
     pub(super) fn new(making: F, begun: Begun<R, Io>) -> Self {
-        // What is cut short in the middle of a frame is an error.
+        // A stream that ends in the middle of a frame has been cut short, which is an error.
         begun.conn.set_delimited();
         FramedFuture {
             stage: Stage::Making { making, begun },

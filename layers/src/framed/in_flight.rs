@@ -1,4 +1,4 @@
-//! The requests that are being served, and their answers in order.
+//! The requests being served, and their answers in order.
 
 use futures_util::stream::{FuturesOrdered, Stream};
 use pin_project_lite::pin_project;
@@ -10,12 +10,12 @@ use std::{
 };
 
 pin_project! {
-    /// The oldest stands in place, so that one at a time costs no allocation; those that came while it was being
-    /// served are each in a box.
+    /// The oldest request is stored inline, so that one at a time costs no allocation. Those that
+    /// came while it was being served are boxed.
     pub(super) struct InFlight<F: Future> {
         #[pin]
         first: Option<F>,
-        // What is ready and younger than `first`.
+        // The answers that are ready and younger than `first`.
         done: VecDeque<F::Output>,
         rest: Option<FuturesOrdered<F>>,
         len: usize,
@@ -50,8 +50,9 @@ impl<F: Future> InFlight<F> {
         }
     }
 
-    /// The answer of the oldest, when it is ready; `None` where there is nobody. All are driven, so that the
-    /// oldest holds up the others' answers and not them.
+    /// Returns the answer of the oldest request once it is ready, or `None` if there are no
+    /// requests. Polls all of them, so that the oldest holds up the answers of the others but not
+    /// their work.
     #[inline]
     pub(super) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let mut this = self.project();

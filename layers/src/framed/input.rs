@@ -1,4 +1,4 @@
-//! From bytes to frames: a bounded buffer, which is held only while bytes are in it.
+//! From bytes to frames: a bounded buffer that is held only while it has bytes.
 
 use super::{FrameError, Settings};
 use crate::io::buffers;
@@ -13,24 +13,24 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::{codec::Decoder, io::poll_read_buf};
 
-/// A part of a frame up to this size waits for the rest in a buffer of exactly its size.
+/// A part of a frame of up to this size waits for the rest in a buffer of exactly its size.
 const SMALL: usize = 4 * 1024;
 
 pub(super) struct Input {
     buf: BytesMut,
-    /// Whether `buf` is one that connections take turns with.
+    /// Whether `buf` is the buffer that the connections of a thread share.
     is_shared: bool,
-    /// What a codec that buffers took of a frame that is not complete.
+    /// The bytes of an incomplete frame that a codec with buffers has consumed.
     taken: usize,
     codec_buffers: bool,
     max_frame: usize,
-    /// Something came since the codec last found no frame.
+    /// Whether something has come since the codec last found no frame.
     is_new: bool,
     is_eof: bool,
     clock: Clock,
 }
 
-/// The time that a client takes for a frame; the time in which nothing was read from it does not count.
+/// The time that a client takes for a frame, without the time in which nothing is read from it.
 struct Clock {
     limit: Option<Duration>,
     since: Option<Instant>,
@@ -59,7 +59,7 @@ impl Input {
         self.is_eof
     }
 
-    /// The next frame of what was read; `None` until more is.
+    /// Decodes the next frame of what was read; `None` if more has to be read.
     #[inline]
     pub(super) fn next<C>(&mut self, codec: &mut C) -> Result<Option<C::Item>, FrameError>
     where
@@ -83,7 +83,8 @@ impl Input {
                 if self.codec_buffers {
                     self.taken += consumed;
                 } else if consumed > 0 {
-                    // That was no frame, such as a heartbeat, and what is left is the beginning of another.
+                    // The codec skipped something, such as a heartbeat. What is left begins a
+                    // frame.
                     self.clock.restart();
                 }
                 self.taken + self.buf.len()
@@ -99,7 +100,8 @@ impl Input {
         Ok(frame)
     }
 
-    /// Reads what is there, 0 bytes at the end. Where there is nothing, the buffer is given back.
+    /// Reads what is there, and returns 0 at the end of the stream. Gives back the buffer if there
+    /// is nothing.
     pub(super) fn poll_read<Io: IoStream>(
         &mut self,
         cx: &mut Context<'_>,
@@ -140,7 +142,8 @@ impl Input {
         }
     }
 
-    /// When the client has to have sent the rest of a frame that it has begun. From now on it is waited for.
+    /// Returns the time by which the client has to send the rest of a frame that it has begun, and
+    /// starts the clock.
     pub(super) fn deadline(&mut self) -> Option<Instant> {
         if self.buf.is_empty() && self.taken == 0 {
             return None;
@@ -150,7 +153,7 @@ impl Input {
         since.checked_add(limit.saturating_sub(self.clock.spent))
     }
 
-    /// For now the client is not waited for.
+    /// Stops the clock while nothing is read from the client.
     pub(super) fn pause(&mut self) {
         self.clock.pause();
     }

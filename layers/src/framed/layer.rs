@@ -7,8 +7,10 @@ use super::{
 use std::{fmt, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
-/// The layer of a protocol of frames: each connection has a clone of a codec and of the service inside, which
-/// answers its frames by `R`s.
+/// A layer that serves a protocol of frames with a codec and one service for all clients.
+///
+/// Each connection gets a clone of the codec and of the inner service, which answers each frame
+/// with an `R`. To make codec and service for each connection, use a [`FramedMakeLayer`].
 pub struct FramedLayer<C, R> {
     codec: C,
     settings: Settings<R>,
@@ -50,17 +52,20 @@ impl<C: fmt::Debug, R> fmt::Debug for FramedLayer<C, R> {
     }
 }
 
-/// The layer of a protocol of frames whose service makes a codec and a service for each connection: it is a
-/// `Service<Client<R>, Response = (Codec, Service)>`.
+/// A layer that serves a protocol of frames with a codec and a service made for each connection.
 ///
-/// It is waited for in the connection's own task, and its readiness holds back the accept. So codec and service may
-/// share what they know of their client, and the service can [push](super::Client::pusher) frames.
+/// The inner service makes them: it is a `Service<Client<R>, Response = (Codec, Service)>`. So
+/// codec and service can share what they know of their client, and the service can
+/// [push](super::Client::pusher) frames.
+///
+/// They are made in the task of the connection. While the inner service is not ready, no connection
+/// is accepted.
 ///
 /// ```
 /// use reagent::{Server, testing::MemoryListener};
 /// use reagent_layers::framed::{Client, FramedMakeLayer, codec::LinesCodec};
 /// use std::convert::Infallible;
-/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// use tower::service_fn;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -77,12 +82,12 @@ impl<C: fmt::Debug, R> fmt::Debug for FramedLayer<C, R> {
 /// let (listener, clients) = MemoryListener::new();
 /// let server = Server::new(listener).layer(FramedMakeLayer::new()).start(make).await?;
 ///
-/// # let mut client = clients.connect().await?;
-/// # client.write_all(b"a\nb\n").await?;
-/// # client.shutdown().await?;
-/// # let mut answers = String::new();
-/// # client.read_to_string(&mut answers).await?;
-/// # assert_eq!(answers, "1, line 1: a\n1, line 2: b\n");
+/// let mut client = clients.connect().await?;
+/// client.write_all(b"a\nb\n").await?;
+/// client.shutdown().await?;
+/// let mut answers = String::new();
+/// client.read_to_string(&mut answers).await?;
+/// assert_eq!(answers, "1, line 1: a\n1, line 2: b\n");
 /// # Ok(())
 /// # }
 /// ```
@@ -100,7 +105,8 @@ impl<R> FramedMakeLayer<R> {
         }
     }
 
-    /// Sets how many [pushed](super::Pusher) frames may wait for a client that reads slowly. Default 64, at least 1.
+    /// Sets the number of [pushed](super::Pusher) frames that may wait for a client that reads
+    /// slowly. Default 64, at least 1.
     pub fn pushes(mut self, frames: usize) -> Self {
         self.pushes = frames.max(1);
         self

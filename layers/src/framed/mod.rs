@@ -1,26 +1,29 @@
-//! Serves a protocol of requests and answers: a codec and a service of frames become a service of connections.
+//! Serves protocols of requests and answers: turns a codec and a service of frames into a service
+//! of connections.
 //!
 //! # When to use it
 //!
-//! Your protocol sends frames (lines, length-prefixed messages, RESP) and answers them in order. With a
-//! [`tokio_util::codec`] for the bytes and a `Service<Frame, Response = Frame>` for the rest, tower's
-//! layers for requests (timeout, rate limit, concurrency limit, load shed, retry, buffer) serve it as they serve
-//! HTTP. Where frames do not answer one another, or come in a dialogue of your own, a
-//! [`Session`](reagent::Session) or a [`handle`](reagent::handle) function is the simpler thing.
+//! When your protocol sends frames (lines, length-prefixed messages, RESP) and answers them in
+//! order. You bring a [`tokio_util::codec`] for the bytes and a `Service<Frame, Response = Frame>`
+//! for the rest. tower's layers for requests (timeout, rate limit, concurrency limit, load shed,
+//! retry, buffer) then work for your protocol as they do for HTTP. If frames do not answer one
+//! another, or follow a dialogue of their own, a [`Session`](reagent::Session) or a
+//! [`handle`](reagent::handle) function is simpler.
 //!
-//! Clients may send as many requests as they like without waiting. The answers come in order, and those to
-//! frames that came together go out together, by one write. The service is called when it is ready, and by default for
-//! one request of a connection at a time. While it is not ready, or the client does not read its answers, nothing is
-//! read either, and the client waits in TCP. An idle connection holds no buffers.
+//! Clients may send any number of requests without waiting. The answers are sent in order, and the
+//! answers to frames that arrived together are sent together, with one write. By default the
+//! service is called for one request of a connection at a time, and only when it is ready. While it
+//! is not ready, or the client does not read its answers, nothing is read either, and TCP holds
+//! back the client. An idle connection holds no buffers.
 //!
 //! # Position in the stack
 //!
-//! Innermost: it makes the protocol of the stream, so encryption, time limits and metering come before it. How
-//! long a client may be silent is a matter of the `timeout` layer; a frame that was begun
-//! and an answer that is not read have limits of their own. Layers for requests go around the service, inside of this.
+//! Innermost, since it turns the stream into a protocol: layers for encryption, time limits and
+//! metering go around it. Layers for requests go around the service inside.
 //!
-//! A service shared by all connections is a clone of one for each: [`FramedLayer`]. One that knows its client, or
-//! remembers something of it, is made for each connection: [`FramedMakeLayer`].
+//! The [`timeout`](crate::timeout) layer limits how long a client may be silent. This layer limits
+//! how long a client may take over a frame that it has begun, and how long it may leave answers
+//! unread.
 //!
 //! # Example
 //!
@@ -54,16 +57,30 @@
 //! # }
 //! ```
 //!
+//! # Details
+//!
+//! ## Which layer
+//!
+//! | layer | service inside | use it if |
+//! |---|---|---|
+//! | [`FramedLayer`] | a service of frames, cloned for each connection | all clients are served alike |
+//! | [`FramedMakeLayer`] | a service that makes a codec and a service for each connection | the service knows its client, keeps state for it, or [pushes](Pusher) frames |
+//!
+//! ## Drain
+//!
+//! When the server drains, the frames that a client has sent in full are answered, and then the
+//! connection is closed. What the client still sends is discarded for up to a second
+//! ([`linger`](FramedLayer::linger)), so that no reset takes its answers from it.
+//!
 //! # Errors
 //!
-//! [`FrameError`], after what [`on_error`](FramedLayer::on_error) says was sent;
-//! [`TimedOut`](reagent::TimedOut) of the kind [`FRAME_TIMEOUT`] or [`WRITE_TIMEOUT`]; the stream's own errors; and those of what
-//! makes the service of a connection. A client that closes in the middle of a frame is an error of most
-//! codecs.
+//! A connection ends with one of these errors:
 //!
-//! A connection that is to finish (drain) has the frames that it sent in full answered, and is closed then. What the
-//! client still sends is discarded for a second ([`linger`](FramedLayer::linger)), so that no reset takes its
-//! answers from it.
+//! - [`FrameError`], after what [`on_error`](FramedLayer::on_error) returned has been sent. A
+//!   client that closes in the middle of a frame is an error with most codecs.
+//! - [`TimedOut`](reagent::TimedOut) of the kind [`FRAME_TIMEOUT`] or [`WRITE_TIMEOUT`].
+//! - The errors of the stream.
+//! - The error of the service inside of a [`FramedMakeLayer`].
 
 mod client;
 mod error;
@@ -83,7 +100,8 @@ pub use future::FramedFuture;
 pub use layer::{FramedLayer, FramedMakeLayer};
 pub use push::{PushError, Pusher};
 pub use service::{Framed, FramedMake};
-/// The codecs' library, since its traits are part of this module's.
+/// The codecs of tokio-util, re-exported since their traits are part of this API.
+///
 pub use tokio_util::codec;
 
 use settings::Settings;

@@ -1,4 +1,5 @@
-//! From answers to bytes: they are written together, and the buffer is held only while bytes are in it.
+//! From answers to bytes: answers are written together, from a buffer that is held only while it
+//! has bytes.
 
 use super::FrameError;
 use crate::io::buffers;
@@ -15,11 +16,11 @@ use tokio_util::codec::Encoder;
 
 pub(super) struct Output {
     buf: BytesMut,
-    /// With this many bytes or more, no more answers are made.
+    /// With this many bytes or more, no more requests are served.
     high_water: usize,
     needs_flush: bool,
     timeout: Option<Duration>,
-    /// Since when the client takes nothing.
+    /// The time since which the client has taken nothing.
     stalled: Option<Instant>,
 }
 
@@ -50,13 +51,13 @@ impl Output {
         }
         let before = self.buf.len();
         codec.encode(frame, &mut self.buf).map_err(|error| {
-            // Half an answer would garble all that come after it.
+            // A part of an answer would garble all answers after it.
             self.buf.truncate(before);
             FrameError::Encode(error.into())
         })
     }
 
-    /// Ready when all is written and flushed.
+    /// Writes and flushes. Ready once nothing is left to write.
     pub(super) fn poll_write<Io: IoStream>(
         &mut self,
         cx: &mut Context<'_>,
@@ -87,7 +88,8 @@ impl Output {
         Poll::Ready(Ok(()))
     }
 
-    /// When the client has to have taken something. To be asked when there is something to be taken.
+    /// Returns the time by which the client has to take something, and starts the clock. Called
+    /// only while something is left to write.
     pub(super) fn deadline(&mut self) -> Option<Instant> {
         let timeout = self.timeout?;
         let since = *self.stalled.get_or_insert_with(Instant::now);

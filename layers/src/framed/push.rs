@@ -1,4 +1,4 @@
-//! Frames that are no answers.
+//! Frames that answer no request.
 
 use std::{
     collections::VecDeque,
@@ -12,12 +12,50 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Sends frames to one client that it has not asked for: messages of a topic, news, the parts of a long answer.
-/// Cheap to clone, and it keeps nothing open.
+/// A handle for sending frames that answer no request: messages of a topic, or the parts of a long
+/// answer.
 ///
-/// They are written between answers. What was pushed before an answer was ready goes before it; so the
-/// confirmation of a subscription that is pushed goes before the first message, and what came after an
-/// unsubscription was answered was pushed after it.
+/// It sends to one client. It is cheap to clone and does not keep the connection open.
+///
+/// Pushed frames are written between answers. A frame pushed before an answer was ready is written
+/// before that answer. So a confirmation that is pushed before the first message of a topic arrives
+/// before it, and whatever arrives after the answer to an unsubscription was pushed after that
+/// answer.
+///
+/// ```
+/// use reagent::{BoxError, Server, testing::MemoryListener};
+/// use reagent_layers::framed::{Client, FramedMakeLayer, codec::LinesCodec};
+/// use std::convert::Infallible;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tower::service_fn;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let make = service_fn(|client: Client<String>| async move {
+///     let service = service_fn(move |line: String| {
+///         let pusher = client.pusher();
+///         async move {
+///             for n in 1..=2 {
+///                 // Waits while the client reads slowly.
+///                 pusher.push(format!("{line} {n}")).await?;
+///             }
+///             Ok::<_, BoxError>("done".to_owned())
+///         }
+///     });
+///     Ok::<_, Infallible>((LinesCodec::new(), service))
+/// });
+/// let (listener, clients) = MemoryListener::new();
+/// let server = Server::new(listener).layer(FramedMakeLayer::new()).start(make).await?;
+///
+/// let mut client = clients.connect().await?;
+/// client.write_all(b"part\n").await?;
+/// client.shutdown().await?;
+/// let mut answers = String::new();
+/// client.read_to_string(&mut answers).await?;
+/// assert_eq!(answers, "part 1\npart 2\ndone\n");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Pusher<R> {
     shared: Arc<Shared<R>>,
 }
@@ -25,7 +63,7 @@ pub struct Pusher<R> {
 struct Shared<R> {
     queue: Mutex<Queue<R>>,
     capacity: usize,
-    /// Whether something is in the queue, to be seen without its lock.
+    /// Whether something is in the queue, readable without its lock.
     has_frames: AtomicBool,
     room: Notify,
 }
@@ -43,8 +81,16 @@ impl<R> Shared<R> {
 }
 
 impl<R> Pusher<R> {
-    /// Pushes a frame if there is room for it. A client that reads too slowly has none: drop the frame, or end
-    /// the connection by its [handle](super::Client::handle).
+    /// Pushes a frame if there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// Returns the frame in either case:
+    ///
+    /// - [`PushError::Full`] if as many frames as [`pushes`](super::FramedMakeLayer::pushes) wait
+    ///   already, because the client reads too slowly. Drop the frame, or end the connection by its
+    ///   [handle](super::Client::handle).
+    /// - [`PushError::Closed`] if the connection is closed.
     pub fn try_push(&self, frame: R) -> Result<(), PushError<R>> {
         let mut queue = self.shared.queue();
         if queue.is_closed {
@@ -63,10 +109,19 @@ impl<R> Pusher<R> {
         Ok(())
     }
 
-    /// Pushes a frame, and waits while there is no room for it. A request may push its own answer so, part by
-    /// part, and end it by what it returns.
+    /// Pushes a frame, and waits while there is no room for it.
     ///
-    /// Fails with [`PushError::Closed`] alone. Cancel safe: the frame is lost with the future, or was pushed.
+    /// A request can push parts of its answer this way, and return the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError::Closed`] with the frame, if the connection is closed. Never
+    /// [`PushError::Full`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, the frame has not been pushed and is dropped
+    /// with it.
     pub async fn push(&self, mut frame: R) -> Result<(), PushError<R>> {
         loop {
             let room = self.shared.room.notified();
@@ -80,7 +135,7 @@ impl<R> Pusher<R> {
         }
     }
 
-    /// Returns whether the connection takes no more frames.
+    /// Returns whether the connection is closed and takes no more frames.
     pub fn is_closed(&self) -> bool {
         self.shared.queue().is_closed
     }
@@ -102,10 +157,10 @@ impl<R> fmt::Debug for Pusher<R> {
     }
 }
 
-/// The connection's end of it.
+/// The connection's end of the queue.
 pub(super) struct Pushed<R> {
     pusher: Pusher<R>,
-    /// What was taken out of the queue last, for its room.
+    /// The memory of the frames taken out last, to be used again.
     spare: VecDeque<R>,
 }
 
@@ -139,7 +194,7 @@ impl<R> Pushed<R> {
         !self.pusher.shared.has_frames.load(Ordering::Acquire)
     }
 
-    /// All that is in the queue, which has room again.
+    /// Takes all frames out of the queue, which makes room in it.
     pub(super) fn take(&mut self) -> impl Iterator<Item = R> + '_ {
         let shared = &self.pusher.shared;
         let mut queue = shared.queue();
@@ -150,7 +205,7 @@ impl<R> Pushed<R> {
         self.spare.drain(..)
     }
 
-    /// Whether there is something; where there is nothing, the next to come wakes.
+    /// Returns whether there are frames. If not, the next push wakes the task.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let mut queue = self.pusher.shared.queue();
         if queue.frames.is_empty() {
@@ -175,12 +230,12 @@ impl<R> Drop for Pushed<R> {
     }
 }
 
-/// A frame was not pushed; here it is.
+/// The error of pushing a frame. It holds the frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PushError<R> {
-    /// The queue is full.
+    /// The queue is full, since the client reads too slowly.
     Full(R),
-    /// The connection is over.
+    /// The connection is closed.
     Closed(R),
 }
 
@@ -188,12 +243,12 @@ impl<R> fmt::Display for PushError<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             PushError::Full(_) => "push queue is full",
-            PushError::Closed(_) => "connection is over",
+            PushError::Closed(_) => "connection is closed",
         })
     }
 }
 
-// Without the frame, which may be a secret and need not be `Debug`.
+// Without the frame, which may be secret and need not be `Debug`.
 impl<R> fmt::Debug for PushError<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

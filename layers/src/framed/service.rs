@@ -1,4 +1,4 @@
-//! The services of connections.
+//! The services of connections of frames.
 
 use super::{Client, FramedFuture, Settings, future::Begun, push::Pushed};
 use reagent::{BoxError, Connection, IoStream};
@@ -13,8 +13,9 @@ use std::{
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 
-/// The service of a [`FramedLayer`](super::FramedLayer), which is always ready: the service inside is waited for by
-/// each connection that has a frame for it.
+/// The service of a [`FramedLayer`](super::FramedLayer).
+///
+/// It is always ready: a connection waits for the inner service when it has a frame for it.
 pub struct Framed<C, S, R> {
     codec: C,
     service: S,
@@ -80,7 +81,8 @@ impl<C: fmt::Debug, S: fmt::Debug, R> fmt::Debug for Framed<C, S, R> {
     }
 }
 
-/// The service of a [`FramedMakeLayer`](super::FramedMakeLayer): ready when what makes the service of a connection is.
+/// The service of a [`FramedMakeLayer`](super::FramedMakeLayer). It is ready when the inner service
+/// is.
 pub struct FramedMake<M, R> {
     make: M,
     settings: Arc<Settings<R>>,

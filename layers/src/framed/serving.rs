@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 
-/// After this many frames others have their turn: as many as Tokio gives a task for what it waits for itself.
+/// The number of frames after which the task yields: as many operations as the budget of a Tokio
+/// task allows.
 const FRAMES_AT_ONCE: usize = 128;
 
 /// A connection that is being served.
@@ -28,41 +29,41 @@ pub(super) struct State<R, Io, C, S, Q> {
     settings: Arc<Settings<R>>,
     input: Input,
     output: Output,
-    /// A frame for which the service is not ready.
+    /// A frame that waits until the service is ready.
     waiting: Option<Q>,
     pushed: Option<Pushed<R>>,
     draining: Draining,
-    /// What may still be read when it is to finish.
+    /// The number of bytes that may still be read during a drain.
     last_read: Option<usize>,
     phase: Phase,
 }
 
-// ## Open => Finishing => Closing, and from any to its end
+// ## Open => Finishing => Closing; the connection may end in any of them
 enum Phase {
     Open,
-    /// No more frames are taken; those that were are answered.
+    /// No more frames are taken. Those taken already are answered.
     Finishing(Option<FrameError>),
-    /// The last answer is written.
+    /// The last answer is being written.
     Closing(Result<(), BoxError>),
 }
 
-/// How a connection is to be ended, all having been written.
+/// How to end a connection once everything is written.
 pub(super) enum Ending {
-    /// It is closed in both directions.
+    /// Both sides are closed.
     Closed(Result<(), BoxError>),
-    /// The client may still send, so that it needs a lingering close.
+    /// The client may still send, so the close has to linger.
     Linger(Result<(), BoxError>),
 }
 
-/// Why no more frames are taken now.
+/// The reason to take no more frames for now.
 enum Stop {
     /// More has to be read.
     Hungry,
-    /// The service is not ready, or serves as many as it may.
+    /// The service is not ready, or as many requests as allowed are in flight.
     Busy,
-    /// The client has to read first.
+    /// The client has to read its answers first.
     Full,
-    /// Others have their turn.
+    /// Other tasks have their turn.
     Yield,
     Ending,
 }
@@ -89,7 +90,7 @@ impl<R, Io, C, S, Q> State<R, Io, C, S, Q> {
         }
     }
 
-    /// What is left for a lingering close.
+    /// Returns what a lingering close needs.
     pub(super) fn into_closing(self) -> (Connection<Io>, Linger) {
         (self.conn, self.settings.linger)
     }
@@ -104,7 +105,7 @@ where
     S: Service<C::Item, Response = R>,
     S::Error: Into<BoxError>,
 {
-    /// Serves frames, until all is written that will be.
+    /// Serves frames until everything is written.
     pub(super) fn poll(
         &mut self,
         mut in_flight: Pin<&mut InFlight<S::Future>>,
@@ -168,7 +169,7 @@ where
     S: Service<C::Item, Response = R>,
     S::Error: Into<BoxError>,
 {
-    /// Answers the requests that are done.
+    /// Encodes the answers that are ready.
     fn answers(&mut self, mut in_flight: Pin<&mut InFlight<S::Future>>, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(result)) = in_flight.as_mut().poll_next(cx) {
             if !self.answer(result) {
@@ -177,7 +178,7 @@ where
         }
     }
 
-    /// Answers a request; `false` where that was the last.
+    /// Encodes an answer. Returns `false` if it is the last.
     #[inline]
     fn answer(&mut self, result: Result<R, S::Error>) -> bool {
         if self
@@ -219,16 +220,16 @@ where
         self.fail_with(then, error);
     }
 
-    /// Tells the client, where that is wished and possible, and closes.
+    /// Answers the client, if wanted and possible, and closes.
     fn fail_with(&mut self, then: OnError<R>, error: FrameError) {
         if let OnError::Answer(frame) | OnError::AnswerAndClose(frame) = then {
-            // A client that cannot be told is closed all the same.
+            // If the frame cannot be encoded, the connection is closed all the same.
             let _ = self.output.encode(&mut self.codec, frame);
         }
         self.phase = Phase::Closing(Err(error.into()));
     }
 
-    /// What was pushed, as far as the client takes it.
+    /// Encodes pushed frames, as long as the client takes them.
     fn pushes(&mut self, cx: &mut Context<'_>) {
         while !self.output.is_full() && self.pushed.as_mut().is_some_and(|pushed| pushed.poll(cx)) {
             self.take_pushes();
@@ -250,7 +251,7 @@ where
         }
     }
 
-    /// Hands frames to the service, one after another, for as long as there are any and it takes them.
+    /// Passes frames to the service one by one, as long as there are any and it is ready.
     fn frames(
         &mut self,
         mut in_flight: Pin<&mut InFlight<S::Future>>,
@@ -270,7 +271,8 @@ where
             if *budget == 0 {
                 return Stop::Yield;
             }
-            // A frame first, and then the service's readiness: an idle client reserves nothing.
+            // The frame comes before the readiness of the service, so that an idle client reserves
+            // nothing.
             let frame = match self.waiting.take() {
                 Some(frame) => frame,
                 None => match self.input.next(&mut self.codec) {
@@ -303,7 +305,7 @@ where
         }
     }
 
-    /// Reads; pending where there is nothing to be read, which is the end of a connection that is to finish.
+    /// Reads what is there; pending if there is nothing, after which a drain takes no more frames.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         if self.last_read == Some(0) {
             self.phase = Phase::Finishing(None);
@@ -321,7 +323,7 @@ where
         polled.map(|_| Ok(()))
     }
 
-    /// Pending until a limit is reached, or something else wakes the task.
+    /// Waits until a time limit has passed, or something else wakes the task.
     fn wait(
         &mut self,
         cx: &mut Context<'_>,
@@ -348,7 +350,7 @@ where
         Poll::Ready(TimedOut::new(kind).into())
     }
 
-    /// All are answered that will be.
+    /// Begins to close, once all requests are answered.
     fn finish(&mut self) {
         if let Phase::Finishing(error) = &mut self.phase {
             match error.take() {
@@ -358,7 +360,7 @@ where
         }
     }
 
-    /// Writes what is left. Where the client has ended its side, that is all there is to do.
+    /// Writes what is left. If the client has ended its side, shuts down the stream too.
     fn close(&mut self, cx: &mut Context<'_>, timer: Pin<&mut DeadlineTimer>) -> Poll<Ending> {
         let mut written = self.output.poll_write(cx, self.conn.io_mut());
         if written.is_ready() && self.input.is_eof() {
@@ -372,7 +374,7 @@ where
             Phase::Closing(end) => end,
             Phase::Open | Phase::Finishing(_) => Ok(()),
         };
-        // A client that is gone already knows.
+        // A client that is gone needs no lingering close.
         Poll::Ready(match self.input.is_eof() || written.is_err() {
             true => Ending::Closed(end),
             false => Ending::Linger(end),

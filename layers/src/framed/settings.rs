@@ -1,4 +1,4 @@
-//! What a layer was configured with.
+//! The settings of the layers.
 
 use super::{FrameError, OnError};
 use reagent::Linger;
@@ -28,7 +28,7 @@ impl<R> Settings<R> {
             frame_timeout: Some(Duration::from_secs(30)),
             write_buffer: 64 * 1024,
             write_timeout: Some(Duration::from_secs(30)),
-            // The time is the bound, since a client may still send what it had begun.
+            // Bounded by time alone, since a client may still send a frame that it has begun.
             linger: Linger::new().bytes(u64::MAX).total(Duration::from_secs(1)),
             on_error: None,
             close_after: None,
@@ -67,73 +67,92 @@ impl<R> fmt::Debug for Settings<R> {
     }
 }
 
-/// The settings that both layers have.
+/// The methods for the settings that both layers have.
 macro_rules! shared_settings {
     () => {
-        /// Sets how many requests of one connection are served at once; their answers stay in order. Default 1, which is
-        /// what clients expect where a request changes what the next one sees. At least 1.
+        /// Sets the number of requests of one connection that are served at once. The answers stay
+        /// in order.
+        ///
+        /// Default 1, since clients expect that a request sees the changes made by the one before.
+        /// At least 1.
         pub fn in_flight(mut self, requests: usize) -> Self {
             self.settings.in_flight = requests.max(1);
             self
         }
 
-        /// Sets how many bytes a frame may have. Default 64 KiB. A connection buffers at most about twice as much, and
-        /// 64 KiB.
+        /// Sets the maximum size of a frame, in bytes. Default 64 KiB, which is what one read may
+        /// bring.
         ///
-        /// Counted are the bytes that the codec has left in the buffer, and those that it consumes for a frame,
-        /// including what it skips in the same call. Bytes that it consumes and returns no frame for are done with: see
-        /// [`codec_buffers`](Self::codec_buffers).
+        /// A connection buffers at most about twice that, plus 64 KiB. The size counts the bytes
+        /// that the codec leaves in the buffer, and those that it consumes for a frame, including
+        /// what it skips in the same call. Bytes that it consumes without returning a frame do not
+        /// count; see [`codec_buffers`](Self::codec_buffers).
         pub fn max_frame(mut self, bytes: usize) -> Self {
             self.settings.max_frame = bytes;
             self
         }
 
-        /// Sets whether the codec keeps parts of frames in itself. Default no.
+        /// Sets whether the codec keeps parts of frames inside of itself. Default `false`.
         ///
-        /// A codec may consume bytes and return no frame for two reasons: it ignores them, as an empty line or a
-        /// heartbeat, or it keeps them as a part of the next frame. The layer cannot tell. By default they are
-        /// ignored ones: with nothing else in the buffer no frame has begun, so the client is idle. With `true` they
-        /// are a part, and count for [`max_frame`](Self::max_frame) and [`frame_timeout`](Self::frame_timeout) until the
-        /// next frame is returned: set it for a codec that collects fragments. One that keeps only a length, such as
-        /// `LengthDelimitedCodec`, needs it only where a client that stops right after the length should be ended.
+        /// A codec may consume bytes without returning a frame for two reasons: it ignores them,
+        /// such as an empty line or a heartbeat, or it keeps them as a part of the next frame. The
+        /// layer cannot tell which.
+        ///
+        /// - With `false`, such bytes count as ignored: if nothing else is in the buffer, no frame
+        ///   has begun and the client is idle.
+        /// - With `true`, such bytes belong to a frame: they count towards
+        ///   [`max_frame`](Self::max_frame) and start the [`frame_timeout`](Self::frame_timeout),
+        ///   until the next frame is returned. Set it for a codec that collects fragments.
+        ///
+        /// A codec that keeps only a length, such as `LengthDelimitedCodec`, works with either. It
+        /// needs `true` only if clients that stop right after the length should be ended.
         pub fn codec_buffers(mut self, codec_buffers: bool) -> Self {
             self.settings.codec_buffers = codec_buffers;
             self
         }
 
-        /// Sets how long a client may take from the first byte of a frame to its last; `None` is for ever. Time in
-        /// which nothing is read from it does not count. Default 30 s.
+        /// Sets how long a client may take from the first byte of a frame to its last; `None` means
+        /// no limit. Time in which nothing is read from the client does not count. Default 30 s, as
+        /// hyper allows for the head of an HTTP request.
         ///
-        /// Bytes that the codec ignores are no frame. A client that sends nothing but such bytes is bounded by
-        /// `max_age` of the timeouts, and one that sends nothing by their
-        /// idle limit.
+        /// A connection above the limit ends with [`FRAME_TIMEOUT`](super::FRAME_TIMEOUT). Bytes
+        /// that the codec ignores are not a frame. To end clients that send only such bytes, use
+        /// `max_age` of the `timeout` layer, and its `idle` limit for clients that send nothing.
         pub fn frame_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
             self.settings.frame_timeout = limit.into();
             self
         }
 
-        /// Sets how many bytes of answers may wait for the client before no more requests are served. One answer, and those
-        /// of requests that are being served, may come on top. Default 64 KiB, at least 1.
+        /// Sets the number of bytes of answers that may wait for the client before no more requests
+        /// are served. Default 64 KiB, as for reads. At least 1.
+        ///
+        /// One more answer, and those of the requests being served, may be added to that.
         pub fn write_buffer(mut self, bytes: usize) -> Self {
             self.settings.write_buffer = bytes.max(1);
             self
         }
 
-        /// Sets how long a client may take none of what is sent to it; `None` is for ever. Default 30 s.
+        /// Sets how long a client may take nothing of what is sent to it; `None` means no limit.
+        /// Default 30 s, as for [`frame_timeout`](Self::frame_timeout).
+        ///
+        /// A connection above the limit ends with [`WRITE_TIMEOUT`](super::WRITE_TIMEOUT).
         pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
             self.settings.write_timeout = limit.into();
             self
         }
 
-        /// Sets the limits of the lingering close of a client that has not closed yet: what it still sends is discarded,
-        /// so that no reset takes its answers from it. Default one second in all.
+        /// Sets the limits of the lingering close, for a client that has not closed its side yet:
+        /// what it still sends is discarded, so that no reset takes its answers from it. Default
+        /// one second, and any number of bytes, since a client may still send a frame that it has
+        /// begun.
         pub fn linger(mut self, limits: reagent::Linger) -> Self {
             self.settings.linger = limits;
             self
         }
 
-        /// Sets what is done when a frame cannot be decoded, is too large, or cannot be served: an answer in its place, a
-        /// close, or both. By default the connection is closed.
+        /// Sets the reaction to frames that cannot be decoded, are too large or cannot be answered:
+        /// an answer in their place, a close, or both. Default
+        /// [`OnError::Close`](super::OnError::Close).
         pub fn on_error(
             mut self,
             f: impl Fn(&FrameError) -> OnError<R> + Send + Sync + 'static,
@@ -142,7 +161,8 @@ macro_rules! shared_settings {
             self
         }
 
-        /// Closes the connection after an answer of which `is_last` is true, such as the one to `QUIT`.
+        /// Closes the connection after an answer for which `is_last` returns `true`, such as the
+        /// answer to `QUIT`.
         pub fn close_after(mut self, is_last: impl Fn(&R) -> bool + Send + Sync + 'static) -> Self {
             self.settings.close_after = Some(Arc::new(is_last));
             self

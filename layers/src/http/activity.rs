@@ -1,7 +1,9 @@
-//! What the requests of a connection do: how many there are, and what waits for the client.
+//! The state of the requests of a connection: how many there are, and whether they wait for the
+//! client.
 //!
-//! hyper knows when it waits for a head, but tells nobody unless it has a time limit for heads, which costs a timer
-//! for each request. So requests say when they begin and end, and bytes that come in between belong to a head.
+//! hyper knows when it waits for a head, but reports it only through a time limit for heads, which
+//! costs a timer for each request. So requests note when they begin and end, and bytes that come in
+//! between belong to a head.
 
 use hyper::body::Incoming;
 use std::sync::{
@@ -12,61 +14,61 @@ use std::sync::{
     },
 };
 
-/// Shared by everything that serves an HTTP/1 connection or an HTTP/2 stream. An HTTP/2 connection has one too, for
-/// its writes.
+/// The state of an HTTP/1 connection or an HTTP/2 stream, shared by everything that serves it. An
+/// HTTP/2 connection has one too, for its writes.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     begun: AtomicU64,
     ended: AtomicU64,
-    /// How many bodies of requests were read to their end or dropped.
+    /// The number of request bodies that were read to their end or dropped.
     bodies_ended: AtomicU64,
     /// A [`BodyState`].
     body: AtomicU8,
     /// Whether the last body was dropped before its end.
     is_unread: AtomicBool,
-    /// Whether a piece of the answer waits until the client takes it.
+    /// Whether a piece of the answer waits for the client to take it.
     is_blocked: AtomicBool,
-    /// With HTTP/2: whether the head of the answer is there.
+    /// Whether the head of the answer is ready (HTTP/2).
     is_answered: AtomicBool,
     is_upgraded: AtomicBool,
-    /// Changes whenever something moves that was waited for.
+    /// Changes whenever something that was waited for moves.
     moves: AtomicU32,
     dropped: Mutex<DroppedBody>,
 }
 
-/// The body of the request at hand.
+/// The state of the body of the current request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum BodyState {
-    /// It does not exist, or it was read to its end or dropped.
+    /// There is no body, or it was read to its end or dropped.
     Ended = 0,
-    /// There is one, and nobody asks for it.
+    /// There is a body, and nobody waits for it.
     Unread = 1,
-    /// Somebody waits for the next piece of it.
+    /// The service waits for the next piece of the body.
     Awaited = 2,
 }
 
-/// Where a body goes that is dropped before its end.
+/// The destination of a body that is dropped before its end.
 #[derive(Debug, Default)]
 enum DroppedBody {
-    /// To hyper.
+    /// Back to hyper.
     #[default]
     Leave,
-    /// To its request, which looks whether the rest has arrived.
+    /// To its request, which checks whether the rest has arrived.
     Keep,
     Kept(Incoming),
 }
 
-/// What a connection or a stream waits for, if it is the client.
+/// The reason to wait for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stalled {
-    /// The client does not take its answer, or does not send what its answer waits for.
+    /// The client does not take its answer, or does not send the body that its answer waits for.
     Request,
-    /// The client does not send, and has an answer of HTTP/2 that has begun: both may be silent.
+    /// The client does not send, but its answer has begun (HTTP/2): both sides may be silent.
     Conversation,
 }
 
-/// Adds without a locked instruction: the connection's task is the only one to add.
+/// Adds 1 without a locked instruction, since only the connection's task adds.
 fn add(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed) + 1, Relaxed);
 }
@@ -81,7 +83,7 @@ impl Activity {
         self.is_unread.store(false, Relaxed);
     }
 
-    /// The request at hand has a body.
+    /// Notes that the current request has a body.
     pub(super) fn begin_body(&self, keeps_dropped: bool) {
         self.body.store(BodyState::Unread as u8, Relaxed);
         if keeps_dropped {
@@ -101,7 +103,7 @@ impl Activity {
         self.body.store(BodyState::Awaited as u8, Relaxed);
     }
 
-    /// A piece of the body was read.
+    /// Notes that a piece of the body was read.
     pub(super) fn move_body(&self) {
         self.body.store(BodyState::Unread as u8, Relaxed);
         self.moves.fetch_add(1, Relaxed);
@@ -113,7 +115,7 @@ impl Activity {
         self.body.store(BodyState::Ended as u8, Release);
     }
 
-    /// Takes a body that was dropped before its end.
+    /// Notes that a body was dropped before its end, and keeps it if its request wants it.
     pub(super) fn drop_body(&self, body: Option<Incoming>) {
         self.is_unread.store(true, Relaxed);
         {
@@ -125,7 +127,8 @@ impl Activity {
         self.end_body();
     }
 
-    /// The body of the request at hand, if it was dropped before its end. From now on hyper gets it.
+    /// Takes the body of the current request, if it was dropped before its end. Later ones go to
+    /// hyper.
     pub(super) fn take_dropped(&self) -> Option<Incoming> {
         if !self.is_unread() {
             return None;
@@ -136,17 +139,17 @@ impl Activity {
         }
     }
 
-    /// The rest of a body that was dropped has been read.
+    /// Notes that the rest of a dropped body has been read.
     pub(super) fn read_rest(&self) {
         self.is_unread.store(false, Relaxed);
     }
 
-    /// Whether the body of the last request was dropped before its end.
+    /// Returns whether the body of the last request was dropped before its end.
     pub(super) fn is_dropped(&self) -> bool {
         self.is_unread.load(Relaxed)
     }
 
-    /// Whether the body of the last request was not read to its end.
+    /// Returns whether the body of the last request was not read to its end.
     pub(super) fn is_unread(&self) -> bool {
         self.is_dropped() || self.body() != BodyState::Ended
     }
@@ -178,7 +181,7 @@ impl Activity {
         self.moves.load(Relaxed)
     }
 
-    /// Whether the client's move is awaited.
+    /// Returns the reason to wait for the client, if there is one.
     pub(super) fn stalled(&self) -> Option<Stalled> {
         if self.is_blocked.load(Relaxed) {
             return Some(Stalled::Request);
@@ -192,23 +195,23 @@ impl Activity {
         })
     }
 
-    /// Whether the first request is still to come.
+    /// Returns whether the first request is still to come.
     pub(super) fn has_no_request(&self) -> bool {
         self.begun.load(Relaxed) == 0
     }
 
-    /// Whether a request is being served or its body read.
+    /// Returns whether a request is being served or its body read.
     fn is_busy(&self) -> bool {
         self.begun.load(Relaxed) != self.ended.load(Relaxed) || self.body() != BodyState::Ended
     }
 
-    /// Changes whenever a request is over.
+    /// Returns a number that changes whenever a request is over.
     fn ended(&self) -> u64 {
         self.ended.load(Relaxed) + self.bodies_ended.load(Relaxed)
     }
 }
 
-/// A request that is being served, until the last piece of its answer.
+/// A request being served, until the last piece of its answer.
 pub(super) struct Busy(Arc<Activity>);
 
 impl Busy {

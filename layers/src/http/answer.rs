@@ -10,8 +10,9 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The largest piece that h2 is given at once: it takes a piece whole as soon as its client takes a byte of it, and then
-/// holds what nobody can count. As large as a DATA frame.
+/// The largest piece that h2 is given at once, which is the size of a DATA frame. h2 takes a piece
+/// whole as soon as its client takes a byte of it, and nothing can tell how much of it h2 still
+/// holds.
 const PIECE: usize = 16 * 1024;
 
 pin_project! {
@@ -20,14 +21,14 @@ pin_project! {
         #[pin]
         body: Option<B>,
         busy: Busy,
-        // With HTTP/2 the data goes in pieces.
+        // Whether the data is cut into pieces (HTTP/2).
         is_cut: bool,
-        // Of the data that was cut last.
+        // What is left of the data that was cut last.
         rest: Option<B::Data>,
     }
 }
 
-/// Takes a piece of `data`, and leaves the rest.
+/// Takes a piece of `data`, and puts the rest into `rest`.
 fn cut<D: Buf>(mut data: D, rest: &mut Option<D>, activity: &Activity) -> AnswerData<D> {
     if data.has_remaining() {
         activity.block();

@@ -7,7 +7,7 @@ use hyper::server::conn::{http1, http2};
 use reagent::ConnectionParts;
 use std::{sync::Arc, time::Duration};
 
-/// As hyper's own limit of a head, and as [`TimeoutsLayer`](https://docs.rs/tower-reagent-layers)'s first byte.
+/// hyper's own limit for a head, and that of `TimeoutsLayer` for the first byte.
 const HEADER: Duration = Duration::from_secs(30);
 
 /// nginx's `keepalive_timeout`.
@@ -16,27 +16,28 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// nginx's `client_body_timeout` and `send_timeout`: also between two reads or writes.
 const STREAM_IDLE: Duration = Duration::from_secs(60);
 
-/// What HAProxy's manual shows for `timeout tunnel`. Silence of a WebSocket is no fault, and clients that are gone are
-/// found by TCP's keepalive.
+/// The value of HAProxy's manual in the examples of `timeout tunnel`. A silent WebSocket is not at
+/// fault, and TCP keepalive finds clients that are gone.
 const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
 
-/// What h2 holds of the answer of a stream, beside one piece: as much as a window of the protocol's own default.
+/// The bytes that h2 buffers of a stream's answer, beside one piece: the default size of a window
+/// in the protocol.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// nginx's `large_client_header_buffers`, all of them.
+/// The total of nginx's `large_client_header_buffers`.
 const HEADER_BYTES: u32 = 32 * 1024;
 
-/// hyper's. RFC 9113, 5.1.2, asks for no fewer than 100.
+/// hyper's default. RFC 9113, section 5.1.2, recommends no fewer than 100.
 const CONCURRENT_STREAMS: u32 = 200;
 
-/// Streams that a client has reset and that the service does not know of yet: h2's own limit against rapid
-/// resets (CVE-2023-44487).
+/// The streams that a client may reset before the service has seen them: h2's own limit against
+/// rapid resets (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 
-/// Streams that were reset for errors of the client: hyper's own limit (RUSTSEC-2024-0003).
+/// The streams that may be reset for errors of the client: hyper's own limit (RUSTSEC-2024-0003).
 const LOCAL_RESETS: usize = 1024;
 
-/// Pings to HTTP/2 clients, and how long one may take to answer.
+/// The interval of pings to HTTP/2 clients, and the time to answer one.
 const PING: Duration = Duration::from_secs(60);
 const PONG: Duration = Duration::from_secs(20);
 
@@ -59,7 +60,7 @@ pub(super) struct Config {
 impl Default for Config {
     fn default() -> Self {
         let mut http1 = http1::Builder::new();
-        // Time limits are this layer's.
+        // This layer has its own time limits.
         http1
             .max_header_size(HEADER_BYTES as usize)
             .header_read_timeout(None);
@@ -81,7 +82,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The shortest time in which a limit can be exceeded by what begins now.
+    /// Returns the shortest time after which something that begins now can exceed a limit.
     pub(super) fn shortest(&self) -> Duration {
         [
             self.header,

@@ -1,4 +1,4 @@
-//! A tower service as hyper wants it.
+//! A tower service in the form that hyper wants.
 
 use super::{
     HttpConnection, RequestBody, StreamExecutor,
@@ -21,18 +21,20 @@ use std::{
 };
 use tower_service::Service;
 
-/// Of a body that its service has dropped, up to this many bytes are read, if they are there already, so that the
-/// connection can be kept. As many as one read of hyper's may have brought.
+/// The number of bytes of a dropped body that are read, if they are there already, so that the
+/// connection can be kept. One read of hyper may have brought as many.
 const REST: u64 = 64 * 1024;
 
-/// The service of one connection: each request gets a clone of the service, and what is known of the connection.
+/// The service of one connection. Each request gets a clone of the inner service and the extensions
+/// of the connection.
 pub(super) struct ConnService<S> {
     pub(super) service: S,
     pub(super) connection: HttpConnection,
-    /// What each request carries, the connection too, if it is more than that.
+    /// The extensions of each request, including the connection; empty if there is only the
+    /// connection.
     pub(super) extensions: Extensions,
     pub(super) activity: Arc<Activity>,
-    /// With HTTP/2.
+    /// The executor of the streams (HTTP/2).
     pub(super) streams: Option<StreamExecutor>,
 }
 
@@ -59,10 +61,11 @@ where
         let is_refused = host::is_refused(&request);
         let may_have_body = is_http1 && !request.body().is_end_stream();
         let headers = request.headers();
-        // With a `Content-Length` beside it, a proxy in between may have read another end of the request than
-        // hyper, which drops that header unseen; so what follows is not read (RFC 9112, 6.1).
+        // If there was a `Content-Length` too, which hyper drops unseen, a proxy in between may
+        // have seen another end of the request than hyper. So what follows is not read (RFC 9112,
+        // section 6.1).
         let is_chunked = may_have_body && headers.contains_key(TRANSFER_ENCODING);
-        // A client that waits for `100 Continue` is not to get one for a body that nobody wants.
+        // A client that waits for `100 Continue` should not get one for a body that is not wanted.
         let keeps_dropped = may_have_body && !is_chunked && !headers.contains_key(EXPECT);
         let is_last =
             is_chunked || is_http1 && (is_refused || self.connection.handle().is_draining());
@@ -93,7 +96,7 @@ pin_project! {
         is_last: bool,
         is_http1: bool,
         is_connect: bool,
-        // There until the answer has it.
+        // `Some` until the answer takes it.
         busy: Option<Busy>,
     }
 }
@@ -113,7 +116,7 @@ pin_project! {
             #[pin]
             future: F,
         },
-        // The service has not read its body.
+        // The service has dropped its body unread.
         Discarding {
             response: Option<Response<Option<B>>>,
             rest: Rest,
@@ -184,7 +187,7 @@ where
         let activity = busy.activity();
         let polled = this.state.poll(cx, activity);
         let Poll::Ready(Ok(mut response)) = polled else {
-            // A request whose service fails is not over: the error is the connection's.
+            // A request whose service fails is not over: its error ends the connection.
             *this.busy = Some(busy);
             return polled.map_ok(|_| unreachable!("a response was matched"));
         };
@@ -203,11 +206,11 @@ where
     }
 }
 
-/// The rest of a body that nobody wants.
+/// The rest of a body that the service does not want.
 struct Rest {
     body: Incoming,
     left: u64,
-    /// Whether hyper has had an occasion to read since the last piece.
+    /// Whether hyper has had a chance to read since the last piece.
     has_waited: bool,
 }
 
@@ -220,7 +223,7 @@ impl Rest {
         }
     }
 
-    /// Reads what is there; whether that was all.
+    /// Reads what is there. Returns whether that was all.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             if self.body.is_end_stream() {
@@ -239,7 +242,7 @@ impl Rest {
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
                 Poll::Pending if self.has_waited => return Poll::Ready(false),
                 Poll::Pending => {
-                    // hyper reads before it polls this the next time.
+                    // hyper reads before it polls this again.
                     self.has_waited = true;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;

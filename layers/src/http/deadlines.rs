@@ -1,4 +1,4 @@
-//! How long a connection may wait for what, and whether it is to finish.
+//! The time limits of a connection, and its drain.
 
 use super::{
     Config,
@@ -16,7 +16,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Fewer bytes than these between two looks are no answer: pings, acknowledgements, a ticket of TLS.
+/// Fewer bytes than this between two checks are not an answer, but pings, acknowledgements or a TLS
+/// ticket.
 const PROGRESS: u64 = 1024;
 
 pub(super) struct Deadlines {
@@ -24,25 +25,26 @@ pub(super) struct Deadlines {
     pub(super) handle: ConnectionHandle,
     pub(super) activity: Arc<Activity>,
     stall: Stall,
-    /// By when the head of the first request is to be there.
+    /// The time by which the head of the first request has to be there.
     pub(super) first_head_ends: Instant,
     draining: Draining,
-    /// The task that the drain wakes.
+    /// The waker of the task that the drain wakes.
     waker: Option<Waker>,
-    /// When it heard of the drain.
+    /// The time at which the connection noticed the drain.
     drained: Option<Instant>,
-    /// When it began to finish.
+    /// The time at which it began to finish.
     finishing: Option<Instant>,
-    /// When bytes were last found to have gone out since a request was asked for, and how many.
+    /// The time at which an answer was last seen to move since the wait for a request began, and
+    /// the bytes written by then.
     progress: Option<(Instant, u64)>,
 }
 
 pub(super) enum Look {
-    /// Look again then.
+    /// Check again at this time.
     Again(Instant),
-    /// It has been idle long enough.
+    /// The connection has been idle for too long.
     Finish,
-    /// It has exceeded this limit.
+    /// The connection has exceeded this limit.
     End(&'static str),
 }
 
@@ -67,12 +69,12 @@ impl Deadlines {
         }
     }
 
-    /// When it heard of the drain, if it is still to finish.
+    /// Returns the time at which the connection noticed the drain, if it has not begun to finish.
     pub(super) fn hears_of_drain(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
         if self.finishing.is_some() {
             return None;
         }
-        // Registered once for each waker, which is once; then a look at a flag is enough.
+        // Registered once per waker, which is once; from then on, the flag is enough.
         let is_known = |waker: &Waker| waker.will_wake(cx.waker());
         if !self.waker.as_ref().is_some_and(is_known) && !self.handle.is_draining() {
             self.waker = Some(cx.waker().clone());
@@ -84,12 +86,12 @@ impl Deadlines {
         self.drained
     }
 
-    /// Notes that it finishes.
+    /// Notes that the connection begins to finish.
     pub(super) fn finishes(&mut self) {
         self.finishing = Some(Instant::now());
     }
 
-    /// The end of a client that has waited too long with its first bytes.
+    /// Returns the result of a connection whose client took too long over its first bytes.
     pub(super) fn gives_up(&self, has_begun: bool) -> Result<(), BoxError> {
         match (has_begun, self.drained) {
             (false, Some(_)) => Ok(()),
@@ -98,15 +100,15 @@ impl Deadlines {
         }
     }
 
-    /// Notes since when the client is waited for.
+    /// Notes the time since which the client is waited for.
     pub(super) fn note(&mut self) {
         self.stall.ends(&self.activity, &self.config.stalls);
     }
 
-    /// Looks whether it waits for too long.
+    /// Checks whether the connection has waited for too long.
     ///
-    /// A wait that begins just now is over at the earliest after the shortest limit, and this looks at least that
-    /// often: so nothing that begins or ends has to set the timer.
+    /// A wait that begins now cannot exceed a limit before the shortest of them has passed, and the
+    /// check is made at least that often. So nothing that begins or ends has to set the timer.
     pub(super) fn look(&mut self, wait: Wait) -> Look {
         let now = Instant::now();
         let mut next = now + self.config.shortest();
@@ -127,7 +129,7 @@ impl Deadlines {
                 }
                 (since, self.config.header, Look::End(kind::HEADER))
             }
-            // It does not go.
+            // The client does not leave.
             (Wait::Request(since, _), Some(began)) => {
                 (since.max(began), self.config.header, Look::End(kind::CLOSE))
             }
@@ -149,7 +151,8 @@ impl Deadlines {
         over
     }
 
-    /// Since when a client is idle: one that still takes its last answer is not.
+    /// Returns the time since which the client is idle. A client that still takes its last answer
+    /// is not.
     fn taken(&mut self, since: Instant, written: u64, now: Instant) -> Instant {
         let (since, written) = match self.progress {
             Some((at, written)) if at > since => (at, written),

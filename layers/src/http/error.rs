@@ -1,26 +1,54 @@
-//! How a connection ended, by what hyper says.
+//! The result of a connection, from what hyper reports.
 
 use reagent::{BoxError, TimedOut};
 use std::{error::Error, io};
 
-/// The kinds of the time-outs of this layer; see [`TimedOut::kind`](reagent::TimedOut::kind).
+/// The kinds of [`TimedOut`](reagent::TimedOut) that this layer ends connections with; see
+/// [`TimedOut::kind`](reagent::TimedOut::kind).
+///
+/// ```
+/// use axum::Router;
+/// use reagent::{Outcome, Server, testing::MemoryListener};
+/// use reagent_layers::http::{HttpLayer, kind};
+/// use std::time::Duration;
+/// use tokio::io::AsyncWriteExt;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let (listener, clients) = MemoryListener::new();
+/// let server = Server::new(listener)
+///     .layer(HttpLayer::new().header_timeout(Duration::from_secs(5)))
+///     .start(Router::new())
+///     .await?;
+///
+/// let mut client = clients.connect().await?;
+/// while server.connection_count() == 0 {
+///     tokio::task::yield_now().await;
+/// }
+/// let connection = server.connection(1).unwrap();
+/// client.write_all(b"GET / HTTP/1.1\r\nhost: loc").await?;
+/// let outcome = connection.closed().await;
+/// assert!(matches!(outcome, Outcome::TimedOut(limit) if limit.kind() == kind::HEADER));
+/// # Ok(())
+/// # }
+/// ```
 pub mod kind {
-    /// The client has sent nothing.
+    /// The client sent nothing in time.
     pub const FIRST_BYTE: &str = "first byte";
-    /// The head of a request or the preface of HTTP/2 was not sent in time.
+    /// The client did not send the head of a request, or the preface of HTTP/2, in time.
     pub const HEADER: &str = "http header";
-    /// The client did not send the body that was waited for, or did not take its answer.
+    /// The client did not send an awaited body, or did not take its answer.
     pub const STREAM_IDLE: &str = "http stream idle";
-    /// An upgraded connection was silent in both directions.
+    /// An upgraded connection moved no byte in either direction.
     pub const UPGRADED_IDLE: &str = "http upgraded idle";
-    /// An HTTP/2 client did not answer a ping.
+    /// An HTTP/2 client did not answer a ping in time.
     pub const PING: &str = "http ping";
-    /// An HTTP/2 client did not go after a GOAWAY.
+    /// An HTTP/2 client did not leave in time after a GOAWAY.
     pub const CLOSE: &str = "http close";
 }
 
-/// hyper's own time limits become time-outs. A client that leaves between two requests has left, however it did
-/// it. What else hyper names stays what it is.
+/// Turns a time limit of hyper into a time-out, and an I/O error between two requests into an
+/// ordinary end: a client may leave then in any way. Passes on other errors.
 pub(super) fn from_result(result: hyper::Result<()>, is_idle: bool) -> Result<(), BoxError> {
     match result {
         Ok(()) => Ok(()),

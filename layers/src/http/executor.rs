@@ -1,4 +1,5 @@
-//! Where the streams of an HTTP/2 connection run: with the connection, and never longer.
+//! The executor of the streams of an HTTP/2 connection. They run with the connection, and never
+//! longer.
 
 use super::{
     activity::Activity,
@@ -22,26 +23,29 @@ use tokio::task::JoinSet;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The executor of an HTTP/2 connection; in [`HttpLayer::http2`](super::HttpLayer::http2) it is part of the
-/// builder's type, and nothing can be done with it.
+/// The executor of the streams of an HTTP/2 connection.
+///
+/// It is a part of the type of the builder in [`HttpLayer::http2`](super::HttpLayer::http2), and
+/// offers no methods.
 #[derive(Clone)]
 pub struct StreamExecutor(Arc<Mutex<Shared>>);
 
 struct Shared {
     place: Place,
-    /// What the stream does that hyper has called the service for and is about to execute.
+    /// The activity of the stream for which hyper has called the service, and which it is about to
+    /// execute.
     begun: Option<Arc<Activity>>,
     limits: StallLimits,
 }
 
 enum Place {
-    /// They wait here to be polled by the connection.
+    /// New tasks, until the connection takes them to poll them.
     Here(Vec<Task>),
     Runtime(JoinSet<()>),
 }
 
 impl StreamExecutor {
-    /// What the stream does that the next task is for.
+    /// Begins the activity of the stream that the next task belongs to.
     pub(super) fn begin(&self) -> Arc<Activity> {
         self.shared().begun.insert(Arc::default()).clone()
     }
@@ -55,7 +59,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
     fn execute(&self, task: F) {
         let mut shared = self.shared();
         let Some(activity) = shared.begun.take() else {
-            // What an upgraded stream leaves behind.
+            // A task that an upgraded stream leaves behind.
             return shared.place.execute(task);
         };
         let limits = shared.limits;
@@ -79,7 +83,8 @@ impl Place {
 }
 
 pin_project! {
-    /// A stream. It ends when its client keeps it waiting for too long; since nobody has it then, h2 resets it.
+    /// The task of a stream. It ends when the client keeps it waiting for too long. h2 then resets
+    /// the stream, since nobody holds it any more.
     struct StreamTask<F> {
         #[pin]
         task: F,
@@ -113,11 +118,12 @@ impl fmt::Debug for StreamExecutor {
     }
 }
 
-/// All streams of one connection. They go with it, whoever holds an executor.
+/// All streams of a connection. They are dropped with it, even if an executor is still held
+/// elsewhere.
 pub(super) struct Streams {
     executor: StreamExecutor,
     polled: FuturesUnordered<Task>,
-    /// What the first to panic said.
+    /// The panic of the first stream that panicked.
     panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -154,7 +160,7 @@ impl Streams {
         self.panic.take()
     }
 
-    /// Lets them go on. Says whether one panicked; the others do not suffer for it.
+    /// Polls the streams. Returns whether one panicked, which does not affect the others.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let mut panicked = false;
         loop {
@@ -189,7 +195,7 @@ impl Streams {
         }
     }
 
-    /// A stream that was upgraded leaves a task behind.
+    /// Returns whether there are new tasks: an upgraded stream leaves one behind.
     fn has_new(&self) -> bool {
         matches!(&self.executor.shared().place, Place::Here(new) if !new.is_empty())
     }
@@ -197,7 +203,7 @@ impl Streams {
 
 impl Drop for Streams {
     fn drop(&mut self) {
-        // Each holds the executor, which holds them.
+        // Breaks the cycle: each task holds the executor, which holds the tasks.
         let empty = Place::Here(Vec::new());
         let place = mem::replace(&mut self.executor.shared().place, empty);
         drop(place);

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! The future of a connection, from its first byte to its last.
 
 use super::{
     Config, RequestBody,
@@ -10,14 +10,11 @@ use super::{
     protocol::Protocol,
     version::{Version, Waiting},
 };
-use crate::{
-    io::PrefixedIo,
-    time::{DeadlineTimer, FAR},
-};
+use crate::time::{DeadlineTimer, FAR};
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use reagent::{BoxError, ConnectionHandle, IoStream, Linger, TimedOut, linger};
+use reagent::{BoxError, ConnectionHandle, IoStream, Linger, PrefixedIo, TimedOut, linger};
 use std::{
     fmt,
     future::Future,
@@ -33,16 +30,17 @@ use tokio::{
 };
 use tower_service::Service;
 
-/// While the server drains, a client that has just connected or has just been answered has this long to ask: the request is
-/// often on its way, and its client would take a close for an error. nginx has `keepalive_min_timeout` for it.
+/// The time that a client has for a request during a drain, after it has connected or was last
+/// answered. Often the request is on its way already, and the client would take a close for an
+/// error. nginx has `keepalive_min_timeout` for this.
 const GRACE: Duration = Duration::from_secs(1);
 
 pin_project! {
-    /// The future of an [`Http`](super::Http).
+    /// The future of an [`Http`](super::Http) service.
     pub struct HttpFuture<Io, S> {
         state: State<Io, S>,
         deadlines: Deadlines,
-        // When to look whether it has waited for too long.
+        // The time of the next check of the limits.
         look_at: Instant,
         #[pin]
         timer: DeadlineTimer,
@@ -52,7 +50,7 @@ pin_project! {
 // ## Waiting => Serving => (Lingering | Over)
 enum State<Io, S> {
     Waiting(Waiting<Io, S>),
-    /// Boxed, since one that has said nothing is to be small.
+    /// Boxed, so that a connection that has sent nothing is small.
     Serving(Box<dyn Protocol<Io>>),
     Lingering(
         Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -74,7 +72,7 @@ impl<Io, S> HttpFuture<Io, S> {
         let ends = |limit: Option<Duration>| {
             now + limit.map_or(FAR, |limit| handle.opening_left(limit).min(FAR))
         };
-        // The wait for a first byte that has no limit is not counted.
+        // Without a limit on the first byte, the wait for it does not count.
         let opening = config.first_byte.zip(config.header);
         let first_head_ends = ends(opening.map(|(first, header)| first.max(header)));
         let look_at = ends(config.first_byte);
@@ -156,7 +154,7 @@ where
                 let ends = match this.state {
                     State::Waiting(_) | State::Lingering(..) => Some(drained + GRACE),
                     State::Serving(serving) => match serving.may_ask() {
-                        // It was polled just now, so nothing has come in this time.
+                        // It was polled just now, so no request has come within that time.
                         Some(since) if Instant::now() < since + GRACE => Some(since + GRACE),
                         _ => {
                             this.deadlines.finishes();
@@ -185,7 +183,7 @@ where
                             Instant::now() + this.deadlines.config.shortest()
                         }
                         Look::End(kind) => {
-                            // What its client does not take would stay with the system for as long as it likes.
+                            // The system would keep unread bytes for as long as the client likes.
                             if kind == STREAM_IDLE {
                                 this.deadlines.handle.reset_on_close();
                             }
@@ -200,8 +198,8 @@ where
     }
 }
 
-/// Whether the client may still be sending, and so is to be lingered on: a close would reset it, and a reset takes the
-/// answer from a client that has not read it yet.
+/// Returns whether the client may still be sending, so that the close has to linger. Otherwise the
+/// close would be a reset, which takes the answer from a client that has not read it yet.
 fn is_still_sending(
     io: &mut (impl AsyncRead + Unpin),
     cx: &mut Context<'_>,

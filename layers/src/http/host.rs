@@ -1,8 +1,9 @@
-//! Whether a request says whom it is for, once and in a way that all read alike.
+//! The check that a request names its host once, in a way that everybody reads alike.
 
 use http::{HeaderValue, Request, Version, header::HOST, uri::Authority};
 
-/// Whether the request is to be refused by 400 (RFC 9112, 3.2, and RFC 9113, 8.3.1).
+/// Returns whether the request is to be refused with 400 (RFC 9112, section 3.2, and RFC 9113,
+/// section 8.3.1).
 pub(super) fn is_refused<B>(request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (host, others) = (hosts.next(), hosts.next());
@@ -28,7 +29,7 @@ pub(super) fn is_refused<B>(request: &Request<B>) -> bool {
     }
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110, 7.2), which may be empty.
+/// Returns whether it is `uri-host [ ":" port ]` (RFC 9110, section 7.2), which may be empty.
 fn is_valid(host: &[u8]) -> bool {
     let end = match host {
         [b'[', rest @ ..] => {
@@ -50,12 +51,12 @@ fn is_valid(host: &[u8]) -> bool {
     }
 }
 
-/// `reg-name` (RFC 3986, 3.2.2).
+/// Returns whether the byte may occur in a `reg-name` (RFC 3986, section 3.2.2).
 fn is_name_byte(byte: u8) -> bool {
     NAME_BYTES[byte as usize]
 }
 
-/// A table, since every request has a host.
+/// A table, since the check is made for every request.
 static NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut n = 0;
@@ -70,7 +71,8 @@ static NAME_BYTES: [bool; 256] = {
     table
 };
 
-/// Whether both name the same host and port, where `port` is the one that is left out.
+/// Returns whether both name the same host and port; `port` is the default one, which may be left
+/// out.
 fn is_same(authority: &Authority, host: &HeaderValue, port: &str) -> bool {
     let (one, two) = (authority.as_str().as_bytes(), host.as_bytes());
     let strip = |name| <[u8]>::strip_suffix(name, port.as_bytes()).unwrap_or(name);

@@ -1,11 +1,8 @@
 //! The stream that HTTP is spoken over.
 
 use super::{activity::Activity, kind};
-use crate::{
-    io::PrefixedIo,
-    time::{DeadlineTimer, FAR},
-};
-use reagent::TimedOut;
+use crate::time::{DeadlineTimer, FAR};
+use reagent::{PrefixedIo, TimedOut};
 use std::{
     fmt,
     io::{self, IoSlice},
@@ -20,23 +17,26 @@ use tokio::{
     time::Instant,
 };
 
-/// Up to this many bytes, pieces are copied to go as one: `send(2)` of a head and a short body takes 6 % less time
-/// than `writev(2)`, and TLS makes one record of them.
+/// Pieces of up to this many bytes in all are copied together and written as one. A head and a
+/// short body take 6 % less time with `send(2)` than with `writev(2)`, and TLS makes one record of
+/// them.
 const COPIED: usize = 4096;
 
-/// The stream that HTTP is spoken over, and that an upgraded connection goes on with: the connection's own,
-/// behind the bytes by which the version of HTTP was found out.
+/// The stream that HTTP is spoken over, which an upgraded connection continues to use.
+///
+/// It is the stream of the connection, preceded by the bytes that were read to find out the version
+/// of HTTP.
 pub struct HttpIo<Io> {
     io: PrefixedIo<Io>,
     has_ended: bool,
     is_blocked: bool,
     activity: Arc<Activity>,
     upgraded_idle: Option<Duration>,
-    /// Of an upgraded one.
+    /// The time limit, once the stream is upgraded and used.
     idle: Option<Box<Idle>>,
 }
 
-/// The time limit of an upgraded stream; its two directions may be tasks of their own.
+/// The time limit of an upgraded stream. Its two directions may belong to different tasks.
 struct Idle {
     ends: Instant,
     read: Pin<Box<DeadlineTimer>>,
@@ -66,17 +66,17 @@ impl<Io> HttpIo<Io> {
         }
     }
 
-    /// Returns the stream inside.
+    /// Returns the inner stream.
     pub fn get_ref(&self) -> &Io {
         self.io.get_ref()
     }
 
-    /// The stream inside, unless its client has sent all.
+    /// Returns the inner stream, unless the client has ended its side.
     pub(super) fn into_unended(self) -> Option<PrefixedIo<Io>> {
         (!self.has_ended).then_some(self.io)
     }
 
-    /// What an operation has come to: an upgraded stream on which nothing happens is over at its time.
+    /// Applies the time limit of an upgraded stream to the result of an operation.
     fn limited<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -111,7 +111,7 @@ impl<Io> HttpIo<Io> {
         })
     }
 
-    /// Notes whether the client takes what is written.
+    /// Notes whether the client takes what is written, and applies the time limit.
     fn written(
         &mut self,
         cx: &mut Context<'_>,
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
 
-    /// The sizes of the writes, and whether they were in pieces.
+    /// The sizes of the writes, and whether each was in pieces.
     #[derive(Default)]
     struct Writes(Vec<(usize, bool)>);
 

@@ -1,4 +1,4 @@
-//! The layer and its settings.
+//! The layer that serves HTTP, and its settings.
 
 use super::{Config, Http, StreamExecutor, version::Version};
 use ::http::Extensions;
@@ -7,7 +7,9 @@ use reagent::ConnectionParts;
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
-/// Serves HTTP. Configure it before passing it to a server.
+/// A layer that serves HTTP. Configure it before passing it to a server.
+///
+/// In the methods that set a time limit, `None` means no limit.
 #[derive(Clone, Default)]
 pub struct HttpLayer {
     config: Arc<Config>,
@@ -24,68 +26,91 @@ impl HttpLayer {
         self
     }
 
-    /// Serves HTTP/1 alone, whatever ALPN and the client say.
+    /// Serves HTTP/1 only, whatever ALPN and the client say. By default both versions are served.
     pub fn http1_only(self) -> Self {
         self.change(|config| config.version = Version::Http1)
     }
 
-    /// Serves HTTP/2 alone, whatever ALPN and the client say.
+    /// Serves HTTP/2 only, whatever ALPN and the client say. By default both versions are served.
     pub fn http2_only(self) -> Self {
         self.change(|config| config.version = Version::Http2)
     }
 
-    /// Sets how long a client may take to send anything at all, or a whole HTTP/2 preface with its SETTINGS. Default 30 s.
+    /// Sets how long a client may take to send its first byte, or a complete HTTP/2 preface with
+    /// its SETTINGS. Default 30 s, as for `first_byte` of the `timeout` layer.
+    ///
+    /// A connection above the limit ends with [`kind::FIRST_BYTE`](super::kind::FIRST_BYTE) if the
+    /// client has sent nothing, and otherwise with [`kind::HEADER`](super::kind::HEADER).
     pub fn first_byte_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.first_byte = limit.into())
     }
 
-    /// Sets how long a request's head may take from its first byte to its last, with HTTP/1. Such a client gets no
-    /// answer. It is also how long a client may take to leave after a GOAWAY. Default 30 s.
+    /// Sets how long the head of a request may take from its first byte to its last, with HTTP/1.
+    /// Default 30 s, as in hyper.
+    ///
+    /// A connection above the limit ends with [`kind::HEADER`](super::kind::HEADER). The client
+    /// gets no answer.
+    ///
+    /// It is also how long an HTTP/2 client may take to leave after a GOAWAY.
     pub fn header_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.header = limit.into())
     }
 
-    /// Sets how long a connection may stay open without a request. Default 75 s.
+    /// Sets how long a connection may stay open without a request. Default 75 s, as nginx's
+    /// `keepalive_timeout`.
     ///
-    /// With HTTP/2 it is ended by GOAWAY, so that no request is lost that comes at that moment.
+    /// With HTTP/2 the connection is ended by GOAWAY, so that a request which comes at that moment
+    /// is not lost.
     pub fn keep_alive_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.keep_alive = limit.into())
     }
 
-    /// Sets how long a stream may wait for its client: for the next piece of a body that the service reads, or until
-    /// the client takes a piece of its answer, which has up to 16 KiB with HTTP/2. Default 60 s, as nginx's
+    /// Sets how long a request may wait for its client. Default 60 s, as nginx's
     /// `client_body_timeout` and `send_timeout`.
     ///
-    /// With HTTP/2 the stream is reset (CANCEL), and the others go on. With HTTP/1 the connection ends with
-    /// [`kind::STREAM_IDLE`](super::kind::STREAM_IDLE), as does an HTTP/2 connection whose client reads nothing at all; it is
-    /// reset, since what the client does not take would stay with the system for as long as it likes.
+    /// A request waits for its client while the service reads a body and the next piece has not
+    /// come, and while the client does not take a piece of the answer. With HTTP/2, such a piece
+    /// has up to 16 KiB.
     ///
-    /// The limit measures the client and not the service: a handler that computes, a long poll and an answer that has
-    /// nothing to say for hours are not affected. Pings, settings and other frames that move no byte of a body do not
-    /// count as activity. Raise it for clients that stream a request with long pauses before they are answered.
+    /// - With HTTP/1, the connection ends with [`kind::STREAM_IDLE`](super::kind::STREAM_IDLE).
+    /// - With HTTP/2, the stream is reset (CANCEL) and the others go on. If the client reads
+    ///   nothing at all, the connection ends with [`kind::STREAM_IDLE`](super::kind::STREAM_IDLE).
     ///
-    /// With HTTP/2, once an answer has begun while its request's body is still being read (a gRPC stream in both
-    /// directions), both sides may be silent for a long time, and the limit is
-    /// [`upgraded_idle_timeout`](Self::upgraded_idle_timeout).
+    /// A connection that ends this way is reset, since the system would otherwise keep unread bytes
+    /// for as long as the client likes.
+    ///
+    /// The limit measures the client, not the service: a handler that computes, a long poll and an
+    /// answer that pauses for hours are not affected. Pings, settings and other frames that carry
+    /// no byte of a body do not count as activity. Raise the limit for clients that pause for long
+    /// while they send a request.
+    ///
+    /// With HTTP/2, an answer may begin while its request's body is still being read, as in a
+    /// bidirectional stream of gRPC. From then on both sides may be silent for long, and a wait for
+    /// the body is limited by [`upgraded_idle_timeout`](Self::upgraded_idle_timeout) instead.
     pub fn stream_idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.stalls.stream = limit.into())
     }
 
-    /// Sets how long an upgraded connection, such as a WebSocket, may move no byte in either direction. Default 1 h, as
-    /// in the examples of HAProxy's `timeout tunnel`.
+    /// Sets how long an upgraded connection, such as a WebSocket, may go without a byte in either
+    /// direction. Default 1 h, as in the examples of HAProxy's `timeout tunnel`.
     ///
-    /// A read or write that waits then fails with [`io::ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut). Silence is
-    /// normal for such connections, so the limit is generous; find clients that are gone by TCP keepalive
-    /// ([`SocketOptions::keepalive`](reagent::SocketOptions)) or by pings of the protocol.
+    /// A read or write that waits then fails with
+    /// [`io::ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut). The limit is generous, since
+    /// silence is normal for such connections. To find clients that are gone, use TCP keepalive
+    /// ([`SocketOptions::keepalive`](reagent::SocketOptions)) or pings of the protocol.
     ///
-    /// It is also the limit of an HTTP/2 request whose body is still awaited after its answer has begun, such as a gRPC stream
-    /// in both directions. It does not apply to WebSockets over HTTP/2, whose connections have HTTP/2's own pings.
+    /// It is also the limit of an HTTP/2 request whose body is still awaited after its answer has
+    /// begun, such as a bidirectional stream of gRPC. It does not apply to WebSockets over HTTP/2,
+    /// whose connections have HTTP/2's own pings.
     pub fn upgraded_idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.stalls.upgraded = limit.into())
     }
 
-    /// Sets how many bytes a request's head may have: in HTTP/1 the request line and the fields (431 otherwise), in
-    /// HTTP/2 as RFC 9113, 6.5.2, counts them. Default 32 KiB.
+    /// Sets the maximum size of a request's head, in bytes. Default 32 KiB, the total of nginx's
+    /// `large_client_header_buffers`.
+    ///
+    /// With HTTP/1 it counts the request line and the fields, and a larger head is answered with
+    /// 431. With HTTP/2 it counts as RFC 9113, section 6.5.2, says.
     pub fn max_header_bytes(self, max: u32) -> Self {
         self.http1(|http1| {
             http1.max_header_size(max as usize);
@@ -95,33 +120,39 @@ impl HttpLayer {
         })
     }
 
-    /// Sets how many fields a request's head may have with HTTP/1 (431 otherwise). Default 100; any other number
-    /// costs each request an allocation.
+    /// Sets the maximum number of header fields of a request, with HTTP/1. Default 100, as in
+    /// hyper, where any other number costs each request an allocation.
+    ///
+    /// A request with more fields is answered with 431.
     pub fn max_headers(self, max: usize) -> Self {
         self.http1(|http1| {
             http1.max_headers(max);
         })
     }
 
-    /// Sets how many requests an HTTP/2 client may have open at once. Default 200.
+    /// Sets the maximum number of requests that an HTTP/2 client may have open at once. Default
+    /// 200, as in hyper.
     pub fn max_concurrent_streams(self, max: u32) -> Self {
         self.http2(move |http2| {
             http2.max_concurrent_streams(max);
         })
     }
 
-    /// Sets whether the streams of an HTTP/2 connection are separate tasks, which run on all threads, instead of
-    /// parts of its task. Default `false`.
+    /// Sets whether the streams of an HTTP/2 connection run as separate tasks, on all threads,
+    /// instead of as parts of the connection's task. Default `false`.
     ///
-    /// As parts they cost less and end with the connection, at the same instant. As tasks they can use more
-    /// than one core for a connection, which is right where few clients send many requests that compute, such as
-    /// a proxy that gathers them; they are aborted when their connection ends, and one that is running just then
-    /// gets to its next `await`.
+    /// As parts of one task, streams cost less and end at the same instant as the connection.
+    ///
+    /// As separate tasks, the streams of a connection can use more than one core. That pays off if
+    /// few clients send many requests that compute, for example proxies that gather requests. The
+    /// tasks are aborted when the connection ends; one that is running at that moment stops at its
+    /// next `await`.
     pub fn parallel_streams(self, in_parallel: bool) -> Self {
         self.change(|config| config.parallel_streams = in_parallel)
     }
 
-    /// Sets any other option of hyper for HTTP/1. Its `timer` and `header_read_timeout` are the layer's.
+    /// Sets other options of hyper for HTTP/1. The layer itself controls `timer` and
+    /// `header_read_timeout`.
     pub fn http1(self, options: impl FnOnce(&mut http1::Builder)) -> Self {
         self.change(|config| {
             options(&mut config.http1);
@@ -129,7 +160,8 @@ impl HttpLayer {
         })
     }
 
-    /// Sets any other option of hyper for HTTP/2, for each connection. Its `timer` is the layer's.
+    /// Sets other options of hyper for HTTP/2. `options` is called once per connection. The layer
+    /// itself controls `timer`.
     pub fn http2(
         self,
         options: impl Fn(&mut http2::Builder<StreamExecutor>) + Send + Sync + 'static,
@@ -137,16 +169,39 @@ impl HttpLayer {
         self.change(|config| config.http2.push(Arc::new(options)))
     }
 
-    /// Adds extensions to all requests of a connection; called once for each connection.
+    /// Adds extensions to all requests of a connection; `add` is called once per connection.
     ///
     /// ```
-    /// # use reagent_layers::http::HttpLayer;
-    /// #[derive(Clone)]
-    /// struct Listener(reagent::Addr);
+    /// use axum::{Extension, Router, routing::get};
+    /// use reagent::{Addr, Server, testing::MemoryListener};
+    /// use reagent_layers::http::HttpLayer;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
     ///
-    /// HttpLayer::new().extensions(|connection, extensions| {
+    /// #[derive(Clone)]
+    /// struct Listener(Addr);
+    ///
+    /// async fn hello(Extension(Listener(addr)): Extension<Listener>) -> String {
+    ///     format!("welcome to {addr}")
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// let (listener, clients) = MemoryListener::new();
+    /// let http = HttpLayer::new().extensions(|connection, extensions| {
     ///     extensions.insert(Listener(connection.handle.listener_addr().clone()));
     /// });
+    /// let server = Server::new(listener)
+    ///     .layer(http)
+    ///     .start(Router::new().route("/", get(hello)))
+    ///     .await?;
+    ///
+    /// let mut client = clients.connect().await?;
+    /// client.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+    /// let mut answer = String::new();
+    /// client.read_to_string(&mut answer).await?;
+    /// assert!(answer.ends_with(&format!("welcome to {}", server.local_addr())));
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn extensions(
         self,
@@ -155,10 +210,12 @@ impl HttpLayer {
         self.change(|config| config.extensions.push(Arc::new(add)))
     }
 
-    /// Adds what `wrap` makes of the client's IP address and port, as reported by a PROXY header if there was one: with
-    /// `axum::extract::ConnectInfo`, axum's extractor of that name works.
+    /// Adds an extension made by `wrap` from the client's IP address and port. With
+    /// `axum::extract::ConnectInfo` as `wrap`, axum's extractor of that name works.
     ///
-    /// An IPv4 client of an IPv6 listener has its IPv4 address: `192.0.2.1`, not `::ffff:192.0.2.1`.
+    /// The address is the one that a PROXY header reports, if there was one. An IPv4 client of an
+    /// IPv6 listener has its IPv4 address: `192.0.2.1`, not `::ffff:192.0.2.1`. A client without an
+    /// IP address gets no extension.
     pub fn connect_info<T>(self, wrap: fn(SocketAddr) -> T) -> Self
     where
         T: Clone + Send + Sync + 'static,

@@ -1,21 +1,24 @@
-//! Serves HTTP: turns a service of requests, such as an `axum::Router`, a tonic server or a stack of tower-http, into a
-//! service of connections.
+//! Serves HTTP: turns a service of requests, such as an `axum::Router`, a tonic server or a stack
+//! of tower-http, into a service of connections.
 //!
 //! # When to use it
 //!
-//! You have a `tower::Service<http::Request<RequestBody>>` and want it behind what this library does for connections:
-//! limits that reach the accept queue, TLS, the PROXY protocol, a registry, a drain with a report. [hyper] speaks
-//! HTTP/1 and HTTP/2, chosen by ALPN or by the client's first bytes. [`RequestBody`] is an [`http_body::Body`] of
-//! `Bytes`, which axum, tonic and tower-http take as it is.
+//! When you have a `tower::Service<http::Request<RequestBody>>` and want it behind what this
+//! library does for connections: limits that reach the accept queue, TLS, the PROXY protocol, a
+//! registry of connections, a drain with a report. [hyper] speaks HTTP/1 and HTTP/2; ALPN or the
+//! client's first bytes decide which. [`RequestBody`] is an [`http_body::Body`] of `Bytes`, which
+//! axum, tonic and tower-http accept as it is.
 //!
-//! Each request carries an [`HttpConnection`] as an extension, which has the connection's handle and whatever layers left
-//! in its extensions, such as `TlsInfo` and `ProxyInfo`. [`HttpLayer::extensions`] adds others;
-//! [`HttpLayer::connect_info`] makes axum's `ConnectInfo<SocketAddr>` work.
+//! Each request carries an [`HttpConnection`] as an extension. It has the handle of the connection
+//! and whatever outer layers have left in its extensions, such as `TlsInfo` and `ProxyInfo`. To add
+//! other extensions, use [`HttpLayer::extensions`]; for axum's `ConnectInfo<SocketAddr>`,
+//! [`HttpLayer::connect_info`].
 //!
 //! # Position in the stack
 //!
-//! Innermost: it is what `start` is given. All other layers of connections go around it. Layers of requests (timeouts,
-//! limits of bodies, compression) go around the service inside.
+//! Innermost: all other layers of connections go around it, and the service of requests is what
+//! `start` is given. Layers of requests (timeouts, limits on bodies, compression) go around that
+//! service.
 //!
 //! # Example
 //!
@@ -55,83 +58,112 @@
 //!
 //! ## Limits
 //!
-//! | what | default | set by |
+//! | limit | default | set by |
 //! |---|---|---|
-//! | the first byte, and an HTTP/2 preface with its SETTINGS | 30 s | [`first_byte_timeout`](HttpLayer::first_byte_timeout) |
-//! | a request's head, from its first byte to its last (HTTP/1) | 30 s | [`header_timeout`](HttpLayer::header_timeout) |
-//! | no request, between two (HTTP/2: no stream open) | 75 s | [`keep_alive_timeout`](HttpLayer::keep_alive_timeout) |
-//! | the client keeps a body waiting, its request's or its answer's | 60 s | [`stream_idle_timeout`](HttpLayer::stream_idle_timeout) |
-//! | no byte in either direction, once upgraded | 1 h | [`upgraded_idle_timeout`](HttpLayer::upgraded_idle_timeout) |
-//! | bytes of a head | 32 KiB | [`max_header_bytes`](HttpLayer::max_header_bytes) |
-//! | lines of a head (HTTP/1) | 100 | [`max_headers`](HttpLayer::max_headers) |
-//! | streams at once (HTTP/2) | 200 | [`max_concurrent_streams`](HttpLayer::max_concurrent_streams) |
-//! | a ping and its answer (HTTP/2) | every 60 s, 20 s | [`http2`](HttpLayer::http2) |
-//! | streams reset before they were served, and for the client's errors (HTTP/2) | 20, 1,024 | [`http2`](HttpLayer::http2) |
+//! | time to the first byte, and to a complete HTTP/2 preface with its SETTINGS | 30 s | [`first_byte_timeout`](HttpLayer::first_byte_timeout) |
+//! | time from the first byte of a request's head to its last (HTTP/1) | 30 s | [`header_timeout`](HttpLayer::header_timeout) |
+//! | idle time between two requests (HTTP/1), or without an open stream (HTTP/2) | 75 s | [`keep_alive_timeout`](HttpLayer::keep_alive_timeout) |
+//! | time for which a client keeps a body waiting, that of a request or of its answer | 60 s | [`stream_idle_timeout`](HttpLayer::stream_idle_timeout) |
+//! | time without a byte in either direction, after an upgrade | 1 h | [`upgraded_idle_timeout`](HttpLayer::upgraded_idle_timeout) |
+//! | size of a request's head | 32 KiB | [`max_header_bytes`](HttpLayer::max_header_bytes) |
+//! | number of header fields (HTTP/1) | 100 | [`max_headers`](HttpLayer::max_headers) |
+//! | number of open streams (HTTP/2) | 200 | [`max_concurrent_streams`](HttpLayer::max_concurrent_streams) |
+//! | interval of pings, and time to answer one (HTTP/2) | 60 s, 20 s | [`http2`](HttpLayer::http2) |
+//! | number of streams reset by the client before they were served, and reset for its errors (HTTP/2) | 20, 1,024 | [`http2`](HttpLayer::http2) |
 //!
-//! A head that is too large is answered with 431 and a close. CONTINUATION frames are bounded by the bytes of a
-//! head. The limits cost a connection one timer, which is set no more often than the shortest of them passes; a request
-//! sets none, and an HTTP/2 stream sets one once its client keeps it waiting.
+//! A head that is too large is answered with 431 and a close. CONTINUATION frames count towards the
+//! size of a head.
 //!
-//! **The size of a body and its pace are not bounded here,** since only the service knows what it expects: it is read no
-//! faster than the service asks for it. `min_rate` of
-//! [`TimeoutsLayer`](https://docs.rs/tower-reagent-layers/latest/reagent_layers/timeout/) around this layer ends
-//! connections that are slow, tower-http's `RequestBodyTimeoutLayer` inside bounds a body's time, and
-//! `RequestBodyLimitLayer`, or axum's `DefaultBodyLimit` of 2 MB, its size.
+//! The first bytes of a connection, and the head of its first request (HTTP/1), share the time of
+//! [`Server::opening_timeout`](reagent::Server::opening_timeout) with the opening steps of outer
+//! layers, such as a TLS handshake.
 //!
-//! **`idle` of `TimeoutsLayer` is for other protocols:** set it to `None` around this layer. It would end a long poll or a
-//! silent WebSocket, which the limits above tell from a client that does nothing.
+//! All time limits of a connection share one timer, which is set at most once within the shortest
+//! of them. A request sets no timer, and an HTTP/2 stream sets one only once its client keeps it
+//! waiting.
 //!
-//! ## Clients that may be surprised
+//! **The size and the pace of a body are not limited here,** since only the service knows what it
+//! expects. A body is read no faster than the service asks for it. To limit it:
 //!
-//! - **Who ends its side after a request (HTTP/1) gets no answer,** since hyper takes that for a client that left:
-//!   `http1(|http1| { http1.half_close(true); })` answers it, and then a handler does not hear of a client that left
-//!   before it writes.
-//! - **Many tiny DATA frames at once (HTTP/2)** end the connection with ENHANCE_YOUR_CALM: h2 counts a frame below 256
-//!   bytes that waits to be read as 256, against half of the connection's window. That is 2,000 of one byte; a larger
-//!   window, by [`http2`](HttpLayer::http2), allows more.
+//! - `min_rate` of [`TimeoutsLayer`], around this layer, ends connections that are too slow.
+//! - tower-http's `RequestBodyTimeoutLayer`, inside, limits the time of a body.
+//! - tower-http's `RequestBodyLimitLayer`, inside, limits its size. So does axum's
+//!   `DefaultBodyLimit` of 2 MB.
+//!
+//! **Set `idle` of [`TimeoutsLayer`] to `None` around this layer.** It is meant for other
+//! protocols, and would end a long poll or a silent WebSocket. The limits above can tell those from
+//! a client that does nothing.
+//!
+//! ## Surprises for clients
+//!
+//! - **Half-close (HTTP/1).** A client that shuts down its side after a request gets no answer,
+//!   since hyper takes it for a client that left. With `http1(|http1| { http1.half_close(true); })`
+//!   it is answered, but then a handler does not notice a client that left until it writes.
+//! - **Many tiny DATA frames at once (HTTP/2)** end the connection with ENHANCE_YOUR_CALM. A frame
+//!   of fewer than 256 bytes that waits to be read counts as 256 bytes in h2, against half of the
+//!   connection's window. So 2,000 frames of one byte are enough. A larger window, set by
+//!   [`http2`](HttpLayer::http2), allows more.
 //!
 //! ## Memory
 //!
-//! An HTTP/1 connection holds up to about 400 KiB of an answer, and of a request what the service is about to read. An
-//! HTTP/2 connection holds up to 1 MiB of requests (the connection's window) and for each stream up to 80 KiB of an
-//! answer (h2's buffer of 64 KiB and one piece of 16 KiB): 16 MiB with 200 streams, and only if the client grants a
-//! window for it and then reads nothing, which ends the connection after the stream idle limit. A client that grants no
-//! window makes the connection hold what the services have already made, one chunk for each stream, for as long as that
-//! limit. `max_concurrent_streams` and, by [`http2`](HttpLayer::http2), `max_send_buf_size` and the window sizes change
-//! these numbers.
+//! An HTTP/1 connection holds up to about 400 KiB of an answer. Of a request, it holds what the
+//! service is about to read.
+//!
+//! An HTTP/2 connection holds up to 1 MiB of requests, which is the window of the connection. For
+//! each stream it holds up to 80 KiB of an answer: h2's buffer of 64 KiB and one piece of 16 KiB.
+//! With 200 streams that is 16 MiB, but only for a client that grants a window of that size and
+//! then reads nothing. Such a connection ends after
+//! [`stream_idle_timeout`](HttpLayer::stream_idle_timeout). A client that grants no window makes
+//! the connection hold what the services have already produced, one chunk per stream, for as long
+//! as that limit.
+//!
+//! [`max_concurrent_streams`](HttpLayer::max_concurrent_streams) and, by
+//! [`http2`](HttpLayer::http2), `max_send_buf_size` and the window sizes change these numbers.
 //!
 //! ## Differences from hyper's own server
 //!
-//! - **Nothing outlives the connection.** The streams of an HTTP/2 connection are polled by its own future: when
-//!   it is aborted or its client leaves, they are dropped. So they share a thread; see
-//!   [`parallel_streams`](HttpLayer::parallel_streams).
-//! - **A panic** ends an HTTP/1 connection. On an HTTP/2 connection it ends the stream; the others finish, new
-//!   ones are refused by GOAWAY, and the outcome has the panic.
-//! - **Host**: a request of HTTP/1.1 without exactly one valid `Host`, or one of HTTP/2 whose `Host` is not its
-//!   `:authority`, is answered with 400.
-//! - **Smuggling**: the connection closes after a request with `Transfer-Encoding` (HTTP/1), as RFC 9112, 6.1,
-//!   demands where a `Content-Length` stands beside it.
-//! - **The last answer arrives and says so**: an answer to a request whose body was not read carries
-//!   `Connection: close`, unless the rest of the body has arrived already and is short. The close then lingers (see
-//!   [`reagent::Linger`]), since a close while the client is still sending would reset it.
+//! - **Nothing outlives the connection.** The streams of an HTTP/2 connection are polled by the
+//!   future of the connection. When it is aborted or its client leaves, they are dropped. So they
+//!   share a thread, unless [`parallel_streams`](HttpLayer::parallel_streams) is set.
+//! - **Panics.** A panic ends an HTTP/1 connection. On an HTTP/2 connection it ends the stream; the
+//!   other streams finish, new ones are refused by GOAWAY, and the outcome of the connection is the
+//!   panic.
+//! - **Host.** A request of HTTP/1.1 without exactly one valid `Host`, or of HTTP/2 with a `Host`
+//!   that differs from its `:authority`, is answered with 400.
+//! - **Smuggling.** The connection is closed after a request with `Transfer-Encoding` (HTTP/1), as
+//!   RFC 9112, section 6.1, demands of one that also has a `Content-Length`.
+//! - **The last answer arrives and is marked as such.** An answer to a request whose body was not
+//!   read carries `Connection: close`, unless the rest of the body is short and has already
+//!   arrived. The close then lingers (see [`reagent::Linger`]), since closing while the client is
+//!   still sending would reset the connection.
 //!
 //! ## Drain
 //!
-//! Requests in flight are finished, with `Connection: close` or after a GOAWAY; idle connections close. With HTTP/1
-//! an idle connection stays until a second has passed since its last answer or, before the first, since the drain
-//! began: so a client that sends one request after another gets `Connection: close` in an answer, and meets no close that
-//! its next request would cross. A client whose request crosses the close of a connection that was idle for longer has to
-//! repeat it on another, as RFC 9112, 9.3.1, expects of clients; with HTTP/2 even that cannot happen.
+//! Requests in flight are finished, with `Connection: close` (HTTP/1) or after a GOAWAY (HTTP/2).
+//! Idle connections are closed.
 //!
-//! A connection that was upgraded (a WebSocket) keeps its place under the limit and in the registry until its stream
-//! is dropped, can be aborted, and hears of the drain by
+//! An idle HTTP/1 connection is closed once a second has passed since its last answer or, if it has
+//! none, since the drain began. So a client that sends one request after another gets `Connection:
+//! close` in an answer, rather than a close that crosses its next request. A client that was idle
+//! for longer may still send a request that crosses the close. It has to repeat that request on
+//! another connection, as RFC 9112, section 9.3.1, expects of clients. With HTTP/2 this cannot
+//! happen.
+//!
+//! An upgraded connection, such as a WebSocket, keeps its place under the limits and in the
+//! registry until its stream is dropped. It can be aborted, and it learns of the drain by
 //! [`ConnectionHandle::draining`](reagent::ConnectionHandle::draining).
 //!
 //! # Errors
 //!
-//! [`TimedOut`](reagent::TimedOut) with a kind of [`kind`]; [`hyper::Error`] for clients that break the
-//! protocol or leave in the middle of a request, and for a service that fails. An idle connection that is
-//! closed, by whichever side, has completed.
+//! A connection ends with one of these errors:
+//!
+//! - [`TimedOut`](reagent::TimedOut), with a kind from [`kind`].
+//! - [`hyper::Error`], if the client violates the protocol or leaves in the middle of a request, or
+//!   if the service fails.
+//!
+//! An idle connection that is closed, by either side, has completed without an error.
+//!
+//! [`TimeoutsLayer`]: https://docs.rs/tower-reagent-layers/latest/reagent_layers/timeout/
 
 mod activity;
 mod answer;
@@ -157,7 +189,7 @@ pub use connection::HttpConnection;
 pub use error::kind;
 pub use executor::StreamExecutor;
 pub use future::HttpFuture;
-/// The HTTP library, since its types are part of this module's.
+/// The HTTP library, re-exported since its types are part of this API.
 pub use hyper;
 pub use io::HttpIo;
 pub use layer::HttpLayer;

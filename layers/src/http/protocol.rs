@@ -1,4 +1,4 @@
-//! The two versions of HTTP, as the connection's future drives them.
+//! The two versions of HTTP, behind one trait for the future of the connection.
 
 use super::{
     HttpIo, RequestBody,
@@ -6,7 +6,6 @@ use super::{
     conn_service::ConnService,
     executor::Streams,
 };
-use crate::io::PrefixedIo;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{
@@ -14,7 +13,7 @@ use hyper::{
     server::conn::{http1, http2},
 };
 use hyper_util::rt::TokioIo;
-use reagent::{BoxError, ConnectionHandle, IoStream};
+use reagent::{BoxError, ConnectionHandle, IoStream, PrefixedIo};
 use std::{
     panic::resume_unwind,
     pin::Pin,
@@ -23,20 +22,22 @@ use std::{
 use tokio::time::Instant;
 use tower_service::Service;
 
-/// A connection that speaks a version of HTTP.
+/// A connection that speaks one version of HTTP.
 pub(super) trait Protocol<Io>: Send {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>>;
 
-    /// Serves what has begun, and then closes.
+    /// Serves the requests that have begun, and then closes.
     fn finish(&mut self);
 
-    /// What it waits for.
+    /// Returns what the connection waits for.
     fn wait(&mut self) -> Wait;
 
-    /// Since when its client may be asking what it would not answer any more once it finishes.
+    /// Returns the time since which a request may be on its way that would get no answer once the
+    /// connection finishes.
     fn may_ask(&self) -> Option<Instant>;
 
-    /// The stream of one that is over, where nobody else has it and its client may still be sending.
+    /// Returns the stream of a connection that is over, unless it was given away or the client has
+    /// ended its side.
     fn into_io(self: Box<Self>) -> Option<PrefixedIo<Io>>;
 }
 
@@ -77,7 +78,7 @@ where
         match self.head.wait() {
             Wait::None => None,
             Wait::Request(since, _) => Some(since),
-            // It is asking, and has the time that a head may take.
+            // The request has begun, and has the time that a head may take.
             Wait::Head(_) => Some(Instant::now()),
         }
     }
@@ -96,7 +97,7 @@ where
     pub(super) conn: http2::Connection<TokioIo<HttpIo<Io>>, ConnService<S>, super::StreamExecutor>,
     pub(super) streams: Streams,
     pub(super) handle: ConnectionHandle,
-    /// Since when there is no stream, and how many bytes had been written by then.
+    /// The time since which no stream is open, and the number of bytes written by then.
     pub(super) idle: Option<(Instant, u64)>,
 }
 
@@ -128,7 +129,8 @@ where
         let polled = Pin::new(&mut self.conn).poll(cx);
         self.look();
         if polled.is_pending() && self.streams.poll(cx) {
-            // As with HTTP/1 a panic ends the connection, but not what others began.
+            // As with HTTP/1, a panic ends the connection, but here other requests are finished
+            // first.
             self.finish();
             cx.waker().wake_by_ref();
         }
@@ -151,7 +153,7 @@ where
         }
     }
 
-    /// A GOAWAY says which requests are answered.
+    /// `None`, since a GOAWAY tells the client which requests are answered.
     fn may_ask(&self) -> Option<Instant> {
         None
     }

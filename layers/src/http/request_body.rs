@@ -11,17 +11,18 @@ use std::{
 
 /// The body of a request, as the service inside of an [`HttpLayer`](super::HttpLayer) gets it.
 ///
-/// It reads what [`hyper::body::Incoming`] reads, and lets the layer know whether somebody waits for it, which is what
-/// [`stream_idle_timeout`](super::HttpLayer::stream_idle_timeout) goes by.
+/// It yields the same frames as [`hyper::body::Incoming`], and also tells the layer whether the
+/// service waits for it, for [`stream_idle_timeout`](super::HttpLayer::stream_idle_timeout).
 pub struct RequestBody {
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     inner: Option<Incoming>,
-    /// There until its end.
+    /// `Some` until the end of the body.
     activity: Option<Arc<Activity>>,
 }
 
 impl RequestBody {
-    /// `keeps_dropped`: whether the request gets it back if it is dropped before its end.
+    /// Creates a body. With `keeps_dropped`, the request gets it back if it is dropped before its
+    /// end.
     pub(super) fn new(inner: Incoming, activity: &Arc<Activity>, keeps_dropped: bool) -> Self {
         let activity = (!inner.is_end_stream()).then(|| {
             activity.begin_body(keeps_dropped);

@@ -13,8 +13,10 @@ use std::{
 };
 use tower_service::Service;
 
-/// The service of an [`HttpLayer`](super::HttpLayer). It is always ready, since what its readiness could hold
-/// back is connections: each request waits for the readiness of the clone that it is given to.
+/// The service of an [`HttpLayer`](super::HttpLayer).
+///
+/// It is always ready: each request waits until the clone of the inner service made for it is
+/// ready. Waiting here would hold back connections instead.
 #[derive(Clone)]
 pub struct Http<S> {
     pub(super) service: S,
@@ -46,7 +48,7 @@ where
             (version, _) => version,
         };
         let (io, parts) = conn.into_parts();
-        // What is cut short in the middle of a message is hyper's error.
+        // hyper reports a message that is cut short as an error.
         parts.handle.set_delimited();
         let mut extensions = Extensions::new();
         for add in &self.config.extensions {
@@ -55,7 +57,7 @@ where
         let handle = parts.handle.clone();
         let connection = HttpConnection::new(parts.handle, parts.extensions);
         if !extensions.is_empty() {
-            // So that a request makes one map.
+            // In the same map, so that a request makes only one.
             extensions.insert(connection.clone());
         }
         let service = ConnService {

@@ -1,23 +1,24 @@
-//! Since when a client keeps its connection or stream waiting.
+//! The time since which a client keeps its connection or stream waiting.
 
 use super::activity::{Activity, Stalled};
 use crate::time::FAR;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a client may keep others waiting.
+/// The times for which a client may keep a connection or stream waiting.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StallLimits {
     pub(super) stream: Option<Duration>,
     pub(super) upgraded: Option<Duration>,
 }
 
-/// The present wait for a client: since when, and how much had moved by then.
+/// The current wait for the client: its beginning, and the counter of moves at that time.
 #[derive(Debug, Default)]
 pub(super) struct Stall(Option<(Instant, u32)>);
 
 impl Stall {
-    /// When the client has been waited for long enough; `None` if it is not waited for.
+    /// Returns the time at which the wait for the client is too long; `None` if it is not waited
+    /// for.
     pub(super) fn ends(&mut self, activity: &Activity, limits: &StallLimits) -> Option<Instant> {
         let limit = match activity.stalled() {
             Some(Stalled::Request) => limits.stream,

@@ -1,8 +1,8 @@
-//! Before HTTP: which version a client speaks, told by its first bytes.
+//! The version of HTTP that a client speaks, from its first bytes.
 //!
-//! hyper-util's builder does the same by a read of its own of 24 bytes and waits for them without a limit. This
-//! reads what there is at once, which saves each connection a system call, and leaves nothing allocated for a
-//! client that says nothing.
+//! The builder of hyper-util finds it out too, but with a separate read of 24 bytes, for which it
+//! waits without a limit. This module reads all available bytes at once, which saves each
+//! connection a system call, and allocates nothing for a client that sends nothing.
 
 use super::{
     Config, HttpIo, RequestBody,
@@ -26,23 +26,24 @@ use std::{
 use tokio::{io::ReadBuf, time::Instant};
 use tower_service::Service;
 
-/// Enough for most heads, so that they are read at once.
+/// Enough to read most heads at once.
 const FIRST_READ: usize = 4096;
 
-/// The header of a frame (RFC 9113, 4.1), and the type of a SETTINGS frame (6.5).
+/// The size of a frame's header (RFC 9113, section 4.1), and the type of a SETTINGS frame (section
+/// 6.5).
 const FRAME_HEADER: usize = 9;
 const SETTINGS: u8 = 4;
 
-/// A SETTINGS frame that is longer is h2's to refuse.
+/// The longest SETTINGS frame to wait for. h2 refuses longer ones.
 const LONGEST_SETTINGS: usize = 16 * 1024;
 
-/// How the first bytes of a client compare with an HTTP/2 preface: the fixed bytes and a SETTINGS frame. h2 waits for
-/// either without a limit, so it gets them whole.
+/// The result of comparing the first bytes of a client with an HTTP/2 preface: the fixed bytes and
+/// a SETTINGS frame. h2 waits for both without a limit, so it is given the whole preface.
 enum Preface {
     Other,
     Part,
     Whole,
-    /// Another frame than SETTINGS comes first, which h2 would take.
+    /// The first frame is not SETTINGS, which h2 would accept.
     Invalid,
 }
 
@@ -66,26 +67,26 @@ impl Preface {
     }
 }
 
-/// Which version is spoken.
+/// The version of HTTP to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     Http1,
     Http2,
-    /// The client's first bytes say it.
+    /// The version that the client's first bytes show.
     Any,
 }
 
-/// A client of which it is not known what it speaks.
+/// A connection whose version is not known yet.
 pub(super) struct Waiting<Io, S> {
     pub(super) io: Io,
-    /// What it has said.
+    /// The bytes read so far.
     pub(super) first: Vec<u8>,
     pub(super) version: Version,
     pub(super) service: ConnService<S>,
 }
 
 impl<Io: IoStream, S> Waiting<Io, S> {
-    /// Reads until the version is clear; `None` if the client left before.
+    /// Reads until the version is clear; `None` if the client left before it sent anything.
     pub(super) fn poll_version(
         &mut self,
         cx: &mut Context<'_>,
@@ -108,10 +109,10 @@ impl<Io: IoStream, S> Waiting<Io, S> {
                 (Preface::Other, known) => known,
                 (Preface::Whole, _) => Version::Http2,
                 (Preface::Invalid, _) => {
-                    let text = "the first frame of an HTTP/2 client was not SETTINGS";
+                    let text = "invalid HTTP/2 preface: the first frame is not SETTINGS";
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
                 }
-                // hyper finds words for half a preface.
+                // hyper reports an incomplete preface.
                 (Preface::Part, version) if ended => match version {
                     Version::Any if self.first.len() < PREFACE.len() => Version::Http1,
                     _ => Version::Http2,

@@ -1,13 +1,15 @@
-//! Reading ahead of a handler.
+//! Reads bytes before the handler does.
 
 use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, task::ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// A ClientHello with a post-quantum key share fits in, and what is read at once with it.
+/// Large enough for a ClientHello with a post-quantum key share and what comes with it.
 const CHUNK: usize = 4096;
 
-/// Reads what is there into `bytes`, `room` bytes at most, and returns how many. It goes through a buffer that exists
-/// only while it is read, so a client that has sent nothing takes no memory. Cancel safe.
+/// Reads up to `room` available bytes into `bytes`, and returns their number. They pass through a
+/// buffer that exists only during a poll, so a client that has sent nothing takes no memory.
+///
+/// Cancel safe: a dropped future has read nothing.
 pub(crate) async fn read_ahead(
     io: &mut (impl AsyncRead + Unpin),
     bytes: &mut Vec<u8>,

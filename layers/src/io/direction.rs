@@ -1,6 +1,6 @@
-//! Which way bytes go.
+//! The direction in which bytes go.
 
-/// A direction, seen from the handler; as an index, that of its reads is 0.
+/// A direction as the handler sees it. As an index, `Read` is 0 and `Write` is 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Direction {
     Read,

@@ -1,4 +1,4 @@
-//! Stream wrappers and helpers without any policy, which layers are made of.
+//! Stream wrappers and helpers that layers are built from, without any policy.
 
 #[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
 mod ahead;
@@ -6,8 +6,6 @@ mod ahead;
 pub(crate) mod buffers;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 mod direction;
-#[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
-mod prefixed;
 #[cfg(feature = "relay")]
 mod resettable;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
@@ -17,7 +15,5 @@ pub(crate) mod vectored;
 pub(crate) use ahead::read_ahead;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 pub(crate) use direction::Direction;
-#[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
-pub use prefixed::PrefixedIo;
 #[cfg(feature = "relay")]
 pub use resettable::Resettable;

@@ -9,12 +9,14 @@ use {
     tokio::net::UnixStream,
 };
 
-/// A stream whose close can be made a reset, since it knows its socket: what `relay` takes as an upstream.
+/// A stream with a socket underneath, so that it can be closed by a reset. `relay` requires it of
+/// an upstream.
 ///
-/// A stream that wraps another passes on the socket of that one.
+/// A stream that wraps another should return the socket of the wrapped one.
 pub trait Resettable {
-    /// Returns the socket underneath (a `BorrowedFd`, on Windows a `BorrowedSocket`), or `None` if there is
-    /// none.
+    /// Returns the socket underneath, or `None` if the stream has no socket. It is a
+    /// [`BorrowedFd`](https://doc.rust-lang.org/std/os/fd/struct.BorrowedFd.html), on Windows a
+    /// [`BorrowedSocket`](https://doc.rust-lang.org/std/os/windows/io/struct.BorrowedSocket.html).
     fn socket(&self) -> Option<Borrowed<'_>>;
 }
 

@@ -1,4 +1,4 @@
-//! A vectored write of a limited number of bytes.
+//! Vectored writes of a limited number of bytes.
 
 use std::{
     io::{self, IoSlice},
@@ -7,16 +7,16 @@ use std::{
 };
 use tokio::io::AsyncWrite;
 
-/// The number of slices that are looked at; the caller comes again with the rest.
+/// The number of slices written at once; the caller comes again with the rest.
 const SLICES: usize = 16;
 
-/// How many bytes are in all of them.
+/// Returns the total length of the slices.
 pub(crate) fn len(bufs: &[IoSlice<'_>]) -> usize {
     bufs.iter()
         .fold(0, |len: usize, buf| len.saturating_add(buf.len()))
 }
 
-/// Writes the first `most` bytes of `bufs`, or fewer.
+/// Writes up to the first `most` bytes of `bufs`.
 pub(crate) fn poll_write(
     io: Pin<&mut impl AsyncWrite>,
     cx: &mut Context<'_>,

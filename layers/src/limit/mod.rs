@@ -1,24 +1,26 @@
-//! Limits the connections of a client and their rate, the accept rate, and the handlers that run at once.
+//! Limits connections by client and by rate, and the number of handlers that run at once.
 //!
-//! | layer | what it limits | above the limit |
+//! | layer | what it limits | what happens above the limit |
 //! |---|---|---|
-//! | [`PerClientLayer`] | open connections of one client | refuses, or lets a few wait |
-//! | [`PerClientRateLayer`] | connections of one client per second | refuses |
-//! | [`AcceptRateLayer`] | connections of all clients per second | leaves them in the kernel's queue, or refuses |
-//! | [`InFlightLayer`] | handlers that run | leaves clients in the kernel's queue, or refuses |
+//! | [`PerClientLayer`] | the open connections of each client | refuses, or lets a few wait |
+//! | [`PerClientRateLayer`] | the connections per second of each client | refuses |
+//! | [`AcceptRateLayer`] | the connections per second of all clients together | leaves them in the kernel's queue, or refuses |
+//! | [`InFlightLayer`] | the handlers that run at once | leaves clients in the kernel's queue, or refuses |
 //!
-//! [`Server::max_connections`](reagent::Server::max_connections) limits all connections of a server.
+//! The open connections of a whole server are limited by
+//! [`Server::max_connections`](reagent::Server::max_connections).
 //!
 //! # When to use it
 //!
-//! `PerClient` wherever clients are not your own: without it one client can take every place of
-//! `max_connections`. The rates where accepting is expensive, as with TLS. `InFlight` where the handler needs
-//! a scarce resource.
+//! Use [`PerClientLayer`] wherever clients are not your own: without it, a single client can take
+//! every place of `max_connections`. Use the layers for rates where accepting a connection is
+//! expensive, as with TLS, and [`InFlightLayer`] where the handler needs a scarce resource.
 //!
 //! # Position in the stack
 //!
-//! Outside of everything that is expensive, TLS above all. Behind a proxy the limits by client belong inside the
-//! PROXY protocol.
+//! Outside of everything expensive, above all TLS, so that a refused client costs no handshake.
+//! Behind a proxy, the limits by client belong inside `proxy_protocol`, which finds out the
+//! client's address.
 //!
 //! # Example
 //!
@@ -48,7 +50,7 @@
 //! second.read_to_string(&mut answer).await?;
 //! assert_eq!(answer, "one at a time, please\n");
 //!
-//! // Every limit can be changed while it holds.
+//! // Every limit can be changed while the server runs.
 //! per_client.set_max(10);
 //! # Ok(())
 //! # }
@@ -56,17 +58,19 @@
 //!
 //! # Details
 //!
-//! A client is an IPv4 address or an IPv6 /64: that of the effective [`peer_addr`](reagent::Connection::peer_addr),
-//! or, where a proxy relays for a client without an IP address, that of the socket, so that such clients count as
-//! the proxy. Connections over Unix sockets have neither and are not limited by client.
+//! A client is an IPv4 address or an IPv6 /64. The address is that of the effective
+//! [`peer_addr`](reagent::Connection::peer_addr). If a proxy relays for a client without an IP
+//! address, the address of the socket decides, so all such clients count as the proxy. Connections
+//! over Unix sockets have no IP address at all and are not limited by client.
 //!
-//! A limit by readiness holds back all clients alike, so a limit by client never works by it. What refuses
-//! decides as the connection is accepted, without an allocation for those that are admitted.
+//! A layer that leaves clients in the kernel's queue holds them back by not being ready. That holds
+//! back all clients alike, so the limits by client cannot work that way. A layer that refuses
+//! decides when a connection is accepted, which costs an admitted client no allocation.
 //!
 //! # Errors
 //!
-//! [`Rejected`](reagent::Rejected) with the reason [`CLIENT_CONNECTIONS`], [`CLIENT_RATE`], [`ACCEPT_RATE`] or
-//! [`IN_FLIGHT`].
+//! A refused connection ends with [`Rejected`](reagent::Rejected) and the reason
+//! [`CLIENT_CONNECTIONS`], [`CLIENT_RATE`], [`ACCEPT_RATE`] or [`IN_FLIGHT`].
 
 mod accept_rate;
 mod in_flight;

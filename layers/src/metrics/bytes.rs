@@ -9,24 +9,27 @@ use std::{
     },
 };
 
-/// What was counted of connections before their end.
+/// The bytes that have been counted for connections before their end.
 #[derive(Default)]
 pub(super) struct Bytes {
-    /// Whether anything ever was.
+    /// Set at the first call of `count_open`. Until then, no connection's end needs to look at
+    /// `counted`.
     is_used: AtomicBool,
     counted: Mutex<HashMap<ConnectionHandle, [u64; 2]>>,
 }
 
 impl Bytes {
-    /// Gives `count` what every open connection of the server has received and sent since the last time.
+    /// Calls `count` for each open connection of the server with the bytes received and sent since
+    /// the last call.
     pub(super) fn count_open(
         &self,
         server: &ServerHandle,
         mut count: impl FnMut(&ConnectionHandle, [u64; 2]),
     ) {
         self.is_used.store(true, Ordering::Release);
-        // A connection leaves the server's list before its end is told, which waits for this lock: so none is counted
-        // here after its end.
+        // A connection is removed from the server's list before the observer learns of its end, and
+        // that callback waits for this lock. Therefore no connection is inserted here after its
+        // end.
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         server.for_each_connection(|connection| {
             let now = bytes(connection);
@@ -35,7 +38,7 @@ impl Bytes {
         });
     }
 
-    /// What a connection that is over has received and sent since it was last counted.
+    /// Returns the bytes that an ended connection has received and sent since it was last counted.
     pub(super) fn rest(&self, connection: &ConnectionHandle) -> [u64; 2] {
         let now = bytes(connection);
         if !self.is_used.load(Ordering::Acquire) {

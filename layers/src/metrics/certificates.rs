@@ -1,18 +1,38 @@
-//! The certificates of a server, which no event tells of.
+//! Metrics of certificates, which no server event covers.
 
 use super::{MetricsObserver, names};
 use ::metrics::Label;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The label of a certificate that is served where no other is for the client's name.
+/// The label value for the default certificate, which is served when no other matches the client's
+/// name.
 const DEFAULT: &str = "default";
 
 impl MetricsObserver {
-    /// Sets when the certificate that is served for `name`, or by default, expires.
+    /// Sets the expiry metric of the certificate that is served for `name`, or of the default
+    /// certificate for `None`.
     ///
-    /// Call it before each scrape with what the layer serves, such as the feature `tls` has in
-    /// `TlsReloader::certificates`. The names have to be those of the configuration, and not of clients: each costs a
-    /// time series.
+    /// Call it before each scrape, for every certificate that is served:
+    /// `TlsReloader::certificates` of the feature `tls` lists them. Each `name` creates a time
+    /// series, so pass only names from the configuration, never names that clients sent.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use metrics_exporter_prometheus::PrometheusBuilder;
+    /// use reagent_layers::metrics::MetricsObserver;
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let recorder = PrometheusBuilder::new().build_recorder();
+    /// let prometheus = recorder.handle();
+    /// let metrics = MetricsObserver::with_recorder(recorder);
+    /// // With TLS, both values come from `TlsReloader::certificates`.
+    /// let not_after = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
+    /// metrics.set_certificate_expiry(Some("example.org"), not_after);
+    /// assert!(prometheus.render().contains(
+    ///     r#"reagent_tls_certificate_expiry_timestamp_seconds{name="example.org"} 1900000000"#
+    /// ));
+    /// ```
     pub fn set_certificate_expiry(&self, name: Option<&str>, not_after: SystemTime) {
         let seconds = match not_after.duration_since(UNIX_EPOCH) {
             Ok(after) => after.as_secs_f64(),
@@ -24,14 +44,15 @@ impl MetricsObserver {
             .set(seconds);
     }
 
-    /// Counts an attempt to load certificates again, for `TlsReloader::on_reload` of the feature `tls`.
+    /// Counts an attempt to reload certificates, as a success or a failure. Call it from
+    /// `TlsReloader::on_reload` of the feature `tls`.
     pub fn certificates_reloaded(&self, is_ok: bool) {
         let result = |value| {
             let label = Label::from_static_parts("result", value);
             self.source()
                 .counter(&names::CERTIFICATE_RELOADS, vec![label])
         };
-        // Both are there from the first attempt on.
+        // Registers both series at the first attempt.
         let [success, failure] = ["success", "failure"].map(result);
         match is_ok {
             true => success.increment(1),

@@ -1,16 +1,17 @@
-//! Counters, or other metrics, of one name, told apart by a label.
+//! Metrics of one name, one per value of a label.
 
 use super::{names::Metric, source::Source};
 use ::metrics::{Counter, Label};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-/// Past this many values a label says nothing that somebody reads, and costs a time series each.
+/// The maximum number of values of a label. Each value costs a time series, and nobody reads more
+/// of them than this.
 const VALUES_AT_MOST: usize = 32;
 
-/// Past this many bytes a value is a text and no word.
+/// The maximum length of a value. Anything longer is prose rather than a name.
 const BYTES_AT_MOST: usize = 64;
 
-/// What has no value of its own.
+/// The value for everything that has no time series.
 pub(super) const OTHER: &str = "other";
 
 pub(super) struct Family<M> {
@@ -23,11 +24,11 @@ pub(super) struct Family<M> {
     other: OnceLock<M>,
 }
 
-/// [`Source::counter`], or another.
+/// [`Source::counter`] or one of its siblings.
 type Make<M> = fn(&Source, &Metric, Vec<Label>) -> M;
 
 impl<M: Clone> Family<M> {
-    /// The values that are `known` already are there from the beginning.
+    /// Creates a family in which the `known` values exist from the start.
     pub(super) fn new(
         source: &Source,
         make: Make<M>,
@@ -72,7 +73,7 @@ impl<M: Clone> Family<M> {
 
     fn learn(&self, value: &str) -> M {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        // Others may have been here in between.
+        // Another thread may have added it in the meantime.
         if let Some((_, metric)) = known.iter().find(|(known, _)| **known == *value) {
             return metric.clone();
         }

@@ -39,7 +39,7 @@ impl Listener {
         let family = |metric, label, known: &[_]| {
             Family::new(source, Source::counter, metric, &listener, label, known)
         };
-        // All there are begin at zero.
+        // Every outcome and class exists from the start, at zero.
         let outcomes = OutcomeKind::ALL.map(OutcomeKind::as_str);
         let classes = [
             ErrorClass::Connection,

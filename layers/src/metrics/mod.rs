@@ -1,14 +1,15 @@
-//! Counts, gauges and histograms of a server, by the [`metrics`] facade.
+//! Counters, gauges and histograms of a server, recorded through the [`metrics`] facade.
 //!
-//! # When
+//! # When to use it
 //!
-//! Whenever a server is watched: it says how many connections there are, how they end and why, and what keeps
-//! clients waiting. What happened to one connection is for the feature `trace`.
+//! Use it in every server that is monitored. The metrics show how many connections there are, how
+//! and why they end, and what keeps clients waiting. To find out what happened to a single
+//! connection, use the feature `trace`.
 //!
-//! # Where in the stack
+//! # Position in the stack
 //!
-//! Nowhere: it is an [`Observer`](reagent::Observer) and no layer, so it counts every connection, whatever layer turns it
-//! away.
+//! The metrics have no position: [`MetricsObserver`] is an [`Observer`](reagent::Observer) and not
+//! a layer, so it counts every connection, including those that a layer turns away.
 //!
 //! # Example
 //!
@@ -45,52 +46,56 @@
 //! # }
 //! ```
 //!
-//! # Errors
+//! # Details
 //!
-//! None, and it ends no connection.
+//! ## Metrics
 //!
-//! # The metrics
+//! Names and units follow the [Prometheus conventions][naming]. They already have the suffixes that
+//! some exporters add, such as `_total` and `_seconds`.
 //!
-//! Names and units follow [Prometheus' conventions][naming]; exporters that add suffixes find them there already.
-//!
-//! | name | kind | labels | what it is |
+//! | name | kind | labels | meaning |
 //! |---|---|---|---|
-//! | `reagent_connections_accepted_total` | counter | `listener` | connections accepted |
-//! | `reagent_connections_active` | gauge | `listener` | connections open now |
-//! | `reagent_connections_closed_total` | counter | `listener`, `outcome` | connections that are over; [`Outcome::as_str`](reagent::Outcome::as_str) |
-//! | `reagent_connections_rejected_total` | counter | `listener`, `reason` | of these, those a layer did not admit |
-//! | `reagent_connections_timed_out_total` | counter | `listener`, `kind` | of these, those a time limit ended |
-//! | `reagent_connections_failed_total` | counter | `listener`, `reason` | of these, those that ended with an error; what a layer set as the label `error.type`, else `other` |
-//! | `reagent_connections_panicked_total` | counter | `listener` | of these, those whose handler panicked |
+//! | `reagent_connections_accepted_total` | counter | `listener` | accepted connections |
+//! | `reagent_connections_active` | gauge | `listener` | open connections |
+//! | `reagent_connections_closed_total` | counter | `listener`, `outcome` | connections that have ended, by [`Outcome::as_str`](reagent::Outcome::as_str) |
+//! | `reagent_connections_rejected_total` | counter | `listener`, `reason` | ended connections that a layer rejected |
+//! | `reagent_connections_timed_out_total` | counter | `listener`, `kind` | ended connections that exceeded a time limit |
+//! | `reagent_connections_failed_total` | counter | `listener`, `reason` | ended connections that failed with an error, by the label `error.type` if a layer set it, otherwise `other` |
+//! | `reagent_connections_panicked_total` | counter | `listener` | ended connections whose handler panicked |
 //! | `reagent_connection_received_bytes_total` | counter | `listener` | bytes read from sockets |
 //! | `reagent_connection_sent_bytes_total` | counter | `listener` | bytes written to sockets |
-//! | `reagent_connection_duration_seconds` | histogram | `listener` | from the accept to the end |
-//! | `reagent_upgrade_duration_seconds` | histogram | `listener`, `upgrade` | how long upgrades took that were done, by [`Upgrade::name`](reagent::Upgrade::name): `tls handshake`, `proxy protocol`, … |
-//! | `reagent_limit_reached_total` | counter | `listener` | waits of an acceptor at `max_connections`, with a client |
-//! | `reagent_permit_wait_seconds` | histogram | `listener` | how long these waits took; who had not to wait is not in it |
-//! | `reagent_accept_errors_total` | counter | `listener`, `class` | errors of accepting; [`ErrorClass::as_str`](reagent::ErrorClass::as_str) |
-//! | `reagent_acceptors_active` | gauge | `listener` | acceptors that accept |
-//! | `reagent_acceptor_restarts_total` | counter | `listener` | acceptors whose service failed, panicked or could not be made |
-//! | `reagent_listeners_lost_total` | counter | `listener` | listening sockets that accept no more |
-//! | `reagent_listeners_reopened_total` | counter | `listener` | of these, those that were replaced |
-//! | `reagent_exhausted` | gauge | | 1 while no client can be served for want of descriptors or memory |
-//! | `reagent_tls_certificate_expiry_timestamp_seconds` | gauge | `name` | when a certificate expires, in seconds since 1970; set by [`set_certificate_expiry`](MetricsObserver::set_certificate_expiry) |
-//! | `reagent_tls_certificate_reloads_total` | counter | `result` | attempts to load certificates again, `success` or `failure`; counted by [`certificates_reloaded`](MetricsObserver::certificates_reloaded) |
-//! | `reagent_clients_turned_away_total` | counter | | clients closed for that reason, counted when it is over |
+//! | `reagent_connection_duration_seconds` | histogram | `listener` | time from the accept of a connection to its end |
+//! | `reagent_upgrade_duration_seconds` | histogram | `listener`, `upgrade` | duration of each upgrade that succeeded, by [`Upgrade::name`](reagent::Upgrade::name): `tls handshake`, `proxy protocol`, … |
+//! | `reagent_limit_reached_total` | counter | `listener` | number of times that an acceptor had a client to accept and had to wait because of `max_connections` |
+//! | `reagent_permit_wait_seconds` | histogram | `listener` | duration of each of these waits; clients that did not wait are not included |
+//! | `reagent_accept_errors_total` | counter | `listener`, `class` | errors while accepting, by [`ErrorClass::as_str`](reagent::ErrorClass::as_str) |
+//! | `reagent_acceptors_active` | gauge | `listener` | acceptors that are accepting |
+//! | `reagent_acceptor_restarts_total` | counter | `listener` | failures of an acceptor: its service failed, panicked or could not be made |
+//! | `reagent_listeners_lost_total` | counter | `listener` | listening sockets that stopped accepting because of an error |
+//! | `reagent_listeners_reopened_total` | counter | `listener` | lost listening sockets that were replaced |
+//! | `reagent_exhausted` | gauge | | 1 while no client can be served for lack of descriptors or memory; with several servers, the number of servers in this state |
+//! | `reagent_clients_turned_away_total` | counter | | clients closed for lack of descriptors, counted when that state ends |
+//! | `reagent_tls_certificate_expiry_timestamp_seconds` | gauge | `name` | expiry of a certificate in seconds since 1970-01-01 UTC, set by [`set_certificate_expiry`](MetricsObserver::set_certificate_expiry) |
+//! | `reagent_tls_certificate_reloads_total` | counter | `result` | attempts to reload certificates, `success` or `failure`, counted by [`certificates_reloaded`](MetricsObserver::certificates_reloaded) |
 //!
-//! Durations and outcomes are counted when a connection is over, and so are its bytes unless they are
-//! [counted before](MetricsObserver::refresh).
+//! Durations and outcomes are recorded when a connection ends. So are its bytes, unless
+//! [`MetricsObserver::refresh`] is called earlier.
 //!
-//! # Labels
+//! ## Labels
 //!
-//! `listener` is the address as the server has it. All other values come from code and not from clients. Even so
-//! each label has at most 32 values, and one of more than 64 bytes or past the 32nd is counted as `other`.
+//! `listener` is the address that the server listens on. The values of the other labels come from
+//! code, never from clients. As a safeguard, each label still has at most 32 values per metric and
+//! listener: any further value, and any value of more than 64 bytes, is counted as `other`.
 //!
-//! # Cost
+//! ## Cost
 //!
-//! A metric is looked up in the recorder once for each listener and value of a label. A connection makes this observer
-//! allocate nothing. What the recorder does for a histogram is the recorder's: that of
-//! `metrics-exporter-prometheus` allocates about twice in a hundred connections.
+//! A metric is looked up in the recorder once per listener and label value. This observer itself
+//! allocates nothing per connection. A recorder may allocate for its histograms: the one of
+//! `metrics-exporter-prometheus` does so about twice per hundred connections.
+//!
+//! # Errors
+//!
+//! The observer returns no errors and never ends a connection.
 //!
 //! [naming]: https://prometheus.io/docs/practices/naming/
 

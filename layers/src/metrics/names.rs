@@ -1,4 +1,4 @@
-//! What there is to measure.
+//! The names, units and descriptions of all metrics.
 
 use ::metrics::{Recorder, Unit};
 
@@ -24,7 +24,7 @@ macro_rules! metrics {
             description: $description,
         };)*
 
-        /// Tells a recorder of all of them.
+        /// Registers the description of every metric with a recorder.
         pub(super) fn describe(recorder: &dyn Recorder) {
             for metric in [$($id),*] {
                 metric.describe(recorder);
@@ -34,16 +34,16 @@ macro_rules! metrics {
 }
 
 metrics! {
-    ACCEPTED = Counter, Count, "reagent_connections_accepted_total", "Connections accepted.";
-    ACTIVE = Gauge, Count, "reagent_connections_active", "Connections open now.";
+    ACCEPTED = Counter, Count, "reagent_connections_accepted_total", "Accepted connections.";
+    ACTIVE = Gauge, Count, "reagent_connections_active", "Open connections.";
     CLOSED = Counter, Count, "reagent_connections_closed_total",
-        "Connections that are over, by outcome.";
+        "Connections that have ended, by outcome.";
     REJECTED = Counter, Count, "reagent_connections_rejected_total",
-        "Connections a layer did not admit, by reason.";
+        "Connections that a layer rejected, by reason.";
     TIMED_OUT = Counter, Count, "reagent_connections_timed_out_total",
-        "Connections a time limit ended, by kind.";
+        "Connections that exceeded a time limit, by kind.";
     FAILED = Counter, Count, "reagent_connections_failed_total",
-        "Connections that ended with an error, by reason.";
+        "Connections that failed with an error, by reason.";
     PANICKED = Counter, Count, "reagent_connections_panicked_total",
         "Connections whose handler panicked.";
     RECEIVED = Counter, Bytes, "reagent_connection_received_bytes_total",
@@ -51,30 +51,30 @@ metrics! {
     SENT = Counter, Bytes, "reagent_connection_sent_bytes_total",
         "Bytes written to sockets.";
     DURATION = Histogram, Seconds, "reagent_connection_duration_seconds",
-        "How long connections lasted.";
+        "Time from the accept of a connection to its end.";
     UPGRADE_DURATION = Histogram, Seconds, "reagent_upgrade_duration_seconds",
-        "How long upgrades such as TLS handshakes took, by upgrade.";
+        "Duration of successful upgrades such as TLS handshakes, by upgrade.";
     LIMIT_REACHED = Counter, Count, "reagent_limit_reached_total",
-        "Waits of an acceptor at the limit of connections.";
+        "Times that an acceptor had a client and waited because of the connection limit.";
     PERMIT_WAIT = Histogram, Seconds, "reagent_permit_wait_seconds",
-        "How long clients waited at the limit of connections.";
+        "Time that clients waited because of the connection limit.";
     ACCEPT_ERRORS = Counter, Count, "reagent_accept_errors_total",
-        "Errors of accepting, by class.";
-    ACCEPTORS = Gauge, Count, "reagent_acceptors_active", "Acceptors that accept.";
+        "Errors while accepting, by class.";
+    ACCEPTORS = Gauge, Count, "reagent_acceptors_active", "Acceptors that are accepting.";
     RESTARTS = Counter, Count, "reagent_acceptor_restarts_total",
         "Acceptors whose service failed, panicked or could not be made.";
     LOST = Counter, Count, "reagent_listeners_lost_total",
-        "Listening sockets that accept no more.";
+        "Listening sockets that stopped accepting because of an error.";
     REOPENED = Counter, Count, "reagent_listeners_reopened_total",
-        "Listening sockets that were replaced.";
+        "Lost listening sockets that were replaced.";
     EXHAUSTED = Gauge, Count, "reagent_exhausted",
-        "Whether no client can be served for want of descriptors or memory.";
+        "1 while no client can be served for lack of descriptors or memory.";
     CERTIFICATE_EXPIRY = Gauge, Seconds, "reagent_tls_certificate_expiry_timestamp_seconds",
-        "When a certificate that is served expires, by the name it is served for.";
+        "Expiry of a served certificate as a Unix timestamp, by name.";
     CERTIFICATE_RELOADS = Counter, Count, "reagent_tls_certificate_reloads_total",
-        "Attempts to load certificates again, by result.";
+        "Attempts to reload certificates, by result.";
     TURNED_AWAY = Counter, Count, "reagent_clients_turned_away_total",
-        "Clients closed for want of descriptors.";
+        "Clients closed for lack of descriptors.";
 }
 
 impl Metric {

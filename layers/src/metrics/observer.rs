@@ -1,4 +1,4 @@
-//! The observer that measures.
+//! The observer that records metrics.
 
 use super::{bytes::Bytes, listener::Listener, names, source::Source};
 use ::metrics::{Counter, Gauge, Recorder};
@@ -8,9 +8,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-/// An [`Observer`] that keeps the [metrics](super) of a server.
+/// An [`Observer`] that records the [metrics](super) of a server.
 ///
-/// It may observe several servers by its clones; their listeners tell them apart.
+/// Its clones can observe several servers. The label `listener` tells their metrics apart.
 #[derive(Clone)]
 pub struct MetricsObserver {
     inner: Arc<Inner>,
@@ -21,21 +21,24 @@ struct Inner {
     exhausted: Gauge,
     turned_away: Counter,
     bytes: Bytes,
-    /// As many as the server has addresses: too few to hash.
+    /// There are as many as the server has addresses, too few for a hash map.
     listeners: RwLock<Vec<(Addr, Listener)>>,
 }
 
 impl MetricsObserver {
-    /// Measures into the global recorder, which has to be installed before: what is measured into none is
-    /// lost, even if one comes later.
+    /// Creates an observer that records into the global recorder.
     ///
-    /// For one that is not global, such as [`with_local_recorder`](::metrics::with_local_recorder) has, there is
-    /// [`with_recorder`](Self::with_recorder): what happens in a server happens on many threads.
+    /// Install the global recorder first. Metrics that are created without one are lost, even if a
+    /// recorder is installed later.
+    ///
+    /// A server runs on many threads, so a recorder that is local to one thread, as set by
+    /// [`with_local_recorder`](::metrics::with_local_recorder), does not see its events. Pass such
+    /// a recorder to [`with_recorder`](Self::with_recorder).
     pub fn new() -> Self {
         Self::of(Source(None))
     }
 
-    /// Measures into this recorder, whatever the global one is.
+    /// Creates an observer that records into `recorder` and ignores the global recorder.
     pub fn with_recorder(recorder: impl Recorder + Send + Sync + 'static) -> Self {
         Self::of(Source(Some(Arc::new(recorder))))
     }
@@ -53,10 +56,50 @@ impl MetricsObserver {
         }
     }
 
-    /// Counts the bytes that the open connections of `server` have carried so far, which otherwise are counted at
-    /// their ends. Call it before each scrape, so that the rate of long connections is seen.
+    /// Counts the bytes that the open connections of `server` have carried so far.
     ///
-    /// It takes a moment for each connection, and once it was called, some 50 bytes for each that is open.
+    /// Without it, the bytes of a connection are counted at its end. Call it before each scrape to
+    /// see the throughput of long connections.
+    ///
+    /// Each call visits every open connection. From the first call on, each open connection takes
+    /// about 50 bytes of memory.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use metrics_exporter_prometheus::PrometheusBuilder;
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::metrics::MetricsObserver;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// let recorder = PrometheusBuilder::new().build_recorder();
+    /// let prometheus = recorder.handle();
+    /// let (listener, clients) = MemoryListener::new();
+    /// let metrics = MetricsObserver::with_recorder(recorder);
+    /// let server = Server::new(listener)
+    ///     .observe(metrics.clone())
+    ///     .start(reagent::handle(|mut conn: Connection| async move {
+    ///         let byte = conn.read_u8().await?;
+    ///         conn.write_u8(byte).await?;
+    ///         std::future::pending::<std::io::Result<()>>().await
+    ///     }))
+    ///     .await?;
+    /// let mut client = clients.connect().await?;
+    /// client.write_u8(7).await?;
+    /// client.read_u8().await?;
+    ///
+    /// // The connection is still open.
+    /// metrics.refresh(&server);
+    /// let received = format!(
+    ///     r#"reagent_connection_received_bytes_total{{listener="{}"}} 1"#,
+    ///     server.local_addr(),
+    /// );
+    /// assert!(prometheus.render().contains(&received));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn refresh(&self, server: &ServerHandle) {
         self.inner.bytes.count_open(server, |connection, bytes| {
             self.at(connection.listener_addr(), |listener| {
@@ -65,7 +108,7 @@ impl MetricsObserver {
         });
     }
 
-    /// Where what is not of a listener is measured.
+    /// Returns the source of the metrics that do not belong to a listener.
     pub(super) fn source(&self) -> &Source {
         &self.inner.source
     }
@@ -97,7 +140,7 @@ impl Default for MetricsObserver {
 
 impl Observer for MetricsObserver {
     fn listener_started(&self, event: &event::Listening<'_>) {
-        // So that its metrics are there before its first client.
+        // Creates the metrics of the listener before its first client arrives.
         self.at(event.addr, |_| ());
     }
 
@@ -133,7 +176,8 @@ impl Observer for MetricsObserver {
         });
     }
 
-    /// Counts up and not to 1, so that of two servers one does not speak for the other.
+    /// Increments instead of setting 1, so that the recovery of one server does not hide the state
+    /// of another.
     fn exhausted(&self, _: &event::Exhausted<'_>) {
         self.inner.exhausted.increment(1.0);
     }

@@ -1,4 +1,4 @@
-//! Where handles of metrics come from.
+//! The source of metric handles.
 
 use super::names::Metric;
 use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 static METADATA: Metadata<'static> =
     Metadata::new("reagent_layers::metrics", Level::INFO, Some(module_path!()));
 
-/// A recorder of one's own, or else the facade's.
+/// A recorder passed by the user, or the global one of the facade.
 #[derive(Clone)]
 pub(super) struct Source(pub(super) Option<Arc<dyn Recorder + Send + Sync>>);
 
@@ -38,7 +38,7 @@ impl Source {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Some(_) => "a recorder of its own",
+            Some(_) => "a custom recorder",
             None => "the global recorder",
         })
     }

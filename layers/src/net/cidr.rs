@@ -1,13 +1,17 @@
-//! Networks: the one parser of addresses and CIDRs.
+//! IP networks: the one parser of addresses and CIDRs in this crate.
 
 use ipnet::{IpNet, Ipv4Net};
 use std::{error::Error, fmt, net::IpAddr, str::FromStr};
 
-/// A network of IP addresses, written as a CIDR such as `192.0.2.0/24` or as a single address.
+/// A network of IP addresses, written in CIDR notation such as `192.0.2.0/24` or as a single
+/// address.
 ///
-/// IPv4-mapped IPv6 addresses (`::ffff:192.0.2.1`) are the IPv4 addresses that they stand for, and bits
-/// behind the prefix are cleared, so networks that hold the same addresses are equal. It implements
-/// [`FromStr`], so argument parsers such as clap take it as the type of an option.
+/// IPv4-mapped IPv6 addresses (`::ffff:192.0.2.1`) are treated as the IPv4 addresses that they
+/// represent. Bits after the prefix are cleared, so two networks that contain the same addresses
+/// are equal. `Network` implements [`FromStr`], so argument parsers such as clap can use it as the
+/// type of an option.
+///
+/// # Example
 ///
 /// ```
 /// use reagent_layers::Network;
@@ -28,7 +32,7 @@ use std::{error::Error, fmt, net::IpAddr, str::FromStr};
 pub struct Network(IpNet);
 
 impl Network {
-    /// Returns whether the network holds an address. An IPv4-mapped one counts as IPv4.
+    /// Returns whether the network contains `ip`. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.0.contains(&ip.to_canonical())
     }
@@ -41,7 +45,7 @@ impl From<IpNet> for Network {
 }
 
 impl From<IpAddr> for Network {
-    /// The network of this address alone.
+    /// Creates the network that contains only this address.
     fn from(ip: IpAddr) -> Self {
         Network(ip.to_canonical().into())
     }
@@ -70,8 +74,8 @@ impl FromStr for Network {
     }
 }
 
-/// Whether this is written with a mapped address, and holds more than mapped ones: no IPv4 client is in it, though it
-/// looks so.
+/// Returns whether the network is written with an IPv4-mapped address but contains more than mapped
+/// addresses. It looks as if it contained IPv4 clients, and contains none.
 fn is_ambiguous(net: IpNet) -> bool {
     match net {
         IpNet::V6(net) => net.prefix_len() < 96 && net.addr().to_ipv4_mapped().is_some(),
@@ -85,7 +89,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Returns the IPv4 form of a range of IPv4-mapped addresses, and any other network as it is.
+/// Returns the IPv4 form of a range of IPv4-mapped addresses, and any other network unchanged.
 pub(crate) fn canonical(net: IpNet) -> IpNet {
     match net {
         IpNet::V6(v6) if v6.prefix_len() >= 96 => v6
@@ -97,14 +101,14 @@ pub(crate) fn canonical(net: IpNet) -> IpNet {
     }
 }
 
-/// The error of a text that is neither an address nor a CIDR.
+/// The error of a text that is neither an IP address nor a CIDR.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidNetwork {
     text: Box<str>,
 }
 
 impl InvalidNetwork {
-    /// Returns the text as it was given.
+    /// Returns the text as it was passed.
     pub fn text(&self) -> &str {
         &self.text
     }

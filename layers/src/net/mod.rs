@@ -1,4 +1,4 @@
-//! Networks and names, as they are written and as clients show themselves.
+//! IP networks and host names, in configuration and from clients.
 
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 mod cidr;

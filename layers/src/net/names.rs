@@ -1,28 +1,29 @@
-//! Values by the names that clients ask for (SNI, RFC 6066).
+//! A map keyed by the names that clients ask for (SNI, RFC 6066).
 
 use std::collections::HashMap;
 
-/// RFC 1035, section 2.3.4, without the root's dot and lengths.
+/// RFC 1035, section 2.3.4, without the dot of the root and the length bytes.
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
-/// A map of host names and of wildcards, `*.` and a host name, that stand for any name of one label more.
+/// A map whose keys are host names and wildcards. A wildcard, `*.` and a host name, matches any
+/// name with exactly one more label.
 ///
-/// Names are compared without regard to case or to a dot at their end. Underscores are no part of host
-/// names and in use.
+/// Names are compared without regard to case or to a trailing dot. Underscores are accepted: they
+/// are not allowed in host names, but are in use.
 #[derive(Clone, Debug)]
 pub(crate) struct Names<V> {
     exact: HashMap<Box<str>, V>,
-    /// By what is after the `*.`.
+    /// Keyed by what follows the `*.`.
     wildcard: HashMap<Box<str>, V>,
 }
 
-/// A name that is neither a host name nor a wildcard.
+/// The error of a name that is neither a host name nor a wildcard.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidName;
 
 impl<V> Names<V> {
-    /// Adds a value; of two for the same name the later stays.
+    /// Adds a value, replacing an earlier one for the same name.
     pub(crate) fn insert(&mut self, name: &str, value: V) -> Result<(), InvalidName> {
         let (names, bare) = match name.strip_prefix("*.") {
             Some(rest) => (&mut self.wildcard, rest),
@@ -32,16 +33,16 @@ impl<V> Names<V> {
         Ok(())
     }
 
-    /// Returns the value of the exact name, else of the wildcard that stands for it.
+    /// Returns the value of the exact name, or else of the wildcard that matches it.
     ///
-    /// `name` is in lower case, as TLS libraries give it.
+    /// `name` must be in lower case, as TLS libraries provide it.
     pub(crate) fn get(&self, name: &str) -> Option<&V> {
         let name = name.strip_suffix('.').unwrap_or(name);
         let of_wildcard = || self.wildcard.get(name.split_once('.')?.1);
         self.exact.get(name).or_else(of_wildcard)
     }
 
-    /// Returns the names as they are compared, wildcards without their `*.`.
+    /// Returns the names in the form that is compared, wildcards without their `*.`.
     #[cfg(feature = "tls")]
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.exact
@@ -60,7 +61,7 @@ impl<V> Default for Names<V> {
     }
 }
 
-/// The name in lower case and without a dot at its end, if it is a host name.
+/// Returns the name in lower case and without a trailing dot, if it is a host name.
 fn normal(name: &str) -> Option<Box<str>> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_label = |label: &str| {

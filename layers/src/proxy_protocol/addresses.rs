@@ -20,8 +20,8 @@ pub(super) enum Addresses {
 }
 
 impl Addresses {
-    /// Both addresses in their canonical form: an IPv4-mapped one is IPv4, and flow and scope, for which no
-    /// header has a place, are left out.
+    /// Creates a pair in canonical form: IPv4-mapped addresses become IPv4, and the flow label and
+    /// scope, for which a header has no field, are dropped.
     pub(super) fn ip(source: SocketAddr, destination: SocketAddr) -> Self {
         let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
         Addresses::Ip {
@@ -31,7 +31,7 @@ impl Addresses {
     }
 }
 
-/// Two IP addresses as they are written: a header has one family for both.
+/// Two IP addresses as written in a header, which has one family for both.
 pub(super) enum Written {
     V4([Ipv4Addr; 2]),
     V6([Ipv6Addr; 2]),

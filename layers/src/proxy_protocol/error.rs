@@ -1,9 +1,10 @@
-//! What can be wrong with a header.
+//! The errors of headers.
 
 use super::Version;
 use std::{error::Error, fmt};
 
-/// The kind of [`TimedOut`](reagent::TimedOut) where no header came in time, and the name of the upgrade.
+/// The kind of [`TimedOut`](reagent::TimedOut) when no header arrived in time. It is also the name
+/// of the upgrade.
 pub const TIMEOUT: &str = "proxy protocol";
 
 /// The reason of [`Rejected`](reagent::Rejected) for a sender that is not trusted.
@@ -15,59 +16,63 @@ pub const HEALTH_CHECK: &str = "health check";
 /// The label `error.type` of a sender that is not trusted.
 pub(super) const UNTRUSTED: &str = "untrusted_proxy";
 
-/// More of what came than this is not shown: enough for a request line or for the start of a handshake.
+/// The maximum number of received bytes in a message: enough for a request line or the start of a
+/// handshake.
 const EXCERPT: usize = 24;
 
-/// The error of bytes that are no acceptable header. Its message says what was expected and, in a short escaped
-/// excerpt, what came.
+/// The error of data that does not begin with an acceptable header.
+///
+/// The message says what was expected and, in a short escaped excerpt, what was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyProtocolError {
-    /// The first bytes are those of neither version.
+    /// The first bytes are not the signature of either version.
     #[non_exhaustive]
     NotAHeader {
-        /// How they begin, escaped.
+        /// The beginning of the data, escaped.
         got: String,
     },
-    /// A part of the header is not what the specification says.
+    /// A part of the header violates the specification.
     #[non_exhaustive]
     Malformed {
-        /// The version whose signature it begins with.
+        /// The version, according to the signature.
         version: Version,
-        /// What should stand there.
+        /// A description of what was expected.
         expected: &'static str,
-        /// What stands there, escaped.
+        /// What was received instead, escaped.
         got: String,
     },
-    /// It is longer than its format or the layer's bound allows.
+    /// The header is longer than its format or the layer's limit allows.
     #[non_exhaustive]
     TooLong {
-        /// The version whose signature it begins with.
+        /// The version, according to the signature.
         version: Version,
-        /// The most it may have, in bytes.
+        /// The maximum length in bytes.
         max: usize,
-        /// What it has, or says it has; in version 1, where only its end says so, what has come of it.
+        /// The length of the header in bytes. For version 1, whose length is known only at its end,
+        /// the number of bytes received.
         got: usize,
     },
-    /// The stream ended within it.
+    /// The stream ended within the header.
     #[non_exhaustive]
     Truncated {
-        /// What came, escaped.
+        /// The data that was received, escaped.
         got: String,
     },
-    /// It does not have the checksum that it says it has.
+    /// The checksum in the header does not match its contents.
     #[non_exhaustive]
     Checksum {
-        /// That of the bytes that came.
+        /// The checksum of the bytes that were received.
         expected: u32,
-        /// That which the header gives.
+        /// The checksum in the header.
         got: u32,
     },
 }
 
 impl ProxyProtocolError {
-    /// Returns one word for each kind of error, as the label `error.type`: `proxy_header_missing`,
-    /// `proxy_header_malformed`, `proxy_header_too_long`, `proxy_header_truncated`, `proxy_header_checksum`.
+    /// Returns the kind of the error, as in the label `error.type`: `proxy_header_missing`,
+    /// `proxy_header_malformed`, `proxy_header_too_long`, `proxy_header_truncated` or
+    /// `proxy_header_checksum`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NotAHeader { .. } => "proxy_header_missing",
@@ -87,7 +92,7 @@ impl ProxyProtocolError {
     }
 }
 
-/// The beginning of `bytes`, in quotes and with everything escaped that is not printable ASCII.
+/// Returns the beginning of `bytes` in quotes, with everything but printable ASCII escaped.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     let shown = &bytes[..bytes.len().min(EXCERPT)];
     let rest = if shown.len() < bytes.len() { "…" } else { "" };
@@ -127,17 +132,17 @@ impl fmt::Display for ProxyProtocolError {
 
 impl Error for ProxyProtocolError {}
 
-/// The error of a [`Header`](super::Header) that cannot be written.
+/// The error of a [`Header`](super::Header) that cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// It has something that version 1 cannot say.
+    /// The header contains something that version 1 cannot express.
     V1(&'static str),
     /// The path of a Unix socket has more than 108 bytes.
     UnixPath,
-    /// The unique id has more than 128 bytes.
+    /// The unique ID has more than 128 bytes.
     UniqueId,
-    /// A value, or all that follows the first 16 bytes, has more than 65,535 bytes.
+    /// A value, or everything after the first 16 bytes, has more than 65,535 bytes.
     TooLong,
 }
 
@@ -145,9 +150,15 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V1(what) => write!(f, "a PROXY v1 header cannot carry {what}; use version 2"),
-            Self::UnixPath => f.write_str("a Unix path in a PROXY header has at most 108 bytes"),
-            Self::UniqueId => f.write_str("a unique id in a PROXY header has at most 128 bytes"),
-            Self::TooLong => f.write_str("a PROXY v2 header has at most 65551 bytes"),
+            Self::UnixPath => f.write_str(
+                "the Unix path is too long for a PROXY header: expected at most 108 bytes",
+            ),
+            Self::UniqueId => f.write_str(
+                "the unique id is too long for a PROXY header: expected at most 128 bytes",
+            ),
+            Self::TooLong => {
+                f.write_str("the PROXY v2 header is too long: expected at most 65551 bytes")
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The future of a connection behind a proxy.
+//! The future of a connection that may come through a proxy.
 
 use super::{PrefixedIo, REJECTED};
 use reagent::{BoxError, Connection, Rejected, UpgradeFuture};
@@ -10,7 +10,7 @@ use std::{
 };
 use tower_service::Service;
 
-/// The future of a [`ProxyProtocol`](super::ProxyProtocol).
+/// The future of a [`ProxyProtocol`](super::ProxyProtocol) service.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct ProxyProtocolFuture<S, Io>
 where
@@ -26,7 +26,8 @@ where
     Upgrading {
         upgrading: UpgradeFuture<S, PrefixedIo<Io>>,
     },
-    // Boxed, or an upgrade, which boxes it as well, would leave this much of its task unused.
+    // Boxed. The upgrade boxes it as well, so without a box this variant would leave that much
+    // space unused in an upgrade.
     Serving {
         serving: Pin<Box<S::Future>>,
     },

@@ -1,4 +1,4 @@
-//! A header: what a proxy says of the connection it relays.
+//! A header, in which a proxy describes the connection that it relays.
 
 use super::{Addresses, EncodeError, Ssl, Tlv, tlv::Tlvs, v1, v2};
 use reagent::Addr;
@@ -7,9 +7,9 @@ use std::{fmt, net::SocketAddr};
 /// The version of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
-    /// A line of text.
+    /// Version 1, a line of text.
     V1,
-    /// Binary.
+    /// Version 2, a binary format.
     V2,
 }
 
@@ -22,25 +22,29 @@ impl fmt::Display for Version {
     }
 }
 
-/// On whose behalf the proxy connects.
+/// The party on whose behalf the proxy connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
-    /// Its own: a health check.
+    /// The proxy itself, for example for a health check.
     Local,
-    /// A client's.
+    /// A client.
     Proxy,
 }
 
-/// The kind of socket by which the client came to the proxy.
+/// The kind of socket through which the client connected to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SocketKind {
-    /// TCP, or a Unix stream.
+    /// TCP, or a Unix stream socket.
     Stream,
-    /// UDP, or Unix datagrams.
+    /// UDP, or a Unix datagram socket.
     Datagram,
 }
 
-/// A header, to be sent by a proxy or received by a server.
+/// A header, either to be sent by a proxy or received by a server.
+///
+/// # Example
+///
+/// A proxy that passes on the address of its client:
 ///
 /// ```
 /// use reagent_layers::proxy_protocol::{Header, Tlv};
@@ -83,10 +87,11 @@ impl Header {
         }
     }
 
-    /// A header of version 1 for a client that connected from `source` to `destination`.
+    /// Creates a header of version 1 for a client that connected from `source` to `destination`.
     ///
-    /// IPv4-mapped IPv6 addresses, as a socket of both families reports them, become IPv4 ones. Where only one
-    /// of the two is an IPv4 address then, it is written as a mapped one: a header has one family.
+    /// IPv4-mapped IPv6 addresses, as reported by a dual-stack socket, are converted to IPv4. A
+    /// header has one family for both addresses, so if only one of them is IPv4, it is written in
+    /// its mapped form.
     pub fn v1(source: SocketAddr, destination: SocketAddr) -> Self {
         Self::new(
             Version::V1,
@@ -95,13 +100,15 @@ impl Header {
         )
     }
 
-    /// A header of version 1 that names nobody: `UNKNOWN`.
+    /// Creates a header of version 1 without addresses: `UNKNOWN`.
     pub fn v1_unknown() -> Self {
         Self::new(Version::V1, Command::Proxy, Addresses::Unknown)
     }
 
-    /// A header of version 2 for a client that connected from `source` to `destination`, IP addresses as with
-    /// [`v1`](Self::v1) or Unix ones. Any other pair has no place in a header and is left out.
+    /// Creates a header of version 2 for a client that connected from `source` to `destination`.
+    ///
+    /// Both may be IP addresses, which are treated as in [`v1`](Self::v1), or both Unix addresses.
+    /// A header cannot contain any other pair, so the addresses are left out.
     pub fn v2(source: impl Into<Addr>, destination: impl Into<Addr>) -> Self {
         let addresses = match (source.into(), destination.into()) {
             (Addr::Tcp(source), Addr::Tcp(destination)) => Addresses::ip(source, destination),
@@ -114,42 +121,51 @@ impl Header {
         Self::new(Version::V2, Command::Proxy, addresses)
     }
 
-    /// A header of version 2 for a client of which nothing is known.
+    /// Creates a header of version 2 for a client whose address is unknown.
     pub fn v2_unknown() -> Self {
         Self::new(Version::V2, Command::Proxy, Addresses::Unknown)
     }
 
-    /// A header of version 2 for a proxy that connects for itself, as for a health check.
+    /// Creates a header of version 2 for a connection that the proxy makes for itself, such as a
+    /// health check.
     pub fn v2_local() -> Self {
         Self::new(Version::V2, Command::Local, Addresses::Unknown)
     }
 
-    /// The client came by datagrams. Only version 2 says so, and only with addresses.
+    /// Marks the client's socket as a datagram socket. Requires version 2, and has an effect only
+    /// with addresses.
     pub fn datagram(mut self) -> Self {
         self.socket_kind = SocketKind::Datagram;
         self
     }
 
-    /// Adds a TLV. Only version 2 has them.
+    /// Adds a TLV. Requires version 2.
     pub fn tlv(mut self, tlv: Tlv) -> Self {
         self.tlvs.push(tlv);
         self
     }
 
-    /// Adds a checksum (CRC32C), which a receiver has to check. Only version 2 has it.
+    /// Adds a checksum (CRC32C), which receivers must verify. Requires version 2.
     pub fn checksum(mut self) -> Self {
         self.has_checksum = true;
         self
     }
 
-    /// Pads what is shorter than `len` bytes to that length, or to the three bytes that padding takes at
-    /// least. Only version 2 can.
+    /// Pads the header to at least `len` bytes. Requires version 2.
+    ///
+    /// Padding takes at least 3 bytes, so a header that lacks only 1 or 2 becomes longer than
+    /// `len`.
     pub fn pad_to(mut self, len: usize) -> Self {
         self.padded_to = len;
         self
     }
 
-    /// The bytes to send, at once and before any other.
+    /// Returns the bytes to send, in one piece and before any others.
+    ///
+    /// # Errors
+    ///
+    /// Returns an [`EncodeError`] if version 1 cannot express the header, or if a path, ID or value
+    /// is too long.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         match self.version {
             Version::V1 => v1::encode(self),
@@ -162,17 +178,18 @@ impl Header {
         self.version
     }
 
-    /// On whose behalf the proxy connects; always a client's in version 1.
+    /// Returns the party on whose behalf the proxy connects, in version 1 always a client.
     pub fn command(&self) -> Command {
         self.command
     }
 
-    /// By what kind of socket the client came.
+    /// Returns the kind of socket through which the client connected.
     pub fn socket_kind(&self) -> SocketKind {
         self.socket_kind
     }
 
-    /// The client's address. `None` in a LOCAL header, and where the proxy does not know it.
+    /// Returns the client's address, or `None` if the proxy connects for itself or does not know
+    /// the address.
     pub fn source(&self) -> Option<Addr> {
         match &self.addresses {
             Addresses::Unknown => None,
@@ -181,7 +198,8 @@ impl Header {
         }
     }
 
-    /// The address that the client connected to, known when [`source`](Self::source) is.
+    /// Returns the address that the client connected to. It is known whenever
+    /// [`source`](Self::source) is.
     pub fn destination(&self) -> Option<Addr> {
         match &self.addresses {
             Addresses::Unknown => None,
@@ -190,12 +208,13 @@ impl Header {
         }
     }
 
-    /// Returns whether it has a checksum, which was verified if the header was received.
+    /// Returns whether the header has a checksum. In a header that was received, it has been
+    /// verified.
     pub fn has_checksum(&self) -> bool {
         self.has_checksum
     }
 
-    /// Returns the other fields, in the order of the header, without checksum and padding.
+    /// Returns the TLVs in the order of the header, without checksum and padding.
     pub fn tlvs(&self) -> &[Tlv] {
         &self.tlvs
     }
@@ -207,7 +226,7 @@ impl Header {
         self.tlvs.iter().find_map(pick)
     }
 
-    /// The protocol agreed on with the client, such as `h2`.
+    /// Returns the protocol negotiated with the client (ALPN), such as `h2`.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.find(|tlv| match tlv {
             Tlv::Alpn(value) => Some(&value[..]),
@@ -215,7 +234,7 @@ impl Header {
         })
     }
 
-    /// The name of the host the client wants: with TLS, the server name (SNI).
+    /// Returns the host name that the client asked for. With TLS, this is the server name (SNI).
     pub fn authority(&self) -> Option<&str> {
         self.find(|tlv| match tlv {
             Tlv::Authority(value) => Some(&value[..]),
@@ -223,7 +242,7 @@ impl Header {
         })
     }
 
-    /// The number that proxies gave the connection.
+    /// Returns the unique ID that proxies gave to the connection.
     pub fn unique_id(&self) -> Option<&[u8]> {
         self.find(|tlv| match tlv {
             Tlv::UniqueId(value) => Some(&value[..]),
@@ -231,7 +250,7 @@ impl Header {
         })
     }
 
-    /// The encryption between the client and the proxy.
+    /// Returns the encryption between the client and the proxy.
     pub fn ssl(&self) -> Option<&Ssl> {
         self.find(|tlv| match tlv {
             Tlv::Ssl(ssl) => Some(ssl),
@@ -239,7 +258,7 @@ impl Header {
         })
     }
 
-    /// The name of the network namespace.
+    /// Returns the name of the network namespace.
     pub fn netns(&self) -> Option<&str> {
         self.find(|tlv| match tlv {
             Tlv::Netns(value) => Some(&value[..]),
@@ -247,7 +266,7 @@ impl Header {
         })
     }
 
-    /// The value of a TLV that stayed raw, by its type: such as [`Tlv::AWS`].
+    /// Returns the value of the first [`Tlv::Raw`] of this type, such as [`Tlv::AWS`].
     pub fn raw(&self, of: u8) -> Option<&[u8]> {
         self.find(|tlv| match tlv {
             Tlv::Raw { kind, value } if *kind == of => Some(&value[..]),
@@ -263,7 +282,7 @@ impl Header {
         self.padded_to
     }
 
-    /// Whether it says what version 1 cannot.
+    /// Returns whether the header contains anything that version 1 cannot express.
     pub(super) fn has_extras(&self) -> bool {
         let plain = Header::new(Version::V1, Command::Proxy, self.addresses.clone());
         *self != plain

@@ -1,9 +1,10 @@
-//! What a header said, for handlers.
+//! The received header, for handlers.
 
 use super::Header;
 use std::ops::Deref;
 
-/// The header that a connection began with: in its extensions, and to be asked whatever a [`Header`] can be.
+/// The header that a connection began with, left in the connection's extensions. It dereferences to
+/// a [`Header`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyInfo(pub(super) Header);
 

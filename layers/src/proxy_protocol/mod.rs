@@ -1,21 +1,26 @@
-//! Learns from a proxy in front who the client is: [HAProxy's PROXY protocol][spec], versions 1 and 2.
+//! Receives the client's address from a proxy in front of the server: [HAProxy's PROXY
+//! protocol][spec], versions 1 and 2.
 //!
 //! # When to use it
 //!
-//! A load balancer or proxy that relays bytes is the other end of every socket. It sends a header before the
-//! client's bytes, which this layer takes off, so that `peer_addr()` is the client, for handlers as for limits,
+//! Use it when a load balancer or proxy relays connections to the server, so that every socket's
+//! peer is the proxy. The proxy sends a header before the client's data. This layer removes the
+//! header and sets `peer_addr()` to the client's address, for handlers as well as for limits,
 //! access rules and logs.
 //!
-//! Everybody can send such a header, so say from where it is believed. Clients that come from elsewhere are
-//! refused, or with [`Untrusted::PassThrough`] served as they are, without a wait. That is the way to serve both
-//! kinds at one address: the specification forbids to guess, and [`Mode::Optional`], which does, is for trusted
-//! senders while they change over. There a server that speaks first makes a client without a header, which says
-//! nothing either, wait for the time limit.
+//! Since anybody can send such a header, the layer has to know which senders are proxies to trust.
+//! Clients from elsewhere are refused, or, with [`Untrusted::PassThrough`], served as they are and
+//! without delay. The latter is the way to serve both kinds of clients at one address.
+//!
+//! [`Mode::Optional`], on the other hand, guesses whether a trusted sender has sent a header, which
+//! the specification forbids. Use it only while trusted senders are being switched over. If the
+//! server speaks first, a client without a header waits in silence until the time limit expires.
 //!
 //! # Position in the stack
 //!
-//! Outermost but for limits of the sockets themselves: outside of TLS, since the header comes before the
-//! handshake, and outside of whatever looks at `peer_addr()`.
+//! The layer is the outermost, except for limits that do not depend on the client. It belongs
+//! outside of TLS, since the header precedes the handshake, and outside of every layer that uses
+//! `peer_addr()`.
 //!
 //! # Example
 //!
@@ -52,29 +57,37 @@
 //!
 //! # Details
 //!
-//! A connection that a proxy makes for itself (LOCAL), which the specification wants to be served, is handed on
-//! with the addresses of its socket and the label `proxy: local`, by which an observer can keep it out of its
-//! logs.
+//! A connection that the proxy makes for itself (LOCAL) is served, as the specification requires.
+//! It keeps the addresses of its socket and gets the label `proxy: local`, by which an observer can
+//! leave it out of its logs.
 //!
-//! The name that the client asked its proxy for (the TLV `authority`) becomes the label `server.address`. Addresses
-//! are in their canonical form, so an IPv4 client is one whatever sockets it came through. A connection of which
-//! no header is expected (mode off, or [`Untrusted::PassThrough`]) is no upgrade: it is handed on as it is.
+//! The host name that the client asked the proxy for (the TLV `authority`) becomes the label
+//! `server.address`. Addresses are in canonical form, so an IPv4 client is always IPv4, whatever
+//! sockets it came through.
 //!
-//! The parser is this crate's own: the crates `ppp` and `proxy-header` check no checksum, and refuse a LOCAL header
-//! for a family that is to be ignored. `proxy-header` reads no Unix addresses, takes ports with zeros in front, and of whatever begins with
-//! `P` waits for 15 bytes, which in optional mode may never come; `ppp` does not read what is in the SSL TLV.
-//! What would be left to them is some two hundred lines.
+//! A connection from which no header is expected ([`Mode::Off`] or [`Untrusted::PassThrough`]) does
+//! not count as an upgrade and is passed on unchanged.
+//!
+//! The parser is part of this crate. The crates `ppp` and `proxy-header` do not verify checksums,
+//! and refuse LOCAL headers with a family that should be ignored. In addition, `proxy-header` does
+//! not read Unix addresses, accepts ports with leading zeros, and waits for 15 bytes whenever the
+//! first is a `P`. In optional mode, these may never come. `ppp` does not parse the contents of the
+//! SSL TLV. Using either would save about two hundred lines.
 //!
 //! # Errors
 //!
-//! - [`ProxyProtocolError`]: no header where one is required, or a wrong one.
-//! - [`Rejected`](reagent::Rejected) for `proxy protocol`: an untrusted sender.
-//! - [`Rejected`](reagent::Rejected) for `health check`: the connection ended before its first byte, as those of
-//!   proxies that look whether the port is open. The handler is not called. In optional mode an orderly end is a
-//!   client's that has nothing to say, and the handler is called.
-//! - [`TimedOut`](reagent::TimedOut) for `proxy protocol`.
+//! - [`ProxyProtocolError`]: the header is missing although it is required, or it is not valid.
+//! - [`Rejected`](reagent::Rejected) with the reason [`REJECTED`] (`proxy protocol`): the sender is
+//!   not trusted.
+//! - [`Rejected`](reagent::Rejected) with the reason [`HEALTH_CHECK`] (`health check`): the
+//!   connection ended before its first byte, as it does when a proxy checks that the port is open.
+//!   The handler is not called. In optional mode, an orderly end means a client that has nothing to
+//!   send, and the handler is called.
+//! - [`TimedOut`](reagent::TimedOut) with the kind [`TIMEOUT`] (`proxy protocol`): the header did
+//!   not arrive in time.
 //!
-//! The label `error.type` is one constant word for each: `untrusted_proxy`, or [`ProxyProtocolError::kind`].
+//! The label `error.type` is set to `untrusted_proxy` for an untrusted sender, and to
+//! [`ProxyProtocolError::kind`] for a missing or invalid header.
 //!
 //! [spec]: https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
 
@@ -94,13 +107,13 @@ mod upgrade;
 mod v1;
 mod v2;
 
-pub use crate::PrefixedIo;
 pub use error::{EncodeError, HEALTH_CHECK, ProxyProtocolError, REJECTED, TIMEOUT};
 pub use future::ProxyProtocolFuture;
 pub use header::{Command, Header, SocketKind, Version};
 pub use info::ProxyInfo;
 pub use layer::{Mode, ProxyProtocolLayer, Untrusted};
 pub use parse::{Parsed, parse};
+pub use reagent::PrefixedIo;
 pub use service::ProxyProtocol;
 pub use ssl::Ssl;
 pub use tlv::Tlv;

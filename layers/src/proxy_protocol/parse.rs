@@ -1,4 +1,4 @@
-//! What bytes are, as far as they have come.
+//! The parser of headers that may not have been received in full.
 
 use super::{
     Header, ProxyProtocolError, Version,
@@ -10,29 +10,35 @@ use super::{
 /// The result of [`parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// They may become a header.
+    /// The bytes may become a header.
     Incomplete {
-        /// The least number of bytes to have before it is worth to look again.
+        /// The number of bytes to collect before calling again.
         needed: usize,
-        /// The version, once its whole signature is there and the bytes cannot be anything else.
+        /// The version, if the whole signature has been received. The bytes then cannot be anything
+        /// else.
         version: Option<Version>,
     },
-    /// They begin with a header.
+    /// The bytes begin with a header.
     Done {
-        /// What it says.
+        /// The header.
         header: Header,
-        /// How many bytes it has; what comes after them is payload.
+        /// The length of the header in bytes. Whatever follows is data.
         len: usize,
     },
-    /// They do not, whatever follows.
+    /// The bytes do not begin with a header, whatever follows.
     Invalid(ProxyProtocolError),
 }
 
-/// Looks for a header at the beginning of `bytes`, in either version.
+/// Parses a header of either version at the beginning of `bytes`.
 ///
-/// It keeps nothing between calls, so a caller that receives a header in pieces passes all that has come
-/// so far. Bytes that are invalid stay so with whatever follows, and a header cut anywhere is incomplete.
-/// A header of version 2 may say that it has up to 65,551 bytes: look at `needed` before you wait for them.
+/// No state is kept between calls: if a header arrives in pieces, pass everything received so far
+/// each time. A header that is cut off anywhere is [`Incomplete`](Parsed::Incomplete). A result
+/// that is [`Invalid`](Parsed::Invalid) does not change with the bytes that follow.
+///
+/// A header of version 2 may claim a length of up to 65,551 bytes, so check `needed` before waiting
+/// for them.
+///
+/// # Example
 ///
 /// ```
 /// use reagent_layers::proxy_protocol::{Parsed, parse};

@@ -1,4 +1,4 @@
-//! The service of connections behind proxies.
+//! The service.
 
 use super::{
     Config, Mode, PrefixedIo, ProxyProtocolFuture, UNTRUSTED, Untrusted, upgrade::TakeHeader,
@@ -11,9 +11,11 @@ use std::{
 };
 use tower_service::Service;
 
-/// The service of a [`ProxyProtocolLayer`](super::ProxyProtocolLayer): ready when the service inside is.
+/// The service of a [`ProxyProtocolLayer`](super::ProxyProtocolLayer). It is ready when the inner
+/// service is.
 ///
-/// A connection from which no header is expected is handed to that service at once, and is no upgrade.
+/// A connection from which no header is expected is passed to the inner service at once and does
+/// not count as an upgrade.
 #[derive(Clone)]
 pub struct ProxyProtocol<S> {
     config: Arc<Config>,
@@ -23,7 +25,8 @@ pub struct ProxyProtocol<S> {
 
 impl<S> ProxyProtocol<S> {
     pub(super) fn new(config: Arc<Config>, inner: S) -> Self {
-        // The upgrade keeps its limit itself, since in optional mode it goes on after it.
+        // The upgrade itself keeps the limit, since in optional mode it continues after the limit
+        // has expired.
         let upgrade = UpgradeLayer::new(TakeHeader(config.clone())).timeout(None);
         ProxyProtocol {
             config,
@@ -54,7 +57,8 @@ where
                 ProxyProtocolFuture::serving(self.inner.call(conn))
             }
             Expected::Header => {
-                // The one that was polled ready is the one to be called, and a clone stays for the next.
+                // The service that was polled ready is the one to call. A clone stays for the next
+                // connection.
                 let next = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, next);
                 ProxyProtocolFuture::upgrading(self.upgrade.upgrade(inner, conn))
@@ -67,7 +71,7 @@ where
     }
 }
 
-/// What is expected of the other end of a socket.
+/// What is expected from the peer of a socket.
 enum Expected {
     Header,
     Nothing,

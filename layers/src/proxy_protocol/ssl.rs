@@ -1,4 +1,4 @@
-//! What a proxy says of the encryption between the client and itself (section 2.2.6).
+//! The encryption between a client and the proxy (section 2.2.6).
 
 use super::{EncodeError, tlv};
 use std::str;
@@ -10,26 +10,28 @@ const CLIENT_CERT_SESS: u8 = 0x04;
 /// The value of an SSL TLV: the encryption between the client and the proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ssl {
-    /// The field of flags, as it is.
+    /// The flags as received.
     pub client: u8,
-    /// 0 if the client has shown a certificate and it is good; what else it is, is the proxy's affair.
+    /// 0 if the client has shown a certificate that was verified. The meaning of other values
+    /// depends on the proxy.
     pub verify: u32,
-    /// Such as `TLSv1.3`.
+    /// The protocol version, such as `TLSv1.3`.
     pub version: Option<String>,
     /// The common name in the client's certificate.
     pub common_name: Option<String>,
-    /// Such as `ECDHE-RSA-AES128-GCM-SHA256`.
+    /// The cipher suite, such as `ECDHE-RSA-AES128-GCM-SHA256`.
     pub cipher: Option<String>,
-    /// How the proxy's certificate is signed, such as `RSA-SHA256`.
+    /// The signature algorithm of the proxy's certificate, such as `RSA-SHA256`.
     pub signature_algorithm: Option<String>,
     /// The kind of key in the proxy's certificate, such as `RSA2048`.
     pub key_algorithm: Option<String>,
-    /// What else there is, by its type: unknown, given twice, or not the text it should be.
+    /// Everything else, by type: unknown entries, repeated entries, and entries that should be text
+    /// but are not.
     pub other: Vec<(u8, Vec<u8>)>,
 }
 
 impl Ssl {
-    /// Returns whether the client came by TLS.
+    /// Returns whether the client connected over TLS.
     pub fn is_tls(&self) -> bool {
         self.client & CLIENT_SSL != 0
     }
@@ -39,17 +41,18 @@ impl Ssl {
         self.client & CLIENT_CERT_CONN != 0
     }
 
-    /// Returns whether the client showed a certificate in the TLS session that this connection belongs to.
+    /// Returns whether the client showed a certificate in the TLS session that this connection
+    /// belongs to.
     pub fn has_session_certificate(&self) -> bool {
         self.client & CLIENT_CERT_SESS != 0
     }
 
-    /// Returns whether a certificate was shown, in this session at least, and verified.
+    /// Returns whether a certificate was shown, at least in this session, and verified.
     pub fn is_verified(&self) -> bool {
         (self.has_certificate() || self.has_session_certificate()) && self.verify == 0
     }
 
-    /// `None` if it is not built as it should be.
+    /// Parses the value. Returns `None` if it is malformed.
     pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let (head, subs) = value.split_first_chunk::<5>()?;
         let mut ssl = Ssl {

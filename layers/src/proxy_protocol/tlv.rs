@@ -1,4 +1,4 @@
-//! What a header of version 2 says beside addresses: type, length, value (sections 2.2.1 to 2.2.8).
+//! The type-length-value fields of a header of version 2 (sections 2.2.1 to 2.2.8).
 
 use super::{EncodeError, ProxyProtocolError, Ssl, Version};
 use crc::{CRC_32_ISCSI, Crc};
@@ -15,41 +15,43 @@ const NETNS: u8 = 0x30;
 /// Section 2.2.5.
 const UNIQUE_ID_MAX: usize = 128;
 
-/// The polynomial of iSCSI (RFC 3720) and SCTP, which section 2.2.3 refers to.
+/// The polynomial of iSCSI (RFC 3720) and SCTP, to which section 2.2.3 refers.
 static CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// Something a header of version 2 says beside addresses.
+/// A type-length-value field of a header of version 2.
 ///
-/// What is to be text and is not stays [`Raw`](Tlv::Raw): a client chooses its server name, and no proxy has
-/// to look at it.
+/// A field that should be text but is not stays [`Raw`](Tlv::Raw). The client chooses the server
+/// name, for example, and a proxy need not check it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Tlv {
-    /// The protocol agreed on with the client, such as `h2`.
+    /// The protocol negotiated with the client (ALPN), such as `h2`.
     Alpn(Vec<u8>),
-    /// The name of the host the client wants: with TLS, the server name (SNI).
+    /// The host name that the client asked for. With TLS, this is the server name (SNI).
     Authority(String),
-    /// A number for this connection, the same at all proxies it goes through; 128 bytes at most.
+    /// An ID of this connection that all proxies on its path share, at most 128 bytes.
     UniqueId(Vec<u8>),
-    /// The encryption between client and proxy.
+    /// The encryption between the client and the proxy.
     Ssl(Ssl),
     /// The name of the network namespace.
     Netns(String),
-    /// Any other, as it is. A checksum is not written so: see [`Header::checksum`](super::Header::checksum).
+    /// Any other field, unchanged. To add a checksum, use
+    /// [`Header::checksum`](super::Header::checksum) instead.
     Raw {
-        /// Its type.
+        /// The type.
         kind: u8,
-        /// Its value.
+        /// The value.
         value: Vec<u8>,
     },
 }
 
 impl Tlv {
-    /// The type that Google Cloud uses: a Private Service Connect ID.
+    /// The type that Google Cloud uses, for a Private Service Connect ID.
     pub const GCP: u8 = 0xE0;
-    /// The type that AWS uses: a byte of subtype (1 is a VPC endpoint's ID), then its value.
+    /// The type that AWS uses: a byte of subtype (1 for the ID of a VPC endpoint), then the value.
     pub const AWS: u8 = 0xEA;
-    /// The type that Azure uses: a byte of subtype (1 is a private endpoint's ID), then its value.
+    /// The type that Azure uses: a byte of subtype (1 for the ID of a private endpoint), then the
+    /// value.
     pub const AZURE: u8 = 0xEE;
 
     pub(super) fn noop(len: usize) -> Self {
@@ -97,14 +99,15 @@ impl Tlv {
     }
 }
 
-/// What [`parse`] found; padding is not kept.
+/// The result of [`parse`], without padding.
 #[derive(Default)]
 pub(super) struct Tlvs {
     pub(super) items: Vec<Tlv>,
     pub(super) is_checked: bool,
 }
 
-/// Reads the TLVs of a `whole` header, from `start` to its end, and checks its checksum if it has one.
+/// Parses the TLVs of the `whole` header from `start` to its end, and verifies the checksum if
+/// there is one.
 pub(super) fn parse(whole: &[u8], start: usize) -> Result<Tlvs, ProxyProtocolError> {
     let mut tlvs = Tlvs::default();
     let mut at = start;
@@ -125,7 +128,7 @@ pub(super) fn parse(whole: &[u8], start: usize) -> Result<Tlvs, ProxyProtocolErr
     Ok(tlvs)
 }
 
-/// The checksum is that of the header with zeros in its place (section 2.2.3).
+/// Verifies the checksum, which is computed with zeros in its own place (section 2.2.3).
 fn check(whole: &[u8], at: usize, value: &[u8]) -> Result<(), ProxyProtocolError> {
     let Ok(got) = <[u8; 4]>::try_from(value) else {
         return Err(malformed("a checksum of four bytes", value));
@@ -141,7 +144,7 @@ fn check(whole: &[u8], at: usize, value: &[u8]) -> Result<(), ProxyProtocolError
     }
 }
 
-/// Splits bytes into types and values, and ends after what is not whole.
+/// Splits bytes into types and values. Stops after an entry that is not complete.
 pub(super) fn items(
     mut bytes: &[u8],
 ) -> impl Iterator<Item = Result<(u8, &[u8]), ProxyProtocolError>> {
@@ -160,7 +163,7 @@ pub(super) fn items(
     })
 }
 
-/// Appends one.
+/// Appends an entry.
 pub(super) fn put(bytes: &mut Vec<u8>, kind: u8, value: &[u8]) -> Result<(), EncodeError> {
     let len = u16::try_from(value.len()).map_err(|_| EncodeError::TooLong)?;
     bytes.push(kind);
@@ -169,13 +172,13 @@ pub(super) fn put(bytes: &mut Vec<u8>, kind: u8, value: &[u8]) -> Result<(), Enc
     Ok(())
 }
 
-/// Appends the place of a checksum, and says where its value is.
+/// Appends an empty checksum, and returns the position of its value.
 pub(super) fn start_checksum(bytes: &mut Vec<u8>) -> usize {
     bytes.extend([CRC32C, 0, 4, 0, 0, 0, 0]);
     bytes.len() - 4
 }
 
-/// Puts the checksum of all bytes into its place.
+/// Writes the checksum of all bytes to its position.
 pub(super) fn finish_checksum(bytes: &mut [u8], at: usize) {
     let sum = CHECKSUM.checksum(bytes);
     bytes[at..at + 4].copy_from_slice(&sum.to_be_bytes());
@@ -189,7 +192,7 @@ fn malformed(expected: &'static str, got: &[u8]) -> ProxyProtocolError {
 mod tests {
     use super::CHECKSUM;
 
-    /// RFC 3720, appendix B.4, which lists the bytes in the order in which iSCSI sends them.
+    /// RFC 3720, appendix B.4, lists the bytes in the order in which iSCSI sends them.
     #[test]
     fn the_checksum_is_that_of_rfc_3720() {
         let ascending: Vec<u8> = (0..32).collect();

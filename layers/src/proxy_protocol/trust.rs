@@ -1,11 +1,11 @@
-//! Who may name clients.
+//! The senders that may name clients.
 
 use crate::Network;
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixSet;
 use reagent::Addr;
 
-/// The senders whose headers are believed.
+/// The senders whose headers are trusted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trust {
     nets: JointPrefixSet<IpNet>,
@@ -18,8 +18,8 @@ impl Trust {
         self.nets.insert(network.into());
     }
 
-    /// Whether the other end of a socket is one of them. A listener for both families sees IPv4 clients as
-    /// mapped ones.
+    /// Returns whether the peer of a socket is one of them. A dual-stack listener sees IPv4 clients
+    /// as mapped addresses.
     pub(super) fn trusts(&self, socket: &Addr) -> bool {
         self.all
             || match socket {

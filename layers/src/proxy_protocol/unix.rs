@@ -1,9 +1,10 @@
-//! Addresses of Unix sockets as `sun_path` has them, `unix(7)`.
+//! Unix socket addresses in the format of `sun_path`, `unix(7)`.
 
 use std::{borrow::Cow, ffi::OsStr, path::Path};
 
-/// A path ends at the first zero. One at the beginning is that of a name in Linux' abstract namespace, which
-/// is written with `@`, or of no name at all. A sender may write it so too, and then an `@` alone is no name.
+/// Parses a path, which ends at the first zero. A leading zero marks a name in Linux' abstract
+/// namespace, which is written with `@`, or no name at all. Some senders write the `@` themselves,
+/// in which case an `@` alone is no name.
 pub(super) fn parse(bytes: &[u8]) -> reagent::Addr {
     let end = |bytes: &[u8]| {
         bytes

@@ -1,4 +1,4 @@
-//! Taking a header off a connection.
+//! The upgrade, which removes a header from a connection.
 
 use super::{
     Command, Config, HEALTH_CHECK, Header, Mode, Parsed, PrefixedIo, ProxyInfo, ProxyProtocolError,
@@ -8,23 +8,23 @@ use crate::io::read_ahead;
 use reagent::{BoxError, Connection, IoStream, Rejected, TimedOut, Upgrade};
 use std::{io, pin::pin, sync::Arc};
 
-/// The first read takes as much as the specification wants a header to fit in: "the smallest TCP segment that
-/// any TCP/IP host is required to support", 536 bytes (section 2).
+/// The size of the first read: the specification wants a header to fit into "the smallest TCP
+/// segment that any TCP/IP host is required to support", 536 bytes (section 2).
 const FIRST_READ: usize = 536;
 
-/// The upgrade of the connections of trusted senders.
+/// The upgrade of connections from trusted senders.
 #[derive(Clone, Debug)]
 pub(super) struct TakeHeader(pub(super) Arc<Config>);
 
-/// Why there is no header.
+/// The reason for which there is no header.
 struct NoHeader {
     error: BoxError,
-    /// Whether what has come, if anything, is a connection without a header.
+    /// True if the data, if any, may belong to a connection without a header.
     is_plain: bool,
 }
 
 impl NoHeader {
-    /// A header that is wrong.
+    /// For a header that is not valid.
     fn broken(error: impl Into<BoxError>) -> Self {
         NoHeader {
             error: error.into(),
@@ -32,7 +32,7 @@ impl NoHeader {
         }
     }
 
-    /// There may be no header at all, unless its signature has come.
+    /// For a connection that may have no header at all, unless its signature has been received.
     fn unless(version: Option<Version>, error: impl Into<BoxError>) -> Self {
         NoHeader {
             error: error.into(),
@@ -80,8 +80,8 @@ impl<Io: IoStream> Upgrade<Io> for TakeHeader {
     }
 }
 
-/// Reads into `bytes` until they are a header, which has the length that comes with it, or until they cannot
-/// be one. Cancel safe: what has come is in `bytes`.
+/// Reads into `bytes` until they are a complete header or cannot become one. Cancel safe: whatever
+/// was read is in `bytes`.
 async fn receive<Io: IoStream>(
     conn: &mut Connection<Io>,
     bytes: &mut Vec<u8>,
@@ -118,7 +118,7 @@ async fn receive<Io: IoStream>(
                 return Err(NoHeader::unless(version, error));
             }
             Ok(_) => {}
-            // Proxies end a check with a reset to leave no `TIME_WAIT` behind.
+            // Proxies may end a check with a reset, to leave no `TIME_WAIT` behind.
             Err(error) if bytes.is_empty() && error.kind() == io::ErrorKind::ConnectionReset => {
                 return Err(NoHeader::broken(Rejected::new(HEALTH_CHECK)));
             }
@@ -127,7 +127,7 @@ async fn receive<Io: IoStream>(
     }
 }
 
-/// Version 1 has its own bound.
+/// Checks the length against `max`. Version 1 has a fixed limit.
 fn bound(version: Version, len: usize, max: usize) -> Result<(), NoHeader> {
     if version == Version::V1 || len <= max {
         return Ok(());
@@ -139,7 +139,7 @@ fn bound(version: Version, len: usize, max: usize) -> Result<(), NoHeader> {
     }))
 }
 
-/// The version of a header of which these are the first bytes.
+/// Returns the version of a header that begins with these bytes.
 fn version(bytes: &[u8]) -> Option<Version> {
     match parse(bytes) {
         Parsed::Incomplete { version, .. } => version,
@@ -147,7 +147,7 @@ fn version(bytes: &[u8]) -> Option<Version> {
     }
 }
 
-/// Tells the connection what the header says.
+/// Applies the header to the connection.
 fn note<Io>(conn: &mut Connection<Io>, header: Header) {
     if let (Some(source), Some(destination)) = (header.source(), header.destination()) {
         conn.set_peer_addr(source);

@@ -9,15 +9,15 @@ use std::{
     str::{self, FromStr},
 };
 
-/// Section 2.2 tells the versions apart by `PROXY`; the space makes it a word.
+/// Section 2.2 distinguishes the versions by `PROXY`. The space completes the word.
 pub(super) const SIGNATURE: &[u8] = b"PROXY ";
 
-/// The longest line, with its end: "worst case" in section 2.1.
+/// The longest line including its end: the "worst case" of section 2.1.
 const MAX_LEN: usize = 107;
 
 const KINDS: [&[u8]; 3] = [b"TCP4 ", b"TCP6 ", b"UNKNOWN"];
 
-/// Takes `bytes` that begin with [`SIGNATURE`].
+/// Parses `bytes` that begin with [`SIGNATURE`].
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyProtocolError> {
     let window = &bytes[..bytes.len().min(MAX_LEN)];
     let after = &window[SIGNATURE.len()..];
@@ -46,10 +46,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyProtocolError> {
     })
 }
 
-/// Takes what stands between the signature and the end of the line.
+/// Parses the part between the signature and the end of the line.
 fn parse_line(line: &[u8]) -> Result<Header, ProxyProtocolError> {
     if let Some(rest) = line.strip_prefix(b"UNKNOWN") {
-        // Whatever else is in the line is to be ignored.
+        // Anything else in the line must be ignored.
         return match rest.first() {
             None | Some(b' ') => Ok(Header::v1_unknown()),
             Some(_) => Err(malformed("a space or CR LF after \"UNKNOWN\"", line)),
@@ -72,8 +72,8 @@ fn parse_line(line: &[u8]) -> Result<Header, ProxyProtocolError> {
     };
     let ip = |field| text::<IpAddr>(field).ok_or_else(|| malformed(expected, field));
     let (from_ip, to_ip) = (ip(source)?, ip(destination)?);
-    // nginx writes the family of its client's address and then each address as it is, so a client of the
-    // one family that came by a link of the other has one of each.
+    // nginx writes the family of the client's address and then each address as it is, so the two
+    // may be of different families.
     if from_ip.is_ipv4() != is_v4 && to_ip.is_ipv4() != is_v4 {
         return Err(malformed(expected, source));
     }
@@ -83,12 +83,12 @@ fn parse_line(line: &[u8]) -> Result<Header, ProxyProtocolError> {
     ))
 }
 
-/// Section 2.1 allows no zeros in front; the standard library would take them, and a sign.
+/// Section 2.1 forbids leading zeros. The standard library would accept them, and a sign.
 fn port(field: &[u8]) -> Result<u16, ProxyProtocolError> {
     match (field, text(field)) {
         ([b'0'], Some(port)) | ([b'1'..=b'9', ..], Some(port)) => Ok(port),
         _ => Err(malformed(
-            "a port from 0 to 65535 without zeros in front",
+            "a port from 0 to 65535 without leading zeros",
             field,
         )),
     }
@@ -104,7 +104,9 @@ fn malformed(expected: &'static str, got: &[u8]) -> ProxyProtocolError {
 
 pub(super) fn encode(header: &Header) -> Result<Vec<u8>, EncodeError> {
     if header.has_extras() {
-        return Err(EncodeError::V1("what only version 2 has"));
+        return Err(EncodeError::V1(
+            "TLVs, a checksum, padding or a datagram socket",
+        ));
     }
     let line = match header.addresses() {
         Addresses::Unknown => "PROXY UNKNOWN\r\n".to_owned(),
@@ -123,12 +125,13 @@ pub(super) fn encode(header: &Header) -> Result<Vec<u8>, EncodeError> {
                 }
             }
         }
-        Addresses::Unix { .. } => return Err(EncodeError::V1("addresses of Unix sockets")),
+        Addresses::Unix { .. } => return Err(EncodeError::V1("Unix socket addresses")),
     };
     Ok(line.into_bytes())
 }
 
-/// Section 2.1 knows only hexadecimal digits; `Ipv6Addr` writes the end of a mapped address with dots.
+/// Section 2.1 allows only hexadecimal digits, but `Ipv6Addr` writes the end of a mapped address
+/// with dots.
 struct Hexadecimal(Ipv6Addr);
 
 impl fmt::Display for Hexadecimal {

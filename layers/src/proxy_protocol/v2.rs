@@ -13,11 +13,11 @@ pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family and protocol, length.
 const FIXED: usize = 16;
 
-/// How many bytes a Unix address has: `sun_path` as on Linux.
+/// The length of a Unix address: `sun_path` as on Linux.
 const UNIX: usize = 108;
 
-/// Takes `bytes` that begin with [`SIGNATURE`]. What is wrong is said as soon as it is there, but addresses
-/// are not looked at before all is there.
+/// Parses `bytes` that begin with [`SIGNATURE`]. An error is returned as soon as it can be
+/// detected, except that addresses are parsed only when the whole header has been received.
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyProtocolError> {
     let mut command = Command::Local;
     if let Some(byte) = bytes.get(12) {
@@ -28,7 +28,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyProtocolError> {
         };
     }
     if let (Some(byte), Command::Proxy) = (bytes.get(13), command) {
-        // The family of a LOCAL header is to be ignored.
+        // The family of a LOCAL header must be ignored.
         if byte >> 4 > 3 || byte & 0xf > 2 {
             return Err(malformed("a known family and protocol", &[*byte]));
         }
@@ -58,8 +58,8 @@ fn incomplete(needed: usize) -> Parsed {
     }
 }
 
-/// How many bytes the addresses of this family and protocol have; `None` where one of the two is
-/// unspecified or unknown, so that nothing says where they end.
+/// Returns the length of the addresses of this family and protocol, or `None` if one of the two is
+/// unspecified or unknown, so that nothing says where the addresses end.
 fn address_size(byte: u8) -> Option<usize> {
     match byte {
         0x00 => Some(0),
@@ -70,8 +70,8 @@ fn address_size(byte: u8) -> Option<usize> {
     }
 }
 
-/// The block of a LOCAL header is to be discarded: what can be read of it is kept, and what cannot is no
-/// error. A wrong checksum is, since then nothing is certain.
+/// Parses a LOCAL header. Its contents are to be discarded: whatever can be parsed is kept, and the
+/// rest is not an error. A wrong checksum is an error, since nothing can be relied on then.
 fn parse_local(whole: &[u8]) -> Result<Header, ProxyProtocolError> {
     let size = address_size(whole[13]);
     let start = size.and_then(|size| whole.get(FIXED + size..).map(|_| FIXED + size));
@@ -105,7 +105,7 @@ fn parse_proxy(whole: &[u8], size: Option<usize>) -> Result<Header, ProxyProtoco
     Ok(header)
 }
 
-/// Two addresses of `N` bytes, then their ports.
+/// Parses two addresses of `N` bytes, followed by their ports.
 fn ip_pair<const N: usize>(bytes: &[u8], ip: impl Fn([u8; N]) -> IpAddr) -> Header {
     let addr = |index: usize| {
         let mut octets = [0; N];
@@ -131,7 +131,7 @@ pub(super) fn encode(header: &Header) -> Result<Vec<u8>, EncodeError> {
         SocketKind::Datagram => 2,
     };
     let family = bytes.len();
-    // The length, once it is known.
+    // A placeholder for the length, which is not known yet.
     bytes.extend([kind, 0, 0]);
     match header.addresses() {
         Addresses::Unknown => bytes[family] = 0,
@@ -188,7 +188,7 @@ fn pad(header: &Header, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
     if header.padded_to() <= len {
         return Ok(());
     }
-    // A TLV has three bytes at least.
+    // A TLV has at least three bytes.
     let room = (header.padded_to() - len).max(3);
     Tlv::noop(room - 3).encode(bytes)
 }

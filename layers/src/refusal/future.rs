@@ -11,9 +11,9 @@ use std::{
 };
 
 pin_project! {
-    /// The future of a service that serves a connection or refuses it, as `call` has decided.
+    /// The future of a service that either serves a connection or refuses it, as decided in `call`.
     ///
-    /// A connection that is served pays no allocation for that.
+    /// Only a refusal is boxed. Serving a connection allocates nothing here.
     #[must_use = "futures do nothing unless they are polled"]
     pub struct LimitFuture<F> {
         #[pin]
@@ -32,7 +32,7 @@ pin_project! {
 }
 
 impl<F> LimitFuture<F> {
-    /// Serves, and holds the permit as long as that takes.
+    /// Serves the connection and holds the permit until that is done.
     pub(crate) fn serving(inner: F, permit: Option<Permit>) -> Self {
         LimitFuture {
             state: State::Serving { inner, permit },

@@ -1,4 +1,4 @@
-//! How a client that is not admitted is turned away.
+//! The treatment of clients that are not admitted.
 
 #[cfg(any(feature = "access", feature = "limit"))]
 mod future;
@@ -10,27 +10,57 @@ use reagent::{BoxError, Connection, IoStream, Linger, Rejected};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-/// How long a client may take to receive its message, and again to close.
+/// The time limit for sending the message, and again for the client to close.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The treatment of a client that a layer does not admit.
+///
+/// # Example
+///
+/// A message that clients receive before they are turned away:
+///
+/// ```
+/// # #[cfg(feature = "route")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// use reagent::{Server, testing::MemoryListener};
+/// use reagent_layers::{Refusal, route::Router};
+/// use tokio::io::AsyncReadExt;
+///
+/// let (listener, clients) = MemoryListener::new();
+/// // The router has no routes, so it refuses everybody.
+/// let router = Router::new().refusal(Refusal::message("421 no service here\r\n"));
+/// let server = Server::new(listener).start(router).await?;
+///
+/// let mut client = clients.connect().await?;
+/// let mut received = String::new();
+/// client.read_to_string(&mut received).await?;
+/// assert_eq!(received, "421 no service here\r\n");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "route"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Closes the connection. Where the client has sent something that was not read, the system makes
-    /// a reset of that.
+    /// Closes the connection. If the client has sent data that was not read, the operating system
+    /// turns the close into a reset.
     #[default]
     Close,
-    /// Resets the connection: the client gets an error at once, and no `TIME_WAIT` is left behind.
+    /// Resets the connection. The client gets an error at once, and no `TIME_WAIT` state is left
+    /// behind.
     Reset,
-    /// Sends these bytes, in a second at most, and closes the connection, which takes another second
-    /// at most where the client does not close: a line of text, or what the client's protocol has for
-    /// the purpose.
+    /// Sends these bytes and then closes the connection. Use a line of text, or the error message
+    /// of the protocol.
+    ///
+    /// Sending may take up to 1 second, and the client then has up to 1 second to close its side.
     Message(Arc<[u8]>),
 }
 
 impl Refusal {
-    /// Sends `bytes` to a client before its connection is closed.
+    /// Creates a [`Refusal::Message`], which sends `bytes` to the client before its connection is
+    /// closed.
     pub fn message(bytes: impl AsRef<[u8]>) -> Self {
         Refusal::Message(bytes.as_ref().into())
     }
@@ -45,14 +75,14 @@ impl Refusal {
             Refusal::Close => {}
             Refusal::Reset => conn.reset(),
             Refusal::Message(bytes) => {
-                // A client that does not want it does not get it.
+                // If the client does not accept the message, the connection is closed without it.
                 let message = async {
                     conn.write_all(bytes).await?;
                     conn.flush().await
                 };
                 if matches!(timeout(MESSAGE_TIMEOUT, message).await, Ok(Ok(()))) {
-                    // Bytes that the client sent and nobody read would turn the close into a reset,
-                    // and the message would be lost.
+                    // If the client sent data that nobody read, a plain close would turn into a
+                    // reset, and the message would be lost.
                     conn.close_lingering(Linger::new().total(MESSAGE_TIMEOUT))
                         .await;
                 }

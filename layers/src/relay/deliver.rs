@@ -1,4 +1,4 @@
-//! What is left to do once one side has failed.
+//! Delivery of what is left after one side has failed.
 
 use super::{
     send_queue::SendQueue,
@@ -18,14 +18,16 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-/// The longest delivery, in delivery timeouts: a peer that takes a little now and then cannot hold a relay for ever.
+/// The longest delivery, as a multiple of the delivery timeout. It keeps a peer that accepts a
+/// little now and then from holding a relay forever.
 const LONGEST: u32 = 10;
 
-/// Delivers to the `living` side what `dead` has sent before it failed. Whether the `living` side may
-/// close in order: its peer has got an end, or the rest is only safe that way.
+/// Delivers to the `living` side what `dead` sent before it failed. Returns whether the `living`
+/// side may be closed in order: either its peer has received an end, or an orderly close is the
+/// only safe way to deliver the rest.
 ///
-/// What the `living` side sends meanwhile is read and thrown away: a peer that writes before it reads on must not
-/// wait for ever.
+/// What the `living` side sends meanwhile is read and discarded. Otherwise a peer that writes
+/// before it reads would block forever.
 pub(super) async fn deliver(
     transfer: &mut Transfer,
     dead: &mut impl IoStream,
@@ -42,7 +44,8 @@ pub(super) async fn deliver(
     if !deliver_held(transfer, dead, living, &mut input, patience).await {
         return false;
     }
-    // The system delivers what it has after an orderly close, unless something comes for the closed socket.
+    // After an orderly close the system delivers what is queued, unless data arrives for the closed
+    // socket.
     let mut emptied = pin!(timeout(longest, queue.emptied()));
     let is_known = poll_fn(|cx| {
         let _ = input.poll(cx, living);
@@ -52,7 +55,7 @@ pub(super) async fn deliver(
     transfer.is_ended() || is_unknown
 }
 
-/// Goes on until everything is written and flushed. Whether it is.
+/// Continues until everything is written and flushed, and returns whether that succeeded.
 async fn deliver_held(
     transfer: &mut Transfer,
     dead: &mut impl IoStream,
@@ -88,14 +91,14 @@ async fn deliver_held(
     .await
 }
 
-/// What a side sends for nobody.
+/// The input of a side whose peer is gone.
 #[derive(Default)]
 struct Input {
     is_over: bool,
 }
 
 impl Input {
-    /// Reads and throws away until nothing follows.
+    /// Reads and discards until the end of the stream.
     fn poll(&mut self, cx: &mut Context<'_>, reader: &mut (impl AsyncRead + Unpin)) -> Poll<()> {
         let mut scratch = buffers::take_read();
         let polled = self.poll_steps(cx, Pin::new(reader), &mut scratch);

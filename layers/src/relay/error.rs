@@ -1,14 +1,16 @@
-//! The side that failed.
+//! The error of a relay.
 
 use std::{error::Error, fmt, io};
 
-/// The side that failed before both directions had ended.
+/// The error of a relay: one side failed before both directions had ended.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RelayError {
-    /// The client. The upstream was reset, once it had everything that the client sent.
+    /// The client failed. The upstream was reset, after everything that the client had sent was
+    /// delivered to it.
     Client(io::Error),
-    /// The upstream. The client was reset, once it had everything that the upstream sent.
+    /// The upstream failed. The client was reset, after everything that the upstream had sent was
+    /// delivered to it.
     Upstream(io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! Both directions.
+//! The relay: both directions together.
 
 use super::{
     RelayError, Resettable,
@@ -18,25 +18,29 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep};
 
-/// The numbers of bytes that a relay has carried, once both directions have ended in order.
+/// The number of bytes relayed in each direction, after both have ended in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Relayed {
-    /// From the client to the upstream.
+    /// Bytes from the client to the upstream.
     pub to_upstream: u64,
-    /// From the upstream to the client.
+    /// Bytes from the upstream to the client.
     pub to_client: u64,
 }
 
-/// Carries bytes both ways until both sides have ended; [`Relay::run`] with the default settings.
+/// Relays bytes in both directions until both sides have ended, with the default settings of
+/// [`Relay`].
 ///
 /// # Errors
 ///
-/// Returns the side that failed, once the other has everything that came before the failure.
+/// Returns a [`RelayError`] that names the side that failed. By then, what that side sent before
+/// the failure has been delivered to the other side, unless the other side did not accept it within
+/// the delivery timeout of 30 s.
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: dropped before it is done, by a time limit or an abort, it resets both sides at once.
+/// Not cancel safe. Dropping the future before it completes, as a time limit or an abort does,
+/// resets both sides at once.
 pub async fn relay<Io, U>(conn: Connection<Io>, upstream: U) -> Result<Relayed, RelayError>
 where
     Io: IoStream,
@@ -45,7 +49,7 @@ where
     Relay::new().run(conn, upstream).await
 }
 
-/// The settings of a relay.
+/// A relay between a connection and an upstream, with its settings.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Relay {
@@ -63,38 +67,44 @@ impl Default for Relay {
 }
 
 impl Relay {
-    /// Returns the default settings.
+    /// Creates a relay with the default settings: delivery timeout 30 s, quiet time 1 s.
     pub fn new() -> Self {
         Relay::default()
     }
 
-    /// Sets how long a side may take nothing of what is left for it after the other side has failed. Then
-    /// it is reset at once, and the rest is lost. Default 30 s; no delivery takes longer than ten times that.
+    /// Sets how long a side may stall while it is sent the data that is left for it after the other
+    /// side has failed. Default 30 s, long enough for TCP to retransmit several times.
+    ///
+    /// A side stalls while it accepts nothing at all. When the time is up, the side is reset at
+    /// once and the rest is lost. A whole delivery takes at most ten times this limit, so that a
+    /// peer that accepts a little now and then cannot hold a relay forever.
     pub fn delivery_timeout(mut self, limit: Duration) -> Self {
         self.delivery_timeout = limit;
         self
     }
 
-    /// Sets for how long neither side says anything before [`run_until`](Self::run_until) ends a relay that is to
-    /// stop. Default 1 s.
+    /// Sets how long both sides must be silent before [`run_until`](Self::run_until) ends a relay
+    /// that was asked to stop. Default 1 s, which is longer than most round trips.
     pub fn quiet(mut self, time: Duration) -> Self {
         self.quiet = time;
         self
     }
 
-    /// Carries bytes both ways until both sides have ended.
+    /// Relays bytes in both directions until both sides have ended.
     ///
-    /// While a side does not take what is sent to it, at most one buffer of 64 KiB is held for it, and
-    /// no more is read.
+    /// If a side does not accept what is sent to it, the relay holds at most one buffer of 64 KiB
+    /// for it and stops reading from the other side.
     ///
     /// # Errors
     ///
-    /// Returns the side that failed, once the other has everything that came before the failure, or does not
-    /// take it within [`delivery_timeout`](Self::delivery_timeout).
+    /// Returns a [`RelayError`] that names the side that failed. By then, what that side sent
+    /// before the failure has been delivered to the other side, unless the other side did not
+    /// accept it within [`delivery_timeout`](Self::delivery_timeout).
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: dropped before it is done, by a time limit or an abort, it resets both sides at once.
+    /// Not cancel safe. Dropping the future before it completes, as a time limit or an abort does,
+    /// resets both sides at once.
     pub async fn run<Io, U>(&self, conn: Connection<Io>, upstream: U) -> Result<Relayed, RelayError>
     where
         Io: IoStream,
@@ -103,19 +113,59 @@ impl Relay {
         self.run_until(conn, upstream, pending::<()>()).await
     }
 
-    /// Carries bytes both ways until both sides have ended, or, once `stop` has resolved, until neither side
-    /// has said anything for [`quiet`](Self::quiet): then both are closed in order.
+    /// Relays bytes in both directions until both sides have ended, or are idle after `stop`.
     ///
-    /// For a proxy that lets connections go which do nothing, such as when a server drains. A side that
-    /// does not take what there is for it is not quiet.
+    /// Once `stop` has resolved, the relay waits until neither side has sent anything for the time
+    /// set with [`quiet`](Self::quiet), and then closes both sides in order. A side that has yet to
+    /// accept data does not count as idle. Use this to close idle connections when a server drains.
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// The same as [`run`](Self::run).
     ///
     /// # Cancel safety
     ///
-    /// As [`run`](Self::run).
+    /// The same as [`run`](Self::run).
+    ///
+    /// # Example
+    ///
+    /// A proxy whose connections close in order, once they are idle, when its server drains:
+    ///
+    /// ```
+    /// use reagent::{BoxError, Connection, Server};
+    /// use reagent_layers::relay::Relay;
+    /// use std::time::Duration;
+    /// use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// # let echo = Server::bind("127.0.0.1:0")
+    /// #     .start(reagent::handle(|conn: Connection| async move {
+    /// #         let (mut reader, mut writer) = tokio::io::split(conn);
+    /// #         tokio::io::copy(&mut reader, &mut writer).await.map(drop)
+    /// #     }))
+    /// #     .await?;
+    /// # let to = echo.local_addr().socket_addr().expect("a TCP address");
+    /// let proxy = Server::bind("127.0.0.1:0")
+    ///     .start(reagent::handle(move |conn: Connection| async move {
+    ///         let upstream = TcpStream::connect(to).await?;
+    ///         let draining = conn.draining();
+    ///         let relay = Relay::new().quiet(Duration::from_millis(100));
+    ///         relay.run_until(conn, upstream, draining).await?;
+    ///         Ok::<_, BoxError>(())
+    ///     }))
+    ///     .await?;
+    ///
+    /// let mut client = TcpStream::connect(proxy.local_addr().to_string()).await?;
+    /// client.write_u8(7).await?;
+    /// assert_eq!(client.read_u8().await?, 7);
+    ///
+    /// let report = proxy.drain(Duration::from_secs(10)).await;
+    /// assert_eq!((report.finished, report.aborted), (1, 0));
+    /// assert_eq!(client.read(&mut [0]).await?, 0, "an orderly end");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn run_until<Io, U>(
         &self,
         conn: Connection<Io>,
@@ -151,7 +201,7 @@ impl Relay {
             client, upstream, ..
         } = &mut sides;
         let limit = self.delivery_timeout;
-        // Deliveries are in a box, since few relays come to one.
+        // Boxed, since few relays get here.
         match &ended {
             Ok(()) => {
                 sides.disarm_client();
@@ -162,7 +212,8 @@ impl Relay {
                 if Box::pin(deliver(up, client, upstream, queue, limit)).await {
                     sides.disarm_upstream();
                 }
-                // It may be reading still, as a TLS client that has closed its half without a word does.
+                // The client may still be reading, as a TLS client that has closed its half without
+                // `close_notify` does.
                 sides.disarm_client();
             }
             Err(RelayError::Upstream(_)) => {
@@ -179,11 +230,11 @@ impl Relay {
     }
 }
 
-/// Finds out that neither side of a relay says anything.
+/// Detects that neither side of a relay sends anything.
 struct Quiet {
     time: Duration,
     timer: Pin<Box<Sleep>>,
-    /// What [`Both::settled`] was when the timer was set.
+    /// The value of [`Both::settled`] when the timer was set.
     settled: Option<u64>,
 }
 
@@ -218,7 +269,7 @@ struct Both {
 }
 
 impl Both {
-    /// The number of bytes written, unless a side is still to take some.
+    /// Returns the number of bytes written, or `None` while a side has yet to accept some.
     fn settled(&self) -> Option<u64> {
         let is_settled = !self.up.waits_for_writer() && !self.down.waits_for_writer();
         is_settled.then(|| self.up.copied() + self.down.copied())
@@ -230,7 +281,7 @@ impl Both {
         self.down.stop();
     }
 
-    /// Goes on until both directions have ended, or one side has failed.
+    /// Continues until both directions have ended or one side has failed.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -251,7 +302,8 @@ impl Both {
         scratch: &mut BytesMut,
     ) -> Poll<Result<(), RelayError>> {
         let up = self.up.poll(cx, client, upstream, scratch);
-        // What the one direction found out of a side has to be known before the other reads from it.
+        // What one direction learned about a side must be known before the other direction reads
+        // from that side.
         if let Poll::Ready(Err(failure)) = up {
             return Poll::Ready(Err(match failure {
                 Failure::Reader(error) => RelayError::Client(error),

@@ -1,20 +1,24 @@
-//! Carries bytes between a connection and an upstream, both ways, until both have ended.
+//! Relays bytes between a connection and an upstream in both directions until both have ended.
 //!
 //! # When to use it
 //!
-//! At the end of every proxy: a gateway in front of a database, SOCKS, a router by server name. It does
-//! what [`tokio::io::copy_bidirectional`] does, and what a proxy needs besides:
+//! Use it in the handler of a proxy: a gateway in front of a database, a SOCKS server, a router by
+//! server name. It replaces [`tokio::io::copy_bidirectional`] and adds what a proxy needs:
 //!
-//! - A buffer is held only while there are bytes in it, so an idle connection costs none.
-//! - The end of one direction (a half-close) is passed on, and the other direction goes on.
-//! - What a side sent before it failed is delivered: see [below](#when-a-side-fails).
-//! - The failure of one side is passed on as a reset, not as an orderly end that would make half an answer look
-//!   whole.
+//! - A buffer is held only while there are bytes in it, so an idle connection holds none.
+//! - The end of one direction (a half-close) is passed on, and the other direction continues.
+//! - What a side sent before it failed is still delivered, as described
+//!   [below](#when-a-side-fails).
+//! - The failure of one side is passed on as a reset. An orderly end would make half a response
+//!   look complete.
 //!
 //! # Position in the stack
 //!
-//! Innermost: it is what a handler does. TLS, time limits and rates around it apply to the client's side.
-//! It has no time limit while both sides live, so an idle limit belongs in the stack; see `timeout`.
+//! The relay is not a layer. It is called by the handler, and so is innermost: TLS, time limits and
+//! bandwidth limits around the handler apply to the client's side.
+//!
+//! While both sides are alive, the relay itself has no time limit. To close idle connections, add a
+//! `timeout::TimeoutsLayer` to the stack.
 //!
 //! # Example
 //!
@@ -51,53 +55,70 @@
 //! # }
 //! ```
 //!
+//! [`Relay::run_until`] has an example of a proxy that closes its idle connections when its server
+//! drains.
+//!
 //! # Details
 //!
 //! ## When a side fails
 //!
-//! A side fails by a reset, by a time-out of the system, or (with strict TLS) by an end without
-//! `close_notify`. What it sent before then is read, written to the other side and flushed. On Linux the relay then
-//! waits until the other system has acknowledged everything, since a reset would throw away what is still
-//! queued, and only then resets the other side. Whatever that side sends meanwhile is discarded. A side that
-//! takes nothing for 30 seconds ([`Relay::delivery_timeout`]) is reset at once.
+//! A side fails when its connection is reset, when the operating system gives it up after a
+//! timeout, or, with `TlsLayer::require_close_notify`, when it ends without `close_notify`. The
+//! relay then delivers what that side sent before the failure:
 //!
-//! - A side that had sent an orderly end before it failed ends in order at the other side, too: that one gets
-//!   everything, then the end.
-//! - Unix sockets know no reset. What was written is with the peer already, and it reads an end after it.
-//! - On systems other than Linux the queue is not known, and the other side gets everything, then an
-//!   orderly end.
-//! - Receivers other than Linux may throw away what they have not read when a reset comes.
+//! 1. It reads the rest, writes it to the other side and flushes it.
+//! 2. On Linux, it waits until the other side's system has acknowledged everything, since a reset
+//!    discards whatever is still queued.
+//! 3. It resets the other side.
 //!
-//! A side whose end was passed on before it was lost can be given nothing any more: what the other side still
-//! says is for nobody, and that side is closed as soon as its system has everything.
+//! Meanwhile, whatever the other side sends is discarded. If the other side accepts nothing for 30
+//! seconds ([`Relay::delivery_timeout`]), it is reset at once.
 //!
-//! When the future is dropped (by a time limit, an abort, or a drain's deadline) both sides are reset **at once**.
-//! What the systems have queued then is lost, and neither side can take what it has for the whole.
+//! In some cases the other side sees a different end:
 //!
-//! ## Beside HAProxy and nginx
+//! - If the failed side had already sent an orderly end, the other side receives everything and
+//!   then an orderly end.
+//! - Unix sockets have no reset. What was written is already with the peer, which reads it and then
+//!   an end.
+//! - On systems other than Linux the relay cannot see the send queue. The other side receives
+//!   everything and then an orderly end.
+//! - A receiver on a system other than Linux may discard what it has not read when the reset
+//!   arrives.
 //!
-//! The gateway example is compared with HAProxy 2.6 and nginx 1.22 (`stream`) in the tests, with the same client
-//! and upstream. Each delivers what it read before an orderly end. They differ in:
+//! If a side fails after its orderly end was passed on, nothing more can be delivered to it.
+//! Whatever the other side still sends is discarded, and the other side is closed as soon as its
+//! system has everything.
 //!
-//! | what happens | relay | HAProxy | nginx |
+//! If the relay's future is dropped, by a time limit, an abort or the deadline of a drain, both
+//! sides are reset **at once**. Bytes queued in the systems are lost, and neither side can mistake
+//! what it has received for the whole.
+//!
+//! ## Comparison with HAProxy and nginx
+//!
+//! The test suite runs the gateway example, HAProxy 2.6 and nginx 1.22 (`stream`) between the same
+//! client and upstream. All three deliver what they read before an orderly end. They differ in
+//! these cases:
+//!
+//! | event | relay | HAProxy | nginx |
 //! |---|---|---|---|
-//! | the upstream resets; what it sent before | delivered | delivered | delivered |
-//! | … and how the client's stream ends | reset | FIN | FIN |
-//! | the client resets; what it sent before | delivered | up to half of 6 MB lost if the upstream is slow | delivered |
-//! | … and how the upstream's stream ends | reset | reset or FIN | FIN |
-//! | an orderly end towards a TLS client | `close_notify`, FIN | FIN, mostly after `close_notify` | FIN |
+//! | the upstream resets: what it sent before | delivered | delivered | delivered |
+//! | the upstream resets: end of the client's stream | reset | FIN | FIN |
+//! | the client resets: what it sent before | delivered | up to half of 6 MB lost if the upstream is slow | delivered |
+//! | the client resets: end of the upstream's stream | reset | reset or FIN | FIN |
+//! | orderly end towards a TLS client | `close_notify`, FIN | FIN, mostly after `close_notify` | FIN |
 //!
-//! ## What is counted
+//! ## Byte counts
 //!
-//! [`Relayed`] and the connection's `bytes_written` count bytes that the system has taken. They are the
-//! bytes that were delivered, except where a side was reset at once: by a dropped future, by the delivery
-//! timeout, or by the peer itself. There up to a send queue of the counted bytes (some megabytes) was lost.
+//! [`Relayed`] and the connection's `bytes_written` count the bytes that the operating system has
+//! accepted. All of them were delivered, unless a side was reset at once: by dropping the future,
+//! by the delivery timeout, or by the peer itself. In those cases, up to a full send queue of the
+//! counted bytes (a few megabytes) was lost.
 //!
 //! # Errors
 //!
-//! [`RelayError`] names the side that failed; its source is the I/O error. A handler that returns it
-//! ends the connection as [`Outcome::Failed`](reagent::Outcome::Failed), or as
-//! [`Outcome::Disconnected`](reagent::Outcome::Disconnected) where the client is the side that failed.
+//! [`RelayError`] names the side that failed, and its source is the I/O error. A handler that
+//! returns it ends the connection as [`Outcome::Disconnected`](reagent::Outcome::Disconnected) if
+//! the client failed, and otherwise as [`Outcome::Failed`](reagent::Outcome::Failed).
 
 mod deliver;
 mod error;

@@ -1,12 +1,12 @@
-//! The two sides of a relay, and how they close.
+//! The two sides of a relay, and how they are closed.
 
 use super::Resettable;
 use reagent::Connection;
 use socket2::SockRef;
 use std::time::Duration;
 
-/// The client and the upstream. Each is reset when the guard is dropped, unless it was disarmed: a peer
-/// must not take a part for the whole.
+/// The client and the upstream. Dropping the guard resets each of them, unless it was disarmed, so
+/// that a peer cannot mistake a part for the whole.
 pub(super) struct ResetGuard<Io, U: Resettable> {
     pub(super) client: Connection<Io>,
     pub(super) upstream: U,
@@ -39,7 +39,8 @@ impl<Io, U: Resettable> Drop for ResetGuard<Io, U> {
             self.client.handle().reset_on_close();
         }
         if let (true, Some(socket)) = (self.resets_upstream, self.upstream.socket()) {
-            // A Unix socket takes it and closes as ever. It fails only on a socket that is not connected.
+            // A Unix socket accepts the option and closes as usual. The call fails only on a socket
+            // that is not connected.
             let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
         }
     }

@@ -1,4 +1,5 @@
-//! Bytes that a socket was given and its peer has not acknowledged. A reset throws them away.
+//! Bytes that were written to a socket and that its peer has not acknowledged. A reset discards
+//! them.
 
 use super::Resettable;
 use reagent::Connection;
@@ -7,7 +8,7 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 use {socket2::SockRef, std::os::fd::OwnedFd, tokio::net::TcpStream};
 
-/// The send queue of a socket, through a duplicate of its descriptor.
+/// The send queue of a socket, accessed through a duplicate of its descriptor.
 pub(super) struct SendQueue {
     #[cfg(target_os = "linux")]
     socket: Option<OwnedFd>,
@@ -28,11 +29,11 @@ impl SendQueue {
         }
     }
 
-    /// Has the system give up the peer once it has acknowledged nothing of what waits for it for `limit`.
-    /// Whether it does so: only TCP can.
+    /// Makes the system give up the peer once it has acknowledged nothing of the queued data for
+    /// `limit`. Returns whether that is possible: only TCP supports it.
     ///
-    /// A writer cannot tell: a socket counts as writable only when a third of its queue is gone, and a slow
-    /// reader may take longer than the limit for that.
+    /// A writer cannot detect this itself: a socket becomes writable only when a third of its queue
+    /// is free, and a slow reader may take longer than the limit to get there.
     pub(super) fn set_stall_limit(&self, limit: Duration) -> bool {
         let set = |socket| SockRef::from(socket).set_tcp_user_timeout(Some(limit));
         self.socket
@@ -40,21 +41,24 @@ impl SendQueue {
             .is_some_and(|socket| set(socket).is_ok())
     }
 
-    /// Waits until the queue is empty, or the peer is lost. Whether it can be known.
+    /// Waits until the queue is empty or the peer is lost. Returns whether the queue can be
+    /// observed.
     ///
-    /// Nothing may be written meanwhile, and the socket is no good for writing afterwards.
+    /// Nothing may be written meanwhile, and the socket cannot be used for writing afterwards.
     pub(super) async fn emptied(self) -> bool {
         let Some(socket) = self.socket else {
             return true;
         };
-        // With these, a socket is writable only while nothing is unsent, and hardly anything unacknowledged. What
-        // is not TCP does not know the first, and its bytes are with the peer already.
+        // With these two options, the socket is writable only while nothing is unsent and almost
+        // nothing is unacknowledged. A socket other than TCP does not know the first option, and
+        // its bytes are already with the peer.
         let options = SockRef::from(&socket);
         if options.set_tcp_notsent_lowat(1).is_err() {
             return true;
         }
         let _ = options.set_send_buffer_size(1);
-        // The duplicate is new to the runtime, which therefore asks the system whether the socket is writable.
+        // The duplicate is new to the runtime, so the runtime asks the system whether the socket is
+        // writable.
         match TcpStream::from_std(socket.into()) {
             Ok(socket) => socket.writable().await.is_ok(),
             Err(_) => false,
@@ -62,7 +66,8 @@ impl SendQueue {
     }
 }
 
-/// Elsewhere the system is not asked: a peer gets what is queued by an orderly end, and no reset.
+/// On other systems the queue cannot be observed. An orderly end delivers what is queued, so there
+/// is no reset.
 #[cfg(not(target_os = "linux"))]
 impl SendQueue {
     pub(super) fn of_client<Io>(_: &Connection<Io>) -> Self {

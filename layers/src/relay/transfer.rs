@@ -10,22 +10,23 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-/// How many reads and writes are done before others have their turn: two buffers, so that a short message and
-/// the end after it take one turn. A thread's runtime looks for new events only once in 61 turns
-/// (`tokio::runtime::Builder::event_interval`), and everybody else waits for so long: with 16 it was a tenth of a
-/// second beside two relays that carry TLS, and a byte cost no less.
+/// The number of reads and writes before other tasks get their turn: two buffers, so that a short
+/// message and the end after it take one turn. A runtime thread looks for new events only once in
+/// 61 turns (`tokio::runtime::Builder::event_interval`), and every other task waits for that long.
+/// With 16 steps that was a tenth of a second beside two relays that carry TLS, and the cost per
+/// byte was no lower.
 pub(super) const STEPS: usize = 4;
 
-/// How far one direction has come, and what was read and not yet written.
+/// The progress of one direction, and what was read and not yet written.
 #[derive(Default)]
 pub(super) struct Transfer {
     state: State,
     held: BytesMut,
-    /// Whether `held` is a whole buffer.
+    /// Set if `held` is a whole buffer.
     is_large: bool,
     needs_flush: bool,
     copied: u64,
-    /// The reader was reset, so the end that is read is no orderly one.
+    /// Set if the reader was reset, so that the end that is read next is not an orderly one.
     is_reset: bool,
 }
 
@@ -43,49 +44,51 @@ enum State {
     Broken,
 }
 
-/// The side that failed, and how.
+/// The side that failed, and its error.
 pub(super) enum Failure {
     Reader(io::Error),
     Writer(io::Error),
 }
 
 impl Transfer {
-    /// The number of bytes written.
+    /// Returns the number of bytes written.
     pub(super) fn copied(&self) -> u64 {
         self.copied
     }
 
-    /// Whether the end of the reader was passed on.
+    /// Returns whether the end of the reader was passed on.
     pub(super) fn is_ended(&self) -> bool {
         self.state == State::Ended
     }
 
-    /// Whether bytes or an end wait for the writer, and not for the reader.
+    /// Returns whether the transfer is waiting for the writer, with bytes or an end to pass on,
+    /// rather than for the reader.
     pub(super) fn waits_for_writer(&self) -> bool {
         self.state != State::Flowing || self.needs_flush || !self.held.is_empty()
     }
 
-    /// Whether the writer failed.
+    /// Returns whether the writer failed.
     pub(super) fn is_broken(&self) -> bool {
         self.state == State::Broken
     }
 
-    /// Reads no more: the writer gets what is held, and an end.
+    /// Stops reading: the writer gets what is held, and then an end.
     pub(super) fn stop(&mut self) {
         if self.state == State::Flowing {
             self.state = State::Ending;
         }
     }
 
-    /// Learns how a write to the peer that is read from failed. The error of a reset socket is reported once:
-    /// where a write got it, reads give the bytes that came before, and then an end that is no orderly one. A peer
-    /// that had sent an orderly end before fails writes with `BrokenPipe` instead.
+    /// Records how a write to the peer that is read from failed. The system reports the error of a
+    /// reset socket only once. If a write received it, reads return the bytes that came before and
+    /// then an end that is not an orderly one. If the peer had sent an orderly end before, writes
+    /// fail with `BrokenPipe` instead.
     pub(super) fn expect_reset(&mut self, error: &io::Error) {
         self.is_reset = error.kind() == io::ErrorKind::ConnectionReset;
     }
 
-    /// Goes on until everything that was read is written and flushed, and nothing follows. Each failure is
-    /// reported once; after the reader's, the next poll writes the rest.
+    /// Continues until everything that was read is written and flushed, and the reader has ended.
+    /// Each failure is reported once. After a failure of the reader, the next poll writes the rest.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -106,7 +109,7 @@ impl Transfer {
                         self.state = State::Cut;
                         return Poll::Ready(Err(Failure::Reader(error)));
                     }
-                    // Nothing follows for now, so what went before is to arrive.
+                    // Nothing follows for now, so what was written should arrive.
                     Poll::Pending if self.needs_flush => {
                         match ready!(self.poll_flush(cx, writer.as_mut())) {
                             Ok(()) => return Poll::Pending,
@@ -131,7 +134,7 @@ impl Transfer {
         Poll::Pending
     }
 
-    /// Reads what there is, or finds that nothing follows.
+    /// Reads what is available, or detects the end.
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -150,7 +153,7 @@ impl Transfer {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes all that is held, and lets go of its buffer.
+    /// Writes everything that is held, and releases its buffer.
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -177,7 +180,8 @@ impl Transfer {
         Poll::Ready(Ok(()))
     }
 
-    /// Exchanges a large buffer with a few bytes in it, which may have to wait for long, for a small one.
+    /// Replaces a large buffer that holds a few bytes by a small one, since it may be held for a
+    /// long time.
     fn hold_little(&mut self, scratch: &mut BytesMut) {
         if self.is_large && self.held.len() <= buffers::CHUNK / 4 {
             let little = BytesMut::from(&self.held[..]);
@@ -197,7 +201,7 @@ impl Transfer {
     }
 }
 
-/// Leaves the room of `buffer` to the next read, unless there is some already.
+/// Keeps the capacity of `buffer` for the next read, unless there is some already.
 fn put_back(mut buffer: BytesMut, scratch: &mut BytesMut) {
     if scratch.capacity() == 0 {
         buffer.clear();
@@ -211,7 +215,8 @@ mod tests {
     use std::future::poll_fn;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
 
-    /// A writer that takes ten bytes at a time has the rest kept for it, and not a large buffer.
+    /// A writer that takes ten bytes at a time has the rest kept in a small buffer, not in a large
+    /// one.
     #[tokio::test]
     async fn a_few_bytes_are_held_in_a_small_buffer() {
         let sent: Vec<u8> = (0..100).collect();
@@ -237,7 +242,7 @@ mod tests {
         assert_eq!((received, transfer.copied()), (sent, 100));
     }
 
-    /// A reader that always has more gets its turn, and then others get theirs.
+    /// A reader that always has more data gets its turn, and then other tasks get theirs.
     #[tokio::test]
     async fn a_turn_is_short() {
         let (mut reader, mut writer) = (tokio::io::repeat(1), tokio::io::sink());
@@ -247,7 +252,7 @@ mod tests {
             let polled = transfer.poll(cx, &mut reader, &mut writer, &mut BytesMut::new());
             assert!(polled.is_pending());
             turns += 1;
-            // The next comes by itself.
+            // The next turn comes without a wakeup from outside.
             if turns < 3 {
                 polled.map(drop)
             } else {

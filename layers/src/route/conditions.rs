@@ -1,9 +1,10 @@
-//! The conditions that connections are routed by.
+//! Conditions to route connections by.
 
 use crate::sniff::{Protocol, Sniffed};
 use reagent::{Addr, Connection, IoStream};
 
-/// Clients that speak this, as a [`SniffLayer`](crate::sniff::SniffLayer) found.
+/// Matches clients that speak `protocol`, as detected by a [`SniffLayer`](crate::sniff::SniffLayer)
+/// further out.
 pub fn protocol<Io: 'static>(
     protocol: Protocol,
 ) -> impl Fn(&Connection<Io>) -> bool + Clone + Send + Sync + 'static {
@@ -13,8 +14,9 @@ pub fn protocol<Io: 'static>(
     }
 }
 
-/// TLS clients that offer this protocol (ALPN, RFC 7301) among others, as a
-/// [`SniffLayer`](crate::sniff::SniffLayer) found: `h2`, `http/1.1`, `acme-tls/1`.
+/// Matches TLS clients that offer `protocol` (ALPN, RFC 7301), possibly among others, as detected
+/// by a [`SniffLayer`](crate::sniff::SniffLayer) further out. Examples are `h2`, `http/1.1` and
+/// `acme-tls/1`.
 pub fn offers<Io: 'static>(
     protocol: impl AsRef<[u8]>,
 ) -> impl Fn(&Connection<Io>) -> bool + Clone + Send + Sync + 'static {
@@ -25,7 +27,7 @@ pub fn offers<Io: 'static>(
     }
 }
 
-/// Clients with whom TLS has agreed on this protocol (ALPN, RFC 7301).
+/// Matches clients with which TLS, further out, has negotiated `protocol` (ALPN, RFC 7301).
 pub fn negotiated<Io: 'static>(
     protocol: impl AsRef<[u8]>,
 ) -> impl Fn(&Connection<Io>) -> bool + Clone + Send + Sync + 'static {
@@ -33,7 +35,9 @@ pub fn negotiated<Io: 'static>(
     move |conn| conn.negotiated_protocol() == Some(&*protocol)
 }
 
-/// Clients that have connected to this address, or to the one that a PROXY header named.
+/// Matches clients that connected to `addr`.
+///
+/// If a PROXY header named a destination, `addr` is compared with that.
 pub fn local_addr<Io: IoStream>(
     addr: impl Into<Addr>,
 ) -> impl Fn(&Connection<Io>) -> bool + Clone + Send + Sync + 'static {
@@ -41,7 +45,9 @@ pub fn local_addr<Io: IoStream>(
     move |conn| conn.local_addr().is_ok_and(|local| local == addr)
 }
 
-/// Clients that have connected to this TCP port, or to the one that a PROXY header named.
+/// Matches clients that connected to the TCP port `port`.
+///
+/// If a PROXY header named a destination, `port` is compared with that.
 pub fn local_port<Io: IoStream>(
     port: u16,
 ) -> impl Fn(&Connection<Io>) -> bool + Clone + Send + Sync + 'static {

@@ -10,14 +10,14 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The future of a [`Router`](super::Router): chooses, and serves.
+/// The future of a [`Router`](super::Router). It chooses a route and serves the connection.
 pub struct RouteFuture<Io> {
     state: State<Io>,
 }
 
 // ## Choosing => Serving
 enum State<Io> {
-    /// Conditions are the user's code, so they run here and not in the acceptor.
+    /// Conditions are user code, so they run here and not in the acceptor.
     Choosing(Option<(Arc<Routes<Io>>, Connection<Io>)>),
     Serving(Serving),
 }

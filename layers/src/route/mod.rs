@@ -1,41 +1,34 @@
-//! Sends each connection to one of several services: by what it speaks, whom it asks for, where it came in, or
-//! whatever else a function can tell.
+//! Routes each connection to one of several services, by its protocol, the server name that it asks
+//! for, the address that it came in on, or any other condition.
 //!
 //! # When to use it
 //!
-//! Several protocols, or several names, share an address and need different handling: plain clients beside TLS,
-//! HTTP/2 beside HTTP/1, one backend for each server name. Where the streams of all connections go through the same
-//! layers and the same handler, an `if` in the handler does it as well.
+//! Use a [`Router`] when several protocols or several names share an address and need different
+//! layers or handlers: plain clients beside TLS, HTTP/2 beside HTTP/1, one backend per server name.
+//! If all connections pass through the same layers and end in the same handler, an `if` in the
+//! handler does the same.
 //!
-//! A [`Router`] asks its routes in their order, and the first whose condition holds gets the connection. A condition
-//! is any function of the connection; there are some ready:
+//! The router checks its routes in order, and the first whose condition holds gets the connection.
+//! A condition is any function of the connection. This module provides:
 //!
-//! | by | condition | needs |
+//! | routes by | condition | requires |
 //! |---|---|---|
-//! | what is spoken | [`protocol`] | a [`SniffLayer`](crate::sniff::SniffLayer) further out |
-//! | the name a TLS client asks for | [`server_name`], exact or with a wildcard | the same |
-//! | the protocols it offers (ALPN) | [`offers`] | the same |
-//! | the protocol agreed on (ALPN) | [`negotiated`] | TLS further out |
-//! | where it came in | [`local_addr`], [`local_port`] | |
-//! | anything | `\|conn: &Connection<_>\| …` | |
+//! | protocol | [`protocol`] | a [`SniffLayer`](crate::sniff::SniffLayer) further out |
+//! | server name that a TLS client asks for (SNI), exact or with a wildcard | [`server_name`] | a `SniffLayer` further out |
+//! | protocols that a TLS client offers (ALPN) | [`offers`] | a `SniffLayer` further out |
+//! | protocol that TLS negotiated (ALPN) | [`negotiated`] | TLS further out |
+//! | local address or port | [`local_addr`], [`local_port`] | |
+//! | anything else | `\|conn: &Connection<_>\| …` | |
 //!
 //! # Position in the stack
 //!
-//! It is where the stack ends: it stands in the place of the handler, and each route is a service, which may have
-//! layers around it. What all have in common belongs outside of the router, and a router may be the
-//! service of a route.
-//!
-//! **Readiness.** A router is always ready. Only when a connection has chosen, it waits in its own future for a clone
-//! of the service that it chose, for 10 seconds at most ([`timeout`](Router::timeout)), and others pass it. To
-//! wait for all services beforehand, as `tower::steer` does, would let the busiest of them hold back the clients of
-//! all others, and would let each client that has yet to say what it speaks occupy a place in every one of them. So
-//! what limits one route by its readiness does not leave clients in the kernel's queue; `max_connections` does, and
-//! a limit around the router.
+//! The router takes the place of the handler, at the end of the stack. Each route is a service,
+//! which may have its own layers around it and may itself be a router. Layers that all routes share
+//! belong around the router.
 //!
 //! # Example
 //!
-//! Plain and TLS on one port:
-//!
+//! Plain and TLS clients on one port:
 #![cfg_attr(feature = "tls", doc = "```")]
 #![cfg_attr(not(feature = "tls"), doc = "```ignore")]
 //! use reagent::{Connection, Server, testing::MemoryListener};
@@ -78,7 +71,9 @@
 //!
 //! # let mut roots = rustls::RootCertStore::empty();
 //! # roots.add(made.cert.der().clone())?;
-//! # let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+//! # let config = rustls::ClientConfig::builder()
+//! #     .with_root_certificates(roots)
+//! #     .with_no_client_auth();
 //! # let connector = TlsConnector::from(Arc::new(config));
 //! let stream = clients.connect().await?;
 //! let mut encrypted = connector.connect("localhost".try_into()?, stream).await?;
@@ -89,15 +84,30 @@
 //! # Ok(())
 //! # }
 //! ```
+//! # Details
+//!
+//! ## Readiness
+//!
+//! A router is always ready. A connection first chooses its route and then waits, in its own
+//! future, until a clone of that route's service is ready. Other connections are not held up
+//! meanwhile. The wait is limited to 10 seconds ([`timeout`](Router::timeout)).
+//!
+//! A router that waited for all services in advance, as `tower::steer` does, would let the busiest
+//! service hold back the clients of all others, and would reserve a place in every service for each
+//! client that has yet to show what it speaks.
+//!
+//! As a consequence, a limit on the readiness of one route does not leave clients in the kernel's
+//! accept queue. To leave them there, use `max_connections` or a limit around the router.
 //!
 //! # Errors
 //!
-//! - [`Rejected`](reagent::Rejected) for `no route`: no condition holds, and there is no
+//! - [`Rejected`](reagent::Rejected) with the reason `no route`: no condition held, and there is no
 //!   [`fallback`](Router::fallback). [`Router::refusal`] sets what the client receives.
-//! - [`TimedOut`](reagent::TimedOut) for `route`: the service that was chosen was not ready in time.
-//! - What the service that was chosen ends with.
+//! - [`TimedOut`](reagent::TimedOut) with the kind [`TIMEOUT`] (`route`): the service of the route
+//!   was not ready in time.
+//! - Any error of the service of the route.
 //!
-//! [`InvalidServerName`] is the error of [`server_name`].
+//! [`server_name`] returns [`InvalidServerName`] for a name that is not valid.
 
 mod conditions;
 mod future;

@@ -12,12 +12,13 @@ use std::{
 
 use tower_service::Service;
 
-/// As an upgrade's.
+/// The same as the default time limit of an upgrade.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A service that hands each connection to another: the first whose condition holds. Cheap to clone.
+/// A service that hands each connection to the first route whose condition holds.
 ///
-/// `Io` is the stream of the connections that it gets, which follows from the layers around it.
+/// `Io` is the stream type of the connections, inferred from the layers around the router. A router
+/// is cheap to clone.
 pub struct Router<Io = BoxIo> {
     routes: Arc<Routes<Io>>,
 }
@@ -37,7 +38,7 @@ struct Route<Io> {
 type Condition<Io> = dyn Fn(&Connection<Io>) -> bool + Send + Sync;
 
 impl<Io: IoStream> Router<Io> {
-    /// A router that refuses everybody.
+    /// Creates a router without routes, which refuses every connection.
     pub fn new() -> Self {
         Self::default()
     }
@@ -47,11 +48,60 @@ impl<Io: IoStream> Router<Io> {
         self
     }
 
-    /// Sends clients to `service` for which `condition` holds, and none of the conditions before it.
+    /// Adds a route: connections for which `condition` holds, and no earlier condition does, go to
+    /// `service`.
     ///
-    /// The condition is asked for each connection, in its own future; it must not wait. Of the service each
-    /// connection gets a clone, so a limit that clones share is one for the route. A service that is not
-    /// `Sync`, such as tower's `BoxCloneService`, has to become so: `BoxCloneSyncService`.
+    /// The condition runs in the future of each connection and must not block. Each connection is
+    /// served by a clone of `service`, so a limit that its clones share applies to the whole route.
+    ///
+    /// The service must be `Sync`. tower's `BoxCloneService` is not; use `BoxCloneSyncService`
+    /// instead.
+    ///
+    /// # Example
+    ///
+    /// A route with a custom condition and its own layer:
+    ///
+    /// ```
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::route::Router;
+    /// use std::io;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer};
+    ///
+    /// async fn admin(mut conn: Connection) -> io::Result<()> {
+    ///     conn.write_all(b"admin").await
+    /// }
+    ///
+    /// async fn public(mut conn: Connection) -> io::Result<()> {
+    ///     conn.write_all(b"public").await
+    /// }
+    ///
+    /// fn is_loopback(conn: &Connection) -> bool {
+    ///     let addr = conn.peer_addr().socket_addr();
+    ///     addr.is_some_and(|addr| addr.ip().is_loopback())
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// let one_at_a_time = ServiceBuilder::new()
+    ///     .layer(GlobalConcurrencyLimitLayer::new(1))
+    ///     .service(reagent::handle(admin));
+    /// let router = Router::new()
+    ///     .route(is_loopback, one_at_a_time)
+    ///     .fallback(reagent::handle(public));
+    /// let (listener, clients) = MemoryListener::new();
+    /// let server = Server::new(listener).start(router).await?;
+    ///
+    /// for (addr, expected) in [("127.0.0.1:5000", "admin"), ("192.0.2.1:5000", "public")] {
+    ///     let addr: std::net::SocketAddr = addr.parse()?;
+    ///     let mut client = clients.connect_from(addr).await?;
+    ///     let mut answer = String::new();
+    ///     client.read_to_string(&mut answer).await?;
+    ///     assert_eq!(answer, expected);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn route<S>(
         self,
         condition: impl Fn(&Connection<Io>) -> bool + Send + Sync + 'static,
@@ -68,7 +118,7 @@ impl<Io: IoStream> Router<Io> {
         })
     }
 
-    /// Sends clients to `service` for which no condition holds. By default they are refused.
+    /// Sets the service for connections that match no route. By default they are refused.
     pub fn fallback<S>(self, service: S) -> Self
     where
         S: ConnectionService<Io> + Clone + Sync,
@@ -76,13 +126,14 @@ impl<Io: IoStream> Router<Io> {
         self.change(|routes| routes.fallback = Some(Arc::new(service)))
     }
 
-    /// Sets what a client without a route receives. Default [`Refusal::Close`].
+    /// Sets what a client that matches no route receives. Default [`Refusal::Close`], since no
+    /// other answer suits every protocol.
     pub fn refusal(self, refusal: Refusal) -> Self {
         self.change(|routes| routes.refusal = refusal)
     }
 
-    /// Sets how long a connection waits for the service of its route to be ready; `None` is as long as it takes.
-    /// Default 10 s.
+    /// Sets how long a connection waits for the service of its route to become ready, or `None` for
+    /// no limit. Default 10 s, the same as for an upgrade.
     pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|routes| routes.timeout = limit.into())
     }

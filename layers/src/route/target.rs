@@ -1,4 +1,4 @@
-//! Serving one connection with a clone of a route's service.
+//! Serves one connection with a clone of a route's service.
 
 use pin_project_lite::pin_project;
 use reagent::{BoxError, Connection, ConnectionService, IoStream, TimedOut};
@@ -11,14 +11,14 @@ use std::{
 use tokio::time::Sleep;
 use tower_service::Service;
 
-/// The kind of [`TimedOut`] where the service of a route was not ready in time.
+/// The kind of [`TimedOut`] when the service of a route was not ready in time.
 pub const TIMEOUT: &str = "route";
 
 pub(super) type Serving = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
-/// A service, whatever its type.
+/// A service with its type erased.
 pub(super) trait Target<Io>: Send + Sync {
-    /// Waits so long for a clone of it to be ready, and calls that.
+    /// Waits up to `limit` for a clone of the service to become ready, and calls it.
     fn serve(&self, conn: Connection<Io>, limit: Option<Duration>) -> Serving;
 }
 
@@ -38,7 +38,7 @@ where
 }
 
 pin_project! {
-    // One box for both: the clone and the handler's future, where it is made.
+    // One box for both states: the clone, and then the handler's future in its place.
     // ## Waiting => Serving
     #[project = ServeProj]
     enum Serve<S, Io>
@@ -83,7 +83,7 @@ where
                         self.set(Serve::Serving { serving });
                         continue;
                     }
-                    // Most services are ready, and need no timer.
+                    // Most services are ready at once and need no timer.
                     let Some(limit) = *limit else {
                         return Poll::Pending;
                     };

@@ -1,4 +1,4 @@
-//! What bytes are, as far as they have come.
+//! Detection of a protocol from the bytes received so far.
 
 use super::{
     Protocol, Sniffed,
@@ -8,13 +8,13 @@ use super::{
 use crate::net::HTTP2_PREFACE;
 use std::sync::Arc;
 
-/// As nginx (`preread_buffer_size`). A ClientHello has some 300 bytes, with a post-quantum key share 1,800, and with
-/// a long session ticket a few thousand.
+/// The same as nginx's `preread_buffer_size`. A ClientHello has about 300 bytes, with a
+/// post-quantum key share 1,800, and with a long session ticket a few thousand.
 const DEFAULT_MAX_LEN: usize = 16 * 1024;
 
-/// Of no two of them is one the beginning of the other.
+/// No signature is the beginning of another.
 static SIGNATURES: &[(&[u8], Protocol)] = &[
-    // RFC 9110, section 9.3, and RFC 5789. Other methods take a whole request line to be known.
+    // RFC 9110, section 9.3, and RFC 5789. Other methods are detected by a whole request line.
     (b"GET ", Protocol::Http1),
     (b"HEAD ", Protocol::Http1),
     (b"POST ", Protocol::Http1),
@@ -44,20 +44,22 @@ static SIGNATURES: &[(&[u8], Protocol)] = &[
 /// The result of [`detect`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detected {
-    /// They may become several things.
+    /// The bytes may still become one of several protocols.
     NeedMore {
-        /// The least number of bytes to have before it is worth to look again: with fewer of them they can only
-        /// turn out to be [`Protocol::Unknown`].
+        /// The number of bytes to collect before calling again. With fewer, the only possible
+        /// outcome is [`Protocol::Unknown`], when the stream ends.
         needed: usize,
     },
-    /// They are this, whatever follows.
+    /// The bytes are this, whatever follows.
     Done(Sniffed),
 }
 
-/// Detects what `bytes` are the beginning of, like a [`Detector`] without added prefixes.
+/// Detects the protocol whose beginning `bytes` are, like a [`Detector`] without added prefixes.
 ///
-/// It keeps nothing between calls, so a caller that receives in pieces passes all that has come so far. What is
-/// decided stays so with whatever follows.
+/// No state is kept between calls: if bytes arrive in pieces, pass everything received so far each
+/// time. A result that is [`Done`](Detected::Done) does not change with the bytes that follow.
+///
+/// # Example
 ///
 /// ```
 /// use reagent_layers::sniff::{Detected, Protocol, detect};
@@ -72,7 +74,19 @@ pub fn detect(bytes: &[u8]) -> Detected {
     decide([], DEFAULT_MAX_LEN, bytes)
 }
 
-/// A set of protocols to look for and a limit of bytes. Added prefixes go before known protocols.
+/// A set of protocols to detect, and a limit on the number of bytes examined.
+///
+/// # Example
+///
+/// ```
+/// use reagent_layers::sniff::{Detected, Detector, Protocol};
+///
+/// let detector = Detector::new().prefix("redis", b"*");
+/// let Detected::Done(sniffed) = detector.detect(b"*1\r\n$4\r\nPING\r\n") else {
+///     panic!("enough for the prefix");
+/// };
+/// assert_eq!(*sniffed.protocol(), Protocol::Own("redis".into()));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Detector {
     own: Vec<(Box<[u8]>, Protocol)>,
@@ -89,23 +103,27 @@ impl Default for Detector {
 }
 
 impl Detector {
-    /// Creates a detector like that of [`detect`].
+    /// Creates a detector without added prefixes, which looks at up to 16 KiB.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Looks for these bytes too, which are [`Protocol::Own`] by this name.
+    /// Adds a prefix to detect. A client that sends it is [`Protocol::Own`] with this name.
     ///
-    /// Added prefixes go before the known protocols, and the first given before the next. So clients of what
-    /// begins likewise, and is shorter, are waited for until they have sent what differs. An empty prefix is
-    /// never found.
+    /// Added prefixes are checked in the order in which they were added, and before the known
+    /// protocols. If an added prefix begins with the signature of another protocol, as `GET /admin`
+    /// begins with HTTP's `GET `, clients of that protocol remain undecided until they send a byte
+    /// that differs from the prefix. An empty prefix never matches.
     pub fn prefix(mut self, name: impl Into<Arc<str>>, bytes: impl AsRef<[u8]>) -> Self {
         self.own
             .push((bytes.as_ref().into(), Protocol::Own(name.into())));
         self
     }
 
-    /// Sets how many bytes are looked at. Default 16 KiB. What is longer, such as a ClientHello that says so, is
+    /// Sets the maximum number of bytes to examine. Default 16 KiB, the same as nginx's
+    /// `preread_buffer_size`.
+    ///
+    /// A message that needs more, such as a ClientHello whose length field exceeds the limit, is
     /// [`Protocol::Unknown`] as soon as that is known.
     pub fn max_len(mut self, max_len: usize) -> Self {
         self.max_len = max_len;
@@ -116,14 +134,15 @@ impl Detector {
         self.max_len
     }
 
-    /// Looks what `bytes` are the beginning of; see [`detect`].
+    /// Detects the protocol whose beginning `bytes` are. See [`detect`].
     pub fn detect(&self, bytes: &[u8]) -> Detected {
         let own = self.own.iter().map(|(prefix, own)| (&**prefix, own));
         decide(own, self.max_len, bytes)
     }
 }
 
-/// A candidate that is undecided keeps those after it from being chosen, since it may yet go before them.
+/// Goes through the candidates in order. An undecided one must be settled before any that follow
+/// it, since it takes precedence.
 fn decide<'a>(
     own: impl IntoIterator<Item = (&'a [u8], &'a Protocol)>,
     max_len: usize,
@@ -137,7 +156,8 @@ fn decide<'a>(
         if signature.is_empty() || signature.len() > max_len {
             continue;
         }
-        // Most differ in their first byte, which is cheaper to see than by a comparison of slices.
+        // Most candidates differ in the first byte, which is cheaper to check than comparing
+        // slices.
         if bytes.first().is_some_and(|first| *first != signature[0]) {
             continue;
         }

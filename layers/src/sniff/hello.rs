@@ -1,4 +1,5 @@
-//! What a ClientHello asks for: RFC 8446, section 4.1.2, whose form is that of all versions since SSL 3.
+//! The contents of a ClientHello: RFC 8446, section 4.1.2. Its format is the same in all versions
+//! since SSL 3.
 
 use super::reader::{
     Fault::{self, Wrong},
@@ -13,23 +14,25 @@ const HOST_NAME: usize = 0;
 /// RFC 7301, section 3.1.
 const ALPN: usize = 16;
 
-/// RFC 1035, section 2.3.4, of names as they are written.
+/// RFC 1035, section 2.3.4, for names in their text form.
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Hello {
-    /// The host name, if the client asks for one and it is one.
+    /// The host name that the client asks for, if there is one and it is valid.
     pub(super) server_name: Option<Box<str>>,
-    /// As it was sent, a length before each name: so it takes no more memory than it had bytes.
+    /// The list as it was sent, with a length before each name, so it takes no more memory than it
+    /// had bytes.
     pub(super) alpn: Box<[u8]>,
 }
 
 impl Hello {
-    /// Reads the message's body.
+    /// Reads the body of the message.
     ///
-    /// The whole of it is read before anything is said of it, since what may come once may come twice: two servers
-    /// would not have to agree on which one counts. So what is wrong with it makes it no ClientHello.
+    /// The whole message is validated before there is a result. An extension that is allowed once
+    /// may be sent twice, and two servers need not agree on which one counts. Therefore, a message
+    /// with any fault does not count as a ClientHello.
     pub(super) fn read(mut body: Reader<'_>) -> Result<Hello, Fault> {
         let version = body.take(2)?;
         if version[0] != 3 {
@@ -89,10 +92,12 @@ impl Hello {
     }
 }
 
-/// The one name in the list: "MUST NOT contain more than one name of the same `name_type`", and there is no other.
+/// Reads the only name in the list: the RFC says that it "MUST NOT contain more than one name of
+/// the same `name_type`", and defines only one type.
 ///
-/// A hello with an IP address, which the RFC does not permit and clients send nevertheless, or with anything else
-/// that is no host name, has no name. rustls too ignores the first, and answers the second with an alert.
+/// An IP address, which the RFC forbids but clients send, counts as no name, and so does anything
+/// else that is not a host name. rustls also ignores the former, and answers the latter with an
+/// alert.
 fn server_name(data: &[u8]) -> Result<Option<Box<str>>, Fault> {
     let mut data = Reader::new(data);
     let len = data.u16()?;
@@ -106,7 +111,8 @@ fn server_name(data: &[u8]) -> Result<Option<Box<str>>, Fault> {
     Ok(host_name(name).filter(|name| name.parse::<IpAddr>().is_err()))
 }
 
-/// A host name in lower case and without a dot at its end. Underscores are no part of such names and in use.
+/// Returns a host name in lower case and without a trailing dot. Underscores are accepted: they are
+/// not allowed in host names, but are in use.
 fn host_name(name: &[u8]) -> Option<Box<str>> {
     let name = name.strip_suffix(b".").unwrap_or(name);
     let is_label = |label: &[u8]| {
@@ -120,7 +126,7 @@ fn host_name(name: &[u8]) -> Option<Box<str>> {
     Some(name.to_ascii_lowercase().into())
 }
 
-/// The list without its length, once each entry is valid.
+/// Returns the list without its length, if every entry is valid.
 fn alpn(data: &[u8]) -> Result<&[u8], Fault> {
     let mut data = Reader::new(data);
     let len = data.u16()?;
@@ -139,7 +145,7 @@ fn alpn(data: &[u8]) -> Result<&[u8], Fault> {
     Ok(list)
 }
 
-/// The names of such a list.
+/// Iterates over the names of such a list.
 pub(super) fn names(mut list: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (len, rest) = list.split_first()?;

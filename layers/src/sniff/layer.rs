@@ -5,29 +5,32 @@ use reagent::{UpgradeLayer, UpgradeService};
 use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
-/// As the PROXY protocol's: enough for a segment that is sent twice. HAProxy's documentation has 5 s too wherever it
-/// waits for a ClientHello (`tcp-request inspect-delay`).
+/// The same as for the PROXY protocol: enough for a segment to be retransmitted. HAProxy's
+/// documentation also uses 5 s wherever it waits for a ClientHello (`tcp-request inspect-delay`).
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The kind of [`TimedOut`](reagent::TimedOut) where a client has not said enough in time, and the name of the upgrade.
+/// The kind of [`TimedOut`](reagent::TimedOut) when a client has not sent enough in time. It is
+/// also the name of the upgrade.
 pub const TIMEOUT: &str = "sniff";
 
-/// The treatment of a client that has not sent enough at the time limit.
+/// The treatment of a client whose protocol is not known when the time limit expires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Undecided {
-    /// Its connection is ended.
+    /// Ends the connection.
     #[default]
     End,
-    /// It is handed on as [`Protocol::Unknown`](super::Protocol::Unknown), with the bytes that came: to a server
-    /// that speaks first.
+    /// Passes the connection on as [`Protocol::Unknown`](super::Protocol::Unknown), with any bytes
+    /// received so far. For services that speak first.
     Unknown,
 }
 
-/// A layer that looks at the first bytes of a connection and leaves what they are as a
-/// [`Sniffed`](super::Sniffed) in its extensions. Who reads from the connection then reads those bytes first.
+/// A layer that detects the protocol from the first bytes of a connection and leaves it as a
+/// [`Sniffed`](super::Sniffed) in the extensions.
 ///
-/// It reads until it knows, and no more than 16 KiB, or [`max_len`](Self::max_len). For that a connection has
-/// 5 seconds, or [`timeout`](Self::timeout). While a client is silent there is no buffer.
+/// Whatever reads from the connection afterwards receives those bytes first.
+///
+/// Detection examines at most 16 KiB ([`max_len`](Self::max_len)) and takes at most 5 seconds
+/// ([`timeout`](Self::timeout)). No buffer is held while a client is silent.
 #[derive(Clone, Debug, Default)]
 pub struct SniffLayer {
     config: Arc<Config>,
@@ -51,7 +54,8 @@ impl Default for Config {
 }
 
 impl SniffLayer {
-    /// A layer that knows the [protocols](super::Protocol) that have a name.
+    /// Creates a layer that detects the known [protocols](super::Protocol), with the default
+    /// limits: 16 KiB and 5 seconds.
     pub fn new() -> Self {
         Self::default()
     }
@@ -61,27 +65,72 @@ impl SniffLayer {
         self
     }
 
-    /// Looks for these bytes too, before all else; see [`Detector::prefix`].
+    /// Adds a prefix to detect before the known protocols. See [`Detector::prefix`].
     pub fn prefix(self, name: impl Into<Arc<str>>, bytes: impl AsRef<[u8]>) -> Self {
         self.change(|config| {
             config.detector = std::mem::take(&mut config.detector).prefix(name, bytes);
         })
     }
 
-    /// Sets how many bytes are looked at; see [`Detector::max_len`]. Default 16 KiB.
+    /// Sets the maximum number of bytes to examine. Default 16 KiB. See [`Detector::max_len`].
     pub fn max_len(self, max_len: usize) -> Self {
         self.change(|config| {
             config.detector = std::mem::take(&mut config.detector).max_len(max_len);
         })
     }
 
-    /// Sets how long it may take until it is known what a client speaks; `None` is as long as it likes. Default
-    /// 5 s.
+    /// Sets the time limit for detection, or `None` for no limit. Default 5 s, enough for a segment
+    /// to be retransmitted.
     pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.timeout = limit.into())
     }
 
-    /// Sets what becomes of a client of which it is not known then. Default [`Undecided::End`].
+    /// Sets the treatment of a client whose protocol is not known when the time limit expires.
+    /// Default [`Undecided::End`], since most clients that share an address with others speak
+    /// first.
+    ///
+    /// # Example
+    ///
+    /// A mail server that shares its port with web clients. It has to greet a client that waits for
+    /// it:
+    ///
+    /// ```
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::sniff::{Protocol, SniffLayer, Sniffed, Undecided};
+    /// use std::time::Duration;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// let (listener, clients) = MemoryListener::new();
+    /// let sniff = SniffLayer::new()
+    ///     .undecided(Undecided::Unknown)
+    ///     .timeout(Duration::from_millis(300));
+    /// let server = Server::new(listener)
+    ///     .layer(sniff)
+    ///     .start(reagent::handle(|mut conn: Connection| async move {
+    ///         let sniffed = conn.extensions().get::<Sniffed>().expect("set by the layer");
+    ///         let answer: &[u8] = match sniffed.protocol() {
+    ///             Protocol::Http1 => b"HTTP/1.1 204 No Content\r\n\r\n",
+    ///             _ => b"220 ready\r\n",
+    ///         };
+    ///         conn.write_all(answer).await
+    ///     }))
+    ///     .await?;
+    ///
+    /// let mut silent = clients.connect().await?;
+    /// let mut answer = String::new();
+    /// silent.read_to_string(&mut answer).await?;
+    /// assert_eq!(answer, "220 ready\r\n");
+    ///
+    /// let mut web = clients.connect().await?;
+    /// web.write_all(b"GET / HTTP/1.1\r\n\r\n").await?;
+    /// answer.clear();
+    /// web.read_to_string(&mut answer).await?;
+    /// assert_eq!(answer, "HTTP/1.1 204 No Content\r\n\r\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn undecided(self, undecided: Undecided) -> Self {
         self.change(|config| config.undecided = undecided)
     }
@@ -91,7 +140,7 @@ impl<S> Layer<S> for SniffLayer {
     type Service = UpgradeService<Sniff, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        // The limit is kept by the upgrade itself, which may go on after it.
+        // The upgrade itself keeps the limit, since it may continue after the limit has expired.
         UpgradeLayer::new(Sniff(self.config.clone()))
             .timeout(None)
             .layer(inner)

@@ -1,4 +1,5 @@
-//! The first message of a handshake, out of the records that it comes in: RFC 8446, sections 4 and 5.1.
+//! The first message of a handshake, assembled from the records that carry it: RFC 8446, sections 4
+//! and 5.1.
 
 use super::{
     hello::Hello,
@@ -8,16 +9,16 @@ use std::borrow::Cow;
 
 const RECORD_HEADER: usize = 5;
 const HANDSHAKE: u8 = 22;
-/// What a record has at most before anything is encrypted.
+/// The maximum length of a record's content before encryption.
 const MAX_FRAGMENT: usize = 1 << 14;
 
 const MESSAGE_HEADER: usize = 4;
 const CLIENT_HELLO: u8 = 1;
 
-/// What [`look`] makes of bytes.
+/// The result of [`look`].
 pub(super) enum Looked {
     Hello(Hello),
-    /// The beginning of one, with at least `needed` bytes.
+    /// The beginning of a ClientHello, which has at least `needed` bytes.
     Part {
         needed: usize,
     },
@@ -29,7 +30,7 @@ pub(super) fn look(bytes: &[u8]) -> Looked {
         return Looked::Other;
     };
     let needed = match message.missing() {
-        // The next byte may say that it is something else.
+        // The next byte may show that it is something else.
         None => bytes.len() + 1,
         Some(missing) => bytes.len() + message.on_the_wire(missing),
     };
@@ -40,16 +41,17 @@ pub(super) fn look(bytes: &[u8]) -> Looked {
     }
 }
 
-/// A handshake message, as far as it has come.
+/// The part of a handshake message that has been received.
 struct Message<'a> {
     bytes: Cow<'a, [u8]>,
-    /// What is yet to come of the present record's header, and of what is in it.
+    /// The bytes that are missing from the current record's header, and from its content.
     header: usize,
     fragment: usize,
 }
 
 impl<'a> Message<'a> {
-    /// Joins what is in the records up to the end of the message; `None` if they are not of a handshake.
+    /// Joins the contents of the records up to the end of the message. Returns `None` if they do
+    /// not belong to a handshake.
     fn gather(mut rest: &'a [u8]) -> Option<Self> {
         let mut message = Message {
             bytes: Cow::Borrowed(&[]),
@@ -57,7 +59,8 @@ impl<'a> Message<'a> {
             fragment: 0,
         };
         loop {
-            // The version is to be ignored (section 5.1), and its first byte is what tells TLS from other things.
+            // The version is to be ignored (section 5.1), but its first byte distinguishes TLS from
+            // other protocols.
             let is_handshake = rest.first().is_none_or(|kind| *kind == HANDSHAKE)
                 && rest.get(1).is_none_or(|major| *major == 3);
             if !is_handshake {
@@ -68,7 +71,7 @@ impl<'a> Message<'a> {
                 return Some(message);
             };
             let len = u16::from_be_bytes([header[3], header[4]]).into();
-            // An empty one is forbidden.
+            // An empty fragment is forbidden.
             if !(1..=MAX_FRAGMENT).contains(&len) {
                 return None;
             }
@@ -82,7 +85,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The usual message is in one record and is not copied.
+    /// Appends a fragment. The usual message is in one record and is not copied.
     fn append(&mut self, fragment: &'a [u8]) {
         if self.bytes.is_empty() {
             self.bytes = Cow::Borrowed(fragment);
@@ -91,20 +94,20 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The length of its body, once that is there.
+    /// Returns the length of the message's body, if it has been received.
     fn len(&self) -> Option<usize> {
         let header = self.bytes.get(..MESSAGE_HEADER)?;
         let len = u32::from_be_bytes([0, header[1], header[2], header[3]]);
         Some(len as usize)
     }
 
-    /// How much of it is yet to come, once its length is known.
+    /// Returns the number of bytes still missing, if the length has been received.
     fn missing(&self) -> Option<usize> {
         let len = MESSAGE_HEADER + self.len()?;
         Some(len.saturating_sub(self.bytes.len()))
     }
 
-    /// The least number of bytes of records that carry `missing` bytes of the message.
+    /// Returns the least number of record bytes that carry `missing` bytes of the message.
     fn on_the_wire(&self, missing: usize) -> usize {
         let next_header = match self.fragment {
             0 => self.header,

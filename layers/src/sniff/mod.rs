@@ -1,25 +1,30 @@
-//! Finds out what a client speaks from the first bytes it sends, and hands them on unread.
+//! Detects the protocol of a connection from the first bytes that the client sends, without
+//! consuming them.
 //!
 //! # When to use it
 //!
-//! Several protocols share an address: plain and encrypted clients on one port, HTTP beside SSH, TLS for many
-//! names of which each goes elsewhere. The layer leaves a [`Sniffed`] in the connection's extensions, and a
-//! [`Router`](../route/struct.Router.html) or a handler goes by it. Where all clients of an address speak the
-//! same, there is nothing to find out.
+//! Use it when several protocols share an address: plain and encrypted clients on one port, HTTP
+//! beside SSH, or TLS for server names that are served by different backends. The layer leaves a
+//! [`Sniffed`] in the connection's extensions for a [`Router`](../route/struct.Router.html) or a
+//! handler. If all clients of an address speak the same protocol, there is nothing to detect.
 //!
 //! # Position in the stack
 //!
-//! Inside of limits, access rules and the PROXY protocol, so that clients that are not admitted are not waited for; outside of
-//! TLS to see what the client asks for by name and protocol (SNI, ALPN), or inside to tell protocols within it
-//! apart. It can stand in both places: the inner one's findings replace the outer one's.
+//! The layer belongs inside of limits, access rules and the PROXY protocol, so that it never waits
+//! for a client that will not be admitted.
 //!
-//! **A client has to speak first.** Where it may wait for the server's greeting, as in SMTP, FTP or MySQL, say so by
-//! [`Undecided::Unknown`] and a short [`timeout`](SniffLayer::timeout): a client that has said nothing by then is
-//! handed on as [`Protocol::Unknown`].
+//! Place it outside of TLS to see the server name and the protocols that a TLS client asks for
+//! (SNI, ALPN), or inside of TLS to tell encrypted protocols apart. It can stand in both places,
+//! and the result of the inner layer then replaces that of the outer one.
 //!
-//! The result is a claim that anybody can make, and nothing of it is encrypted or signed. It is good for choosing
-//! the service that deals with a client, and that service then has to check. With Encrypted ClientHello the name is
-//! the public one.
+//! **The client has to speak first.** In protocols such as SMTP, FTP or MySQL it may wait for a
+//! greeting from the server. If such clients share the address, set [`Undecided::Unknown`] and a
+//! short [`timeout`](SniffLayer::timeout): a client that has sent nothing by then is passed on as
+//! [`Protocol::Unknown`]. See the example at [`SniffLayer::undecided`].
+//!
+//! **The result is a claim that any client can make**, since these bytes are neither encrypted nor
+//! signed. Use it to choose the service for a client, and let that service verify the client. With
+//! Encrypted ClientHello, the server name is the public one.
 //!
 //! # Example
 //!
@@ -34,22 +39,22 @@
 //! let server = Server::new(listener)
 //!     .layer(SniffLayer::new().prefix("knock", b"knock knock"))
 //!     .start(reagent::handle(|mut conn: Connection| async move {
-//!         let sniffed = conn.extensions().get::<Sniffed>().expect("the layer's").clone();
-//!         let mut said = String::new();
-//!         conn.read_to_string(&mut said).await?;
-//!         let answer = format!("{} of {} bytes", sniffed.protocol(), said.len());
+//!         let sniffed = conn.extensions().get::<Sniffed>().expect("set by the layer").clone();
+//!         let mut text = String::new();
+//!         conn.read_to_string(&mut text).await?;
+//!         let answer = format!("{} of {} bytes", sniffed.protocol(), text.len());
 //!         conn.write_all(answer.as_bytes()).await
 //!     }))
 //!     .await?;
 //!
-//! for (said, expected) in [
+//! for (text, expected) in [
 //!     ("GET / HTTP/1.1\r\n\r\n", "http/1 of 18 bytes"),
 //!     ("SSH-2.0-OpenSSH_9.9\r\n", "ssh of 21 bytes"),
-//!     ("knock knock, who is there?", "knock of 26 bytes"),
+//!     ("knock knock, open up!", "knock of 21 bytes"),
 //!     ("hello", "unknown of 5 bytes"),
 //! ] {
 //!     let mut client = clients.connect().await?;
-//!     client.write_all(said.as_bytes()).await?;
+//!     client.write_all(text.as_bytes()).await?;
 //!     client.shutdown().await?;
 //!     let mut answer = String::new();
 //!     client.read_to_string(&mut answer).await?;
@@ -62,23 +67,29 @@
 //!
 //! # Details
 //!
-//! HTTP/1 is known by a usual method at once, and by any other token (RFC 9110, section 5.6.2) that begins with a
-//! capital letter at the version in the request line. So a client of another protocol of text is [`Protocol::Unknown`] at the first byte that is in no such line,
-//! which is the end of its first line at the latest.
+//! HTTP/1 is detected at once by a common method. Any other method, that is, a token (RFC 9110,
+//! section 5.6.2) that begins with a capital letter, is accepted only together with the version at
+//! the end of the request line. A client of another text protocol is therefore
+//! [`Protocol::Unknown`] at the first byte that cannot belong to a request line, at the latest at
+//! the end of its first line.
 //!
-//! The parser of ClientHellos is this crate's own: of a ClientHello two extensions matter. rustls's `Acceptor`
-//! reads it too, but it makes an error of what is not TLS, keeps the bytes, allows 64 KiB of them and would need
-//! the whole of rustls for this; `tls-parser` wants the message in one piece, so that records would have to be
-//! joined here as well, and allocates for every list in it. What would be left to them is some hundred lines.
+//! ClientHellos are parsed by this crate, which needs only two of their extensions. The `Acceptor`
+//! of rustls can read them as well, but it fails on input that is not TLS, keeps the bytes, allows
+//! 64 KiB of them and would make all of rustls a dependency of this feature. `tls-parser` needs the
+//! message in one piece, so the records would have to be joined here anyway, and allocates for
+//! every list. Either would save about a hundred lines.
 //!
 //! # Errors
 //!
-//! - [`TimedOut`](reagent::TimedOut) for `sniff`: the client has not said enough in time, which is 5 seconds unless
-//!   [`timeout`](SniffLayer::timeout) says otherwise; not with [`Undecided::Unknown`].
-//! - [`Disconnected`](reagent::Outcome::Disconnected) if the client reset the connection,
-//!   [`Failed`](reagent::Outcome::Failed) with any other error of reading.
+//! - [`TimedOut`](reagent::TimedOut) with the kind [`TIMEOUT`] (`sniff`): the client had not sent
+//!   enough within the [`timeout`](SniffLayer::timeout), 5 seconds by default. With
+//!   [`Undecided::Unknown`] this is not an error.
+//! - An I/O error of reading, which ends the connection as
+//!   [`Disconnected`](reagent::Outcome::Disconnected) if the client reset it, and otherwise as
+//!   [`Failed`](reagent::Outcome::Failed).
 //!
-//! A stream that ends too early is no error: it is handed on as [`Protocol::Unknown`], with what came of it.
+//! A stream that ends before its protocol is known is not an error. It is passed on as
+//! [`Protocol::Unknown`] with the bytes that were received.
 
 mod detect;
 mod hello;
@@ -89,10 +100,10 @@ mod reader;
 mod request_line;
 mod upgrade;
 
-pub use crate::PrefixedIo;
 pub use detect::{Detected, Detector, detect};
 pub use layer::{SniffLayer, TIMEOUT, Undecided};
 pub use protocol::{Protocol, Sniffed};
+pub use reagent::PrefixedIo;
 pub use upgrade::Sniff;
 
 use layer::Config;

@@ -1,31 +1,33 @@
-//! What a client speaks.
+//! The protocol of a client.
 
 use super::hello::{self, Hello};
 use std::{fmt, sync::Arc};
 
-/// A protocol, as far as the first bytes tell.
+/// A protocol, as far as the first bytes show.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// TLS: a whole ClientHello (RFC 8446, section 4.1.2).
+    /// TLS: a complete ClientHello (RFC 8446, section 4.1.2).
     Tls,
-    /// HTTP/1: a method of RFC 9110, RFC 5789 (`PATCH`) or RFC 4918 (WebDAV), and a space; or any other token of
-    /// at most 32 bytes that begins with a capital letter, with a target and a version.
+    /// HTTP/1: a method of RFC 9110, RFC 5789 (`PATCH`) or RFC 4918 (WebDAV) followed by a space,
+    /// or a request line with any other method of at most 32 bytes that begins with a capital
+    /// letter.
     Http1,
-    /// HTTP/2 without TLS, or inside of it: the connection preface (RFC 9113, section 3.4).
+    /// HTTP/2, with or without TLS around it: the connection preface (RFC 9113, section 3.4).
     Http2,
     /// SSH: `SSH-` (RFC 4253, section 4.2).
     Ssh,
     /// The PROXY protocol, version 1 or 2: its signature.
     Proxy,
-    /// A [`prefix`](super::SniffLayer::prefix) that was added, by its name.
+    /// A prefix added with [`SniffLayer::prefix`](super::SniffLayer::prefix), by its name.
     Own(Arc<str>),
-    /// None of these, or nothing.
+    /// Any other protocol, or no data.
     Unknown,
 }
 
 impl Protocol {
-    /// Returns the name: `tls`, `http/1`, `http/2`, `ssh`, `proxy`, `unknown`, or that of an added prefix.
+    /// Returns the name: `tls`, `http/1`, `http/2`, `ssh`, `proxy`, `unknown`, or the name of an
+    /// added prefix.
     pub fn as_str(&self) -> &str {
         match self {
             Protocol::Tls => "tls",
@@ -45,7 +47,8 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// The content of a connection's first bytes; a [`SniffLayer`](super::SniffLayer) leaves it in the extensions.
+/// The result of detection, which a [`SniffLayer`](super::SniffLayer) leaves in the extensions of a
+/// connection.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sniffed {
     protocol: Protocol,
@@ -67,18 +70,21 @@ impl Sniffed {
         }
     }
 
-    /// Returns the protocol.
+    /// Returns the detected protocol.
     pub fn protocol(&self) -> &Protocol {
         &self.protocol
     }
 
-    /// The name that a TLS client asks for (SNI, RFC 6066), in lower case and without a dot at its end; `None` also
-    /// for an IP address and for what is no host name.
+    /// Returns the name that a TLS client asks for (SNI, RFC 6066), in lower case and without a
+    /// trailing dot.
+    ///
+    /// Returns `None` if the client asks for no name, or for an IP address or anything else that is
+    /// not a host name.
     pub fn server_name(&self) -> Option<&str> {
         self.hello.as_ref()?.server_name.as_deref()
     }
 
-    /// The protocols that a TLS client offers (ALPN, RFC 7301), in its order.
+    /// Returns the protocols that a TLS client offers (ALPN, RFC 7301), in the client's order.
     pub fn alpn(&self) -> impl Iterator<Item = &[u8]> {
         let list = self.hello.as_ref().map_or(&[][..], |hello| &hello.alpn);
         hello::names(list)

@@ -1,22 +1,22 @@
-//! Reading from a block of known length of which only a part may have come.
+//! A reader of a block whose length is known and of which only a part may have been received.
 
-/// Why there is nothing to read.
+/// The reason that a read failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// It has not come yet.
+    /// The bytes have not been received yet.
     Missing,
-    /// It goes beyond its block, or is not what it has to be.
+    /// The item extends beyond its block, or is not valid.
     Wrong,
 }
 
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
-    /// How much of the block is yet to come after `rest`.
+    /// The number of bytes of the block that follow `rest` and have not been received yet.
     missing: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// Of a block that is there.
+    /// Creates a reader of a block that has been received in full.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Reader {
             rest: bytes,
@@ -24,7 +24,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Of one that has `len` bytes and begins with these.
+    /// Creates a reader of a block of `len` bytes that begins with `bytes`.
     pub(super) fn of(bytes: &'a [u8], len: usize) -> Self {
         let there = bytes.len().min(len);
         Reader {
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         Ok(u16::from_be_bytes([taken[0], taken[1]]).into())
     }
 
-    /// The next `len` bytes, as far as they are there.
+    /// Splits off the next `len` bytes, as far as they have been received.
     pub(super) fn block(&mut self, len: usize) -> Result<Reader<'a>, Fault> {
         if len > self.rest.len() + self.missing {
             return Err(Fault::Wrong);

@@ -1,24 +1,24 @@
 //! The first line of an HTTP/1 request with any method: RFC 9112, section 3.
 
-/// The longest method that is registered has 17 bytes (`UPDATEREDIRECTREF`).
+/// A bound on the method. The longest one registered has 17 bytes (`UPDATEREDIRECTREF`).
 const MAX_METHOD: usize = 32;
 
-/// With any minor version.
+/// Followed by any minor version.
 const VERSION: &[u8] = b"HTTP/1.";
 
-/// What [`line`] makes of bytes.
+/// The result of [`line`].
 pub(super) enum Line {
     Http1,
-    /// They may become such a line.
+    /// The bytes may become such a line.
     Part,
     Other,
 }
 
-/// Looks for a method, a target and a version of HTTP/1, with one space between each.
+/// Looks for a method, a target and a version of HTTP/1, separated by single spaces.
 ///
-/// It says what the bytes are at the first one that decides it, so a client of a protocol of lines is known at the
-/// end of its first line at the latest. Methods are case-sensitive, and all that exist begin with a capital letter:
-/// a client that begins otherwise is not waited for.
+/// It decides at the first byte that allows it, so a client of a line-based protocol is decided at
+/// the end of its first line at the latest. Methods are case-sensitive, and all that exist begin
+/// with a capital letter, so a client that begins with anything else is decided at once.
 pub(super) fn line(bytes: &[u8]) -> Line {
     if bytes.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
         return Line::Other;
@@ -50,7 +50,8 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// What servers take in a target: visible characters, and bytes beyond ASCII that should have been escaped.
+/// The bytes that servers accept in a target: visible characters, and bytes beyond ASCII that
+/// should have been escaped.
 fn is_target(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f
 }

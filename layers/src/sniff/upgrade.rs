@@ -1,4 +1,4 @@
-//! Reading until it is known what a connection is.
+//! The upgrade: reading until the protocol is known.
 
 use super::{Config, Detected, Detector, PrefixedIo, Protocol, Sniffed, TIMEOUT, Undecided};
 use crate::io::read_ahead;
@@ -37,7 +37,7 @@ impl<Io: IoStream> Upgrade<Io> for Sniff {
     }
 }
 
-/// Reads into `bytes` until they are something. Cancel safe: what has come is in `bytes`.
+/// Reads into `bytes` until the protocol is known. Cancel safe: whatever was read is in `bytes`.
 async fn receive<Io: IoStream>(
     conn: &mut Connection<Io>,
     bytes: &mut Vec<u8>,
@@ -51,7 +51,7 @@ async fn receive<Io: IoStream>(
         while bytes.len() < needed {
             let room = detector.limit() - bytes.len();
             if read_ahead(conn, bytes, room).await? == 0 {
-                // Too little for anything else.
+                // The stream ended before anything could be detected.
                 return Ok(Sniffed::new(Protocol::Unknown));
             }
         }

@@ -9,11 +9,12 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 pin_project! {
-    /// A timer whose deadline moves more often than it passes.
+    /// A timer for a deadline that moves more often than it passes.
     ///
-    /// It is registered with the runtime at the first poll. A timer that would fire too early is left as it is and moved
-    /// only when it fires, and Tokio is asked only once it has fired or the task is another: a look at it is a tenth of
-    /// what polling costs, and a connection polls its timer whenever something happens to it.
+    /// It is registered with the runtime at the first poll. If it would fire too early, it is left
+    /// alone and moved only when it fires. Tokio's timer is polled only once it has fired or if
+    /// another task is polling: reading its state costs a tenth of polling it, and a connection
+    /// polls its timer whenever something happens to it.
     pub(crate) struct DeadlineTimer {
         #[pin]
         sleep: Option<Sleep>,
@@ -30,7 +31,8 @@ impl DeadlineTimer {
         }
     }
 
-    /// Ready if `deadline` has passed; otherwise the task is woken no later than then.
+    /// Returns ready if `deadline` has passed. Otherwise the task is woken no later than at the
+    /// deadline.
     pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let mut this = self.project();
         loop {
@@ -71,10 +73,10 @@ mod tests {
         let mut timer = Box::pin(DeadlineTimer::new());
         poll_fn(|cx| timer.as_mut().poll(cx, began + SECOND)).await;
         assert_eq!(began.elapsed(), SECOND);
-        // It has fired, and has another deadline.
+        // The timer has fired, and gets another deadline.
         poll_fn(|cx| timer.as_mut().poll(cx, began + 2 * SECOND)).await;
         assert_eq!(began.elapsed(), 2 * SECOND);
-        // The deadline moves while a task waits: later, and earlier.
+        // The deadline moves while a task waits: later, and then earlier.
         let mut noop = Context::from_waker(Waker::noop());
         let mut poll_at = |at| timer.as_mut().poll(&mut noop, at);
         assert!(poll_at(began + 9 * SECOND).is_pending());
@@ -82,13 +84,13 @@ mod tests {
         assert!(poll_at(began + 5 * SECOND).is_pending());
         poll_fn(|cx| timer.as_mut().poll(cx, began + 4 * SECOND)).await;
         assert_eq!(began.elapsed(), 4 * SECOND);
-        // Another task is woken than the last.
+        // A task other than the last one is woken.
         let mut poll_at = |at| timer.as_mut().poll(&mut noop, at);
         assert!(poll_at(began + 5 * SECOND).is_pending());
         let task = poll_fn(|cx| timer.as_mut().poll(cx, began + 5 * SECOND));
         tokio::time::timeout(10 * SECOND, task).await.unwrap();
         assert_eq!(began.elapsed(), 5 * SECOND);
-        // A deadline that has passed already.
+        // A deadline that has already passed.
         let mut poll_at = |at| timer.as_mut().poll(&mut noop, at);
         assert!(poll_at(began + SECOND).is_ready());
         assert!(poll_at(began + 6 * SECOND).is_pending());

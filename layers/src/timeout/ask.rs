@@ -1,16 +1,17 @@
-//! Whether a wait is still somebody's.
+//! Checks that a wait is still in progress.
 
 use super::flow::Flow;
 use crate::time::FAR;
 use std::{task::Context, time::Duration};
 
-/// A task that is woken has this long to poll its read or write again.
+/// The time that a woken task has to poll its read or write again.
 const ANSWER: Duration = Duration::from_secs(1);
 
 /// A question to the task that waits in one direction.
 ///
-/// A future that waited may have been dropped, which leaves no trace. So before a limit ends the connection
-/// over a wait, the task is woken: if the wait is real it polls again, and if it does not, nobody waits any more.
+/// A future that was waiting may have been dropped, which leaves no trace. Therefore, before a
+/// limit ends the connection because of a wait, the task is woken. If the wait is still in
+/// progress, the task polls again. If it does not, the wait is over.
 #[derive(Debug, Default)]
 pub(super) struct Ask {
     open: Option<Open>,
@@ -27,19 +28,19 @@ impl Ask {
         self.open.is_some()
     }
 
-    /// Until when there is time for an answer.
+    /// Returns the time until which the task may answer.
     pub(super) fn until(&self) -> Duration {
         self.open.as_ref().map_or(FAR, |open| open.until)
     }
 
-    /// Whether the task has polled since, or does not wait any more.
+    /// Returns whether the task has polled since the question, or has stopped waiting.
     pub(super) fn is_answered(&self, flow: &Flow) -> bool {
         self.open
             .as_ref()
             .is_some_and(|open| flow.waiting_since().is_none() || flow.polls() != open.polls)
     }
 
-    /// Whether somebody waits; `None` is not known yet.
+    /// Returns whether the wait is still in progress, or `None` if that is not known yet.
     pub(super) fn is_real(&mut self, flow: &Flow, now: Duration, cx: &Context<'_>) -> Option<bool> {
         flow.waiting_since()?;
         let Some(open) = &self.open else {
@@ -60,7 +61,7 @@ impl Ask {
         Some(false)
     }
 
-    /// Closes the question if it is answered.
+    /// Closes the question if it has been answered.
     pub(super) fn settle(&mut self, flow: &Flow) {
         if self.is_answered(flow) {
             self.open = None;

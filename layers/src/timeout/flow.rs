@@ -1,4 +1,4 @@
-//! One direction of a stream, as its reads or writes go by.
+//! The activity in one direction of a stream.
 
 use super::layer::Limits;
 use std::{
@@ -11,23 +11,24 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Nobody waits.
+/// Nothing is waiting.
 const NOT: u64 = 0;
 
-/// The last attempt had to wait, and nobody has come back for it.
+/// The last attempt had to wait, and its task did not come back for it.
 const GIVEN_UP: u64 = u64::MAX;
 
-/// What is noted of a direction. What no limit asks for is not: most of the cost is reading the clock.
+/// Selects what is recorded for a direction. Only what a limit needs is recorded, since most of the
+/// cost is reading the clock.
 #[derive(Clone, Copy, Debug)]
 struct Notes {
     last: bool,
     waits: bool,
-    /// Waits for the first byte.
+    /// Records waits for the first byte.
     first_wait: bool,
     awaited: bool,
 }
 
-/// Times are nanoseconds since the connection began.
+/// The activity in one direction. Times are in nanoseconds since the start of the connection.
 #[derive(Debug)]
 pub(super) struct Flow {
     notes: Notes,
@@ -38,7 +39,7 @@ pub(super) struct Flow {
     waiter: Mutex<Waiter>,
 }
 
-/// The task that waits, and the one that wants to know whether it still does.
+/// The task that waits, and the task that asked whether it still does.
 #[derive(Debug, Default)]
 struct Waiter {
     polls: u64,
@@ -46,7 +47,7 @@ struct Waiter {
     asker: Option<Waker>,
 }
 
-/// Never [`NOT`].
+/// Returns the nanoseconds since `began`, never [`NOT`].
 fn nanos_since(began: Instant) -> u64 {
     began.elapsed().as_nanos() as u64 | 1
 }
@@ -64,7 +65,7 @@ impl Flow {
     pub(super) fn of_writes(limits: &Limits) -> Self {
         Flow::new(Notes {
             last: limits.idle.is_some(),
-            // Writes seldom wait, and the end of a connection depends on whether one does.
+            // Writes seldom wait, and how the connection is closed depends on whether one does.
             waits: true,
             first_wait: false,
             awaited: limits.rate.is_some(),
@@ -86,12 +87,12 @@ impl Flow {
         self.bytes.load(Relaxed)
     }
 
-    /// When bytes went last.
+    /// Returns when bytes were last transferred.
     pub(super) fn last(&self) -> Duration {
         Duration::from_nanos(self.last.load(Relaxed))
     }
 
-    /// Since when somebody waits for the client.
+    /// Returns since when a task has been waiting for the client.
     pub(super) fn waiting_since(&self) -> Option<Duration> {
         match self.waiting_since.load(Relaxed) {
             NOT | GIVEN_UP => None,
@@ -99,12 +100,12 @@ impl Flow {
         }
     }
 
-    /// Whether the last attempt had to wait, and no later one has succeeded.
+    /// Returns whether the last attempt had to wait and no later one has succeeded.
     pub(super) fn is_stuck(&self) -> bool {
         self.waiting_since.load(Relaxed) != NOT
     }
 
-    /// How long the client was waited for until `now`, in all.
+    /// Returns the total time spent waiting for the client, up to `now`.
     pub(super) fn awaited(&self, now: Duration) -> Duration {
         let waiting = self.waiting_since().map(|since| now.saturating_sub(since));
         Duration::from_nanos(self.awaited.load(Relaxed)) + waiting.unwrap_or_default()
@@ -114,12 +115,13 @@ impl Flow {
         self.waiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How often somebody has waited.
+    /// Returns how many times a poll has had to wait.
     pub(super) fn polls(&self) -> u64 {
         self.waiter().polls
     }
 
-    /// Wakes the task that waits; `cx` is woken once that waits again. Returns [`polls`](Self::polls) before.
+    /// Wakes the waiting task, and registers `cx` to be woken when it waits again. Returns the
+    /// current [`polls`](Self::polls).
     pub(super) fn ask(&self, cx: &Context<'_>) -> u64 {
         let mut waiter = self.waiter();
         waiter.asker = Some(cx.waker().clone());
@@ -131,7 +133,7 @@ impl Flow {
         polls
     }
 
-    /// Forgets a wait that nobody has come back for since `polls`.
+    /// Discards a wait whose task has not polled since `polls`.
     pub(super) fn give_up(&self, polls: u64) {
         let mut waiter = self.waiter();
         if waiter.polls == polls && self.is_stuck() {
@@ -140,7 +142,7 @@ impl Flow {
         waiter.asker = None;
     }
 
-    /// Notes how an attempt went: that it has to wait, or how many bytes went.
+    /// Records the result of an attempt: that it has to wait, or the number of bytes transferred.
     #[inline]
     pub(super) fn note(&self, cx: &Context<'_>, began: Instant, is_pending: bool, n: usize) {
         if is_pending {

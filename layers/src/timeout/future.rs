@@ -1,4 +1,4 @@
-//! The future with one timer for all limits of a connection.
+//! The future, with one timer for all limits of a connection.
 
 use super::watch::Watch;
 use crate::time::DeadlineTimer;
@@ -12,7 +12,7 @@ use std::{
 };
 
 pin_project! {
-    /// The future of a [`Timeouts`](super::Timeouts).
+    /// The future of a [`Timeouts`](super::Timeouts) service.
     #[must_use = "futures do nothing unless they are polled"]
     pub struct TimeoutsFuture<F> {
         #[pin]

@@ -1,4 +1,4 @@
-//! The stream whose reads and writes are noted.
+//! The stream that records its reads and writes.
 
 use super::{flow::Flow, layer::Limits};
 use std::{
@@ -12,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 
-/// What a connection's stream did last.
+/// The latest activity of a connection's stream.
 #[derive(Debug)]
 pub(super) struct Activity {
     pub(super) began: Instant,
@@ -30,7 +30,8 @@ impl Activity {
     }
 }
 
-/// The stream of a [`TimeoutsLayer`](super::TimeoutsLayer): the one inside, with its activity noted.
+/// The stream of a [`TimeoutsLayer`](super::TimeoutsLayer), which wraps the stream of the
+/// connection and records its activity.
 #[derive(Debug)]
 pub struct TimedIo<Io> {
     io: Io,
@@ -42,7 +43,7 @@ impl<Io> TimedIo<Io> {
         TimedIo { io, activity }
     }
 
-    /// The stream inside.
+    /// Returns the wrapped stream.
     pub fn get_ref(&self) -> &Io {
         &self.io
     }
@@ -53,7 +54,7 @@ impl<Io> TimedIo<Io> {
     }
 }
 
-/// How many bytes a write took.
+/// Returns the number of bytes that a write accepted.
 fn taken(polled: &Poll<io::Result<usize>>) -> usize {
     match polled {
         Poll::Ready(Ok(n)) => *n,

@@ -1,31 +1,32 @@
-//! The layer of time limits and its settings.
+//! The layer and its settings.
 
 use super::Timeouts;
 use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
-/// The kind of [`TimedOut`](reagent::TimedOut) for a client that sent no first byte.
+/// The kind of [`TimedOut`](reagent::TimedOut) when a client sent no first byte in time.
 pub const FIRST_BYTE: &str = "first byte";
 
-/// The kind of [`TimedOut`](reagent::TimedOut) for a connection on which no byte went.
+/// The kind of [`TimedOut`](reagent::TimedOut) when no byte was transferred in either direction for
+/// too long.
 pub const IDLE: &str = "idle";
 
-/// The kind of [`TimedOut`](reagent::TimedOut) for a read that waited too long.
+/// The kind of [`TimedOut`](reagent::TimedOut) when a read waited too long.
 pub const READ: &str = "read";
 
-/// The kind of [`TimedOut`](reagent::TimedOut) for a write that waited too long.
+/// The kind of [`TimedOut`](reagent::TimedOut) when a write waited too long.
 pub const WRITE: &str = "write";
 
-/// The kind of [`TimedOut`](reagent::TimedOut) for a client below the minimum rate.
+/// The kind of [`TimedOut`](reagent::TimedOut) when a client was slower than the minimum rate.
 pub const RATE: &str = "rate";
 
-/// The kind of [`TimedOut`](reagent::TimedOut) for a connection that became too old.
+/// The kind of [`TimedOut`](reagent::TimedOut) when a connection exceeded its maximum age.
 pub const AGE: &str = "age";
 
-/// A layer of time limits. However many are set, they cost each connection one timer, and its reads and writes
-/// one reading of the clock each.
+/// A layer that ends connections whose clients take too long.
 ///
-/// Every limit takes a `Duration`, or `None` for no limit.
+/// Every limit takes a `Duration`, or `None` for no limit. Regardless of how many limits are set,
+/// each connection has one timer, and a read or write usually reads the clock once.
 #[derive(Clone, Debug, Default)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct TimeoutsLayer {
@@ -69,7 +70,7 @@ impl Default for Limits {
 }
 
 impl TimeoutsLayer {
-    /// The default limits: first byte 30 s, idle 10 min, write 60 s.
+    /// Creates a layer with the default limits: first byte 30 s, idle 10 min, write 60 s.
     pub fn new() -> Self {
         Self::default()
     }
@@ -79,36 +80,72 @@ impl TimeoutsLayer {
         self
     }
 
-    /// Limits how long the handler may wait for the client's first byte. Default 30 s; set `None` where the
-    /// server speaks first and the client may be silent.
+    /// Limits the time that the handler waits for the client's first byte. Default 30 s, in which a
+    /// lost first segment is retransmitted four times (RFC 6298).
     ///
-    /// The clock starts with the first read that has to wait.
+    /// The time starts with the first read that has to wait. Set `None` if the server speaks first
+    /// and the client may stay silent.
     pub fn first_byte(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|limits| limits.first_byte = limit.into())
     }
 
-    /// Limits how long no byte may go in either direction. Default 10 min.
+    /// Limits the time in which no byte is transferred in either direction. Default 10 min, so that
+    /// clients can keep a connection open between requests.
     pub fn idle(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|limits| limits.idle = limit.into())
     }
 
-    /// Limits how long a read may wait for the client. Default none, since a client may pause for as long
-    /// as it may be idle.
+    /// Limits the time that a read waits for the client. Default `None`, since a client may pause
+    /// for as long as it may be [idle](Self::idle).
     pub fn read(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|limits| limits.read = limit.into())
     }
 
-    /// Limits how long a write may wait for the client to take a byte. Default 60 s.
+    /// Limits the time that a write waits for the client to accept a byte. Default 60 s, as for
+    /// nginx's `send_timeout`.
     pub fn write(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|limits| limits.write = limit.into())
     }
 
-    /// Requires a minimum rate in every `window`, both directions together, against clients that send a byte
-    /// now and then (slow loris). Default none.
+    /// Requires a minimum rate, both directions together, in every `window`. Default `None`, since
+    /// a slow client is not always hostile.
     ///
-    /// Only the time in which the handler waits for the client counts: in a window of 10 s of which the handler
-    /// computed for 9, a tenth of the bytes is enough. Windows follow each other from the start of the connection; a
-    /// client that is fast and then pauses is ended at the end of the first window in which it paused too long.
+    /// This stops clients that send a byte now and then to stay below the other limits (slow
+    /// loris).
+    ///
+    /// Only the time in which the handler waits for the client counts. If the handler computes for
+    /// 9 s of a window of 10 s, a tenth of the bytes is enough. Windows follow one another from the
+    /// start of the connection. A client that is fast and then pauses is disconnected at the end of
+    /// the first window in which it paused too long.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::timeout::TimeoutsLayer;
+    /// use std::time::Duration;
+    /// use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::{Instant, sleep}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// let (listener, clients) = MemoryListener::new();
+    /// let server = Server::new(listener)
+    ///     .layer(TimeoutsLayer::new().min_rate(100, Duration::from_secs(10)))
+    ///     .start(reagent::handle(|mut conn: Connection| async move {
+    ///         conn.read_to_end(&mut Vec::new()).await.map(drop)
+    ///     }))
+    ///     .await?;
+    ///
+    /// // One byte per second is more than the other limits ask for.
+    /// let mut client = clients.connect().await?;
+    /// let began = Instant::now();
+    /// while client.write_all(b"x").await.is_ok() {
+    ///     sleep(Duration::from_secs(1)).await;
+    /// }
+    /// assert_eq!(began.elapsed().as_secs(), 11);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn min_rate(self, bytes_per_second: impl Into<Option<u64>>, window: Duration) -> Self {
         let rate = bytes_per_second.into();
         self.change(|limits| {
@@ -119,9 +156,44 @@ impl TimeoutsLayer {
         })
     }
 
-    /// Limits the age of a connection: it is drained then, as by a drain of the server, and ended after
-    /// `grace`. A random time of up to `jitter` is added, so that clients that came together do not come back
-    /// together. Default none.
+    /// Limits the age of a connection to `age` plus a random part of `jitter`. Default `None`,
+    /// since in most protocols a connection may last.
+    ///
+    /// The connection is then drained in the same way as by a drain of the server, and ended after
+    /// `grace` if it is still open. The jitter keeps clients that connected together from
+    /// reconnecting together.
+    ///
+    /// # Example
+    ///
+    /// A handler that says goodbye when its connection gets too old:
+    ///
+    /// ```
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::timeout::TimeoutsLayer;
+    /// use std::time::Duration;
+    /// use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::Instant};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+    /// let (listener, clients) = MemoryListener::new();
+    /// let server = Server::new(listener)
+    ///     .layer(TimeoutsLayer::new().idle(None).max_age(hour, minute, minute))
+    ///     .start(reagent::handle(|mut conn: Connection| async move {
+    ///         conn.draining().await;
+    ///         conn.write_all(b"bye\n").await
+    ///     }))
+    ///     .await?;
+    ///
+    /// let began = Instant::now();
+    /// let mut client = clients.connect().await?;
+    /// let mut received = String::new();
+    /// client.read_to_string(&mut received).await?;
+    /// assert_eq!(received, "bye\n");
+    /// assert!((hour..=hour + minute).contains(&began.elapsed()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_age(
         self,
         age: impl Into<Option<Duration>>,

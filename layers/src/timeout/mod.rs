@@ -2,15 +2,15 @@
 //!
 //! # When to use it
 //!
-//! Wherever clients are not your own: each connection holds a descriptor and memory, and a client that does
-//! nothing holds them for nothing. `tower::timeout::TimeoutLayer` bounds the whole life of a connection and
-//! nothing else; this layer looks at what happens in it.
+//! Use it in every server that accepts clients you do not control. Each connection holds a
+//! descriptor and memory, even if its client does nothing. `tower::timeout::TimeoutLayer` can only
+//! limit the total lifetime of a connection, whereas this layer reacts to what happens on it.
 //!
 //! # Position in the stack
 //!
-//! Inside TLS and the PROXY protocol, which have their own timeouts, so that the bytes it looks at are the
-//! handler's; and outside of layers that implement a protocol on the stream. It works outside of TLS too, where
-//! a handshake counts as activity.
+//! The layer belongs inside of TLS and the PROXY protocol, which have their own time limits, and
+//! outside of layers that implement a protocol on the stream. In that position, it sees the same
+//! bytes as the handler. It also works outside of TLS, where a handshake counts as activity.
 //!
 //! # Example
 //!
@@ -42,19 +42,26 @@
 //!
 //! # Details
 //!
-//! `first_byte`, `read`, `write` and `min_rate` measure the client: they run only while the handler waits for it. A
-//! handler that first does something else, such as connecting to an upstream, uses up none of its client's time. A
-//! read or write that was dropped is no wait: before such a limit ends a connection, the task that waits is woken,
-//! and if it does not poll the read or write again within a second, the limit starts afresh with the next
-//! one. `idle` and `max_age` run whatever the handler does.
+//! `first_byte`, `read`, `write` and `min_rate` measure the client: they run only while the handler
+//! waits for it. While the handler does something else, such as connecting to an upstream, they
+//! stand still. `idle` and `max_age` run regardless of what the handler does.
 //!
-//! The limits hold as long as the handler's future exists. A stream that it gave away has none.
+//! A read or write that the handler has dropped does not count as waiting. Before such a limit ends
+//! a connection, the layer wakes the waiting task. If the task does not poll the read or write
+//! again within a second, the connection stays open, and the limit starts over with the next read
+//! or write that waits.
+//!
+//! The limits apply for as long as the handler's future exists. A stream that the handler has moved
+//! elsewhere, such as to another task, has no limits after that.
 //!
 //! # Errors
 //!
-//! [`TimedOut`](reagent::TimedOut) of the kind [`FIRST_BYTE`], [`IDLE`], [`READ`], [`WRITE`], [`RATE`] or [`AGE`]; the
-//! handler's future is dropped. If its last write had to wait, the connection is reset: bytes that the client does
-//! not take would stay with the system for as long as the client likes (nginx has `reset_timedout_connection`).
+//! The layer ends a connection with [`TimedOut`](reagent::TimedOut), of the kind [`FIRST_BYTE`],
+//! [`IDLE`], [`READ`], [`WRITE`], [`RATE`] or [`AGE`]. The handler's future is dropped.
+//!
+//! If the handler's last write was still waiting for the client, the connection is reset.
+//! Otherwise, the operating system would keep the unsent bytes for as long as the client refuses
+//! them. nginx has `reset_timedout_connection` for this.
 
 mod ask;
 mod flow;

@@ -1,4 +1,4 @@
-//! The service of time limits.
+//! The service.
 
 use super::{TimedIo, TimeoutsFuture, io::Activity, layer::Limits, watch::Watch};
 use reagent::{BoxError, Connection, IoStream};
@@ -8,7 +8,7 @@ use std::{
 };
 use tower_service::Service;
 
-/// The service of a [`TimeoutsLayer`](super::TimeoutsLayer): ready when the service inside is.
+/// The service of a [`TimeoutsLayer`](super::TimeoutsLayer). It is ready when the inner service is.
 #[derive(Clone, Debug)]
 pub struct Timeouts<S> {
     inner: S,

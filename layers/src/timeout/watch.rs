@@ -1,4 +1,4 @@
-//! Which limit a connection has exceeded, and when to look for that.
+//! The limits of one connection, and when to check them.
 
 use super::{
     AGE, FIRST_BYTE, IDLE, RATE, READ, WRITE,
@@ -11,24 +11,25 @@ use reagent::ConnectionHandle;
 use std::{sync::Arc, task::Context, time::Duration};
 use tokio::time::Instant;
 
-/// The limits of one connection and how far they are. Durations are since it began.
+/// The limits of one connection and their state. Durations are measured from its start.
 pub(super) struct Watch {
-    /// When to look for limits that are exceeded.
+    /// The next time to check for limits that are exceeded.
     pub(super) look_at: Instant,
     pub(super) activity: Arc<Activity>,
     limits: Arc<Limits>,
     handle: ConnectionHandle,
-    /// What the upgrades so far have left of the limit of the first byte.
+    /// The part of the limit on the first byte that outer upgrades have not used up.
     first_byte: Option<Duration>,
     reading: Ask,
     writing: Ask,
-    /// When it is drained for its age, and when it is ended if that had no effect.
+    /// When the connection is drained because of its age, and when it is ended if it is still open
+    /// then.
     old_at: Duration,
     ended_at: Duration,
     window: Window,
 }
 
-/// The window of the minimum rate: its end, and what had happened when it began.
+/// The current window of the minimum rate: its end, and the totals at its start.
 struct Window {
     end: Duration,
     bytes: u64,
@@ -46,7 +47,7 @@ impl Watch {
         });
         let first_byte = limits.first_byte.map(|limit| handle.opening_left(limit));
         let window = limits.rate.map_or(FAR, |rate| rate.window);
-        // No limit is exceeded before the shortest of them has passed.
+        // No limit can be exceeded before the shortest of them has passed.
         let soonest = [first_byte, limits.read, limits.write, limits.idle]
             .into_iter()
             .flatten()
@@ -69,18 +70,19 @@ impl Watch {
         }
     }
 
-    /// Whether there is something new to look at before it is time.
+    /// Returns whether a task has answered, so that there is something to check before the next
+    /// regular time.
     pub(super) fn is_answered(&self) -> bool {
         self.reading.is_answered(&self.activity.read)
             || self.writing.is_answered(&self.activity.written)
     }
 
-    /// Which limit is exceeded now. Looks again later otherwise.
+    /// Returns the limit that is exceeded now, if any, and schedules the next check.
     pub(super) fn look(&mut self, now: Duration, cx: &Context<'_>) -> Option<&'static str> {
         let exceeded = self.exceeded(now, cx);
         self.reading.settle(&self.activity.read);
         self.writing.settle(&self.activity.written);
-        // A wait that began in between has its limit still before it.
+        // A wait that began in between has its whole limit ahead.
         self.look_at = self.activity.began + self.next(now);
         exceeded
     }
@@ -120,7 +122,8 @@ impl Watch {
         None
     }
 
-    /// Whether less has gone in the window than must while the client was waited for.
+    /// Returns whether fewer bytes were transferred in the window than required for the time spent
+    /// waiting for the client.
     fn is_slow(&mut self, now: Duration, cx: &Context<'_>) -> bool {
         let Some(rate) = self.limits.rate.filter(|_| now >= self.window.end) else {
             return false;
@@ -150,16 +153,17 @@ impl Watch {
         false
     }
 
-    /// A client that does not take what was written would leave it with the system after an orderly
-    /// close, for as long as it likes and counted by no limit.
+    /// Resets the connection on close if the client does not accept what was written. After an
+    /// orderly close, the operating system would keep those bytes for as long as the client refuses
+    /// them, outside of any limit.
     pub(super) fn let_go(&self) {
         if self.activity.written.is_stuck() {
             self.handle.reset_on_close();
         }
     }
 
-    /// When to look again: at the first time at which a limit may be exceeded, counted from what is
-    /// known now. What happens until then can only put it off.
+    /// Returns when to check again: the first time at which a limit may be exceeded, as far as is
+    /// known now. Whatever happens until then can only postpone it.
     fn next(&self, now: Duration) -> Duration {
         let (read, written) = (&self.activity.read, &self.activity.written);
         let after = |since: Option<Duration>, limit: Option<Duration>| {
@@ -175,7 +179,7 @@ impl Watch {
             true => self.writing.until(),
             false => after(written.waiting_since(), self.limits.write),
         };
-        // The end of the window is past while an answer is waited for.
+        // While an answer is awaited, the end of the window has already passed.
         let is_asking = self.reading.is_open() || self.writing.is_open();
         let window = match is_asking && self.window.end <= now {
             true => FAR,

@@ -1,4 +1,4 @@
-//! The authorities that client certificates are checked against.
+//! The authorities that sign client certificates.
 
 use super::{TlsConfigError, contents::Contents};
 use std::{
@@ -16,10 +16,10 @@ use x509_parser::{
     public_key::PublicKey,
 };
 
-/// What ring checks.
+/// The sizes that ring can verify.
 const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
-/// From which authorities clients have certificates, and whether they must.
+/// The authorities of client certificates, and whether clients must have one.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     pub(super) authorities: PathBuf,
@@ -65,14 +65,14 @@ impl Clients {
     }
 }
 
-/// Whether a signature by the key of this certificate can be checked. What cannot be read is left to rustls
-/// to refuse.
+/// Returns whether signatures by the key of this certificate can be verified. A certificate that
+/// cannot be parsed is left to rustls to refuse.
 fn is_checkable(certificate: &[u8], provider: &CryptoProvider) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return true;
     };
     let key = certificate.public_key();
-    // The outer sequence, and the one of the algorithm in it.
+    // The outer sequence, and the sequence of the algorithm in it.
     let id = inside(key.raw).and_then(inside);
     let known = &provider.signature_verification_algorithms.all;
     let is_known = known
@@ -85,7 +85,7 @@ fn is_checkable(certificate: &[u8], provider: &CryptoProvider) -> bool {
         }
 }
 
-/// The contents of what a DER encoding begins with.
+/// Returns the contents of the first element of a DER encoding.
 fn inside(der: &[u8]) -> Option<&[u8]> {
     let (&first, rest) = der.get(1..)?.split_first()?;
     let (len, rest) = match first {

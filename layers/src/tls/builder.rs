@@ -1,4 +1,4 @@
-//! A layer of more than one certificate and key.
+//! A builder for layers with more than one certificate and key.
 
 use super::{
     TlsConfigError, TlsLayer,
@@ -8,11 +8,47 @@ use super::{
 };
 use std::{path::Path, time::Duration};
 
-/// Makes a [`TlsLayer`] of PEM files. What it cannot say, a `ServerConfig` can:
+/// A builder that makes a [`TlsLayer`] from PEM files.
+///
+/// The layer accepts TLS 1.2 and 1.3 with the default cipher suites of rustls, and sessions are
+/// resumed with tickets. For anything that the builder does not cover, use
 /// [`TlsLayer::from_config`].
 ///
-/// TLS 1.2 and 1.3 are spoken, with the cipher suites that rustls holds safe, and sessions are resumed by
-/// ticket.
+/// # Example
+///
+/// Two certificates by name, and a mistake that is found at once:
+///
+/// ```
+/// use reagent_layers::tls::{TlsConfigError, TlsLayer};
+/// use std::fs;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = std::env::temp_dir().join(format!("reagent-tls-builder-{}", std::process::id()));
+/// # fs::create_dir_all(&dir)?;
+/// # let [www, www_key, api, api_key] =
+/// #     ["www.pem", "www.key", "api.pem", "api.key"].map(|file| dir.join(file));
+/// # let www_made = rcgen::generate_simple_self_signed(["www.example.org".to_owned()])?;
+/// # let api_made = rcgen::generate_simple_self_signed(["api.example.org".to_owned()])?;
+/// # for (made, cert, key) in [(www_made, &www, &www_key), (api_made, &api, &api_key)] {
+/// #     fs::write(cert, made.cert.pem())?;
+/// #     fs::write(key, made.signing_key.serialize_pem())?;
+/// # }
+/// let builder = TlsLayer::builder()
+///     .certificate(&www, &www_key)
+///     .certificate_for("api.example.org", &api, &api_key)
+///     .alpn(["h2", "http/1.1"]);
+/// let layer = builder.clone().build()?;
+/// assert_eq!(layer.reloader().certificates().len(), 2);
+///
+/// let error = builder
+///     .certificate_for("mail.example.org", &api, &api_key)
+///     .build()
+///     .unwrap_err();
+/// assert!(matches!(error, TlsConfigError::WrongName { name, .. } if name == "mail.example.org"));
+/// # fs::remove_dir_all(&dir)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct TlsBuilder {
@@ -20,18 +56,20 @@ pub struct TlsBuilder {
 }
 
 impl TlsBuilder {
-    /// Serves with this certificate where no other is for the name that the client asks for. Without it
-    /// such clients, and those that ask for no name, are refused.
+    /// Sets the default certificate, for clients that ask for a name without its own certificate,
+    /// or for no name. Without a default, such clients are refused.
     ///
-    /// The certificate's file has the chain in it, the server's own first.
+    /// The certificate file contains the chain, the server's own certificate first.
     pub fn certificate(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         self.source.default = Some(Pair::new(certificate, key));
         self
     }
 
-    /// Serves with this certificate those who ask for `name` (SNI): a host name, or `*.` and a host name,
-    /// which is any name of one label more. The certificate must be good for it. Of two for the same name
-    /// the later is taken.
+    /// Adds a certificate for clients that ask for `name` (SNI): a host name, or `*.` and a host
+    /// name, which matches any name with exactly one more label.
+    ///
+    /// The certificate must be valid for `name`. If a name is added twice, the later certificate is
+    /// used.
     pub fn certificate_for(
         mut self,
         name: impl Into<String>,
@@ -44,9 +82,11 @@ impl TlsBuilder {
         self
     }
 
-    /// The protocols to agree on one of (ALPN, RFC 7301), best first: `["h2", "http/1.1"]`. A client that
-    /// offers protocols, and none of these, is refused. Default none, and then what it offers is of no
-    /// account.
+    /// Sets the protocols to negotiate (ALPN, RFC 7301) in order of preference, such as
+    /// `["h2", "http/1.1"]`.
+    ///
+    /// A client that offers protocols, but none of these, is refused. By default no protocols are
+    /// set, and the client's offer is ignored.
     pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.source.alpn = protocols
             .into_iter()
@@ -55,23 +95,87 @@ impl TlsBuilder {
         self
     }
 
-    /// Sets how long a session can be resumed by its ticket, 12 hours at most; `None` for never. Default 12
-    /// hours.
+    /// Sets how long a session can be resumed with its ticket, up to 12 hours, or `None` to disable
+    /// resumption. Default 12 hours, the time for which rustls keeps a ticket key.
     ///
-    /// Where clients are asked for certificates each handshake is a full one, whatever is set here.
+    /// If clients are asked for certificates, sessions are never resumed, whatever is set here:
+    /// rustls does not check the certificate of a resumed client again.
     pub fn session_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.source.session_lifetime = lifetime.into().filter(|lifetime| !lifetime.is_zero());
         self
     }
 
-    /// Admits only clients that have a certificate from one of these authorities. Default: clients are not
-    /// asked.
+    /// Admits only clients with a certificate that is signed by one of these authorities. By
+    /// default, clients are not asked for a certificate.
+    ///
+    /// The authorities are the certificates in a PEM file. The handler learns whose certificate it
+    /// was from [`TlsInfo::peer_names`](super::TlsInfo::peer_names).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::tls::{PeerName, TlsInfo, TlsLayer};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+    /// # use std::{fs, sync::Arc};
+    /// # use tokio_rustls::{TlsConnector, rustls};
+    ///
+    /// async fn greet(mut conn: Connection) -> std::io::Result<()> {
+    ///     let tls = conn.extensions().get::<TlsInfo>().expect("set by the layer");
+    ///     let is_alice = tls.peer_names().contains(&PeerName::Email("alice@example.org".into()));
+    ///     let greeting: &[u8] = if is_alice { b"hello, alice" } else { b"hello" };
+    ///     conn.write_all(greeting).await?;
+    ///     conn.shutdown().await
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// # let dir = std::env::temp_dir().join(format!("reagent-tls-clients-{}", std::process::id()));
+    /// # fs::create_dir_all(&dir)?;
+    /// # let [cert, key, ca] = ["cert.pem", "key.pem", "ca.pem"].map(|file| dir.join(file));
+    /// # let mut params = CertificateParams::default();
+    /// # params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    /// # let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    /// # fs::write(&ca, issuer.pem())?;
+    /// # let server_key = KeyPair::generate()?;
+    /// # let server = CertificateParams::new(["localhost".to_owned()])?.signed_by(&server_key, &issuer)?;
+    /// # fs::write(&cert, server.pem())?;
+    /// # fs::write(&key, server_key.serialize_pem())?;
+    /// # let client_key = KeyPair::generate()?;
+    /// # let mut params = CertificateParams::default();
+    /// # params.subject_alt_names = vec![SanType::Rfc822Name("alice@example.org".try_into()?)];
+    /// # let client = params.signed_by(&client_key, &issuer)?;
+    /// # let mut roots = rustls::RootCertStore::empty();
+    /// # roots.add(issuer.der().clone())?;
+    /// # let client_key = rustls::pki_types::PrivateKeyDer::Pkcs8(client_key.serialize_der().into());
+    /// # let config = rustls::ClientConfig::builder()
+    /// #     .with_root_certificates(roots)
+    /// #     .with_client_auth_cert(vec![client.der().clone()], client_key)?;
+    /// # let connector = TlsConnector::from(Arc::new(config));
+    /// # let (listener, clients) = MemoryListener::new();
+    /// let layer = TlsLayer::builder()
+    ///     .certificate(&cert, &key)
+    ///     .require_client_certificates(&ca)
+    ///     .build()?;
+    /// let server = Server::new(listener).layer(layer).start(reagent::handle(greet)).await?;
+    ///
+    /// // `connector` has a certificate for alice@example.org, issued by `ca`.
+    /// let stream = clients.connect().await?;
+    /// let mut client = connector.connect("localhost".try_into()?, stream).await?;
+    /// let mut greeting = String::new();
+    /// client.read_to_string(&mut greeting).await?;
+    /// assert_eq!(greeting, "hello, alice");
+    /// # fs::remove_dir_all(&dir)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn require_client_certificates(self, authorities: impl AsRef<Path>) -> Self {
         self.clients(authorities, true)
     }
 
-    /// Asks clients for a certificate from one of these authorities, and admits those too that have none. A
-    /// bad one is still refused.
+    /// Asks clients for a certificate that is signed by one of these authorities, and also admits
+    /// clients without one. An invalid certificate is refused.
     pub fn request_client_certificates(self, authorities: impl AsRef<Path>) -> Self {
         self.clients(authorities, false)
     }
@@ -84,7 +188,12 @@ impl TlsBuilder {
         self
     }
 
-    /// Reads the files and makes the layer.
+    /// Reads the files and builds the layer.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`TlsConfigError`] if a file cannot be read or used, if a certificate is not valid
+    /// for its name, or if there is no certificate.
     pub fn build(self) -> Result<TlsLayer, TlsConfigError> {
         Ok(TlsLayer::new(Store::from_source(self.source)?))
     }

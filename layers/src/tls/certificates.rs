@@ -1,4 +1,4 @@
-//! Certificates, and which of them a client gets.
+//! The certificates of a layer, and the selection of one for a client.
 
 use super::{ServedCertificate, TlsConfigError, contents::Contents};
 use crate::net::names::Names;
@@ -13,12 +13,13 @@ use tokio_rustls::rustls::{
 };
 use zeroize::Zeroizing;
 
-/// By name (SNI, RFC 6066): an exact name goes before a wildcard, and that before the default.
+/// Certificates by server name (SNI, RFC 6066). An exact name takes precedence over a wildcard, and
+/// a wildcard over the default.
 #[derive(Default)]
 pub(super) struct Certificates {
     named: Names<Arc<CertifiedKey>>,
     default: Option<Arc<CertifiedKey>>,
-    /// What is served, in the order of the configuration.
+    /// The certificates that are served, in the order of the configuration.
     served: Vec<ServedCertificate>,
 }
 
@@ -32,7 +33,7 @@ impl Certificates {
         self.default = Some(Arc::new(key));
     }
 
-    /// Adds the certificate of a file for a name that it must be good for.
+    /// Adds a certificate for a name for which it must be valid.
     pub(super) fn add(
         &mut self,
         name: &str,
@@ -46,7 +47,7 @@ impl Certificates {
         self.named
             .insert(name, key.clone())
             .map_err(|_| invalid())?;
-        // A wildcard stands for any label.
+        // A wildcard matches any label.
         let example = name
             .strip_suffix('.')
             .unwrap_or(name)
@@ -64,7 +65,8 @@ impl Certificates {
         Ok(())
     }
 
-    /// The one for a client that asks for this name. rustls gives names in lower case.
+    /// Returns the certificate for a client that asks for `name`. rustls provides names in lower
+    /// case.
     pub(super) fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
         name.and_then(|name| self.named.get(name))
             .or(self.default.as_ref())
@@ -86,7 +88,7 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// The certificate of one file with the key of another.
+/// Combines the certificate chain of one file with the key of another.
 pub(super) fn certified_key(
     contents: &Contents,
     certificate: &Path,
@@ -96,7 +98,7 @@ pub(super) fn certified_key(
     let entries = contents.certificates(certificate)?;
     let (section, line) = (entries[0].section, entries[0].line);
     for entry in entries {
-        // Each of them, so that it is known which is bad.
+        // Each certificate is checked, so that the error can name the bad one.
         if let Err(source) = ParsedCertificate::try_from(&entry.certificate) {
             return Err(TlsConfigError::BadCertificate {
                 path: certificate.to_owned(),

@@ -1,12 +1,13 @@
-//! Errors of the files and names that a TLS layer is made of.
+//! Errors of the files and names that a TLS layer is made from.
 
 use reagent::BoxError;
 use std::{error::Error, fmt, io, path::PathBuf};
 use tokio_rustls::rustls;
 
-/// The error of a file or name that a [`TlsLayer`](super::TlsLayer) cannot be made of.
+/// An error in the files or names that a [`TlsLayer`](super::TlsLayer) is made from.
 ///
-/// It names the file and shows nothing of what is in it.
+/// It names the file but shows none of its contents. The message does not repeat its
+/// [`source`](Error::source): print both, as `anyhow` and `{:?}` do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsConfigError {
@@ -14,91 +15,91 @@ pub enum TlsConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A section of a file is damaged, or of a kind that is not used here.
+    /// A section of a file is damaged or of an unsupported kind.
     Pem {
         /// The file.
         path: PathBuf,
-        /// The number of the section, from 1.
+        /// The number of the section, starting at 1.
         section: usize,
-        /// The line, from 1.
+        /// The line, starting at 1.
         line: usize,
-        /// What is wrong with it.
+        /// What is wrong, and what to do about it.
         reason: &'static str,
     },
-    /// There is no certificate in a file that should have one.
+    /// A file contains no certificate.
     NoCertificate {
         /// The file.
         path: PathBuf,
     },
-    /// What is in a file is no certificate that can be used.
+    /// A certificate in a file cannot be used.
     BadCertificate {
         /// The file.
         path: PathBuf,
-        /// The number of its section, from 1.
+        /// The number of its section, starting at 1.
         section: usize,
-        /// The line where the section begins, from 1.
+        /// The line on which the section starts, counted from 1.
         line: usize,
-        /// What rustls said.
+        /// The error of rustls.
         source: rustls::Error,
     },
-    /// There is no private key in a file that should have one.
+    /// A file contains no private key that can be read.
     NoKey {
         /// The file.
         path: PathBuf,
-        /// Whether there is one that a password protects.
+        /// True if there is a private key, but it is protected by a password.
         encrypted: bool,
     },
-    /// What is in a file is no private key that can be used.
+    /// A private key in a file cannot be used.
     BadKey {
         /// The file.
         path: PathBuf,
-        /// What rustls said.
+        /// The error of rustls.
         source: rustls::Error,
     },
-    /// A key belongs to another certificate.
+    /// A key does not belong to its certificate.
     KeyMismatch {
         /// The file of the certificate.
         certificate: PathBuf,
         /// The file of the key.
         key: PathBuf,
     },
-    /// A certificate is not for the name that it was given for.
+    /// A certificate is not valid for the name that it was added for.
     WrongName {
         /// The file of the certificate.
         certificate: PathBuf,
         /// The name.
         name: String,
     },
-    /// A name is no host name, and no wildcard of one.
+    /// A name is neither a host name nor a wildcard.
     Name {
-        /// As it was given.
+        /// The name as it was passed.
         name: String,
     },
-    /// There was no certificate to serve with.
+    /// No certificate was set.
     NothingToServe,
-    /// The key of an authority for client certificates is of a kind or size whose signatures cannot be
-    /// checked, so that none of its clients could be admitted.
+    /// Signatures by the key of an authority cannot be verified, because of its kind or size. Every
+    /// client with a certificate of that authority would be refused.
     UncheckableAuthority {
         /// The file.
         path: PathBuf,
-        /// The number of its section, from 1.
+        /// The number of its section, starting at 1.
         section: usize,
-        /// The line where the section begins, from 1.
+        /// The line on which the section starts, counted from 1.
         line: usize,
     },
     /// The authorities for client certificates cannot be used.
     ClientAuthority {
         /// The file.
         path: PathBuf,
-        /// What rustls said.
+        /// The error of rustls.
         source: BoxError,
     },
-    /// The layer was made of a `ServerConfig`, so there are no files to load again.
+    /// The layer was made from a `ServerConfig`, so there are no files to reload.
     NoFiles,
-    /// rustls cannot make a configuration of it.
+    /// rustls rejected the configuration.
     Config(rustls::Error),
 }
 
@@ -106,7 +107,7 @@ impl fmt::Display for TlsConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use TlsConfigError::*;
         match self {
-            Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
+            Read { path, .. } => write!(f, "cannot read {}", path.display()),
             Pem {
                 path,
                 section,
@@ -114,22 +115,22 @@ impl fmt::Display for TlsConfigError {
                 reason,
             } => write!(
                 f,
-                "section {section} of {} cannot be used, at line {line}: {reason}",
+                "cannot use section {section} of {}, line {line}: {reason}",
                 path.display()
             ),
             NoCertificate { path } => write!(
                 f,
-                "there is no certificate in {}; it should have a PEM section CERTIFICATE",
+                "no certificate in {}: expected a PEM section CERTIFICATE",
                 path.display()
             ),
             BadCertificate {
                 path,
                 section,
                 line,
-                source,
+                ..
             } => write!(
                 f,
-                "the certificate in {} cannot be used (section {section}, line {line}): {source}",
+                "cannot use the certificate in {} (section {section}, line {line})",
                 path.display()
             ),
             NoKey {
@@ -137,7 +138,7 @@ impl fmt::Display for TlsConfigError {
                 encrypted: false,
             } => write!(
                 f,
-                "there is no private key in {}; it should have a PEM section PRIVATE KEY",
+                "no private key in {}: expected a PEM section PRIVATE KEY",
                 path.display()
             ),
             NoKey { path, .. } => write!(
@@ -145,10 +146,10 @@ impl fmt::Display for TlsConfigError {
                 "the private key in {} is encrypted; decrypt it with `openssl pkey`",
                 path.display()
             ),
-            BadKey { path, source } => write!(
+            BadKey { path, .. } => write!(
                 f,
-                "the private key in {} cannot be used: {source}; expected RSA of 2048 to 4096 bits, \
-                 ECDSA with P-256 or P-384, or Ed25519",
+                "cannot use the private key in {}: expected RSA of 2048 to 4096 bits, ECDSA with \
+                 P-256 or P-384, or Ed25519",
                 path.display()
             ),
             KeyMismatch { certificate, key } => write!(
@@ -159,35 +160,34 @@ impl fmt::Display for TlsConfigError {
             ),
             WrongName { certificate, name } => write!(
                 f,
-                "the certificate in {} is not for {name}",
+                "the certificate in {} is not valid for {name}",
                 certificate.display()
             ),
             Name { name } => write!(
                 f,
-                "{name:?} is no server name; give a host name, or `*.` and a host name"
+                "invalid server name {name:?}: expected a host name such as example.org or *.example.org"
             ),
-            NothingToServe => f.write_str("there is no certificate to serve with; give one"),
+            NothingToServe => f.write_str("no certificate to serve: set one on the `TlsBuilder`"),
             UncheckableAuthority {
                 path,
                 section,
                 line,
             } => write!(
                 f,
-                "the authority in {} cannot be used (section {section}, line {line}): signatures by \
-                 its key cannot be checked; expected RSA of 2048 to 8192 bits, ECDSA with P-256 or \
-                 P-384, or Ed25519",
+                "cannot check signatures by the authority in {} (section {section}, line {line}): \
+                 expected a key for RSA of 2048 to 8192 bits, ECDSA with P-256 or P-384, or Ed25519",
                 path.display()
             ),
-            ClientAuthority { path, source } => write!(
+            ClientAuthority { path, .. } => write!(
                 f,
-                "the authorities for client certificates in {} cannot be used: {source}",
+                "cannot use the authorities for client certificates in {}",
                 path.display()
             ),
             NoFiles => f.write_str(
-                "there are no files to load again, since the layer was made of a `ServerConfig`; \
-                 replace that",
+                "no files to reload: the layer was made from a `ServerConfig`; use \
+                 `TlsReloader::replace`",
             ),
-            Config(source) => write!(f, "cannot set TLS up: {source}"),
+            Config(_) => f.write_str("cannot configure TLS"),
         }
     }
 }

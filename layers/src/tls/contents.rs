@@ -1,4 +1,4 @@
-//! What is in the files of a configuration.
+//! The contents of the files of a configuration.
 
 use super::{
     TlsConfigError,
@@ -14,23 +14,23 @@ use std::{
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-/// The largest file that is read. A bundle of all public authorities has some 200 KB.
+/// The largest file that is read. A bundle of all public authorities has about 200 KB.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
-/// Files as they were at one time: what is compared is what is used.
+/// The files as they were at one time, so that what is compared is also what is used.
 pub(super) struct Contents(BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>);
 
-/// A certificate, and where in its file it is.
+/// A certificate and its place in the file.
 pub(super) struct Entry {
     pub(super) certificate: CertificateDer<'static>,
     pub(super) section: usize,
     pub(super) line: usize,
 }
 
-/// Reads a file whole. What is no regular file may have no end, or not come to one.
+/// Reads a whole regular file. Anything else might never end, or never return any data.
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let too_large = || {
-        let message = format!("it has more than {LARGEST} bytes");
+        let message = format!("expected at most {LARGEST} bytes");
         io::Error::new(io::ErrorKind::InvalidData, message)
     };
     let metadata = fs::metadata(path)?;
@@ -38,7 +38,7 @@ fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         return fs::read(path).map(Zeroizing::new);
     }
     if !metadata.is_file() {
-        let message = "it is not a regular file";
+        let message = "expected a regular file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     if metadata.len() > LARGEST {
@@ -59,7 +59,8 @@ impl Contents {
         Contents(paths.map(|path| (path.to_owned(), read(path))).collect())
     }
 
-    /// Differs if any of them does, or can be read where it could not.
+    /// Returns a hash that changes if the contents of a file change, or if it becomes readable or
+    /// unreadable.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for (path, contents) in &self.0 {

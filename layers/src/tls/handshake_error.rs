@@ -4,11 +4,13 @@ use reagent::{Addr, BoxError};
 use std::{error::Error, fmt, io};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
-/// The error of a TLS handshake that failed; it makes the outcome
-/// [`Outcome::Failed`](reagent::Outcome::Failed), or
-/// [`Outcome::Disconnected`](reagent::Outcome::Disconnected) if the client went away.
+/// The error of a failed TLS handshake.
 ///
-/// Its source is the error of rustls ([`rustls::Error`]) or of the socket ([`io::Error`]).
+/// It ends the connection as [`Outcome::Disconnected`](reagent::Outcome::Disconnected) if the
+/// client disconnected, and otherwise as [`Outcome::Failed`](reagent::Outcome::Failed).
+///
+/// Its source is the error of rustls ([`rustls::Error`]) or of the socket ([`io::Error`]), or names
+/// the server name that the client asked for. The message does not repeat it.
 #[derive(Debug)]
 pub struct HandshakeError {
     kind: HandshakeErrorKind,
@@ -17,32 +19,35 @@ pub struct HandshakeError {
     source: BoxError,
 }
 
-/// The ways in which a handshake fails.
+/// The kinds of handshake failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeErrorKind {
-    /// The client offers no version, cipher suite, group or signature scheme that the server has.
+    /// The client offers no version, cipher suite, group or signature scheme that the server
+    /// supports.
     NoCommonVersionOrCipher,
-    /// The client offers protocols (ALPN), and none that the server has.
+    /// The client offers protocols (ALPN), but none that the server supports.
     NoCommonProtocol,
-    /// The client has no certificate and needs one, or one that is not good.
+    /// The client has no certificate although one is required, or its certificate is not valid.
     BadClientCertificate,
-    /// There is no certificate for the name that the client asks for.
+    /// The server has no certificate for the name that the client asks for.
     UnknownName,
-    /// What the client began with is not TLS.
+    /// The first bytes of the client are not TLS.
     NotTls,
-    /// The client broke off with an alert: most often it does not trust the server's certificate.
+    /// The client aborted the handshake with an alert, most often because it does not trust the
+    /// server's certificate.
     ClientRefused,
-    /// The client went away, without a word.
+    /// The client closed the connection during the handshake.
     ClientClosed,
     /// The socket failed.
     Io,
-    /// Anything else, such as a client that broke the protocol.
+    /// Anything else, such as a client that violates the protocol.
     Other,
 }
 
 impl HandshakeErrorKind {
-    /// Returns the kind as a word, such as for a label.
+    /// Returns the kind in snake case, as in the label `error.type`: `no_common_protocol`,
+    /// `client_refused`, and so on.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::NoCommonVersionOrCipher => "no_common_version_or_cipher",
@@ -58,14 +63,14 @@ impl HandshakeErrorKind {
     }
 }
 
-/// Where in the handshake it failed: what makes no sense as a first message is not TLS.
+/// The stage at which a handshake failed. A first message that makes no sense is not TLS.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Hello,
     Rest,
 }
 
-/// A handshake's failure, before it is known whose.
+/// A failed handshake, before the address of the client is added.
 #[derive(Debug)]
 pub(super) struct Failure {
     kind: HandshakeErrorKind,
@@ -99,8 +104,8 @@ impl Failure {
             kind: HandshakeErrorKind::UnknownName,
             hint: None,
             source: match name {
-                Some(name) => format!("it asks for {name}").into(),
-                None => "it asks for no name".into(),
+                Some(name) => format!("the client asked for {name}").into(),
+                None => "the client asked for no name".into(),
             },
         }
     }
@@ -137,7 +142,8 @@ fn kind_of(stage: Stage, error: &rustls::Error) -> HandshakeErrorKind {
     }
 }
 
-/// What a certificate has to be, for errors that tell that one is not so in rustls's own terms.
+/// Returns what was expected of a certificate, for errors that describe its fault only in the terms
+/// of rustls.
 fn hint(error: &rustls::Error) -> Option<&'static str> {
     use CertificateError::{
         BadEncoding, Other, UnsupportedSignatureAlgorithmContext,
@@ -158,12 +164,13 @@ fn hint(error: &rustls::Error) -> Option<&'static str> {
 }
 
 impl HandshakeError {
-    /// Returns how the handshake failed.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> HandshakeErrorKind {
         self.kind
     }
 
-    /// Returns the client's address: the connection's [`peer_addr`](reagent::Connection::peer_addr).
+    /// Returns the address of the client: the connection's
+    /// [`peer_addr`](reagent::Connection::peer_addr).
     pub fn peer_addr(&self) -> &Addr {
         &self.peer
     }
@@ -172,18 +179,19 @@ impl HandshakeError {
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            HandshakeErrorKind::NoCommonVersionOrCipher => "nothing in common to encrypt with",
-            HandshakeErrorKind::NoCommonProtocol => "no protocol in common",
-            HandshakeErrorKind::BadClientCertificate => "bad client certificate",
-            HandshakeErrorKind::UnknownName => "no certificate for that name",
+            HandshakeErrorKind::NoCommonVersionOrCipher => {
+                "no version, cipher suite, group or signature scheme in common"
+            }
+            HandshakeErrorKind::NoCommonProtocol => "no ALPN protocol in common",
+            HandshakeErrorKind::BadClientCertificate => "missing or invalid client certificate",
+            HandshakeErrorKind::UnknownName => "no certificate for the server name",
             HandshakeErrorKind::NotTls => "the client does not speak TLS",
-            HandshakeErrorKind::ClientRefused => "the client refused",
-            HandshakeErrorKind::ClientClosed => "the client went away",
+            HandshakeErrorKind::ClientRefused => "the client aborted it with an alert",
+            HandshakeErrorKind::ClientClosed => "the client closed the connection",
             HandshakeErrorKind::Io => "the socket failed",
             HandshakeErrorKind::Other => "handshake error",
         };
-        let HandshakeError { peer, source, .. } = self;
-        write!(f, "tls handshake with {peer} failed: {what}: {source}")?;
+        write!(f, "tls handshake with {} failed: {what}", self.peer)?;
         match self.hint {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! What a handshake found out.
+//! The results of a handshake.
 
 use super::{PeerName, peer::Peer};
 use reagent::Connection;
@@ -7,7 +7,8 @@ use tokio_rustls::rustls::{
     CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection, pki_types::CertificateDer,
 };
 
-/// The facts of a connection's TLS, in its [`extensions`](Connection::extensions); cheap to clone.
+/// The results of a connection's TLS handshake, left in its [`extensions`](Connection::extensions).
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct TlsInfo(Arc<Facts>);
 
@@ -22,7 +23,7 @@ struct Facts {
 }
 
 impl TlsInfo {
-    /// Of a connection whose handshake is over.
+    /// Collects the results of a completed handshake.
     pub(super) fn of(session: &ServerConnection) -> Self {
         let certificates: Vec<_> = session
             .peer_certificates()
@@ -48,7 +49,7 @@ impl TlsInfo {
         }))
     }
 
-    /// Tells the connection, its handler and who looks at it from outside.
+    /// Makes the results available to the handler, and to observers as labels.
     pub(super) fn put_on<Io>(self, conn: &mut Connection<Io>) {
         conn.set_secure(self.alpn());
         conn.label("tls.protocol.version", self.version());
@@ -62,7 +63,7 @@ impl TlsInfo {
         conn.extensions_mut().insert(self);
     }
 
-    /// The version: `1.2` or `1.3`.
+    /// Returns the protocol version: `1.2` or `1.3`.
     pub fn version(&self) -> &'static str {
         match self.0.version {
             ProtocolVersion::TLSv1_2 => "1.2",
@@ -71,12 +72,12 @@ impl TlsInfo {
         }
     }
 
-    /// The cipher suite.
+    /// Returns the cipher suite.
     pub fn cipher_suite(&self) -> CipherSuite {
         self.0.cipher_suite
     }
 
-    /// The name of the cipher suite as IANA has it: `TLS_AES_128_GCM_SHA256`.
+    /// Returns the IANA name of the cipher suite, such as `TLS_AES_128_GCM_SHA256`.
     fn cipher(&self) -> String {
         let name = format!("{:?}", self.0.cipher_suite);
         match name.strip_prefix("TLS13_") {
@@ -85,44 +86,49 @@ impl TlsInfo {
         }
     }
 
-    /// The name that the client asked for (SNI), in lower case.
+    /// Returns the name that the client asked for (SNI), in lower case.
     pub fn server_name(&self) -> Option<&str> {
         self.0.server_name.as_deref()
     }
 
-    /// The protocol that was agreed on (ALPN), as
+    /// Returns the negotiated protocol (ALPN), the same as
     /// [`negotiated_protocol`](Connection::negotiated_protocol).
     pub fn alpn(&self) -> Option<&[u8]> {
         self.0.alpn.as_deref()
     }
 
-    /// Returns whether an earlier session was resumed, instead of a full handshake.
+    /// Returns whether the handshake resumed an earlier session.
     pub fn is_resumed(&self) -> bool {
         self.0.resumed
     }
 
-    /// The client's certificates, its own first; of a resumed session those of the full handshake. Empty if
-    /// it has shown none.
+    /// Returns the client's certificate chain, its own certificate first, or an empty slice if the
+    /// client showed none.
+    ///
+    /// For a resumed session, these are the certificates of the full handshake.
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         &self.0.certificates
     }
 
-    /// Returns the names that the client's own certificate is for, its subject alternative names. They are
-    /// what to decide by: each has a type, and the authority has checked it as such.
+    /// Returns the names for which the client's own certificate was issued: its subject alternative
+    /// names.
+    ///
+    /// Base decisions on these. Each has a type, and the authority has verified it as such.
     pub fn peer_names(&self) -> &[PeerName] {
         &self.0.peer.names
     }
 
-    /// Returns the subject of the client's own certificate as RFC 4514 writes it, such as
-    /// `O=Example,CN=alice`: the last part first, and with a backslash before characters that separate parts.
+    /// Returns the subject of the client's own certificate in the format of RFC 4514, such as
+    /// `O=Example,CN=alice`: the last part comes first, and characters that separate parts are
+    /// escaped by a backslash.
     ///
-    /// Prefer [`peer_names`](Self::peer_names) to decide by.
+    /// To base decisions on the client's identity, prefer [`peer_names`](Self::peer_names).
     pub fn peer_subject(&self) -> Option<&str> {
         self.0.peer.subject.as_deref()
     }
 }
 
-/// Of certificates it shows how many there are.
+/// Shows only the number of certificates.
 impl fmt::Debug for TlsInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsInfo")

@@ -1,4 +1,4 @@
-//! The stream of a connection whose handshake is done.
+//! The stream of a connection after its handshake.
 
 use reagent::{ConnectionHandle, IoStream};
 use std::{
@@ -10,18 +10,19 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{rustls::ServerConnection, server::TlsStream};
 
-/// An encrypted stream: what is read was decrypted, and what is written is encrypted.
+/// An encrypted stream: reads return decrypted data, and writes are encrypted.
 ///
-/// A client that ends its stream without `close_notify` is at its end, as the
-/// [module](super) describes; [`ConnectionHandle::is_truncated`] tells it apart.
+/// If the client ends its stream without `close_notify`, reads return an ordinary end, as described
+/// in the [module documentation](super). [`ConnectionHandle::is_truncated`] then returns true.
 pub struct TlsIo<Io> {
     stream: TlsStream<Io>,
     handle: ConnectionHandle,
     requires_close_notify: bool,
-    /// Whether the server has begun to close: what ends afterwards is no loss.
+    /// Set when the server begins to shut down. The end of the client's stream is no loss after
+    /// that.
     is_closing: bool,
     is_truncated: bool,
-    /// The error of a record, while some that came before it are still to be read.
+    /// The error of a bad record, while data from earlier records is still to be read.
     bad_record: Option<io::Error>,
 }
 
@@ -41,20 +42,21 @@ impl<Io> TlsIo<Io> {
         }
     }
 
-    /// Returns the stream inside, and the state of its TLS.
+    /// Returns the wrapped stream and the state of TLS.
     pub fn get_ref(&self) -> (&Io, &ServerConnection) {
         self.stream.get_ref()
     }
 
-    /// Whether `error` is about the end of the stream inside, and not an error of that stream.
+    /// Returns whether `error` means that the wrapped stream ended, and is not an error of that
+    /// stream.
     fn is_missing_close_notify(&mut self, error: &io::Error) -> bool {
         let says_eof = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
-        // rustls says so again; of an error of the stream it knows nothing.
+        // rustls reports the end again, but knows nothing of an error of the stream.
         says_eof(error)
             && (self.stream.get_mut().1.reader().fill_buf()).is_err_and(|error| says_eof(&error))
     }
 
-    /// Reads what was decrypted before a record that is bad, and then its error.
+    /// Reads the data that was decrypted before a bad record, and after that returns the error.
     fn read_before(&mut self, error: io::Error, buf: &mut ReadBuf<'_>) -> io::Result<()> {
         let mut reader = self.stream.get_mut().1.reader();
         match reader.read(buf.initialize_unfilled()) {

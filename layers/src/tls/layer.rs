@@ -6,10 +6,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
-/// As [`UpgradeLayer`] has it.
+/// The same as the default of [`UpgradeLayer`].
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A layer that serves TLS. Clones share the certificates and the limit of handshakes.
+/// A layer that encrypts connections with TLS.
+///
+/// Clones share the certificates and the limit on handshakes.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct TlsLayer {
@@ -29,12 +31,14 @@ impl TlsLayer {
         }
     }
 
-    /// Creates a layer that serves every client with the certificate (or the chain, the server's own
-    /// first) in one file and the key in another, which may be the same.
+    /// Creates a layer that serves every client with one certificate.
+    ///
+    /// `certificate` is the file of the certificate or chain, the server's own certificate first.
+    /// `key` is the file of the private key and may be the same file.
     ///
     /// # Errors
     ///
-    /// Returns what is wrong with the files.
+    /// Returns a [`TlsConfigError`] if a file cannot be read or used.
     pub fn from_pem_files(
         certificate: impl AsRef<Path>,
         key: impl AsRef<Path>,
@@ -42,35 +46,39 @@ impl TlsLayer {
         Self::builder().certificate(certificate, key).build()
     }
 
-    /// Creates a layer that serves with this configuration, as it is.
+    /// Creates a layer that uses `config` unchanged.
     ///
-    /// How sessions are resumed is up to the configuration. rustls does not look at a client's certificate
-    /// again when a session is resumed: it may have expired, or its authority may be trusted no more. Where
-    /// clients need certificates, leave `ticketer` as it is, set `send_tls13_tickets` to 0 and
-    /// `session_storage` to [`NoServerSessionStorage`](super::rustls::server::NoServerSessionStorage), as
-    /// [`TlsBuilder`] does.
+    /// The configuration decides how sessions are resumed. rustls does not check a client's
+    /// certificate again when a session is resumed, even if it has expired or its authority is no
+    /// longer trusted. If clients need certificates, disable resumption as [`TlsBuilder`] does:
+    /// leave `ticketer` at its default, set `send_tls13_tickets` to 0 and `session_storage` to
+    /// [`NoServerSessionStorage`](super::rustls::server::NoServerSessionStorage).
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
         Self::new(Store::from_config(config))
     }
 
-    /// Returns a builder, for certificates by name, ALPN and client certificates.
+    /// Returns a builder, for several certificates, ALPN and client certificates.
     pub fn builder() -> TlsBuilder {
         TlsBuilder::default()
     }
 
-    /// Sets how long a handshake may take, from the start of the connection's upgrade to its end.
-    /// Default 10 s.
+    /// Sets the time limit for a handshake, or `None` for no limit. Default 10 s, the same as for
+    /// other upgrades.
+    ///
+    /// The time runs from the start of the connection's upgrade to its end.
     pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.timeout = limit.into();
         self
     }
 
-    /// Sets how many handshakes may compute at once, in all acceptors together: the others wait in order,
-    /// inside their time limit. A handshake that waits for its client has no place, so that clients that
-    /// stop delay nobody.
+    /// Limits the number of handshakes that may compute at the same time, across all acceptors.
+    /// Default `None` for no limit, since only servers under a load of handshakes need one.
     ///
-    /// It leaves the other threads of the runtime to connections that are served: with as many as there are
-    /// threads it has no effect. Default: no limit.
+    /// Further handshakes wait in order, within their time limit. A handshake that is waiting for
+    /// its client does not count, so stalled clients delay nobody. A limit of 0 counts as 1.
+    ///
+    /// Set the limit below the number of runtime threads, to keep the others free for established
+    /// connections. A limit of that number or more has no effect.
     pub fn max_handshakes(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.tls.places = limit
             .into()
@@ -78,18 +86,19 @@ impl TlsLayer {
         self
     }
 
-    /// Sets whether a client that ends its stream without `close_notify` is an error,
-    /// [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof), instead of an end that the outcome of the
-    /// connection tells. Default `false`.
+    /// Sets whether reading fails with [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) if the
+    /// client ends its stream without `close_notify`. Default `false`, since many clients do not
+    /// send it: the read then returns an ordinary end, and the outcome of the connection shows that
+    /// it was truncated.
     ///
-    /// For protocols whose messages end with the stream and must not be acted on when they were cut short,
-    /// with clients that are known to send it: many do not.
+    /// Use it for protocols whose messages end with the stream and must not be acted on when cut
+    /// short, if all clients are known to send `close_notify`.
     pub fn require_close_notify(mut self, required: bool) -> Self {
         self.tls.requires_close_notify = required;
         self
     }
 
-    /// Returns a handle that exchanges the certificates of this layer and its clones.
+    /// Returns a handle that replaces the certificates of this layer and its clones.
     pub fn reloader(&self) -> TlsReloader {
         TlsReloader::new(self.tls.store.clone())
     }

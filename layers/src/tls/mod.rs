@@ -1,21 +1,23 @@
-//! Encrypts connections: TLS 1.2 and 1.3, with certificates that may change while the server runs.
+//! Encrypts connections with TLS 1.2 and 1.3. Certificates can change while the server runs.
 //!
 //! # When to use it
 //!
-//! Clients come over a network that is not yours, and nothing in front of the server ends their TLS. What
-//! the handshake found out is in the connection's extensions as a [`TlsInfo`], client certificates included.
+//! Use it when clients connect over a network that you do not control and nothing in front of the
+//! server terminates TLS. The results of the handshake, including client certificates, are left in
+//! the connection's extensions as a [`TlsInfo`].
 //!
 //! # Position in the stack
 //!
-//! Inside of whatever decides by address (access, limits, the PROXY header, which comes before TLS), so that
-//! a client that is not admitted costs no handshake; outside of everything that reads the plain text. Handshakes
-//! have [a time limit](TlsLayer::timeout) here, so idle and first-byte limits belong inside of this layer.
+//! The layer belongs inside of layers that decide by address (access, limits, and the PROXY
+//! protocol, whose header precedes TLS), so that a client that is not admitted costs no handshake.
+//! It belongs outside of everything that reads the decrypted data, including the idle and
+//! first-byte limits of `timeout`, since handshakes have [their own time limit](TlsLayer::timeout).
 //!
-//! Bytes are encrypted as they are written and go out when there is room, so **flush before waiting for an
-//! answer, and shut down at the end**: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) sends the rest and
-//! then `close_notify`, by which the client knows that it has got everything. A connection that is just
-//! dropped (by a panic, a time limit, an abort, or a handler that returns) sends none, since nobody has said
-//! that it was complete.
+//! Data is encrypted when it is written, and sent when the socket has room. **Flush before waiting
+//! for an answer, and shut down at the end**: [`shutdown`](tokio::io::AsyncWriteExt::shutdown)
+//! sends the rest and then `close_notify`, which tells the client that it has received everything.
+//! If a connection is merely dropped, by a panic, a time limit, an abort or a handler that returns,
+//! no `close_notify` is sent, since nothing has confirmed that the data was complete.
 //!
 //! # Example
 //!
@@ -35,25 +37,22 @@
 //! fs::write(&cert, made.cert.pem())?;
 //! fs::write(&key, made.signing_key.serialize_pem())?;
 //!
-//! let layer = TlsLayer::from_pem_files(&cert, &key)?;
-//! // A program spawns `layer.reloader().watch(…)`; here we ask ourselves.
-//! let reloader = layer.reloader();
-//! reloader.reload().await?;
-//!
 //! let (listener, clients) = MemoryListener::new();
 //! let server = Server::new(listener)
-//!     .layer(layer)
+//!     .layer(TlsLayer::from_pem_files(&cert, &key)?)
 //!     .start(reagent::handle(|mut conn: Connection| async move {
 //!         assert!(conn.is_secure());
-//!         let tls = conn.extensions().get::<TlsInfo>().unwrap().clone();
-//!         conn.write_all(tls.server_name().unwrap_or("nobody").as_bytes()).await?;
+//!         let tls = conn.extensions().get::<TlsInfo>().expect("set by the layer").clone();
+//!         conn.write_all(tls.server_name().unwrap_or("no name").as_bytes()).await?;
 //!         conn.shutdown().await
 //!     }))
 //!     .await?;
 //!
 //! let mut roots = rustls::RootCertStore::empty();
 //! roots.add(made.cert.der().clone())?;
-//! let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+//! let config = rustls::ClientConfig::builder()
+//!     .with_root_certificates(roots)
+//!     .with_no_client_auth();
 //! let stream = clients.connect().await?;
 //! let mut client =
 //!     TlsConnector::from(Arc::new(config)).connect("localhost".try_into()?, stream).await?;
@@ -65,20 +64,34 @@
 //! # }
 //! ```
 //!
+//! [`TlsReloader`] has an example of renewed certificates, and [`TlsBuilder`] one of several
+//! certificates.
+//!
 //! # Details
 //!
-//! Reading returns 0 when the client has ended its stream, with `close_notify` or, as many clients do, without
-//! one; what the handler writes then still reaches the client. Without it nobody can tell whether the client was
-//! cut off: [`ConnectionHandle::is_truncated`](reagent::ConnectionHandle::is_truncated) is true from then on,
-//! and a handler that returns `Ok` ends its connection as
-//! [`Disconnected(Truncated)`](reagent::Disconnect::Truncated). It ends as any other where the server was the
-//! first to shut down, and in protocols that mark the ends of their messages
-//! ([`set_delimited`](reagent::ConnectionHandle::set_delimited)), as `HttpLayer` and `FramedLayer` do: their clients
-//! may leave between two messages. [`TlsLayer::require_close_notify`] makes it an error instead.
+//! ## Streams that end without `close_notify`
 //!
-//! The certificates can be watched. [`TlsReloader::certificates`] returns when each expires, and
-//! [`TlsReloader::on_reload`] and [`TlsReloader::last_reload`] report how the files were last loaded. A program with the
-//! feature `metrics` hands both on, the dates before each scrape:
+//! Reading returns 0 when the client has ended its stream, with or without `close_notify`: many
+//! clients do not send it. What the handler writes afterwards still reaches the client.
+//!
+//! Without `close_notify`, nothing shows whether the client's data was cut off. From then on,
+//! [`ConnectionHandle::is_truncated`](reagent::ConnectionHandle::is_truncated) returns true, and if
+//! the handler returns `Ok`, the connection ends as
+//! [`Disconnected(Truncated)`](reagent::Disconnect::Truncated). There are two exceptions, in which
+//! the connection ends like any other:
+//!
+//! - The server was the first to shut down.
+//! - The protocol marks the ends of its messages, as declared by
+//!   [`set_delimited`](reagent::ConnectionHandle::set_delimited). `HttpLayer` and `FramedLayer` do
+//!   this, since their clients may leave between two messages.
+//!
+//! [`TlsLayer::require_close_notify`] makes a missing `close_notify` an error of the read instead.
+//!
+//! ## Monitoring
+//!
+//! [`TlsReloader::certificates`] returns when each certificate expires. [`TlsReloader::on_reload`]
+//! and [`TlsReloader::last_reload`] report the results of reloads. With the feature `metrics`, pass
+//! both on, and the dates before each scrape:
 //!
 //! ```
 //! # use reagent_layers::tls::TlsLayer;
@@ -103,14 +116,17 @@
 //! # }
 //! ```
 //!
-//! In the span and the events of the feature `trace` are the labels `tls.protocol.version`, `tls.cipher`,
-//! `tls.next_protocol` and `server.address`, the name that the client asked for.
+//! With the feature `trace`, spans and events have the labels `tls.protocol.version`, `tls.cipher`,
+//! `tls.next_protocol`, and `server.address` for the server name that the client asked for.
 //!
 //! # Errors
 //!
-//! [`HandshakeError`], of a [`kind`](HandshakeErrorKind) and with the client's address, for a handshake that
-//! failed; [`TimedOut`](reagent::TimedOut) of the kind `tls handshake` for one that took longer than 10
-//! seconds, or than [`TlsLayer::timeout`]. [`TlsConfigError`] tells what is wrong with files.
+//! - [`HandshakeError`], with a [kind](HandshakeErrorKind) and the client's address: the handshake
+//!   failed. Its kind is also set as the label `error.type`.
+//! - [`TimedOut`](reagent::TimedOut) with the kind `tls handshake`: the handshake took longer than
+//!   [`TlsLayer::timeout`], 10 seconds by default.
+//!
+//! Building a layer or reloading its files can fail with a [`TlsConfigError`].
 
 mod authorities;
 mod builder;
@@ -139,6 +155,6 @@ pub use layer::TlsLayer;
 pub use peer::PeerName;
 pub use reload::{LastReload, TlsReloader};
 pub use served::ServedCertificate;
-/// The TLS library, since its types are part of this module's.
+/// The TLS library, whose types are part of this module's API.
 pub use tokio_rustls::rustls;
 pub use upgrade::Tls;

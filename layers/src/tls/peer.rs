@@ -1,4 +1,4 @@
-//! Who a client's certificate says it is.
+//! The identity in a client's certificate.
 
 use std::{
     borrow::Cow,
@@ -12,7 +12,8 @@ use x509_parser::{
     x509::{AttributeTypeAndValue, X509Name},
 };
 
-/// A name that a certificate is for: an entry of its subject alternative names (RFC 5280, section 4.2.1.6).
+/// A name for which a certificate was issued: one of its subject alternative names (RFC 5280,
+/// section 4.2.1.6).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PeerName {
@@ -20,13 +21,13 @@ pub enum PeerName {
     Dns(String),
     /// A URI, such as a SPIFFE ID.
     Uri(String),
-    /// A mail address.
+    /// An email address.
     Email(String),
-    /// An address.
+    /// An IP address.
     Ip(IpAddr),
 }
 
-/// What is read of a client's own certificate.
+/// The part of a client's own certificate that is used.
 #[derive(Default)]
 pub(super) struct Peer {
     pub(super) subject: Option<String>,
@@ -63,13 +64,13 @@ fn name(name: &GeneralName<'_>) -> Option<PeerName> {
     })
 }
 
-/// The name by RFC 4514, so that no two names are written alike.
+/// Writes a name according to RFC 4514, so that different names are never written alike.
 fn distinguished_name(name: &X509Name<'_>) -> String {
     let mut parts: Vec<String> = name
         .iter_rdn()
         .map(|rdn| rdn.iter().map(attribute).collect::<Vec<_>>().join("+"))
         .collect();
-    // Section 2.1: the last comes first.
+    // Section 2.1: the last part comes first.
     parts.reverse();
     parts.join(",")
 }
@@ -91,7 +92,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     };
     match (known, attribute.as_str()) {
         (Some(known), Ok(text)) => format!("{known}={}", escaped(text)),
-        // Section 2.4: its encoding, where it has no text or its type no name.
+        // Section 2.4: the encoding, if the value is not text or its type has no name.
         (known, _) => format!("{}=#{}", known.unwrap_or(&oid), hex(attribute.attr_value())),
     }
 }
@@ -120,7 +121,7 @@ fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 fn hex(value: &Any<'_>) -> String {
-    // The tag, the length and the value, which is all that the text needs to differ by.
+    // The tag, the length and the value, which is enough for texts to differ.
     let mut text = format!("{:02x}", value.header.tag().0);
     let len = value.data.len();
     let _ = match len {

@@ -1,4 +1,4 @@
-//! The sections of a PEM file, none of which is skipped unseen.
+//! The sections of a PEM file. No section is skipped silently.
 
 use super::TlsConfigError;
 use std::path::Path;
@@ -12,19 +12,19 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// Editors of another system put it at the start, and `cat` in the middle.
+/// Some editors put it at the start of a file, and `cat` then moves it to the middle.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// What is between two marks.
+/// The lines between a BEGIN and an END line.
 pub(super) struct Section<'a> {
     label: &'a str,
     lines: Vec<&'a str>,
-    /// Both from 1.
+    /// Both start at 1.
     pub(super) number: usize,
     pub(super) line: usize,
 }
 
-/// The sections of a file, in order.
+/// Splits a file into its sections, in order.
 pub(super) fn sections<'a>(
     path: &Path,
     contents: &'a [u8],
@@ -42,7 +42,7 @@ pub(super) fn sections<'a>(
         let Ok(text) = std::str::from_utf8(text) else {
             match open {
                 None => continue,
-                Some(_) => return Err(bad(number, "it is not text")),
+                Some(_) => return Err(bad(number, "it is not UTF-8 text")),
             }
         };
         let text = text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK);
@@ -60,22 +60,30 @@ pub(super) fn sections<'a>(
                 sections.extend(open.take());
             }
             _ if text.contains(BEGIN.trim_end()) => {
-                return Err(bad(number, "a BEGIN mark is not on a line of its own"));
+                return Err(bad(
+                    number,
+                    "the line has text beside its BEGIN mark; put the mark on a separate line",
+                ));
             }
-            (Some(_), _, Some(_)) => return Err(bad(number, "it ends as another section")),
+            (Some(_), _, Some(_)) => {
+                return Err(bad(
+                    number,
+                    "its END mark has another label than its BEGIN mark",
+                ));
+            }
             (Some(section), ..) => section.lines.push(text),
-            // What is outside of sections is for people.
+            // Text outside of sections is a comment.
             (None, ..) => {}
         }
     }
     match open {
         None => Ok(sections),
-        Some(section) => Err(section.bad(path, "it has no end")),
+        Some(section) => Err(section.bad(path, "its END mark is missing")),
     }
 }
 
 impl Section<'_> {
-    /// The certificate, if it is one.
+    /// Returns the certificate, if the section is one.
     pub(super) fn certificate(
         &self,
         path: &Path,
@@ -88,27 +96,27 @@ impl Section<'_> {
             }
             "TRUSTED CERTIFICATE" => Err(self.bad(
                 path,
-                "it is a TRUSTED CERTIFICATE; make a CERTIFICATE of it with `openssl x509`",
+                "it is a TRUSTED CERTIFICATE; convert it to a CERTIFICATE with `openssl x509`",
             )),
             "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
-                Err(self.bad(path, "it is a request for a certificate"))
+                Err(self.bad(path, "it is a certificate request; expected a CERTIFICATE"))
             }
             "PKCS7" | "CMS" => Err(self.bad(
                 path,
-                "it is PKCS #7; make CERTIFICATE sections of it with `openssl pkcs7 -print_certs`",
+                "it is PKCS #7; convert it to CERTIFICATE sections with `openssl pkcs7 -print_certs`",
             )),
             "X509 CRL" | "CRL" => Err(self.bad(
                 path,
-                "it is a revocation list, which is not looked at; a `ServerConfig` can have one",
+                "revocation lists are not supported in files; set one in a `ServerConfig`",
             )),
             label if label.contains("CERTIFICATE") => {
-                Err(self.bad(path, "it should be a CERTIFICATE"))
+                Err(self.bad(path, "expected a CERTIFICATE"))
             }
             _ => Ok(None),
         }
     }
 
-    /// The key, if it is one.
+    /// Returns the key, if the section is one.
     pub(super) fn key(
         &self,
         path: &Path,
@@ -129,14 +137,16 @@ impl Section<'_> {
                     .map(Some)
                     .map_err(|error| self.damaged(path, &error))
             }
-            _ => Err(self.bad(path, "it is of a kind of key that TLS does not use")),
+            _ => Err(self.bad(path, "TLS does not use this kind of key; expected a PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY")),
         }
     }
 
-    /// The section as the parser wants it, without the headers of old (RFC 1421, section 4.6).
+    /// Returns the section in the form that the parser expects, without the old headers (RFC 1421,
+    /// section 4.6).
     fn text(&self, label: &str) -> Zeroizing<String> {
         let body = self.lines.iter().map(|line| line.len() + 1).sum::<usize>();
-        // All of it at once: what a growing string leaves behind is not overwritten.
+        // Allocated in one piece: the memory that a growing string leaves behind is not
+        // overwritten.
         let mut text = String::with_capacity(body + 2 * (label.len() + 20));
         text.extend([BEGIN, label, DASHES, "\n"]);
         for line in self.lines.iter().filter(|line| !line.contains(':')) {
@@ -155,13 +165,14 @@ impl Section<'_> {
         }
     }
 
-    /// The error itself has lines of the file in it, which may be lines of a key.
+    /// The error itself contains lines of the file, which may be lines of a key, so it is not
+    /// shown.
     fn damaged(&self, path: &Path, error: &PemError) -> TlsConfigError {
         self.bad(
             path,
             match error {
-                PemError::Base64Decode(_) => "it is not base64",
-                _ => "it is not PEM",
+                PemError::Base64Decode(_) => "expected base64",
+                _ => "expected PEM",
             },
         )
     }

@@ -1,4 +1,4 @@
-//! New certificates for a server that runs.
+//! Certificates that are replaced while the server runs.
 
 use super::{ServedCertificate, TlsConfigError, store::Store};
 use std::{
@@ -9,12 +9,50 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::ServerConfig;
 
-/// Exchanges the certificates of a [`TlsLayer`](super::TlsLayer) for those that are in its files now;
-/// cheap to clone.
+/// A handle that replaces the certificates of a [`TlsLayer`](super::TlsLayer) by the current
+/// contents of its files. Cheap to clone.
 ///
-/// It is all or nothing: handshakes that begin afterwards see all of the new files, and if anything is
-/// wrong with one of them, all of the old. Open connections go on as they are, also those whose
-/// certificate is from an authority that is trusted no more. Clients can go on resuming their sessions.
+/// A reload is all or nothing. If every file is valid, handshakes that begin afterwards use the new
+/// files; if anything is wrong with one of them, they keep using the old ones. Open connections are
+/// not affected, even if the authority of the client's certificate is no longer trusted. Clients
+/// can still resume their sessions.
+///
+/// # Example
+///
+/// ```
+/// use reagent_layers::tls::TlsLayer;
+/// use std::{fs, time::Duration};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = std::env::temp_dir().join(format!("reagent-tls-reload-{}", std::process::id()));
+/// # fs::create_dir_all(&dir)?;
+/// # let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+/// # let issue = || rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+/// let first = issue()?;
+/// fs::write(&cert, first.cert.pem())?;
+/// fs::write(&key, first.signing_key.serialize_pem())?;
+/// let layer = TlsLayer::from_pem_files(&cert, &key)?;
+///
+/// // Reload within a minute of each change.
+/// let reloader = layer.reloader().on_reload(|result| {
+///     if let Err(error) = result {
+///         eprintln!("the old certificates stay in use: {error:?}");
+///     }
+/// });
+/// let watch = tokio::spawn(reloader.clone().watch(Duration::from_secs(60)));
+///
+/// // Or reload now, for example on a signal. So far only one of the two files is new.
+/// let second = issue()?;
+/// fs::write(&cert, second.cert.pem())?;
+/// assert!(reloader.reload().await.is_err());
+/// fs::write(&key, second.signing_key.serialize_pem())?;
+/// assert!(reloader.reload().await.is_ok());
+/// # watch.abort();
+/// # fs::remove_dir_all(&dir)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct TlsReloader {
     store: Arc<Store>,
@@ -23,13 +61,13 @@ pub struct TlsReloader {
 
 type OnReload = Arc<dyn Fn(&Result<(), Arc<TlsConfigError>>) + Send + Sync>;
 
-/// The last attempt to load the files.
+/// The last attempt to reload the files.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LastReload {
-    /// When it ended.
+    /// The time at which it ended.
     pub at: SystemTime,
-    /// How it ended.
+    /// Its result.
     pub result: Result<(), Arc<TlsConfigError>>,
 }
 
@@ -41,8 +79,10 @@ impl TlsReloader {
         }
     }
 
-    /// Calls `on_reload` with every result: that of [`reload`](Self::reload), and that of each change that
-    /// [`watch`](Self::watch) sees. It holds for this handle and those that are cloned from it.
+    /// Sets a callback for the result of every [`reload`](Self::reload), and of every change that
+    /// [`watch`](Self::watch) detects.
+    ///
+    /// It applies to this handle and to handles that are cloned from it afterwards.
     pub fn on_reload(
         mut self,
         on_reload: impl Fn(&Result<(), Arc<TlsConfigError>>) + Send + Sync + 'static,
@@ -51,16 +91,21 @@ impl TlsReloader {
         self
     }
 
-    /// Loads the files, once two looks at them, 50 ms apart, find the same: a chain that is being written
-    /// is not taken. They are read on Tokio's threads for blocking work.
+    /// Loads the files and replaces the certificates.
+    ///
+    /// The files are read until two reads 50 ms apart return the same contents, for at most 5
+    /// seconds, so that a chain that is still being written is not used. They are read on Tokio's
+    /// threads for blocking work.
     ///
     /// # Errors
     ///
-    /// Returns what is wrong with the files. Everything stays as it was then.
+    /// Returns a [`TlsConfigError`] if a file cannot be read or used. The old certificates then
+    /// stay in use.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the files are loaded, or everything stays as it was.
+    /// Cancel safe. If the future is dropped, either the files have been loaded or nothing has
+    /// changed.
     ///
     /// # Panics
     ///
@@ -71,34 +116,43 @@ impl TlsReloader {
         result
     }
 
-    /// Exchanges the whole configuration. A layer that has files goes back to them at the next
-    /// [`reload`](Self::reload).
+    /// Replaces the whole configuration by `config`. If the layer was made from files, the next
+    /// [`reload`](Self::reload) returns to them.
     pub fn replace(&self, config: Arc<ServerConfig>) {
         self.store.replace(config);
     }
 
-    /// Returns the certificates that are served, in the order of the configuration; none where the
-    /// configuration was not made of files.
+    /// Returns the certificates that are served, in the order of the configuration. The list is
+    /// empty if the configuration was not made from files.
     pub fn certificates(&self) -> Vec<ServedCertificate> {
         let current = self.store.current();
         let certificates = current.certificates.as_ref();
         certificates.map_or_else(Vec::new, |certificates| certificates.served().to_vec())
     }
 
-    /// Returns when the files were last loaded, after the layer was built, and with which result.
+    /// Returns the time and result of the last reload, or `None` if there was none since the layer
+    /// was built.
     pub fn last_reload(&self) -> Option<LastReload> {
         self.store.last_reload()
     }
 
-    /// Looks at the files at once and then `every` so often, and loads them when what is in them has
-    /// changed; to be spawned, or dropped to stop.
+    /// Checks the files now and then once per `every`, and reloads them when their contents have
+    /// changed. Spawn this future, and abort its task to stop watching.
     ///
-    /// Each change is tried once, and its result given to [`on_reload`](Self::on_reload). If a
-    /// certificate and its key are replaced one after the other, a result in between may be that they do not
-    /// match; the old ones serve until they do.
+    /// Each change is tried once, and the result is passed to [`on_reload`](Self::on_reload). If a
+    /// certificate and its key are replaced one after the other, the change in between may be
+    /// reported as a mismatch. The old pair is served until the new one matches.
     ///
-    /// It ends when the layer, the servers that it is part of and the other reloaders are gone, and at once
-    /// if the layer was not made of files.
+    /// The future completes when the layer, the servers that use it and the other reloaders are
+    /// gone, and at once if the layer was not made from files.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe. A reload in progress takes effect as a whole or not at all.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a Tokio runtime.
     pub async fn watch(self, every: Duration) {
         let TlsReloader { store, on_reload } = self;
         if !store.has_files() {

@@ -1,4 +1,4 @@
-//! What is known of the certificates that are served.
+//! The facts about served certificates.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -8,9 +8,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServedCertificate {
-    /// The name it is served for, as it was given; `None` for the one that is served by default.
+    /// The name for which it is served, as it was configured. `None` for the default certificate.
     pub name: Option<String>,
-    /// When the first of its chain expires: clients refuse it from then on. `None` if no date could be read.
+    /// The earliest expiry of a certificate in its chain, from which time clients refuse it. `None`
+    /// if no date could be read.
     pub not_after: Option<SystemTime>,
 }
 

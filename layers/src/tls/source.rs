@@ -1,4 +1,4 @@
-//! What a configuration is made of.
+//! The files and options that a configuration is made from.
 
 use super::{
     TlsConfigError,
@@ -18,17 +18,17 @@ use tokio_rustls::rustls::{
     server::{NoClientAuth, NoServerSessionStorage, ProducesTickets},
 };
 
-/// What makes resumption work, from one configuration to the next.
+/// The ticketer, which is kept across configurations so that sessions can be resumed.
 pub(super) type Sessions = Arc<dyn ProducesTickets>;
 
-/// Files and options, from which a configuration can be made again and again.
+/// The files and options from which configurations are made repeatedly.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     pub(super) default: Option<Pair>,
     pub(super) named: Vec<(String, Pair)>,
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) clients: Option<Clients>,
-    /// `None` for sessions that are not resumed.
+    /// `None` disables resumption.
     pub(super) session_lifetime: Option<Duration>,
 }
 
@@ -50,10 +50,10 @@ pub(super) struct Pair {
     pub(super) key: PathBuf,
 }
 
-/// What handshakes are made with.
+/// The configuration that handshakes use.
 pub(super) struct Current {
     pub(super) config: Arc<ServerConfig>,
-    /// `None` if the configuration is somebody else's.
+    /// `None` if the configuration was supplied by the user.
     pub(super) certificates: Option<Arc<Certificates>>,
 }
 
@@ -71,7 +71,7 @@ impl Source {
         )
     }
 
-    /// Returns the configuration of these contents. It keeps `sessions`, and creates them if there are not any.
+    /// Makes a configuration from `contents`. Uses the ticketer in `sessions`, or creates it there.
     pub(super) fn configure(
         &self,
         contents: &Contents,
@@ -89,7 +89,7 @@ impl Source {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(certificates.clone());
         config.alpn_protocols.clone_from(&self.alpn);
-        // A ticket is all that has to be known of a session, and its age is in it.
+        // The ticket holds everything that must be known about a session, including its age.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match self.resumable_for() {
             None => config.send_tls13_tickets = 0,
@@ -108,8 +108,9 @@ impl Source {
         })
     }
 
-    /// A resumed client shows no certificate, and rustls looks neither at the dates nor at the authorities of
-    /// the one that it has shown: where clients are asked for one, each handshake is a full one.
+    /// Returns the lifetime of tickets. A resumed client shows no certificate, and rustls checks
+    /// neither the dates nor the authority of the one that it has shown before. If clients are
+    /// asked for certificates, every handshake is therefore a full one.
     fn resumable_for(&self) -> Option<Duration> {
         match self.clients {
             None => self.session_lifetime,

@@ -1,4 +1,4 @@
-//! The configuration in use, and how it is exchanged.
+//! The configuration in use, and its replacement.
 
 use super::{
     TlsConfigError,
@@ -15,17 +15,17 @@ use std::{
 use tokio::{sync, task::spawn_blocking, time::sleep};
 use tokio_rustls::rustls::ServerConfig;
 
-/// Files that are the same after this time are not being written.
+/// If the contents of the files do not change within this time, they are not being written.
 const SETTLED_AFTER: Duration = Duration::from_millis(50);
 
-/// How often files that go on changing are looked at.
+/// The maximum number of reads of files that keep changing.
 const LOOKS: usize = 100;
 
-/// Shared by a layer, its services and its reloaders.
+/// The state that a layer shares with its services and reloaders.
 pub(super) struct Store {
     current: ArcSwap<Current>,
     source: Option<Arc<Source>>,
-    /// Held while files are loaded, so that the last to load is the last to have read.
+    /// Held while files are loaded, so that the last task to load is also the last to have read.
     loading: sync::Mutex<()>,
     /// Never locked while files are read.
     loaded: Mutex<Loaded>,
@@ -33,10 +33,11 @@ pub(super) struct Store {
 
 #[derive(Default)]
 struct Loaded {
-    /// Of the files as they were last, good or bad.
+    /// The fingerprint of the files as they were last, valid or not.
     fingerprint: u64,
     sessions: Option<Sessions>,
-    /// How often the configuration was replaced; what was read before that comes too late.
+    /// The number of times that the configuration was replaced. Files that were read before that
+    /// are outdated.
     replaced: u64,
     last: Option<LastReload>,
 }
@@ -88,7 +89,7 @@ impl Store {
         }));
     }
 
-    /// Loads the files; with `only_changed` if they are not what they were when they were last loaded.
+    /// Loads the files. With `only_changed`, only if they differ from those that were loaded last.
     pub(super) async fn reload(
         &self,
         only_changed: bool,
@@ -102,7 +103,7 @@ impl Store {
         if only_changed && contents.fingerprint() == self.loaded().fingerprint {
             return None;
         }
-        // A chain that is being written is not taken.
+        // A chain that is being written is not used.
         for _ in 0..LOOKS {
             sleep(SETTLED_AFTER).await;
             let again = read(source).await;
@@ -148,17 +149,17 @@ async fn read(source: &Arc<Source>) -> Contents {
     blocking(move || source.read()).await
 }
 
-/// Reads and parses where no connection waits for it.
+/// Reads and parses on a thread where no connection waits for it.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime ends, and this with it.
+        // The runtime is shutting down, and this task with it.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// Of a configuration nothing is shown, lest there be a key in it.
+/// Nothing of a configuration is shown, since it may contain a key.
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")

@@ -1,14 +1,15 @@
-//! How long sessions can be resumed.
+//! Tickets with a limited lifetime.
 
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_rustls::rustls::{Error, crypto::ring, server::ProducesTickets};
 
-/// As long as a ticket of rustls is good: it makes a new key every 6 hours, and knows the one before.
+/// The time for which a ticket of rustls is valid: it makes a new key every 6 hours and keeps the
+/// previous one.
 pub(super) const MAX_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// Tickets that know when they were made: rustls gives up a key only when another is asked for, so that
-/// where clients are few a ticket is good for days.
+/// Tickets that contain their creation time. rustls replaces a key only when another ticket is
+/// requested, so that with few clients a ticket would stay valid for days.
 pub(super) struct Tickets {
     tickets: Arc<dyn ProducesTickets>,
     began: Instant,

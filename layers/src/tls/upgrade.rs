@@ -1,4 +1,4 @@
-//! The upgrade of a connection to TLS: a handshake.
+//! The upgrade of a connection to TLS: the handshake.
 
 use super::{
     TlsInfo, TlsIo,
@@ -25,7 +25,7 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-/// The [`Upgrade`] of a [`TlsLayer`](super::TlsLayer): a handshake.
+/// The [`Upgrade`] of a [`TlsLayer`](super::TlsLayer), which performs the handshake.
 #[derive(Clone)]
 pub struct Tls {
     pub(super) store: Arc<Store>,
@@ -49,7 +49,7 @@ impl<Io: IoStream> Upgrade<Io> for Tls {
             Err(failure) => {
                 let peer = parts.handle.peer_addr().clone();
                 let error = failure.with(peer);
-                // For spans and metrics, which know nothing of TLS.
+                // For spans and metrics, which do not know this error type.
                 let conn = parts.with_io(());
                 conn.label("error.type", error.kind().as_str());
                 Err(error.into())
@@ -67,7 +67,8 @@ impl Tls {
         let start = LazyConfigAcceptor::new(Acceptor::default(), io)
             .await
             .map_err(|error| Failure::new(Stage::Hello, error))?;
-        // In a box, so that a client that has said nothing does not take the memory of its answer.
+        // Boxed, so that a client that has sent nothing does not take the memory for the rest of
+        // the handshake.
         Box::pin(self.answer(start)).await
     }
 
@@ -78,7 +79,7 @@ impl Tls {
         let current = self.store.current();
         if let Some(alert) = current.refusal(&start.client_hello()) {
             let failure = Failure::unknown_name(start.client_hello().server_name());
-            // It is refused whether it hears why or not.
+            // The client is refused whether or not it receives the alert.
             let _ = send_alert(&mut start.io, alert).await;
             return Err(failure);
         }
@@ -88,10 +89,10 @@ impl Tls {
             None => None,
             Some(places) => Some(places.acquire().await),
         };
-        // It answers the first message in this call.
+        // This call answers the first message.
         let mut handshake = start.into_stream(config);
         drop(place);
-        // By reference, since a future that is given to another is in it twice.
+        // By reference: a future that is moved into another would take its space twice.
         let result = match &self.places {
             None => (&mut handshake).await,
             Some(places) => in_turns(places, &mut handshake).await,
@@ -100,7 +101,8 @@ impl Tls {
     }
 }
 
-/// Polls `future` with a place, which it has for as long as it computes and not while it waits for bytes.
+/// Polls `future` while holding a place. The place is held only during each poll, not while
+/// `future` waits for bytes.
 async fn in_turns<T>(places: &Semaphore, future: &mut (impl Future<Output = T> + Unpin)) -> T {
     loop {
         let place = places.acquire().await;
@@ -109,7 +111,7 @@ async fn in_turns<T>(places: &Semaphore, future: &mut (impl Future<Output = T> +
         if let Poll::Ready(output) = polled {
             return output;
         }
-        // Until what `future` waits for wakes the task.
+        // Wait until the task is woken by whatever `future` is waiting for.
         let mut woken = false;
         poll_fn(|_| match mem::replace(&mut woken, true) {
             true => Poll::Ready(()),
@@ -120,7 +122,8 @@ async fn in_turns<T>(places: &Semaphore, future: &mut (impl Future<Output = T> +
 }
 
 impl Current {
-    /// What to say to a client that there is no certificate for. rustls itself would say `access_denied`.
+    /// Returns the alert for a client without a certificate for its name. rustls itself would send
+    /// `access_denied`.
     fn refusal(&self, hello: &ClientHello<'_>) -> Option<AlertDescription> {
         let name = hello.server_name();
         if self.certificates.as_ref()?.find(name).is_some() {
@@ -134,7 +137,7 @@ impl Current {
     }
 }
 
-/// A fatal alert before anything is encrypted: RFC 8446, sections 5.1 and 6.
+/// Sends a fatal alert before anything is encrypted: RFC 8446, sections 5.1 and 6.
 async fn send_alert(io: &mut (impl IoStream + ?Sized), alert: AlertDescription) -> io::Result<()> {
     const ALERT: u8 = 21;
     const VERSION: [u8; 2] = [3, 3];

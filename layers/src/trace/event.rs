@@ -1,6 +1,7 @@
 //! The two events of a connection.
 //!
-//! They have no parent: a connection may end in the task, and so in the span, of another.
+//! They have no parent span: a connection may end in the task, and therefore in the span, of
+//! another.
 
 use super::{
     TARGET,
@@ -34,7 +35,7 @@ pub(super) fn ended(level: Level, event: &ConnectionEnded<'_>, unseen: u64) {
         ..
     } = event;
     let socket = connection.socket_addr();
-    // These are made only where the event is enabled.
+    // Computed only if the event is enabled.
     let client = LazyCell::new(|| facts::client(connection));
     let labels = LazyCell::new(|| Labels(connection.info().labels));
     at_level!(
@@ -73,7 +74,7 @@ impl Labels {
         label.map(|(_, value)| value.as_str())
     }
 
-    /// Those that have no field of their own, if there are any.
+    /// Returns the labels that have no field of their own, if there are any.
     fn others(&self) -> Option<Vec<&(&'static str, String)>> {
         let has_field = |key| key == ERROR_TYPE || FIELDS.contains(&key);
         let others = self.0.iter().filter(|(key, _)| !has_field(*key));

@@ -1,6 +1,7 @@
-//! What spans and events say of addresses and outcomes.
+//! The addresses and outcomes that spans and events record.
 //!
-//! Texts are recorded as strings and not by `Display`, so that subscribers escape what a client put into them.
+//! Texts are recorded as strings and not through `Display`, so that subscribers escape whatever a
+//! client put into them.
 
 use reagent::{Addr, ConnectionHandle, Outcome};
 use std::{
@@ -10,13 +11,14 @@ use std::{
     io,
 };
 
-/// Of an error's text. What is longer may hold a client's data, and is nothing for a line of a log.
+/// The length limit of an error's text. A longer text may contain data of a client, and does not
+/// belong in a line of a log.
 const MESSAGE_AT_MOST: usize = 1024;
 
-/// The registry's word for a class that has none.
+/// The registry's value for an error without a class.
 const OTHER: &str = "_OTHER";
 
-/// Labels with a field of their own, both in the span and in the end event.
+/// The labels that have a separate field, both in the span and in the end event.
 pub(super) const FIELDS: [&str; 4] = [
     "server.address",
     "tls.cipher",
@@ -39,7 +41,7 @@ pub(super) fn network_type(addr: &Addr) -> Option<&'static str> {
     }
 }
 
-/// The address without its port.
+/// Returns the address without its port.
 pub(super) fn address(addr: &Addr) -> Option<String> {
     match addr {
         Addr::Tcp(addr) => Some(addr.ip().to_string()),
@@ -48,7 +50,7 @@ pub(super) fn address(addr: &Addr) -> Option<String> {
     }
 }
 
-/// The client, if it is not who is at the other end of the socket.
+/// Returns the client's address if it differs from the peer of the socket.
 pub(super) fn client(connection: &ConnectionHandle) -> Option<&Addr> {
     let peer = connection.peer_addr();
     (peer != connection.socket_addr()).then_some(peer)
@@ -57,7 +59,7 @@ pub(super) fn client(connection: &ConnectionHandle) -> Option<&Addr> {
 /// The label by which a layer names the class of an error that it returns.
 pub(super) const ERROR_TYPE: &str = "error.type";
 
-/// A class of outcome; `label` is what a layer said of its error.
+/// Returns the class of an outcome. `label` is the class that a layer set for its error.
 pub(super) fn error_type<'a>(outcome: &'a Outcome, label: Option<&'a str>) -> Option<Cow<'a, str>> {
     match outcome {
         Outcome::Completed | Outcome::Drained | Outcome::Aborted => None,
@@ -87,13 +89,28 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 
 pub(super) fn error_message(outcome: &Outcome) -> Option<String> {
     match outcome {
-        Outcome::Failed(error) => Some(shortened(error)),
+        Outcome::Failed(error) => Some(shortened(Chain(&**error))),
         Outcome::Panicked(message) => Some(shortened(message)),
         _ => None,
     }
 }
 
-/// The beginning of a text, without ever having all of it.
+/// An error followed by its sources, whose texts its own message does not repeat.
+struct Chain<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(source) = next {
+            write!(f, ": {source}")?;
+            next = source.source();
+        }
+        Ok(())
+    }
+}
+
+/// Returns the beginning of a text, without ever holding all of it.
 fn shortened(text: impl fmt::Display) -> String {
     let mut short = Short(String::new());
     if write!(short, "{text}").is_err() {

@@ -1,10 +1,10 @@
-//! Ends of connections that somebody should see, and not more of them than somebody can read.
+//! A rate limit for the events of failed connections, so that people can still read them.
 
 use std::sync::{Mutex, PoisonError};
 use tokio::time::{Duration, Instant};
 use tracing::Level;
 
-/// How many failures a second are emitted at the level for failures.
+/// The number of failures per second that are emitted at the level for failures.
 const PER_SECOND: u32 = 10;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ struct Window {
     began: Option<Instant>,
     /// Failures in this window.
     count: u32,
-    /// Failures that were not emitted at the level since the last that was.
+    /// Failures since the last one emitted at the level, which were not.
     unseen: u64,
 }
 
@@ -30,8 +30,8 @@ impl Failures {
         }
     }
 
-    /// The level of the event of a failure that happens now, and the number of failures unseen before it;
-    /// `None` if there were too many within the second.
+    /// Returns the level for the event of a failure that happens now, and the number of unseen
+    /// failures before it. Returns `None` if there were too many within the second.
     pub(super) fn admit(&self) -> Option<(Level, u64)> {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

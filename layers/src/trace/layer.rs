@@ -1,4 +1,4 @@
-//! The span of a connection.
+//! The layer and its service.
 
 use super::{
     SPAN, TARGET,
@@ -14,24 +14,74 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::{Instrument, Level, Span, field::Empty, instrument::Instrumented};
 
-/// A layer that gives each connection a span, in which the handler and the layers inside run.
+/// A layer that runs the handler, and the layers inside, in a span per connection.
 ///
-/// The span lasts as long as the connection, even where its stream leaves its handler. A task that the handler
-/// spawns is in it if it is told so, by [`Instrument::in_current_span`].
+/// The span lasts as long as the connection, even if the connection's stream outlives the handler.
+/// Tasks that the handler spawns are outside of the span, unless they enter it with
+/// [`Instrument::in_current_span`].
+///
+/// # Example
+///
+/// ```
+/// use reagent::{Connection, Server, testing::MemoryListener};
+/// use reagent_layers::trace::TraceLayer;
+/// use tracing::{Instrument, Level};
+///
+/// # #[derive(Clone, Default)]
+/// # struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+/// # impl std::io::Write for Lines {
+/// #     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+/// #         self.0.lock().unwrap().write(bytes)
+/// #     }
+/// #     fn flush(&mut self) -> std::io::Result<()> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// # let lines = Lines::default();
+/// # let writer = lines.clone();
+/// # let _guard = tracing::subscriber::set_default(
+/// #     tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish(),
+/// # );
+/// # let (listener, clients) = MemoryListener::new();
+/// let server = Server::new(listener)
+///     .layer(TraceLayer::new().level(Level::INFO))
+///     .start(reagent::handle(|_: Connection| async {
+///         let outside = tokio::spawn(async { tracing::info!("outside") });
+///         let inside = tokio::spawn(async { tracing::info!("inside") }.in_current_span());
+///         outside.await?;
+///         inside.await
+///     }))
+///     .await?;
+/// # drop(clients.connect().await?);
+/// # while server.stats().completed == 0 {
+/// #     tokio::task::yield_now().await;
+/// # }
+/// # let lines = String::from_utf8(lines.0.lock().unwrap().clone())?;
+/// # let [outside, inside] = ["outside", "inside"]
+/// #     .map(|text| lines.lines().find(|line| line.ends_with(text)).unwrap());
+///
+/// assert!(!outside.contains("connection.id=1"));
+/// assert!(inside.contains("connection.id=1"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TraceLayer {
     level: Level,
 }
 
 impl TraceLayer {
-    /// A layer whose spans are `DEBUG`.
+    /// Creates a layer whose spans have the level `DEBUG`, so that programs that log at `INFO` pay
+    /// nothing for them.
     pub fn new() -> Self {
         TraceLayer {
             level: Level::DEBUG,
         }
     }
 
-    /// Sets the level of the spans.
+    /// Sets the level of the spans. Default `DEBUG`.
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;
         self
@@ -55,7 +105,7 @@ impl<S> Layer<S> for TraceLayer {
     }
 }
 
-/// The service of a [`TraceLayer`]: ready when the service inside is.
+/// The service of a [`TraceLayer`]. It is ready when the inner service is.
 #[derive(Clone, Debug)]
 pub struct Trace<S> {
     inner: S,
@@ -92,7 +142,7 @@ where
 
 fn span<Io: IoStream>(level: Level, conn: &Connection<Io>) -> Span {
     let socket = conn.socket_addr();
-    // Asked only where the span is enabled.
+    // Computed only if the span is enabled.
     let local = LazyCell::new(|| conn.local_addr().ok());
     let client = LazyCell::new(|| Some(conn.peer_addr()).filter(|client| *client != socket));
     at_level!(
@@ -120,7 +170,7 @@ fn span<Io: IoStream>(level: Level, conn: &Connection<Io>) -> Span {
     )
 }
 
-/// Kept with a connection until it is over, to complete its span.
+/// A guard that completes the span when the connection has ended.
 struct Ending {
     span: Span,
     connection: ConnectionHandle,

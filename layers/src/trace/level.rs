@@ -1,7 +1,7 @@
-//! Levels chosen at run time, which `tracing` wants to know when it is compiled.
+//! Levels that are chosen at run time, although `tracing` expects them at compile time.
 
-/// `at_level!(level, event!(target: T,) (fields, "message"))`: the macro, with this level after what
-/// comes in its first parentheses.
+/// `at_level!(level, event!(target: T,) (fields, "message"))` invokes the macro with `level`
+/// inserted after the contents of its first parentheses.
 macro_rules! at_level {
     ($level:expr, $what:ident!($($before:tt)*) ($($after:tt)*)) => {
         match $level {

@@ -1,17 +1,22 @@
-//! Spans and events of connections, and events of the server, for [`tracing`].
+//! Spans and events of connections, and events of the server, through [`tracing`].
 //!
-//! # When
+//! # When to use it
 //!
-//! Whenever somebody is to find out later what happened. There are two parts, each of use without the other:
-//! [`TraceObserver`] emits events, and misses no connection, whatever layer turns it away. [`TraceLayer`]
-//! puts the handler and the layers inside it into a span, so that whatever they emit says which connection it
-//! is about. They are two types because only the layer has a place in the stack that matters.
+//! Use it in every server whose behavior may have to be explained afterwards. There are two parts,
+//! and either can be used without the other:
 //!
-//! # Where in the stack
+//! - [`TraceObserver`] emits events. It misses no connection, whichever layer turns it away.
+//! - [`TraceLayer`] runs the handler and the layers inside it in a span, so that everything they
+//!   emit identifies the connection.
 //!
-//! The observer has no place in it. The layer goes inside the PROXY protocol, whose addresses the span then has
-//! from the beginning, and outside TLS, whose handshake is then in the span. What is outside of it, such as
-//! a limit that rejects, is not in the span, but in the observer's events.
+//! They are separate types because only the layer has a position in the stack.
+//!
+//! # Position in the stack
+//!
+//! The observer has no position. The layer belongs inside of the PROXY protocol, so that the span
+//! has the client's address from the start, and outside of TLS, so that the span includes the
+//! handshake. Layers further out, such as a limit that rejects clients, are not in the span, but
+//! the observer's events cover them.
 //!
 //! # Example
 //!
@@ -54,7 +59,7 @@
 //! # let lines = String::from_utf8(lines.0.lock().unwrap().clone())?;
 //! // Of the two lines, the first is the handler's:
 //! // INFO connection{connection.id=1 network.peer.address="client:1" …}: my_server: hello
-//! // INFO reagent_layers::trace: connection ended connection.id=1 outcome="completed" duration=0.0001 …
+//! // INFO reagent_layers::trace: connection ended connection.id=1 outcome="completed" …
 //! # let mut lines = lines.lines().skip_while(|line| !line.contains("hello"));
 //! # let (hello, end) = (lines.next().unwrap(), lines.next().unwrap());
 //! assert!(hello.contains("connection{connection.id=1 "));
@@ -63,53 +68,68 @@
 //! # }
 //! ```
 //!
-//! # Errors
+//! # Details
 //!
-//! None: results go through as they are. How a connection ended is in its span and in its end event as
-//! `outcome`, a class of error as `error.type`, and in the event the text of the error, or of the panic,
-//! as `error.message`, cut off after 1 KiB. That text is the program's own, so no secret may be in it.
+//! ## Fields
 //!
-//! # Names
+//! The names are those of the [OpenTelemetry attribute registry][registry], version 1.43, wherever
+//! it defines one.
 //!
-//! They are those of [OpenTelemetry's registry of attributes][registry], version 1.43, wherever it has one.
-//!
-//! | field | what it is | where |
+//! | field | value | recorded in |
 //! |---|---|---|
-//! | `connection.id` | [`ConnectionHandle::id`](reagent::ConnectionHandle::id) | both |
-//! | `network.transport` | `tcp` or `unix` | both |
-//! | `network.type` | `ipv4` or `ipv6` | both |
-//! | `network.peer.address`, `network.peer.port` | the other end of the socket | both |
-//! | `network.local.address`, `network.local.port` | the end that the client connected to | span |
-//! | `client.address`, `client.port` | the client that a proxy speaks for, if it is another | both |
-//! | `tls.protocol.version`, `tls.cipher`, `tls.next_protocol`, `server.address` | labels of these names | both |
-//! | `outcome` | [`Outcome::as_str`](reagent::Outcome::as_str) | both, at the end |
-//! | `error.type` | a reason of rejection, a kind of time-out, what a layer set as the label `error.type`, an [`ErrorKind`](std::io::ErrorKind), `panic` or `_OTHER` | both, at the end |
-//! | `error.message` | the text of an error or a panic | events |
-//! | `bytes_read`, `bytes_written` | what went through the socket | both, at the end |
-//! | `duration` | seconds | end event |
-//! | `listener` | the address it came in by, as in the label of the metrics | events |
-//! | `failures_unseen` | failures since the last that were too many for [their level](TraceObserver::failure_level) | end event |
+//! | `connection.id` | [`ConnectionHandle::id`](reagent::ConnectionHandle::id) | span, events |
+//! | `network.transport` | `tcp` or `unix` | span, events |
+//! | `network.type` | `ipv4` or `ipv6` | span, events |
+//! | `network.peer.address`, `network.peer.port` | peer of the socket | span, events |
+//! | `network.local.address`, `network.local.port` | address that the client connected to | span |
+//! | `client.address`, `client.port` | client address reported by a proxy, if it differs from the peer | span, end event |
+//! | `tls.protocol.version`, `tls.cipher`, `tls.next_protocol`, `server.address` | connection labels with these names | span, end event |
+//! | `outcome` | [`Outcome::as_str`](reagent::Outcome::as_str) | span at its end, end event |
+//! | `error.type` | reason of a rejection, kind of a timeout, kind of a disconnect (`reset`, `eof`, `truncated`, `timed_out`), the label `error.type` if a layer set it, an [`ErrorKind`](std::io::ErrorKind), `panic` or `_OTHER` | span at its end, end event |
+//! | `error.message` | text of a panic, or of an error followed by the texts of its sources | events |
+//! | `bytes_read`, `bytes_written` | bytes read from and written to the socket | span at its end, end event |
+//! | `duration` | lifetime of the connection in seconds | end event |
+//! | `listener` | address of the listener, the same as the metrics label | events |
+//! | `failures_unseen` | failures since the last event that were too many for [their level](TraceObserver::failure_level) | end event |
 //! | `labels` | all other labels | end event |
 //!
-//! `server.address` is also the name for TLS' server name (SNI), since the registry gave up
-//! `tls.client.server_name`. It gave up `error.message` too, and wants a name of its own for each domain; here
-//! it stays, since this is the name that those who read logs know, but out of the spans, where the registry never
-//! wanted it.
+//! `server.address` also holds the server name of TLS (SNI), since the registry has deprecated
+//! `tls.client.server_name`. It has deprecated `error.message` as well, in favor of a separate
+//! name per domain. The field stays here because it is the name that people look for in logs, but
+//! only in events, since the registry has always advised against it in spans.
 //!
-//! A [label](reagent::Connection::label) that has a field is recorded at once where the connection's span is
-//! the current one and the server has a [`TraceObserver`]; the end event has them all.
+//! A [label](reagent::Connection::label) that has its own field is recorded in the span
+//! immediately, if that span is current at the time and the server has a [`TraceObserver`]. The end
+//! event has all labels.
 //!
-//! # Levels
+//! ## Levels
 //!
-//! The target of everything is `reagent_layers::trace`. A connection's span and its start event are `DEBUG`,
-//! its end event is `INFO`; all three can be set, and one for the ends of connections that
-//! [failed](TraceObserver::failure_level). A panic is `ERROR` whatever was set. Of the server's events,
-//! what a client can cause is `DEBUG`, and what needs somebody's attention is `WARN` or `ERROR`.
+//! The target of every span and event is `reagent_layers::trace`.
 //!
-//! A client can cause a fixed number of events with each connection: its start and its end, and at most
-//! `limit reached` and `limit waited`, `accept failed`, or `acceptor failed` where a service panics in its `call`.
-//! Nothing is emitted for a read or a write. What is switched off by its level costs a comparison: nothing is
-//! formatted, and no memory is taken.
+//! - The span and the start event of a connection are `DEBUG` by default, and the end event is
+//!   `INFO`. All three levels can be changed.
+//! - Connections that failed can have a [level of their own](TraceObserver::failure_level) for
+//!   their end event.
+//! - The end event of a connection that panicked is always `ERROR`.
+//! - Server events that clients can cause are `DEBUG`. Those that need attention are `WARN` or
+//!   `ERROR`.
+//!
+//! The number of events that a client can cause with one connection is bounded: a start event, an
+//! end event, at most one each of `connection limit reached` and `connection limit wait ended`, and
+//! `accept failed`, or `acceptor failed` if a service panics in its `call`. Reads and writes emit
+//! nothing.
+//!
+//! A span or event whose level is disabled costs one comparison. Nothing is formatted or allocated
+//! for it.
+//!
+//! # Errors
+//!
+//! The layer returns no errors itself and passes on the results of the inner service unchanged.
+//!
+//! The end event and the span say how the connection ended: `outcome`, and for an error its class
+//! as `error.type`. The event, but not the span, has the text of the error or panic as
+//! `error.message`, cut off after 1 KiB. That text comes from the program, so make sure that it
+//! never contains a secret.
 //!
 //! [registry]: https://opentelemetry.io/docs/specs/semconv/registry/attributes/
 
@@ -123,7 +143,7 @@ mod observer;
 pub use layer::{Trace, TraceLayer};
 pub use observer::TraceObserver;
 
-/// By what filters find the span and the events.
+/// The target of the span and the events, by which filters select them.
 const TARGET: &str = "reagent_layers::trace";
 
 /// The name of a connection's span.

@@ -5,7 +5,7 @@ use reagent::{Acceptor, ConnectionHandle, DrainReport, Observer, Outcome, event}
 use std::sync::Arc;
 use tracing::{Level, Span, debug, error, info, warn};
 
-/// An [`Observer`] that emits an event for whatever happens in a server.
+/// An [`Observer`] that emits an event for everything that happens in a server.
 #[derive(Clone, Debug)]
 pub struct TraceObserver {
     start: Level,
@@ -14,7 +14,9 @@ pub struct TraceObserver {
 }
 
 impl TraceObserver {
-    /// An observer that says of the start of a connection at `DEBUG`, and of its end at `INFO`.
+    /// Creates an observer that emits the start of a connection at `DEBUG` and its end at `INFO`.
+    ///
+    /// At `INFO`, a log then has one line per connection.
     pub fn new() -> Self {
         TraceObserver {
             start: Level::DEBUG,
@@ -23,23 +25,73 @@ impl TraceObserver {
         }
     }
 
-    /// Sets the level of the event that a connection starts with.
+    /// Sets the level of a connection's start event. Default `DEBUG`.
     pub fn start_level(mut self, level: Level) -> Self {
         self.start = level;
         self
     }
 
-    /// Sets the level of the event that a connection ends with; a panic stays an `ERROR`.
+    /// Sets the level of a connection's end event. Default `INFO`. If the handler panicked, the
+    /// level is always `ERROR`.
     pub fn end_level(mut self, level: Level) -> Self {
         self.end = level;
         self
     }
 
-    /// Sets the level of the end event of a connection that failed: rejected, timed out, cut off by its client,
-    /// or ended with an error, such as that of a handshake. Default: that of any end.
+    /// Sets the level of the end event of connections that failed. By default, it is the same as
+    /// that of other ends.
     ///
-    /// Clients can cause these, so no more than ten a second have this level; those beyond have that of any end,
-    /// and the next at this level has their number in the field `failures_unseen`.
+    /// A connection has failed if it was rejected, exceeded a time limit, was cut off by its
+    /// client, or ended with an error, such as that of a handshake.
+    ///
+    /// Clients can cause such failures, so at most ten events per second are emitted at this level.
+    /// Further ones have the level of other ends, and the next event at this level has their number
+    /// in the field `failures_unseen`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use reagent::{BoxError, Connection, Rejected, Server, testing::MemoryListener};
+    /// use reagent_layers::trace::TraceObserver;
+    /// use tracing::Level;
+    ///
+    /// # #[derive(Clone, Default)]
+    /// # struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    /// # impl std::io::Write for Lines {
+    /// #     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+    /// #         self.0.lock().unwrap().write(bytes)
+    /// #     }
+    /// #     fn flush(&mut self) -> std::io::Result<()> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// # let lines = Lines::default();
+    /// # let writer = lines.clone();
+    /// # let _guard = tracing::subscriber::set_default(
+    /// #     tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish(),
+    /// # );
+    /// # let (listener, clients) = MemoryListener::new();
+    /// let server = Server::new(listener)
+    ///     .observe(TraceObserver::new().failure_level(Level::WARN))
+    ///     .start(reagent::handle(|_: Connection| async {
+    ///         Err::<(), BoxError>(Rejected::new("closed on Sundays").into())
+    ///     }))
+    ///     .await?;
+    /// # drop(clients.connect().await?);
+    /// # while server.stats().rejected == 0 {
+    /// #     tokio::task::yield_now().await;
+    /// # }
+    /// # let lines = String::from_utf8(lines.0.lock().unwrap().clone())?;
+    /// # let end = lines.lines().find(|line| line.contains("connection ended")).unwrap();
+    ///
+    /// // WARN reagent_layers::trace: connection ended … error.type="closed on Sundays" …
+    /// assert!(end.contains(" WARN "));
+    /// assert!(end.contains(r#"error.type="closed on Sundays""#));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn failure_level(mut self, level: Level) -> Self {
         self.failures = Some(Arc::new(Failures::new(level)));
         self
@@ -138,7 +190,7 @@ impl Observer for TraceObserver {
             listener = event.acceptor.local_addr.to_string(),
             acceptor = event.acceptor.index,
             error.message = event.error.to_string(),
-            "no client can be served for want of descriptors or memory",
+            "no client can be served for lack of descriptors or memory",
         );
     }
 
@@ -156,7 +208,7 @@ impl Observer for TraceObserver {
             target: TARGET,
             listener = acceptor.local_addr.to_string(),
             acceptor = acceptor.index,
-            "limit reached",
+            "connection limit reached",
         );
     }
 
@@ -166,7 +218,7 @@ impl Observer for TraceObserver {
             listener = event.acceptor.local_addr.to_string(),
             acceptor = event.acceptor.index,
             duration = event.waited.as_secs_f64(),
-            "limit waited",
+            "connection limit wait ended",
         );
     }
 

@@ -11,7 +11,7 @@ use reagent::{
     testing::{FlakyListener, MemoryListener},
 };
 use reagent_layers::trace::TraceObserver;
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, error::Error, fmt, io, time::Duration};
 use tracing::Level;
 
 #[tokio::test]
@@ -112,6 +112,33 @@ async fn a_layer_names_the_class_of_its_error_by_a_label() {
     assert_eq!(field(end, "labels"), None);
 }
 
+/// An error that does not repeat its source.
+#[derive(Debug)]
+struct Lost(io::Error);
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("lost the upstream")
+    }
+}
+
+impl Error for Lost {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[tokio::test]
+async fn an_error_is_followed_by_its_sources() {
+    let (capture, _guard) = Capture::up_to(Level::DEBUG);
+    let lost = |_: Connection| async { Err::<(), _>(Lost(io::Error::other("no route"))) };
+    let (server, clients) = start(handle(lost)).await;
+    drop(clients.connect().await.unwrap());
+    until("the end", || server.stats().failed == 1).await;
+    let end = &capture.named("connection ended")[0].fields;
+    assert_eq!(end["error.message"], "lost the upstream: no route");
+}
+
 #[tokio::test]
 async fn an_error_however_long_makes_a_short_event() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
@@ -143,7 +170,7 @@ async fn what_happens_to_the_server_is_said_too() {
     script.fail_reopens([io::ErrorKind::AddrInUse.into()]);
     let waiting = tell(&clients, b'w').await;
     let second = clients.connect().await.unwrap();
-    let limit_reached = || !capture.named("limit reached").is_empty();
+    let limit_reached = || !capture.named("connection limit reached").is_empty();
     until("the limit", limit_reached).await;
     server.connection(1).unwrap().drain();
     until("the next", || server.connection(2).is_some()).await;
@@ -155,7 +182,7 @@ async fn what_happens_to_the_server_is_said_too() {
         ("acceptor started", Level::DEBUG, 1),
         ("accept failed", Level::DEBUG, 3),
         (
-            "no client can be served for want of descriptors or memory",
+            "no client can be served for lack of descriptors or memory",
             Level::ERROR,
             1,
         ),
@@ -163,8 +190,8 @@ async fn what_happens_to_the_server_is_said_too() {
         ("listening socket lost", Level::ERROR, 1),
         ("listening socket cannot be reopened yet", Level::WARN, 1),
         ("listening socket reopened", Level::INFO, 1),
-        ("limit reached", Level::DEBUG, 1),
-        ("limit waited", Level::DEBUG, 1),
+        ("connection limit reached", Level::DEBUG, 1),
+        ("connection limit wait ended", Level::DEBUG, 1),
         ("acceptor stopped", Level::DEBUG, 1),
         ("no longer listening", Level::INFO, 1),
         ("drain started", Level::INFO, 1),
@@ -174,7 +201,7 @@ async fn what_happens_to_the_server_is_said_too() {
         assert_eq!(events.len(), count, "{message}");
         assert!(events.iter().all(|event| event.level == level), "{message}");
     }
-    let exhausted = "no client can be served for want of descriptors or memory";
+    let exhausted = "no client can be served for lack of descriptors or memory";
     let fields = &capture.named(exhausted)[0].fields;
     let listener = server.local_addr().to_string();
     assert_eq!(field(fields, "listener"), Some(&*listener));

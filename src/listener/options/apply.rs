@@ -1,4 +1,4 @@
-//! Setting options on a socket: only those that were asked for, each by its name.
+//! Setting options on a socket: only those that were requested, one by one.
 
 use super::SocketOptions;
 use crate::error::Explained;
@@ -6,8 +6,8 @@ use socket2::{SockRef, Socket};
 use std::{fmt::Display, io};
 
 impl SocketOptions {
-    /// Sets what a TCP socket has to have before it is bound. The hook comes last, so it can change
-    /// what the options set.
+    /// Sets what a TCP socket needs before it is bound. The hook is called last, so it can change
+    /// what the options have set.
     pub(in crate::listener) fn apply_tcp(&self, socket: &Socket, is_v6: bool) -> io::Result<()> {
         if self.reuse_addr {
             set("SO_REUSEADDR", true, "", || socket.set_reuse_address(true))?;
@@ -23,7 +23,7 @@ impl SocketOptions {
         self.run_hook(socket)
     }
 
-    /// Sets what a TCP socket may be given while it listens, by whomever it was opened.
+    /// Sets the options that a listening TCP socket accepts, wherever it was opened.
     pub(in crate::listener) fn apply_listening_tcp(
         &self,
         socket: &Socket,
@@ -37,7 +37,7 @@ impl SocketOptions {
         self.apply_connection(socket)
     }
 
-    /// Sets what a Unix socket has to have before it is bound.
+    /// Sets what a Unix socket needs before it is bound.
     #[cfg(unix)]
     pub(in crate::listener) fn apply_unix(&self, socket: &Socket) -> io::Result<()> {
         self.apply_buffers(socket)?;
@@ -58,7 +58,8 @@ impl SocketOptions {
         Ok(())
     }
 
-    /// Sets what a connection has of its listener: there on Linux, on the connection elsewhere.
+    /// Sets the options that a connection inherits from its listener on Linux; elsewhere they are
+    /// set on the connection.
     pub(in crate::listener) fn apply_connection(&self, socket: &Socket) -> io::Result<()> {
         set("TCP_NODELAY", self.nodelay, "", || {
             socket.set_tcp_nodelay(self.nodelay)
@@ -91,10 +92,10 @@ fn set_reuse_port(_: &Socket) -> io::Result<()> {
 const MOST: &str = "; expected at most 2147483647";
 pub(super) const BYTE: &str = "; expected at most 255";
 
-/// The most that a number of bytes may be, which the system takes as an `int`.
+/// The highest number of bytes that fits into the `int` which the system expects.
 pub(super) const MOST_BYTES: usize = i32::MAX as usize;
 
-/// Refuses what the system would cut down without a word.
+/// Refuses a value that the system would silently reduce.
 pub(super) fn most<T: PartialOrd>(value: T, most: T) -> io::Result<T> {
     match value > most {
         true => Err(io::ErrorKind::InvalidInput.into()),
@@ -102,7 +103,7 @@ pub(super) fn most<T: PartialOrd>(value: T, most: T) -> io::Result<T> {
     }
 }
 
-/// Sets one option; an error names it, its value and what it takes.
+/// Sets one option. An error names the option, its value and what was expected.
 pub(super) fn set(
     option: &str,
     value: impl Display,

@@ -1,4 +1,4 @@
-//! The options of `linux.rs` on a system that does not have them: none is ignored silently.
+//! The options of `linux.rs` on other systems, where each of them is refused rather than ignored.
 
 use super::{
     SocketOptions,
@@ -26,9 +26,12 @@ impl SocketOptions {
 
 fn refuse(option: &str, is_asked: bool) -> io::Result<()> {
     match is_asked {
-        true => set(option, "the value asked for", "; only Linux has it", || {
-            Err(unsupported())
-        }),
+        true => set(
+            option,
+            "the requested value",
+            "; it exists only on Linux",
+            || Err(unsupported()),
+        ),
         false => Ok(()),
     }
 }

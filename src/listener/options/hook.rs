@@ -1,11 +1,11 @@
-//! What a user does to a socket before it is bound.
+//! The user's hook that sets up a socket before it is bound.
 
 use socket2::SockRef;
 use std::{fmt, io, sync::Arc};
 
 type SetUp = dyn Fn(&SockRef<'_>) -> io::Result<()> + Send + Sync;
 
-/// A function that sets up a socket. Two are equal if they are one.
+/// A function that sets up a socket. Two hooks are equal if they are the same function.
 #[derive(Clone)]
 pub(super) struct Hook(pub(super) Arc<SetUp>);
 

@@ -1,4 +1,4 @@
-//! When the kernel probes a silent peer.
+//! The keepalive options of TCP.
 
 use super::apply::set;
 #[cfg(target_os = "openbsd")]
@@ -6,26 +6,27 @@ use super::apply::unsupported;
 use socket2::{Socket, TcpKeepalive};
 use std::{io, time::Duration};
 
-/// When the kernel asks a silent peer whether it is still there (`tcp(7)`); `None` leaves a value as
-/// the system has it.
+/// The times at which the kernel probes a silent peer (`tcp(7)`). `None` leaves a value as the
+/// system has it.
 ///
-/// The kernel counts in whole seconds: durations are rounded up, so 500 ms is one second. Linux takes
-/// 1 to 32,767 seconds and 1 to 127 retries; other values fail the start.
+/// The kernel counts in whole seconds, so durations are rounded up: 500 ms is one second. Linux
+/// accepts 1 to 32,767 seconds and 1 to 127 retries; with other values, the server does not start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keepalive {
-    /// `TCP_KEEPIDLE`: silence before the first probe. Default the system's, 2 hours on Linux.
+    /// `TCP_KEEPIDLE`: the silence before the first probe. The default is the system's, 2 hours on
+    /// Linux.
     pub idle: Option<Duration>,
-    /// `TCP_KEEPINTVL`: time between probes. Default the system's, 75 s on Linux. Not available on
-    /// OpenBSD.
+    /// `TCP_KEEPINTVL`: the time between probes. The default is the system's, 75 s on Linux. Not
+    /// available on OpenBSD.
     pub interval: Option<Duration>,
-    /// `TCP_KEEPCNT`: unanswered probes until the connection fails. Default the system's, 9 on Linux.
-    /// Not available on OpenBSD.
+    /// `TCP_KEEPCNT`: the number of unanswered probes after which the connection fails. The default
+    /// is the system's, 9 on Linux. Not available on OpenBSD.
     pub retries: Option<u32>,
 }
 
 impl Keepalive {
-    /// Probes after `idle` of silence, rounded up to whole seconds.
+    /// Creates options that probe a peer after `idle` of silence, rounded up to whole seconds.
     pub fn after(idle: Duration) -> Self {
         Keepalive {
             idle: Some(idle),
@@ -33,7 +34,7 @@ impl Keepalive {
         }
     }
 
-    /// Sets one value at a time, so that an error names the one that was refused.
+    /// Sets one value at a time, so that an error names the value that was refused.
     pub(super) fn apply(&self, socket: &Socket) -> io::Result<()> {
         set("SO_KEEPALIVE", true, "", || socket.set_keepalive(true))?;
         if let Some(idle) = self.idle.map(whole_seconds) {

@@ -1,4 +1,4 @@
-//! Options that only Linux has; `elsewhere.rs` refuses them on other systems.
+//! Options that exist only on Linux. `elsewhere.rs` refuses them on other systems.
 
 use super::{
     SocketOptions,
@@ -11,7 +11,7 @@ const ADMIN: &str = "; it needs CAP_NET_ADMIN";
 const RAW: &str = "; expected the name of an interface, and before Linux 5.7 CAP_NET_RAW";
 
 impl SocketOptions {
-    /// Sets what has to be set before the socket is bound.
+    /// Sets the options that must be set before the socket is bound.
     pub(super) fn apply_unbound(&self, socket: &Socket, is_v6: bool) -> io::Result<()> {
         if self.freebind {
             set("IP_FREEBIND", true, "", || match is_v6 {
@@ -28,7 +28,7 @@ impl SocketOptions {
         Ok(())
     }
 
-    /// Sets what a socket that listens already may be given too.
+    /// Sets the options that a listening socket accepts too.
     pub(super) fn apply_system(&self, socket: &Socket, is_v6: bool) -> io::Result<()> {
         if let Some(device) = &self.device {
             set("SO_BINDTODEVICE", format_args!("{device:?}"), RAW, || {
@@ -39,7 +39,7 @@ impl SocketOptions {
             set("SO_MARK", mark, ADMIN, || socket.set_mark(mark))?;
         }
         if let Some(time) = self.user_timeout {
-            // Zero means the kernel's default (`tcp(7)`), which is not what a short time asks for.
+            // Zero means the kernel's default (`tcp(7)`), which is not what a short time means.
             let millis = time.as_nanos().div_ceil(1_000_000);
             let millis = u64::try_from(millis).unwrap_or(u64::MAX);
             set("TCP_USER_TIMEOUT", format_args!("{millis} ms"), "", || {
@@ -77,7 +77,8 @@ impl SocketOptions {
     }
 }
 
-/// Refuses what the system would take for something else: no name for any, and a name up to a zero byte.
+/// Refuses names that the system would misread: an empty one means any, and a zero byte ends a
+/// name.
 fn name(name: &str) -> io::Result<&[u8]> {
     match name.is_empty() || name.contains('\0') {
         true => Err(io::ErrorKind::InvalidInput.into()),

@@ -1,4 +1,4 @@
-//! Options of listening sockets and of the sockets they accept.
+//! Options of listening sockets and of the sockets that they accept.
 
 mod apply;
 #[cfg(not(target_os = "linux"))]
@@ -14,16 +14,18 @@ use hook::Hook;
 use socket2::SockRef;
 use std::{io, sync::Arc, time::Duration};
 
-/// Options of a listening socket. Linux hands those of a connection on to every socket it accepts, so
-/// they are set once (`tcp(7)`, `socket(7)`).
+/// Options of listening sockets and of the connections that they accept.
 ///
-/// Only options that were asked for are set; one that the system does not have or refuses fails the
-/// start with an error that names it.
+/// Linux passes the options of a connection on from the listening socket, so they are set only once
+/// (`tcp(7)`, `socket(7)`).
+///
+/// An option that is `None` is left as the system has it. If the system lacks
+/// or refuses an option, the server does not start, and the error names the option.
 ///
 /// | socket | options that apply |
 /// |---|---|
 /// | TCP, opened by the server | all but `unix_*` |
-/// | TCP, opened elsewhere | those that a listening socket can be given: `nodelay`, `keepalive`, `user_timeout`, the buffers, `tos`, `tclass`, `device`, `mark`, `congestion`, `notsent_lowat`, `incoming_cpu` |
+/// | TCP, opened elsewhere | those that can be set on a listening socket: `nodelay`, `keepalive`, `user_timeout`, the buffers, `tos`, `tclass`, `device`, `mark`, `congestion`, `notsent_lowat`, `incoming_cpu` |
 /// | Unix, opened by the server | `backlog`, the buffers, `unix_*`, [`before_bind`](Self::before_bind) |
 /// | Unix, opened elsewhere | the buffers |
 ///
@@ -32,58 +34,66 @@ use std::{io, sync::Arc, time::Duration};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketOptions {
-    /// Clients the kernel lets wait to be accepted. Default 4096, which is also what Linux cuts it to
-    /// unless `net.core.somaxconn` says otherwise (`listen(2)`).
+    /// The number of clients that the kernel lets wait to be accepted. The default is 4096, to
+    /// which Linux also limits it unless `net.core.somaxconn` has another value (`listen(2)`).
     pub backlog: u32,
-    /// `TCP_NODELAY`: small writes go out at once. Default true.
+    /// `TCP_NODELAY`: whether small writes are sent at once. The default is true.
     pub nodelay: bool,
-    /// `SO_KEEPALIVE` and its times. Default none.
+    /// `SO_KEEPALIVE` and its times. Unset by default.
     pub keepalive: Option<Keepalive>,
-    /// `TCP_USER_TIMEOUT`: how long sent data may stay unacknowledged before the connection fails,
-    /// rounded up to milliseconds; zero means the kernel's default. Linux only. Default the kernel's.
+    /// `TCP_USER_TIMEOUT`: how long sent data may remain unacknowledged before the connection
+    /// fails, rounded up to milliseconds. Zero means the kernel's default. Linux only. The default
+    /// is the kernel's.
     pub user_timeout: Option<Duration>,
-    /// `SO_RCVBUF` in bytes; Linux doubles it. Default the kernel's, which adapts.
+    /// `SO_RCVBUF` in bytes; Linux doubles the value. The default is the kernel's, which adapts.
     pub recv_buffer: Option<usize>,
-    /// `SO_SNDBUF` in bytes; Linux doubles it. Default the kernel's, which adapts.
+    /// `SO_SNDBUF` in bytes; Linux doubles the value. The default is the kernel's, which adapts.
     pub send_buffer: Option<usize>,
-    /// `SO_REUSEADDR`: listen although old connections of the port are still in `TIME_WAIT`. Default
-    /// true, except on Windows, where it means another thing.
+    /// `SO_REUSEADDR`: whether to listen even if old connections of the port are still in
+    /// `TIME_WAIT`. The default is true, except on Windows, where the option has another meaning.
     pub reuse_addr: bool,
-    /// `SO_REUSEPORT`: a socket for each acceptor, and room for other processes at the same address;
-    /// the kernel spreads clients over them. Default false.
+    /// `SO_REUSEPORT`: one socket for each acceptor, and room for other processes at the same
+    /// address. The kernel distributes clients over all of these sockets. The default is false.
     pub reuse_port: bool,
-    /// `IPV6_V6ONLY`: `Some(false)` takes IPv4 clients too on an IPv6 wildcard. Default the system's,
-    /// but `true` for `[::]:PORT` beside an IPv4 address of the same port, and always for `*:PORT`.
+    /// `IPV6_V6ONLY`: with `Some(false)`, an IPv6 wildcard also accepts IPv4 clients. The default
+    /// is the system's, but true for `[::]:PORT` beside an IPv4 address with the same port, and
+    /// always for `*:PORT`.
     pub only_v6: Option<bool>,
-    /// `IP_TOS`: the type of service of IPv4 packets. Default the kernel's.
+    /// `IP_TOS`: the type of service of IPv4 packets. The default is the kernel's.
     pub tos: Option<u32>,
-    /// `IPV6_TCLASS`: the traffic class of IPv6 packets. Linux only. Default the kernel's.
+    /// `IPV6_TCLASS`: the traffic class of IPv6 packets. Linux only. The default is the kernel's.
     pub tclass: Option<u32>,
-    /// `SO_BINDTODEVICE`: take clients of this interface only. Linux only. Default any.
+    /// `SO_BINDTODEVICE`: the network interface to accept clients from. Linux only. The default is
+    /// any.
     pub device: Option<String>,
-    /// `SO_MARK`: the mark of the packets, for routing and firewalls. Linux only, needs
-    /// `CAP_NET_ADMIN`. Default none.
+    /// `SO_MARK`: the mark of the packets, for routing and firewalls. Linux only, requires
+    /// `CAP_NET_ADMIN`. Unset by default.
     pub mark: Option<u32>,
-    /// `IP_FREEBIND`: bind an address that no interface has yet. Linux only. Default false.
+    /// `IP_FREEBIND`: whether to bind an address that no interface has yet. Linux only. The default
+    /// is false.
     pub freebind: bool,
-    /// `IP_TRANSPARENT`, `IPV6_TRANSPARENT`: take connections to addresses that are not this
-    /// machine's, as a TPROXY rule hands them over. Linux only, needs `CAP_NET_ADMIN`. Default false.
+    /// `IP_TRANSPARENT`, `IPV6_TRANSPARENT`: whether to accept connections to addresses of other
+    /// machines, as a TPROXY rule redirects them. Linux only, requires `CAP_NET_ADMIN`. The default
+    /// is false.
     pub transparent: bool,
-    /// `TCP_CONGESTION`: the congestion control, such as `"bbr"`. Linux only. Default the kernel's.
+    /// `TCP_CONGESTION`: the congestion control, such as `"bbr"`. Linux only. The default is the
+    /// kernel's.
     pub congestion: Option<String>,
-    /// `TCP_NOTSENT_LOWAT` in bytes: a connection is writable only while less than this is unsent.
-    /// Linux only. Default the kernel's.
+    /// `TCP_NOTSENT_LOWAT` in bytes: a connection is writable only while fewer bytes than this are
+    /// unsent. Linux only. The default is the kernel's.
     pub notsent_lowat: Option<u32>,
     /// `SO_INCOMING_CPU`: with `reuse_port`, prefer this socket for packets that this CPU handles.
-    /// It is one value for all sockets of the server, so it is for one process a CPU. Linux only.
-    /// Default none.
+    /// All sockets of the server get the same value, so it is of use with one process per CPU.
+    /// Linux only. Unset by default.
     pub incoming_cpu: Option<usize>,
-    /// Permission bits of a Unix socket's file, which has them before clients can connect. Default what
-    /// the process's umask leaves.
+    /// The permission bits of a Unix socket's file, set before clients can connect. The default is
+    /// what the process's umask leaves.
     pub unix_mode: Option<u32>,
-    /// User ID that owns a Unix socket's file before clients can connect. Default the process's.
+    /// The user ID that owns a Unix socket's file, set before clients can connect. The default is
+    /// that of the process.
     pub unix_owner: Option<u32>,
-    /// Group ID of a Unix socket's file before clients can connect. Default the process's.
+    /// The group ID of a Unix socket's file, set before clients can connect. The default is that of
+    /// the process.
     pub unix_group: Option<u32>,
     before_bind: Option<Hook>,
 }
@@ -118,8 +128,12 @@ impl Default for SocketOptions {
 }
 
 impl SocketOptions {
-    /// Calls `hook` with every socket that the server opens, after its options are set and before it is
-    /// bound; an error fails the start. A later hook replaces an earlier one.
+    /// Calls `hook` with every socket that the server opens, after its options are set and before
+    /// it is bound.
+    ///
+    /// An error of the hook fails the start. A later hook replaces an earlier one.
+    ///
+    /// # Example
     ///
     /// ```
     /// # use reagent::Server;

@@ -1,7 +1,8 @@
-//! Who may connect to a Unix socket: the mode, owner and group of its file.
+//! The permissions of a Unix socket: the mode, owner and group of its file.
 //!
-//! They are settled before `listen`, so nobody connects by other rights. The path is never followed:
-//! in a directory that others may write to, it may be a link to a file of their choice by now.
+//! They are set before `listen`, so no client connects under other permissions. The path is never
+//! followed: in a directory that others may write to, it may have become a link to a file of their
+//! choice.
 
 use super::{SocketOptions, identity};
 use crate::error::Explained;
@@ -15,29 +16,30 @@ use std::{
     path::Path,
 };
 
-/// On Linux the file takes the socket's mode, less the umask, so from its first moment it has no more
-/// than was asked for (`unix_bind` in the kernel).
+/// On Linux the file gets the mode of the socket, less the umask, so it never has more permissions
+/// than were requested (`unix_bind` in the kernel).
 pub(super) fn restrict(socket: &Socket, mode: Option<u32>) {
     if let (true, Some(mode)) = (cfg!(target_os = "linux"), mode) {
-        // Where it fails, the file's own mode is set after the bind all the same.
+        // If this fails, the mode of the file is still set after the bind.
         let _ = socket.try_clone().and_then(|socket| {
             fs::File::from(OwnedFd::from(socket)).set_permissions(fs::Permissions::from_mode(mode))
         });
     }
 }
 
-/// Sets what was asked for on the file that was made.
+/// Sets what was requested on the file that was created.
 pub(super) fn grant(path: &Path, inode: (u64, u64), options: &SocketOptions) -> io::Result<()> {
     let (owner, group) = (options.unix_owner, options.unix_group);
     if owner.is_none() && group.is_none() && options.unix_mode.is_none() {
         return Ok(());
     }
-    // Which `chown(2)` takes for "leave it".
+    // `chown(2)` reads this value as "leave it".
     if [owner, group].contains(&Some(u32::MAX))
         || options.unix_mode.is_some_and(|mode| mode > 0o7777)
     {
         return Err(Explained::error(
-            "cannot set the owner, group or mode of the path: expected ids below 4294967295 and a mode of at most 7777",
+            "cannot set the owner, group or mode of the path; expected ids below 4294967295 and a \
+             mode of at most 7777",
             io::ErrorKind::InvalidInput.into(),
         ));
     }
@@ -49,12 +51,12 @@ pub(super) fn grant(path: &Path, inode: (u64, u64), options: &SocketOptions) -> 
             let names: Vec<_> = names.map(|(name, id)| format!("{name} {id}")).collect();
             let names = names.join(" and ");
             Explained::error(
-                format!("cannot give the path to {names}; it needs CAP_CHOWN"),
+                format!("cannot set {names} on the path; CAP_CHOWN is required"),
                 error,
             )
         })?;
     }
-    // After the owner, since a change of owner may take bits away (`chown(2)`).
+    // After the owner, since a change of owner may clear bits (`chown(2)`).
     match options.unix_mode {
         Some(mode) => file.chmod(mode).map_err(|error| {
             Explained::error(
@@ -66,10 +68,10 @@ pub(super) fn grant(path: &Path, inode: (u64, u64), options: &SocketOptions) -> 
     }
 }
 
-/// The file itself, whatever its path leads to later.
+/// The file itself, wherever its path leads later.
 #[cfg(target_os = "linux")]
 struct Pinned {
-    /// A link that leads to the file that is open, by `proc(5)`.
+    /// A link to the open file, by `proc(5)`.
     link: std::path::PathBuf,
     file: fs::File,
 }
@@ -96,14 +98,14 @@ impl Pinned {
 
     fn chmod(&self, mode: u32) -> io::Result<()> {
         match self.file.metadata()?.mode() & 0o7777 == mode {
-            // So that it needs no /proc where `restrict` has done it.
+            // So that no /proc is needed if `restrict` has set the mode.
             true => Ok(()),
             false => fs::set_permissions(&self.link, fs::Permissions::from_mode(mode)),
         }
     }
 }
 
-/// A path that is checked, and not followed by what changes it.
+/// A path that is checked, and never followed.
 #[cfg(not(target_os = "linux"))]
 struct Pinned(std::path::PathBuf);
 
@@ -125,8 +127,8 @@ impl Pinned {
     }
 }
 
-/// Another user of the directory may have put something else there: a link, or by a hard link a socket
-/// whose rights are none of our business.
+/// Another user of the directory may have put something else there: a link, or by a hard link a
+/// socket whose permissions must not change.
 fn check(metadata: &fs::Metadata, inode: (u64, u64)) -> io::Result<()> {
     let is_ours =
         metadata.file_type().is_socket() && metadata.nlink() == 1 && identity(metadata) == inode;

@@ -1,8 +1,9 @@
-//! The file of a Unix socket: made with care, and removed by its maker alone.
+//! The file of a Unix socket: created with care, and removed only by its creator.
 //!
-//! Between `bind` and `listen` a live server's socket refuses clients as a dead one's does. So servers
-//! bind, listen and replace what a dead server left behind under a lock (`flock(2)`) on the directory:
-//! it needs no file of its own, and the kernel lifts it when a process dies at whatever point.
+//! Between `bind` and `listen`, the socket of a live server refuses clients just like that of a
+//! dead one. So servers bind, listen and replace what a dead server left behind under a lock
+//! (`flock(2)`) on the directory. The lock needs no file, and the kernel releases it whenever a
+//! process dies.
 
 use super::SocketOptions;
 use crate::error::Explained;
@@ -17,12 +18,13 @@ use std::{
 
 mod access;
 
-/// How often, and after which wait, a start tries a lock that somebody else has. The lock is held for
-/// some system calls only: who holds it longer, a second in all, is not one of us.
+/// How often a start tries a lock that somebody else holds, and how long it waits in between.
+/// Servers of this crate hold it only for a few system calls, so a process that holds it for a
+/// second is something else.
 const TRIES: u32 = 100;
 const WAIT: Duration = Duration::from_millis(10);
 
-/// Removes the file when the last handle of its listener goes, if it still is the one that was made.
+/// Removes the file with the last handle of its listener, if it is still the file that was created.
 #[derive(Debug)]
 pub(super) struct OwnPath {
     /// Absolute, since the working directory may change.
@@ -31,8 +33,8 @@ pub(super) struct OwnPath {
 }
 
 impl OwnPath {
-    /// Binds `socket` to `path` and listens. A file left behind by a server that is gone is replaced; a
-    /// live one is an error, and so is a lock that another server has:
+    /// Binds `socket` to `path` and listens. A file left behind by a dead server is replaced. It is
+    /// an error if the server is alive, or if another server holds the lock:
     /// [`WouldBlock`](io::ErrorKind::WouldBlock).
     pub(super) fn listen(
         socket: &Socket,
@@ -49,7 +51,7 @@ impl OwnPath {
             remove_stale(path, &lock, error)?;
             socket.bind(&addr)?;
         }
-        // From here on the file goes if anything fails.
+        // From here on, the file is removed if anything fails.
         let own = OwnPath {
             path: std::path::absolute(path)?,
             inode: inode(path)?,
@@ -63,13 +65,13 @@ impl OwnPath {
 impl Drop for OwnPath {
     fn drop(&mut self) {
         if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
-            // Nobody could be told, and the next server replaces it.
+            // Nothing could report the error, and the next server replaces the file.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Calls `open` until nobody else has the lock, for a second at most.
+/// Calls `open` until the lock is free, for a second at most.
 pub(super) async fn when_unlocked<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 1..TRIES {
         match open() {
@@ -82,7 +84,7 @@ pub(super) async fn when_unlocked<T>(mut open: impl FnMut() -> io::Result<T>) ->
     open()
 }
 
-/// The lock of a path's directory, or why there is none.
+/// The lock on the directory of a path, or the reason why it could not be taken.
 struct Lock(io::Result<fs::File>);
 
 impl Lock {
@@ -105,13 +107,13 @@ impl Lock {
     }
 }
 
-/// Removes a socket's file that nobody listens on, or says why it stays.
+/// Removes the file of a socket that nobody listens on, or explains why it stays.
 fn remove_stale(path: &Path, lock: &Lock, in_use: io::Error) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        let reason = "a file that is no socket has this name; remove it or choose another path";
+        let reason = "the path is a file that is not a socket; remove it or choose another path";
         return Err(Explained::error(reason, in_use));
     }
-    // A live server with a full queue would have a client wait.
+    // Non-blocking, since a live server with a full queue would make the client wait.
     let client = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     client.set_nonblocking(true)?;
     match client.connect(&SockAddr::unix(path)?) {
@@ -123,8 +125,8 @@ fn remove_stale(path: &Path, lock: &Lock, in_use: io::Error) -> io::Result<()> {
     }
     if let Err(error) = &lock.0 {
         let reason = format!(
-            "the socket of a server that is gone can be replaced only while the directory is locked \
-             ({error}); make the directory readable or remove the socket"
+            "the socket was left behind by another server, and replacing it requires a lock on the \
+             directory ({error}); make the directory readable or remove the socket"
         );
         return Err(Explained::error(reason, in_use));
     }
@@ -133,7 +135,7 @@ fn remove_stale(path: &Path, lock: &Lock, in_use: io::Error) -> io::Result<()> {
 
 fn explain_bind(error: io::Error) -> io::Error {
     let advice = match error.kind() {
-        io::ErrorKind::PermissionDenied => "this user may not make files in the directory",
+        io::ErrorKind::PermissionDenied => "this user may not create files in the directory",
         io::ErrorKind::NotFound => "the directory does not exist",
         io::ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only",
         _ => return error,

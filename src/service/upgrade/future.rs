@@ -18,7 +18,7 @@ use tower_service::Service;
 pub(super) type Upgrading<Io> =
     Pin<Box<dyn Future<Output = Result<Connection<Io>, BoxError>> + Send>>;
 
-/// The future of an [`UpgradeService`](crate::UpgradeService).
+/// The future of a connection that is served by an [`UpgradeService`](crate::UpgradeService).
 #[must_use = "futures do nothing unless they are polled"]
 pub struct UpgradeFuture<S: Service<Connection<Io>>, Io> {
     state: State<S, Io>,
@@ -30,8 +30,8 @@ enum State<S: Service<Connection<Io>>, Io> {
         upgrading: Upgrading<Io>,
         inner: S,
     },
-    /// Boxed here, where the handler's future is made, it moves no more: not into the task, nor through
-    /// the upgrades further out.
+    /// The handler's future is boxed where it is made. After that it is never moved: neither into
+    /// the task nor through the outer upgrades.
     Serving(Pin<Box<S::Future>>),
 }
 
@@ -43,7 +43,7 @@ impl<S: Service<Connection<Io>>, Io> UpgradeFuture<S, Io> {
     }
 }
 
-// Nothing in it is pinned in place.
+// Nothing in it is pinned structurally.
 impl<S: Service<Connection<Io>>, Io> Unpin for UpgradeFuture<S, Io> {}
 
 impl<S, Io> Future for UpgradeFuture<S, Io>
@@ -74,18 +74,18 @@ impl<S: Service<Connection<Io>>, Io> fmt::Debug for UpgradeFuture<S, Io> {
 }
 
 thread_local! {
-    /// The memory of the service that an [`UpgradeFuture`] calls at the moment, and drops then.
+    /// The memory of the service that an [`UpgradeFuture`] is calling for the last time.
     static CALLED_LAST: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
-/// Calls a service that is dropped afterwards.
+/// Calls a service that will be dropped afterwards.
 fn call_last<S: Service<Connection<Io>>, Io>(inner: &mut S, conn: Connection<Io>) -> S::Future {
     let Range { start, end } = memory(inner);
     let _reset = Reset(CALLED_LAST.replace((start, end)));
     inner.call(conn)
 }
 
-/// Puts back what was there, also after a panic.
+/// Restores the previous value, even after a panic.
 struct Reset((usize, usize));
 
 impl Drop for Reset {
@@ -94,8 +94,9 @@ impl Drop for Reset {
     }
 }
 
-/// Whether this call of `service` is its last, because it lies inside of a service that an
-/// [`UpgradeFuture`] owns and calls. One behind a pointer, which others may share, lies elsewhere.
+/// Returns whether this is the last call of `service`, because it lies inside a service that an
+/// [`UpgradeFuture`] owns and is calling. A service behind a pointer, which may be shared, lies
+/// elsewhere.
 pub(super) fn is_called_last<S>(service: &S) -> bool {
     let (start, end) = CALLED_LAST.get();
     let service = memory(service);

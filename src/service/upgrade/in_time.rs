@@ -1,4 +1,4 @@
-//! What bounds an upgrade: its time limit, and a drain.
+//! The limits of an upgrade: its time limit and a drain.
 
 use super::Upgrade;
 use crate::{
@@ -15,8 +15,8 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How long a client that has sent nothing is waited for once the server drains: long enough for one
-/// that came just before, short enough for two upgrades in a row to end within a second.
+/// How long a client that has sent nothing is waited for when the server drains: long enough for
+/// one that has just connected, short enough for two upgrades in a row to end within a second.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
 
 pub(super) async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
@@ -24,20 +24,20 @@ pub(super) async fn upgrade_in_time<U: Upgrade<Io>, Io: Send>(
     conn: Connection<Io>,
     limit: Option<Duration>,
 ) -> Result<Connection<U::Io>, BoxError> {
-    // Nobody looks at the clock for nobody.
+    // The clock is read only for observers.
     let began = conn.is_observed().then(Instant::now);
     let start = Start::of(conn.handle());
     let mut upgrading = pin!(upgrade.upgrade(conn));
-    // Most need no timer, since the client's first bytes are there or none are needed.
+    // Most upgrades need no timer: the client's first bytes have arrived, or none are needed.
     if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(upgrading.as_mut().poll(cx))).await {
         return tell(upgrade.name(), began, result);
     }
-    // In a box, since it is larger than all else and most connections never come here.
+    // Boxed, since it is larger than everything else and most connections never get here.
     let result = Box::pin(within(limit, upgrade.name(), start, upgrading)).await;
     tell(upgrade.name(), began, result)
 }
 
-/// Tells observers of an upgrade that is done, if somebody observed when it began.
+/// Reports a completed upgrade to observers, if there were any when it began.
 fn tell<Io>(
     name: &'static str,
     began: Option<Instant>,
@@ -49,7 +49,8 @@ fn tell<Io>(
     result
 }
 
-/// By reference, since a future that is given to another is in it twice.
+/// Takes the future by reference, since a future that is passed into another one takes up space in
+/// it twice.
 async fn within<T>(
     limit: Option<Duration>,
     name: &'static str,
@@ -65,7 +66,7 @@ async fn within<T>(
     }
 }
 
-/// How far the connection was when its upgrade began.
+/// The byte counts of the connection when its upgrade began.
 struct Start {
     handle: ConnectionHandle,
     read: u64,
@@ -81,7 +82,7 @@ impl Start {
         }
     }
 
-    /// Resolves when the server drains and the client has not begun.
+    /// Resolves when the server drains and the client has sent nothing.
     async fn let_go(&self) {
         self.handle.until_draining().await;
         sleep(DRAIN_GRACE).await;
@@ -90,7 +91,8 @@ impl Start {
         }
     }
 
-    /// An upgrade may be given bytes that one further out had read; it has begun once it answers them.
+    /// An upgrade may receive bytes that an outer upgrade has read ahead. It has begun once it
+    /// answers them.
     fn is_begun(&self) -> bool {
         let answers = self.read > 0 && self.handle.bytes_written() > self.written;
         self.handle.bytes_read() > self.read || answers

@@ -1,4 +1,4 @@
-//! The layer of an upgrade and its settings.
+//! The layer of an upgrade, and its settings.
 
 use super::{Upgrade, UpgradeFuture, UpgradeService, in_time::upgrade_in_time};
 use crate::{
@@ -9,15 +9,17 @@ use std::{fmt, sync::Arc, time::Duration};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// An upgrade has this long unless it is told otherwise: as long as a handshake in tls-listener. nginx's stream
-/// module allows 60 s (`ssl_handshake_timeout`), which is long for a client that only has to answer.
+/// The default time limit of an upgrade, as that of a handshake in tls-listener. nginx's stream
+/// module allows 60 s (`ssl_handshake_timeout`), which is long for a client that only has to
+/// answer.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The layer of an [`Upgrade`](crate::Upgrade), which its clones share.
+/// A layer that performs an [`Upgrade`](crate::Upgrade) on every connection. Clones share the
+/// upgrade.
 ///
-/// When the server drains, an upgrade whose client has sent nothing since it began is given half a
-/// second more, and then ends with [`Outcome::Drained`](crate::Outcome::Drained): a silent client does
-/// not hold up a drain. An upgrade that has begun keeps its own limit.
+/// While the server drains, a client that has sent nothing since its upgrade began gets another
+/// half second. Then its connection ends with [`Outcome::Drained`](crate::Outcome::Drained), so
+/// silent clients do not delay a drain. An upgrade that has begun keeps its own time limit.
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct UpgradeLayer<U> {
     pub(super) upgrade: Arc<U>,
@@ -25,7 +27,7 @@ pub struct UpgradeLayer<U> {
 }
 
 impl<U> UpgradeLayer<U> {
-    /// A layer that gives each connection 10 seconds for its upgrade.
+    /// Creates a layer that allows each upgrade 10 seconds, as tls-listener does for a handshake.
     pub fn new(upgrade: U) -> Self {
         UpgradeLayer {
             upgrade: Arc::new(upgrade),
@@ -33,17 +35,19 @@ impl<U> UpgradeLayer<U> {
         }
     }
 
-    /// Sets how long an upgrade may take; `None` is as long as the client likes. All upgrades of a
-    /// connection together are bounded by [`Server::opening_timeout`](crate::Server::opening_timeout).
+    /// Sets the time limit of an upgrade; `None` means no limit. The default is 10 seconds.
+    ///
+    /// All upgrades of a connection together are limited by
+    /// [`Server::opening_timeout`](crate::Server::opening_timeout).
     pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.timeout = limit.into();
         self
     }
 
-    /// Upgrades one connection, then serves it with `inner`, which must have been polled ready.
+    /// Upgrades one connection and then serves it with `inner`, which must have been polled ready.
     ///
-    /// For the service of a layer that upgrades some connections and hands on the others as they are:
-    /// those cost nothing then. Where every connection is upgraded, use this as a layer.
+    /// This is for services that upgrade some connections and pass on the others unchanged, at no
+    /// cost for those. If every connection is upgraded, add this type as a layer instead.
     pub fn upgrade<S, Io>(&self, inner: S, conn: Connection<Io>) -> UpgradeFuture<S, U::Io>
     where
         U: Upgrade<Io>,

@@ -8,9 +8,9 @@ use std::{
 };
 use tower_service::Service;
 
-/// The service of an [`UpgradeLayer`]: ready when the service inside is.
+/// The service of an [`UpgradeLayer`]. It is ready when the inner service is.
 pub struct UpgradeService<U, S> {
-    /// `None` once it was called for the last time.
+    /// `None` after the last call.
     parts: Option<(UpgradeLayer<U>, S)>,
 }
 
@@ -54,16 +54,17 @@ where
         match &mut self.parts {
             Some((_, inner)) => inner.poll_ready(cx).map_err(Into::into),
             None => Poll::Ready(Err(
-                "the service of an upgrade was used again after the connection it was made for; \
-                 clone it before it is called"
+                "the service of an upgrade was used again after its last call; clone it before \
+                 calling it"
                     .into(),
             )),
         }
     }
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
-        // The one that was polled ready is the one to be called, and a clone stays for the next. Inside
-        // of another upgrade's future there is no next, so that of a stack only the outermost clones.
+        // The service that was polled ready is the one that is called; a clone stays for the next
+        // connection. Inside the future of another upgrade there is no next connection, so in a
+        // stack of upgrades only the outermost one clones.
         let next = match is_called_last(self) {
             true => None,
             false => self.parts.clone(),

@@ -1,37 +1,37 @@
-//! When HTTP/1 waits for the head of a request.
+//! The wait of an HTTP/1 connection for the head of a request.
 
 use super::Activity;
 use reagent::ConnectionHandle;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What a connection waits for.
+/// The part of a request that a connection waits for.
 pub(in crate::http) enum Wait {
-    /// For no request: one is being served.
+    /// Nothing, since a request is being served.
     None,
-    /// For a request, since then, when this number of bytes had been written.
+    /// A request, since this time, when this number of bytes had been written.
     Request(Instant, u64),
-    /// For the rest of a head, since then.
+    /// The rest of a head, since this time.
     Head(Instant),
 }
 
-/// Finds out what an HTTP/1 connection waits for.
+/// The observer of what an HTTP/1 connection waits for.
 pub(in crate::http) struct HeadWatch {
     activity: Arc<Activity>,
     handle: ConnectionHandle,
-    /// How many requests were over when a head was first waited for, and since when that is.
+    /// The number of requests that were over when the wait for a head began, and the time of that.
     ended: u64,
     since: Instant,
-    /// How many bytes had come by then, and how many had gone: the answers before, but for what a client does not
-    /// take.
+    /// The numbers of bytes read and written by then. Those written are the earlier answers, except
+    /// for what the client has not taken.
     read: u64,
     written: u64,
-    /// When a part of it was there.
+    /// The time at which a part of the head had arrived.
     partial: Option<Instant>,
 }
 
 impl HeadWatch {
-    /// Of a connection from which something has come at `began`.
+    /// Creates the observer of a connection whose first bytes came at `began`.
     pub(in crate::http) fn new(
         activity: Arc<Activity>,
         handle: ConnectionHandle,
@@ -48,7 +48,7 @@ impl HeadWatch {
         }
     }
 
-    /// Looks at what hyper has done.
+    /// Updates the state after hyper was polled.
     pub(in crate::http) fn look(&mut self) {
         if self.activity.is_busy() {
             return;

@@ -1,4 +1,4 @@
-//! The layer of an accept rate and its settings.
+//! The layer that limits the accept rate, and its settings.
 
 use super::AcceptRateService;
 use crate::{
@@ -15,7 +15,8 @@ use tower_layer::Layer;
 /// The reason of a [`Rejected`](reagent::Rejected) connection above the accept rate.
 pub const ACCEPT_RATE: &str = "accept rate";
 
-/// A rate of connections that can be changed while it holds. Clones share it, whichever servers they limit.
+/// A limit on the connections per second of all clients together. Clones share it, even across
+/// servers.
 #[derive(Clone, Debug)]
 pub struct AcceptRate(Arc<Mutex<State>>);
 
@@ -26,15 +27,19 @@ struct State {
 }
 
 impl AcceptRate {
-    /// Creates a rate of `per_second` connections, and up to `burst` at once after a pause, which is at
-    /// least 1.
+    /// Creates a rate of `per_second` connections per second, and up to `burst` at once after a
+    /// pause.
+    ///
+    /// A `burst` below 1 counts as 1. With a rate of 0, the burst is admitted and nothing after
+    /// that.
     pub fn new(per_second: f64, burst: f64) -> Self {
         let rate = Rate::new(per_second, burst);
         let bucket = Bucket::full(rate, Instant::now());
         AcceptRate(Arc::new(Mutex::new(State { rate, bucket })))
     }
 
-    /// Changes the rate. Acceptors that wait already notice within a second.
+    /// Changes the rate and the burst; see [`new`](Self::new). An acceptor that is already waiting
+    /// notices within a second.
     pub fn set(&self, per_second: f64, burst: f64) {
         self.with(|state| state.rate = Rate::new(per_second, burst));
     }
@@ -43,19 +48,44 @@ impl AcceptRate {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a token, or returns the time until there is one; `None` is never.
+    /// Takes a token, or returns the time until there is one; `None` means never.
     pub(super) fn take(&self) -> Result<(), Option<Duration>> {
         self.with(|state| state.bucket.take(state.rate, Instant::now()))
     }
 
-    /// Gives back a token of a client that did not come.
+    /// Gives back a token that was taken for a client that did not come.
     pub(super) fn give_back(&self) {
         self.with(|state| state.bucket.give_back(1.0));
     }
 }
 
-/// Limits how fast connections are accepted: by its readiness, so that clients wait in the kernel's queue, or by
-/// refusing those above the rate.
+/// A layer that limits the connections accepted per second.
+///
+/// It leaves clients above the rate in the kernel's queue by not being ready, or refuses them if
+/// [`shed`](Self::shed) is set.
+///
+/// ```
+/// use reagent::{Connection, Server, testing::MemoryListener};
+/// use reagent_layers::{Refusal, limit::{AcceptRate, AcceptRateLayer}};
+/// use std::time::Duration;
+/// use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::Instant};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let rate = AcceptRate::new(0.5, 1.0); // one connection every two seconds
+/// let (listener, clients) = MemoryListener::new();
+/// let server = Server::new(listener)
+///     .layer(AcceptRateLayer::new(rate))
+///     .start(reagent::handle(|mut conn: Connection| async move { conn.write_u8(1).await }))
+///     .await?;
+///
+/// let began = Instant::now();
+/// clients.connect().await?.read_u8().await?;
+/// clients.connect().await?.read_u8().await?; // waits in the queue
+/// assert_eq!(began.elapsed().as_secs(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct AcceptRateLayer {
@@ -69,7 +99,8 @@ impl AcceptRateLayer {
         AcceptRateLayer { rate, shed: None }
     }
 
-    /// Refuses clients above the rate instead.
+    /// Refuses clients above the rate, instead of leaving them in the kernel's queue. By default
+    /// none are refused.
     pub fn shed(mut self, refusal: Refusal) -> Self {
         self.shed = Some(refusal);
         self

@@ -1,4 +1,4 @@
-//! The rate at which connections are accepted, all clients together.
+//! The limit on the connections accepted per second, of all clients together.
 
 mod layer;
 mod service;

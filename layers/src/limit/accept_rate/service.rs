@@ -1,4 +1,4 @@
-//! The service of an accept rate.
+//! The service that limits the accept rate.
 
 use super::{ACCEPT_RATE, AcceptRateLayer};
 use crate::refusal::LimitFuture;
@@ -13,15 +13,18 @@ use tokio::time::{Sleep, sleep};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// An acceptor that waits looks at the rate again after this, since it may have changed.
+/// The longest sleep of an acceptor that waits: the rate may change meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The service of an [`AcceptRateLayer`]: ready when the rate allows a connection and the service inside is ready.
+/// The service of an [`AcceptRateLayer`].
+///
+/// It is ready when the rate allows a connection and the inner service is ready. With
+/// [`shed`](AcceptRateLayer::shed), it is ready when the inner service is.
 #[derive(Debug)]
 pub struct AcceptRateService<S> {
     inner: S,
     layer: AcceptRateLayer,
-    /// A token is taken for the connection to come.
+    /// Whether a token is taken for the next connection.
     is_reserved: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }

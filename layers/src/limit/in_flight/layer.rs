@@ -1,19 +1,59 @@
-//! The layer of handlers in flight and its settings.
+//! The layer that limits the handlers in flight, and its settings.
 
 use super::InFlight;
 use crate::Refusal;
 use reagent::limit::Limit;
 use tower_layer::Layer;
 
-/// The reason of a [`Rejected`](reagent::Rejected) connection for which no handler may run.
+/// The reason of a [`Rejected`](reagent::Rejected) connection above the limit on handlers.
 pub const IN_FLIGHT: &str = "in flight";
 
-/// Limits how many handlers run at once, by a [`Limit`] that can be changed and shared: by its readiness, so
-/// that clients wait in the kernel's queue, or by refusing those above the limit.
+/// A layer that limits how many handlers run at once, by a [`Limit`] that can be shared and
+/// changed.
 ///
-/// Like [`tower::limit::ConcurrencyLimitLayer`](https://docs.rs/tower/latest/tower/limit/struct.ConcurrencyLimitLayer.html),
-/// whose limit is fixed. A handler that gives its stream away and returns no longer counts;
-/// [`max_connections`](reagent::Server::max_connections) counts until the stream is closed.
+/// It leaves clients above the limit in the kernel's queue by not being ready, or refuses them if
+/// [`shed`](Self::shed) is set.
+///
+/// It resembles [`tower::limit::ConcurrencyLimitLayer`], whose limit is fixed. A handler that gives
+/// its stream away and returns no longer counts, whereas
+/// [`max_connections`](reagent::Server::max_connections) counts a connection until its stream is
+/// closed.
+///
+/// ```
+/// use reagent::{Connection, Limit, Server, testing::MemoryListener};
+/// use reagent_layers::{Refusal, limit::InFlightLayer};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let limit = Limit::new(1);
+/// let (listener, clients) = MemoryListener::new();
+/// let server = Server::new(listener)
+///     .layer(InFlightLayer::new(limit.clone()).shed(Refusal::message("busy\n")))
+///     .start(reagent::handle(|mut conn: Connection| async move {
+///         conn.write_all(b"hello\n").await?;
+///         conn.read_u8().await.map(drop) // runs until the client sends a byte
+///     }))
+///     .await?;
+///
+/// let mut first = clients.connect().await?;
+/// let mut greeting = [0; 6];
+/// first.read_exact(&mut greeting).await?;
+/// assert_eq!((&greeting, limit.taken()), (b"hello\n", 1));
+///
+/// let mut answer = String::new();
+/// clients.connect().await?.read_to_string(&mut answer).await?;
+/// assert_eq!(answer, "busy\n");
+///
+/// limit.set_max(2);
+/// let mut second = clients.connect().await?;
+/// second.read_exact(&mut greeting).await?;
+/// assert_eq!((&greeting, limit.taken()), (b"hello\n", 2));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`tower::limit::ConcurrencyLimitLayer`]: https://docs.rs/tower/latest/tower/limit/struct.ConcurrencyLimitLayer.html
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct InFlightLayer {
@@ -27,7 +67,8 @@ impl InFlightLayer {
         InFlightLayer { limit, shed: None }
     }
 
-    /// Refuses clients above the limit instead.
+    /// Refuses clients above the limit, instead of leaving them in the kernel's queue. By default
+    /// none are refused.
     pub fn shed(mut self, refusal: Refusal) -> Self {
         self.shed = Some(refusal);
         self

@@ -1,4 +1,4 @@
-//! The number of handlers that run at once.
+//! The limit on the handlers that run at once.
 
 mod layer;
 mod service;

@@ -1,4 +1,4 @@
-//! The service of handlers in flight.
+//! The service that limits the handlers in flight.
 
 use super::{IN_FLIGHT, InFlightLayer};
 use crate::refusal::LimitFuture;
@@ -14,7 +14,10 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// The service of an [`InFlightLayer`]: ready when another handler may run and the service inside is ready.
+/// The service of an [`InFlightLayer`].
+///
+/// It is ready when another handler may run and the inner service is ready. With
+/// [`shed`](InFlightLayer::shed), it is ready when the inner service is.
 #[derive(Debug)]
 pub struct InFlight<S> {
     inner: S,

@@ -1,4 +1,4 @@
-//! The clients that have connections, and their places.
+//! The clients with connections, and the places of their connections.
 
 use reagent::limit::{Limit, Permit};
 use std::{
@@ -10,20 +10,20 @@ use std::{
     },
 };
 
-/// The limit, and every client that has connections or wants one.
+/// The limit, and every client that has or wants connections.
 pub(super) struct Clients {
     max: AtomicUsize,
     clients: Mutex<HashMap<IpAddr, Client>>,
 }
 
-/// A client's limit, and how many connections have or want a part of it.
+/// A client's limit, and the number of its connections that have or want a permit.
 struct Client {
     limit: Limit,
     users: usize,
     waiting: usize,
 }
 
-/// A connection's part in the limit of its client.
+/// A connection's use of the limit of its client.
 pub(super) struct Place {
     permit: Option<Permit>,
     is_waiting: bool,
@@ -66,18 +66,18 @@ impl Clients {
             .map_or(0, |client| client.limit.taken())
     }
 
-    /// A place for a connection of `client`, if there is one at once.
+    /// Returns a place for a connection of `client`, if there is room now.
     pub(super) fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
         let mut clients = self.lock();
         let entry = clients.entry(client).or_insert_with(|| self.client());
         let permit = entry.limit.try_acquire();
         let place = self.place(entry, client, permit);
         drop(clients);
-        // Without a permit it leaves again.
+        // Without a permit, the drop of the place removes the client again.
         place.permit.is_some().then_some(place)
     }
 
-    /// Joins the connections of `client` that wait for a place, unless there are `most` already.
+    /// Joins the queue of `client`, unless `most` of its connections wait already.
     pub(super) fn wait(self: &Arc<Self>, client: IpAddr, most: usize) -> Option<Place> {
         let mut clients = self.lock();
         let entry = clients.entry(client).or_insert_with(|| self.client());
@@ -114,7 +114,9 @@ impl Clients {
 }
 
 impl Place {
-    /// Waits until there is room, in the order in which connections came. Cancel safe.
+    /// Waits for a permit, in the order of arrival.
+    ///
+    /// Cancel safe: a dropped future takes no permit.
     pub(super) async fn acquire(&mut self) {
         self.permit = Some(self.limit.acquire().await);
         self.is_waiting = false;
@@ -126,7 +128,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // First, since the client is forgotten with its limit.
+        // The permit goes first, since the client is removed together with its limit.
         self.permit = None;
         let mut clients = self.clients.lock();
         if let Entry::Occupied(mut entry) = clients.entry(self.client) {

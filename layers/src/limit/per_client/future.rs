@@ -1,4 +1,4 @@
-//! The future of connections by client.
+//! The future of a service that limits connections by client.
 
 use crate::refusal::LimitFuture;
 use pin_project_lite::pin_project;
@@ -12,7 +12,8 @@ use std::{
 use tower_service::Service;
 
 pin_project! {
-    /// The future of a [`PerClientService`](super::PerClientService): serves, refuses, or waits and then serves.
+    /// The future of a [`PerClientService`](super::PerClientService). It serves or refuses the
+    /// connection, or waits for a place first.
     #[must_use = "futures do nothing unless they are polled"]
     pub struct PerClientFuture<S, Io>
     where

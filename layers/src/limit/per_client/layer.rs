@@ -1,4 +1,4 @@
-//! The layer of connections by client and its settings.
+//! The layer that limits connections by client, and its settings.
 
 use super::{
     PerClientService,
@@ -8,12 +8,13 @@ use crate::{Refusal, client::ClientKey};
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
-/// The reason of a [`Rejected`](reagent::Rejected) connection beyond those that its client may have.
+/// The reason of a [`Rejected`](reagent::Rejected) connection above its client's limit.
 pub const CLIENT_CONNECTIONS: &str = "client connections";
 
-/// A limit of the open connections of each client. Clones share it, whichever servers they limit.
+/// A limit on the open connections of each client. Clones share it, even across servers.
 ///
-/// It remembers clients that have a connection and no others, so the server's own limit bounds it.
+/// It remembers only clients that have connections, so its size is bounded by the server's own
+/// limit.
 #[derive(Clone)]
 pub struct PerClient {
     clients: Arc<Clients>,
@@ -22,7 +23,7 @@ pub struct PerClient {
     refusal: Refusal,
 }
 
-/// How many connections of a client may wait, and for how long.
+/// The number of connections of a client that may wait, and the time that each may.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     pub(super) most: usize,
@@ -30,7 +31,8 @@ pub(super) struct Wait {
 }
 
 impl PerClient {
-    /// Allows `max` connections per client and closes any beyond that.
+    /// Allows `max` connections per client and closes any beyond that. With 0, all clients with an
+    /// IP address are refused.
     pub fn new(max: usize) -> Self {
         PerClient {
             clients: Clients::new(max),
@@ -40,18 +42,56 @@ impl PerClient {
         }
     }
 
-    /// Sets how many leading bits of an address make a client. Default 32 for IPv4 and 64 for IPv6.
+    /// Sets the number of leading bits of an address that identify a client. Default 32 for IPv4
+    /// and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above 32
+    /// and 128 mean the whole address.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
         self.prefixes = ClientKey { v4, v6 };
         self
     }
 
-    /// Allows up to `connections` of a client to wait for another of its connections to end, each for up to
-    /// `time`. Those beyond that are refused at once. Default none.
+    /// Allows up to `connections` connections of each client to wait until another connection of
+    /// that client ends, for up to `time` each. By default none may wait.
     ///
-    /// A connection that waits counts under the server's
-    /// [`max_connections`](reagent::Server::max_connections) and holds whatever the layers inside reserve in
-    /// their readiness: keep `connections` small, since that is what a client can take from others.
+    /// A connection that waits is refused when its time is up, and any beyond `connections` are
+    /// refused at once. Those that wait are served in the order in which they came.
+    ///
+    /// A connection that waits counts towards the server's
+    /// [`max_connections`](reagent::Server::max_connections), and holds whatever the inner layers
+    /// reserve when they become ready. Keep `connections` small, since that is what each client can
+    /// take from others.
+    ///
+    /// ```
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::limit::{PerClient, PerClientLayer};
+    /// use std::{net::SocketAddr, time::Duration};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// // One connection per client, and one more that waits for it for up to five seconds.
+    /// let limit = PerClient::new(1).wait(1, Duration::from_secs(5));
+    /// let (listener, clients) = MemoryListener::new();
+    /// let server = Server::new(listener)
+    ///     .layer(PerClientLayer::new(limit))
+    ///     .start(reagent::handle(|mut conn: Connection| async move {
+    ///         let byte = conn.read_u8().await?;
+    ///         conn.write_u8(byte).await
+    ///     }))
+    ///     .await?;
+    ///
+    /// let client: SocketAddr = "192.0.2.1:4000".parse()?;
+    /// let mut first = clients.connect_from(client).await?;
+    /// let mut second = clients.connect_from(client).await?;
+    /// let mut third = clients.connect_from(client).await?;
+    /// assert!(third.read_u8().await.is_err()); // refused at once
+    /// first.write_u8(1).await?;
+    /// assert_eq!(first.read_u8().await?, 1);
+    /// second.write_u8(2).await?;
+    /// assert_eq!(second.read_u8().await?, 2); // served once the first had ended
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait(mut self, connections: usize, time: Duration) -> Self {
         self.wait = (connections > 0).then_some(Wait {
             most: connections,
@@ -60,23 +100,25 @@ impl PerClient {
         self
     }
 
-    /// Sets what is done to connections that are refused. Default [`Refusal::Close`].
+    /// Sets the treatment of refused connections. Default [`Refusal::Close`], which tells the
+    /// client nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
         self
     }
 
-    /// Changes how many connections each client may have. Connections that are open stay.
+    /// Changes the number of connections that each client may have. Open connections stay open,
+    /// even if there are more.
     pub fn set_max(&self, max: usize) {
         self.clients.set_max(max);
     }
 
-    /// Returns the number of clients that have connections.
+    /// Returns the number of clients that have connections, open or waiting.
     pub fn clients(&self) -> usize {
         self.clients.len()
     }
 
-    /// Returns the number of connections that the client of this address has. Those that wait do not count.
+    /// Returns the number of connections of the client with this address, without those that wait.
     pub fn connections(&self, ip: IpAddr) -> usize {
         self.clients.connections(self.prefixes.of(ip))
     }
@@ -103,7 +145,7 @@ impl fmt::Debug for PerClient {
     }
 }
 
-/// The layer of a [`PerClient`].
+/// A layer that limits the open connections of each client by a [`PerClient`].
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct PerClientLayer {

@@ -1,4 +1,4 @@
-//! The number of connections that one client may have.
+//! The limit on the open connections of each client.
 
 mod clients;
 mod future;

@@ -1,4 +1,4 @@
-//! The service of connections by client.
+//! The service that limits connections by client.
 
 use super::{CLIENT_CONNECTIONS, PerClient, PerClientFuture, wait::InLine};
 use crate::{client::ip_of, refusal::LimitFuture};
@@ -10,7 +10,8 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// The service of a [`PerClientLayer`](super::PerClientLayer): ready when the service inside is.
+/// The service of a [`PerClientLayer`](super::PerClientLayer). It is ready when the inner service
+/// is.
 #[derive(Clone, Debug)]
 pub struct PerClientService<S> {
     inner: S,
@@ -42,7 +43,8 @@ where
             match self.limit.enter(ip) {
                 Some(place) => conn.keep(place),
                 None if self.limit.wait.is_some() => {
-                    // The one that was polled ready waits with the connection.
+                    // The service that was polled ready is the one to call: it goes with the
+                    // connection.
                     let next = self.inner.clone();
                     let inner = mem::replace(&mut self.inner, next);
                     let layer = UpgradeLayer::new(InLine(self.limit.clone())).timeout(None);

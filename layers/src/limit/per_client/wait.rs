@@ -6,7 +6,8 @@ use reagent::{BoxError, Connection, IoStream, Upgrade};
 use std::net::IpAddr;
 use tokio::time::timeout;
 
-/// Waits as [`PerClient::wait`] allows; the upgrade sees to a drain meanwhile.
+/// Waits for a place as [`PerClient::wait`] allows. It is an upgrade, so that a drain ends the
+/// wait.
 pub(super) struct InLine(pub(super) PerClient);
 
 impl InLine {

@@ -1,4 +1,4 @@
-//! The layer of a rate by client and its settings.
+//! The layer that limits the rate of each client, and its settings.
 
 use super::PerClientRateService;
 use crate::{
@@ -19,12 +19,40 @@ use tower_layer::Layer;
 /// The reason of a [`Rejected`](reagent::Rejected) connection above its client's rate.
 pub const CLIENT_RATE: &str = "client rate";
 
-/// A rate of connections for each client. Clones share it, whichever servers they limit.
+/// A limit on the connections per second of each client. Clones share it, even across servers.
 ///
-/// It remembers a bounded number of clients. A client is forgotten once it has not connected for so long that it makes
-/// no difference, and never before: when the table is full of others, **all clients that are not in it
-/// share one rate**, as if they were one client. So a client with very many addresses can slow down newcomers, but
-/// neither those that are known nor the server; wider [`prefixes`](Self::prefixes) make one client of it.
+/// It remembers a bounded number of clients. It forgets a client only once its whole burst is
+/// available again, so that forgetting it makes no difference. If the table is full of other
+/// clients, **all clients that are not in it share one rate**, as if they were one client. So an
+/// attacker with very many addresses can slow down newcomers, but neither known clients nor the
+/// server. Wider [`prefixes`](Self::prefixes) make such an attacker a single client.
+///
+/// ```
+/// use reagent::{Connection, Server, testing::MemoryListener};
+/// use reagent_layers::limit::{PerClientRate, PerClientRateLayer};
+/// use std::{net::SocketAddr, time::Duration};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// // Ten connections per minute, and up to two at once.
+/// let rate = PerClientRate::new(10.0 / 60.0, 2.0);
+/// let (listener, clients) = MemoryListener::new();
+/// let server = Server::new(listener)
+///     .layer(PerClientRateLayer::new(rate))
+///     .start(reagent::handle(|mut conn: Connection| async move { conn.write_u8(1).await }))
+///     .await?;
+///
+/// let client: SocketAddr = "192.0.2.1:4000".parse()?;
+/// for expected in [true, true, false] {
+///     let is_served = clients.connect_from(client).await?.read_u8().await.is_ok();
+///     assert_eq!(is_served, expected);
+/// }
+/// tokio::time::advance(Duration::from_secs(6)).await;
+/// assert!(clients.connect_from(client).await?.read_u8().await.is_ok());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct PerClientRate {
     shared: Arc<Mutex<State>>,
@@ -35,13 +63,16 @@ pub struct PerClientRate {
 struct State {
     rate: Rate,
     clients: BoundedMap<Bucket>,
-    /// What clients share that find no place in the table.
+    /// The bucket shared by all clients that found the table full.
     others: Bucket,
 }
 
 impl PerClientRate {
-    /// Allows each client `per_second` connections, and up to `burst` at once after a pause, which is at least
-    /// 1, and closes any above that.
+    /// Allows each client `per_second` connections per second, and up to `burst` at once after a
+    /// pause. Closes any beyond that.
+    ///
+    /// A `burst` below 1 counts as 1. With a rate of 0, a client gets its burst and nothing after
+    /// that.
     pub fn new(per_second: f64, burst: f64) -> Self {
         let rate = Rate::new(per_second, burst);
         let state = State {
@@ -60,30 +91,34 @@ impl PerClientRate {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets how many leading bits of an address make a client. Default 32 for IPv4 and 64 for IPv6.
+    /// Sets the number of leading bits of an address that identify a client. Default 32 for IPv4
+    /// and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above 32
+    /// and 128 mean the whole address.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
         self.prefixes = ClientKey { v4, v6 };
         self
     }
 
-    /// Sets how many clients are remembered at most, and forgets those that were. Default 65,536.
+    /// Sets the maximum number of clients to remember, and forgets those remembered so far, for all
+    /// clones. At least 1. Default 65,536, which bounds the table at about 10 MB.
     pub fn capacity(self, clients: usize) -> Self {
         self.state().clients = BoundedMap::new(clients);
         self
     }
 
-    /// Sets what is done to clients above the rate. Default [`Refusal::Close`].
+    /// Sets the treatment of clients above the rate. Default [`Refusal::Close`], which tells them
+    /// nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
         self
     }
 
-    /// Changes the rate at once.
+    /// Changes the rate and the burst of all clients, at once. See [`new`](Self::new).
     pub fn set(&self, per_second: f64, burst: f64) {
         self.state().rate = Rate::new(per_second, burst);
     }
 
-    /// Returns the number of clients that are remembered.
+    /// Returns the number of clients remembered.
     pub fn clients(&self) -> usize {
         self.state().clients.len()
     }
@@ -117,7 +152,7 @@ impl fmt::Debug for PerClientRate {
     }
 }
 
-/// The layer of a [`PerClientRate`].
+/// A layer that limits the connections per second of each client by a [`PerClientRate`].
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct PerClientRateLayer {

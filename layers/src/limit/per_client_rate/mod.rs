@@ -1,4 +1,4 @@
-//! The rate at which one client may connect.
+//! The limit on the connections per second of each client.
 
 mod layer;
 mod service;

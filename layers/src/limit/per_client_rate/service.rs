@@ -1,4 +1,4 @@
-//! The service of a rate by client.
+//! The service that limits the rate of each client.
 
 use super::{CLIENT_RATE, PerClientRate};
 use crate::{client::ip_of, refusal::LimitFuture};
@@ -6,7 +6,8 @@ use reagent::{BoxError, Connection, IoStream};
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// The service of a [`PerClientRateLayer`](super::PerClientRateLayer): ready when the service inside is.
+/// The service of a [`PerClientRateLayer`](super::PerClientRateLayer). It is ready when the inner
+/// service is.
 #[derive(Clone, Debug)]
 pub struct PerClientRateService<S> {
     inner: S,

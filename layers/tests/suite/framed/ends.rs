@@ -57,12 +57,12 @@ async fn what_cannot_be_decoded_is_told_after_the_answers_that_are_due() {
     // After this error there is no going on.
     assert_eq!(
         client.rest().await,
-        "100\n50\nno frame: max line length exceeded\n"
+        "100\n50\ninvalid frame: max line length exceeded\n"
     );
     drop(client);
     assert_eq!(
         failed(&server.ends.of(1).await),
-        "no frame: max line length exceeded"
+        "invalid frame: max line length exceeded"
     );
 }
 
@@ -94,12 +94,9 @@ async fn a_service_that_is_never_ready_again_ends_the_connection() {
     let (server, clients) = start(layer, Once(false)).await;
     let mut client = Client::new(&clients).await;
     client.send("a\nb\nc\n").await;
-    assert_eq!(client.rest().await, "a\nthe service failed: worn out\n");
+    assert_eq!(client.rest().await, "a\nservice error: worn out\n");
     drop(client);
-    assert_eq!(
-        failed(&server.ends.of(1).await),
-        "the service failed: worn out"
-    );
+    assert_eq!(failed(&server.ends.of(1).await), "service error: worn out");
 }
 
 /// Writes half of a `b` and then finds that it cannot.
@@ -134,10 +131,7 @@ async fn nothing_is_left_of_an_answer_that_cannot_be_encoded() {
     let (_server, clients) = start(layer, service_fn(same)).await;
     let mut client = Client::new(&clients).await;
     client.send("a\nb\nc\n").await;
-    assert_eq!(
-        client.rest().await,
-        "a\nan answer cannot be encoded: no b\n"
-    );
+    assert_eq!(client.rest().await, "a\ncould not encode an answer: no b\n");
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,12 +30,12 @@ async fn a_frame_that_is_too_large_ends_the_connection_after_what_was_before_it(
         assert_eq!(client.line().await, fits);
         assert_eq!(
             client.rest().await,
-            "error: a frame is larger than 100 bytes\n",
+            "error: frame exceeds the maximum of 100 bytes\n",
             "{is_cut}"
         );
         drop(client);
         let outcome = server.ends.of(1).await;
-        assert_eq!(failed(&outcome), "a frame is larger than 100 bytes");
+        assert_eq!(failed(&outcome), "frame exceeds the maximum of 100 bytes");
     }
 }
 
@@ -89,7 +89,7 @@ async fn what_a_codec_keeps_for_itself_counts_too() {
     assert_eq!(client.rest().await, "");
     drop(client);
     let outcome = server.ends.of(1).await;
-    assert_eq!(failed(&outcome), "a frame is larger than 100 bytes");
+    assert_eq!(failed(&outcome), "frame exceeds the maximum of 100 bytes");
 }
 
 /// Lines, of which empty ones are heartbeats and swallowed.

@@ -2,7 +2,7 @@
 
 use super::{
     pki::{Ca, Dir, EACH, Made},
-    running::{Running, close},
+    running::{Running, close, in_full},
 };
 use crate::support::{LONG, echoes};
 use reagent::Outcome;
@@ -41,7 +41,7 @@ async fn refused(running: &mut Running, config: &Arc<ClientConfig>) -> String {
     };
     let error = error.downcast_ref::<HandshakeError>().expect("a handshake");
     assert_eq!(error.kind(), HandshakeErrorKind::BadClientCertificate);
-    error.to_string()
+    in_full(error)
 }
 
 /// A certificate that expires, and whether the client has got in before it did.

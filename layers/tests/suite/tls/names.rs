@@ -122,7 +122,10 @@ fn what_is_no_name_or_not_the_certificates_is_refused() {
     }
     for name in ["example.com", "*.example.org"] {
         let error = build(name).unwrap_err();
-        let expected = format!("the certificate in {} is not for {name}", cert.display());
+        let expected = format!(
+            "the certificate in {} is not valid for {name}",
+            cert.display()
+        );
         assert_eq!(error.to_string(), expected);
     }
 }

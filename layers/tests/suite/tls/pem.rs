@@ -2,7 +2,7 @@
 
 use super::{
     pki::{Ca, Dir},
-    running::{Running, close},
+    running::{Running, close, in_full},
 };
 use crate::tls::pki::BOTH;
 use reagent_layers::tls::TlsLayer;
@@ -19,7 +19,7 @@ fn as_authorities(dir: &Dir, text: impl AsRef<[u8]>) -> Result<(), String> {
         .require_client_certificates(authorities)
         .build()
         .map(drop)
-        .map_err(|error| error.to_string())
+        .map_err(|error| in_full(&error))
 }
 
 /// What a program prints, or nothing where there is none.
@@ -76,19 +76,19 @@ fn what_is_not_read_is_named_by_its_section_and_line() {
     let path = dir.path("ca.pem");
     let path = path.display();
     for (label, reason) in [
-        ("TRUSTED CERTIFICATE", "it is a TRUSTED CERTIFICATE; make"),
-        ("CERTIFICATE REQUEST", "it is a request for a certificate"),
-        ("PKCS7", "it is PKCS #7; make"),
         (
-            "X509 CRL",
-            "it is a revocation list, which is not looked at",
+            "TRUSTED CERTIFICATE",
+            "it is a TRUSTED CERTIFICATE; convert it",
         ),
-        ("ATTRIBUTE CERTIFICATE", "it should be a CERTIFICATE"),
+        ("CERTIFICATE REQUEST", "it is a certificate request;"),
+        ("PKCS7", "it is PKCS #7; convert it"),
+        ("X509 CRL", "revocation lists are not supported in files"),
+        ("ATTRIBUTE CERTIFICATE", "expected a CERTIFICATE"),
     ] {
         let second = ca.pem().replace("CERTIFICATE", label);
         let said = as_authorities(&dir, ca.pem() + &second).unwrap_err();
         let expected = format!(
-            "section 2 of {path} cannot be used, at line {}: {reason}",
+            "cannot use section 2 of {path}, line {}: {reason}",
             lines + 1
         );
         assert!(said.starts_with(&expected), "{said}");
@@ -96,7 +96,7 @@ fn what_is_not_read_is_named_by_its_section_and_line() {
     // A mark that `cat` has put at the end of a line.
     let said = as_authorities(&dir, ca.pem().trim_end().to_owned() + &ca.pem()).unwrap_err();
     assert!(
-        said.contains("a BEGIN mark is not on a line of its own"),
+        said.contains("the line has text beside its BEGIN mark"),
         "{said}"
     );
     // A certificate that is none.
@@ -129,7 +129,7 @@ fn an_authority_whose_signatures_cannot_be_checked_is_refused() {
             true => assert_eq!(result, Ok(()), "{key}"),
             false => {
                 let said = result.unwrap_err();
-                assert!(said.contains("expected RSA of 2048 to 8192 bits"), "{said}");
+                assert!(said.contains("RSA of 2048 to 8192 bits"), "{said}");
                 assert!(said.contains("(section 1, line 1)"), "{said}");
             }
         }
@@ -150,8 +150,11 @@ fn a_key_that_cannot_sign_is_refused_with_the_reason_and_the_limits() {
             return;
         }
         let error = TlsLayer::from_pem_files(dir.path("own.pem"), dir.path("own.key")).unwrap_err();
-        let said = error.to_string();
-        assert!(said.contains("expected RSA of 2048 to 4096 bits"), "{said}");
+        let message = error.to_string();
+        assert!(
+            message.contains("expected RSA of 2048 to 4096 bits"),
+            "{message}"
+        );
         assert!(std::error::Error::source(&error).is_some());
     }
 }
@@ -179,13 +182,13 @@ fn an_encrypted_key_of_either_kind_is_said_to_be_encrypted() {
 fn what_is_no_file_is_not_read() {
     let error = TlsLayer::from_pem_files("/dev/zero", "/dev/zero").unwrap_err();
     assert_eq!(
-        error.to_string(),
-        "cannot read /dev/zero: it is not a regular file"
+        in_full(&error),
+        "cannot read /dev/zero: expected a regular file"
     );
     let dir = Dir::new();
     let path = dir.path("large.pem");
     let file = std::fs::File::create(&path).unwrap();
     file.set_len(1 << 32).unwrap();
     let error = TlsLayer::from_pem_files(&path, &path).unwrap_err();
-    assert!(error.to_string().contains("it has more than"), "{error}");
+    assert!(in_full(&error).contains("expected at most"), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH, Made},
-    running::{Running, close, in_time},
+    running::{Running, close, in_full, in_time},
 };
 use crate::support::echoes;
 use reagent_layers::tls::{
@@ -261,7 +261,10 @@ async fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
         .status();
     assert!(made.unwrap().success());
     let error = in_time(reloader.reload()).await.unwrap_err();
-    assert!(error.to_string().contains("not a regular file"), "{error}");
+    assert!(
+        in_full(&*error).contains("expected a regular file"),
+        "{error}"
+    );
     assert_eq!(change.served(&running).await, change.old.cert);
     fs::remove_file(&change.key).unwrap();
     fs::write(&change.key, change.old.key.serialize_pem()).unwrap();

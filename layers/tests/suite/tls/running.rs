@@ -9,7 +9,7 @@ use reagent::{
 use reagent_layers::tls::{
     HandshakeError, HandshakeErrorKind, TlsInfo, TlsLayer, rustls::ClientConfig,
 };
-use std::{io, sync::Arc};
+use std::{error::Error, io, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -102,6 +102,14 @@ impl Running {
         assert!(std::error::Error::source(error).is_some());
         error.kind()
     }
+}
+
+/// The message of an error, followed by those of its sources.
+pub fn in_full(error: &(dyn Error + 'static)) -> String {
+    std::iter::successors(Some(error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 pub async fn in_time<F: Future>(future: F) -> F::Output {

@@ -1,0 +1,77 @@
+//! A connection without a server.
+
+use super::memory::PIPE;
+use crate::{
+    addr::Addr,
+    connection::{Connection, ListenerAddr, Registrar, Registry},
+    extensions::Extensions,
+    limit::Limit,
+    listener::Transport,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::io::{DuplexStream, duplex};
+
+/// The default of [`Server::opening_timeout`](crate::Server::opening_timeout).
+const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Creates a connection without a server, and the client's end of it, for unit tests of handlers,
+/// services and [upgrades](crate::Upgrade).
+///
+/// It is the only connection of its server, which has no listener, state, observers or limit. It is
+/// over when the connection is dropped. What a server makes of a connection's end, such as its
+/// [`Outcome`](crate::Outcome), needs a server: see [`MemoryListener`](super::MemoryListener).
+///
+/// [`ConnectionHandle::drain`](crate::ConnectionHandle::drain) begins a drain, as the drain of a
+/// server does.
+///
+/// # Example
+///
+/// ```
+/// use reagent::{Connection, testing};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// async fn greet_until_drained(mut conn: Connection) -> std::io::Result<()> {
+///     conn.write_all(b"hello, ").await?;
+///     conn.draining().await;
+///     conn.write_all(b"goodbye").await
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let (conn, mut client) = testing::connection();
+/// let handle = conn.handle();
+/// let test = async {
+///     let mut greeting = [0; 7];
+///     client.read_exact(&mut greeting).await?;
+///     handle.drain();
+///     let mut rest = String::new();
+///     client.read_to_string(&mut rest).await?;
+///     assert_eq!(rest, "goodbye");
+///     Ok(())
+/// };
+/// tokio::try_join!(greet_until_drained(conn), test)?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn connection() -> (Connection, DuplexStream) {
+    let (client, server) = duplex(PIPE);
+    let listener = ListenerAddr {
+        addr: Addr::Other("testing".into()),
+        is_fixed: true,
+    };
+    let registry = Registry::new(
+        Limit::unlimited(),
+        Extensions::default(),
+        Vec::new(),
+        vec![listener],
+        Some(OPENING_TIMEOUT),
+    );
+    let Some(permit) = registry.limit.try_acquire() else {
+        unreachable!("it is unlimited");
+    };
+    let (place, _) = permit.into_parts();
+    let registrar = Registrar::new(&Arc::new(registry));
+    let peer = Addr::Other("client".into());
+    let conn = registrar.register(0, Transport::other(server), peer, place);
+    (conn, client)
+}
