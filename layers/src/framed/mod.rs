@@ -13,6 +13,8 @@
 //! one request of a connection at a time. While it is not ready, or the client does not read its answers, nothing is
 //! read either, and the client waits in TCP. An idle connection holds no buffers.
 //!
+//! A service that leaves some frames unanswered responds with an `Option` of a frame: see [`IntoAnswer`].
+//!
 //! # Position in the stack
 //!
 //! Innermost: it makes the protocol of the stream, so encryption, time limits and metering come before it. How
@@ -65,6 +67,7 @@
 //! client still sends is discarded for a second ([`linger`](FramedLayer::linger)), so that no reset takes its
 //! answers from it.
 
+mod answer;
 mod client;
 mod error;
 mod future;
@@ -77,6 +80,7 @@ mod service;
 mod serving;
 mod settings;
 
+pub use answer::IntoAnswer;
 pub use client::Client;
 pub use error::{FRAME_TIMEOUT, FrameError, OnError, WRITE_TIMEOUT};
 pub use future::FramedFuture;

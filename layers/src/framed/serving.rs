@@ -1,7 +1,7 @@
 //! The loop between a connection's bytes and a service's answers.
 
 use super::{
-    FRAME_TIMEOUT, FrameError, OnError, Settings, WRITE_TIMEOUT, future::Begun,
+    FRAME_TIMEOUT, FrameError, IntoAnswer, OnError, Settings, WRITE_TIMEOUT, future::Begun,
     in_flight::InFlight, input::Input, output::Output, push::Pushed,
 };
 use crate::{io::buffers::CHUNK, time::DeadlineTimer};
@@ -101,7 +101,7 @@ where
     C: Decoder + Encoder<R>,
     <C as Decoder>::Error: Into<BoxError>,
     <C as Encoder<R>>::Error: Into<BoxError>,
-    S: Service<C::Item, Response = R>,
+    S: Service<C::Item, Response: IntoAnswer<R, C>>,
     S::Error: Into<BoxError>,
 {
     /// Serves frames, until all is written that will be.
@@ -165,7 +165,7 @@ where
     C: Decoder + Encoder<R>,
     <C as Decoder>::Error: Into<BoxError>,
     <C as Encoder<R>>::Error: Into<BoxError>,
-    S: Service<C::Item, Response = R>,
+    S: Service<C::Item, Response: IntoAnswer<R, C>>,
     S::Error: Into<BoxError>,
 {
     /// Answers the requests that are done.
@@ -179,7 +179,7 @@ where
 
     /// Answers a request; `false` where that was the last.
     #[inline]
-    fn answer(&mut self, result: Result<R, S::Error>) -> bool {
+    fn answer(&mut self, result: Result<S::Response, S::Error>) -> bool {
         if self
             .pushed
             .as_ref()
@@ -188,15 +188,9 @@ where
             self.take_pushes();
         }
         match result {
-            Ok(frame) => {
-                let is_last = match &self.settings.close_after {
-                    Some(is_last) => is_last(&frame),
-                    None => false,
-                };
-                if let Err(error) = self.output.encode(&mut self.codec, frame) {
-                    self.fail(error);
-                } else if is_last {
-                    self.phase = Phase::Closing(Ok(()));
+            Ok(response) => {
+                if let Some(frame) = response.into_answer() {
+                    self.send_answer(frame);
                 }
             }
             Err(error) => {
@@ -212,6 +206,18 @@ where
             }
         }
         matches!(self.phase, Phase::Open | Phase::Finishing(_))
+    }
+
+    fn send_answer(&mut self, frame: R) {
+        let is_last = match &self.settings.close_after {
+            Some(is_last) => is_last(&frame),
+            None => false,
+        };
+        if let Err(error) = self.output.encode(&mut self.codec, frame) {
+            self.fail(error);
+        } else if is_last {
+            self.phase = Phase::Closing(Ok(()));
+        }
     }
 
     fn fail(&mut self, error: FrameError) {
