@@ -5,7 +5,7 @@ mod per_connection;
 mod start;
 mod upgrade;
 
-pub use handler::{Handler, handle};
+pub use handler::{Handler, HandlerFuture, handle};
 pub use per_connection::{PerConnection, PerConnectionFuture, per_connection};
 pub use start::{Spawn, Start, TokioSpawn};
 pub use upgrade::{Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService};

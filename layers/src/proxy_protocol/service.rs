@@ -57,7 +57,7 @@ where
                 // The one that was polled ready is the one to be called, and a clone stays for the next.
                 let next = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, next);
-                ProxyProtocolFuture::upgrading(self.upgrade.upgrade(inner, conn))
+                ProxyProtocolFuture::upgrading(self.upgrade.upgrade_and_serve(conn, inner))
             }
             Expected::Nobody => {
                 conn.label("error.type", UNTRUSTED);

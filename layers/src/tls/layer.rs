@@ -1,8 +1,10 @@
 //! The layer and its settings.
 
-use super::{Tls, TlsBuilder, TlsConfigError, TlsReloader, rustls::ServerConfig, store::Store};
-use reagent::{UpgradeLayer, UpgradeService};
-use std::{path::Path, sync::Arc, time::Duration};
+use super::{
+    Tls, TlsBuilder, TlsConfigError, TlsIo, TlsReloader, rustls::ServerConfig, store::Store,
+};
+use reagent::{BoxError, Connection, IoStream, UpgradeLayer, UpgradeService};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
@@ -89,6 +91,30 @@ impl TlsLayer {
         self
     }
 
+    /// Does the handshake with one client, for a handler that begins TLS itself: see
+    /// [STARTTLS](super#starttls). It is the same handshake as that of the layer, with its
+    /// [time limit](Self::timeout), its labels, [`TlsInfo`](super::TlsInfo) and its event.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`HandshakeError`](super::HandshakeError), or [`TimedOut`](reagent::TimedOut) of the kind
+    /// `tls handshake`. Pass it on from the handler, and the connection has the outcome that it has behind
+    /// the layer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the connection is dropped with the future.
+    pub fn accept<Io: IoStream>(
+        &self,
+        conn: Connection<Io>,
+    ) -> impl Future<Output = Result<Connection<TlsIo<Io>>, BoxError>> + Send + use<Io> {
+        self.upgrade_layer().upgrade(conn)
+    }
+
+    fn upgrade_layer(&self) -> UpgradeLayer<Tls> {
+        UpgradeLayer::new(self.tls.clone()).timeout(self.timeout)
+    }
+
     /// Returns a handle that exchanges the certificates of this layer and its clones.
     pub fn reloader(&self) -> TlsReloader {
         TlsReloader::new(self.tls.store.clone())
@@ -99,8 +125,6 @@ impl<S> Layer<S> for TlsLayer {
     type Service = UpgradeService<Tls, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        UpgradeLayer::new(self.tls.clone())
-            .timeout(self.timeout)
-            .layer(inner)
+        self.upgrade_layer().layer(inner)
     }
 }

@@ -1,11 +1,11 @@
 //! The layer of an upgrade and its settings.
 
-use super::{Upgrade, UpgradeFuture, UpgradeService, in_time::upgrade_in_time};
+use super::{Upgrade, UpgradeFuture, UpgradeService, future::Upgrading, in_time::upgrade_in_time};
 use crate::{
     BoxError,
     connection::{Connection, Phase},
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -40,11 +40,73 @@ impl<U> UpgradeLayer<U> {
         self
     }
 
+    /// Upgrades one connection, for a handler that begins the upgrade itself, such as TLS after
+    /// `STARTTLS`: with the time limit, the observers' event and the rules of a drain and of
+    /// [`Server::opening_timeout`](crate::Server::opening_timeout) that the upgrade has as a layer.
+    ///
+    /// ```
+    /// # use reagent::{BoxError, BoxIo, Connection, UpgradeLayer, Upgrade, handle};
+    /// # use tokio::io::AsyncReadExt;
+    /// # struct Knock;
+    /// # impl Upgrade<BoxIo> for Knock {
+    /// #     type Io = BoxIo;
+    /// #     async fn upgrade(&self, conn: Connection) -> Result<Connection, BoxError> {
+    /// #         Ok(conn)
+    /// #     }
+    /// # }
+    /// let knock = UpgradeLayer::new(Knock);
+    /// let service = handle(move |mut conn: Connection| {
+    ///     let knock = knock.clone();
+    ///     async move {
+    ///         if conn.read_u8().await? == b'!' {
+    ///             conn = knock.upgrade(conn).await?;
+    ///         }
+    ///         // …
+    /// #       drop(conn);
+    ///         Ok::<_, BoxError>(())
+    ///     }
+    /// });
+    /// # fn is_service(_: impl reagent::ConnectionService) {}
+    /// # is_service(service);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the upgrade, or [`TimedOut`](crate::TimedOut) of its
+    /// [name](Upgrade::name). Pass it on from the handler, and the connection has the outcome that it has
+    /// behind the layer. The connection is gone in any case.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the connection is dropped with the future.
+    pub fn upgrade<Io>(
+        &self,
+        conn: Connection<Io>,
+    ) -> impl Future<Output = Result<Connection<U::Io>, BoxError>> + Send + use<U, Io>
+    where
+        U: Upgrade<Io>,
+        Io: Send + 'static,
+        U::Io: 'static,
+    {
+        let handle = conn.handle();
+        let upgrading = self.begin(conn);
+        async move {
+            let upgraded = upgrading.await;
+            handle.entry.set_phase(Phase::Handling);
+            upgraded
+        }
+    }
+
     /// Upgrades one connection, then serves it with `inner`, which must have been polled ready.
     ///
     /// For the service of a layer that upgrades some connections and hands on the others as they are:
-    /// those cost nothing then. Where every connection is upgraded, use this as a layer.
-    pub fn upgrade<S, Io>(&self, inner: S, conn: Connection<Io>) -> UpgradeFuture<S, U::Io>
+    /// those cost nothing then. Where every connection is upgraded, use this as a layer; in a handler, use
+    /// [`upgrade`](Self::upgrade).
+    pub fn upgrade_and_serve<S, Io>(
+        &self,
+        conn: Connection<Io>,
+        inner: S,
+    ) -> UpgradeFuture<S, U::Io>
     where
         U: Upgrade<Io>,
         S: Service<Connection<U::Io>>,
@@ -52,9 +114,19 @@ impl<U> UpgradeLayer<U> {
         Io: Send + 'static,
         U::Io: 'static,
     {
+        UpgradeFuture::new(self.begin(conn), inner)
+    }
+
+    /// In a box, since the type of the future is not `Send` as far as rustc can tell in every place
+    /// where it is awaited.
+    fn begin<Io>(&self, conn: Connection<Io>) -> Upgrading<U::Io>
+    where
+        U: Upgrade<Io>,
+        Io: Send + 'static,
+        U::Io: 'static,
+    {
         conn.set_phase(Phase::Upgrading);
-        let upgrading = upgrade_in_time(self.upgrade.clone(), conn, self.timeout);
-        UpgradeFuture::new(Box::pin(upgrading), inner)
+        Box::pin(upgrade_in_time(self.upgrade.clone(), conn, self.timeout))
     }
 }
 
