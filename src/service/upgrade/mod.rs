@@ -19,6 +19,10 @@ use std::future::Future;
 /// allocates the upgrade and the handler's future, and nothing else unless the client has to be
 /// waited for.
 ///
+/// An upgrade that has read more than it consumes gives the rest back with a
+/// [`PrefixedIo`](crate::PrefixedIo). A unit test gets its connection from
+/// `reagent::testing::connection`.
+///
 /// The [guide to layers](crate::guide::layer) contains an upgrade with a bounded read, a guard and
 /// tests, and explains which layers are better written as a service.
 ///
