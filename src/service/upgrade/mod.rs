@@ -15,9 +15,8 @@ use std::future::Future;
 /// Turns a connection into another one: a TLS handshake, a PROXY header, an access check.
 ///
 /// [`UpgradeLayer`] makes a layer of it and takes care of everything that such layers have in
-/// common: readiness, a time limit, and a drain that does not wait for silent clients. It
-/// allocates the upgrade and the handler's future, and nothing else unless the client has to be
-/// waited for.
+/// common: readiness, a time limit, and a drain that does not wait for silent clients. It allocates
+/// the upgrade and the handler's future, and nothing else unless it has to wait for the client.
 ///
 /// An upgrade that has read more than it consumes gives the rest back with a
 /// [`PrefixedIo`](crate::PrefixedIo). A unit test gets its connection from
