@@ -6,14 +6,10 @@ use std::{error::Error as StdError, fmt, io, iter};
 /// The reason why a server could not be started, or stopped by itself.
 ///
 /// The message does not repeat its [`source`](StdError::source): print both, as `anyhow` and
-/// `{:?}` do. `{:?}` prints the message and all sources on one line, since that is what a user sees
-/// when `main` returns the error:
+/// `{:?}` do.
 ///
-/// ```text
-/// Error: cannot listen on 127.0.0.1:80: another server listens there; stop it or choose another address: Address already in use (os error 98)
-/// ```
-///
-/// `{:#?}` prints the structure of the value.
+/// `{:?}` prints the message and its sources on one line, since that is what the user of a program
+/// sees when `main` returns the error. `{:#?}` prints the structure of the value.
 #[non_exhaustive]
 pub enum Error {
     /// The listen address is invalid, or does not name anything to listen on.
@@ -92,7 +88,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The message and its sources; the structure where that is asked for by `{:#?}`.
+/// Prints the message and its sources; with `{:#?}`, the structure.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {

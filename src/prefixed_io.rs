@@ -8,16 +8,16 @@ use std::{
 };
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that first yields bytes which were read ahead from it, then reads on.
+/// A stream that yields bytes which were read ahead from it, then its own.
 ///
-/// An [`Upgrade`](crate::Upgrade) or a layer that inspects the beginning of a connection reads more than
-/// it consumes. With this type it gives back the rest. Writes go to the stream inside. The memory of
-/// the bytes is freed once they have been read.
+/// An [`Upgrade`](crate::Upgrade) or a layer that inspects the beginning of a connection reads more
+/// than it consumes, and gives the rest back with this type. Writes go to the stream inside. The
+/// memory of the bytes is freed once they have been read.
 ///
 /// # Example
 ///
-/// An upgrade that rejects clients which do not begin with `PING`, and leaves those four bytes to the
-/// handler:
+/// An upgrade that rejects clients which do not begin with `PING`, and leaves those four bytes to
+/// the handler:
 ///
 /// ```
 /// use reagent::{BoxError, Connection, IoStream, PrefixedIo, Rejected, Upgrade};

@@ -25,15 +25,18 @@ impl BoxIo {
         cast(io).unwrap_or_else(|io| BoxIo(Io::Boxed(BoxedStream::new(io))))
     }
 
-    /// Returns the stream if it is a `T`: of a plain socket that no layer has wrapped, the
-    /// [`TcpStream`](tokio::net::TcpStream) or [`UnixStream`](tokio::net::UnixStream); otherwise the
-    /// type that was erased by [`new`](Self::new) or [`Connection::boxed`](crate::Connection::boxed).
+    /// Returns the stream if it is a `T`.
     ///
-    /// It is for libraries that accept nothing but a socket of Tokio. The server no longer sees such a
-    /// socket: its bytes are not counted, [`abort`](crate::ConnectionHandle::abort) does not end its
-    /// reads and writes, and [`ConnectionHandle`](crate::ConnectionHandle) reports the connection as
-    /// having no socket. The connection is open, and counts towards `max_connections`, as long as the
-    /// future of its handler runs.
+    /// A socket that no layer has wrapped is a [`TcpStream`](tokio::net::TcpStream) or a
+    /// [`UnixStream`](tokio::net::UnixStream). Any other stream has the type that was erased, by
+    /// [`new`](Self::new), [`Connection::boxed`](crate::Connection::boxed) or
+    /// [`Transport::other`](crate::Transport::other).
+    ///
+    /// It is for libraries that accept only a socket of Tokio. The server loses sight of a stream that
+    /// is taken out: its bytes are not counted, its errors do not tell how the client went away, and
+    /// its [`ConnectionHandle`](crate::ConnectionHandle) has no socket. The connection is open, and
+    /// counts towards `max_connections`, as long as the future of its handler runs. An
+    /// [abort](crate::ConnectionHandle::abort) drops that future and nothing else.
     ///
     /// ```
     /// use reagent::Connection;

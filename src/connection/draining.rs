@@ -12,9 +12,9 @@ use std::{
 /// The future of [`Connection::draining`](crate::Connection::draining) and
 /// [`ConnectionHandle::draining`].
 ///
-/// It is fused: once it has resolved, polling it again resolves again, at once and without a panic. In
-/// a loop around `tokio::select!`, poll it by reference and disable its branch once it has resolved,
-/// or the loop spins:
+/// It is fused: once it has resolved, it resolves at once whenever it is polled again. In a loop
+/// around `tokio::select!`, poll it by reference, and disable its branch once it has resolved, since
+/// the loop spins otherwise:
 ///
 /// ```
 /// # async fn serve(mut conn: reagent::Connection) -> std::io::Result<()> {

@@ -8,34 +8,39 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf},
+    task::coop::has_budget_remaining,
+};
 
-/// How much is read at most once the drain has begun, so that a client which sends without a pause
-/// does not hold it up.
+/// The number of bytes that may still be read once the drain has begun, so that a client which
+/// sends without a pause does not hold it up.
 const READ_IN_DRAIN: usize = 64 * 1024;
 
 /// A stream whose input ends when its connection is to finish.
 ///
-/// A library that owns the stream of a connection, such as an RPC or WebSocket server, cannot wait for
-/// [`Connection::draining`](crate::Connection::draining). But it knows what to do when its client
-/// stops sending: it answers what it has received, and closes. This stream shows it an end of file
-/// when the drain begins, and wakes a read that waits.
+/// A library that owns the stream of a connection, such as an RPC or WebSocket server, cannot wait
+/// for [`Connection::draining`](crate::Connection::draining). But it knows what to do when its
+/// client stops sending: it answers what it has received, and closes. This stream shows the library
+/// an end of file when the drain begins, and wakes a read that is waiting.
+///
+/// [`Connection::eof_on_drain`](crate::Connection::eof_on_drain) wraps the stream of a connection.
 ///
 /// # Details
 ///
-/// - Bytes that have arrived are still read, up to 64 KiB of them. The first read that would have to wait
-///   sees the end of file, and so do all reads after it. A message of which only a part has arrived
-///   is cut off there.
+/// - Bytes that can be read without waiting are still read, up to 64 KiB. The first read that would
+///   have to wait returns the end of file, and so do all reads after it. A message that has arrived
+///   only in part is cut off there.
 /// - Writes are not affected.
-/// - The stream need not stay in its [`Connection`](crate::Connection): it works by itself, after
+/// - The stream works without its [`Connection`](crate::Connection): after
 ///   [`into_parts`](crate::Connection::into_parts), and around any other stream, such as the one
-///   that an HTTP connection was upgraded to.
-/// - The connection's own stream does not see an end of file, and so the outcome of a handler that returns
-///   `Ok` is [`Drained`](crate::Outcome::Drained).
+///   that remains of an HTTP connection after an upgrade.
+/// - A handler that returns `Ok` has the outcome [`Drained`](crate::Outcome::Drained). A library that
+///   reports the end of file as an error has the outcome [`Failed`](crate::Outcome::Failed), since
+///   its client has not gone away.
 ///
-/// Use it for protocols in which the server may finish when its client has stopped sending. HTTP is not one
-/// of them: hyper takes the end of file for a client that has gone away, and drops a response that it is
-/// writing.
+/// Do not put it below an HTTP server: hyper takes the end of file for a client that has gone away,
+/// and drops the response that it is about to send.
 ///
 /// # Example
 ///
@@ -78,7 +83,7 @@ pub struct EofOnDrain<Io> {
 }
 
 impl<Io> EofOnDrain<Io> {
-    /// Wraps a stream that carries the input of the connection with this handle.
+    /// Wraps a stream of the connection that this handle is for.
     pub fn new(io: Io, handle: &ConnectionHandle) -> Self {
         EofOnDrain {
             io,
@@ -103,7 +108,7 @@ impl<Io> EofOnDrain<Io> {
         self.io
     }
 
-    /// Takes what was read off what may still be read, if the drain has begun.
+    /// Once the drain has begun, deducts what was read from what may still be read.
     fn count(&mut self, read: usize) {
         if self.handle.is_draining() {
             self.left = self.left.saturating_sub(read);
@@ -111,8 +116,13 @@ impl<Io> EofOnDrain<Io> {
     }
 }
 
-/// Ends the input if the drain has begun, and has the task woken when it does otherwise.
+/// Ends the input if the drain has begun; otherwise the task is woken when it begins.
 fn poll_end(draining: &mut Draining, left: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+    if !has_budget_remaining() {
+        // The read may wait only because the task has used up its budget, with more to be read.
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
+    }
     let polled = Pin::new(draining).poll(cx);
     if polled.is_ready() {
         *left = 0;

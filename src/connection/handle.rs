@@ -54,9 +54,13 @@ impl ConnectionHandle {
 
     /// Returns the address that the client connected to.
     ///
-    /// This is the address that a PROXY header gave; or else the address of the listener, if that
-    /// is a single address; or else the local address of the socket (`getsockname(2)`), whatever
-    /// layers wrap it. Once the socket is closed, it is the address of the listener.
+    /// It is the first of these that is known:
+    ///
+    /// 1. the address that a PROXY header gave,
+    /// 2. the address of the listener, if that is a single address and not a wildcard,
+    /// 3. the local address of the socket (`getsockname(2)`), even if layers wrap it.
+    ///
+    /// If the third is needed and the socket is closed, it is the address of the listener.
     ///
     /// # Errors
     ///
@@ -77,7 +81,7 @@ impl ConnectionHandle {
         }
     }
 
-    /// Duplicates the descriptor of the socket, whatever layers wrap its stream.
+    /// Duplicates the descriptor of the socket, even if layers wrap its stream.
     ///
     /// Use it for options and facts such as `TCP_NODELAY`, `TCP_INFO` or `SO_ORIGINAL_DST`, and
     /// drop it soon: the client sees the end of the connection only when the last descriptor is

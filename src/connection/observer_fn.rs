@@ -8,7 +8,7 @@ use std::{any::type_name, fmt};
 
 /// Makes an observer of a closure that receives every event as an [`Event`].
 ///
-/// It is the short way to log, count or forward events. An observer with state and many callbacks is
+/// It is the short way to log or forward a few events. An observer with state and many callbacks is
 /// easier to read as an implementation of [`Observer`].
 ///
 /// # Example

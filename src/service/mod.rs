@@ -22,7 +22,7 @@ use tower_service::Service;
 /// It is implemented for every matching service, so that signatures need not repeat these bounds.
 /// The response of the service is ignored.
 ///
-/// [`handle`](crate::handle) turns an async function into such a service. The guide to
+/// [`handle`] turns an async function into such a service. The guide to
 /// [layers](crate::guide::layer) shows how to wrap one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not serve connections over `{Io}`",

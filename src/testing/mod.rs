@@ -29,25 +29,26 @@
 //!
 //! # A paused clock
 //!
-//! Tokio advances a [paused](tokio::time::pause) clock to the next timer whenever its runtime has nothing
-//! else to do. A server adds no timer of its own while it waits for clients or a handler waits for its
-//! client, so a test behaves as with an accept loop. These do add timers:
+//! Tokio advances a [paused](tokio::time::pause) clock to the next timer whenever its runtime has
+//! nothing else to do. While a server waits for clients, and a handler for its client, there is no
+//! timer of this crate, so a test behaves as it does with an accept loop. Timers are added by:
 //!
-//! - a [`Session`](crate::Session), whose [read timeout](crate::session::SessionService::read_timeout) is 60 s
-//!   by default;
-//! - an upgrade that waits for its client, up to its time limit;
+//! - a [`Session`](crate::Session), whose
+//!   [read timeout](crate::session::SessionService::read_timeout) is 60 s by default;
+//! - an upgrade that waits for its client, for its time limit;
 //! - layers with time limits, such as `reagent_layers::timeout`;
-//! - an acceptor whose service failed, a listener that was lost, and a drain, which has a deadline.
+//! - recovery from a failure: of a service, of accepting, or of a listener;
+//! - a drain, for its deadline.
 //!
-//! Tests with a paused clock are most reliable over a [`MemoryListener`]. With sockets, there are two
-//! things to know about Tokio:
+//! Over a [`MemoryListener`], such tests are deterministic. Over sockets, two properties of Tokio
+//! matter:
 //!
-//! - Before Tokio 1.51.6 and 1.53.3, the clock advanced even when a socket had just woken a task. A
-//!   test that relied on it, or that was written around it, may behave otherwise after an update of
-//!   Tokio, which adding this crate may cause.
-//! - Timers fire at whole milliseconds, and are rounded up. If the clock was paused in the middle of one,
-//!   [`advance`](tokio::time::advance) by exactly the duration of a `sleep` ends before it. Begin the
-//!   test with `start_paused = true`, or advance by a millisecond more.
+//! - Before Tokio 1.51.6 (1.53.3 in the 1.52 and 1.53 releases), the clock also advanced when a
+//!   socket had just woken a task. A test that passed because of it fails after an update of Tokio,
+//!   such as the one that adding this crate may cause.
+//! - Timers fire at whole milliseconds and are rounded up. If the clock was paused between two of
+//!   them, [`advance`](tokio::time::advance) by the duration of a `sleep` ends just before it fires.
+//!   Begin the test with `start_paused = true`, or advance by a millisecond more.
 
 mod connection;
 mod flaky;

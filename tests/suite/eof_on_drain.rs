@@ -88,10 +88,16 @@ async fn a_client_that_sends_without_a_pause_does_not_hold_up_the_drain() {
         assert_eq!(endless.read(&mut buf).await.unwrap(), buf.len());
     }
     handle.drain();
-    let mut left = Vec::new();
-    endless.read_to_end(&mut left).await.unwrap();
-    assert!(left.len() >= 64 * 1024, "{}", left.len());
-    assert!(left.len() < 256 * 1024, "{}", left.len());
+    // The budget of the task for reads is used up on the way, which is no reason to end.
+    let mut read = 0;
+    while read < 1 << 20 {
+        match endless.read(&mut buf).await.unwrap() {
+            0 => break,
+            n => read += n,
+        }
+    }
+    let most = 64 * 1024 + buf.len();
+    assert!((64 * 1024..most).contains(&read), "{read} bytes");
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +137,7 @@ async fn it_works_around_a_stream_that_became_of_the_connection() {
     settle().await;
     assert!(!reading.is_finished());
     handle.drain();
-    assert_eq!(reading.await.unwrap(), ["one", "two", "thr"]);
+    assert_eq!(soon(reading).await.unwrap(), ["one", "two", "thr"]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! An error that `main` returns can be read by whoever started the program.
+//! An error that `main` returns is printed for the user of the program.
 
 use crate::support::{echo, own_ip};
 use reagent::{Error, Server, handle};

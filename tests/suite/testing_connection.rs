@@ -1,15 +1,13 @@
 //! `testing::connection` makes a connection for unit tests, without a server.
 
 use crate::support::{rest, soon};
-use reagent::{
-    BoxError, Connection, IoStream, Phase, Rejected, Upgrade, UpgradeLayer, handle, testing,
-};
-use std::{io, time::Duration};
+use reagent::{BoxError, Connection, IoStream, Phase, Rejected, Upgrade, handle, testing};
+use std::{io, pin::pin, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::Instant,
+    time::sleep,
 };
-use tower::{Layer, Service};
+use tower::Service;
 
 #[tokio::test]
 async fn it_has_what_a_handler_asks_of_a_connection() {
@@ -72,17 +70,12 @@ async fn an_upgrade_is_tested_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn its_opening_has_the_time_of_a_server_with_defaults() {
-    let mut service = UpgradeLayer::new(Knock)
-        .timeout(Duration::from_secs(3600))
-        .layer(handle(|_: Connection| async { io::Result::Ok(()) }));
+async fn its_opening_takes_as_long_as_with_the_defaults_of_a_server() {
+    const SECOND: Duration = Duration::from_secs(1);
     let (conn, _client) = testing::connection();
-    assert_eq!(
-        conn.opening_left(Duration::from_secs(20)),
-        Duration::from_secs(20)
-    );
-    let began = Instant::now();
-    let error = service.call(conn).await.unwrap_err();
-    assert!(error.is::<reagent::TimedOut>(), "{error}");
-    assert_eq!(began.elapsed(), Duration::from_secs(3600));
+    let handle = conn.handle();
+    let header = pin!(sleep(25 * SECOND));
+    let read = handle.within_opening(Some(30 * SECOND), header).await;
+    assert_eq!(read, Some(()));
+    assert_eq!(conn.opening_left(20 * SECOND), 5 * SECOND);
 }

@@ -102,7 +102,7 @@ pub(crate) fn canonical(net: IpNet) -> IpNet {
 }
 
 /// The error of a text that is neither an IP address nor a CIDR.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct InvalidNetwork {
     text: Box<str>,
 }
@@ -121,6 +121,13 @@ impl fmt::Display for InvalidNetwork {
             "invalid network {:?}: expected an address or a CIDR such as 192.0.2.0/24",
             self.text
         )
+    }
+}
+
+/// Prints the message, since that is what the user of a program sees when `main` returns the error.
+impl fmt::Debug for InvalidNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -164,6 +171,7 @@ mod tests {
                     "invalid network {text:?}: expected an address or a CIDR such as 192.0.2.0/24"
                 )
             );
+            assert_eq!(format!("{error:?}"), error.to_string());
             assert_eq!(error.text(), text);
         }
     }

@@ -84,7 +84,7 @@ pub fn server_name<Io: 'static>(
 }
 
 /// The error of a text that is not a valid server name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct InvalidServerName {
     name: String,
 }
@@ -103,6 +103,13 @@ impl fmt::Display for InvalidServerName {
             "invalid server name {:?}: expected a host name such as example.org or *.example.org",
             self.name
         )
+    }
+}
+
+/// Prints the message, since that is what the user of a program sees when `main` returns the error.
+impl fmt::Debug for InvalidServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -51,8 +51,8 @@
 //! again within a second, the connection stays open, and the limit starts over with the next read
 //! or write that waits.
 //!
-//! The limits apply for as long as the handler's future exists. A stream that the handler has moved
-//! elsewhere, such as to another task, has no limits after that.
+//! The limits apply for as long as the handler's future exists. A stream that outlives it, for
+//! example in another task, has none.
 //!
 //! # Errors
 //!

@@ -1,14 +1,14 @@
 //! Errors of the files and names that a TLS layer is made from.
 
 use reagent::BoxError;
-use std::{error::Error, fmt, io, path::PathBuf};
+use std::{error::Error, fmt, io, iter, path::PathBuf};
 use tokio_rustls::rustls;
 
 /// An error in the files or names that a [`TlsLayer`](super::TlsLayer) is made from.
 ///
 /// It names the file but shows none of its contents. The message does not repeat its
-/// [`source`](Error::source): print both, as `anyhow` and `{:?}` do.
-#[derive(Debug)]
+/// [`source`](Error::source): print both, as `anyhow` and `{:?}` do. `{:?}` prints them on one line,
+/// since that is what the user of a program sees when `main` returns the error.
 #[non_exhaustive]
 pub enum TlsConfigError {
     /// A file could not be read.
@@ -192,6 +192,15 @@ impl fmt::Display for TlsConfigError {
     }
 }
 
+/// Prints the message and its sources.
+impl fmt::Debug for TlsConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut sources = iter::successors(self.source(), |&error| error.source());
+        sources.try_for_each(|error| write!(f, ": {error}"))
+    }
+}
+
 impl Error for TlsConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -202,5 +211,22 @@ impl Error for TlsConfigError {
             TlsConfigError::ClientAuthority { source, .. } => Some(&**source),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_that_main_returns_is_its_message() {
+        let error = TlsConfigError::Read {
+            path: "/etc/cert.pem".into(),
+            source: io::ErrorKind::NotFound.into(),
+        };
+        assert_eq!(
+            format!("Error: {error:?}"),
+            "Error: cannot read /etc/cert.pem: entity not found"
+        );
     }
 }

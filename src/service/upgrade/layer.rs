@@ -14,7 +14,7 @@ use tower_service::Service;
 /// answer.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A layer that performs an [`Upgrade`](crate::Upgrade) on every connection. Clones share the
+/// A layer that performs an [`Upgrade`] on every connection. Clones share the
 /// upgrade.
 ///
 /// While the server drains, a client that has sent nothing since its upgrade began gets another

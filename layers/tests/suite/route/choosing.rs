@@ -79,6 +79,7 @@ fn what_is_no_name_is_refused() {
             "invalid server name {name:?}: expected a host name such as example.org or *.example.org"
         );
         assert_eq!(error.to_string(), expected);
+        assert_eq!(format!("{error:?}"), expected);
     }
 }
 
