@@ -1,8 +1,10 @@
-//! How to write what this crate does not have: a layer.
+//! Guides to common tasks, each with programs that you can run.
 //!
-//! Every step of a guide is compiled and run by the tests of this crate, and so is the program at the
-//! end. There is nothing to call in these modules. The guides that need the layers are in
-//! `reagent_layers::guide`.
+//! These modules contain documentation only. The tests of this crate compile and run every program in
+//! it. The guides that need the layers are in `reagent_layers::guide`.
 
 #[doc = include_str!("layer.md")]
 pub mod layer {}
+
+#[doc = include_str!("testing.md")]
+pub mod testing {}

@@ -1,8 +1,7 @@
-//! Guides whose programs need the layers.
+//! Guides to tasks that need the layers, each with programs that you can run.
 //!
-//! Every step of a guide is compiled and run by the tests of this crate, and so is the program at the
-//! end. There is nothing to call in these modules. The guides that need only the core are in
-//! [`reagent::guide`].
+//! These modules contain documentation only. The tests of this crate compile and run every program in
+//! it. The guides that need only the core are in [`reagent::guide`].
 
 #[doc = include_str!("protocol.md")]
 pub mod protocol {}
