@@ -68,9 +68,9 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         }
     }
 
-    /// Acceptors that wait for the last permit and the last place of a stack could forever take
-    /// what the other needs. Those that miss repeatedly release everything and pause for a moment,
-    /// so that one of them gets both.
+    /// Acceptors that wait for the last permit and the last place of a stack could go on taking
+    /// from each other what they need. Those that miss repeatedly release everything and pause for
+    /// a moment, so that one of them gets both.
     fn misses_again(&mut self) -> bool {
         const AT_ONCE: u32 = 4;
 

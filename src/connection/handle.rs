@@ -54,9 +54,13 @@ impl ConnectionHandle {
 
     /// Returns the address that the client connected to.
     ///
-    /// This is the address that a PROXY header gave; or else the address of the listener, if that
-    /// is a single address; or else the local address of the socket (`getsockname(2)`), whatever
-    /// layers wrap it. Once the socket is closed, it is the address of the listener.
+    /// It is the first of these that is known:
+    ///
+    /// 1. the address that a PROXY header gave,
+    /// 2. the address of the listener, if that is a single address and not a wildcard,
+    /// 3. the local address of the socket (`getsockname(2)`), even if layers wrap it.
+    ///
+    /// If the third is needed and the socket is closed, it is the address of the listener.
     ///
     /// # Errors
     ///
@@ -77,7 +81,7 @@ impl ConnectionHandle {
         }
     }
 
-    /// Duplicates the descriptor of the socket, whatever layers wrap its stream.
+    /// Duplicates the descriptor of the socket, even if layers wrap its stream.
     ///
     /// Use it for options and facts such as `TCP_NODELAY`, `TCP_INFO` or `SO_ORIGINAL_DST`, and
     /// drop it soon: the client sees the end of the connection only when the last descriptor is
@@ -242,8 +246,35 @@ impl ConnectionHandle {
     /// For layers and handlers that report an incomplete message as an error. With this, a client
     /// that leaves between two messages has ended properly, even if its input was
     /// [truncated](Self::set_truncated).
+    ///
+    /// This applies to what the server sends, too: see
+    /// [`begin_last_write`](Self::begin_last_write).
     pub fn set_delimited(&self) {
         self.entry.set(flag::DELIMITED);
+    }
+
+    /// Records that a message to the client may end only with the stream, although the protocol is
+    /// [delimited](Self::set_delimited) otherwise: a response to an HTTP/1.0 client, or a tunnel.
+    /// This cannot be undone.
+    pub fn set_open_ended(&self) {
+        self.entry.set(flag::OPEN_ENDED);
+    }
+
+    /// Returns whether an encrypting layer whose stream is dropped before it was shut down, such as
+    /// by a time limit or an abort, may still send the orderly end of its protocol, such as TLS's
+    /// `close_notify`. The layer must write it at once, without waiting.
+    ///
+    /// It may if the client cannot mistake that for the end of a message that was cut short: the
+    /// protocol inside is [delimited](Self::set_delimited) and not
+    /// [open-ended](Self::set_open_ended), and the connection is not to be
+    /// [reset](Self::reset_on_close). If this returns `true`, an abort no longer fails writes to
+    /// the stream.
+    pub fn begin_last_write(&self) -> bool {
+        let may_write = self.entry.ends_between_messages() && !self.entry.has(flag::RESET);
+        if may_write {
+            self.entry.set(flag::LAST_WRITE);
+        }
+        may_write
     }
 
     /// Waits until the connection is over, and returns how it ended.

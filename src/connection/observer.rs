@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// For every accepted connection, [`connection_started`](Self::connection_started) and
 /// [`connection_ended`](Self::connection_ended) are called exactly once, however it ends.
 ///
-/// Most callbacks receive a struct from the module [`event`](crate::event). These structs may gain
+/// Most callbacks receive a struct from the module [`event`]. These structs may gain
 /// fields without a breaking change.
 ///
 /// # Example

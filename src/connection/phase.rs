@@ -13,7 +13,7 @@ pub enum Phase {
     Upgrading,
     /// With its handler, or with a layer that is not an upgrade.
     Handling,
-    /// The handler has returned, and the stream is held elsewhere: by an HTTP upgrade or another
+    /// The handler is done, and the stream is held elsewhere: by an HTTP upgrade or another
     /// task.
     Detached,
     /// The connection is over.

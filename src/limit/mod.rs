@@ -32,7 +32,7 @@ use std::fmt;
 /// A counting semaphore whose size can be changed, even to less than what is in use. Clones share
 /// the same limit.
 ///
-/// Permits are granted in order: one that becomes free goes to the first waiter, and nobody can
+/// Permits are granted in order: one that becomes free goes to the first waiter, and nothing can
 /// overtake it. The maximum is never exceeded, except when it is lowered to less than what is in
 /// use.
 ///

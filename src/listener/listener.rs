@@ -177,7 +177,7 @@ impl fmt::Debug for dyn Listener {
     }
 }
 
-/// A client that was accepted by a [`Listener`](crate::Listener).
+/// A client that was accepted by a [`Listener`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accepted {

@@ -189,11 +189,27 @@ impl ServerHandle {
     /// Until then, each acceptor may accept one more client by the previous settings. An acceptor
     /// whose thread is blocked is waited for. The future also resolves when the server has stopped.
     ///
+    /// # Example
+    ///
     /// ```
-    /// # async fn f(server: reagent::ServerHandle) {
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// # let greet = |mut conn: reagent::Connection| async move { conn.write_all(b"hello").await };
+    /// # let server = reagent::Server::bind("127.0.0.1:0");
+    /// # let server = server.start(reagent::handle(greet)).await?;
     /// server.pause();
     /// server.settled().await;
-    /// // From here on, no client is accepted.
+    /// // From here on, no client is accepted, but the kernel lets clients wait.
+    /// let addr = server.local_addr().to_string();
+    /// let mut client = tokio::net::TcpStream::connect(addr).await?;
+    /// assert_eq!(server.stats().accepted, 0);
+    ///
+    /// server.resume();
+    /// let mut greeting = String::new();
+    /// client.read_to_string(&mut greeting).await?;
+    /// assert_eq!(greeting, "hello");
+    /// # Ok(())
     /// # }
     /// ```
     ///
@@ -214,7 +230,7 @@ impl ServerHandle {
     ///
     /// 1. Every connection is notified: its [`draining`](crate::Connection::draining) future
     ///    resolves.
-    /// 2. Clients that are already in the queue are accepted, as far as the limits allow it without
+    /// 2. Clients that are already in the queue are accepted, if the limits allow it without
     ///    waiting.
     /// 3. The listening sockets are closed; later clients are refused.
     /// 4. Connections that have not finished after `deadline` are aborted.

@@ -14,12 +14,11 @@ use std::{
 use tower::{MakeService, util::Oneshot};
 use tower_service::Service;
 
-/// Turns a service that makes a service for each connection, as many frameworks provide it, into a
-/// service of connections.
+/// Turns a `MakeService`, which many frameworks provide, into a service of connections.
 ///
-/// The connection's own task waits for the new service and calls it. A limit around `make`
-/// therefore ends when the service has been made; a limit that is to last as long as the connection
-/// belongs around the adapter.
+/// It makes a service for each connection. The connection's own task waits for that service and
+/// calls it, so a limit around `make` ends when the service has been made. To limit whole
+/// connections, put the limit around this adapter.
 ///
 /// # Example
 ///

@@ -69,8 +69,8 @@ use tower_service::Service;
 pub trait Spawn: Clone + Send + 'static {
     /// Runs `task` to completion.
     ///
-    /// The task must not be polled before this method returns. If it is dropped before it has
-    /// completed, its connection is aborted.
+    /// This runs in the acceptor, so it must not poll the task itself. If the task is dropped
+    /// before it has completed, its connection is aborted.
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F);
 }
 

@@ -8,10 +8,10 @@
 //! taken from the mailbox.
 //!
 //! What a callback has sent is written before more is read, so TCP slows down a client that sends
-//! faster than it reads. Meanwhile the session still handles a drain, and also messages while less than 64 KiB waits to
-//! be written. A client that does not read therefore
-//! holds up only the tasks that [`send`](Mailbox::send) to its session, and these can choose [not
-//! to wait](Mailbox::try_send).
+//! faster than it reads. Meanwhile the session still handles a drain, and also messages while less
+//! than 64 KiB waits to be written. A client that does not read therefore holds up only the tasks
+//! that [`send`](Mailbox::send) to its session, and these can choose [not to
+//! wait](Mailbox::try_send).
 
 mod context;
 mod mailbox;

@@ -49,7 +49,7 @@ impl<Io: IoStream> Future for RouteFuture<Io> {
                 State::Serving(serving) => return serving.as_mut().poll(cx),
                 State::Choosing(chosen) => match chosen.take() {
                     Some((routes, conn)) => self.state = State::Serving(routes.serve(conn)),
-                    // A condition panicked.
+                    // A condition panicked in an earlier poll.
                     None => return Poll::Pending,
                 },
             }

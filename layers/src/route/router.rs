@@ -153,7 +153,7 @@ impl<Io: IoStream> Service<Connection<Io>> for Router<Io> {
     type Error = BoxError;
     type Future = RouteFuture<Io>;
 
-    /// Always ready: see the [module](super).
+    /// Always returns ready. See *Readiness* in the [module documentation](super).
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }

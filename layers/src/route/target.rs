@@ -76,7 +76,7 @@ where
                     if let Poll::Ready(ready) = service.poll_ready(cx) {
                         ready.map_err(Into::into)?;
                         let Some(conn) = conn.take() else {
-                            // The service panicked.
+                            // The service panicked in an earlier poll.
                             return Poll::Pending;
                         };
                         let serving = service.call(conn);

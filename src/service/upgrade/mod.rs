@@ -15,9 +15,8 @@ use std::future::Future;
 /// Turns a connection into another one: a TLS handshake, a PROXY header, an access check.
 ///
 /// [`UpgradeLayer`] makes a layer of it and takes care of everything that such layers have in
-/// common: readiness, a time limit, and a drain that does not wait for silent clients. It
-/// allocates the upgrade and the handler's future, and nothing else unless the client has to be
-/// waited for.
+/// common: readiness, a time limit, and a drain that does not wait for silent clients. It allocates
+/// the upgrade and the handler's future, and nothing else unless it has to wait for the client.
 ///
 /// The [guide to layers](crate::guide::layer) contains an upgrade with a bounded read, a guard and
 /// tests, and explains which layers are better written as a service.
