@@ -246,8 +246,35 @@ impl ConnectionHandle {
     /// For layers and handlers that report an incomplete message as an error. With this, a client
     /// that leaves between two messages has ended properly, even if its input was
     /// [truncated](Self::set_truncated).
+    ///
+    /// This applies to what the server sends, too: see
+    /// [`begin_last_write`](Self::begin_last_write).
     pub fn set_delimited(&self) {
         self.entry.set(flag::DELIMITED);
+    }
+
+    /// Records that a message to the client may end only with the stream, although the protocol is
+    /// [delimited](Self::set_delimited) otherwise: a response to an HTTP/1.0 client, or a tunnel.
+    /// This cannot be undone.
+    pub fn set_open_ended(&self) {
+        self.entry.set(flag::OPEN_ENDED);
+    }
+
+    /// Returns whether an encrypting layer whose stream is dropped before it was shut down, such as
+    /// by a time limit or an abort, may still send the orderly end of its protocol, such as TLS's
+    /// `close_notify`. The layer must write it at once, without waiting.
+    ///
+    /// It may if the client cannot mistake that for the end of a message that was cut short: the
+    /// protocol inside is [delimited](Self::set_delimited) and not
+    /// [open-ended](Self::set_open_ended), and the connection is not to be
+    /// [reset](Self::reset_on_close). If this returns `true`, an abort no longer fails writes to
+    /// the stream.
+    pub fn begin_last_write(&self) -> bool {
+        let may_write = self.entry.ends_between_messages() && !self.entry.has(flag::RESET);
+        if may_write {
+            self.entry.set(flag::LAST_WRITE);
+        }
+        may_write
     }
 
     /// Waits until the connection is over, and returns how it ended.

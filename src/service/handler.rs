@@ -1,12 +1,12 @@
 //! `handle`: an async function as a service.
 
-use crate::{connection::Connection, io::IoStream};
+use crate::{BoxError, connection::Connection, io::IoStream};
+use pin_project_lite::pin_project;
 use std::{
     any::type_name,
-    convert::Infallible,
     fmt,
     future::Future,
-    marker::PhantomData,
+    pin::Pin,
     task::{Context, Poll},
 };
 use tower_service::Service;
@@ -31,55 +31,79 @@ use tower_service::Service;
 /// # fn is_service(_: impl reagent::ConnectionService) {}
 /// # is_service(service);
 /// ```
-pub fn handle<F, Fut, E>(function: F) -> Handler<F, E>
+pub fn handle<F, Fut, E>(function: F) -> Handler<F>
 where
     F: FnMut(Connection) -> Fut,
     Fut: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
 {
-    Handler {
-        function,
-        error: PhantomData,
-    }
+    Handler { function }
 }
 
 /// The service that [`handle`] returns. It is always ready.
+///
+/// Its error is [`BoxError`], whatever the error of the function is. A layer around it can
+/// therefore be optional: `tower::util::option_layer` requires the same error type with and without
+/// the layer.
+#[derive(Clone)]
 #[must_use = "a service does nothing until a server is started with it"]
-pub struct Handler<F, E = Infallible> {
+pub struct Handler<F> {
     function: F,
-    error: PhantomData<fn() -> E>,
 }
 
-impl<F, Fut, E, Io> Service<Connection<Io>> for Handler<F, E>
+impl<F, Fut, E, Io> Service<Connection<Io>> for Handler<F>
 where
     F: FnMut(Connection) -> Fut,
     Fut: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
     Io: IoStream,
 {
     type Response = ();
-    type Error = E;
-    type Future = Fut;
+    type Error = BoxError;
+    type Future = HandlerFuture<Fut>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     #[inline]
-    fn call(&mut self, conn: Connection<Io>) -> Fut {
-        (self.function)(conn.boxed())
-    }
-}
-
-impl<F: Clone, E> Clone for Handler<F, E> {
-    fn clone(&self) -> Self {
-        Handler {
-            function: self.function.clone(),
-            error: PhantomData,
+    fn call(&mut self, conn: Connection<Io>) -> Self::Future {
+        HandlerFuture {
+            future: (self.function)(conn.boxed()),
         }
     }
 }
 
-impl<F, E> fmt::Debug for Handler<F, E> {
+impl<F> fmt::Debug for Handler<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Handler").field(&type_name::<F>()).finish()
+    }
+}
+
+pin_project! {
+    /// The future of a [`Handler`]: that of its function.
+    #[must_use = "futures do nothing unless they are polled"]
+    pub struct HandlerFuture<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F, E> Future for HandlerFuture<F>
+where
+    F: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<(), BoxError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().future.poll(cx).map_err(Into::into)
+    }
+}
+
+impl<F> fmt::Debug for HandlerFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HandlerFuture")
     }
 }

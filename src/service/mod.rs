@@ -5,7 +5,7 @@ mod per_connection;
 mod start;
 mod upgrade;
 
-pub use handler::{Handler, handle};
+pub use handler::{Handler, HandlerFuture, handle};
 pub use per_connection::{PerConnection, PerConnectionFuture, per_connection};
 pub use start::{Spawn, Start, TokioSpawn};
 pub use upgrade::{Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService};
@@ -27,8 +27,10 @@ use tower_service::Service;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not serve connections over `{Io}`",
     label = "not a service of `Connection<{Io}>`",
-    note = "required: `Service<Connection<{Io}>> + Send + 'static` with an error that is `Into<BoxError> + 'static` and a future that is `Send + 'static`",
-    note = "`reagent::handle(async_fn)` turns an `async fn(Connection) -> Result<(), E>` into such a service; inside a layer that changes the type of the stream, a service has to accept `Connection<Io>` for every `Io`, as the service of `handle` does"
+    note = "an `async fn(Connection) -> Result<(), E>` becomes a service, over every stream, by `reagent::handle`",
+    note = "a service of HTTP requests, such as axum's `Router`, serves connections inside of `.layer(HttpLayer::new())`, and one of frames inside of a `FramedLayer`, both of the package `tower-reagent-layers`",
+    note = "an `Upgrade` is no service; add it by `.layer(UpgradeLayer::new(upgrade))`",
+    note = "needed: `Service<Connection<{Io}>> + Send + 'static`, its error `Into<BoxError> + 'static` and its future `Send + 'static`"
 )]
 pub trait ConnectionService<Io = BoxIo>:
     Service<
@@ -51,3 +53,15 @@ impl<S, Io> ConnectionService<Io> for S where
         + 'static
 {
 }
+
+/// A [`ConnectionService`] that acceptors share by cloning it: an alias that every `Clone` one has.
+/// It exists for its compiler message.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not `Clone`, so the acceptors of a server cannot share it",
+    label = "not `Clone`: use `start_make`, which makes a service for each acceptor",
+    note = "`Server::start` gives each acceptor a clone; `Server::start_make` takes a service that makes one for each, and applies the layers to it",
+    note = "`tower::buffer::BufferLayer` around a service makes it `Clone`, and so does `BoxCloneServiceLayer` in the place of `BoxLayer`"
+)]
+pub trait CloneService<Io = BoxIo>: ConnectionService<Io> + Clone {}
+
+impl<S: ConnectionService<Io> + Clone, Io> CloneService<Io> for S {}

@@ -28,7 +28,7 @@ pub async fn echo(mut conn: Connection) -> io::Result<()> {
 }
 
 /// The service of [`echo`].
-pub type Echo = Handler<fn(Connection) -> EchoFuture, io::Error>;
+pub type Echo = Handler<fn(Connection) -> EchoFuture>;
 type EchoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 pub fn service() -> Echo {

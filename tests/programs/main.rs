@@ -5,6 +5,7 @@
 mod program;
 mod support;
 
+mod diagnostics;
 mod gateway;
 mod http;
 mod programs;

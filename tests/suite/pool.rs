@@ -80,7 +80,7 @@ fn boxed_echo(conn: Connection) -> Echo {
 /// An echo service that fails as the play says.
 struct Scripted {
     play: Play,
-    inner: Handler<fn(Connection) -> Echo, io::Error>,
+    inner: Handler<fn(Connection) -> Echo>,
 }
 
 impl Service<Connection> for Scripted {
@@ -101,7 +101,7 @@ impl Service<Connection> for Scripted {
             panic!("boom in call");
         }
         let echo = Service::<Connection>::call(&mut self.inner, conn);
-        Box::pin(async { Ok(echo.await?) })
+        Box::pin(echo)
     }
 }
 

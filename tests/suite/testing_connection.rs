@@ -2,7 +2,7 @@
 
 use crate::support::{rest, soon};
 use reagent::{BoxError, Connection, IoStream, Phase, Rejected, Upgrade, handle, testing};
-use std::{io, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::sleep,
@@ -40,7 +40,7 @@ async fn a_handler_is_called_with_it_and_hears_a_drain() {
     let handle = conn.handle();
     let served = service.call(conn);
     handle.drain();
-    let served: io::Result<()> = soon(served).await;
+    let served: Result<(), BoxError> = soon(served).await;
     served.unwrap();
     assert_eq!(rest(&mut client).await.unwrap(), b"bye");
 }

@@ -1,7 +1,7 @@
 //! The future of a connection of frames.
 
 use super::{
-    Settings,
+    IntoAnswer, Settings,
     in_flight::InFlight,
     push::Pushed,
     serving::{Ending, State},
@@ -76,7 +76,7 @@ where
     C: Decoder + Encoder<R>,
     <C as Decoder>::Error: Into<BoxError>,
     <C as Encoder<R>>::Error: Into<BoxError>,
-    S: Service<C::Item, Response = R>,
+    S: Service<C::Item, Response: IntoAnswer<R, C>>,
     S::Error: Into<BoxError>,
     Io: IoStream,
 {

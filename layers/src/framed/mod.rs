@@ -16,6 +16,9 @@
 //! is not ready, or the client does not read its answers, nothing is read either, and TCP holds
 //! back the client. An idle connection holds no buffers.
 //!
+//! A service that leaves some frames unanswered responds with an `Option` of a frame: see
+//! [`IntoAnswer`].
+//!
 //! # Position in the stack
 //!
 //! Innermost, since it turns the stream into a protocol: layers for encryption, time limits and
@@ -82,6 +85,7 @@
 //! - The errors of the stream.
 //! - The error of the service inside of a [`FramedMakeLayer`].
 
+mod answer;
 mod client;
 mod error;
 mod future;
@@ -94,6 +98,7 @@ mod service;
 mod serving;
 mod settings;
 
+pub use answer::IntoAnswer;
 pub use client::Client;
 pub use error::{FRAME_TIMEOUT, FrameError, OnError, WRITE_TIMEOUT};
 pub use future::FramedFuture;

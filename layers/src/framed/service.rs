@@ -1,6 +1,6 @@
 //! The services of connections of frames.
 
-use super::{Client, FramedFuture, Settings, future::Begun, push::Pushed};
+use super::{Client, FramedFuture, IntoAnswer, Settings, future::Begun, push::Pushed};
 use reagent::{BoxError, Connection, IoStream};
 use std::{
     convert::Infallible,
@@ -37,7 +37,7 @@ where
     C: Decoder + Encoder<R> + Clone,
     <C as Decoder>::Error: Into<BoxError>,
     <C as Encoder<R>>::Error: Into<BoxError>,
-    S: Service<C::Item, Response = R> + Clone,
+    S: Service<C::Item, Response: IntoAnswer<R, C>> + Clone,
     S::Error: Into<BoxError>,
     Io: IoStream,
 {
@@ -106,7 +106,7 @@ where
     C: Decoder + Encoder<R>,
     <C as Decoder>::Error: Into<BoxError>,
     <C as Encoder<R>>::Error: Into<BoxError>,
-    S: Service<C::Item, Response = R>,
+    S: Service<C::Item, Response: IntoAnswer<R, C>>,
     S::Error: Into<BoxError>,
     Io: IoStream,
 {

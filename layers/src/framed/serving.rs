@@ -1,7 +1,7 @@
 //! The loop between a connection's bytes and a service's answers.
 
 use super::{
-    FRAME_TIMEOUT, FrameError, OnError, Settings, WRITE_TIMEOUT, future::Begun,
+    FRAME_TIMEOUT, FrameError, IntoAnswer, OnError, Settings, WRITE_TIMEOUT, future::Begun,
     in_flight::InFlight, input::Input, output::Output, push::Pushed,
 };
 use crate::{io::buffers::CHUNK, time::DeadlineTimer};
@@ -102,7 +102,7 @@ where
     C: Decoder + Encoder<R>,
     <C as Decoder>::Error: Into<BoxError>,
     <C as Encoder<R>>::Error: Into<BoxError>,
-    S: Service<C::Item, Response = R>,
+    S: Service<C::Item, Response: IntoAnswer<R, C>>,
     S::Error: Into<BoxError>,
 {
     /// Serves frames until everything is written.
@@ -166,7 +166,7 @@ where
     C: Decoder + Encoder<R>,
     <C as Decoder>::Error: Into<BoxError>,
     <C as Encoder<R>>::Error: Into<BoxError>,
-    S: Service<C::Item, Response = R>,
+    S: Service<C::Item, Response: IntoAnswer<R, C>>,
     S::Error: Into<BoxError>,
 {
     /// Encodes the answers that are ready.
@@ -180,7 +180,7 @@ where
 
     /// Encodes an answer. Returns `false` if it is the last.
     #[inline]
-    fn answer(&mut self, result: Result<R, S::Error>) -> bool {
+    fn answer(&mut self, result: Result<S::Response, S::Error>) -> bool {
         if self
             .pushed
             .as_ref()
@@ -189,15 +189,9 @@ where
             self.take_pushes();
         }
         match result {
-            Ok(frame) => {
-                let is_last = match &self.settings.close_after {
-                    Some(is_last) => is_last(&frame),
-                    None => false,
-                };
-                if let Err(error) = self.output.encode(&mut self.codec, frame) {
-                    self.fail(error);
-                } else if is_last {
-                    self.phase = Phase::Closing(Ok(()));
+            Ok(response) => {
+                if let Some(frame) = response.into_answer() {
+                    self.send_answer(frame);
                 }
             }
             Err(error) => {
@@ -213,6 +207,18 @@ where
             }
         }
         matches!(self.phase, Phase::Open | Phase::Finishing(_))
+    }
+
+    fn send_answer(&mut self, frame: R) {
+        let is_last = match &self.settings.close_after {
+            Some(is_last) => is_last(&frame),
+            None => false,
+        };
+        if let Err(error) = self.output.encode(&mut self.codec, frame) {
+            self.fail(error);
+        } else if is_last {
+            self.phase = Phase::Closing(Ok(()));
+        }
     }
 
     fn fail(&mut self, error: FrameError) {

@@ -61,7 +61,7 @@ where
                 // connection.
                 let next = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, next);
-                ProxyProtocolFuture::upgrading(self.upgrade.upgrade(inner, conn))
+                ProxyProtocolFuture::upgrading(self.upgrade.upgrade_and_serve(conn, inner))
             }
             Expected::Nobody => {
                 conn.label("error.type", UNTRUSTED);

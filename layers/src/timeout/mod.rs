@@ -51,8 +51,10 @@
 //! again within a second, the connection stays open, and the limit starts over with the next read
 //! or write that waits.
 //!
-//! The limits apply for as long as the handler's future exists. A stream that outlives it, for
-//! example in another task, has none.
+//! The limits apply for as long as the handler's future exists. They also end a stream that the
+//! handler has moved into another task: its reads and writes then fail with
+//! [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted). A stream that outlives the
+//! handler's future has no limits.
 //!
 //! # Errors
 //!
@@ -61,7 +63,9 @@
 //!
 //! If the handler's last write was still waiting for the client, the connection is reset.
 //! Otherwise, the operating system would keep the unsent bytes for as long as the client refuses
-//! them. nginx has `reset_timedout_connection` for this.
+//! them. nginx has `reset_timedout_connection` for this. In all other cases the connection is
+//! closed, with TLS after a `close_notify` if that cannot make half a response look complete; the
+//! module `tls` lists these cases.
 
 mod ask;
 mod flow;

@@ -153,10 +153,14 @@ impl Watch {
         false
     }
 
-    /// Resets the connection on close if the client does not accept what was written. After an
-    /// orderly close, the operating system would keep those bytes for as long as the client refuses
-    /// them, outside of any limit.
+    /// Ends the connection's stream as well as its handler, whose future is dropped.
+    ///
+    /// If the handler has moved the stream into another task, that task would not notice otherwise.
+    /// If the client does not accept what was written, the connection is reset: after an orderly
+    /// close, the operating system would keep those bytes for as long as the client refuses them,
+    /// outside of any limit.
     pub(super) fn let_go(&self) {
+        self.handle.abort();
         if self.activity.written.is_stuck() {
             self.handle.reset_on_close();
         }

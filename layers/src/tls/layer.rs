@@ -1,8 +1,10 @@
 //! The layer and its settings.
 
-use super::{Tls, TlsBuilder, TlsConfigError, TlsReloader, rustls::ServerConfig, store::Store};
-use reagent::{UpgradeLayer, UpgradeService};
-use std::{path::Path, sync::Arc, time::Duration};
+use super::{
+    Tls, TlsBuilder, TlsConfigError, TlsIo, TlsReloader, rustls::ServerConfig, store::Store,
+};
+use reagent::{BoxError, Connection, IoStream, UpgradeLayer, UpgradeService};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
@@ -98,6 +100,31 @@ impl TlsLayer {
         self
     }
 
+    /// Performs the handshake on one connection, for handlers that start TLS themselves.
+    ///
+    /// The time limit, labels, events and [`TlsInfo`](super::TlsInfo) are those of the layer. See
+    /// [STARTTLS](super#starttls) for an example.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`HandshakeError`](super::HandshakeError), or [`TimedOut`](reagent::TimedOut) with
+    /// the kind `tls handshake`. The connection is lost. If the handler returns the error, the
+    /// connection ends with the same outcome as behind the layer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the connection is dropped with the future.
+    pub fn accept<Io: IoStream>(
+        &self,
+        conn: Connection<Io>,
+    ) -> impl Future<Output = Result<Connection<TlsIo<Io>>, BoxError>> + Send + use<Io> {
+        self.upgrade_layer().upgrade(conn)
+    }
+
+    fn upgrade_layer(&self) -> UpgradeLayer<Tls> {
+        UpgradeLayer::new(self.tls.clone()).timeout(self.timeout)
+    }
+
     /// Returns a handle that replaces the certificates of this layer and its clones.
     pub fn reloader(&self) -> TlsReloader {
         TlsReloader::new(self.tls.store.clone())
@@ -108,8 +135,6 @@ impl<S> Layer<S> for TlsLayer {
     type Service = UpgradeService<Tls, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        UpgradeLayer::new(self.tls.clone())
-            .timeout(self.timeout)
-            .layer(inner)
+        self.upgrade_layer().layer(inner)
     }
 }

@@ -16,8 +16,9 @@
 //! Data is encrypted when it is written, and sent when the socket has room. **Flush before waiting
 //! for an answer, and shut down at the end**: [`shutdown`](tokio::io::AsyncWriteExt::shutdown)
 //! sends the rest and then `close_notify`, which tells the client that it has received everything.
-//! If a connection is merely dropped, by a panic, a time limit, an abort or a handler that returns,
-//! no `close_notify` is sent, since nothing has confirmed that the data was complete.
+//! [How connections end](#how-connections-end) lists the other ends that send it.
+//!
+//! A handler can also start TLS itself, in the middle of its protocol: see [STARTTLS](#starttls).
 //!
 //! # Example
 //!
@@ -69,7 +70,127 @@
 //!
 //! # Details
 //!
-//! ## Streams that end without `close_notify`
+//! ## STARTTLS
+//!
+//! In a protocol that begins in plaintext and switches to TLS on a command of the client (SMTP,
+//! IMAP, LDAP, PostgreSQL), the handler calls [`TlsLayer::accept`]. It performs the same handshake
+//! as the layer, with the same time limit, labels, events and behavior during a drain.
+//!
+//! **Refuse or discard plaintext that arrived after the command.** An attacker on the path can
+//! append commands to the segment that carries the client's `STARTTLS`. A server that has buffered
+//! them and executes them after the handshake takes them for the client's own (CVE-2011-0411). This
+//! handler refuses such a client; a handler that keeps state must also forget what the client said
+//! before the handshake (RFC 3207, section 4.2).
+//!
+//! ```
+//! use reagent::{BoxError, Connection, Rejected};
+//! use reagent_layers::tls::TlsLayer;
+//! use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+//!
+//! async fn smtp(tls: TlsLayer, conn: Connection) -> Result<(), BoxError> {
+//!     // Replies are lines, so a client can tell that one was cut short.
+//!     conn.set_delimited();
+//!     let mut conn = BufReader::new(conn);
+//!     conn.write_all(b"220 mail.example.org\r\n").await?;
+//!     loop {
+//!         conn.flush().await?;
+//!         let mut line = String::new();
+//!         if (&mut conn).take(512).read_line(&mut line).await? == 0 {
+//!             return Ok(());
+//!         }
+//!         let reply = match line.trim_end().to_ascii_uppercase().as_str() {
+//!             "STARTTLS" if conn.get_ref().is_secure() => "503 TLS is active\r\n",
+//!             "STARTTLS" if !conn.buffer().is_empty() => {
+//!                 // Plaintext after the command, in the buffer of `conn`.
+//!                 conn.write_all(b"554 STARTTLS must be the last command\r\n").await?;
+//!                 conn.shutdown().await?;
+//!                 return Err(Rejected::new("commands after STARTTLS").into());
+//!             }
+//!             "STARTTLS" => {
+//!                 conn.write_all(b"220 go ahead\r\n").await?;
+//!                 conn.flush().await?;
+//!                 // A new reader: the buffer of the old one is empty and goes with it.
+//!                 conn = BufReader::new(tls.accept(conn.into_inner()).await?.boxed());
+//!                 continue;
+//!             }
+//!             "NOOP" => "250 ok\r\n",
+//!             "QUIT" => {
+//!                 conn.write_all(b"221 bye\r\n").await?;
+//!                 return Ok(conn.shutdown().await?);
+//!             }
+//!             _ => "500 unknown command\r\n",
+//!         };
+//!         conn.write_all(reply.as_bytes()).await?;
+//!     }
+//! }
+//!
+//! # async fn expect(client: &mut (impl AsyncReadExt + Unpin), text: &str) {
+//! #     let mut read = vec![0; text.len()];
+//! #     client.read_exact(&mut read).await.unwrap();
+//! #     assert_eq!(String::from_utf8_lossy(&read), text);
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! # use reagent::{Server, testing::MemoryListener};
+//! # use std::sync::Arc;
+//! # use tokio_rustls::{TlsConnector, rustls};
+//! # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+//! # let mut config = rustls::ServerConfig::builder().with_no_client_auth();
+//! # let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+//! # let config = config.with_single_cert(vec![made.cert.der().clone()], key)?;
+//! # let tls = TlsLayer::from_config(Arc::new(config));
+//! # let (listener, clients) = MemoryListener::new();
+//! // let tls = TlsLayer::from_pem_files("cert.pem", "key.pem")?;
+//! # let server =
+//! Server::new(listener).start(reagent::handle(move |conn| smtp(tls.clone(), conn))).await?;
+//!
+//! # let mut roots = rustls::RootCertStore::empty();
+//! # roots.add(made.cert.der().clone())?;
+//! # let config = rustls::ClientConfig::builder()
+//! #     .with_root_certificates(roots)
+//! #     .with_no_client_auth();
+//! # let connector = TlsConnector::from(Arc::new(config));
+//! # let mut client = clients.connect().await?;
+//! # client.write_all(b"NOOP\r\nSTARTTLS\r\n").await?;
+//! # expect(&mut client, "220 mail.example.org\r\n250 ok\r\n220 go ahead\r\n").await;
+//! # let mut client = connector.connect("localhost".try_into()?, client).await?;
+//! # client.write_all(b"NOOP\r\nQUIT\r\n").await?;
+//! # expect(&mut client, "250 ok\r\n221 bye\r\n").await;
+//! # assert_eq!(client.read(&mut [0]).await?, 0);
+//! #
+//! # let mut injected = clients.connect().await?;
+//! # injected.write_all(b"STARTTLS\r\nNOOP\r\n").await?;
+//! # let mut answers = String::new();
+//! # injected.read_to_string(&mut answers).await?;
+//! # assert!(answers.ends_with("\r\n554 STARTTLS must be the last command\r\n"), "{answers}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ## How connections end
+//!
+//! `close_notify` tells the client that the server has sent everything. In a protocol whose
+//! messages end only with the stream, a `close_notify` after half an answer would make it look
+//! complete. Therefore:
+//!
+//! | the connection is | `close_notify` |
+//! |---|---|
+//! | shut down, by the handler, `HttpLayer`, `FramedLayer` or `relay` | is sent after everything else |
+//! | dropped, and the protocol delimits its messages | is sent, if the socket takes it at once |
+//! | dropped, and the protocol does not | is not sent |
+//! | dropped while a write waits for the client | is not sent |
+//! | reset | is not sent |
+//! | ended during the handshake | is not sent |
+//!
+//! A connection is dropped when a time limit, a limit of bytes, an abort or the deadline of a drain
+//! ends it, and when its handler returns without calling
+//! [`shutdown`](tokio::io::AsyncWriteExt::shutdown). A handler whose protocol delimits its messages
+//! says so by [`Connection::set_delimited`](reagent::Connection::set_delimited). `HttpLayer` and
+//! `FramedLayer` do this; `HttpLayer` makes an exception of HTTP/1.0 and of upgrades, by
+//! [`set_open_ended`](reagent::ConnectionHandle::set_open_ended). Nothing is sent while a panic
+//! unwinds.
+//!
+//! ## How clients end
 //!
 //! Reading returns 0 when the client has ended its stream, with or without `close_notify`: many
 //! clients do not send it. What the handler writes afterwards still reaches the client.

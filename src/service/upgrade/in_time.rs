@@ -125,7 +125,7 @@ mod tests {
 
         let upgrading = size(upgrade_in_time::<Pass, BoxIo>);
         assert!(upgrading <= 272, "upgrading: {upgrading} bytes");
-        let future = size_of::<UpgradeFuture<Handler<Handle, BoxError>, BoxIo>>();
+        let future = size_of::<UpgradeFuture<Handler<Handle>, BoxIo>>();
         assert!(future <= 24, "UpgradeFuture: {future} bytes");
     }
 }

@@ -1,11 +1,11 @@
 //! The layer of an upgrade, and its settings.
 
-use super::{Upgrade, UpgradeFuture, UpgradeService, in_time::upgrade_in_time};
+use super::{Upgrade, UpgradeFuture, UpgradeService, future::Upgrading, in_time::upgrade_in_time};
 use crate::{
     BoxError,
     connection::{Connection, Phase},
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -44,11 +44,73 @@ impl<U> UpgradeLayer<U> {
         self
     }
 
+    /// Upgrades one connection, for handlers that start an upgrade themselves, such as TLS after
+    /// `STARTTLS`. The time limit, the observer event, and the rules for drains and
+    /// [`Server::opening_timeout`](crate::Server::opening_timeout) are those of the layer.
+    ///
+    /// ```
+    /// # use reagent::{BoxError, BoxIo, Connection, UpgradeLayer, Upgrade, handle};
+    /// # use tokio::io::AsyncReadExt;
+    /// # struct Knock;
+    /// # impl Upgrade<BoxIo> for Knock {
+    /// #     type Io = BoxIo;
+    /// #     async fn upgrade(&self, conn: Connection) -> Result<Connection, BoxError> {
+    /// #         Ok(conn)
+    /// #     }
+    /// # }
+    /// let knock = UpgradeLayer::new(Knock);
+    /// let service = handle(move |mut conn: Connection| {
+    ///     let knock = knock.clone();
+    ///     async move {
+    ///         if conn.read_u8().await? == b'!' {
+    ///             conn = knock.upgrade(conn).await?;
+    ///         }
+    ///         // …
+    /// #       drop(conn);
+    ///         Ok::<_, BoxError>(())
+    ///     }
+    /// });
+    /// # fn is_service(_: impl reagent::ConnectionService) {}
+    /// # is_service(service);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the upgrade, or [`TimedOut`](crate::TimedOut) with its
+    /// [name](Upgrade::name). The connection is lost. A handler that returns the error ends with
+    /// the same outcome as behind the layer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the connection is dropped with the future.
+    pub fn upgrade<Io>(
+        &self,
+        conn: Connection<Io>,
+    ) -> impl Future<Output = Result<Connection<U::Io>, BoxError>> + Send + use<U, Io>
+    where
+        U: Upgrade<Io>,
+        Io: Send + 'static,
+        U::Io: 'static,
+    {
+        let handle = conn.handle();
+        let upgrading = self.begin(conn);
+        async move {
+            let upgraded = upgrading.await;
+            handle.entry.set_phase(Phase::Handling);
+            upgraded
+        }
+    }
+
     /// Upgrades one connection and then serves it with `inner`, which must have been polled ready.
     ///
     /// This is for services that upgrade some connections and pass on the others unchanged, at no
-    /// cost for those. If every connection is upgraded, add this type as a layer instead.
-    pub fn upgrade<S, Io>(&self, inner: S, conn: Connection<Io>) -> UpgradeFuture<S, U::Io>
+    /// cost for those. If every connection is upgraded, add this type as a layer instead; in a
+    /// handler, use [`upgrade`](Self::upgrade).
+    pub fn upgrade_and_serve<S, Io>(
+        &self,
+        conn: Connection<Io>,
+        inner: S,
+    ) -> UpgradeFuture<S, U::Io>
     where
         U: Upgrade<Io>,
         S: Service<Connection<U::Io>>,
@@ -56,9 +118,18 @@ impl<U> UpgradeLayer<U> {
         Io: Send + 'static,
         U::Io: 'static,
     {
+        UpgradeFuture::new(self.begin(conn), inner)
+    }
+
+    /// The box makes the future `Send` whatever borrows it holds, so that a handler may await it.
+    fn begin<Io>(&self, conn: Connection<Io>) -> Upgrading<U::Io>
+    where
+        U: Upgrade<Io>,
+        Io: Send + 'static,
+        U::Io: 'static,
+    {
         conn.set_phase(Phase::Upgrading);
-        let upgrading = upgrade_in_time(self.upgrade.clone(), conn, self.timeout);
-        UpgradeFuture::new(Box::pin(upgrading), inner)
+        Box::pin(upgrade_in_time(self.upgrade.clone(), conn, self.timeout))
     }
 }
 

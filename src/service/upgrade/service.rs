@@ -73,6 +73,6 @@ where
         let Some((layer, inner)) = parts else {
             unreachable!("`poll_ready` has failed");
         };
-        layer.upgrade(inner, conn)
+        layer.upgrade_and_serve(conn, inner)
     }
 }

@@ -1,5 +1,6 @@
 //! `FramedLayer`: frames in, answers out, in order, and everything bounded.
 
+mod answers;
 mod ends;
 mod limits;
 mod push;
