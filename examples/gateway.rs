@@ -20,7 +20,7 @@ mod common;
 use axum::{Router, routing::get};
 use clap::{Parser, ValueEnum};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use reagent::{Addr, BoxError, Connection, IoStream, Server, ServerHandle};
+use reagent::{Addr, BoxError, Connection, ErrorChain, IoStream, Server, ServerHandle};
 use reagent_layers::{
     access::{Access, AccessLayer, Rules},
     bandwidth::{BandwidthLayer, BandwidthLimits, Rate},
@@ -463,7 +463,7 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
         match reloaded {
             Ok(()) => tracing::info!("certificates reloaded"),
             Err(error) => {
-                let error = common::chain(&*error);
+                let error = ErrorChain(&*error);
                 tracing::error!(%error, "certificates not reloaded, the old ones stay");
             }
         }

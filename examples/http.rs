@@ -32,7 +32,7 @@ use axum::{
 };
 use clap::{Parser, ValueEnum};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use reagent::{BoxError, Server, ServerHandle};
+use reagent::{BoxError, ErrorChain, Server, ServerHandle};
 use reagent_layers::{
     http::{HttpConnection, HttpLayer},
     limit::{PerClient, PerClientLayer},
@@ -266,7 +266,7 @@ async fn main() -> Result<(), BoxError> {
                 Ok(()) => common::print("certificate reloaded"),
                 Err(error) => common::print(format_args!(
                     "certificate not reloaded: {}",
-                    common::chain(&*error)
+                    ErrorChain(&*error)
                 )),
             }
         }

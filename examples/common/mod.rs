@@ -6,7 +6,6 @@ use clap::{Arg, Command};
 use reagent::{Keepalive, SocketOptions};
 use std::{
     convert::Infallible,
-    error::Error,
     fmt,
     future::Future,
     io::{self, Write},
@@ -63,14 +62,6 @@ pub(crate) async fn every(period: Duration, mut act: impl FnMut()) -> Infallible
 /// Prints a line; a standard output that is closed is no reason to end.
 pub(crate) fn print(line: impl fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
-}
-
-/// Returns the message of an error, followed by those of its sources.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 /// TCP keepalive: a client that is gone without a word is found within two minutes.

@@ -23,7 +23,7 @@ mod transaction;
 
 use clap::Parser;
 use commands::{Commands, DATABASES, Server as Shared};
-use reagent::{BoxError, Server};
+use reagent::{BoxError, ErrorChain, Server};
 use reagent_layers::{
     framed::{Client, FrameError, FramedMakeLayer, OnError},
     tls::TlsLayer,
@@ -120,7 +120,7 @@ async fn serve(options: Options) -> Result<(), BoxError> {
             Ok(()) => common::print("certificate reloaded"),
             Err(error) => common::print(format_args!(
                 "certificate not reloaded: {}",
-                common::chain(&*error)
+                ErrorChain(&*error)
             )),
         },
         None => common::print("nothing to reload"),

@@ -231,7 +231,7 @@ async fn options_that_would_be_cut_down_are_refused() {
         let server = Server::bind("127.0.0.1:0").options(change);
         let error = server.start(handle(echo)).await.unwrap_err();
         assert!(matches!(error, Error::Bind { .. }), "{error}");
-        let text = crate::support::chain(&error);
+        let text = reagent::ErrorChain(&error).to_string();
         assert!(text.contains(name), "{text}");
     }
 }
@@ -264,6 +264,6 @@ async fn an_abstract_name_must_have_a_name() {
         .start(handle(echo))
         .await
         .unwrap_err();
-    let text = crate::support::chain(&error);
+    let text = reagent::ErrorChain(&error).to_string();
     assert!(text.contains("missing"), "{text}");
 }

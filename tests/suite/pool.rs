@@ -1,9 +1,9 @@
 //! The pool of acceptors: how many there are, what they drive, and what becomes of one that fails.
 
-use crate::support::{Log, chain, connect, echo, echoes, own_ip, rest, serve, stop, until};
+use crate::support::{Log, connect, echo, echoes, own_ip, rest, serve, stop, until};
 use reagent::{
-    Acceptor, BoxError, Connection, Handler, Observer, Server, ServerHandle, ServerStatus, Spawn,
-    TokioSpawn, event, handle,
+    Acceptor, BoxError, Connection, ErrorChain, Handler, Observer, Server, ServerHandle,
+    ServerStatus, Spawn, TokioSpawn, event, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -348,7 +348,7 @@ async fn a_service_that_cannot_be_made_fails_the_start() {
         let log = Log::default();
         let server = Server::bind(addr).acceptors(4).observe(log.clone());
         let error = server.start_make(make).await.unwrap_err();
-        assert_eq!(chain(&error), message);
+        assert_eq!(ErrorChain(&error).to_string(), message);
         drop(std::net::TcpListener::bind(addr).unwrap());
         assert_eq!(log.count("listener started"), 0);
         assert_eq!(log.count("acceptor started"), log.count("acceptor stopped"));

@@ -2,9 +2,9 @@
 #![cfg(target_os = "linux")]
 
 use crate::support::{
-    Dir, LONG, chain, connect, connect_to, echo, echoes, own_ip, serve, stop, unix, until,
+    Dir, LONG, connect, connect_to, echo, echoes, own_ip, serve, stop, unix, until,
 };
-use reagent::{Acceptor, BoxError, Connection, Server, ServerHandle, handle};
+use reagent::{Acceptor, BoxError, Connection, ErrorChain, Server, ServerHandle, handle};
 use std::{
     collections::BTreeMap,
     io,
@@ -247,7 +247,7 @@ async fn a_start_that_fails_closes_the_sockets_of_all_acceptors() {
         .acceptors(4);
     let error = server.start_make(make).await.unwrap_err();
     assert_eq!(
-        chain(&error),
+        ErrorChain(&error).to_string(),
         "cannot make the service of an acceptor: no more"
     );
     assert_eq!(listening(free), 0);

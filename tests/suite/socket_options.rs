@@ -1,7 +1,7 @@
 //! Options of a listening socket are those of the connections it accepts, and of no others.
 
-use crate::support::{Dir, chain, connect_to, echo, echoes, keep_sockets, rest, stop, unix};
-use reagent::{Connection, Keepalive, Server, ServerHandle, SocketOptions, handle};
+use crate::support::{Dir, connect_to, echo, echoes, keep_sockets, rest, stop, unix};
+use reagent::{Connection, ErrorChain, Keepalive, Server, ServerHandle, SocketOptions, handle};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::{io, time::Duration};
 use tokio::net::UnixStream;
@@ -150,7 +150,7 @@ async fn options_of_one_server_are_not_those_of_another() {
 /// Why a server with these options cannot be started.
 async fn refused(change: impl FnOnce(&mut SocketOptions)) -> String {
     let server = Server::bind("127.0.0.1:0").options(change);
-    chain(&server.start(handle(echo)).await.unwrap_err())
+    ErrorChain(&server.start(handle(echo)).await.unwrap_err()).to_string()
 }
 
 #[tokio::test]

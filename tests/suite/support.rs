@@ -1,8 +1,8 @@
 //! What the modules share: clients, handlers and an observer that remembers.
 
 use reagent::{
-    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, IntoBinds, Listener,
-    Observer, Outcome, Server, ServerHandle, SocketOptions, Transport, event, handle,
+    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorChain, IntoBinds,
+    Listener, Observer, Outcome, Server, ServerHandle, SocketOptions, Transport, event, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -48,17 +48,10 @@ pub async fn serve(addrs: impl IntoBinds) -> ServerHandle {
         .expect("to be started")
 }
 
-/// An error and all that it goes back to, as `anyhow` prints it.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<_> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
-}
-
 /// Why a server of these cannot be started.
 pub async fn refusal(addrs: impl IntoBinds) -> String {
     let refused = Server::bind(addrs).start(handle(echo)).await;
-    chain(&refused.expect_err("to be refused"))
+    ErrorChain(&refused.expect_err("to be refused")).to_string()
 }
 
 /// Handles to the sockets that a server opens with these options.
