@@ -30,7 +30,7 @@ async fn echo(mut conn: Connection) -> io::Result<()> {
     }
 }
 
-async fn serve(addr: String, threads: usize) -> Result<(), BoxError> {
+pub(crate) async fn serve(addr: String, threads: usize) -> Result<(), BoxError> {
     let mut server = Server::bind(addr);
     if env::var("PER_CORE").is_ok_and(|value| value == "1") {
         server = server.per_core().acceptors(threads);
@@ -49,6 +49,7 @@ async fn serve(addr: String, threads: usize) -> Result<(), BoxError> {
     } else {
         server.start(reagent::handle(echo)).await?
     };
+    println!("{}", handle.local_addr());
     handle.await?;
     Ok(())
 }

@@ -183,7 +183,8 @@ impl<Io> Connection<Io> {
     /// Returns a future that resolves when the connection is asked to finish, because the server
     /// drains or [`ConnectionHandle::drain`] was called.
     ///
-    /// If that has happened already, it resolves at once. It does not borrow the connection.
+    /// If that has happened already, it resolves at once. It does not borrow the connection. For a
+    /// library that owns the stream, see [`eof_on_drain`](Self::eof_on_drain).
     ///
     /// # Cancel safety
     ///

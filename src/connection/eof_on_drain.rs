@@ -30,7 +30,8 @@ const READ_IN_DRAIN: usize = 64 * 1024;
 ///
 /// - Bytes that can be read without waiting are still read, up to 64 KiB. The first read that would
 ///   have to wait returns the end of file, and so do all reads after it. A message that has arrived
-///   only in part is cut off there.
+///   only in part is cut off there. Bytes that the operating system has received, but of which the
+///   runtime has not been notified yet, may be lost.
 /// - Writes are not affected.
 /// - The stream works without its [`Connection`](crate::Connection): after
 ///   [`into_parts`](crate::Connection::into_parts), and around any other stream, such as the one

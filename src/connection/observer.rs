@@ -9,6 +9,8 @@ use std::sync::Arc;
 /// The core itself logs nothing. To log, count or trace, pass an observer to
 /// [`Server::observe`](crate::Server::observe).
 ///
+/// [`observer_fn`](crate::observer_fn) makes an observer of a closure.
+///
 /// Callbacks run on the task in which the event happens and delay it, so they must return quickly
 /// and must not block. A panic in a callback is caught and ignored; the other observers are still
 /// called.

@@ -283,8 +283,8 @@ impl<L, X> Server<L, X> {
         self
     }
 
-    /// Adds an observer of server events. Observers are called in the order in which they were
-    /// added.
+    /// Adds an observer of server events; [`observer_fn`](crate::observer_fn) makes one of a closure.
+    /// Observers are called in the order in which they were added.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.config.observers.push(Arc::new(observer));
         self

@@ -25,13 +25,13 @@
 //! # }
 //! ```
 //!
-//! A unit test of a handler or an upgrade needs no server: see [`connection`].
+//! A unit test of a handler or an upgrade needs no server: see [`connection()`].
 //!
 //! # A paused clock
 //!
-//! Tokio advances a [paused](tokio::time::pause) clock to the next timer whenever its runtime has
-//! nothing else to do. While a server waits for clients, and a handler for its client, there is no
-//! timer of this crate, so a test behaves as it does with an accept loop. Timers are added by:
+//! Tokio advances a [paused] clock to the next timer whenever its runtime has nothing else to do.
+//! While a server waits for clients, and a handler for its client, there is no timer of this crate,
+//! so a test behaves as it does with an accept loop. Timers are added by:
 //!
 //! - a [`Session`](crate::Session), whose
 //!   [read timeout](crate::session::SessionService::read_timeout) is 60 s by default;
@@ -47,8 +47,11 @@
 //!   socket had just woken a task. A test that passed because of it fails after an update of Tokio,
 //!   such as the one that adding this crate may cause.
 //! - Timers fire at whole milliseconds and are rounded up. If the clock was paused between two of
-//!   them, [`advance`](tokio::time::advance) by the duration of a `sleep` ends just before it fires.
-//!   Begin the test with `start_paused = true`, or advance by a millisecond more.
+//!   them, [`advance`] by the duration of a `sleep` ends just before it fires. Begin the test with
+//!   `start_paused = true`, or advance by a millisecond more.
+//!
+//! [paused]: https://docs.rs/tokio/1/tokio/time/fn.pause.html
+//! [`advance`]: https://docs.rs/tokio/1/tokio/time/fn.advance.html
 
 mod connection;
 mod flaky;

@@ -30,7 +30,7 @@ fn has(program: &str) -> bool {
         .status()
         .is_ok();
     if !found {
-        eprintln!("skipped: there is no {program}");
+        crate::skipped::skipped(format_args!("{program} is not installed"));
     }
     found
 }

@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod program;
+#[path = "../suite/skipped.rs"]
+mod skipped;
 mod support;
 
 mod diagnostics;

@@ -43,7 +43,9 @@ async fn run(program: &str, example: &Example, args: &[&str]) -> Option<String> 
             Some(text.trim_end().to_owned())
         }
         Err(_) => {
-            eprintln!("skipped: {program} is not installed (Debian: redis-tools)");
+            crate::skipped::skipped(format_args!(
+                "{program} is not installed (Debian: redis-tools)"
+            ));
             None
         }
     }
@@ -234,7 +236,7 @@ async fn a_drain_under_load_is_a_clean_close() {
         .output()
         .await;
     if look.is_err() {
-        eprintln!("skipped: redis-benchmark is not installed (Debian: redis-tools)");
+        crate::skipped::skipped("redis-benchmark is not installed (Debian: redis-tools)");
         return;
     }
     let (text, ()) = tokio::join!(load, drain);
@@ -375,7 +377,7 @@ async fn each_answer_is_that_of_redis_byte_for_byte() {
         .kill_on_drop(true)
         .spawn();
     let Ok(_redis) = redis else {
-        eprintln!("skipped: redis-server is not installed (Debian: redis-server)");
+        crate::skipped::skipped("redis-server is not installed (Debian: redis-server)");
         return;
     };
     let up = async {

@@ -42,7 +42,7 @@ async fn curl(args: &[&str]) -> Option<Output> {
     match in_time(command.output()).await {
         Ok(output) => Some(output),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            println!("skipped: there is no curl");
+            crate::skipped::skipped("curl is not installed");
             None
         }
         Err(error) => panic!("{error}"),

@@ -6,8 +6,7 @@ use std::{error::Error as _, io, net::TcpListener};
 
 /// What a program prints whose `main` returns this error, in one line.
 fn printed(error: Error) -> String {
-    let result: Result<(), reagent::BoxError> = Err(error.into());
-    format!("Error: {:?}", result.unwrap_err())
+    format!("Error: {:?}", reagent::BoxError::from(error))
 }
 
 async fn refused(addr: &str) -> Error {

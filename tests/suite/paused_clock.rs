@@ -154,6 +154,7 @@ async fn a_server_and_its_idle_connections_have_no_timer() {
     // If there were a timer, the clock would go to it while the runtime has nothing to do.
     let (done, is_done) = oneshot::channel();
     let thread = std::thread::spawn(move || {
+        #[expect(clippy::disallowed_methods, reason = "a thread without a runtime")]
         std::thread::sleep(Duration::from_millis(50));
         let _ = done.send(());
     });

@@ -158,6 +158,7 @@ impl From<Option<Rate>> for Rates {
 /// }
 /// let connection = server.connection(1).unwrap();
 /// client.write_all(&[0; 1_001]).await?;
+/// client.shutdown().await?;
 /// let outcome = connection.closed().await;
 /// assert!(matches!(outcome, Outcome::Rejected(quota) if quota.reason() == READ_QUOTA));
 /// # Ok(())

@@ -9,7 +9,7 @@ use std::{error::Error, fmt};
 /// use reagent::{Outcome, Server, testing::MemoryListener};
 /// use reagent_layers::framed::{FRAME_TIMEOUT, FramedLayer, codec::LinesCodec};
 /// use std::{convert::Infallible, time::Duration};
-/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::timeout};
 /// use tower::service_fn;
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -27,7 +27,7 @@ use std::{error::Error, fmt};
 /// assert_eq!(&answer, b"a whole line\n");
 ///
 /// let connection = server.connection(1).unwrap();
-/// let outcome = connection.closed().await;
+/// let outcome = timeout(Duration::from_secs(60), connection.closed()).await?;
 /// assert!(matches!(outcome, Outcome::TimedOut(limit) if limit.kind() == FRAME_TIMEOUT));
 /// # Ok(())
 /// # }

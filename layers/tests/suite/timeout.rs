@@ -15,6 +15,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
@@ -404,6 +405,19 @@ impl Spawn for Handed {
             future.await;
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_a_library_moved_into_its_own_task_ends_too() {
+    let library = handle(|conn: Connection| async move {
+        JoinSet::from_iter([echo(conn)]).detach_all();
+        pending::<io::Result<()>>().await
+    });
+    let (server, clients) = start(none().idle(5 * SECOND), library).await;
+    let mut client = clients.connect().await.unwrap();
+    assert!(echoes(&mut client, "x").await);
+    assert_eq!(ended(&server).await, ("idle".into(), 5));
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,10 @@ use std::future::Future;
 /// common: readiness, a time limit, and a drain that does not wait for silent clients. It allocates
 /// the upgrade and the handler's future, and nothing else unless it has to wait for the client.
 ///
+/// An upgrade that has read more than it consumes gives the rest back with a
+/// [`PrefixedIo`](crate::PrefixedIo). A unit test gets its connection from
+/// `reagent::testing::connection`.
+///
 /// The [guide to layers](crate::guide::layer) contains an upgrade with a bounded read, a guard and
 /// tests, and explains which layers are better written as a service.
 ///

@@ -51,7 +51,7 @@ impl Haproxy {
                 _dir: dir,
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                println!("skipped: there is no haproxy");
+                crate::skipped::skipped("haproxy is not installed");
                 None
             }
             Err(error) => panic!("{error}"),

@@ -27,7 +27,7 @@ pub async fn s_client(addr: impl Display, args: &[&str], text: &str) -> Option<S
     let mut child = match child {
         Ok(child) => child,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            println!("skipped: there is no openssl");
+            crate::skipped::skipped("openssl is not installed");
             return None;
         }
         Err(error) => panic!("{error}"),

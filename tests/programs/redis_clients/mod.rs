@@ -43,7 +43,7 @@ async fn installed(what: &str, command: impl FnOnce(&Path) -> Command) -> Option
         Err(_) => format!("not done in {INSTALL:?}"),
     };
     let _ = fs::remove_dir_all(&part);
-    eprintln!("skipped: {what} cannot be installed: {reason}");
+    crate::skipped::skipped(format_args!("{what} cannot be installed: {reason}"));
     None
 }
 

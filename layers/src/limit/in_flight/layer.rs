@@ -41,9 +41,9 @@ pub const IN_FLIGHT: &str = "in flight";
 /// first.read_exact(&mut greeting).await?;
 /// assert_eq!((&greeting, limit.taken()), (b"hello\n", 1));
 ///
-/// let mut answer = String::new();
-/// clients.connect().await?.read_to_string(&mut answer).await?;
-/// assert_eq!(answer, "busy\n");
+/// let mut answer = [0; 5];
+/// clients.connect().await?.read_exact(&mut answer).await?;
+/// assert_eq!(&answer, b"busy\n");
 ///
 /// limit.set_max(2);
 /// let mut second = clients.connect().await?;

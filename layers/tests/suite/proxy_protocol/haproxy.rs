@@ -92,7 +92,7 @@ impl Front {
                 _server: server,
             }),
             Err(error) => {
-                eprintln!("skipped, since haproxy cannot be started: {error}");
+                crate::skipped::skipped(format_args!("haproxy cannot be started: {error}"));
                 std::fs::remove_dir_all(&dir).unwrap();
                 None
             }

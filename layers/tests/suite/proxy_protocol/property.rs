@@ -1,5 +1,8 @@
 //! What holds of any header, and of any bytes. The same cases in every run.
 
+#[path = "../../../fuzz/properties/proxy_protocol.rs"]
+mod properties;
+
 use super::{SIGNATURE, proxy, start, trusting};
 use crate::support::check;
 use proptest::{collection::vec, prelude::*};
@@ -189,6 +192,14 @@ fn no_bytes_hurt_the_server() {
             prop_assert!(!matches!(ended, Outcome::Panicked(_)), "{}", ended);
             Ok(())
         })
+    });
+}
+
+#[test]
+fn what_the_fuzz_target_checks_holds() {
+    check(1000, bytes(), |bytes| {
+        properties::check(&bytes);
+        Ok(())
     });
 }
 

@@ -178,7 +178,7 @@ async fn openssl_gets_through_too() {
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                println!("skipped: there is no openssl");
+                crate::skipped::skipped("openssl is not installed");
                 return;
             }
             Err(error) => panic!("{error}"),

@@ -1,6 +1,9 @@
 //! What holds of any bytes, in any pieces. The same cases in every run, and the same properties as those of the fuzz
 //! target.
 
+#[path = "../../../fuzz/properties/sniff.rs"]
+mod properties;
+
 use super::{
     PREFACE, PROXY_V2,
     hello::{alpn, extension, message, names, records},
@@ -169,6 +172,14 @@ fn what_a_hello_asks_for_is_found_in_whatever_records_it_comes() {
             Ok(())
         },
     );
+}
+
+#[test]
+fn what_the_fuzz_target_checks_holds() {
+    check(1000, bytes(), |bytes| {
+        properties::check(&bytes);
+        Ok(())
+    });
 }
 
 /// What the fuzz target begins with.

@@ -42,7 +42,7 @@ async fn s_client(server: &ServerHandle, args: &[&str]) -> Option<String> {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            println!("skipped: there is no openssl");
+            crate::skipped::skipped("openssl is not installed");
             return None;
         }
         Err(error) => panic!("{error}"),

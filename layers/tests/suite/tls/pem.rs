@@ -35,7 +35,7 @@ fn openssl(dir: &Dir, args: &str) -> Option<Vec<u8>> {
             Some(output.stdout)
         }
         Err(_) => {
-            println!("skipped: there is no openssl");
+            crate::skipped::skipped("openssl is not installed");
             None
         }
     }

@@ -43,7 +43,7 @@ async fn find(checks: &[&str], expected: &[&str]) {
     let mut child = match child {
         Ok(child) => child,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            println!("skipped: there is no testssl");
+            crate::skipped::skipped("testssl is not installed");
             return;
         }
         Err(error) => panic!("{error}"),

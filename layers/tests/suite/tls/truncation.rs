@@ -309,7 +309,7 @@ async fn openssl_that_is_killed_is_truncated() {
         let mut child = match child {
             Ok(child) => child,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                println!("skipped: there is no openssl");
+                crate::skipped::skipped("openssl is not installed");
                 return;
             }
             Err(error) => panic!("{error}"),

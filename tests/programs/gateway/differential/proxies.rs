@@ -211,7 +211,7 @@ pub fn haproxy(dir: &Path, pem: &Path) -> Option<Proxy> {
 pub fn nginx(dir: &Path, cert: &str, key: &str) -> Option<Proxy> {
     const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
     if !Path::new(MODULE).exists() {
-        println!("skipped: nginx has no {MODULE}");
+        crate::skipped::skipped(format_args!("nginx has no {MODULE}"));
         return None;
     }
     start("nginx", dir, |lanes, sockets, file| {
@@ -275,7 +275,7 @@ fn start(
             _gateways: Vec::new(),
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            println!("skipped: there is no {name}");
+            crate::skipped::skipped(format_args!("{name} is not installed"));
             None
         }
         Err(error) => panic!("{error}"),

@@ -1,0 +1,17 @@
+//! What a test says that cannot run here. All three suites have this file as a module.
+
+use std::{env, fmt::Display, fs::OpenOptions, io::Write, thread};
+
+/// Says that the test of this thread is skipped, and why. `.ci/run` sets `REAGENT_SKIPPED` to a file that
+/// collects these lines, and prints it at its end.
+pub fn skipped(why: impl Display) {
+    let test = thread::current();
+    let why = why.to_string().replace('\n', " ");
+    let line = format!("{}: {why}\n", test.name().unwrap_or("a test"));
+    eprint!("skipped: {line}");
+    if let Some(file) = env::var_os("REAGENT_SKIPPED") {
+        // One write to the end, so that lines of other tests are not mixed with it.
+        let mut file = OpenOptions::new().append(true).open(file).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
+}
