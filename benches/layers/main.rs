@@ -1,6 +1,7 @@
-//! What each layer costs: a connection, a round trip and a byte, against the same server without it, in one run.
+//! Measures the cost of each layer per connection, round trip and byte, compared with the same
+//! server without the layer, in one run.
 //!
-//! `benches/README.md` says how to read it, and why it is best run on one core.
+//! `benches/README.md` explains the results, and why they are best taken on one core.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 

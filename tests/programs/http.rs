@@ -156,7 +156,7 @@ async fn a_websocket_is_listed_and_ends_with_the_drain() {
     assert_eq!(rest(&mut client).await.unwrap(), b"\x88\x00");
     // The other may have been about to end when the drain began.
     let report = example.line().await;
-    let reports = [1, 2].map(|n| format!("{n} connections finished, 0 were aborted"));
+    let reports = [1, 2].map(|n| format!("{n} connections finished, 0 aborted"));
     assert!(reports.contains(&report), "{report}");
 }
 
@@ -234,10 +234,7 @@ async fn a_drain_breaks_no_stream_of_grpc() {
     }
     assert!(endless.trailers().await.unwrap().is_some());
     drop(channel);
-    assert_eq!(
-        example.line().await,
-        "1 connections finished, 0 were aborted"
-    );
+    assert_eq!(example.line().await, "1 connections finished, 0 aborted");
 }
 
 /// Asks until it is told to stop; a connection that was closed between two requests is replaced by another.

@@ -94,7 +94,7 @@ async fn chat() {
     assert_eq!(line(&mut ada).await, "welcome, you are guest 1 of 1\n");
     let mut bob = BufReader::new(example.connect().await);
     assert_eq!(line(&mut bob).await, "welcome, you are guest 2 of 2\n");
-    assert_eq!(line(&mut ada).await, "guest 2 came\n");
+    assert_eq!(line(&mut ada).await, "guest 2 joined\n");
 
     // However the network cuts it, a line is a line.
     for piece in ["hel", "lo\nsec", "ond\n"] {
@@ -105,7 +105,7 @@ async fn chat() {
     drop(bob);
     assert_eq!(line(&mut ada).await, "guest 2 left\n");
     example.stop("TERM").await;
-    assert_eq!(line(&mut ada).await, "the room closes, good night\n");
+    assert_eq!(line(&mut ada).await, "the room is closing, good night\n");
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn graceful_shutdown() {
 
     example.signal("TERM").await;
     let report = example.line().await;
-    assert!(report.ends_with("2 finished, 0 were aborted"), "{report}");
+    assert!(report.ends_with("2 finished, 0 aborted"), "{report}");
     for mut client in [early, late] {
         let last = String::from_utf8(rest(&mut client).await.unwrap()).unwrap();
         assert!(last.ends_with("goodbye\n"), "{last}");

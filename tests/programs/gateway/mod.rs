@@ -158,9 +158,9 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
 #[tokio::test]
 async fn what_is_wrong_with_the_options_is_said() {
     let cases: [(&[&str], &str); 9] = [
-        (&["--to", "nowhere"], "neither HOST:PORT nor the path"),
-        (&["--to", ":5432"], "neither HOST:PORT nor the path"),
-        (&["--max-age", "0"], "more than 0"),
+        (&["--to", "nowhere"], "expected HOST:PORT or the path"),
+        (&["--to", ":5432"], "expected HOST:PORT or the path"),
+        (&["--max-age", "0"], "greater than 0"),
         (&["--tls-cert", "/nonexistent.pem"], "--tls-key <FILE>"),
         (
             &[
@@ -171,8 +171,8 @@ async fn what_is_wrong_with_the_options_is_said() {
             ],
             "/nonexistent.pem",
         ),
-        (&["--proxy-in", "required"], "needs the proxies to trust"),
-        (&["--trust", "10.0.0.0/8"], "nothing without --proxy-in"),
+        (&["--proxy-in", "required"], "--proxy-in requires --trust"),
+        (&["--trust", "10.0.0.0/8"], "--trust requires --proxy-in"),
         (
             &["--allow", "10.0.0.0/33"],
             "invalid network \"10.0.0.0/33\": expected an address or a CIDR",
