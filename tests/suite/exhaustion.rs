@@ -55,7 +55,7 @@ impl Observer for Tell {
 }
 
 #[tokio::test]
-#[ignore = "it is the server, and runs in a process of its own"]
+#[ignore = "it is the server, and runs in its own process"]
 async fn child() {
     let Ok(acceptors) = std::env::var(CHILD) else {
         return;
@@ -168,7 +168,7 @@ async fn without_descriptors(acceptors: usize) {
     let mut open = Vec::new();
     while let Some(client) = visit(process.addr.clone()).await {
         open.push(client);
-        assert!(open.len() < 64, "there are no descriptors for so many");
+        assert!(open.len() < 64, "there are not enough descriptors for these");
     }
     assert!(open.len() > 30, "{} served", open.len());
 

@@ -113,7 +113,7 @@ impl Trial {
     fn was_never_above(&self, limit: usize) {
         assert!(
             self.events.most() <= limit,
-            "{} told of",
+            "{} reported by events",
             self.events.most()
         );
         assert!(

@@ -666,7 +666,7 @@ async fn a_session_that_finishes_after_the_signal_has_drained() {
     };
     let one = one(probe, probes).await;
     one.connection.drain();
-    until("it is told", || one.log.count("drain") == 1).await;
+    until("the drain is reported", || one.log.count("drain") == 1).await;
     one.mailbox.send(Do::Close).await.unwrap();
     assert_eq!(soon(one.connection.closed()).await.to_string(), "drained");
 }
