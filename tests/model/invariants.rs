@@ -125,7 +125,10 @@ fn counts_agree(side: &Side) -> Result<(), String> {
         })?;
     }
     ensure(events.acceptors == stats.acceptors as isize, || {
-        format!("{} acceptors according to events; {stats:?}", events.acceptors)
+        format!(
+            "{} acceptors according to events; {stats:?}",
+            events.acceptors
+        )
     })
 }
 

@@ -168,7 +168,10 @@ async fn without_descriptors(acceptors: usize) {
     let mut open = Vec::new();
     while let Some(client) = visit(process.addr.clone()).await {
         open.push(client);
-        assert!(open.len() < 64, "there are not enough descriptors for these");
+        assert!(
+            open.len() < 64,
+            "there are not enough descriptors for these"
+        );
     }
     assert!(open.len() > 30, "{} served", open.len());
 

@@ -531,7 +531,7 @@ pub async fn traced(call: &str, test: &str, variable: &str) -> Option<String> {
     match strace.env(variable, "1").output().await {
         Ok(output) if output.status.success() => Some(std::fs::read_to_string(&calls).unwrap()),
         output => {
-            eprintln!("skipped, since strace does not work here: {output:?}");
+            eprintln!("skipped: strace does not work here: {output:?}");
             None
         }
     }

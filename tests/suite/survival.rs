@@ -89,7 +89,10 @@ async fn connections_survive_a_pool_that_shrinks_while_it_is_busy() {
         }
         for count in [1, 10, 2, 7, 1] {
             server.set_acceptors(count);
-            until("the acceptors are started", || server.stats().acceptors == count).await;
+            until("the acceptors are started", || {
+                server.stats().acceptors == count
+            })
+            .await;
         }
         busy.join_all().await;
         assert_eq!(server.stats().accepted, 30 * 21);
