@@ -182,7 +182,7 @@ async fn a_hangup_reloads_the_certificate_unless_it_is_bad() -> Result<(), BoxEr
     fs::write(pki.path("server.pem"), "nonsense")?;
     gateway.signal("HUP").await;
     let event = events.with("ERROR").await;
-    assert!(event.contains("the old ones stay"), "{event}");
+    assert!(event.contains("the old ones remain in use"), "{event}");
     assert!(event.contains("server.pem"), "{event}");
     assert_eq!(subject().await.unwrap(), "second");
     for result in ["success", "failure"] {
