@@ -1,4 +1,4 @@
-//! How a server ends.
+//! How servers end.
 
 use crate::support::{
     Log, beside, connect, echo, echoes, memory_server, rest, settled, soon, tcp_server,
@@ -16,19 +16,19 @@ use tokio::{
 const DEADLINE: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Stays until it is told to finish.
+/// Runs until a drain starts.
 async fn obedient(conn: Connection) -> io::Result<()> {
     conn.draining().await;
     Ok(())
 }
 
-/// Stays whatever it is told.
+/// Ignores a drain.
 async fn deaf(conn: Connection) -> io::Result<()> {
     let _held = conn;
     pending().await
 }
 
-/// A word, and then it is over.
+/// Sends a greeting and ends.
 async fn greet(mut conn: Connection) -> io::Result<()> {
     conn.write_all(b"hello").await
 }
@@ -67,7 +67,7 @@ async fn who_is_done_before_it_is_told_has_finished_as_well() {
     let client = clients.connect().await.unwrap();
     accepted.next().await;
     drop(clients.connect().await.unwrap());
-    // One that was over before does not count.
+    // A connection that ended earlier does not count.
     accepted.outcome().await;
     assert_eq!(server.connection_count(), 1);
     drop(client);
@@ -213,14 +213,14 @@ async fn who_comes_after_the_drain_began_is_refused() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-    // The one that is open goes on meanwhile.
+    // The open connection continues in the meantime.
     assert_eq!(server.stats().status, ServerStatus::Draining);
     assert!(echoes(&mut first, "still here").await);
     drop(first);
     assert_eq!(numbers(&soon(draining).await.unwrap()), (1, 0, 0));
 }
 
-/// A server with one connection that ignores every signal.
+/// Starts a server with one connection that ignores every signal.
 async fn with_a_deaf_one() -> (ServerHandle, impl Sized) {
     let (server, clients, mut accepted) = memory_server();
     let server = server.start(handle(deaf)).await.unwrap();
@@ -245,7 +245,7 @@ async fn a_second_drain_joins_the_first_and_the_sooner_deadline_holds() {
             began.elapsed() >= DEADLINE && began.elapsed() < DEADLINE * 2,
             "{deadlines:?}"
         );
-        // And who comes after the end is told the same.
+        // A drain after the end returns the same report.
         assert_eq!(server.drain(DAY).await, first);
     }
 }
@@ -334,7 +334,8 @@ async fn who_waits_at_the_limit_when_the_drain_begins_is_closed() {
     settled().await;
     assert_eq!(clients.waiting(), 2);
     let report = server.drain(DEADLINE).await;
-    // The place of the first, which heard of the drain, goes to the second; the sweep waits for no more.
+    // The permit of the first connection, which obeys the drain, goes to the second client. The
+    // sweep does not wait for any others.
     assert_eq!(numbers(&report), (2, 0, 0));
     assert_eq!(report.elapsed, Duration::ZERO);
     for client in &mut waiting {
@@ -431,7 +432,7 @@ async fn one_connection_can_be_told_to_finish_alone() {
     assert!(matches!(soon(told.closed()).await, Outcome::Drained));
     assert!(!other.is_draining());
     assert_eq!(server.stats().status, ServerStatus::Running);
-    // The other one ends by itself, which is another outcome.
+    // The other one completes, which is a different outcome.
     second.write_u8(0).await.unwrap();
     assert!(matches!(soon(other.closed()).await, Outcome::Completed));
 }
@@ -447,7 +448,7 @@ async fn an_error_stays_an_error_in_a_drain() {
     let _client = clients.connect().await.unwrap();
     let connection = accepted.next().await;
     let report = soon(server.drain(DEADLINE)).await;
-    // It did end by itself.
+    // It completed and was not aborted.
     assert_eq!(numbers(&report), (1, 0, 0));
     assert_eq!(connection.closed().await.to_string(), "failed: not now");
 }

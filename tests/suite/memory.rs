@@ -1,4 +1,4 @@
-//! The same server code on a clock that a test moves.
+//! The same server code with a clock that is controlled by the test.
 
 use crate::support::{beside, echo, echoes, memory_server, rest, settled, soon};
 use reagent::{Addr, Connection, Server, handle, testing::MemoryListener};
@@ -8,7 +8,7 @@ use tokio::{
     time::Instant,
 };
 
-/// What a [`MemoryListener`] queues at most.
+/// The capacity of the queue of a [`MemoryListener`].
 const BACKLOG: usize = 128;
 
 #[tokio::test(start_paused = true)]

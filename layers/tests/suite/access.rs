@@ -1,4 +1,4 @@
-//! `AccessLayer`: the most specific rule decides, bans end, and both change at once.
+//! `AccessLayer`: the most specific rule decides, bans expire, and both can be changed at run time.
 
 use crate::support::{echo, echoes};
 use reagent::{
@@ -173,7 +173,7 @@ async fn the_list_of_bans_is_bounded() {
     }
     assert_eq!(bans.len(), 100);
     assert!(bans.is_banned(IpAddr::V4(9_999.into())));
-    // What is over makes room first.
+    // Expired bans are evicted first.
     tokio::time::advance(Duration::from_secs(61)).await;
     bans.ban(ip("192.0.2.1"), Duration::from_secs(60));
     assert_eq!(bans.len(), 1);
@@ -188,14 +188,14 @@ async fn the_ban_that_ends_soonest_gives_way() {
         bans.ban(IpAddr::V4(n.into()), minute);
     }
     assert!(bans.is_banned(ip("192.0.2.1")));
-    // A list of longer ones has no room for a shorter one.
+    // A full list does not evict longer bans for a shorter one.
     let bans = Bans::with_capacity(2);
     bans.ban(ip("192.0.2.1"), 60 * minute);
     bans.ban(ip("192.0.2.2"), 60 * minute);
     bans.ban(ip("192.0.2.3"), minute);
     assert!(bans.is_banned(ip("192.0.2.1")) && bans.is_banned(ip("192.0.2.2")));
     assert!(!bans.is_banned(ip("192.0.2.3")));
-    // One that is there already is made longer all the same.
+    // An existing ban is still extended.
     bans.ban(ip("192.0.2.1"), 120 * minute);
     bans.ban(ip("192.0.2.3"), 61 * minute);
     assert!(bans.is_banned(ip("192.0.2.1")) && !bans.is_banned(ip("192.0.2.2")));

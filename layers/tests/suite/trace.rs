@@ -1,4 +1,4 @@
-//! `TraceLayer`: what a connection's span says, and what is in it.
+//! `TraceLayer`: the spans of connections, and the events inside them.
 
 use crate::{
     capture::{Capture, Fields, field},
@@ -96,7 +96,7 @@ async fn each_kind_of_address_is_named_as_the_conventions_have_it() {
     assert_eq!(field(span, "network.peer.address"), Some("2001:db8::1"));
     assert_eq!(field(span, "network.peer.port"), Some("77"));
 
-    // As an IPv4 client comes to a socket of both families.
+    // An IPv4 client as seen by a dual-stack socket.
     let addr: SocketAddr = "[::ffff:192.0.2.1]:77".parse().unwrap();
     drop(clients.connect_from(addr).await.unwrap());
     until("the end", || capture.closed().len() == 3).await;
@@ -105,7 +105,7 @@ async fn each_kind_of_address_is_named_as_the_conventions_have_it() {
     assert_eq!(field(span, "network.peer.address"), Some("192.0.2.1"));
 }
 
-/// Knows something of each connection, as TLS and the PROXY protocol do.
+/// Adds facts to a connection, as TLS and the PROXY protocol do.
 struct Facts;
 
 impl Upgrade<BoxIo> for Facts {
@@ -241,7 +241,7 @@ async fn a_span_lasts_as_long_as_its_connection_wherever_the_stream_goes() {
     assert!(capture.closed().is_empty());
     assert!(capture.named("connection ended").is_empty());
     {
-        // In the span of something else, which must not claim the event.
+        // Inside an unrelated span, to which the event must not be attributed.
         let _other = tracing::info_span!("other").entered();
         drop(conn);
     }

@@ -1,4 +1,5 @@
-//! `TraceObserver`: one start and one end of each connection, what they say, and what the server does.
+//! `TraceObserver`: one start and one end per connection with their fields, and the events of the
+//! server.
 
 use crate::{
     capture::{Capture, TARGET, field},
@@ -92,7 +93,7 @@ async fn no_payload_is_in_any_span_or_event() {
     assert!(!said.contains("hunter2"), "{said}");
 }
 
-/// Fails, and says of what kind its error is.
+/// Fails with a classified error.
 async fn classified(conn: Connection) -> Result<(), BoxError> {
     conn.label("error.type", "bad_greeting");
     Err("the client did not greet".into())
@@ -112,7 +113,7 @@ async fn a_layer_names_the_class_of_its_error_by_a_label() {
     assert_eq!(field(end, "labels"), None);
 }
 
-/// An error that does not repeat its source.
+/// An error whose message does not repeat its source.
 #[derive(Debug)]
 struct Lost(io::Error);
 

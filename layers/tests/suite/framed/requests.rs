@@ -16,7 +16,7 @@ use tower::{
     ServiceBuilder, load_shed::error::Overloaded, retry, service_fn, timeout::error::Elapsed,
 };
 
-/// Tells the client, and goes on.
+/// Answers with the error, and continues.
 fn tell(error: &FrameError) -> OnError<String> {
     OnError::Answer(match error {
         FrameError::Service(error) if error.is::<Elapsed>() => "too slow".into(),

@@ -1,4 +1,4 @@
-//! A server that drains finishes what has begun, and takes nothing new.
+//! A draining server finishes requests in progress and takes no new ones.
 
 use super::{Count, H2, Raw, SECOND, answer, in_time, start};
 use crate::support::until;
@@ -41,7 +41,7 @@ async fn idle_connections_close_at_once() {
     }
 }
 
-/// Its next request is on its way, and would meet a close.
+/// Its next request may be on its way and would meet a closed connection.
 #[tokio::test(start_paused = true)]
 async fn who_was_just_answered_has_a_moment_to_ask_again() {
     let (server, clients) = start(HttpLayer::new(), router(&Count::default())).await;
@@ -52,7 +52,7 @@ async fn who_was_just_answered_has_a_moment_to_ask_again() {
     sleep(SECOND / 4).await;
     let asking = async {
         sleep(SECOND / 2).await;
-        // A piece of it is enough to be waited for.
+        // A part of a request is enough for the server to wait for it.
         asks.send("GET / HT").await;
         sleep(5 * SECOND).await;
         asks.send("TP/1.1\r\nhost: here\r\n\r\n").await;
@@ -76,7 +76,7 @@ async fn what_has_begun_is_finished_and_nothing_new_is_taken() {
     let served = Count::default();
     let (server, clients) = start(HttpLayer::new(), router(&served)).await;
     let mut one = Raw(clients.connect().await.unwrap());
-    // A second request is there already.
+    // A second request has already arrived.
     let request = "GET /slow HTTP/1.1\r\nhost: here\r\n\r\n";
     one.send(&request.repeat(2)).await;
     let mut two = H2::new(clients.connect().await.unwrap()).await;
@@ -180,7 +180,7 @@ async fn who_begins_with_http2_in_that_moment_is_told_to_go_too() {
     let asking = async {
         sleep(SECOND / 2).await;
         let client = H2::new(stream).await;
-        // It may be told before it has asked.
+        // The connection may be ended before the client has sent a request.
         let _ = in_time(client.connection).await.unwrap();
     };
     let (report, ()) = tokio::join!(server.drain(DEADLINE), asking);

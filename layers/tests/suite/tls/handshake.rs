@@ -1,4 +1,4 @@
-//! What a handshake agrees on, and what the handler is told.
+//! The results of a handshake, and how the handler learns them.
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH},

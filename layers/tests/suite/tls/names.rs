@@ -1,4 +1,4 @@
-//! Which certificate a client gets by the name it asks for.
+//! The choice of a certificate by server name.
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH},
@@ -8,8 +8,8 @@ use reagent_layers::tls::{HandshakeErrorKind, TlsBuilder, TlsConfigError, TlsLay
 use rustls::{AlertDescription, pki_types::CertificateDer};
 use std::{io, sync::Arc};
 
-/// Certificates for one exact name, one wildcard and everybody else, all of them good for all names that
-/// are asked for, so that the choice is the server's alone.
+/// Certificates for an exact name, for a wildcard and for all other names. Each is valid for all
+/// names in the tests, so that only the server decides.
 struct Names {
     dir: Dir,
     ca: Ca,

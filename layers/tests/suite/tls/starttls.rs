@@ -1,4 +1,4 @@
-//! TLS that a handler begins.
+//! TLS started by a handler.
 
 use super::{
     pki::{BOTH, Ca, Dir},
@@ -24,7 +24,7 @@ use tower::{Layer, ServiceExt};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Answers the byte of the client, and then speaks TLS.
+/// Replies to the client's first byte, and then switches to TLS.
 async fn starttls(tls: &TlsLayer, mut conn: Connection) -> Result<(), BoxError> {
     conn.write_all(b"hello").await?;
     conn.read_u8().await?;
@@ -83,7 +83,7 @@ impl Site {
         }
     }
 
-    /// A client that has asked for TLS, and is to begin.
+    /// Returns a client that has requested TLS and has to start the handshake.
     async fn asked(&self) -> DuplexStream {
         let mut stream = self.clients.connect().await.unwrap();
         stream.read_exact(&mut [0; 5]).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_drain_lets_go_of_a_client_that_does_not_begin_and_not_of_one_that_has
     assert_eq!((report.finished, report.aborted), (2, 0));
 }
 
-/// In every place where rustc has to find out that the future is `Send`.
+/// Covers every place in which the compiler has to prove that the future is `Send`.
 #[tokio::test(start_paused = true)]
 async fn tls_may_be_begun_in_a_task_a_set_and_by_a_layer_around_another_handler() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
