@@ -24,7 +24,7 @@
 //! Innermost, since it turns the stream into a protocol: layers for encryption, time limits and
 //! metering go around it. Layers for requests go around the service inside.
 //!
-//! The [`timeout`](crate::timeout) layer limits how long a client may be silent. This layer limits
+//! The `timeout` layer limits how long a client may be silent. This layer limits
 //! how long a client may take over a frame that it has begun, and how long it may leave answers
 //! unread.
 //!
