@@ -282,7 +282,7 @@ async fn a_server_drains_on_a_signal_or_when_it_stops_by_itself() {
 }
 
 #[tokio::test]
-async fn whoever_watches_sees_every_change_of_a_servers_status() {
+async fn watchers_see_every_change_of_a_servers_status() {
     let (server, _clients, _accepted) = memory_server();
     let server = server.start(handle(echo)).await.unwrap();
     let changed = |known| soon(server.status_changed(known));
