@@ -24,10 +24,10 @@ use tower::timeout::TimeoutLayer;
 async fn obedient(mut conn: Connection) -> Result<(), BoxError> {
     match conn.read_u8().await? {
         b'o' => Ok(()),
-        b'e' => Err("told to".into()),
-        b'r' => Err(Rejected::new("told to").into()),
-        b't' => Err(TimedOut::new("told to").into()),
-        b'p' => panic!("told to"),
+        b'e' => Err("requested".into()),
+        b'r' => Err(Rejected::new("requested").into()),
+        b't' => Err(TimedOut::new("requested").into()),
+        b'p' => panic!("requested"),
         b'd' => {
             conn.draining().await;
             Ok(())
@@ -97,10 +97,10 @@ impl Trial {
 async fn a_handler_that_ends_is_reported_once() {
     for (word, outcome) in [
         ("o", "completed"),
-        ("e", "failed: told to"),
-        ("r", "rejected: told to"),
-        ("t", "timed out: told to"),
-        ("p", "panicked: told to"),
+        ("e", "failed: requested"),
+        ("r", "rejected: requested"),
+        ("t", "timed out: requested"),
+        ("p", "panicked: requested"),
         ("x", "timed out: lifetime"),
         ("", "disconnected: eof"),
     ] {
