@@ -27,6 +27,8 @@
 )]
 
 mod load;
+#[path = "../machine.rs"]
+mod machine;
 mod tls;
 
 use load::{Figures, LOADS, Tls};
@@ -287,6 +289,7 @@ fn main() -> io::Result<()> {
         // The argument passed by `cargo test --benches`.
         Some("--test") => Ok(()),
         _ => {
+            machine::print();
             let only = args.iter().skip_while(|arg| *arg != "--only").nth(1);
             let only = only.map_or("", String::as_str);
             compare(number("--rounds", 3) as usize, number("--seconds", 2), only)

@@ -32,6 +32,8 @@
 
 mod count;
 mod load;
+#[path = "../machine.rs"]
+mod machine;
 mod servers;
 mod tls;
 
@@ -110,6 +112,7 @@ fn main() -> Result<(), BoxError> {
         Some("--test") => return Ok(()),
         _ => {}
     }
+    machine::print();
     let files = Files::new();
     files.create()?;
     if !has("--times") {

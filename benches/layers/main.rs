@@ -8,6 +8,8 @@
 mod count;
 mod kit;
 mod load;
+#[path = "../machine.rs"]
+mod machine;
 mod pool;
 mod servers;
 mod table;
@@ -24,6 +26,7 @@ fn main() -> Result<(), BoxError> {
     if let (Some(_), Some(name)) = (args.next(), args.next()) {
         return count::in_child(&kit, &name);
     }
+    machine::print();
     let counts = count::by_callgrind()?;
     let times = time::of_all(&kit)?;
     table::print(&counts, &times);

@@ -25,8 +25,13 @@ use reagent::BoxError;
 use std::env;
 
 fn main() -> Result<(), BoxError> {
-    if let (Some(child::SERVE), Some(name)) = (env::args().nth(1).as_deref(), env::args().nth(2)) {
-        return servers::serve(&name);
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        [child::SERVE, name] => return servers::serve(name),
+        // The argument passed by `cargo test --benches`.
+        ["--test", ..] => return Ok(()),
+        _ => {}
     }
     machine::print();
     println!("| server | system calls | instructions | bytes, idle |\n|---|---|---|---|");
