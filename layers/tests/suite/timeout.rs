@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -416,7 +416,8 @@ async fn a_stream_that_a_library_moved_into_its_own_task_ends_too() {
     let (server, clients) = start(none().idle(5 * SECOND), library).await;
     let mut client = clients.connect().await.unwrap();
     assert!(echoes(&mut client, "x").await);
-    assert_eq!(ended(&server).await, ("idle".into(), 5));
+    let ended = timeout(60 * SECOND, ended(&server)).await;
+    assert_eq!(ended.unwrap(), ("idle".into(), 5));
     assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
 }
 
