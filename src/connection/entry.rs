@@ -39,6 +39,9 @@ pub(crate) mod flag {
     // How an encrypting layer saw its input end.
     pub(crate) const TRUNCATED: u16 = 256;
     pub(crate) const DELIMITED: u16 = 512;
+    // What an encrypting layer may say when it is dropped.
+    pub(crate) const OPEN_ENDED: u16 = 1024;
+    pub(crate) const LAST_WRITE: u16 = 2048;
 }
 
 /// Runs with the outcome when the connection is over.
@@ -180,6 +183,17 @@ impl Entry {
 
     pub(crate) fn is_aborted(&self) -> bool {
         self.has(flag::ABORTED)
+    }
+
+    /// Returns whether an abort fails what its stream is asked for.
+    pub(super) fn is_cut_off(&self) -> bool {
+        const BOTH: u16 = flag::ABORTED | flag::LAST_WRITE;
+        self.flags.load(Ordering::Acquire) & BOTH == flag::ABORTED
+    }
+
+    /// Returns whether its end, if it comes now, cannot be taken for that of a message.
+    pub(super) fn ends_between_messages(&self) -> bool {
+        self.has(flag::DELIMITED) && !self.has(flag::OPEN_ENDED)
     }
 
     /// Records that the client's own stream saw it go.

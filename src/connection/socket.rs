@@ -73,7 +73,7 @@ impl Socket {
 }
 
 fn aborted<T>(entry: &Entry) -> Option<Poll<io::Result<T>>> {
-    entry.has(flag::ABORTED).then(|| {
+    entry.is_cut_off().then(|| {
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::ConnectionAborted,
             "the connection was aborted by its server",

@@ -7,8 +7,8 @@ use super::{
     host,
 };
 use http::{
-    Extensions, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONNECTION, EXPECT, TRANSFER_ENCODING},
+    Extensions, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, EXPECT, TRANSFER_ENCODING, UPGRADE},
 };
 use http_body::Body;
 use hyper::body::Incoming;
@@ -57,6 +57,14 @@ where
         });
         let is_connect = request.method() == Method::CONNECT;
         let is_refused = host::is_refused(&request);
+        if is_http1
+            && (is_connect
+                || request.version() < Version::HTTP_11
+                || request.headers().contains_key(UPGRADE))
+        {
+            // Its answer, or what follows it, may end with the stream alone.
+            self.connection.handle().set_open_ended();
+        }
         let may_have_body = is_http1 && !request.body().is_end_stream();
         let headers = request.headers();
         // With a `Content-Length` beside it, a proxy in between may have read another end of the request than

@@ -3,29 +3,39 @@
 use reagent::{ConnectionHandle, IoStream};
 use std::{
     fmt,
+    future::{Future, poll_fn},
     io::{self, BufRead, IoSlice, Read},
-    pin::Pin,
-    task::{Context, Poll, ready},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker, ready},
+    thread,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::unconstrained,
+};
 use tokio_rustls::{rustls::ServerConnection, server::TlsStream};
 
 /// An encrypted stream: what is read was decrypted, and what is written is encrypted.
 ///
 /// A client that ends its stream without `close_notify` is at its end, as the
 /// [module](super) describes; [`ConnectionHandle::is_truncated`] tells it apart.
-pub struct TlsIo<Io> {
+///
+/// Dropped before it was shut down, it sends `close_notify` in the [cases](super#how-connections-end) in
+/// which its client cannot take a part for the whole.
+pub struct TlsIo<Io: IoStream> {
     stream: TlsStream<Io>,
     handle: ConnectionHandle,
     requires_close_notify: bool,
     /// Whether the server has begun to close: what ends afterwards is no loss.
     is_closing: bool,
+    /// Whether the last write or flush has not succeeded, so that something may be unsent.
+    is_unsent: bool,
     is_truncated: bool,
     /// The error of a record, while some that came before it are still to be read.
     bad_record: Option<io::Error>,
 }
 
-impl<Io> TlsIo<Io> {
+impl<Io: IoStream> TlsIo<Io> {
     pub(super) fn new(
         stream: TlsStream<Io>,
         handle: ConnectionHandle,
@@ -36,6 +46,7 @@ impl<Io> TlsIo<Io> {
             handle,
             requires_close_notify,
             is_closing: false,
+            is_unsent: false,
             is_truncated: false,
             bad_record: None,
         }
@@ -65,6 +76,27 @@ impl<Io> TlsIo<Io> {
             }
             Ok(0) | Err(_) => Err(error),
         }
+    }
+
+    fn written<T>(&mut self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.is_unsent = !matches!(polled, Poll::Ready(Ok(_)));
+        polled
+    }
+
+    /// Sends `close_notify` if the stream inside takes it at once.
+    fn close_notify(&mut self) {
+        let (io, session) = self.stream.get_mut();
+        let mut record = Vec::new();
+        session.send_close_notify();
+        if session.write_tls(&mut record).is_err() {
+            return;
+        }
+        let write = poll_fn(|cx| {
+            ready!(Pin::new(&mut *io).poll_write(cx, &record))?;
+            Pin::new(&mut *io).poll_flush(cx)
+        });
+        // It succeeds or not, and nobody waits for it: neither for the client nor for a turn of the task.
+        let _ = pin!(unconstrained(write)).poll(&mut Context::from_waker(Waker::noop()));
     }
 
     fn end(&mut self) {
@@ -106,7 +138,8 @@ impl<Io: IoStream> AsyncWrite for TlsIo<Io> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(polled)
     }
 
     fn poll_write_vectored(
@@ -114,7 +147,8 @@ impl<Io: IoStream> AsyncWrite for TlsIo<Io> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.written(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -122,7 +156,8 @@ impl<Io: IoStream> AsyncWrite for TlsIo<Io> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -131,7 +166,17 @@ impl<Io: IoStream> AsyncWrite for TlsIo<Io> {
     }
 }
 
-impl<Io: fmt::Debug> fmt::Debug for TlsIo<Io> {
+impl<Io: IoStream> Drop for TlsIo<Io> {
+    fn drop(&mut self) {
+        let is_whole = !self.is_unsent && !self.stream.get_ref().1.wants_write();
+        // A stream that panics during a panic would end the process.
+        if is_whole && !self.is_closing && !thread::panicking() && self.handle.begin_last_write() {
+            self.close_notify();
+        }
+    }
+}
+
+impl<Io: IoStream + fmt::Debug> fmt::Debug for TlsIo<Io> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsIo")
             .field("io", self.stream.get_ref().0)

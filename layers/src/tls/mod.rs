@@ -13,9 +13,10 @@
 //!
 //! Bytes are encrypted as they are written and go out when there is room, so **flush before waiting for an
 //! answer, and shut down at the end**: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) sends the rest and
-//! then `close_notify`, by which the client knows that it has got everything. A connection that is just
-//! dropped (by a panic, a time limit, an abort, or a handler that returns) sends none, since nobody has said
-//! that it was complete.
+//! then `close_notify`, by which the client knows that it has got everything. What a connection sends that is
+//! just dropped is [below](#how-connections-end).
+//!
+//! A handler that begins TLS in the middle of its protocol uses no layer: see [STARTTLS](#starttls).
 //!
 //! # Example
 //!
@@ -67,6 +68,123 @@
 //!
 //! # Details
 //!
+//! ## STARTTLS
+//!
+//! A protocol that begins in plain text and changes to TLS at a command of the client (SMTP, IMAP, LDAP,
+//! PostgreSQL) calls [`TlsLayer::accept`] in its handler. It is the handshake that the layer does, with the
+//! same time limit, labels, events and behaviour in a drain.
+//!
+//! **What the client has sent in plain text after the command must not be read as if it had come encrypted.**
+//! Anybody on the way can add commands to a segment in which the client asks for TLS; a server that has read
+//! them ahead and executes them after the handshake takes them for the client's own (CVE-2011-0411). So refuse
+//! such a client, or throw away everything that was read ahead, and what the client said of itself before
+//! (RFC 3207, section 4.2):
+//!
+//! ```
+//! use reagent::{BoxError, Connection, Rejected};
+//! use reagent_layers::tls::TlsLayer;
+//! use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+//!
+//! async fn smtp(tls: TlsLayer, conn: Connection) -> Result<(), BoxError> {
+//!     // Commands and replies are lines, so a client can tell one that was cut short.
+//!     conn.set_delimited();
+//!     let mut conn = BufReader::new(conn);
+//!     conn.write_all(b"220 mail.example.org\r\n").await?;
+//!     loop {
+//!         conn.flush().await?;
+//!         let mut line = String::new();
+//!         if (&mut conn).take(512).read_line(&mut line).await? == 0 {
+//!             return Ok(());
+//!         }
+//!         let reply = match line.trim_end().to_ascii_uppercase().as_str() {
+//!             "STARTTLS" if conn.get_ref().is_secure() => "503 TLS is active\r\n",
+//!             "STARTTLS" if !conn.buffer().is_empty() => {
+//!                 // Plain text after the command, which `conn` has read ahead.
+//!                 conn.write_all(b"554 STARTTLS must be the last command\r\n").await?;
+//!                 conn.shutdown().await?;
+//!                 return Err(Rejected::new("commands after STARTTLS").into());
+//!             }
+//!             "STARTTLS" => {
+//!                 conn.write_all(b"220 go ahead\r\n").await?;
+//!                 conn.flush().await?;
+//!                 // A new reader, which holds nothing of what came before.
+//!                 conn = BufReader::new(tls.accept(conn.into_inner()).await?.boxed());
+//!                 continue;
+//!             }
+//!             "NOOP" => "250 ok\r\n",
+//!             "QUIT" => {
+//!                 conn.write_all(b"221 bye\r\n").await?;
+//!                 return Ok(conn.shutdown().await?);
+//!             }
+//!             _ => "500 unknown command\r\n",
+//!         };
+//!         conn.write_all(reply.as_bytes()).await?;
+//!     }
+//! }
+//!
+//! # async fn expect(client: &mut (impl AsyncReadExt + Unpin), text: &str) {
+//! #     let mut read = vec![0; text.len()];
+//! #     client.read_exact(&mut read).await.unwrap();
+//! #     assert_eq!(String::from_utf8_lossy(&read), text);
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! # use reagent::{Server, testing::MemoryListener};
+//! # use std::sync::Arc;
+//! # use tokio_rustls::{TlsConnector, rustls};
+//! # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+//! # let mut config = rustls::ServerConfig::builder().with_no_client_auth();
+//! # let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+//! # let config = config.with_single_cert(vec![made.cert.der().clone()], key)?;
+//! # let tls = TlsLayer::from_config(Arc::new(config));
+//! # let (listener, clients) = MemoryListener::new();
+//! // let tls = TlsLayer::from_pem_files("cert.pem", "key.pem")?;
+//! # let server =
+//! Server::new(listener).start(reagent::handle(move |conn| smtp(tls.clone(), conn))).await?;
+//!
+//! # let mut roots = rustls::RootCertStore::empty();
+//! # roots.add(made.cert.der().clone())?;
+//! # let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+//! # let connector = TlsConnector::from(Arc::new(config));
+//! # let mut client = clients.connect().await?;
+//! # client.write_all(b"NOOP\r\nSTARTTLS\r\n").await?;
+//! # expect(&mut client, "220 mail.example.org\r\n250 ok\r\n220 go ahead\r\n").await;
+//! # let mut client = connector.connect("localhost".try_into()?, client).await?;
+//! # client.write_all(b"NOOP\r\nQUIT\r\n").await?;
+//! # expect(&mut client, "250 ok\r\n221 bye\r\n").await;
+//! # assert_eq!(client.read(&mut [0]).await?, 0);
+//! #
+//! # let mut injected = clients.connect().await?;
+//! # injected.write_all(b"STARTTLS\r\nNOOP\r\n").await?;
+//! # let mut answers = String::new();
+//! # injected.read_to_string(&mut answers).await?;
+//! # assert!(answers.ends_with("\r\n554 STARTTLS must be the last command\r\n"), "{answers}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ## How connections end
+//!
+//! A client takes `close_notify` for the word of the server that there is nothing more to come. In a protocol
+//! in which only the end of the stream ends a message, half an answer would look whole if it were followed by
+//! one. So it is sent:
+//!
+//! | the connection is | `close_notify` |
+//! |---|---|
+//! | shut down, by the handler, `HttpLayer`, `FramedLayer` or `relay` | yes, after all that was written |
+//! | dropped, in a protocol that marks the ends of its messages | if nothing is left unsent and the socket takes it at once |
+//! | dropped, in any other | no |
+//! | reset, as `TimeoutsLayer` and `relay` do with a client that is owed something | no |
+//! | in its handshake | no |
+//!
+//! Dropped are connections that a time limit ends, an abort, the deadline of a drain, a limit, or a handler
+//! that returns without [`shutdown`](tokio::io::AsyncWriteExt::shutdown). A handler says that its protocol marks
+//! the ends of its messages by [`Connection::set_delimited`](reagent::Connection::set_delimited), as `HttpLayer`
+//! and `FramedLayer` do; `HttpLayer` takes HTTP/1.0 and upgrades out of it
+//! ([`set_open_ended`](reagent::ConnectionHandle::set_open_ended)). A panic of the handler sends nothing.
+//!
+//! ## How clients end
+//!
 //! Reading returns 0 when the client has ended its stream, with `close_notify` or, as many clients do, without
 //! one; what the handler writes then still reaches the client. Without it nobody can tell whether the client was
 //! cut off: [`ConnectionHandle::is_truncated`](reagent::ConnectionHandle::is_truncated) is true from then on,
@@ -75,6 +193,8 @@
 //! first to shut down, and in protocols that mark the ends of their messages
 //! ([`set_delimited`](reagent::ConnectionHandle::set_delimited)), as `HttpLayer` and `FramedLayer` do: their clients
 //! may leave between two messages. [`TlsLayer::require_close_notify`] makes it an error instead.
+//!
+//! ## Certificates
 //!
 //! The certificates can be watched. [`TlsReloader::certificates`] returns when each expires, and
 //! [`TlsReloader::on_reload`] and [`TlsReloader::last_reload`] report how the files were last loaded. A program with the

@@ -117,8 +117,7 @@ impl<U> UpgradeLayer<U> {
         UpgradeFuture::new(self.begin(conn), inner)
     }
 
-    /// In a box, since the type of the future is not `Send` as far as rustc can tell in every place
-    /// where it is awaited.
+    /// The box makes the future `Send` whatever borrows it holds, so that a handler may await it.
     fn begin<Io>(&self, conn: Connection<Io>) -> Upgrading<U::Io>
     where
         U: Upgrade<Io>,

@@ -10,6 +10,7 @@ mod orders;
 mod phases;
 mod probe;
 mod script;
+mod tower;
 mod typed;
 mod wrappers;
 

@@ -3,6 +3,7 @@
 
 mod bad_clients;
 mod clients;
+mod close_notify;
 mod der;
 mod failures;
 mod handshake;
@@ -18,5 +19,6 @@ mod pem;
 pub mod pki;
 mod reload;
 mod running;
+mod starttls;
 mod testssl;
 mod truncation;
