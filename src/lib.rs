@@ -36,10 +36,13 @@ pub use listener::{
     Transport,
 };
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
-pub use server::{BoxedLayers, ListenerStatus, Server, ServerHandle, ServerStatus, Stats};
+pub use server::{
+    BoxedLayers, ListenerStatus, Server, ServerHandle, ServerStatus, Starting, Stats,
+};
 pub use service::{
-    ConnectionService, Handler, HandlerFuture, PerConnection, PerConnectionFuture, Spawn, Start,
-    TokioSpawn, Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService, handle, per_connection,
+    CloneService, ConnectionService, Handler, HandlerFuture, PerConnection, PerConnectionFuture,
+    Spawn, Start, TokioSpawn, Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService, handle,
+    per_connection,
 };
 pub use session::{Session, session};
 pub use tower::BoxError;

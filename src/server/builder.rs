@@ -1,15 +1,14 @@
 //! What a server is built of.
 
-use super::{ServerHandle, config::Config, launch::launch};
+use super::{Starting, config::Config, launch::launch};
 use crate::{
     BoxError,
     acceptor::Supply,
     connection::{Acceptor, Connection, Observer},
-    error::Error,
     limit::Limit,
     listener::{Accepted, Bind, IntoBinds, SocketOptions},
     panic::discard,
-    service::{ConnectionService, Spawn, TokioSpawn},
+    service::{CloneService, ConnectionService, Spawn, TokioSpawn},
     sync::Mutex,
 };
 use std::{fmt, future::poll_fn, io, mem, sync::Arc, time::Duration};
@@ -267,10 +266,12 @@ impl<L, X> Server<L, X> {
     ///
     /// It must be called on a Tokio runtime, which then runs the server. Cancel safe: nothing is left
     /// behind.
-    pub async fn start<S>(self, service: S) -> Result<ServerHandle, Error>
+    pub fn start<S>(self, service: S) -> Starting
     where
-        L: Layer<S>,
-        L::Service: ConnectionService + Clone,
+        // The compiler shows such a line to those whose service does not fit.
+        L: Layer<S>,                   // an `Upgrade` becomes a layer by `UpgradeLayer::new`
+        L::Service: ConnectionService, // a function becomes one, over every stream, by `handle`
+        L::Service: CloneService,      // a service that is not `Clone` goes by `start_make`
         X: Spawn,
     {
         let service = Mutex::new(self.layers.service(service));
@@ -281,7 +282,7 @@ impl<L, X> Server<L, X> {
                 discard(mem::replace(service, clone));
             },
         };
-        launch(self.config, self.spawn, supply).await
+        Starting::new(launch(self.config, self.spawn, supply))
     }
 
     /// Binds, and starts to serve: every acceptor drives a service of its own that `make` makes for it,
@@ -292,7 +293,7 @@ impl<L, X> Server<L, X> {
     /// that another acceptor took, or that panicked, is replaced by one made anew.
     ///
     /// The start fails if a service cannot be made. For the rest see [`start`](Self::start).
-    pub async fn start_make<M, S>(self, make: M) -> Result<ServerHandle, Error>
+    pub fn start_make<M, S>(self, make: M) -> Starting
     where
         M: MakeService<Acceptor, Connection, Service = S, MakeError: Into<BoxError>, Future: Send>
             + Clone
@@ -314,7 +315,7 @@ impl<L, X> Server<L, X> {
                 Ok(layers.service(service))
             })
         }));
-        launch(self.config, self.spawn, supply).await
+        Starting::new(launch(self.config, self.spawn, supply))
     }
 }
 

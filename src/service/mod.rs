@@ -25,8 +25,10 @@ use tower_service::Service;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not serve connections over `{Io}`",
     label = "not a service of `Connection<{Io}>`",
-    note = "needed: `Service<Connection<{Io}>> + Send + 'static`, its error `Into<BoxError> + 'static` and its future `Send + 'static`",
-    note = "`reagent::handle(async_fn)` makes one of an `async fn(Connection) -> Result<(), E>`; below a layer that changes the stream, a service has to take every `Connection<Io>`, as that one does"
+    note = "an `async fn(Connection) -> Result<(), E>` becomes a service, over every stream, by `reagent::handle`",
+    note = "a service of HTTP requests, such as axum's `Router`, serves connections inside of `.layer(HttpLayer::new())`, and one of frames inside of a `FramedLayer`, both of the package `tower-reagent-layers`",
+    note = "an `Upgrade` is no service; add it by `.layer(UpgradeLayer::new(upgrade))`",
+    note = "needed: `Service<Connection<{Io}>> + Send + 'static`, its error `Into<BoxError> + 'static` and its future `Send + 'static`"
 )]
 pub trait ConnectionService<Io = BoxIo>:
     Service<
@@ -49,3 +51,15 @@ impl<S, Io> ConnectionService<Io> for S where
         + 'static
 {
 }
+
+/// A [`ConnectionService`] whose clones the acceptors of a server share: an alias that every `Clone` one has,
+/// for the sake of the compiler's message where one has not.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not `Clone`, so the acceptors of a server cannot share it",
+    label = "not `Clone`: use `start_make`, which makes a service for each acceptor",
+    note = "`Server::start` gives each acceptor a clone; `Server::start_make` takes a service that makes one for each, and applies the layers to it",
+    note = "`tower::buffer::BufferLayer` around a service makes it `Clone`, and so does `BoxCloneServiceLayer` in the place of `BoxLayer`"
+)]
+pub trait CloneService<Io = BoxIo>: ConnectionService<Io> + Clone {}
+
+impl<S: ConnectionService<Io> + Clone, Io> CloneService<Io> for S {}

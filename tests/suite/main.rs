@@ -8,6 +8,7 @@ mod support;
 mod accept_errors;
 mod churn;
 mod connections;
+mod diagnostics;
 mod drain;
 mod events;
 mod examples;

@@ -104,7 +104,7 @@ async fn a_handler_that_returns_or_panics_is_no_orderly_end_by_itself() {
             match end {
                 "ok" => Ok(()),
                 "error" => Err(io::Error::other("no")),
-                _ => panic!("as it was told to"),
+                _ => panic!("on purpose"),
             }
         });
         let (_server, _, mut client) = site.start(service).await;

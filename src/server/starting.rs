@@ -1,0 +1,44 @@
+//! The future of a start.
+
+use super::ServerHandle;
+use crate::error::Error;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// The future of [`Server::start`](crate::Server::start) and
+/// [`Server::start_make`](crate::Server::start_make): it binds, and resolves once the server accepts.
+///
+/// Its type does not depend on the service and its layers, so the compiler reports what is wrong with them
+/// once, where they are given.
+///
+/// # Cancel safety
+///
+/// Cancel safe: a start that is dropped leaves nothing behind.
+#[must_use = "a server does not start until its future is polled"]
+pub struct Starting(Pin<Box<dyn Future<Output = Result<ServerHandle, Error>> + Send>>);
+
+impl Starting {
+    pub(super) fn new(
+        starting: impl Future<Output = Result<ServerHandle, Error>> + Send + 'static,
+    ) -> Self {
+        Starting(Box::pin(starting))
+    }
+}
+
+impl Future for Starting {
+    type Output = Result<ServerHandle, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Starting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Starting")
+    }
+}
