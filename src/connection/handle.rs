@@ -230,26 +230,28 @@ impl ConnectionHandle {
     /// between two messages has ended well then, whether or not its input was
     /// [truncated](Self::set_truncated).
     ///
-    /// It holds for what the server sends, too: see [`begin_last_write`](Self::begin_last_write).
+    /// This applies to what the server sends, too: see
+    /// [`begin_last_write`](Self::begin_last_write).
     pub fn set_delimited(&self) {
         self.entry.set(flag::DELIMITED);
     }
 
-    /// Records that only the end of the stream may mark the end of what the server sends, although its
-    /// protocol is [delimited](Self::set_delimited) otherwise: the answer to an HTTP/1.0 client, the bytes
-    /// of a tunnel. It cannot be taken back.
+    /// Records that a message to the client may end only with the stream, although the protocol is
+    /// [delimited](Self::set_delimited) otherwise: a response to an HTTP/1.0 client, or a tunnel.
+    /// This cannot be undone.
     pub fn set_open_ended(&self) {
         self.entry.set(flag::OPEN_ENDED);
     }
 
-    /// For an encrypting layer whose stream is dropped before it was shut down, by a time limit or an
-    /// abort: returns whether it may still send the orderly end of its protocol, such as TLS's
-    /// `close_notify`. It is to do so at once, by a write that does not wait.
+    /// Returns whether an encrypting layer whose stream is dropped before it was shut down, such as
+    /// by a time limit or an abort, may still send the orderly end of its protocol, such as TLS's
+    /// `close_notify`. The layer must write it at once, without waiting.
     ///
-    /// It may where the client cannot take that for the end of a message that was cut short: the protocol
-    /// inside is [delimited](Self::set_delimited) and not [open-ended](Self::set_open_ended), and the
-    /// connection does not close [with a reset](Self::reset_on_close). After `true`, an abort does not
-    /// fail the writes of the stream any more.
+    /// It may if the client cannot mistake that for the end of a message that was cut short: the
+    /// protocol inside is [delimited](Self::set_delimited) and not
+    /// [open-ended](Self::set_open_ended), and the connection is not to be
+    /// [reset](Self::reset_on_close). If this returns `true`, an abort no longer fails writes to
+    /// the stream.
     pub fn begin_last_write(&self) -> bool {
         let may_write = self.entry.ends_between_messages() && !self.entry.has(flag::RESET);
         if may_write {

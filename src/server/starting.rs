@@ -10,10 +10,11 @@ use std::{
 };
 
 /// The future of [`Server::start`](crate::Server::start) and
-/// [`Server::start_make`](crate::Server::start_make): it binds, and resolves once the server accepts.
+/// [`Server::start_make`](crate::Server::start_make). It resolves once the server accepts
+/// connections.
 ///
-/// Its type does not depend on the service and its layers, so the compiler reports what is wrong with them
-/// once, where they are given.
+/// Its type does not depend on the service and the layers, so that the compiler reports an error in
+/// them once.
 ///
 /// # Cancel safety
 ///

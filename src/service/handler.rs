@@ -40,9 +40,9 @@ where
 
 /// The service that [`handle`] makes; it is always ready.
 ///
-/// Its error is a [`BoxError`] whatever the function's is, as that of every layer that has errors of its
-/// own. So a layer around it can be optional: `tower::util::option_layer` needs one error type with and
-/// without the layer.
+/// Its error is [`BoxError`], whatever the error of the function is. A layer around it can
+/// therefore be optional: `tower::util::option_layer` requires the same error type with and without
+/// the layer.
 #[derive(Clone)]
 #[must_use = "a service does nothing until a server is started with it"]
 pub struct Handler<F> {

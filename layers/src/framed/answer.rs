@@ -5,8 +5,9 @@ use tokio_util::codec::Encoder;
 /// The response of a service of frames: a frame to send, or an `Option` of one.
 ///
 /// A service whose frames all have an answer responds with an `R` for which its codec `C` is an
-/// `Encoder<R>`. One that leaves frames unanswered, such as notifications, responds with an `Option<R>`:
-/// `None` sends nothing, and [`close_after`](super::FramedLayer::close_after) is not asked.
+/// `Encoder<R>`. One that leaves frames unanswered, such as notifications, responds with an
+/// `Option<R>`: `None` sends nothing, and [`close_after`](super::FramedLayer::close_after) is not
+/// asked.
 ///
 /// ```
 /// use reagent::{Server, testing::MemoryListener};
@@ -35,8 +36,8 @@ use tokio_util::codec::Encoder;
 /// # }
 /// ```
 ///
-/// Every frame type and every `Option` of one implements it already. If a codec encodes both `R` and
-/// `Option<R>`, name the frame type: `FramedLayer::<_, R>::new(codec)`.
+/// Every frame type and every `Option` of one implements it already. If a codec encodes both `R`
+/// and `Option<R>`, name the frame type: `FramedLayer::<_, R>::new(codec)`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an answer that `{C}` encodes",
     label = "neither a frame of `{C}` nor an `Option` of one",

@@ -13,7 +13,8 @@
 //! one request of a connection at a time. While it is not ready, or the client does not read its answers, nothing is
 //! read either, and the client waits in TCP. An idle connection holds no buffers.
 //!
-//! A service that leaves some frames unanswered responds with an `Option` of a frame: see [`IntoAnswer`].
+//! A service that leaves some frames unanswered responds with an `Option` of a frame: see
+//! [`IntoAnswer`].
 //!
 //! # Position in the stack
 //!

@@ -55,8 +55,8 @@
 //! [`TimedOut`](reagent::TimedOut) of the kind [`FIRST_BYTE`], [`IDLE`], [`READ`], [`WRITE`], [`RATE`] or [`AGE`]; the
 //! handler's future is dropped. If its last write had to wait, the connection is reset: bytes that the client does
 //! not take would stay with the system for as long as the client likes (nginx has `reset_timedout_connection`).
-//! Otherwise it is closed, with TLS after a `close_notify` where that cannot make half an answer look whole; the module
-//! `tls` has the cases.
+//! Otherwise it is closed, with TLS after a `close_notify` where that cannot make half an answer
+//! look whole; the module `tls` has the cases.
 
 mod ask;
 mod flow;

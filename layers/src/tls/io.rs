@@ -20,8 +20,8 @@ use tokio_rustls::{rustls::ServerConnection, server::TlsStream};
 /// A client that ends its stream without `close_notify` is at its end, as the
 /// [module](super) describes; [`ConnectionHandle::is_truncated`] tells it apart.
 ///
-/// Dropped before it was shut down, it sends `close_notify` in the [cases](super#how-connections-end) in
-/// which its client cannot take a part for the whole.
+/// Dropped before it was shut down, it sends `close_notify` in the
+/// [cases](super#how-connections-end) in which its client cannot take a part for the whole.
 pub struct TlsIo<Io: IoStream> {
     stream: TlsStream<Io>,
     handle: ConnectionHandle,

@@ -91,15 +91,15 @@ impl TlsLayer {
         self
     }
 
-    /// Does the handshake with one client, for a handler that begins TLS itself: see
-    /// [STARTTLS](super#starttls). It is the same handshake as that of the layer, with its
-    /// [time limit](Self::timeout), its labels, [`TlsInfo`](super::TlsInfo) and its event.
+    /// Performs the handshake on one connection, for handlers that start TLS themselves: see
+    /// [STARTTLS](super#starttls). The time limit, labels, events and [`TlsInfo`](super::TlsInfo)
+    /// are those of the layer.
     ///
     /// # Errors
     ///
-    /// Returns [`HandshakeError`](super::HandshakeError), or [`TimedOut`](reagent::TimedOut) of the kind
-    /// `tls handshake`. Pass it on from the handler, and the connection has the outcome that it has behind
-    /// the layer.
+    /// Returns [`HandshakeError`](super::HandshakeError), or [`TimedOut`](reagent::TimedOut) of the
+    /// kind `tls handshake`. The connection is lost. A handler that returns the error ends with the
+    /// same outcome as behind the layer.
     ///
     /// # Cancel safety
     ///

@@ -13,10 +13,10 @@
 //!
 //! Bytes are encrypted as they are written and go out when there is room, so **flush before waiting for an
 //! answer, and shut down at the end**: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) sends the rest and
-//! then `close_notify`, by which the client knows that it has got everything. What a connection sends that is
-//! just dropped is [below](#how-connections-end).
+//! then `close_notify`, which tells the client that it has received everything.
+//! [How connections end](#how-connections-end) lists which other ends send it.
 //!
-//! A handler that begins TLS in the middle of its protocol uses no layer: see [STARTTLS](#starttls).
+//! A handler can also start TLS itself, in the middle of its protocol: see [STARTTLS](#starttls).
 //!
 //! # Example
 //!
@@ -70,15 +70,15 @@
 //!
 //! ## STARTTLS
 //!
-//! A protocol that begins in plain text and changes to TLS at a command of the client (SMTP, IMAP, LDAP,
-//! PostgreSQL) calls [`TlsLayer::accept`] in its handler. It is the handshake that the layer does, with the
-//! same time limit, labels, events and behaviour in a drain.
+//! In a protocol that begins in plaintext and switches to TLS on a command of the client (SMTP,
+//! IMAP, LDAP, PostgreSQL), the handler calls [`TlsLayer::accept`]. It performs the same handshake
+//! as the layer, with the same time limit, labels, events and behavior during a drain.
 //!
-//! **What the client has sent in plain text after the command must not be read as if it had come encrypted.**
-//! Anybody on the way can add commands to a segment in which the client asks for TLS; a server that has read
-//! them ahead and executes them after the handshake takes them for the client's own (CVE-2011-0411). So refuse
-//! such a client, or throw away everything that was read ahead, and what the client said of itself before
-//! (RFC 3207, section 4.2):
+//! **Refuse or discard plaintext that arrived after the command.** An attacker on the path can
+//! append commands to the segment that carries the client's `STARTTLS`. A server that has buffered
+//! them and executes them after the handshake takes them for the client's own (CVE-2011-0411). This
+//! handler refuses such a client; a handler that keeps state must also forget what the client said
+//! before the handshake (RFC 3207, section 4.2).
 //!
 //! ```
 //! use reagent::{BoxError, Connection, Rejected};
@@ -86,7 +86,7 @@
 //! use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 //!
 //! async fn smtp(tls: TlsLayer, conn: Connection) -> Result<(), BoxError> {
-//!     // Commands and replies are lines, so a client can tell one that was cut short.
+//!     // Replies are lines, so a client can tell that one was cut short.
 //!     conn.set_delimited();
 //!     let mut conn = BufReader::new(conn);
 //!     conn.write_all(b"220 mail.example.org\r\n").await?;
@@ -99,7 +99,7 @@
 //!         let reply = match line.trim_end().to_ascii_uppercase().as_str() {
 //!             "STARTTLS" if conn.get_ref().is_secure() => "503 TLS is active\r\n",
 //!             "STARTTLS" if !conn.buffer().is_empty() => {
-//!                 // Plain text after the command, which `conn` has read ahead.
+//!                 // Plaintext after the command, in the buffer of `conn`.
 //!                 conn.write_all(b"554 STARTTLS must be the last command\r\n").await?;
 //!                 conn.shutdown().await?;
 //!                 return Err(Rejected::new("commands after STARTTLS").into());
@@ -107,7 +107,7 @@
 //!             "STARTTLS" => {
 //!                 conn.write_all(b"220 go ahead\r\n").await?;
 //!                 conn.flush().await?;
-//!                 // A new reader, which holds nothing of what came before.
+//!                 // A new reader: the buffer of the old one is empty and goes with it.
 //!                 conn = BufReader::new(tls.accept(conn.into_inner()).await?.boxed());
 //!                 continue;
 //!             }
@@ -165,23 +165,26 @@
 //!
 //! ## How connections end
 //!
-//! A client takes `close_notify` for the word of the server that there is nothing more to come. In a protocol
-//! in which only the end of the stream ends a message, half an answer would look whole if it were followed by
-//! one. So it is sent:
+//! `close_notify` tells the client that the server has sent everything. In a protocol whose
+//! messages end only with the stream, a `close_notify` after half an answer would make it look
+//! complete. Therefore:
 //!
 //! | the connection is | `close_notify` |
 //! |---|---|
-//! | shut down, by the handler, `HttpLayer`, `FramedLayer` or `relay` | yes, after all that was written |
-//! | dropped, in a protocol that marks the ends of its messages | if nothing is left unsent and the socket takes it at once |
-//! | dropped, in any other | no |
-//! | reset, as `TimeoutsLayer` and `relay` do with a client that is owed something | no |
-//! | in its handshake | no |
+//! | shut down, by the handler, `HttpLayer`, `FramedLayer` or `relay` | is sent after everything else |
+//! | dropped, and the protocol delimits its messages | is sent, if the socket takes it at once |
+//! | dropped, and the protocol does not | is not sent |
+//! | dropped while a write waits for the client | is not sent |
+//! | reset | is not sent |
+//! | ended during the handshake | is not sent |
 //!
-//! Dropped are connections that a time limit ends, an abort, the deadline of a drain, a limit, or a handler
-//! that returns without [`shutdown`](tokio::io::AsyncWriteExt::shutdown). A handler says that its protocol marks
-//! the ends of its messages by [`Connection::set_delimited`](reagent::Connection::set_delimited), as `HttpLayer`
-//! and `FramedLayer` do; `HttpLayer` takes HTTP/1.0 and upgrades out of it
-//! ([`set_open_ended`](reagent::ConnectionHandle::set_open_ended)). A panic of the handler sends nothing.
+//! A connection is dropped when a time limit, a limit of bytes, an abort or the deadline of a drain
+//! ends it, and when its handler returns without calling
+//! [`shutdown`](tokio::io::AsyncWriteExt::shutdown). A handler whose protocol delimits its messages
+//! says so by [`Connection::set_delimited`](reagent::Connection::set_delimited). `HttpLayer` and
+//! `FramedLayer` do this; `HttpLayer` makes an exception of HTTP/1.0 and of upgrades, by
+//! [`set_open_ended`](reagent::ConnectionHandle::set_open_ended). Nothing is sent while a panic
+//! unwinds.
 //!
 //! ## How clients end
 //!

@@ -40,9 +40,9 @@ impl<U> UpgradeLayer<U> {
         self
     }
 
-    /// Upgrades one connection, for a handler that begins the upgrade itself, such as TLS after
-    /// `STARTTLS`: with the time limit, the observers' event and the rules of a drain and of
-    /// [`Server::opening_timeout`](crate::Server::opening_timeout) that the upgrade has as a layer.
+    /// Upgrades one connection, for handlers that start an upgrade themselves, such as TLS after
+    /// `STARTTLS`. The time limit, the observer event, and the rules for drains and
+    /// [`Server::opening_timeout`](crate::Server::opening_timeout) are those of the layer.
     ///
     /// ```
     /// # use reagent::{BoxError, BoxIo, Connection, UpgradeLayer, Upgrade, handle};
@@ -72,9 +72,9 @@ impl<U> UpgradeLayer<U> {
     ///
     /// # Errors
     ///
-    /// Returns the error of the upgrade, or [`TimedOut`](crate::TimedOut) of its
-    /// [name](Upgrade::name). Pass it on from the handler, and the connection has the outcome that it has
-    /// behind the layer. The connection is gone in any case.
+    /// Returns the error of the upgrade, or [`TimedOut`](crate::TimedOut) with its
+    /// [name](Upgrade::name). The connection is lost. A handler that returns the error ends with
+    /// the same outcome as behind the layer.
     ///
     /// # Cancel safety
     ///
@@ -99,8 +99,8 @@ impl<U> UpgradeLayer<U> {
 
     /// Upgrades one connection, then serves it with `inner`, which must have been polled ready.
     ///
-    /// For the service of a layer that upgrades some connections and hands on the others as they are:
-    /// those cost nothing then. Where every connection is upgraded, use this as a layer; in a handler, use
+    /// For layers that upgrade some connections and pass on the others as they are, which then cost
+    /// nothing. To upgrade every connection, use this as a layer; in a handler, use
     /// [`upgrade`](Self::upgrade).
     pub fn upgrade_and_serve<S, Io>(
         &self,

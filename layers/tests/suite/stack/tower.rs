@@ -1,5 +1,5 @@
-//! What the README says of tower's layers: each works around a handler, an upgrade and time limits, and inside of
-//! them, and ours are optional by tower's means.
+//! What the README says of tower's layers: each works around a handler, an upgrade and time limits,
+//! and inside of them, and ours are optional by tower's means.
 
 use super::{Parts, memory};
 use crate::support::{echo, echoes};
