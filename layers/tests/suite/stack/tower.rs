@@ -1,7 +1,7 @@
 //! What the README says of tower's layers: each works around a handler, an upgrade and time limits,
 //! and inside of them, and ours are optional by tower's means.
 
-use super::{Parts, memory};
+use super::{Parts, client, header, memory, proxy};
 use crate::support::{echo, echoes};
 use reagent::{BoxError, Connection, ConnectionService, Server, handle};
 use reagent_layers::{
@@ -11,6 +11,7 @@ use reagent_layers::{
     route::Router,
 };
 use std::{convert::Infallible, future::ready, time::Duration};
+use tokio::io::AsyncWriteExt;
 use tower::{
     Layer, ServiceExt,
     buffer::BufferLayer,
@@ -191,7 +192,6 @@ async fn layers_of_ours_are_optional_around_a_handler_with_any_error() {
     let stacks = optional![
         p.timeouts.clone(),
         p.sniff.clone(),
-        p.proxy_protocol.clone(),
         BandwidthLayer::new(p.bandwidth.clone()),
         AccessLayer::new(p.access.clone()),
         AcceptRateLayer::new(p.accept_rate.clone()),
@@ -203,5 +203,14 @@ async fn layers_of_ours_are_optional_around_a_handler_with_any_error() {
     for is_there in [true, false] {
         let stack = option_layer(is_there.then(|| p.tls.clone())).layer(handle(echo));
         all_serve(&p, is_there, [("tls", shared(stack))]).await;
+
+        let layer = option_layer(is_there.then(|| p.proxy_protocol.clone()));
+        let (server, clients) = memory();
+        let _server = server.layer(layer).start(handle(echo)).await.unwrap();
+        let mut stream = clients.connect_from(proxy()).await.unwrap();
+        if is_there {
+            stream.write_all(&header(client())).await.unwrap();
+        }
+        assert!(echoes(&mut stream, "hello").await);
     }
 }
