@@ -22,7 +22,7 @@ use tower::service_fn;
 /// Echoes, and is counted while it does.
 fn counted_echo(
     gauge: &Gauge,
-) -> impl ConnectionService<Future: Send, Error = io::Error, Response = ()> + Clone {
+) -> impl ConnectionService<Future: Send, Error = BoxError, Response = ()> + Clone {
     let gauge = gauge.clone();
     handle(move |conn: Connection| {
         let inside = gauge.enter();

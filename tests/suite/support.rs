@@ -1,8 +1,8 @@
 //! What the modules share: clients, handlers and an observer that remembers.
 
 use reagent::{
-    Acceptor, Addr, Connection, ConnectionHandle, DrainReport, IntoBinds, Listener, Observer,
-    Outcome, Server, ServerHandle, SocketOptions, Transport, event, handle,
+    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, IntoBinds, Listener,
+    Observer, Outcome, Server, ServerHandle, SocketOptions, Transport, event, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -483,19 +483,19 @@ impl<S> Moody<S> {
 
 impl<S> Service<Connection> for Moody<S>
 where
-    S: Service<Connection, Error = io::Error>,
+    S: Service<Connection, Error = BoxError>,
 {
     type Response = S::Response;
-    type Error = io::Error;
+    type Error = BoxError;
     type Future = S::Future;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         if self
             .failures
             .fetch_update(SeqCst, SeqCst, |failures| failures.checked_sub(1))
             .is_ok()
         {
-            return Poll::Ready(Err(io::Error::other("in a bad mood")));
+            return Poll::Ready(Err("in a bad mood".into()));
         }
         self.inner.poll_ready(cx)
     }
