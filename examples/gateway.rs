@@ -88,25 +88,26 @@ struct Options {
         requires = "tls_cert"
     )]
     alpn: Vec<String>,
-    /// PROXY headers from proxies in front of the gateway
+    /// Whether proxies in front of the gateway send a PROXY header
     #[arg(long, value_name = "MODE", default_value = "off")]
     proxy_in: ProxyIn,
-    /// Networks of the proxies whose headers are used; other clients are refused
+    /// Networks of trusted proxies, separated by commas; other clients are refused
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     trust: Vec<reagent_layers::Network>,
-    /// PROXY header to send to the upstream
+    /// Version of the PROXY header sent to the upstream [default: no header]
     #[arg(long, value_name = "VERSION")]
     proxy_out: Option<ProxyOut>,
-    /// Maximum number of open connections
+    /// Maximum number of open connections [default: unlimited]
     #[arg(long, value_name = "N")]
     max_connections: Option<NonZeroUsize>,
-    /// Maximum number of open connections per client (an IPv4 address or an IPv6 /64)
+    /// Maximum number of open connections per IPv4 address or IPv6 /64 [default: unlimited]
     #[arg(long, value_name = "N")]
     per_client: Option<NonZeroUsize>,
-    /// Maximum number of connections accepted per second
+    /// Maximum number of connections accepted per second [default: unlimited]
     #[arg(long, value_name = "N")]
     accept_rate: Option<NonZeroU32>,
-    /// Maximum bandwidth of a connection, in bytes per second and direction
+    /// Maximum bandwidth of a connection in each direction, in bytes per second [default:
+    /// unlimited]
     #[arg(long, value_name = "BYTES/S")]
     bandwidth: Option<NonZeroU64>,
     /// Time limit for the first byte of a client, in seconds [default: the idle timeout]
@@ -116,17 +117,17 @@ struct Options {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "600")]
     idle_timeout: Duration,
     /// Maximum age of a connection in seconds. An older connection is closed once neither side has
-    /// sent anything for a second
+    /// sent anything for a second [default: unlimited]
     #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
     max_age: Option<Duration>,
     /// Additional time for a busy connection of that age, in seconds. After that both sides are
     /// reset, and data in transit is lost
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     max_age_grace: Duration,
-    /// Networks to admit; all others are refused
+    /// Networks to admit, separated by commas; all others are refused
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     allow: Vec<String>,
-    /// Networks to refuse
+    /// Networks to refuse, separated by commas
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     deny: Vec<String>,
     /// Address to serve Prometheus metrics on: http://ADDR/metrics

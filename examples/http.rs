@@ -65,20 +65,20 @@ struct Options {
     /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// PROXY headers from proxies in front of the server
+    /// Whether proxies in front of the server send a PROXY header
     #[arg(long, value_name = "MODE", default_value = "off")]
     proxy_in: ProxyIn,
-    /// Networks of the proxies whose headers are used; other clients are refused
+    /// Networks of trusted proxies, separated by commas; other clients are refused
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     trust: Vec<reagent_layers::Network>,
-    /// Maximum number of open connections per client
+    /// Maximum number of open connections per client [default: unlimited]
     #[arg(long, value_name = "N")]
     per_client: Option<usize>,
     /// Maximum number of open connections
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     max_connections: usize,
     /// Time limit for a client that stalls a request or its response, in seconds
-    #[arg(long, value_name = "S", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     stream_idle_timeout: u64,
 }
 

@@ -19,7 +19,7 @@
 //! | row | behaviour of the clients |
 //! |---|---|
 //! | `keep-alive`, `TLS keep` | `wrk -c64` |
-//! | `close`, `TLS full` | `wrk -c64` with `Connection: close`; with TLS, a full TLS 1.3 handshake each |
+//! | `close`, `TLS full` | `wrk -c64` with `Connection: close`; TLS: a full TLS 1.3 handshake each |
 //! | `TLS resume` | sequential connections, each resuming the session of the last one |
 //! | `h2`, `TLS h2` | `h2load -c16 -m16` |
 //! | `idle`, `TLS idle` | 4000 connections that have sent a request; memory per connection |

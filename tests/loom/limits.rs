@@ -40,7 +40,7 @@ fn assert_unused(limit: &Limit) {
 }
 
 #[test]
-fn a_permit_reaches_the_one_who_waits() {
+fn a_permit_reaches_the_waiter() {
     pair(|| {
         let limit = Limit::new(1);
         let permit = limit.try_acquire();
@@ -70,7 +70,7 @@ fn a_waiter_that_gives_up_passes_its_permit_on() {
 }
 
 #[test]
-fn a_limit_that_is_raised_admits_those_who_wait() {
+fn a_raised_limit_admits_waiters() {
     for max in [Some(2), None] {
         crowd(move || {
             let limit = Limit::new(0);
@@ -119,7 +119,7 @@ fn a_limit_that_is_set_again_and_again_is_never_exceeded() {
 }
 
 #[test]
-fn a_permit_of_no_limit_that_is_dropped_reaches_the_one_who_waits() {
+fn a_dropped_permit_from_before_the_limit_reaches_the_waiter() {
     pair(|| {
         let limit = Limit::unlimited();
         let permit = limit.try_acquire();
@@ -132,7 +132,7 @@ fn a_permit_of_no_limit_that_is_dropped_reaches_the_one_who_waits() {
 }
 
 #[test]
-fn a_permit_that_is_taken_back_reaches_the_one_who_waits() {
+fn a_permit_that_is_given_back_reaches_the_waiter() {
     pair(|| {
         let limit = Limit::unlimited();
         let other = spawn(1, &limit, |limit| drop(limit.try_acquire()));

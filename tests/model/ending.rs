@@ -96,7 +96,7 @@ async fn stopped(world: &mut World, report: &DrainReport) -> Result<(), String> 
     if (stats.status, stats.acceptors, stats.open) != (ServerStatus::Stopped, 0, 0) {
         return Err(format!("after the end: {stats:?}"));
     }
-    drain_is_told_once(world, report)?;
+    drain_is_reported_once(world, report)?;
     for place in &mut world.places[..world.config.addresses] {
         place.release();
         if place.connect().await.is_ok() {
@@ -106,7 +106,7 @@ async fn stopped(world: &mut World, report: &DrainReport) -> Result<(), String> 
     Ok(())
 }
 
-fn drain_is_told_once(world: &World, report: &DrainReport) -> Result<(), String> {
+fn drain_is_reported_once(world: &World, report: &DrainReport) -> Result<(), String> {
     let events = world.main.record.events();
     let told = (
         events.drains_started,

@@ -25,7 +25,7 @@ pub fn check(world: &World) -> Result<(), String> {
     acceptors_are_there(world)?;
     limit_counts_what_is_open(world)?;
     outcomes_are_right(world)?;
-    who_was_closed_is_accounted_for(world)
+    closed_clients_are_accounted_for(world)
 }
 
 fn ensure(holds: bool, violation: impl FnOnce() -> String) -> Result<(), String> {
@@ -223,7 +223,7 @@ fn outcomes_are_right(world: &World) -> Result<(), String> {
 }
 
 /// A client that was closed without data was turned away, or its connection has ended.
-fn who_was_closed_is_accounted_for(world: &World) -> Result<(), String> {
+fn closed_clients_are_accounted_for(world: &World) -> Result<(), String> {
     let stats = world.main.handle.stats();
     let is_lossless = world.in_memory && !world.doomed.contains(&true);
     if !is_lossless || world.second.is_some() || stats.status != ServerStatus::Running {

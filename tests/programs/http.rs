@@ -161,7 +161,7 @@ async fn a_websocket_is_listed_and_ends_with_the_drain() {
 }
 
 #[tokio::test]
-async fn clients_are_who_a_proxy_says_and_have_their_limit() {
+async fn clients_are_those_reported_by_a_proxy_and_have_their_limit() {
     let mut command = Command::new(binary("http"));
     command.args(["--listen", "127.0.0.1:0", "--per-client", "1"]);
     command.args(["--proxy-in", "required", "--trust", "127.0.0.0/8"]);

@@ -309,7 +309,7 @@ async fn a_transaction_is_run_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn messages_go_to_who_listens_by_a_pattern() {
+async fn messages_reach_subscribers_of_a_pattern() {
     let example = start(&[]).await;
     let mut listener = example.connect().await;
     let confirmed = "*3\r\n$10\r\npsubscribe\r\n$2\r\na*\r\n:1\r\n";
@@ -397,7 +397,7 @@ async fn each_answer_is_that_of_redis_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn what_is_no_command_gets_a_protocol_error_and_a_close() {
+async fn malformed_commands_get_a_protocol_error_and_a_close() {
     let example = start(&[]).await;
     for (bytes, error) in [
         ("*x\r\n".to_owned(), "invalid multibulk length"),
@@ -428,7 +428,7 @@ async fn what_is_no_command_gets_a_protocol_error_and_a_close() {
 }
 
 #[tokio::test]
-async fn who_has_not_said_who_it_is_may_send_little() {
+async fn unauthenticated_clients_may_send_little() {
     let example = start(&["--requirepass", "secret"]).await;
     for (bytes, error) in [
         ("*11\r\n", "unauthenticated multibulk length"),
@@ -556,7 +556,7 @@ async fn a_hundred_thousand_commands_come_back_in_order_though_the_client_reads_
 }
 
 #[tokio::test]
-async fn messages_go_to_who_has_subscribed_until_it_has_not() {
+async fn messages_reach_subscribers_until_they_unsubscribe() {
     let example = start(&[]).await;
     let mut old = example.connect().await;
     let confirmed = "3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n";
@@ -639,7 +639,7 @@ async fn a_subscriber_that_does_not_read_is_closed() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_not_there_and_takes_no_room() {
+async fn expired_keys_are_gone_and_take_no_memory() {
     let example = start(&[]).await;
     let mut client = example.connect().await;
     says(

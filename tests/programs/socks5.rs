@@ -68,7 +68,7 @@ async fn curl_goes_through() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn only_who_knows_the_password_goes_through() -> Result<(), BoxError> {
+async fn only_clients_with_the_password_are_served() -> Result<(), BoxError> {
     let (proxy, web) = (
         proxy(&["--user", "alice", "--password", "secret"]).await,
         web().await,
@@ -99,7 +99,7 @@ async fn exchange(proxy: &Example, bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_answered_as_the_rfc_has_it() -> Result<(), BoxError> {
+async fn impossible_requests_are_answered_with_the_codes_of_the_rfc() -> Result<(), BoxError> {
     let proxy = proxy(&[]).await;
     // Bound but not listening, so connections are refused.
     let closed = tokio::net::TcpSocket::new_v4()?;

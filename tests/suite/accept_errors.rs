@@ -222,7 +222,7 @@ async fn a_client_is_turned_away_only_where_that_helps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_known_is_waited_out() {
+async fn unknown_errors_are_waited_out() {
     let trial = Trial::start(1).await;
     trial
         .script
@@ -238,7 +238,7 @@ async fn what_is_not_known_is_waited_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn exhaustion_is_told_of_once_however_many_acceptors_it_meets() {
+async fn exhaustion_is_reported_once_however_many_acceptors_it_affects() {
     let (log, mut server, mut all) = (Log::default(), Server::bind([""; 0]), Vec::new());
     for _ in 0..4 {
         let (listener, clients) = MemoryListener::new();

@@ -375,7 +375,7 @@ async fn an_aborted_connection_neither_reads_nor_writes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everybody_who_waits_for_the_end_is_told_of_it() {
+async fn every_waiter_for_the_end_is_notified() {
     let (server, clients, mut accepted) = memory_server();
     let _server = server.start(handle(echo)).await.unwrap();
     let client = clients.connect().await.unwrap();
@@ -424,7 +424,7 @@ async fn a_connection_in_another_task_keeps_its_place_until_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn who_remembers_a_connection_keeps_nothing_open() {
+async fn a_remembered_connection_is_not_kept_open() {
     let (server, mut accepted) = tcp_server();
     let server = server.max_connections(1).start(handle(echo)).await.unwrap();
     let mut client = connect(&server).await;
@@ -481,7 +481,7 @@ async fn a_connection_taken_apart_keeps_the_address_the_client_chose() {
 }
 
 #[tokio::test]
-async fn what_outlived_its_handler_and_is_aborted_ends_as_aborted() {
+async fn a_stream_that_outlived_its_handler_and_is_aborted_ends_as_aborted() {
     let Held { server, conn, .. } = held(|server| server).await;
     let handle = conn.handle();
     handle.abort();
@@ -491,7 +491,7 @@ async fn what_outlived_its_handler_and_is_aborted_ends_as_aborted() {
 }
 
 #[tokio::test]
-async fn what_is_kept_with_a_connection_goes_with_it() {
+async fn values_kept_with_a_connection_are_dropped_with_it() {
     let Held { conn, .. } = held(|server| server).await;
     let kept = std::sync::Arc::new(());
     conn.keep(kept.clone());

@@ -61,7 +61,7 @@ async fn a_drain_waits_for_all_and_says_how_many_there_were() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_done_before_it_is_told_has_finished_as_well() {
+async fn connections_that_end_before_the_notification_count_as_finished() {
     let (server, clients, mut accepted) = memory_server();
     let server = server.start(handle(echo)).await.unwrap();
     let client = clients.connect().await.unwrap();
@@ -76,7 +76,7 @@ async fn who_is_done_before_it_is_told_has_finished_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_ignores_the_signal_is_aborted_at_the_deadline() {
+async fn connections_that_ignore_the_signal_are_aborted_at_the_deadline() {
     let (server, clients, mut accepted) = memory_server();
     let some = |conn: Connection| async move {
         match conn.id() % 2 {
@@ -158,7 +158,7 @@ async fn a_connection_that_nobody_uses_is_reported_and_not_waited_for() {
 }
 
 #[tokio::test]
-async fn who_is_in_the_queue_when_the_drain_begins_is_still_served() {
+async fn queued_clients_are_still_served_when_the_drain_begins() {
     let server = Server::bind("127.0.0.1:0")
         .start(handle(greet))
         .await
@@ -176,7 +176,7 @@ async fn who_is_in_the_queue_when_the_drain_begins_is_still_served() {
 }
 
 #[tokio::test]
-async fn who_is_in_the_queue_of_several_acceptors_is_still_served() {
+async fn queued_clients_of_several_acceptors_are_still_served() {
     for acceptors in [0, 4] {
         let server = Server::bind("127.0.0.1:0")
             .acceptors(acceptors)
@@ -194,7 +194,7 @@ async fn who_is_in_the_queue_of_several_acceptors_is_still_served() {
 }
 
 #[tokio::test]
-async fn who_comes_after_the_drain_began_is_refused() {
+async fn clients_that_connect_after_the_drain_began_are_refused() {
     let (server, mut accepted) = tcp_server();
     let log = Log::default();
     let server = server
@@ -251,7 +251,7 @@ async fn a_second_drain_joins_the_first_and_the_sooner_deadline_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_goes_on_without_whoever_asked_for_it() {
+async fn a_drain_continues_without_its_caller() {
     let (server, _client) = with_a_deaf_one().await;
     let asked = tokio::time::timeout(Duration::from_secs(1), server.drain(DEADLINE)).await;
     assert!(asked.is_err());
@@ -318,7 +318,7 @@ async fn a_server_that_was_started_without_acceptors_drains_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_at_the_limit_when_the_drain_begins_is_closed() {
+async fn clients_waiting_at_the_limit_are_closed_by_the_drain() {
     let (server, clients, mut accepted) = memory_server();
     let server = server
         .max_connections(1)
@@ -379,7 +379,7 @@ async fn an_abort_cuts_a_drain_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everybody_who_waits_for_the_end_of_the_server_is_told() {
+async fn every_waiter_for_the_end_of_the_server_is_notified() {
     let (server, _client) = with_a_deaf_one().await;
     let waiting = beside({
         let server = server.clone();

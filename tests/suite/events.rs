@@ -24,10 +24,10 @@ use tower::timeout::TimeoutLayer;
 async fn obedient(mut conn: Connection) -> Result<(), BoxError> {
     match conn.read_u8().await? {
         b'o' => Ok(()),
-        b'e' => Err("told to".into()),
-        b'r' => Err(Rejected::new("told to").into()),
-        b't' => Err(TimedOut::new("told to").into()),
-        b'p' => panic!("told to"),
+        b'e' => Err("requested".into()),
+        b'r' => Err(Rejected::new("requested").into()),
+        b't' => Err(TimedOut::new("requested").into()),
+        b'p' => panic!("requested"),
         b'd' => {
             conn.draining().await;
             Ok(())
@@ -94,13 +94,13 @@ impl Trial {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_ends_is_told_of_once() {
+async fn a_handler_that_ends_is_reported_once() {
     for (word, outcome) in [
         ("o", "completed"),
-        ("e", "failed: told to"),
-        ("r", "rejected: told to"),
-        ("t", "timed out: told to"),
-        ("p", "panicked: told to"),
+        ("e", "failed: requested"),
+        ("r", "rejected: requested"),
+        ("t", "timed out: requested"),
+        ("p", "panicked: requested"),
         ("x", "timed out: lifetime"),
         ("", "disconnected: eof"),
     ] {
@@ -127,7 +127,7 @@ async fn a_handler_that_ends_is_told_of_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_is_told_of_once() {
+async fn an_abort_is_reported_once() {
     let trial = Trial::start().await;
     let mut client = trial.clients.connect().await.unwrap();
     let connection = trial.only().await;
@@ -140,7 +140,7 @@ async fn an_abort_is_told_of_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drained_connection_is_told_of_once() {
+async fn a_drained_connection_is_reported_once() {
     let trial = Trial::start().await;
     let mut client = trial.clients.connect().await.unwrap();
     client.write_all(b"d").await.unwrap();
@@ -153,7 +153,7 @@ async fn a_drained_connection_is_told_of_once() {
 }
 
 #[tokio::test]
-async fn a_reset_by_the_client_is_told_of_once() {
+async fn a_reset_by_the_client_is_reported_once() {
     let log = Log::default();
     let server = Server::bind("127.0.0.1:0")
         .observe(log.clone())
@@ -192,7 +192,7 @@ impl Spawn for Owner {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_future_that_is_never_run_is_told_of_once() {
+async fn a_future_that_is_never_run_is_reported_once() {
     let (listener, clients) = MemoryListener::new();
     let log = Log::default();
     let server = Server::new(listener)
@@ -216,7 +216,7 @@ async fn a_future_that_is_never_run_is_told_of_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_future_that_is_dropped_half_way_is_told_of_once() {
+async fn a_future_that_is_dropped_half_way_is_reported_once() {
     let (listener, clients) = MemoryListener::new();
     let (log, owner) = (Log::default(), Owner::default());
     let server = Server::new(listener)
@@ -325,7 +325,7 @@ async fn a_connection_is_listed_from_before_its_start_until_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_life_is_told_in_its_order() {
+async fn the_life_of_a_server_is_reported_in_order() {
     let (listener, clients) = MemoryListener::new();
     let log = Log::default();
     let server = Server::new(listener)
@@ -383,7 +383,7 @@ async fn a_life_is_told_in_its_order() {
 }
 
 #[tokio::test]
-async fn each_of_several_addresses_is_told_of() {
+async fn each_of_several_addresses_is_reported() {
     let log = Log::default();
     let server = Server::bind(["127.0.0.1:0", "127.0.0.1:0"])
         .acceptors(2)

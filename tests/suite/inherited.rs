@@ -243,7 +243,7 @@ async fn a_socket_made_by_hand_gets_the_options_of_its_server() {
 }
 
 #[tokio::test]
-async fn a_socket_made_by_hand_is_not_opened_anew_when_it_is_lost() {
+async fn a_custom_socket_is_not_reopened_when_it_is_lost() {
     let tcp = net::TcpListener::bind("127.0.0.1:0").unwrap();
     let kept = Socket::from(tcp.try_clone().unwrap());
     let server = Server::bind(tcp).start(handle(echo)).await.unwrap();

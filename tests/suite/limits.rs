@@ -230,7 +230,7 @@ async fn a_lowered_limit_closes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_raised_limit_admits_those_who_wait() {
+async fn a_raised_limit_admits_waiting_clients() {
     let trial = Trial::start(2, 10).await;
     let mut open = trial.open(6).await;
     settle().await;
@@ -323,7 +323,7 @@ async fn it_can_be_lifted_and_set_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_is_none_unless_one_is_set() {
+async fn there_is_no_limit_by_default() {
     let (listener, clients) = MemoryListener::new();
     let server = Server::new(listener).start(handle(echo)).await.unwrap();
     assert_eq!(server.stats().max_connections, None);
@@ -530,7 +530,7 @@ impl Observer for Waits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_is_told_of_once_at_each_end() {
+async fn waiting_clients_are_reported_once_at_each_end() {
     let (listener, clients) = MemoryListener::new();
     let (log, waits) = (Log::default(), Waits::default());
     let server = Server::new(listener)

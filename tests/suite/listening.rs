@@ -96,7 +96,7 @@ async fn a_wildcard_serves_every_address() {
 }
 
 #[tokio::test]
-async fn an_ipv6_wildcard_serves_ipv4_where_it_is_told_to() {
+async fn an_ipv6_wildcard_serves_ipv4_if_configured() {
     let dual = Server::bind("[::]:0").options(|options| options.only_v6 = Some(false));
     let dual = dual.start(handle(echo)).await.unwrap();
     let port = dual.local_addr().port().unwrap();
@@ -253,7 +253,7 @@ async fn whatever_people_have_can_be_listened_on() {
 }
 
 #[tokio::test]
-async fn an_error_leaves_its_source_to_those_who_print_it() {
+async fn an_error_does_not_repeat_its_source() {
     let taken = serve("127.0.0.1:0").await;
     let addr = taken.local_addr().to_string();
     let error = Server::bind(&addr).start(handle(echo)).await.unwrap_err();
@@ -323,7 +323,7 @@ async fn a_port_in_use_is_named_and_so_is_the_way_out() {
 }
 
 #[tokio::test]
-async fn what_is_no_address_is_quoted_with_what_it_lacks() {
+async fn invalid_addresses_are_quoted_with_what_they_lack() {
     for (text, reason) in [
         (
             "",

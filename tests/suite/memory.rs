@@ -63,7 +63,7 @@ async fn many_clients_are_served_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_finds_the_queue_full_waits_for_room() {
+async fn clients_wait_for_room_in_a_full_queue() {
     let (server, clients, _accepted) = memory_server();
     let server = server.acceptors(0).start(handle(echo)).await.unwrap();
     let mut queued = Vec::new();
@@ -85,7 +85,7 @@ async fn who_finds_the_queue_full_waits_for_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_connects_after_the_end_is_refused_and_so_is_who_waited() {
+async fn new_and_waiting_clients_are_refused_after_the_end() {
     let (server, clients, _accepted) = memory_server();
     let server = server.max_connections(0).start(handle(echo)).await.unwrap();
     let mut queued = Vec::new();

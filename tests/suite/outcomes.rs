@@ -296,7 +296,7 @@ impl Observer for Told {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_its_observers_and_those_who_wait_are_told_the_same_end() {
+async fn a_session_its_observers_and_waiters_receive_the_same_outcome() {
     for (word, expected) in [
         ("c", "completed"),
         ("f", "failed: no luck"),

@@ -148,7 +148,7 @@ async fn a_number_of_acceptors_that_must_be_a_mistake_is_cut() {
 }
 
 #[tokio::test]
-async fn the_pool_has_as_many_acceptors_as_it_is_told() {
+async fn the_pool_has_as_many_acceptors_as_configured() {
     let log = Log::default();
     let server = Server::bind(["127.0.0.1:0", "[::1]:0"])
         .acceptors(2)
@@ -282,7 +282,7 @@ async fn a_server_may_start_with_no_acceptor() {
 }
 
 #[tokio::test]
-async fn a_paused_server_can_be_drained_and_serves_who_waits() {
+async fn a_paused_server_can_be_drained_and_serves_waiting_clients() {
     let server = serve("127.0.0.1:0").await;
     server.pause();
     let mut waiting = connect_many(&server, 5).await;
@@ -518,7 +518,7 @@ impl Spawn for Counting {
 }
 
 #[tokio::test]
-async fn connections_run_where_they_are_told_to() {
+async fn connections_run_on_the_configured_spawner() {
     let spawn = Counting::default();
     let server = Server::bind("127.0.0.1:0")
         .acceptors(2)

@@ -282,7 +282,7 @@ async fn a_server_drains_on_a_signal_or_when_it_stops_by_itself() {
 }
 
 #[tokio::test]
-async fn whoever_watches_sees_every_change_of_a_servers_status() {
+async fn watchers_see_every_change_of_a_servers_status() {
     let (server, _clients, _accepted) = memory_server();
     let server = server.start(handle(echo)).await.unwrap();
     let changed = |known| soon(server.status_changed(known));
@@ -444,8 +444,7 @@ async fn layers_that_wrap_a_stream_cost_no_system_call() {
     let Some(calls) = crate::support::traced("getsockname", test, CHILD).await else {
         return;
     };
-    // One call is for the listener, and there is none for each of the twenty connections and two
-    // layers.
+    // The listener's own call. Twenty connections through two layers must not add any.
     let asked = calls
         .lines()
         .filter(|line| line.contains("getsockname"))

@@ -189,16 +189,16 @@ async fn no_client_is_lost_while_the_pool_changes_all_the_time() {
 }
 
 #[tokio::test]
-async fn a_drain_serves_who_waits_in_any_queue() {
-    drain_serves_who_waits().await;
+async fn a_drain_serves_waiting_clients_of_every_queue() {
+    drain_serves_waiting_clients().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_serves_who_waits_in_any_queue_also_with_several_threads() {
-    drain_serves_who_waits().await;
+async fn a_drain_serves_waiting_clients_of_every_queue_with_several_threads() {
+    drain_serves_waiting_clients().await;
 }
 
-async fn drain_serves_who_waits() {
+async fn drain_serves_waiting_clients() {
     for left in [4, 1].repeat(10) {
         let server = start(reuse_port(4)).await;
         server.pause();

@@ -280,7 +280,7 @@ async fn the_last_callback_comes_when_the_client_resets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_sent_is_written_when_the_callback_returns() {
+async fn output_is_written_when_the_callback_returns() {
     let mut one = one(Probe::default(), probes).await;
     let (go_on, gate) = oneshot::channel();
     one.mailbox
@@ -453,7 +453,7 @@ async fn patient() -> One {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_stays_after_a_timeout_is_told_of_the_next() {
+async fn a_session_that_stays_after_a_timeout_receives_the_next() {
     let one = patient().await;
     sleep(35).await;
     assert_eq!(one.log.count("timeout"), 3);
@@ -461,7 +461,7 @@ async fn who_stays_after_a_timeout_is_told_of_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_clients_bytes_begin_the_time_anew() {
+async fn only_bytes_of_the_client_restart_the_timeout() {
     let mut one = patient().await;
     for _ in 0..3 {
         sleep(6).await;
@@ -624,7 +624,7 @@ async fn while_a_callback_runs_nothing_is_read_and_messages_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_told_of_a_drain_once_and_can_say_goodbye() {
+async fn a_session_is_notified_of_a_drain_once_and_can_say_goodbye() {
     let mut one = one(Probe::default(), probes).await;
     one.connection.drain();
     one.connection.drain();

@@ -221,7 +221,7 @@ async fn times_that_the_kernel_cannot_count_are_rounded_up() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn what_only_linux_has_is_set() {
+async fn options_that_only_linux_has_are_set() {
     let mut sockets = None;
     let server = Server::bind(["127.0.0.1:0", "[::1]:0"]).options(|options| {
         options.congestion = Some("reno".to_owned());

@@ -45,7 +45,7 @@ async fn open_and_waiting(server: &ServerHandle, clients: &Clients) -> (usize, u
 }
 
 #[tokio::test(start_paused = true)]
-async fn concurrency_limit_leaves_who_is_too_many_in_the_queue() {
+async fn concurrency_limit_leaves_clients_in_excess_in_the_queue() {
     for acceptors in [1, 4] {
         let (server, clients, _accepted) = memory_server();
         let server = server

@@ -110,7 +110,7 @@ async fn an_upgrade_that_does_not_work_out_ends_its_connection_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upgrade_has_ten_seconds_unless_it_is_told_otherwise() {
+async fn an_upgrade_has_ten_seconds_by_default() {
     let layer = || UpgradeLayer::new(Ask("asking"));
     let second = Duration::from_secs(1);
     for (layer, limit) in [

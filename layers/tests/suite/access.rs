@@ -90,7 +90,7 @@ fn an_ipv4_client_in_ipv6_clothes_is_the_same_client() {
 }
 
 #[test]
-fn what_is_no_network_is_named() {
+fn invalid_networks_are_named_in_errors() {
     let error = Rules::new()
         .allow_all(["10.0.0.0/33"])
         .unwrap_err()
@@ -112,7 +112,7 @@ async fn rules_change_while_the_server_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_of_ones_own_is_asked_about_those_whom_the_rules_admit() {
+async fn a_custom_check_runs_for_clients_that_the_rules_admit() {
     let rules = Rules::new()
         .deny_all(["192.0.2.1"])
         .unwrap()
@@ -124,7 +124,7 @@ async fn a_check_of_ones_own_is_asked_about_those_whom_the_rules_admit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_ip_address_is_not_judged_by_one() {
+async fn clients_without_an_ip_address_are_not_judged_by_one() {
     let access = Access::new(Rules::new().allow_all(["10.0.0.0/8"]).unwrap());
     let (_server, clients) = start(&access).await;
     let mut local = clients.connect_from(Addr::Unix(None)).await.unwrap();

@@ -144,7 +144,7 @@ async fn after_a_pause_there_is_a_burst_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_rate_is_seen_by_who_waits() {
+async fn a_changed_rate_is_seen_by_waiting_connections() {
     let limits = limits().per_connection(Rate::new(0).burst(10));
     let (_server, clients) = start!(limits.clone(), |conn| send(conn, 5010));
     let mut client = clients.connect().await.unwrap();
@@ -245,7 +245,7 @@ async fn vectored_writes_are_bounded_and_keep_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_asks_for_nothing_does_not_wait() {
+async fn empty_operations_do_not_wait() {
     let limits = limits().per_connection(Rate::new(1));
     let (server, clients) = start!(limits, |mut conn: Connection| async move {
         conn.write_all(b"x").await?;
@@ -281,7 +281,7 @@ async fn the_end_of_a_stream_is_seen_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_taken_and_not_used_is_given_back() {
+async fn unused_bytes_are_given_back() {
     let limits = limits().per_connection(Rate::new(0).burst(100_000));
     let (server, clients) = start!(limits, |mut conn: Connection| async move {
         // The pipe has room for exactly this many bytes.
@@ -530,7 +530,7 @@ async fn a_real_client_is_served_at_the_rate() {
 }
 
 #[tokio::test]
-async fn a_reset_is_seen_by_who_waits_for_it_without_bytes_to_spare() {
+async fn a_reset_is_seen_while_waiting_without_any_bytes_left() {
     let limits = limits().per_connection(Rates::read(Rate::new(1)));
     let ends = Ends::default();
     let server = Server::bind("127.0.0.1:0")

@@ -145,7 +145,7 @@ async fn the_client_is_the_one_that_a_proxy_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_gains_nothing_by_coming_anew() {
+async fn a_client_gains_nothing_by_reconnecting() {
     let limits = limits().per_client(Rate::new(100).burst(1000));
     let (server, clients) = start!(limits, flood);
     let mut count = 0;
@@ -168,7 +168,7 @@ async fn a_client_gains_nothing_by_coming_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_millions_of_clients_only_so_many_are_remembered() {
+async fn of_millions_of_clients_only_a_limited_number_is_remembered() {
     let limits = limits().per_client(Rate::new(10)).capacity(100);
     let (server, clients) = start!(limits.clone(), echo);
     let mut open = client(&clients, "192.0.2.1").await;
@@ -209,7 +209,7 @@ async fn clients_that_find_no_place_share_a_rate_and_those_that_have_one_keep_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_greedy_has_one_turn_as_all_have() {
+async fn a_greedy_connection_has_one_turn_like_all_others() {
     let limits = limits().total(Rates::write(Rate::new(100_000)));
     let (_server, clients) = start!(limits, flood);
     let mut all = vec![flooded(&clients, "192.0.2.1", 250).await];
@@ -259,7 +259,7 @@ async fn nobody_waits_longer_than_all_their_turns_take() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_have_nothing_to_read_stand_in_no_line() {
+async fn connections_with_nothing_to_read_do_not_queue() {
     let limits = limits().total(Rates::read(Rate::new(10_000)));
     let (server, clients) = start!(limits, |mut conn: Connection| async move {
         let mut buf = [0; 4096];
@@ -284,7 +284,7 @@ async fn those_who_have_nothing_to_read_stand_in_no_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_wide_limit_gave_and_a_narrow_one_did_not_is_given_back() {
+async fn bytes_granted_by_a_wide_limit_but_not_by_a_narrow_one_are_given_back() {
     let limits = limits()
         .per_connection(Rate::new(0).burst(10_000))
         .per_client(Rate::new(0).burst(10_000))
@@ -316,7 +316,7 @@ async fn servers_can_share_what_all_may_have() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_goes_back_when_the_one_who_waited_for_it_is_gone() {
+async fn an_abandoned_turn_is_given_back() {
     let limits = limits().total(Rates::write(Rate::new(1000).burst(1000)));
     let (server, clients) = start!(limits, |mut conn: Connection| async move {
         conn.write_all(&[0; 1000]).await?;
@@ -345,7 +345,7 @@ async fn a_turn_goes_back_when_the_one_who_waited_for_it_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_who_never_comes_back_for_its_turn_holds_up_nobody() {
+async fn a_connection_that_never_takes_its_turn_delays_nobody() {
     let limits = limits().total(Rates::write(Rate::new(1000)));
     let (_server, clients) = start!(limits, |mut conn: Connection| async move {
         if conn.read_u8().await? == 1 {

@@ -56,7 +56,7 @@ fn sizes(pieces: &[(u128, usize)]) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_client_sends_arrives_later_and_holds_up_nothing() {
+async fn bytes_of_the_client_arrive_later_and_delay_nothing() {
     let (server, clients) = start!(
         always(Fault::latency(50 * MILLI, Duration::ZERO)),
         |mut conn: Connection| async move {
@@ -278,7 +278,7 @@ async fn before_a_reset_goes_what_may_and_not_a_byte_more() {
 }
 
 #[tokio::test]
-async fn a_real_client_is_reset_after_so_many_bytes() {
+async fn a_real_client_is_reset_after_a_number_of_bytes() {
     let ends = Ends::default();
     let server = Server::bind("127.0.0.1:0")
         .observe(ends.clone())
@@ -384,7 +384,7 @@ async fn experiences(at_once: usize) -> Vec<(u64, Vec<(u128, usize)>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_seed_makes_the_same_faults_whoever_else_is_there() {
+async fn the_same_seed_makes_the_same_faults_whatever_other_connections_do() {
     let alone = experiences(1).await;
     assert_eq!(experiences(1).await, alone);
     assert_eq!(experiences(5).await, alone);
@@ -394,7 +394,7 @@ async fn the_same_seed_makes_the_same_faults_whoever_else_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_not_hit_notices_nothing() {
+async fn connections_without_a_fault_notice_nothing() {
     let (server, clients) = start!(FaultLayer::new(1).with(0.0, Fault::reset_after(0)), echo);
     let mut client = clients.connect().await.unwrap();
     let began = Instant::now();

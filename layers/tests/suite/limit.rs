@@ -42,7 +42,7 @@ async fn is_refused(server: &Served, id: u64, reason: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_has_so_many_connections_and_another_has_its_own() {
+async fn a_client_has_a_number_of_connections_and_another_has_its_own() {
     let limit = PerClient::new(2);
     let (server, clients) = start!(PerClientLayer::new(limit.clone()));
     let mut held = Vec::new();
@@ -120,7 +120,7 @@ async fn the_limit_of_a_client_changes_while_it_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_wait_is_served_when_a_place_is_free_and_refused_when_none_is() {
+async fn waiting_clients_are_served_when_a_place_is_free_and_refused_when_none_is() {
     let limit = PerClient::new(1).wait(1, 5 * SECOND);
     let (server, clients) = start!(PerClientLayer::new(limit.clone()));
     let mut first = client(&clients, "192.0.2.1").await;
@@ -232,7 +232,7 @@ async fn a_client_that_comes_too_fast_is_refused_until_it_slows_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_millions_of_clients_only_so_many_are_remembered() {
+async fn of_millions_of_clients_only_a_limited_number_is_remembered() {
     let rate = PerClientRate::new(1.0, 1.0).capacity(100);
     let (server, clients) = start!(PerClientRateLayer::new(rate.clone()));
     let mut id = 0;
@@ -304,7 +304,7 @@ async fn several_acceptors_have_one_accept_rate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_accept_rate_is_seen_by_who_waits() {
+async fn a_changed_accept_rate_is_seen_by_waiting_clients() {
     let rate = AcceptRate::new(0.0, 1.0);
     let (server, clients) = start!(AcceptRateLayer::new(rate.clone()));
     let mut first = client(&clients, "192.0.2.1").await;

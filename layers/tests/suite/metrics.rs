@@ -134,7 +134,7 @@ async fn durations_and_waits_are_in_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_befalls_the_server_is_counted() {
+async fn events_of_the_server_are_counted() {
     let (page, observer) = Page::new();
     let (server, clients, script) = start(observer).await;
     assert_eq!(page.value("reagent_acceptors_active", None), 1.0);
@@ -217,7 +217,7 @@ async fn an_acceptor_that_fails_is_counted() {
 }
 
 #[tokio::test]
-async fn a_label_has_so_many_values_and_no_more() {
+async fn a_label_has_a_limited_number_of_values() {
     let (page, observer) = Page::new();
     let (listener, clients) = MemoryListener::new();
     let server = Server::new(listener)

@@ -125,7 +125,7 @@ async fn a_reset_of_one_side_is_a_reset_of_the_other() {
 
 /// Neither side may mistake the part for the whole.
 #[tokio::test]
-async fn what_is_cut_off_is_reset_on_both_sides() {
+async fn a_truncated_stream_is_reset_on_both_sides() {
     let proxy = Proxy::start().await;
     let (mut client, mut upstream) = proxy.pair().await;
     proxy.served.connection(1).unwrap().abort();
@@ -275,7 +275,7 @@ pub fn pattern(seed: u8, from: usize, len: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_not_read_for() {
+async fn nothing_is_read_for_a_side_that_does_not_read() {
     let (ours, mut upstream) = UnixStream::pair().unwrap();
     let ours = Arc::new(Mutex::new(Some(ours)));
     let server = Server::bind("127.0.0.1:0")

@@ -121,7 +121,7 @@ impl Upgrade<BoxIo> for Facts {
 }
 
 #[tokio::test]
-async fn what_layers_find_out_is_in_the_span_when_the_handler_begins() {
+async fn facts_found_by_layers_are_in_the_span_when_the_handler_begins() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
     let (_server, clients) = start(tower_layer::Layer::layer(
         &UpgradeLayer::new(Facts),
@@ -173,7 +173,7 @@ impl Upgrade<BoxIo> for Refuse {
 }
 
 #[tokio::test]
-async fn who_does_not_get_as_far_as_the_layer_has_an_event_and_no_span() {
+async fn connections_that_do_not_reach_the_layer_have_an_event_and_no_span() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
     let (listener, clients) = MemoryListener::new();
     let _server = Server::new(listener)
@@ -192,7 +192,7 @@ async fn who_does_not_get_as_far_as_the_layer_has_an_event_and_no_span() {
 }
 
 #[tokio::test]
-async fn what_a_handler_drops_is_dropped_in_its_span() {
+async fn values_of_a_handler_are_dropped_in_its_span() {
     struct Farewell;
     impl Drop for Farewell {
         fn drop(&mut self) {

@@ -153,7 +153,7 @@ async fn an_error_however_long_makes_a_short_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_happens_to_the_server_is_said_too() {
+async fn events_of_the_server_are_emitted_too() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
     let (listener, clients) = MemoryListener::new();
     let (listener, script) = FlakyListener::new(listener);
@@ -210,7 +210,7 @@ async fn what_happens_to_the_server_is_said_too() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_told_as_disconnected() {
+async fn a_client_that_leaves_is_reported_as_disconnected() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
     let (server, clients) = start(handle(as_told)).await;
     drop(clients.connect().await.unwrap());

@@ -159,7 +159,7 @@ fn allocations(trace: bool) -> u64 {
 }
 
 #[test]
-fn what_is_off_takes_no_memory() {
+fn disabled_events_allocate_nothing() {
     let bare = allocations(false);
     assert!(bare > 1000, "it counts");
     assert_eq!(allocations(true), bare, "with no subscriber");

@@ -59,7 +59,7 @@ async fn a_limit_by_client_counts_whom_the_header_names() -> Result<(), BoxError
 }
 
 #[tokio::test]
-async fn who_is_not_trusted_cannot_forge_a_client() -> Result<(), BoxError> {
+async fn untrusted_clients_cannot_forge_an_address() -> Result<(), BoxError> {
     let args = ["--proxy-in", "optional", "--trust", "10.0.0.0/8"];
     let (gateway, upstream) = open(&[&args[..], &["--allow", "192.0.2.0/24"]].concat()).await;
     assert!(is_refused(connect_as(&gateway, "192.0.2.1").await).await);
@@ -69,7 +69,7 @@ async fn who_is_not_trusted_cannot_forge_a_client() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn who_is_too_many_waits_for_a_place() -> Result<(), BoxError> {
+async fn clients_beyond_the_limit_wait_for_a_place() -> Result<(), BoxError> {
     let (gateway, upstream) = open(&["--max-connections", "1"]).await;
     let mut first = gateway.connect().await;
     assert_eq!(say(&mut first, "first").await?, "<none> first");
@@ -83,7 +83,7 @@ async fn who_is_too_many_waits_for_a_place() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn who_comes_too_fast_waits() -> Result<(), BoxError> {
+async fn clients_above_the_rate_wait() -> Result<(), BoxError> {
     // Twenty at once, and then twenty per second.
     let (gateway, _upstream) = open(&["--accept-rate", "20"]).await;
     let began = std::time::Instant::now();

@@ -156,7 +156,7 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_options_is_said() {
+async fn wrong_options_are_reported() {
     let cases: [(&[&str], &str); 9] = [
         (&["--to", "nowhere"], "expected HOST:PORT or the path"),
         (&["--to", ":5432"], "expected HOST:PORT or the path"),

@@ -111,7 +111,7 @@ impl Encoder<Option<u8>> for Both {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_codec_that_encodes_both_is_told_which_of_them_is_the_frame() {
+async fn a_codec_that_encodes_both_needs_the_type_of_its_frames() {
     let service = service_fn(async |byte: u8| Ok::<_, Infallible>((byte != b'#').then_some(byte)));
     let (_server, clients) = start(FramedLayer::<_, u8>::new(Both), service).await;
     let mut client = Client::new(&clients).await;

@@ -47,7 +47,7 @@ async fn a_service_that_fails_ends_the_connection_unless_told_otherwise() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_decoded_is_told_after_the_answers_that_are_due() {
+async fn decode_errors_are_answered_after_the_pending_answers() {
     let layer = FramedLayer::new(LinesCodec::new_with_max_length(10))
         .in_flight(5)
         .on_error(|error| OnError::Answer(error.to_string()));
@@ -169,7 +169,7 @@ async fn a_drain_answers_what_came_in_full_and_no_half() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_close_in_return_has_a_second() {
+async fn a_client_that_does_not_close_in_return_has_a_second() {
     let (server, clients) = start(lines(), service_fn(same)).await;
     let mut client = Client::new(&clients).await;
     client.send("x\n").await;

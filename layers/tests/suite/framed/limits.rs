@@ -72,7 +72,7 @@ impl Encoder<String> for Hoarder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_codec_keeps_for_itself_counts_too() {
+async fn bytes_kept_by_a_codec_count_too() {
     let layer = FramedLayer::new(Hoarder::default())
         .codec_buffers(true)
         .max_frame(100);
@@ -215,7 +215,7 @@ async fn a_codec_that_says_so_has_its_length_count_as_the_beginning_of_a_frame()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_loris_has_thirty_seconds_for_a_frame_and_who_is_idle_has_for_ever() {
+async fn a_slow_loris_has_thirty_seconds_for_a_frame_and_an_idle_client_has_no_limit() {
     let (server, clients) = start(lines(), service_fn(same)).await;
     let mut client = Client::new(&clients).await;
     sleep(3600 * SECOND).await;
@@ -276,7 +276,7 @@ async fn time_in_which_nothing_is_read_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_has_thirty_seconds_to_take_something() {
+async fn a_client_that_does_not_read_has_thirty_seconds() {
     let service = service_fn(|_: String| same("z".repeat(200 * 1024)));
     let (server, clients) = start(lines(), service).await;
     let mut client = clients.connect().await.unwrap();

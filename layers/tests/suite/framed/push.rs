@@ -52,7 +52,7 @@ async fn an_idle_client_gets_what_is_pushed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_pushed_before_an_answer_was_ready_goes_before_it() {
+async fn frames_pushed_before_an_answer_is_ready_precede_it() {
     let (_server, mut client, pusher) = pushing(FramedMakeLayer::new()).await;
     client.send("slowly\n").await;
     sleep(SECOND / 2).await;

@@ -268,7 +268,7 @@ async fn a_hundred_thousand_requests_are_answered_in_order_whenever_the_client_r
 }
 
 #[tokio::test]
-async fn who_sends_without_end_does_not_starve_others() {
+async fn an_endless_sender_does_not_starve_others() {
     let served = Arc::new(AtomicUsize::new(0));
     let service = service_fn({
         let served = served.clone();

@@ -43,7 +43,7 @@ async fn idle_connections_close_at_once() {
 
 /// Its next request may be on its way and would meet a closed connection.
 #[tokio::test(start_paused = true)]
-async fn who_was_just_answered_has_a_moment_to_ask_again() {
+async fn a_client_that_was_just_answered_has_a_moment_for_another_request() {
     let (server, clients) = start(HttpLayer::new(), router(&Count::default())).await;
     let mut asks = Raw(clients.connect().await.unwrap());
     let mut silent = Raw(clients.connect().await.unwrap());
@@ -72,7 +72,7 @@ async fn who_was_just_answered_has_a_moment_to_ask_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_begun_is_finished_and_nothing_new_is_taken() {
+async fn requests_in_progress_are_finished_and_no_new_ones_are_taken() {
     let served = Count::default();
     let (server, clients) = start(HttpLayer::new(), router(&served)).await;
     let mut one = Raw(clients.connect().await.unwrap());
@@ -98,7 +98,7 @@ async fn what_has_begun_is_finished_and_nothing_new_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_client_is_told_not_to_ask_any_more() {
+async fn an_http2_client_is_asked_to_send_no_more_requests() {
     let served = Count::default();
     let (server, clients) = start(HttpLayer::new(), router(&served)).await;
     let mut client = H2::new(clients.connect().await.unwrap()).await;
@@ -124,7 +124,7 @@ async fn an_http2_client_is_told_not_to_ask_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_just_come_has_a_moment_to_ask() {
+async fn a_new_client_has_a_moment_for_a_request() {
     let (server, clients) = start(HttpLayer::new(), router(&Count::default())).await;
     let mut asks = Raw(clients.connect().await.unwrap());
     let mut silent = Raw(clients.connect().await.unwrap());
@@ -173,7 +173,7 @@ async fn one_connection_can_be_told_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_begins_with_http2_in_that_moment_is_told_to_go_too() {
+async fn a_client_that_starts_http2_in_that_moment_is_asked_to_leave_too() {
     let (server, clients) = start(HttpLayer::new(), router(&Count::default())).await;
     let stream = clients.connect().await.unwrap();
     until("it is there", || server.connection_count() == 1).await;

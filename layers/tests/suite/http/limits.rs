@@ -35,7 +35,7 @@ fn timed_out(kind: &str, seconds: u64) -> (String, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_says_nothing_is_ended_at_the_first_byte() {
+async fn silent_clients_are_ended_at_the_first_byte_timeout() {
     let (server, clients) = start(HttpLayer::new(), service_fn(hello)).await;
     let _client = clients.connect().await.unwrap();
     assert_eq!(ended(&server, 1).await, timed_out("first byte", 30));
@@ -205,7 +205,7 @@ async fn a_long_answer_is_not_idleness() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_the_last_answer_slowly_is_not_idle() {
+async fn a_client_that_reads_the_last_response_slowly_is_not_idle() {
     const SIZE: usize = 300_000;
     let service = service_fn(|_: Request<RequestBody>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(vec![b'x'; SIZE])))
@@ -425,7 +425,7 @@ async fn the_last_answer_arrives_though_the_client_is_still_sending() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_goes_on_sending_is_listened_to_for_a_moment() {
+async fn a_client_that_keeps_sending_is_read_for_a_moment() {
     let (server, clients) = start(HttpLayer::new(), service_fn(hello)).await;
     let mut client = Raw(clients.connect().await.unwrap());
     client.send("nonsense\r\n\r\n").await;

@@ -253,7 +253,7 @@ async fn an_error_of_the_service_is_the_connections_end() {
 }
 
 #[tokio::test]
-async fn who_leaves_in_the_middle_has_failed_and_its_request_is_dropped() {
+async fn a_client_that_leaves_half_way_has_failed_and_its_request_is_dropped() {
     let present = Count::default();
     let service = {
         let present = present.clone();

@@ -149,7 +149,7 @@ async fn both_versions_by_a_real_haproxy() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn what_a_real_haproxy_says_of_tls() {
+async fn tls_facts_from_a_real_haproxy() {
     use std::sync::Arc;
     use tokio_rustls::{
         TlsConnector,

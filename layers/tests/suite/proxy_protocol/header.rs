@@ -92,7 +92,7 @@ fn the_bytes_of_an_ssl_tlv() {
 }
 
 #[test]
-fn what_is_no_text_and_what_is_given_twice_is_kept() {
+fn tlvs_that_are_not_text_or_are_given_twice_are_kept() {
     let (header, _) = parsed(&with(&[2, 0, 1, 0xff, 2, 0, 1, b'a', 2, 0, 1, b'b']));
     assert_eq!(header.raw(2), Some(&[0xff][..]));
     assert_eq!(header.authority(), Some("a"));
@@ -106,7 +106,7 @@ fn what_is_no_text_and_what_is_given_twice_is_kept() {
 }
 
 #[test]
-fn what_is_not_whole_is_refused() {
+fn incomplete_tlvs_are_refused() {
     for (tlvs, expected) in [
         (&[1][..], "a whole TLV"),
         (&[1, 0], "a whole TLV"),
@@ -200,7 +200,7 @@ fn padding_fills_up() {
 }
 
 #[test]
-fn what_does_not_fit_is_not_written() {
+fn oversized_headers_are_not_written() {
     let raw = |len| Tlv::Raw {
         kind: 0xe1,
         value: vec![0; len],

@@ -117,7 +117,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn what_is_written_is_read_and_a_part_of_it_is_incomplete() {
+fn written_headers_are_read_and_their_prefixes_are_incomplete() {
     check(
         400,
         (header(), vec(any::<u8>(), 0..20)),

@@ -36,7 +36,7 @@ async fn a_stranger_cannot_forge_where_strangers_are_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stranger_who_is_served_does_not_wait() {
+async fn an_untrusted_client_that_is_served_does_not_wait() {
     let (listener, clients) = reagent::testing::MemoryListener::new();
     let layer = trusting().untrusted(Untrusted::PassThrough);
     let began = tokio::time::Instant::now();

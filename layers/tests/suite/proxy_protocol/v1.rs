@@ -37,7 +37,7 @@ fn the_examples_of_the_specification() {
 }
 
 #[test]
-fn what_stands_after_unknown_is_ignored() {
+fn anything_after_unknown_is_ignored() {
     for line in ["PROXY UNKNOWN \r\n", "PROXY UNKNOWN a b\rc\nd \r\n"] {
         let (header, len) = parsed(format!("{line}payload\r\n").as_bytes());
         assert_eq!(

@@ -113,7 +113,7 @@ fn local_is_taken_whatever_its_block_is() {
 }
 
 #[test]
-fn what_is_unspecified_names_nobody() {
+fn unspecified_addresses_are_ignored() {
     for family in [0x00, 0x01, 0x02, 0x10, 0x20, 0x30] {
         let (header, len) = parsed(&raw(0x21, family, 4, &[0xe0, 0, 1, 7]));
         assert_eq!(

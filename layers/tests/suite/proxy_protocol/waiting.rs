@@ -111,7 +111,7 @@ async fn in_optional_mode_the_first_byte_that_differs_decides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_optional_mode_who_says_nothing_is_served_at_the_limit() {
+async fn in_optional_mode_silent_clients_are_served_at_the_timeout() {
     // Nothing, or less than a signature: a client may be waiting for the response to an empty line.
     for bytes in [&b""[..], b"\r\n", b"P", b"PROXY", &SIGNATURE[..11]] {
         let layer = trusting().mode(Mode::Optional).timeout(3 * SECOND);
@@ -129,7 +129,7 @@ async fn in_optional_mode_who_says_nothing_is_served_at_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_optional_mode_who_ends_is_served_and_what_is_cut_is_not() {
+async fn in_optional_mode_ended_streams_are_served_and_truncated_headers_are_not() {
     for bytes in [&b""[..], b"PROXY"] {
         let (_server, clients, _ends) = greeter(trusting().mode(Mode::Optional)).await;
         let mut client = clients.connect_from(proxy()).await.unwrap();

@@ -166,7 +166,7 @@ async fn by_the_address_of_the_socket() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_route_is_refused_and_told_so_as_one_wishes() {
+async fn clients_without_a_route_are_refused_as_configured() {
     for (refusal, expected) in [
         (Refusal::Close, ""),
         (Refusal::message("wrong number\n"), "wrong number\n"),
@@ -191,7 +191,7 @@ async fn who_has_no_route_is_refused_and_told_so_as_one_wishes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_route_ends_with_is_the_outcome_and_a_panic_ends_one_connection_alone() {
+async fn the_result_of_a_route_is_the_outcome_and_a_panic_ends_one_connection_only() {
     let router = Router::new()
         .route(
             |conn| conn.id() == 1,

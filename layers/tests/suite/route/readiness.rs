@@ -66,7 +66,7 @@ async fn a_busy_route_keeps_only_its_own_clients_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_not_said_what_it_is_has_no_place_in_any_route() {
+async fn undetected_clients_hold_no_place_in_any_route() {
     let (server, clients) = start(one_at_a_time()).await;
     let mut silent = Vec::new();
     for _ in 0..50 {

@@ -38,7 +38,7 @@ fn each_protocol_is_known_at_its_last_byte_and_not_before() {
 }
 
 #[test]
-fn what_is_none_of_them_is_unknown_at_the_first_byte_that_differs() {
+fn other_bytes_are_unknown_at_the_first_byte_that_differs() {
     for bytes in [
         &b"PROXY\t"[..],
         b"PRI *  ",
@@ -209,7 +209,7 @@ fn a_name_is_one_host_name_and_anything_else_is_tls_without_one() {
 }
 
 #[test]
-fn what_has_two_meanings_or_none_is_no_hello() {
+fn ambiguous_or_meaningless_bytes_are_not_a_hello() {
     let good = [head(), vec![0, 0]].concat();
     let with = |at: usize, byte: u8| {
         let mut body = good.clone();
@@ -297,7 +297,7 @@ fn no_more_than_the_bound_is_looked_at() {
 }
 
 #[test]
-fn prefixes_of_ones_own_go_before_all_else_in_their_order() {
+fn custom_prefixes_are_checked_first_and_in_order() {
     let own = |name: &str| Protocol::Own(name.into());
     let detector = Detector::new()
         .prefix("never", b"")

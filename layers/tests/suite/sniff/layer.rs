@@ -140,7 +140,7 @@ impl<Io: IoStream> Service<Connection<PrefixedIo<Io>>> for Unwrapped {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_is_kept_no_longer_than_it_is_unread() {
+async fn sniffed_bytes_are_kept_only_until_they_are_read() {
     let (listener, clients) = MemoryListener::new();
     let server = Server::new(listener).layer(SniffLayer::new());
     let server = server.start(Unwrapped).await.unwrap();

@@ -68,7 +68,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn what_is_decided_stays_so_and_no_more_is_wanted_than_the_bound() {
+fn a_decision_is_final_and_never_needs_more_than_the_bound() {
     check(2000, bytes(), |bytes| {
         for (max_len, detector) in detectors() {
             let mut before = Detected::NeedMore { needed: 0 };
@@ -156,7 +156,7 @@ fn a_line_that_is_no_request_is_unknown_at_its_end_at_the_latest() {
 }
 
 #[test]
-fn what_a_hello_asks_for_is_found_in_whatever_records_it_comes() {
+fn the_contents_of_a_hello_are_found_however_it_is_split_into_records() {
     let name = "[a-z][a-z0-9-]{0,20}(\\.[a-z0-9]{1,9}){0,3}";
     let list = vec("[a-z0-9/.]{1,12}", 1..5);
     let other = (100u16.., vec(any::<u8>(), 0..200));

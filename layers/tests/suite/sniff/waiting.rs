@@ -15,7 +15,7 @@ use tokio::{
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_say_what_it_is_is_ended_at_the_limit() {
+async fn undetected_clients_are_ended_at_the_timeout() {
     let part = &hello(&names(&["a.test"]))[..60];
     for (layer, seconds) in [
         (SniffLayer::new(), 5),
@@ -77,7 +77,7 @@ async fn without_a_limit_it_may_take_a_day_and_with_one_what_follows_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_speaks_first_gets_who_is_silent() {
+async fn a_server_that_speaks_first_gets_silent_clients() {
     let (listener, clients) = MemoryListener::new();
     let layer = SniffLayer::new()
         .undecided(Undecided::Unknown)

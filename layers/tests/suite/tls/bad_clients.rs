@@ -74,7 +74,7 @@ async fn expires(
 }
 
 #[tokio::test]
-async fn who_has_expired_is_refused_though_there_was_a_session() {
+async fn expired_clients_are_refused_though_they_have_a_session() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let mut running = start(&dir, &ca).await;
     for version in EACH {

@@ -16,7 +16,7 @@ fn builder(dir: &Dir, ca: &Ca) -> TlsBuilder {
 }
 
 #[tokio::test]
-async fn who_is_not_asked_shows_none() {
+async fn clients_that_are_not_asked_send_no_certificate() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let mut running = Running::new(builder(&dir, &ca).build().unwrap()).await;
     let config = Arc::new(ca.believer_with(&ca.client("alice"), BOTH));
@@ -25,7 +25,7 @@ async fn who_is_not_asked_shows_none() {
 }
 
 #[tokio::test]
-async fn a_good_certificate_is_told_and_asked_for_each_time() {
+async fn a_valid_certificate_is_reported_and_requested_every_time() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let builder = builder(&dir, &ca).session_lifetime(Duration::from_secs(3600));
     let alice = ca.client("alice");

@@ -56,7 +56,7 @@ async fn garbage_is_not_tls_and_answered_with_an_alert() {
 }
 
 #[tokio::test]
-async fn who_goes_away_before_or_in_a_handshake_is_told_as_that() {
+async fn clients_that_leave_before_or_in_a_handshake_are_reported_as_such() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let mut running = Running::new(localhost(&dir, &ca)).await;
     let hello = hello(&ca);
@@ -81,7 +81,7 @@ async fn a_hello_byte_by_byte_is_a_hello() {
 }
 
 #[tokio::test]
-async fn nothing_in_common_is_told_as_that() {
+async fn having_nothing_in_common_is_reported_as_such() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
     let layer = TlsLayer::builder().certificate(cert, key).alpn(["h2"]);
@@ -109,7 +109,7 @@ async fn nothing_in_common_is_told_as_that() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_believe_us_is_told_as_that() {
+async fn a_client_that_does_not_trust_the_server_is_reported_as_such() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let mut running = Running::new(localhost(&dir, &ca)).await;
     let stranger = Arc::new(Ca::new("ca").believer(BOTH));
@@ -133,7 +133,7 @@ async fn an_error_is_for_people() {
 }
 
 #[test]
-fn what_is_wrong_with_files_is_told_by_name() {
+fn errors_of_files_name_the_file() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let made = ca.server(&["localhost"]);
     let (cert, key) = made.write(&dir, "server");

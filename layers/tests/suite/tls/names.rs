@@ -103,7 +103,7 @@ async fn without_a_default_an_unknown_name_is_refused_by_alert() {
 }
 
 #[test]
-fn what_is_no_name_or_not_the_certificates_is_refused() {
+fn names_that_are_invalid_or_not_in_the_certificate_are_refused() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let (cert, key) = ca.server(&["example.org"]).write(&dir, "server");
     let build = |name: &str| {

@@ -77,7 +77,7 @@ async fn the_span_and_the_end_event_say_what_was_agreed_on() {
 }
 
 #[tokio::test]
-async fn a_failed_handshake_is_told_by_its_kind() {
+async fn a_failed_handshake_is_reported_with_its_kind() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     dir.write("ca.pem", ca.pem());

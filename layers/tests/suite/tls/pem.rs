@@ -71,7 +71,7 @@ async fn every_authority_of_a_bundle_is_read_however_it_is_written() {
 }
 
 #[test]
-fn what_is_not_read_is_named_by_its_section_and_line() {
+fn unread_sections_are_named_with_their_line() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let lines = ca.pem().lines().count();
     let path = dir.path("ca.pem");
@@ -180,7 +180,7 @@ fn an_encrypted_key_of_either_kind_is_said_to_be_encrypted() {
 /// Reading a file without an end, or one that blocks, would never finish.
 #[cfg(target_os = "linux")]
 #[test]
-fn what_is_no_file_is_not_read() {
+fn special_files_are_not_read() {
     let error = TlsLayer::from_pem_files("/dev/zero", "/dev/zero").unwrap_err();
     assert_eq!(
         in_full(&error),

@@ -66,7 +66,7 @@ impl Change {
 }
 
 #[tokio::test]
-async fn by_call_for_those_who_come_and_not_for_those_who_are_there() {
+async fn a_reload_by_call_applies_to_new_connections_only() {
     let change = Change::new();
     let layer = change.layer();
     let reloader = layer.reloader();
@@ -103,7 +103,7 @@ async fn sessions_are_resumed_over_a_reload() {
 }
 
 #[tokio::test]
-async fn what_is_bad_changes_nothing_and_is_told() {
+async fn bad_files_change_nothing_and_are_reported() {
     let change = Change::new();
     let layer = change.layer();
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -135,7 +135,7 @@ async fn what_is_bad_changes_nothing_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_watching_and_each_change_is_told_once() {
+async fn a_reload_by_watching_reports_each_change_once() {
     let change = Change::new();
     let layer = change.layer();
     let (tell, mut told) = unbounded_channel();
@@ -206,7 +206,7 @@ async fn a_config_has_no_files_and_can_be_replaced() {
 }
 
 #[tokio::test]
-async fn what_is_served_and_how_the_last_reload_went_is_told() {
+async fn served_certificates_and_the_last_reload_are_reported() {
     let change = Change::new();
     let layer = TlsLayer::builder()
         .certificate(&change.cert, &change.key)

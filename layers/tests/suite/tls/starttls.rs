@@ -143,7 +143,8 @@ async fn a_drain_lets_go_of_a_client_that_does_not_begin_and_not_of_one_that_has
     let (_silent, begun) = (site.asked().await, site.asked().await);
     let server = site.server.clone();
     let began = Instant::now();
-    let drain = tokio::spawn(async move { server.drain(60 * SECOND).await });
+    let mut drain = JoinSet::new();
+    drain.spawn(async move { server.drain(60 * SECOND).await });
     let ended = async {
         let silent = site.ends.of(1).await;
         assert!(matches!(silent, Outcome::Drained), "{silent}");
@@ -154,7 +155,7 @@ async fn a_drain_lets_go_of_a_client_that_does_not_begin_and_not_of_one_that_has
     tokio::time::sleep(5 * SECOND).await;
     assert!(echoes(&mut client, "in time").await);
     client.shutdown().await.unwrap();
-    let report = drain.await.unwrap();
+    let report = drain.join_next().await.unwrap().unwrap();
     assert_eq!((report.finished, report.aborted), (2, 0));
 }
 
@@ -169,6 +170,7 @@ async fn tls_may_be_begun_in_a_task_a_set_and_by_a_layer_around_another_handler(
     async fn accepted(tls: &TlsLayer, conn: Connection) -> Result<(), BoxError> {
         inner(tls.accept(conn).await?.boxed()).await
     }
+    #[expect(clippy::disallowed_methods, reason = "programs do")]
     async fn spawned(tls: TlsLayer, conn: Connection) -> Result<(), BoxError> {
         tokio::spawn(async move { accepted(&tls, conn).await }).await?
     }

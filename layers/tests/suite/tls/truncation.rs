@@ -325,7 +325,7 @@ async fn openssl_that_is_killed_is_truncated() {
 
 /// In a single segment, so that it is decrypted before any of it is read.
 #[tokio::test]
-async fn what_came_before_a_bad_record_is_read_before_its_error() {
+async fn data_before_a_bad_record_is_read_before_its_error() {
     let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
     let read = move |mut conn: Connection| {
         let sender = sender.clone();
