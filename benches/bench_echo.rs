@@ -1,15 +1,16 @@
-//! The echo server that is measured against others; see `benches/README.md`.
+//! The echo server whose cost is compared with other servers; see `benches/README.md`.
 //!
-//! It is told what to do by its environment: `ADDR` to listen on (127.0.0.1:7000), `THREADS` that may
-//! run (1), `ACCEPTORS` for each address (1), `LAYERS=4` for a stack of a limit, a time-out and two
-//! upgrades, `PER_CORE=1` for a single-threaded runtime and a socket a thread.
+//! It is configured by environment variables: `ADDR` is the listen address (default
+//! 127.0.0.1:7000), `THREADS` the number of worker threads (1) and `ACCEPTORS` the number of
+//! acceptors per address (1). `LAYERS=4` adds a stack of a limit, a timeout and two upgrades.
+//! `PER_CORE=1` uses a single-threaded runtime and a socket per thread.
 
 use reagent::{BoxError, Connection, IoStream, Server, Upgrade, UpgradeLayer};
 use std::{env, io, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{limit::ConcurrencyLimitLayer, timeout::TimeoutLayer};
 
-/// An upgrade that does nothing, for what every upgrade costs.
+/// An upgrade that does nothing, to measure the cost of any upgrade.
 struct Pass;
 
 impl<Io: IoStream> Upgrade<Io> for Pass {

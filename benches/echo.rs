@@ -1,4 +1,4 @@
-//! What the pool costs beside a bare Tokio accept loop, in one run.
+//! Compares the cost of the pool with a bare Tokio accept loop, in one run.
 
 use criterion::Criterion;
 use reagent::{BoxError, Connection, IoStream, Server, Upgrade, UpgradeLayer};
@@ -18,7 +18,7 @@ use tower::{limit::ConcurrencyLimitLayer, timeout::TimeoutLayer};
 
 const SERVERS: [&str; 3] = ["tokio", "reagent", "reagent, 4 layers"];
 
-/// Nanoseconds an operation, of every sample.
+/// All samples, in nanoseconds per operation.
 static SAMPLES: Mutex<BTreeMap<(&str, &str), Vec<f64>>> = Mutex::new(BTreeMap::new());
 
 async fn echo<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io) -> io::Result<()> {
@@ -47,7 +47,7 @@ async fn start(server: &str) -> Result<SocketAddr, BoxError> {
         "tokio" => {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let addr = listener.local_addr()?;
-            #[expect(clippy::disallowed_methods, reason = "this is what is compared with")]
+            #[expect(clippy::disallowed_methods, reason = "the baseline")]
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let _ = stream.set_nodelay(true);
@@ -81,7 +81,7 @@ fn round_trip(client: &mut TcpStream) -> io::Result<()> {
     client.read_exact(&mut buf)
 }
 
-/// A connection from its beginning to its end, which is a reset: so ports never run out.
+/// A whole connection. It ends with a reset, so that ports never run out.
 fn accept_and_echo(addr: SocketAddr) -> io::Result<()> {
     let mut client = connect(addr)?;
     round_trip(&mut client)?;
@@ -142,7 +142,7 @@ fn main() -> Result<(), BoxError> {
     for ((name, server), samples) in samples.iter_mut() {
         medians.insert((*name, *server), median(samples));
     }
-    println!("\nmedian time, as a ratio to the bare Tokio loop's in this run:");
+    println!("\nmedian times, and their ratios to the bare Tokio loop in this run:");
     for ((name, server), time) in &medians {
         println!(
             "{name:16} {server:18} {time:9.0} ns  × {:.3}",

@@ -14,7 +14,7 @@ fn said(program: &str, args: &[&str]) -> String {
 }
 
 /// Prints a line on the machine and one on what was built.
-pub fn print() {
+pub(crate) fn print() {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info
         .lines()

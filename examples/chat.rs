@@ -1,9 +1,10 @@
-//! A chat room of sessions: what one client types, the others read.
+//! A chat room built from sessions: every client reads what the others type.
 //!
 //! Run it with `cargo run --example chat`, and join it from two terminals with `nc 127.0.0.1 7000`.
-//! `--listen ADDR` listens elsewhere; Ctrl-C ends it.
+//! `--listen ADDR` sets the address; Ctrl-C stops the server.
 //!
-//! A client that does not read fills its own mailbox and then misses messages; it holds up nobody.
+//! A client that does not read fills its own mailbox and then misses messages. It delays nobody
+//! else.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -18,13 +19,13 @@ use std::{
     time::Duration,
 };
 
-/// The longest line, in bytes; whoever sends a longer one is no person.
+/// The maximum length of a line, in bytes. Nobody types longer ones.
 const LONGEST: usize = 1024;
 
 #[derive(Clone, Default)]
 struct Room(Arc<Mutex<HashMap<u64, Mailbox<Line>>>>);
 
-/// A line for all, made once.
+/// A line shared by all mailboxes.
 type Line = Arc<str>;
 
 impl Room {
@@ -35,7 +36,7 @@ impl Room {
     fn tell_others(&self, from: u64, text: String) {
         let line = Line::from(text);
         for (_, mailbox) in self.members().iter().filter(|(id, _)| **id != from) {
-            // To wait here would be to wait for the slowest of all.
+            // Waiting here would make the sender wait for the slowest reader.
             let _ = mailbox.try_send(line.clone());
         }
     }
@@ -44,7 +45,7 @@ impl Room {
 struct Member {
     room: Room,
     id: u64,
-    /// What was typed since the last end of a line.
+    /// The incomplete line typed so far.
     typed: Vec<u8>,
 }
 
@@ -57,7 +58,7 @@ impl Session for Member {
         let present = self.room.members().len();
         cx.send(format!("welcome, you are guest {} of {present}\n", self.id));
         self.room
-            .tell_others(self.id, format!("guest {} came\n", self.id));
+            .tell_others(self.id, format!("guest {} joined\n", self.id));
         Ok(())
     }
 
@@ -82,7 +83,7 @@ impl Session for Member {
     }
 
     async fn on_drain(&mut self, cx: &mut Context<'_, Line>) -> Result<(), BoxError> {
-        cx.send("the room closes, good night\n");
+        cx.send("the room is closing, good night\n");
         cx.close();
         Ok(())
     }
@@ -97,7 +98,7 @@ impl Session for Member {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let listen = common::listen(
-        "A chat room: what one client types, the others read",
+        "A chat room: every client reads what the others type",
         "127.0.0.1:7000",
     );
     let room = Room::default();

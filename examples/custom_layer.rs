@@ -1,8 +1,9 @@
-//! Two layers of one's own: an upgrade, which makes of a connection another, and one around the
-//! handler, which sees it begin and end.
+//! Two custom layers: an upgrade, which replaces the stream of a connection, and a layer around the
+//! handler, which sees it start and end.
 //!
-//! Run it with `cargo run --example custom_layer`, and say who you are:
-//! `printf 'I am Ada\nhow are you?\n' | nc 127.0.0.1 7000`. `--listen ADDR` listens elsewhere; Ctrl-C ends it.
+//! Run it with `cargo run --example custom_layer`, and introduce yourself:
+//! `printf 'I am Ada\nhow are you?\n' | nc 127.0.0.1 7000`. `--listen ADDR` sets the address;
+//! Ctrl-C stops the server.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -18,21 +19,21 @@ use std::{
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tower::{Layer, Service};
 
-/// The upgrade: the client says its name in a first line, or does not get in.
+/// An upgrade that reads the client's name from the first line, and rejects clients without one.
 struct Introduction;
 
-/// What it leaves for the handler.
+/// The name, which the upgrade leaves for the handler.
 #[derive(Clone)]
 struct Name(String);
 
 impl<Io: IoStream> Upgrade<Io> for Introduction {
-    // It reads more than the first line, and so hands on the buffer with what else came.
+    // Reading may go past the first line, so the buffer replaces the stream and keeps the rest.
     type Io = BufStream<Io>;
 
     async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<Self::Io>, BoxError> {
         let mut conn = conn.map_io(BufStream::new);
         let mut line = String::new();
-        // A client may send without end, so what is read has one.
+        // A client may send an endless line, so the length is bounded.
         conn.io_mut().take(80).read_line(&mut line).await?;
         let Some(name) = line.trim_end().strip_prefix("I am ") else {
             return Err(Rejected::new("no introduction").into());
@@ -48,7 +49,7 @@ impl<Io: IoStream> Upgrade<Io> for Introduction {
     }
 }
 
-/// The layer around: says how long each handler took.
+/// A layer that prints how long each connection took.
 #[derive(Clone)]
 struct StopwatchLayer;
 
@@ -129,7 +130,7 @@ async fn talk(mut conn: Connection) -> Result<(), BoxError> {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let listen = common::listen(
-        "Two layers written by hand: an introduction, and a stopwatch",
+        "Two custom layers: an introduction and a stopwatch",
         "127.0.0.1:7000",
     );
     let server = Server::bind(listen)

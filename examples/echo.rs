@@ -1,7 +1,8 @@
-//! The program of the README: an echo server with a limit, a time limit and an orderly end.
+//! The program of the README: an echo server with a connection limit, a timeout and a graceful
+//! shutdown.
 //!
-//! Run it with `cargo run --release --example echo`, talk to it with `nc 127.0.0.1 7000`, and end it
-//! with Ctrl-C. `--listen ADDR` listens elsewhere.
+//! Run it with `cargo run --release --example echo`, talk to it with `nc 127.0.0.1 7000`, and stop
+//! it with Ctrl-C. `--listen ADDR` sets the address.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -12,7 +13,7 @@ use tower::timeout::TimeoutLayer;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let listen = common::listen("Sends back what clients send", "127.0.0.1:7000");
+    let listen = common::listen("An echo server", "127.0.0.1:7000");
     let server = Server::bind(listen)
         .max_connections(10_000)
         .layer(TimeoutLayer::new(Duration::from_secs(3600)))

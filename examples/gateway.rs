@@ -1,18 +1,21 @@
-//! A TCP and TLS gateway, made of layers: what one could put in front of a database.
+//! A TCP and TLS gateway made of layers, such as one would put in front of a database.
 //!
-//! Run it with `cargo run --release --example gateway -- --listen 127.0.0.1:6000 --to 127.0.0.1:5432`, and talk to
-//! what is behind it through it. `--help` lists what else it does. `kill -HUP PID` loads certificates anew;
-//! Ctrl-C and SIGTERM drain it, and a second one ends it at once. `RUST_LOG=debug` tells of every connection.
+//! Run it with
+//! `cargo run --release --example gateway -- --listen 127.0.0.1:6000 --to 127.0.0.1:5432`, and
+//! connect to the database through it. `--help` lists all options. `kill -HUP PID` reloads the
+//! certificates. Ctrl-C or SIGTERM drains the gateway; a second one stops it at once.
+//! `RUST_LOG=debug` logs every connection.
 //!
-//! What is asked for is stacked in this order, and nothing else:
+//! The options add these layers, in this order; without its option, a layer is not in the stack.
 //!
-//! 1. `--max-connections`, `--accept-rate`: who is too many waits in the kernel's queue, and costs nothing
-//! 2. `--proxy-in`: everything that follows goes by the client that a proxy in front names
-//! 3. `--allow`, `--deny`, then `--per-client`: before the handshake, which is what costs
-//! 4. `--tls-…`: what follows sees the client's own bytes
+//! 1. `--max-connections`, `--accept-rate`: clients in excess wait in the kernel's queue, where
+//!    they cost nothing
+//! 2. `--proxy-in`: everything below uses the client address reported by the proxy in front
+//! 3. `--allow`, `--deny`, then `--per-client`: before the handshake, which is the expensive part
+//! 4. `--tls-…`: everything below sees decrypted bytes
 //! 5. `--first-byte-timeout`, `--idle-timeout`, `--max-age`, `--max-age-grace`
 //! 6. `--bandwidth`
-//! 7. the relay to `--to`, with a header by `--proxy-out`
+//! 7. the relay to `--to`, with a PROXY header if `--proxy-out` is set
 
 #[path = "common/mod.rs"]
 mod common;
@@ -20,7 +23,7 @@ mod common;
 use axum::{Router, routing::get};
 use clap::{Parser, ValueEnum};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use reagent::{Addr, BoxError, Connection, IoStream, Server, ServerHandle};
+use reagent::{Addr, BoxError, Connection, ErrorChain, IoStream, Server, ServerHandle};
 use reagent_layers::{
     access::{Access, AccessLayer, Rules},
     bandwidth::{BandwidthLayer, BandwidthLimits, Rate},
@@ -54,29 +57,30 @@ use tokio::{
 use tower::{Layer, Service, service_fn, util::BoxCloneService};
 
 const AFTER_HELP: &str = "\
-SIGHUP loads the certificates anew. SIGTERM and Ctrl-C drain: nobody is admitted any more, and who is there may
-finish; a second signal ends it at once. RUST_LOG=debug tells of every connection.";
+SIGHUP reloads the certificates. SIGTERM and Ctrl-C drain: no more clients are admitted, and open
+connections may finish; a second signal stops the gateway at once. RUST_LOG=debug logs every
+connection.";
 
-/// Carries TCP connections, plain or TLS, to another server.
+/// Relays TCP connections, plain or TLS, to another server
 #[derive(Clone, Debug, Parser)]
 #[command(after_help = AFTER_HELP)]
 struct Options {
-    /// Where to listen: HOST:PORT or the path of a Unix socket; may be given more than once
+    /// Address to listen on: HOST:PORT or the path of a Unix socket; may be repeated
     #[arg(long, required = true, value_name = "ADDR")]
     listen: Vec<String>,
-    /// Where to: HOST:PORT or the path of a Unix socket
+    /// Address of the upstream: HOST:PORT or the path of a Unix socket
     #[arg(long, value_name = "ADDR", value_parser = Target::parse)]
     to: Target,
-    /// The certificate (chain) to serve clients with, as PEM
+    /// Certificate chain for TLS, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// Its key, as PEM
+    /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Admit only clients with a certificate of one of these authorities
+    /// Certificate authorities for clients, in PEM; clients without a certificate are refused
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     client_ca: Option<PathBuf>,
-    /// The protocols to agree on one of, the best first
+    /// ALPN protocols in order of preference, separated by commas
     #[arg(
         long,
         value_name = "NAME",
@@ -84,53 +88,56 @@ struct Options {
         requires = "tls_cert"
     )]
     alpn: Vec<String>,
-    /// Whether proxies in front send a PROXY header
+    /// Whether proxies in front of the gateway send a PROXY header
     #[arg(long, value_name = "MODE", default_value = "off")]
     proxy_in: ProxyIn,
-    /// The proxies whose headers count; whoever else comes is refused
+    /// Networks of trusted proxies, separated by commas; other clients are refused
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     trust: Vec<reagent_layers::Network>,
-    /// Send a PROXY header
+    /// Version of the PROXY header sent to the upstream [default: no header]
     #[arg(long, value_name = "VERSION")]
     proxy_out: Option<ProxyOut>,
-    /// How many connections may be open at once
+    /// Maximum number of open connections [default: unlimited]
     #[arg(long, value_name = "N")]
     max_connections: Option<NonZeroUsize>,
-    /// How many connections one client may have: an IPv4 address, or an IPv6 /64
+    /// Maximum number of open connections per IPv4 address or IPv6 /64 [default: unlimited]
     #[arg(long, value_name = "N")]
     per_client: Option<NonZeroUsize>,
-    /// How many connections are accepted a second
+    /// Maximum number of connections accepted per second [default: unlimited]
     #[arg(long, value_name = "N")]
     accept_rate: Option<NonZeroU32>,
-    /// How many bytes a second a connection may carry, each way
+    /// Maximum bandwidth of a connection in each direction, in bytes per second [default:
+    /// unlimited]
     #[arg(long, value_name = "BYTES/S")]
     bandwidth: Option<NonZeroU64>,
-    /// How long a client may take to send anything [default: as long as it may be idle]
+    /// Time limit for the first byte of a client, in seconds [default: the idle timeout]
     #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
     first_byte_timeout: Option<Duration>,
-    /// How long nothing may go either way; 0 is for ever. Then both sides are reset
+    /// Idle timeout in seconds, after which both sides are reset; 0 disables it
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "600")]
     idle_timeout: Duration,
-    /// How old a connection may get. Then it is closed as soon as neither side says anything for a second
+    /// Maximum age of a connection in seconds. An older connection is closed once neither side has
+    /// sent anything for a second [default: unlimited]
     #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
     max_age: Option<Duration>,
-    /// How long a connection of that age may go on. Then both sides are reset, and what is under way is lost
+    /// Additional time for a busy connection of that age, in seconds. After that both sides are
+    /// reset, and data in transit is lost
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     max_age_grace: Duration,
-    /// Networks to admit, and with the first no other
+    /// Networks to admit, separated by commas; all others are refused
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     allow: Vec<String>,
-    /// Networks to refuse
+    /// Networks to refuse, separated by commas
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     deny: Vec<String>,
-    /// Where to serve metrics for Prometheus: http://ADDR/metrics
+    /// Address to serve Prometheus metrics on: http://ADDR/metrics
     #[arg(long, value_name = "ADDR")]
     metrics: Option<String>,
-    /// Worker threads [default: one a core]
+    /// Number of worker threads [default: number of cores]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// How long connections may take to end after SIGTERM; those in which neither side says anything for a
-    /// second are closed. What is left then is reset on both sides
+    /// Time limit of a drain in seconds. Connections are closed once neither side has sent anything
+    /// for a second; those that remain at the limit are reset on both sides
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     drain: Duration,
 }
@@ -152,19 +159,19 @@ fn seconds(text: &str) -> Result<Duration, BoxError> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
-/// Of what would end every connection at once.
+/// Parses a time limit that must not be 0, because 0 would end every connection at once.
 fn some_seconds(text: &str) -> Result<Duration, BoxError> {
     match seconds(text)? {
-        Duration::ZERO => Err("it has to be more than 0; for no limit leave it out".into()),
+        Duration::ZERO => Err("must be greater than 0; omit the option for no limit".into()),
         limit => Ok(limit),
     }
 }
 
-/// Where the upstream is.
+/// The address of the upstream.
 #[derive(Clone, Debug)]
 enum Target {
     Tcp(SocketAddr),
-    /// It is looked up for each connection, so that it may move.
+    /// Resolved for every connection, so that the upstream may move.
     Name(String),
     Unix(PathBuf),
 }
@@ -179,12 +186,12 @@ impl Target {
             (_, Some((host, port))) if !host.is_empty() && port.parse::<u16>().is_ok() => {
                 Ok(Target::Name(text.to_owned()))
             }
-            _ => Err("neither HOST:PORT nor the path of a Unix socket".into()),
+            _ => Err("expected HOST:PORT or the path of a Unix socket".into()),
         }
     }
 }
 
-/// A path may be given as it is, or after `unix:`.
+/// Returns the path in `text`, which may have the prefix `unix:`.
 fn unix_path(text: &str) -> Option<&Path> {
     let path = text.strip_prefix("unix:").unwrap_or(text);
     path.starts_with('/').then_some(Path::new(path))
@@ -200,13 +207,13 @@ impl fmt::Display for Target {
     }
 }
 
-/// How long an upstream may take to accept a connection, and to take its PROXY header.
+/// The time limit for connecting to the upstream and sending it a PROXY header.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// When a full queue is tried again.
+/// The delay between attempts to connect to a Unix socket whose queue is full.
 const QUEUE_FULL: Duration = Duration::from_millis(20);
 
-/// What the stack ends in: it connects to the upstream, and carries bytes there and back.
+/// The innermost service: connects to the upstream, and relays bytes in both directions.
 async fn forward(conn: Connection, options: Arc<Options>) -> Result<(), BoxError> {
     let header = match options.proxy_out {
         Some(version) => header(&conn, version)?,
@@ -225,8 +232,8 @@ async fn tcp(connect: impl Future<Output = io::Result<TcpStream>>) -> io::Result
     Ok(stream)
 }
 
-/// While its queue is full a Unix socket does not let wait who connects, as a TCP socket does, but says so
-/// (`EAGAIN`, `unix(7)`).
+/// Connects to a Unix socket. If its queue is full, `connect` does not wait as it does for TCP, but
+/// fails with `EAGAIN` (see `unix(7)`), so it is retried.
 async fn unix(path: &Path) -> io::Result<UnixStream> {
     loop {
         match UnixStream::connect(path).await {
@@ -267,7 +274,7 @@ where
 
 const UPSTREAM_ERRORS: &str = "gateway_upstream_errors_total";
 
-/// What the upstream is told of the client.
+/// Builds the PROXY header that describes the client to the upstream.
 fn header(conn: &Connection, version: ProxyOut) -> Result<Vec<u8>, BoxError> {
     let (client, local) = (conn.peer_addr().clone(), conn.local_addr()?);
     let header = match (version, &client, &local) {
@@ -306,10 +313,10 @@ fn ssl(tls: &TlsInfo) -> Ssl {
     }
 }
 
-/// A stack, whatever its layers are.
+/// The stack, independent of its layers.
 type Stack = BoxCloneService<Connection, (), BoxError>;
 
-/// Takes connections with whatever stream the layer around it made.
+/// Adapts the stack to connections with any stream.
 #[derive(Clone)]
 struct Inside(Stack);
 
@@ -336,7 +343,8 @@ where
     BoxCloneService::new(layer.layer(Inside(inside)))
 }
 
-/// The stack that the options ask for, from the inside to the outside, and what reloads its certificates.
+/// Builds the stack for the options, from the inside out. Also returns the handle that reloads its
+/// certificates.
 fn stack(options: &Arc<Options>) -> Result<(Stack, Option<TlsReloader>), BoxError> {
     let mut reloader = None;
     let forwarded = options.clone();
@@ -352,7 +360,7 @@ fn stack(options: &Arc<Options>) -> Result<(Stack, Option<TlsReloader>), BoxErro
             .first_byte(options.first_byte_timeout)
             .idle(idle)
             .write(idle)
-            // Those that came together shall not come back together.
+            // The jitter keeps clients that connected together from reconnecting together.
             .max_age(
                 options.max_age,
                 options.max_age.unwrap_or_default() / 10,
@@ -381,11 +389,11 @@ fn stack(options: &Arc<Options>) -> Result<(Stack, Option<TlsReloader>), BoxErro
         stack = around(AccessLayer::new(Access::new(rules)), stack);
     }
     if options.proxy_in == ProxyIn::Off && !options.trust.is_empty() {
-        return Err("--trust says nothing without --proxy-in".into());
+        return Err("--trust requires --proxy-in".into());
     }
     if options.proxy_in != ProxyIn::Off {
         if options.trust.is_empty() {
-            return Err("--proxy-in needs the proxies to trust, such as --trust 10.0.0.0/8".into());
+            return Err("--proxy-in requires --trust, such as --trust 10.0.0.0/8".into());
         }
         let mode = match options.proxy_in {
             ProxyIn::Required => Mode::Required,
@@ -395,7 +403,7 @@ fn stack(options: &Arc<Options>) -> Result<(Stack, Option<TlsReloader>), BoxErro
         stack = around(proxies, stack);
     }
     if let Some(rate) = options.accept_rate {
-        // A second's worth may come at once.
+        // The burst is one second's worth of connections.
         let rate = f64::from(rate.get());
         let rate = AcceptRate::new(rate, rate);
         stack = around(AcceptRateLayer::new(rate), stack);
@@ -426,7 +434,7 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
             let page = recorder.install_recorder()?;
             metrics::describe_counter!(
                 UPSTREAM_ERRORS,
-                "Connections whose upstream was not reached"
+                "Connections whose upstream could not be reached"
             );
             metrics::counter!(UPSTREAM_ERRORS).absolute(0);
             let observer = MetricsObserver::new();
@@ -444,8 +452,9 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
         common::print(format_args!("metrics on {}", metrics.local_addr()));
     }
 
-    // Beside the upkeep of histograms it saves a system call a connection: Tokio wakes itself for a timer that
-    // is earlier than all others, and no time limit is earlier than this.
+    // Besides the upkeep of histograms, this timer saves a system call per connection. Tokio wakes
+    // its driver for a timer that is earlier than all others, and no timeout is earlier than this
+    // one.
     let upkeep = common::every(Duration::from_secs(1), || {
         if let Some((_, page, observer)) = &metrics {
             measure(observer, &server, reloader.as_ref());
@@ -463,8 +472,8 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
         match reloaded {
             Ok(()) => tracing::info!("certificates reloaded"),
             Err(error) => {
-                let error = common::chain(&*error);
-                tracing::error!(%error, "certificates not reloaded, the old ones stay");
+                let error = ErrorChain(&*error);
+                tracing::error!(%error, "certificates not reloaded; the old ones remain in use");
             }
         }
     })?;
@@ -483,7 +492,8 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Measures what no event tells of: the bytes of connections that are open, and when certificates expire.
+/// Updates the metrics that no event updates: the bytes of open connections, and the expiry of
+/// certificates.
 fn measure(observer: &MetricsObserver, server: &ServerHandle, reloader: Option<&TlsReloader>) {
     observer.refresh(server);
     for certificate in reloader.into_iter().flat_map(TlsReloader::certificates) {
@@ -506,7 +516,7 @@ async fn serve_metrics(addr: &str, page: PrometheusHandle) -> Result<ServerHandl
 fn main() -> ExitCode {
     match run(Arc::new(Options::parse())) {
         Ok(()) => ExitCode::SUCCESS,
-        // As it is to be read, and in the form of those that clap finds.
+        // Printed with `Display`, in the same form as clap's errors.
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -531,7 +541,7 @@ fn run(options: Arc<Options>) -> Result<(), BoxError> {
     }
     let runtime = runtime.enable_all().build()?;
     let ended = runtime.block_on(start(options));
-    // A file that is still being read, on a disk that does not answer, is not waited for.
+    // Does not wait for a file read that hangs on an unresponsive disk.
     runtime.shutdown_background();
     ended
 }

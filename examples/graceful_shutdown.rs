@@ -1,12 +1,13 @@
-//! A server that is paused, resumed and drained by signals, and says what comes of it.
+//! A server that is paused, resumed and drained by signals, and reports what happened.
 //!
-//! Run it with `cargo run --example graceful_shutdown`, join it with `nc 127.0.0.1 7000`, and then:
+//! Run it with `cargo run --example graceful_shutdown`, connect with `nc 127.0.0.1 7000`, and then:
 //!
-//! - `kill -USR1 PID` pauses it: those who come now wait in the kernel's queue,
-//! - `kill -USR2 PID` resumes it: those who waited are served,
-//! - `kill PID`, or Ctrl-C, drains it: every client gets a farewell, or is cut off after 5 seconds.
+//! - `kill -USR1 PID` pauses it: new clients wait in the kernel's queue.
+//! - `kill -USR2 PID` resumes it: the waiting clients are served.
+//! - `kill PID` or Ctrl-C drains it: every client receives a farewell, or is disconnected after 5
+//!   seconds.
 //!
-//! `--listen ADDR` listens elsewhere.
+//! `--listen ADDR` sets the address.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -16,7 +17,7 @@ use std::{io, time::Duration};
 use tokio::io::AsyncWriteExt;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Counts the seconds until it is time to go.
+/// Counts seconds until the server drains.
 async fn clock(mut conn: Connection) -> io::Result<()> {
     let mut draining = conn.draining();
     for second in 0.. {
@@ -56,7 +57,7 @@ async fn main() -> Result<(), BoxError> {
     }
     let report = server.drain(Duration::from_secs(5)).await;
     common::print(format_args!(
-        "drained in {:?}: {} finished, {} were aborted",
+        "drained in {:?}: {} finished, {} aborted",
         report.elapsed, report.finished, report.aborted
     ));
     Ok(())

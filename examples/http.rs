@@ -1,20 +1,20 @@
-//! An axum router behind everything that a connection may need: HTTP/1 and HTTP/2, plain and TLS on one port,
-//! the PROXY protocol, limits of clients, metrics, and a drain.
+//! An axum router with everything a production server needs: HTTP/1 and HTTP/2, plain and TLS on
+//! the same port, the PROXY protocol, limits, metrics and a graceful shutdown.
 //!
-//! Run it with `cargo run --release --example http`, ask it with `curl http://127.0.0.1:7000/`, and end it with
-//! Ctrl-C or SIGTERM, after which it finishes what it has begun. With `--tls-cert FILE --tls-key FILE`
-//! `curl -k https://127.0.0.1:7000/` works as well, at the same address; SIGHUP reads both files again. `--help` lists
-//! the other options.
+//! Run it with `cargo run --release --example http`, request `curl http://127.0.0.1:7000/`, and
+//! stop it with Ctrl-C or SIGTERM; requests in progress are finished. With
+//! `--tls-cert FILE --tls-key FILE`, `curl -k https://127.0.0.1:7000/` works too, on the same
+//! address; SIGHUP reloads both files. `--help` lists all options.
 //!
-//! | path | answer |
+//! | path | response |
 //! |---|---|
 //! | `/` | `hello` |
-//! | `/info` | what is known of the connection, as JSON |
+//! | `/info` | information about the connection, as JSON |
 //! | `/slow?ms=N` | `slow`, after `N` milliseconds |
 //! | `/big?bytes=N` | `N` bytes, streamed |
-//! | `/echo` | what is sent with POST, streamed |
-//! | `/connections` | all connections, as JSON |
-//! | `/metrics` | for Prometheus |
+//! | `/echo` | the body of a POST request, streamed |
+//! | `/connections` | all open connections, as JSON |
+//! | `/metrics` | metrics for Prometheus |
 //! | `/ws` | a WebSocket that echoes |
 
 #[path = "common/mod.rs"]
@@ -32,7 +32,7 @@ use axum::{
 };
 use clap::{Parser, ValueEnum};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use reagent::{BoxError, Server, ServerHandle};
+use reagent::{BoxError, ErrorChain, Server, ServerHandle};
 use reagent_layers::{
     http::{HttpConnection, HttpLayer},
     limit::{PerClient, PerClientLayer},
@@ -53,32 +53,32 @@ use std::{
 };
 use tower::{Layer, util::option_layer};
 
-/// Serves HTTP.
+/// An axum router behind all layers
 #[derive(Parser)]
 struct Options {
-    /// Where to listen
+    /// Address to listen on: HOST:PORT
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
     listen: String,
-    /// The certificate (chain) for TLS, as PEM
+    /// Certificate chain for TLS, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// Its key, as PEM
+    /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Whether proxies in front send a PROXY header
+    /// Whether proxies in front of the server send a PROXY header
     #[arg(long, value_name = "MODE", default_value = "off")]
     proxy_in: ProxyIn,
-    /// The proxies whose headers count; whoever else comes is refused
+    /// Networks of trusted proxies, separated by commas; other clients are refused
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     trust: Vec<reagent_layers::Network>,
-    /// How many connections one client may have
+    /// Maximum number of open connections per client [default: unlimited]
     #[arg(long, value_name = "N")]
     per_client: Option<usize>,
-    /// How many connections may be open at once
+    /// Maximum number of open connections
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     max_connections: usize,
-    /// How many seconds a client may keep a request or its answer waiting
-    #[arg(long, value_name = "S", default_value_t = 60)]
+    /// Time limit for a client that stalls a request or its response, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     stream_idle_timeout: u64,
 }
 
@@ -89,7 +89,7 @@ enum ProxyIn {
     Required,
 }
 
-/// What handlers share.
+/// State shared by the handlers.
 #[derive(Clone)]
 struct App {
     server: Arc<OnceLock<ServerHandle>>,
@@ -143,7 +143,7 @@ struct Big {
     bytes: usize,
 }
 
-/// As a stream, of which no more is made than the client takes.
+/// Streams the response, so that no more of it is produced than the client reads.
 async fn big(Query(Big { bytes }): Query<Big>) -> Body {
     static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
     let pieces = (0..bytes).step_by(PIECE.len()).map(move |from| {
@@ -153,7 +153,7 @@ async fn big(Query(Big { bytes }): Query<Big>) -> Body {
     Body::from_stream(tokio_stream::iter(pieces))
 }
 
-/// The body goes back as it comes.
+/// Streams the request body back.
 async fn echo(body: Body) -> Body {
     body
 }
@@ -165,7 +165,7 @@ async fn websocket(
     upgrade.on_upgrade(|socket| echo_messages(socket, connection))
 }
 
-/// The connection still counts and is still listed, and hears of the drain.
+/// The connection is still counted and listed, and still learns about a drain.
 async fn echo_messages(mut socket: WebSocket, connection: HttpConnection) {
     let mut draining = connection.handle().draining();
     loop {
@@ -208,7 +208,8 @@ fn router(app: App) -> Router {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let options = Options::parse();
-    // Without buckets durations are quantiles, which cannot be added up over several servers.
+    // Without buckets, durations are exported as quantiles, which cannot be aggregated over
+    // servers.
     let recorder = PrometheusBuilder::new()
         .set_buckets(&[0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])?
         .build_recorder();
@@ -220,13 +221,14 @@ async fn main() -> Result<(), BoxError> {
     };
     let signal = common::signal()?;
 
-    // From the inside out: HTTP; idle clients, whose bytes are seen once they are decrypted; TLS for who begins
-    // with it, nothing for others.
+    // From the inside out: HTTP, then timeouts, which see decrypted bytes, then TLS for the clients
+    // that start with a handshake.
     let http = HttpLayer::new()
         .connect_info(ConnectInfo)
         .stream_idle_timeout(Duration::from_secs(options.stream_idle_timeout))
         .layer(router(app.clone()));
-    // How long a connection may be idle is HTTP's to say, which knows a long poll.
+    // The idle timeout is left to the HTTP layer, which can tell a long poll from an idle
+    // connection.
     let http = TimeoutsLayer::new().idle(None).layer(http);
     let mut by_protocol = route::Router::new();
     let mut reloader = None;
@@ -266,13 +268,13 @@ async fn main() -> Result<(), BoxError> {
                 Ok(()) => common::print("certificate reloaded"),
                 Err(error) => common::print(format_args!(
                     "certificate not reloaded: {}",
-                    common::chain(&*error)
+                    ErrorChain(&*error)
                 )),
             }
         }
         None => common::print("nothing to reload"),
     })?;
-    // What no event tells of, and what would grow if nobody fetched it.
+    // Updates the metrics that no event updates, and bounds the histograms that nobody fetches.
     let upkeep = common::every(Duration::from_secs(1), || {
         observer.refresh(&server);
         for certificate in reloader.iter().flat_map(TlsReloader::certificates) {
@@ -290,7 +292,7 @@ async fn main() -> Result<(), BoxError> {
         never = reload => match never {},
     };
     common::print(format_args!(
-        "{} connections finished, {} were aborted",
+        "{} connections finished, {} aborted",
         report.finished, report.aborted
     ));
     Ok(())

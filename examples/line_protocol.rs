@@ -1,7 +1,7 @@
-//! The shortest useful protocol of one's own: a calculator that answers each line.
+//! The shortest useful custom protocol: a calculator that answers every line.
 //!
-//! Run it with `cargo run --example line_protocol`, talk to it with `nc 127.0.0.1 7000` (`2 + 3`), and end it with
-//! Ctrl-C. `--listen ADDR` listens elsewhere.
+//! Run it with `cargo run --example line_protocol`, talk to it with `nc 127.0.0.1 7000` (`2 + 3`),
+//! and stop it with Ctrl-C. `--listen ADDR` sets the address.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -13,7 +13,7 @@ use tower::service_fn;
 
 #[tokio::main]
 async fn main() -> Result<(), reagent::BoxError> {
-    let listen = common::listen("A calculator that answers each line", "127.0.0.1:7000");
+    let listen = common::listen("A calculator that answers every line", "127.0.0.1:7000");
     let lines = FramedLayer::new(LinesCodec::new_with_max_length(1024))
         .on_error(|error| OnError::Answer(format!("error: {error}")));
     let server = Server::bind(listen)
@@ -30,7 +30,7 @@ async fn main() -> Result<(), reagent::BoxError> {
 
 fn sum(line: &str) -> Result<String, ParseIntError> {
     let numbers = line.split('+').map(|number| number.trim().parse::<i64>());
-    // As many as fit in a line cannot overflow this.
+    // The numbers that fit in one line cannot overflow an i128.
     let sum = numbers
         .map(|number| number.map(i128::from))
         .sum::<Result<i128, _>>()?;

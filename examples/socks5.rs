@@ -1,11 +1,13 @@
-//! A SOCKS5 proxy (RFC 1928): CONNECT, to anybody or with a name and a password (RFC 1929).
+//! A SOCKS5 proxy (RFC 1928) that supports CONNECT, with or without a user name and password (RFC
+//! 1929).
 //!
-//! Run it with `cargo run --example socks5`, and go through it with
-//! `curl --socks5-hostname 127.0.0.1:1080 http://example.com/`. With `--user NAME --password PASSWORD` it is
-//! `curl --socks5-hostname NAME:PASSWORD@127.0.0.1:1080 …`. `--listen ADDR` listens elsewhere.
+//! Run it with `cargo run --example socks5`, and use it with
+//! `curl --socks5-hostname 127.0.0.1:1080 http://example.com/`. With
+//! `--user NAME --password PASSWORD`, use `curl --socks5-hostname NAME:PASSWORD@127.0.0.1:1080 …`.
+//! `--listen ADDR` sets the address.
 //!
-//! What is negotiated before bytes flow is an upgrade, as a TLS handshake is: it has the time limit that every upgrade
-//! has, and what it found out is in the connection's extensions.
+//! The negotiation is an upgrade, like a TLS handshake: it has the time limit that every upgrade
+//! has, and leaves its result in the extensions of the connection.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -30,7 +32,7 @@ const PASSWORD: u8 = 2;
 const NO_METHOD: u8 = 0xff;
 const CONNECT: u8 = 1;
 
-/// What is answered to a request (RFC 1928, section 6).
+/// Reply codes (RFC 1928, section 6).
 const SUCCEEDED: u8 = 0;
 const FAILURE: u8 = 1;
 const NETWORK_UNREACHABLE: u8 = 3;
@@ -39,16 +41,16 @@ const REFUSED: u8 = 5;
 const COMMAND_NOT_SUPPORTED: u8 = 7;
 const ADDRESS_NOT_SUPPORTED: u8 = 8;
 
-/// How long a host may take to accept a connection.
+/// The time limit for connecting to the destination.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Finds out who the client is and where it wants to go.
+/// Negotiates with the client and reads its destination.
 struct Socks5 {
-    /// The name and the password that it has to know.
+    /// The required user name and password.
     login: Option<(String, String)>,
 }
 
-/// Where the client wants to go, in its connection's extensions.
+/// The destination requested by the client, stored in the extensions of the connection.
 #[derive(Clone, Debug)]
 struct Destination {
     host: String,
@@ -88,7 +90,7 @@ impl Socks5 {
         }
         conn.write_all(&[VERSION, method]).await?;
         if let Some((user, password)) = &self.login {
-            // The version of RFC 1929's own negotiation.
+            // The negotiation of RFC 1929 has its own version.
             expect_version(conn, 1).await?;
             let given = (read_short(conn).await?, read_short(conn).await?);
             let is_right = given == (user.clone().into_bytes(), password.clone().into_bytes());
@@ -136,19 +138,19 @@ async fn expect_version(conn: &mut (impl IoStream + ?Sized), version: u8) -> io:
         given if given == version => Ok(()),
         given => Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("it speaks version {given}, and not {version}"),
+            format!("unsupported version {given}: expected {version}"),
         )),
     }
 }
 
-/// Bytes after a byte that says how many.
+/// Reads bytes prefixed with a one-byte length.
 async fn read_short(conn: &mut (impl IoStream + ?Sized)) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; conn.read_u8().await?.into()];
     conn.read_exact(&mut bytes).await?;
     Ok(bytes)
 }
 
-/// Answers a request, with the address that the client is seen with.
+/// Replies to a request, with the local address of the connection to the destination.
 async fn answer(
     conn: &mut (impl IoStream + ?Sized),
     code: u8,
@@ -170,7 +172,7 @@ async fn answer(
     conn.write_all(&bytes).await
 }
 
-/// Connects to where the client wants to go, says so, and carries bytes.
+/// Connects to the destination, replies, and relays bytes.
 async fn serve(mut conn: Connection) -> Result<(), BoxError> {
     let destination = conn.extensions().get::<Destination>().cloned();
     let Destination { host, port } = destination.ok_or("the upgrade is missing in the stack")?;
@@ -203,7 +205,7 @@ struct Options {
     /// Address to listen on: HOST:PORT or unix:PATH
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:1080")]
     listen: String,
-    /// Name that clients must give; without it anybody is served
+    /// User name that clients must give; without it, all clients are served
     #[arg(long, value_name = "NAME", requires = "password")]
     user: Option<String>,
     /// Password that clients must give

@@ -1,8 +1,9 @@
-//! How to test a handler without sockets, and without waiting.
+//! A handler tested without sockets and without waiting.
 //!
-//! The tests stand at the end: run them with `cargo test --example testing`. The program itself runs with
-//! `cargo run --example testing`; send it numbers with `nc 127.0.0.1 7000`, a line each, and it
-//! says their sum once you pause for five seconds. `--listen ADDR` listens elsewhere; Ctrl-C ends it.
+//! The tests are at the end; run them with `cargo test --example testing`. The program itself is
+//! run with `cargo run --example testing`. Send it numbers with `nc 127.0.0.1 7000`, one per line;
+//! after a pause of five seconds it replies with their sum. `--listen ADDR` sets the address;
+//! Ctrl-C stops the server.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
-/// Adds up lines until the client pauses; gives up on one that never begins.
+/// Adds up lines until the client pauses, and times out if the client sends nothing at all.
 async fn sum(conn: Connection) -> Result<(), BoxError> {
     let mut conn = BufReader::new(conn);
     let mut total = 0_i64;
@@ -37,7 +38,7 @@ async fn sum(conn: Connection) -> Result<(), BoxError> {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let listen = common::listen(
-        "Adds up the numbers that a client sends; its tests are the example",
+        "Adds up the numbers that a client sends; the example is its tests",
         "127.0.0.1:7000",
     );
     let server = Server::bind(listen).start(reagent::handle(sum)).await?;
@@ -63,7 +64,7 @@ mod tests {
         (server, clients.connect().await.unwrap())
     }
 
-    // With a paused clock, time passes when nobody has anything else to do: at once.
+    // With a paused clock, time advances at once whenever every task is waiting.
     #[tokio::test(start_paused = true)]
     async fn a_pause_ends_the_sum() {
         let (_server, mut client) = start().await;

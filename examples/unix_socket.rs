@@ -1,7 +1,7 @@
-//! A server on a Unix socket that knows who its clients are.
+//! A server on a Unix socket that identifies its clients.
 //!
-//! Run it with `cargo run --example unix_socket`, and ask it with `nc -U /tmp/reagent.sock`.
-//! `--listen unix:/path` listens elsewhere; Ctrl-C ends it and removes the file.
+//! Run it with `cargo run --example unix_socket`, and connect with `nc -U /tmp/reagent.sock`.
+//! `--listen unix:/path` sets the address; Ctrl-C stops the server and removes the file.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -11,7 +11,7 @@ use std::{io, time::Duration};
 use tokio::io::AsyncWriteExt;
 
 async fn who_are_you(mut conn: Connection) -> io::Result<()> {
-    // The kernel vouches for it (`SO_PEERCRED`, `unix(7)`).
+    // Guaranteed by the kernel (`SO_PEERCRED`, see `unix(7)`).
     let who = conn.peer_cred()?;
     let answer = match who.pid() {
         Some(pid) => format!("you are user {} in process {pid}\n", who.uid()),
@@ -23,7 +23,7 @@ async fn who_are_you(mut conn: Connection) -> io::Result<()> {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let listen = common::listen(
-        "Tells clients of a Unix socket who they are",
+        "A server on a Unix socket that identifies its clients",
         "unix:/tmp/reagent.sock",
     );
     let server = Server::bind(listen)

@@ -1,12 +1,12 @@
 //! The reasons why a server cannot start or continue.
 
-use crate::BoxError;
-use std::{error::Error as StdError, fmt, io, iter};
+use crate::{BoxError, error_chain::ErrorChain};
+use std::{error::Error as StdError, fmt, io};
 
 /// The reason why a server could not be started, or stopped by itself.
 ///
-/// The message does not repeat its [`source`](StdError::source): print both, as `anyhow` and
-/// `{:?}` do.
+/// The message does not repeat its [`source`](StdError::source): print both, as `anyhow`,
+/// `{:?}` and [`ErrorChain`] do.
 ///
 /// `{:?}` prints the message and its sources on one line, since that is what the user of a program
 /// sees when `main` returns the error. `{:#?}` prints the structure of the value.
@@ -92,9 +92,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
-            write!(f, "{self}")?;
-            let mut sources = iter::successors(self.source(), |&error| error.source());
-            return sources.try_for_each(|error| write!(f, ": {error}"));
+            return fmt::Display::fmt(&ErrorChain(self), f);
         }
         match self {
             Error::Address { addr, reason } => f

@@ -9,6 +9,7 @@ mod addr;
 mod cast;
 mod connection;
 mod error;
+mod error_chain;
 mod extensions;
 pub mod guide;
 mod io;
@@ -33,6 +34,7 @@ pub use connection::{
     Draining, EofOnDrain, Linger, Observer, ObserverFn, Phase, event, linger, observer_fn,
 };
 pub use error::Error;
+pub use error_chain::ErrorChain;
 pub use extensions::Extensions;
 pub use io::IoStream;
 pub use limit::Limit;

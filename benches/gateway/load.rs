@@ -1,4 +1,4 @@
-//! The load on a proxy, and what it costs the proxy.
+//! The load on a proxy, and its cost to the proxy.
 
 use crate::tls::{Client, Stream};
 use std::{
@@ -17,23 +17,23 @@ use tokio::{
     time::sleep,
 };
 
-/// How many clients there are at once, but for [`Mode::Idle`].
+/// The number of concurrent clients, except for [`Mode::Idle`].
 const CLIENTS: usize = 64;
 const IDLE: usize = 4000;
 
-/// How long all of them may take to begin.
+/// The time limit for all clients to start.
 const CONNECTING: Duration = Duration::from_secs(10);
 
-/// What clients do.
+/// The behaviour of clients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Mode {
-    /// Connect, send 64 bytes, get them back, reset.
+    /// Connect, exchange 64 bytes, reset.
     Connections,
-    /// Send 64 bytes and get them back, over and over.
+    /// Exchange 64 bytes, repeatedly.
     RoundTrips,
-    /// Send 64 KiB at a time, and read what comes back meanwhile.
+    /// Send 64 KiB at a time, and read the echo meanwhile.
     Bytes,
-    /// Send a byte, get it back, and stay.
+    /// Exchange one byte, and stay connected.
     Idle,
 }
 
@@ -51,13 +51,13 @@ impl Mode {
         match self {
             Mode::Connections => "CPU us each",
             Mode::RoundTrips => "CPU us each",
-            Mode::Bytes => "CPU us a MiB",
+            Mode::Bytes => "CPU us/MiB",
             Mode::Idle => "bytes each",
         }
     }
 }
 
-/// How clients handshake.
+/// The kind of handshake.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Tls {
     None,
@@ -87,7 +87,7 @@ pub(crate) const LOADS: [(&str, Mode, Tls); 11] = [
     ("tls-idle", Mode::Idle, Tls::V13 { resumes: false }),
 ];
 
-/// How much was done in a second, and what each cost the proxy.
+/// Operations per second, and the cost of each to the proxy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
     pub(crate) rate: f64,
@@ -111,11 +111,11 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(4096)
 }
 
-/// Linux counts in hundredths of a second here, whatever its own clock does.
+/// Linux reports hundredths of a second here, whatever its internal clock is.
 const TICK: u64 = 10_000_000;
 
-/// The CPU time of a process in nanoseconds, of all threads it has. With TLS also of those it had, in ticks of the
-/// clock: stunnel has one for each connection.
+/// The CPU time of a process in nanoseconds, summed over its threads. With TLS, threads that have
+/// ended are included, at a resolution of one tick, because stunnel has a thread per connection.
 fn cpu(pid: &str, tls: Tls) -> io::Result<u64> {
     if tls != Tls::None {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -147,13 +147,13 @@ async fn echoed(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
     stream.read_exact(&mut back[..bytes.len()]).await.map(drop)
 }
 
-/// What all clients have done.
+/// The work done by all clients.
 #[derive(Clone, Default)]
 struct Work {
     is_over: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
     resumed: Arc<AtomicU64>,
-    /// How many clients have got their first bytes back.
+    /// The number of clients that have received their first bytes back.
     begun: Arc<AtomicU64>,
 }
 
@@ -165,7 +165,7 @@ impl Work {
                 while !self.is_over.load(Relaxed) {
                     let mut stream = client.connect(addr).await?;
                     echoed(&mut stream, &[7; 64]).await?;
-                    // So that ports never run out.
+                    // A reset on close, so that ports never run out.
                     let socket = socket2::SockRef::from(stream.tcp());
                     socket.set_linger(Some(Duration::ZERO))?;
                     if stream.is_resumed() {
@@ -205,10 +205,10 @@ impl Work {
     }
 }
 
-/// `LOAD PID SECONDS`: prints the rate and the cost.
+/// Runs `load LOAD PID SECONDS`, which prints the rate and the cost.
 pub(crate) async fn run(addr: SocketAddr, args: &[String]) -> io::Result<()> {
     let [name, pid, seconds] = args else {
-        return Err(io::Error::other("load LOAD PID SECONDS"));
+        return Err(io::Error::other("usage: load LOAD PID SECONDS"));
     };
     let load = LOADS.into_iter().find(|(known, ..)| known == name);
     let (_, mode, tls) = load.ok_or(io::ErrorKind::InvalidInput)?;
@@ -219,11 +219,11 @@ pub(crate) async fn run(addr: SocketAddr, args: &[String]) -> io::Result<()> {
     let work = Work::default();
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
-        // Each has sessions for itself.
+        // Every client has its own sessions.
         let client = work.clone().client(addr, mode, Client::new(tls)?);
         clients.push(tokio::spawn(client));
     }
-    // Handshakes are no part of what comes after them.
+    // Handshakes are not part of the loads that follow them.
     let connecting = Instant::now();
     while work.begun.load(Relaxed) < CLIENTS as u64 && connecting.elapsed() < CONNECTING {
         sleep(Duration::from_millis(10)).await;
@@ -258,11 +258,12 @@ pub(crate) async fn run(addr: SocketAddr, args: &[String]) -> io::Result<()> {
 
 async fn idle(addr: SocketAddr, pid: &str, client: Client) -> io::Result<()> {
     let mut held = Vec::with_capacity(IDLE + 1);
-    // What the first costs is not for each.
+    // The first connection is not counted, since it allocates what all share.
     held.push(client.connect(addr).await?);
     echoed(&mut held[0], b"x").await?;
     let before = resident(pid)?;
-    // Many at once: with TLS a proxy may answer each only after a delayed acknowledgement.
+    // In parallel, because with TLS a proxy may answer each client only after a delayed
+    // acknowledgement.
     let (client, mut connecting) = (Arc::new(client), JoinSet::new());
     for n in 0..IDLE {
         if n >= CLIENTS {

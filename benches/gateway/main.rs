@@ -1,30 +1,34 @@
-//! The gateway beside HAProxy, nginx and a bare Tokio proxy, in one run: `cargo bench --bench gateway`.
-//! With TLS it stands beside HAProxy, nginx `stream` and stunnel.
+//! Compares the gateway with HAProxy, nginx and a bare Tokio proxy in one run, and with HAProxy,
+//! nginx `stream` and stunnel for TLS: `cargo bench --bench gateway`.
 //!
-//! Needs `cargo build --release --example gateway`, and Debian's packages `haproxy`, `nginx-light`,
-//! `libnginx-mod-stream` and `stunnel4`; what is missing is left out, with a message. Each proxy has one thread
-//! (stunnel one for each connection), on core 0 where there are two; the load and the upstream are on core 1.
-//! `--rounds N` (3), `--seconds N` (2) and `--only TEXT` may follow `--`; the last selects loads by a part of their
-//! names.
+//! Requires `cargo build --release --example gateway` and Debian's packages `haproxy`,
+//! `nginx-light`, `libnginx-mod-stream` and `stunnel4`; whatever is missing is skipped with a
+//! message. Each proxy has one thread (stunnel has one per connection) on core 0, if there are two
+//! cores. The load and the upstream are on core 1.
 //!
-//! What counts is the CPU time of the proxy for an operation, as a ratio to the bare Tokio proxy, with TLS to
-//! HAProxy, in the same round; the table has the median of the rounds.
+//! These options may follow `--`: `--rounds N` (default 3), `--seconds N` per load (default 2), and
+//! `--only TEXT`, which selects the loads whose name contains the text.
 //!
-//! | load | what clients do |
+//! The result is the CPU time of the proxy per operation, as a ratio to the bare Tokio proxy (with
+//! TLS, to HAProxy) in the same round. The table has the medians of all rounds.
+//!
+//! | load | behaviour of the clients |
 //! |---|---|
-//! | `connect` | connect, send 64 bytes, get them back, reset |
-//! | `echo`, `tls-echo` | 64 bytes there and back, over and over |
-//! | `bulk`, `tls-bulk` | 64 KiB at a time, and read what comes back |
-//! | `idle`, `tls-idle` | 4000 connections that have sent a byte; the proxy's memory for each |
-//! | `tls12-full`, `tls13-full` | as `connect`, with a full handshake: ECDSA P-256 and X25519 |
-//! | `tls12-resumed`, `tls13-resumed` | as `connect`, resuming the session of the client's last connection |
+//! | `connect` | connect, exchange 64 bytes, reset |
+//! | `echo`, `tls-echo` | exchange 64 bytes, repeatedly |
+//! | `bulk`, `tls-bulk` | send 64 KiB at a time, and read the echo |
+//! | `idle`, `tls-idle` | 4000 connections that have exchanged a byte; memory per connection |
+//! | `tls12-full`, `tls13-full` | as `connect`, with a full handshake (ECDSA P-256, X25519) |
+//! | `tls12-resumed`, `tls13-resumed` | as `connect`, resuming the session of the last connection |
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "the load, and the proxy that is compared with, are bare Tokio"
+    reason = "the load and the baseline are bare Tokio"
 )]
 
 mod load;
+#[path = "../machine.rs"]
+mod machine;
 mod tls;
 
 use load::{Figures, LOADS, Tls};
@@ -39,15 +43,15 @@ use std::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The first is what the others are compared with.
+/// The first one is the baseline.
 const PROXIES: [&str; 4] = ["tokio", "nginx", "haproxy", "gateway"];
 const TLS_PROXIES: [&str; 4] = ["haproxy", "nginx", "stunnel", "gateway"];
 
-/// A process that ends with its owner.
+/// A child process, killed when this is dropped.
 struct Process(Child);
 
 impl Process {
-    /// On this core, where there is a `taskset`.
+    /// Starts the command on this core, if `taskset` is installed.
     fn start(core: usize, command: &[&str], addr: SocketAddr, to: SocketAddr) -> io::Result<Self> {
         let is_pinned = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
         let core = core.to_string();
@@ -66,7 +70,7 @@ impl Process {
                 return Ok(process);
             }
             if let Some(status) = process.0.try_wait()? {
-                return Err(io::Error::other(format!("it ended at once: {status}")));
+                return Err(io::Error::other(format!("exited at start: {status}")));
             }
             sleep(Duration::from_millis(50));
         }
@@ -85,7 +89,7 @@ fn free_addr() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
-/// The words to start a proxy with. Files that it needs are in `dir`.
+/// Returns the command line of a proxy. Its files are written to `dir`.
 fn words(
     proxy: &str,
     dir: &Path,
@@ -114,7 +118,7 @@ fn words(
             let file = dir.join("haproxy.cfg");
             let mut conf = include_str!("haproxy.cfg").to_owned();
             if is_tls {
-                // As all others have it.
+                // The same curve as for the other proxies.
                 let tls = format!("backlog 4096 ssl crt {} curves X25519", path("both.pem"));
                 conf = conf.replace("backlog 4096", &tls);
             }
@@ -184,7 +188,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// `only`: the part of their names that loads have which are wanted.
+/// Runs the loads whose name contains `only`.
 fn compare(rounds: usize, seconds: u64, only: &str) -> io::Result<()> {
     let dir: PathBuf = env::temp_dir().join(format!("gateway-bench-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
@@ -206,7 +210,7 @@ fn compare(rounds: usize, seconds: u64, only: &str) -> io::Result<()> {
                         let ratio = figures.cost / base;
                         all.entry(proxy).or_default().push((figures, ratio));
                     }
-                    Err(error) => println!("{proxy} is left out: {error}"),
+                    Err(error) => println!("{proxy} is skipped: {error}"),
                 }
             }
         }
@@ -232,7 +236,7 @@ fn compare(rounds: usize, seconds: u64, only: &str) -> io::Result<()> {
     fs::remove_dir_all(&dir)
 }
 
-/// What the others are compared with.
+/// The bare Tokio proxy.
 async fn proxy(addr: SocketAddr, to: SocketAddr) -> io::Result<()> {
     let listener = load::listen(addr)?;
     loop {
@@ -282,9 +286,10 @@ fn main() -> io::Result<()> {
         Some("proxy") => runtime.block_on(proxy(addr("ADDR")?, addr("TO")?)),
         Some("upstream") => runtime.block_on(upstream(addr("ADDR")?)),
         Some("load") => runtime.block_on(load::run(addr("ADDR")?, &args[1..])),
-        // What `cargo test --benches` calls it with.
+        // The argument passed by `cargo test --benches`.
         Some("--test") => Ok(()),
         _ => {
+            machine::print();
             let only = args.iter().skip_while(|arg| *arg != "--only").nth(1);
             let only = only.map_or("", String::as_str);
             compare(number("--rounds", 3) as usize, number("--seconds", 2), only)

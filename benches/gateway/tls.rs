@@ -1,4 +1,4 @@
-//! The certificate of all proxies, and clients that trust it.
+//! The certificate shared by all proxies, and clients that trust it.
 
 use crate::load::Tls;
 use reagent_layers::tls::rustls::{
@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// Writes a certificate and its key, and both in one file as HAProxy wants them.
+/// Writes a certificate and its key, and a file with both for HAProxy.
 pub(crate) fn create(dir: &Path) -> io::Result<()> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
     let made = made.map_err(io::Error::other)?;
@@ -33,11 +33,11 @@ pub(crate) fn create(dir: &Path) -> io::Result<()> {
     fs::write(dir.join("cert.der"), made.cert.der())
 }
 
-/// Connects, with or without TLS.
+/// Connects with or without TLS.
 pub(crate) struct Client(Option<TlsConnector>);
 
 impl Client {
-    /// The certificate is in the folder that `DIR` names.
+    /// Reads the certificate from the folder in `DIR`.
     pub(crate) fn new(tls: Tls) -> io::Result<Self> {
         let (version, resumes) = match tls {
             Tls::None => return Ok(Client(None)),

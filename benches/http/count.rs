@@ -1,5 +1,5 @@
-//! User-space instructions, which repeat whatever else the machine does: the server under callgrind, and what more
-//! clients cost it.
+//! Counts user-space instructions, which do not depend on other load on the machine: the server
+//! runs under callgrind, and the difference between two numbers of operations is reported.
 
 use crate::{
     load::{REQUEST, ask, ask_and_close},
@@ -11,7 +11,7 @@ use std::{fs, io, process::Command, thread::sleep, time::Duration};
 const FEW: u64 = 200;
 const MANY: u64 = 1200;
 
-/// Long enough for the server to wait again, so that it does each time the same.
+/// Long enough for the server to become idle, so that every operation takes the same path.
 const PAUSE: Duration = Duration::from_micros(300);
 
 fn requests(server: &Server, count: u64) -> io::Result<()> {
@@ -32,7 +32,7 @@ fn connections(server: &Server, count: u64, resumes: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// One after the other, by one connection.
+/// Sends requests one after the other on one connection.
 fn streams(server: &Server, count: u64) -> io::Result<()> {
     let output = Command::new("h2load")
         .args(["-c1", "-m1", "-n", &count.to_string(), &server.url()])
@@ -46,7 +46,7 @@ fn streams(server: &Server, count: u64) -> io::Result<()> {
 
 type Load = fn(&Server, u64) -> io::Result<()>;
 
-/// What a client does: its name, with which protocol, and how.
+/// The operations: name, protocol and function.
 const LOADS: [(&str, Protocol, Load); 7] = [
     ("a request", PLAIN, requests),
     ("a connection", PLAIN, |server, count| {
@@ -63,7 +63,7 @@ const LOADS: [(&str, Protocol, Load); 7] = [
     ("a request of HTTP/2, TLS", TLS_H2, streams),
 ];
 
-/// All that the server does from its start to its end.
+/// Returns the instructions of the server from start to end.
 fn total(kind: &str, protocol: Protocol, load: Load, count: u64) -> io::Result<u64> {
     let file = Files::new().path("callgrind.out");
     let out = format!("--callgrind-out-file={file}");
@@ -86,23 +86,23 @@ fn each(kind: &str, protocol: Protocol, load: Load) -> io::Result<f64> {
     Ok((many - few) as f64 / (MANY - FEW) as f64)
 }
 
-/// `only`: the part of their names that loads have which are wanted.
+/// Counts the loads whose name contains `only`.
 pub fn table(only: &str) {
     if Command::new("valgrind").arg("--version").output().is_err() {
-        println!("no valgrind: instructions are not counted");
+        println!("valgrind is not installed: instructions are skipped");
         return;
     }
     for (name, protocol, load) in LOADS.into_iter().filter(|(name, ..)| name.contains(only)) {
         println!("\n{:<12}{name:>32}{:>10}", "instructions", "ratio");
         let mut base = None;
-        // What the example does by the clock would be counted with it.
+        // The example has work that depends on time, which would be counted too.
         for kind in KINDS.into_iter().filter(|kind| *kind != "example") {
             match each(kind, protocol, load) {
                 Ok(each) => {
                     let ratio = each / *base.get_or_insert(each);
                     println!("{kind:<12}{each:>32.0}{ratio:>10.3}");
                 }
-                Err(error) => println!("{kind} is left out: {error}"),
+                Err(error) => println!("{kind} is skipped: {error}"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The load on a server, and what it costs the server.
+//! The load on a server, and its cost to the server.
 
 use crate::{
     servers::{PLAIN, PLAIN_H2, Protocol, Server, TLS, TLS_H2, on_core},
@@ -13,25 +13,25 @@ use std::{
 
 const IDLE: usize = 4000;
 
-/// How many threads connect them.
+/// The number of client threads.
 const THREADS: usize = 40;
 
 /// The loads that clients put on a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
-    /// Ask over and over by 64 connections.
+    /// Repeated requests on 64 connections.
     KeepAlive,
-    /// Ask once by each connection.
+    /// One request per connection.
     Connections,
-    /// Ask once by each connection, which resumes the TLS session of the last; one after the other.
+    /// One request per connection, which resumes the TLS session of the last; sequentially.
     Resumed,
-    /// Ask by HTTP/2, 16 times at once by each of 16 connections.
+    /// HTTP/2, with 16 concurrent requests on each of 16 connections.
     Http2,
-    /// Ask once, and stay.
+    /// One request, after which the connection stays open.
     Idle,
 }
 
-/// With which protocol.
+/// The loads with their protocols.
 pub const MODES: [(Mode, Protocol); 9] = [
     (Mode::KeepAlive, PLAIN),
     (Mode::Connections, PLAIN),
@@ -59,7 +59,7 @@ impl Mode {
         }
     }
 
-    /// Of the rate and of the cost.
+    /// Returns the units of the rate and of the cost.
     pub fn units(self) -> (&'static str, &'static str) {
         match self {
             Mode::Idle => ("connections", "bytes each"),
@@ -68,14 +68,14 @@ impl Mode {
     }
 }
 
-/// A rate a second, and the cost of each operation to the server.
+/// Operations per second, and the cost of each to the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
     pub rate: f64,
     pub cost: f64,
 }
 
-/// The CPU time of a process in nanoseconds, of all its threads.
+/// The CPU time of a process in nanoseconds, summed over its threads.
 fn cpu(pid: u32) -> io::Result<u64> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -93,7 +93,7 @@ fn resident(pid: u32) -> io::Result<u64> {
     Ok(pages.parse::<u64>().map_err(io::Error::other)? * 4096)
 }
 
-/// How many requests `wrk` or `h2load` says that were answered.
+/// Parses the number of answered requests from the output of `wrk` or `h2load`.
 fn answered(text: &str) -> Option<u64> {
     if text.contains("Socket errors") || text.contains("Non-2xx") {
         return None;
@@ -138,7 +138,7 @@ pub fn measure(mode: Mode, server: &Server, seconds: u64) -> io::Result<Figures>
     })
 }
 
-/// Asks, and takes the answer, which ends with `hello`.
+/// Sends a request and reads the response, which ends with `hello`.
 pub fn ask(client: &mut dyn Stream, request: &[u8]) -> io::Result<()> {
     client.write_all(request)?;
     let mut answer = [0; 1024];
@@ -152,7 +152,7 @@ pub fn ask(client: &mut dyn Stream, request: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks once, and waits for the end.
+/// Sends a request and waits for the end of the connection.
 pub fn ask_and_close(mut client: Box<dyn Stream>) -> io::Result<()> {
     ask(&mut client, LAST_REQUEST)?;
     client.read_to_end(&mut Vec::new()).map(drop)
@@ -185,10 +185,11 @@ fn idle(server: &Server) -> io::Result<Figures> {
         io::Result::Ok(client)
     };
     let mut held = Vec::with_capacity(IDLE + 1);
-    // What the first costs is not for each.
+    // The first connection is not counted, since it allocates what all share.
     held.push(connect()?);
     let before = resident(server.process.id())?;
-    // Many at once: a server without TCP_NODELAY answers each only after a delayed acknowledgement.
+    // In parallel, because a server without TCP_NODELAY answers each client only after a delayed
+    // acknowledgement.
     let connected = thread::scope(|scope| {
         let connect_some = || (0..IDLE / THREADS).map(|_| connect()).collect();
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(connect_some)).collect();

@@ -1,24 +1,28 @@
-//! HTTP beside `axum::serve` with the same router, and beside nginx, in one run: `cargo bench --bench http`.
+//! Compares `HttpLayer` with `axum::serve`, with the same router, and with nginx, in one run:
+//! `cargo bench --bench http`. With TLS it is compared with axum-server (rustls, ring) and nginx
+//! (OpenSSL).
 //!
-//! With TLS it stands beside axum-server with rustls and ring, and beside nginx with OpenSSL.
+//! Requires `cargo build --release --example http` and `wrk`, `h2load`, nginx and valgrind
+//! (Debian's packages `wrk`, `nghttp2-client`, `nginx-light` and `valgrind`); whatever is missing
+//! is skipped with a message. Each server has one thread on core 0, if there are two cores. The
+//! load is on core 1.
 //!
-//! Needs `wrk`, `h2load`, nginx and valgrind (Debian's packages `wrk`, `nghttp2-client`, `nginx-light`, `valgrind`),
-//! and `cargo build --release --example http`; what is missing is left out, with a message. Each server has one
-//! thread, on core 0 where there are two; the load is on core 1. `--rounds N` (5) and `--seconds N` (2) may follow
-//! `--`, `--instructions` or `--times` for the one without the other, and `--only TEXT` for the rows whose names
-//! contain it.
+//! These options may follow `--`: `--rounds N` (default 5), `--seconds N` per load (default 2),
+//! `--instructions` or `--times` for only one of the two tables, and `--only TEXT`, which selects
+//! the rows whose name contains the text.
 //!
-//! What counts is the CPU time of the server for an operation, as a ratio to `axum::serve` (with TLS axum-server) in
-//! the same round; the table has the median of the rounds. User-space instructions repeat whatever else the machine
-//! does: those for 1200 operations less those for 200, divided by 1000.
+//! The first result is the CPU time of the server per operation, as a ratio to `axum::serve` (with
+//! TLS, to axum-server) in the same round; the table has the medians of all rounds. The second is
+//! the number of user-space instructions, which does not depend on other load on the machine: the
+//! count for 1200 operations minus the count for 200, divided by 1000.
 //!
-//! | row | what clients do |
+//! | row | behaviour of the clients |
 //! |---|---|
 //! | `keep-alive`, `TLS keep` | `wrk -c64` |
-//! | `close`, `TLS full` | `wrk -c64` with `Connection: close`; with TLS each has a full handshake, TLS 1.3 |
-//! | `TLS resume` | one connection after the other, each resuming the session of the last |
+//! | `close`, `TLS full` | `wrk -c64` with `Connection: close`; TLS: a full TLS 1.3 handshake each |
+//! | `TLS resume` | sequential connections, each resuming the session of the last one |
 //! | `h2`, `TLS h2` | `h2load -c16 -m16` |
-//! | `idle`, `TLS idle` | 4000 connections that have asked once; the server's memory for each |
+//! | `idle`, `TLS idle` | 4000 connections that have sent a request; memory per connection |
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 #![expect(
@@ -28,6 +32,8 @@
 
 mod count;
 mod load;
+#[path = "../machine.rs"]
+mod machine;
 mod servers;
 mod tls;
 
@@ -43,7 +49,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// `only`: the part of their names that modes have which are wanted.
+/// Runs the modes whose name contains `only`.
 fn compare(rounds: usize, seconds: u64, only: &str) {
     let wanted = MODES
         .into_iter()
@@ -63,7 +69,7 @@ fn compare(rounds: usize, seconds: u64, only: &str) {
                         let ratio = figures.cost / base;
                         all.entry(kind).or_default().push((figures, ratio));
                     }
-                    Err(error) => println!("{kind} is left out: {error}"),
+                    Err(error) => println!("{kind} is skipped: {error}"),
                 }
             }
         }
@@ -102,10 +108,11 @@ fn main() -> Result<(), BoxError> {
     };
     match args.first().map(String::as_str) {
         Some("serve") => return Ok(servers::serve(&args[1..])?),
-        // What `cargo test --benches` calls it with.
+        // The argument passed by `cargo test --benches`.
         Some("--test") => return Ok(()),
         _ => {}
     }
+    machine::print();
     let files = Files::new();
     files.create()?;
     if !has("--times") {

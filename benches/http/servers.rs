@@ -1,4 +1,4 @@
-//! The servers that are compared, each as a process.
+//! The compared servers, each in its own process.
 
 use crate::tls::Files;
 use axum::{Router, routing::get};
@@ -19,8 +19,8 @@ use std::{
     time::Duration,
 };
 
-/// `axum::serve`, or axum-server with TLS; this library's layer alone; the same with every limit of connections; the
-/// example with all its layers; and nginx.
+/// `axum::serve` (axum-server with TLS), `HttpLayer` alone, `HttpLayer` with every connection
+/// limit, the example with all its layers, and nginx.
 pub const KINDS: [&str; 5] = ["axum", "bare", "limits", "example", "nginx"];
 
 /// The protocol between a client and a server.
@@ -39,7 +39,7 @@ pub const PLAIN_H2: Protocol = protocol(false, true);
 pub const TLS: Protocol = protocol(true, false);
 pub const TLS_H2: Protocol = protocol(true, true);
 
-/// A process that ends with its owner.
+/// A child process, killed when this is dropped.
 pub struct Server {
     pub process: Child,
     pub addr: SocketAddr,
@@ -47,7 +47,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// On core 0, where there is another for the load, and under the program that `wrapper` names.
+    /// Starts a server on core 0 if there is another core for the load, and under the program in
+    /// `wrapper`.
     pub fn start(kind: &str, protocol: Protocol, wrapper: &[&str]) -> io::Result<Self> {
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let command = command(kind, protocol, addr)?;
@@ -84,7 +85,7 @@ impl Server {
         format!("{scheme}://{}/", self.addr)
     }
 
-    /// Ends it so that it can write down what it has to.
+    /// Ends the process, giving it time to write its results.
     pub fn stop(mut self) -> io::Result<()> {
         let pid = self.process.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status()?;
@@ -99,7 +100,7 @@ impl Drop for Server {
     }
 }
 
-/// The words that keep a program on this core.
+/// Returns the command prefix that pins a program to this core.
 pub fn on_core(core: &'static str) -> &'static [&'static str] {
     let can = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     match core {
@@ -165,7 +166,7 @@ fn command(kind: &str, protocol: Protocol, addr: SocketAddr) -> io::Result<Vec<S
     Ok(command)
 }
 
-/// `KIND ADDR [CERT KEY]`
+/// Runs `serve KIND ADDR [CERT KEY]`.
 pub fn serve(args: &[String]) -> io::Result<()> {
     let (kind, addr, tls) = match args {
         [kind, addr] => (kind, addr, None),

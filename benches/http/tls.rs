@@ -1,4 +1,4 @@
-//! The certificate of all servers, and clients that trust it.
+//! The certificate shared by all servers, and clients that trust it.
 
 use reagent::BoxError;
 use reagent_layers::tls::rustls::{
@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-/// The folder of this run, for whatever the servers read or write.
+/// The folder of this run, for the files of all servers.
 #[derive(Debug)]
 pub struct Files(PathBuf);
 
@@ -26,7 +26,7 @@ impl Files {
         self.0.join(name).display().to_string()
     }
 
-    /// Creates the folder, with a certificate and its key.
+    /// Creates the folder with a certificate and its key.
     pub fn create(&self) -> Result<(), BoxError> {
         fs::create_dir_all(&self.0)?;
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
@@ -46,12 +46,12 @@ pub trait Stream: Read + Write + Send {}
 
 impl<T: Read + Write + Send> Stream for T {}
 
-/// Connects, with or without TLS.
+/// Connects with or without TLS.
 #[derive(Clone, Debug)]
 pub struct Connector(Option<Arc<ClientConfig>>);
 
 impl Connector {
-    /// With TLS, `resumes` says whether sessions are resumed.
+    /// With TLS, `resumes` enables session resumption.
     pub fn new(is_tls: bool, resumes: bool) -> io::Result<Self> {
         if !is_tls {
             return Ok(Connector(None));

@@ -1,4 +1,5 @@
-//! User-space instructions, which repeat whatever else the machine does: this program once more, under callgrind.
+//! Counts user-space instructions, which do not depend on other load on the machine, by running
+//! this program under callgrind.
 
 use crate::{
     kit::Kit,
@@ -9,13 +10,13 @@ use crate::{
 use reagent::BoxError;
 use std::{collections::HashMap, env, fs, io, path::Path, process::Command, time::Duration};
 
-/// The argument of the program in which it is counted.
+/// The argument that makes this program run a server to be counted.
 pub const CHILD: &str = "--in-callgrind";
 
-/// Figures an operation, by server and step.
+/// Figures per operation, by server and step.
 pub type Figures = HashMap<(&'static str, Step), f64>;
 
-/// Long enough for the server to wait again, so that it does each time the same.
+/// Long enough for the server to become idle, so that every operation takes the same path.
 const WAIT: Duration = Duration::from_micros(1500);
 
 fn times(client: Client, step: Step) -> usize {
@@ -26,7 +27,7 @@ fn times(client: Client, step: Step) -> usize {
     }
 }
 
-/// Does every step with one server, and marks where each begins and ends.
+/// Runs every step against one server, with a mark before and after each.
 pub fn in_child(kit: &Kit, name: &str) -> Result<(), BoxError> {
     let kind = KINDS.iter().find(|kind| kind.name == name);
     let kind = kind.ok_or("no such server")?;
@@ -42,8 +43,8 @@ pub fn in_child(kit: &Kit, name: &str) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Instructions of each step, or nothing where there is no callgrind. Each server is counted in a process of its
-/// own, since what others leave in the heap makes a difference.
+/// Counts the instructions of each step, or returns `None` if callgrind is missing. Each server is
+/// counted in its own process, because the state of the heap affects the result.
 pub fn by_callgrind() -> Result<Option<Figures>, BoxError> {
     let dir = env::temp_dir().join(format!("reagent-layers-{}", std::process::id()));
     let mut figures = Figures::new();
@@ -55,11 +56,11 @@ pub fn by_callgrind() -> Result<Option<Figures>, BoxError> {
         });
         fs::remove_dir_all(&dir)?;
         let Some(totals) = counted? else {
-            println!("no valgrind: instructions are not counted");
+            println!("valgrind is not installed: instructions are skipped");
             return Ok(None);
         };
         for (number, step) in STEPS.into_iter().enumerate() {
-            // Of two marks the second has what was between them.
+            // The counts at the second mark of a step are those since the first one.
             let total = totals.get(&(2 * number + 2)).ok_or("a count is missing")?;
             let each = total / times(kind.client, step) as f64;
             figures.insert((kind.name, step), each);
@@ -68,7 +69,7 @@ pub fn by_callgrind() -> Result<Option<Figures>, BoxError> {
     Ok(Some(figures))
 }
 
-/// Counts one server; says whether that is possible.
+/// Counts one server. Returns whether callgrind is available.
 fn run(dir: &Path, name: &str) -> Result<bool, BoxError> {
     let run = Command::new("valgrind")
         .args(["-q", "--tool=callgrind", "--separate-threads=yes"])
@@ -88,13 +89,13 @@ fn run(dir: &Path, name: &str) -> Result<bool, BoxError> {
     }
 }
 
-/// What was counted up to each mark, by the mark's number.
+/// Returns the counts at each mark, by the number of the mark.
 fn totals(dir: &Path) -> Result<HashMap<usize, f64>, BoxError> {
     let mut totals = HashMap::new();
     for file in fs::read_dir(dir)? {
         let file = file?;
         let name = file.file_name().to_string_lossy().into_owned();
-        // `out.NUMBER-THREAD`; what has no number was written at the end.
+        // The files are named `out.NUMBER-THREAD`; one without a number is written at the end.
         let number = name
             .strip_prefix("out.")
             .and_then(|name| name.split('-').next());

@@ -1,4 +1,4 @@
-//! A certificate, and what both sides make of it.
+//! A certificate, and the TLS configurations of servers and clients.
 
 use reagent::BoxError;
 use reagent_layers::tls::{
@@ -15,10 +15,10 @@ use tokio_rustls::TlsAcceptor;
 
 #[derive(Clone)]
 pub struct Kit {
-    /// Both of one configuration: ours, and what it is compared with.
+    /// The layer and the baseline, with the same configuration.
     pub layer: TlsLayer,
     pub acceptor: TlsAcceptor,
-    /// Clients who do a whole handshake each time, and who resume.
+    /// Clients that do a full handshake every time, and clients that resume sessions.
     pub full: Arc<ClientConfig>,
     pub resuming: Arc<ClientConfig>,
     pub name: ServerName<'static>,

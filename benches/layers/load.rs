@@ -1,4 +1,4 @@
-//! Clients that block, one at a time.
+//! Blocking clients, one at a time.
 
 use crate::{kit::Kit, pool::Running};
 use reagent_layers::{
@@ -12,18 +12,18 @@ use std::{
     time::Duration,
 };
 
-/// What a client does before it says anything.
+/// The exchange that precedes the payload of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     Plain,
-    /// It says for whom it comes, as a proxy does, together with what it says first.
+    /// Sends a PROXY header in the same write as the first bytes.
     Header,
-    /// A whole handshake.
+    /// Performs a TLS handshake.
     Tls,
     Resuming,
 }
 
-/// A client's stream, which closes as one should.
+/// The stream of a client, which is closed in order.
 pub enum Stream {
     Plain(TcpStream),
     Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
@@ -41,7 +41,7 @@ impl Stream {
         }
     }
 
-    /// Says that it is done, and leaves the rest to the server.
+    /// Sends the end of the stream. The server closes the connection.
     pub fn finish(self) -> io::Result<()> {
         let socket = match self {
             Stream::Plain(socket) => socket,
@@ -57,7 +57,7 @@ impl Stream {
 
 const SMALL: usize = 64;
 
-/// As much as the server reads at a time.
+/// The number of bytes that the server reads at once.
 pub const LARGE: usize = 4096;
 
 #[expect(
@@ -85,7 +85,7 @@ fn secure(socket: TcpStream, kit: &Kit, config: &Arc<ClientConfig>) -> io::Resul
 }
 
 impl Client {
-    /// A client that has had one round trip. It waits so long before it says anything.
+    /// Opens a connection and does one round trip, after waiting this long before the first bytes.
     pub fn open(self, addr: SocketAddr, kit: &Kit, wait: Duration) -> io::Result<Stream> {
         let socket = connect(addr)?;
         pause(wait);
@@ -109,7 +109,7 @@ impl Client {
     }
 }
 
-/// There and back with as many bytes.
+/// Sends this number of bytes and reads them back.
 pub fn round_trip(stream: &mut Stream, bytes: usize) -> io::Result<()> {
     let mut buf = [7; LARGE];
     let io = stream.io();
@@ -117,7 +117,7 @@ pub fn round_trip(stream: &mut Stream, bytes: usize) -> io::Result<()> {
     io.read_exact(&mut buf[..bytes])
 }
 
-/// What is measured of a server.
+/// The measured operations.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Step {
     Connection,
@@ -128,7 +128,7 @@ pub enum Step {
 
 pub const STEPS: [Step; 3] = [Step::Connection, Step::RoundTrip, Step::LargeRoundTrip];
 
-/// A client that is about to do something often.
+/// A client that repeats one step.
 pub struct Session<'a> {
     step: Step,
     client: Client,
@@ -138,7 +138,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Makes ready, until the server waits.
+    /// Prepares the step, and waits until the server is idle.
     pub fn new(step: Step, client: Client, server: &'a Running, kit: &'a Kit) -> io::Result<Self> {
         let stream = match step {
             Step::Connection => None,
@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
         self.server.settle(self.stream.iter().len());
     }
 
-    /// Does it so often, and waits so long before each part, for the server to wait as well.
+    /// Runs the step `count` times, with a pause before each part so that the server becomes idle.
     pub fn run(&mut self, count: usize, wait: Duration) -> io::Result<()> {
         for _ in 0..count {
             pause(wait);

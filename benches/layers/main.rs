@@ -1,12 +1,15 @@
-//! What each layer costs: a connection, a round trip and a byte, against the same server without it, in one run.
+//! Measures the cost of each layer per connection, round trip and byte, compared with the same
+//! server without the layer, in one run.
 //!
-//! `benches/README.md` says how to read it, and why it is best run on one core.
+//! `benches/README.md` explains the results, and why they are best taken on one core.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
 mod count;
 mod kit;
 mod load;
+#[path = "../machine.rs"]
+mod machine;
 mod pool;
 mod servers;
 mod table;
@@ -23,6 +26,7 @@ fn main() -> Result<(), BoxError> {
     if let (Some(_), Some(name)) = (args.next(), args.next()) {
         return count::in_child(&kit, &name);
     }
+    machine::print();
     let counts = count::by_callgrind()?;
     let times = time::of_all(&kit)?;
     table::print(&counts, &times);

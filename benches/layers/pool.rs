@@ -1,4 +1,4 @@
-//! A server on a thread of its own, so that what it costs is what the thread costs.
+//! A server on its own thread, so that its cost is that of the thread.
 
 use crate::{kit::Kit, load::pause, servers::Kind};
 use reagent::{BoxError, ServerHandle};
@@ -21,12 +21,12 @@ use tokio::{
     time::interval,
 };
 
-/// Sooner than any time limit.
+/// Earlier than every timeout.
 const SOONER: Duration = Duration::from_secs(1);
 
 pub type Starting = Pin<Box<dyn Future<Output = Result<Place, BoxError>>>>;
 
-/// Where a server listens, and how many connections it has.
+/// The address of a server and its number of connections.
 #[derive(Clone)]
 pub struct Place {
     pub addr: SocketAddr,
@@ -42,7 +42,7 @@ enum Open {
 #[derive(Clone, Default)]
 pub struct Counted(Arc<AtomicUsize>);
 
-/// A connection that is counted.
+/// One counted connection.
 pub struct One(Arc<AtomicUsize>);
 
 impl Counted {
@@ -78,7 +78,7 @@ impl Place {
         })
     }
 
-    /// For a loop to count its connections.
+    /// Counts a connection of an accept loop.
     pub fn open(&self) -> Counted {
         match &self.open {
             Open::Loop(open) => open.clone(),
@@ -94,10 +94,10 @@ impl Place {
     }
 }
 
-/// A server that runs.
+/// A running server.
 pub struct Running {
     pub place: Place,
-    /// What the kernel says of its thread.
+    /// The file with the kernel's statistics of its thread.
     schedstat: String,
     marks: UnboundedSender<()>,
     marked: mpsc::Receiver<()>,
@@ -125,8 +125,8 @@ impl Running {
                 let tid = fs::read_link("/proc/thread-self").unwrap_or_default();
                 let started = start(&kit).await;
                 let _ = telling.send(started.map(|place| (place, tid)));
-                // As where there are many connections, some timer is sooner than that of the newest; to be the first
-                // costs a system call.
+                // As in a server with many connections, some timer is earlier than that of the
+                // newest connection. Being the earliest one costs a system call.
                 let mut sooner = interval(SOONER);
                 loop {
                     tokio::select! {
@@ -152,7 +152,7 @@ impl Running {
         })
     }
 
-    /// Waits until it has so many connections at most, and nothing to do.
+    /// Waits until at most `connections` are open and the server is idle.
     pub fn settle(&self, connections: usize) {
         while self.place.connections() > connections {
             pause(Duration::from_micros(100));
@@ -160,13 +160,13 @@ impl Running {
         pause(Duration::from_millis(1));
     }
 
-    /// Has callgrind write down what this thread has done since the last mark.
+    /// Makes callgrind dump what this thread has done since the last mark.
     pub fn mark(&self) -> Result<(), BoxError> {
         self.marks.send(())?;
         Ok(self.marked.recv()?)
     }
 
-    /// How long its thread has run, in nanoseconds.
+    /// Returns the run time of its thread in nanoseconds.
     pub fn cpu(&self) -> Result<u64, BoxError> {
         let stat = fs::read_to_string(&self.schedstat)?;
         let ran = stat.split_whitespace().next().ok_or("proc(5)")?;
@@ -179,7 +179,7 @@ impl Running {
     }
 }
 
-/// Callgrind is told to write down its counts whenever this is called.
+/// Callgrind is configured to dump its counts whenever this function is called.
 #[inline(never)]
 fn mark() {
     std::hint::black_box(());

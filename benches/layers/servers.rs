@@ -1,4 +1,4 @@
-//! The servers that are compared: each is one line, and says with which other it is compared.
+//! The compared servers, one per line, each with the name of its baseline.
 
 use crate::{
     kit::Kit,
@@ -30,15 +30,15 @@ use tracing_subscriber::filter::LevelFilter;
 
 pub struct Kind {
     pub name: &'static str,
-    /// What it is compared with.
+    /// The name of the server it is compared with.
     pub against: &'static str,
     pub client: Client,
-    /// Whether somebody wants the events of its thread.
+    /// The level of the tracing subscriber on its thread, if there is one.
     pub traced: Option<LevelFilter>,
     pub start: fn(&Kit) -> Starting,
 }
 
-/// A server with these layers, and what is given to it besides.
+/// A server with these layers.
 macro_rules! layers {
     ($($layer:expr),* $(,)?) => {
         Place::of_pool(pool()$(.layer($layer))*.start(handle(echo::<Connection>)))
@@ -65,7 +65,7 @@ pub const NONE: &str = "no layer";
 pub const TOKIO_TLS: &str = "bare tokio-rustls";
 pub const TLS: &str = "tls";
 
-/// Those with a subscriber last: that there is one in the process costs those before it something.
+/// Servers with a subscriber are last, because a subscriber in the process affects all servers.
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
     kind!("bare Tokio", TOKIO, Plain, |_| tokio()),
@@ -84,9 +84,9 @@ pub const KINDS: &[Kind] = &[
     kind!("timeout", NONE, Plain, |_| layers!(TimeoutsLayer::new())),
     kind!("metrics", NONE, Plain, |_| Place::of_pool(
         pool().observe(prometheus()).start(handle(echo::<Connection>)))),
-    kind!("trace, nobody listens", NONE, Plain, |_| Place::of_pool(
+    kind!("trace, no subscriber", NONE, Plain, |_| Place::of_pool(
         pool().observe(TraceObserver::new()).layer(TraceLayer::new()).start(handle(echo::<Connection>)))),
-    kind!("all but TLS", NONE, Header, |_| Place::of_pool(
+    kind!("all layers but TLS", NONE, Header, |_| Place::of_pool(
         pool()
             .observe(prometheus())
             .observe(TraceObserver::new())
@@ -109,7 +109,7 @@ pub const KINDS: &[Kind] = &[
         pool().observe(TraceObserver::new()).layer(TraceLayer::new()).start(handle(echo::<Connection>)))),
 ];
 
-/// A limit that nobody reaches.
+/// A limit that is never reached.
 const FAR: usize = 1_000_000;
 
 fn rate() -> AcceptRate {
@@ -120,7 +120,7 @@ fn client_rate() -> PerClientRate {
     PerClientRate::new(1e9, 1e9)
 }
 
-/// As many rules as one may have.
+/// As many rules as are realistic.
 fn access() -> Access {
     let nets = (0..100).map(|n| format!("10.{n}.0.0/16"));
     let rules = Rules::new().deny_all(nets).expect("networks");
@@ -130,7 +130,7 @@ fn access() -> Access {
     access
 }
 
-/// The second of two routes.
+/// Builds a router that chooses the second of its two routes.
 fn router<Io: IoStream>() -> Router<Io> {
     Router::new()
         .route(
@@ -161,7 +161,7 @@ fn pool() -> Server {
     Server::bind("127.0.0.1:0")
 }
 
-/// Sends back what comes, four kibibytes at most at a time.
+/// Echoes with a buffer of 4 KiB.
 pub async fn echo<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io) -> io::Result<()> {
     let mut buf = [0; 4096];
     loop {
@@ -177,7 +177,7 @@ fn tokio() -> Starting {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let place = Place::of_loop(&listener)?;
         let open = place.open();
-        #[expect(clippy::disallowed_methods, reason = "this is what is compared with")]
+        #[expect(clippy::disallowed_methods, reason = "the baseline")]
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
@@ -198,7 +198,7 @@ fn tokio_tls(kit: &Kit) -> Starting {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let place = Place::of_loop(&listener)?;
         let open = place.open();
-        #[expect(clippy::disallowed_methods, reason = "this is what is compared with")]
+        #[expect(clippy::disallowed_methods, reason = "the baseline")]
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);

@@ -1,4 +1,4 @@
-//! The figures, as `benches/README.md` has them.
+//! Prints the table in `benches/README.md`.
 
 use crate::{
     count::Figures,
@@ -8,7 +8,7 @@ use crate::{
 
 pub fn print(counts: &Option<Figures>, times: &Figures) {
     println!(
-        "| server | against | instructions: a connection | a round trip | of 4 KiB | CPU: a connection | a round trip | of 4 KiB |"
+        "| server | compared with | instructions: connection | round trip | 4 KiB round trip | CPU: connection | round trip | 4 KiB round trip |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for kind in KINDS {
@@ -33,7 +33,7 @@ pub fn print(counts: &Option<Figures>, times: &Figures) {
     }
 }
 
-/// How many there are where it is compared with nothing, else how many more.
+/// Formats the instructions: absolute for a baseline, otherwise the difference.
 fn of_instructions(kind: &Kind, ours: f64, theirs: f64) -> String {
     if kind.name == kind.against {
         return format!("{ours:.0}");

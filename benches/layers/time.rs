@@ -1,4 +1,5 @@
-//! CPU time, kernel and all, of servers in turn, round after round.
+//! Measures the CPU time of servers in user space and in the kernel, in alternation over several
+//! rounds.
 
 use crate::{
     count::Figures,
@@ -20,7 +21,7 @@ fn times(client: Client, step: Step) -> usize {
     }
 }
 
-/// The ratio of each server to what it is compared with.
+/// Returns the ratio of each server to its baseline.
 pub fn of_all(kit: &Kit) -> Result<Figures, BoxError> {
     let (traced, quiet): (Vec<_>, Vec<_>) = KINDS.iter().partition(|kind| kind.traced.is_some());
     let mut ratios = rounds(kit, &quiet)?;
@@ -62,7 +63,7 @@ fn rounds(kit: &Kit, kinds: &[&Kind]) -> Result<Figures, BoxError> {
         .collect())
 }
 
-/// Nanoseconds an operation.
+/// Returns the nanoseconds per operation.
 fn once(kit: &Kit, kind: &Kind, server: &Running, step: Step) -> Result<f64, BoxError> {
     let mut session = Session::new(step, kind.client, server, kit)?;
     let count = times(kind.client, step);

@@ -1,4 +1,4 @@
-//! TLS beside bare tokio-rustls: handshakes and bytes for each second that the server's thread runs.
+//! Compares TLS with bare tokio-rustls: handshakes and bytes per second of the server's CPU time.
 
 use crate::{
     kit::Kit,
@@ -15,17 +15,17 @@ const HANDSHAKES: usize = 150;
 const CHUNK: usize = 128 * 1024;
 const CHUNKS: usize = 100;
 
-/// What is done often enough to be measured, and how much that was.
+/// Does something often enough to be measured, and returns the amount.
 type Work = fn(&Running, &Kit) -> io::Result<f64>;
 
 const WORKS: [(&str, f64, Work); 3] = [
-    ("full handshakes a second", 1.0, |server, kit| {
+    ("full handshakes", 1.0, |server, kit| {
         handshakes(server, kit, Client::Tls)
     }),
-    ("resumed handshakes a second", 1.0, |server, kit| {
+    ("resumed handshakes", 1.0, |server, kit| {
         handshakes(server, kit, Client::Resuming)
     }),
-    ("MB a second, in and out", 1e6, bulk),
+    ("MB received and sent", 1e6, bulk),
 ];
 
 pub fn compare(kit: &Kit) -> Result<(), BoxError> {
@@ -34,7 +34,7 @@ pub fn compare(kit: &Kit) -> Result<(), BoxError> {
         Running::start(kind.ok_or("a server")?, kit)
     };
     let servers = [start(TOKIO_TLS)?, start(TLS)?];
-    println!("\n| for each second of the server's CPU | {TOKIO_TLS} | {TLS} | ratio |");
+    println!("\n| per second of the server's CPU time | {TOKIO_TLS} | {TLS} | ratio |");
     println!("|---|---|---|---|");
     for (name, unit, work) in WORKS {
         let mut rates = [Vec::new(), Vec::new()];

@@ -1,6 +1,12 @@
 //! Clients that connect, send and get 64 bytes, and reset, so that ports do not run out.
 
-use std::{cell::Cell, io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    io::{self, Read, Write},
+    net::SocketAddr,
+    rc::Rc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -39,4 +45,15 @@ pub fn run(addr: SocketAddr, count: usize) -> io::Result<()> {
         }
         Ok(())
     })
+}
+
+/// Opens `count` connections, one after the other, and lets each have one round trip.
+pub fn hold(addr: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpStream>> {
+    let open = |_| {
+        let mut stream = std::net::TcpStream::connect(addr)?;
+        stream.write_all(b"x")?;
+        stream.read_exact(&mut [0])?;
+        Ok(stream)
+    };
+    (0..count).map(open).collect()
 }

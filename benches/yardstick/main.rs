@@ -1,59 +1,54 @@
-//! What a connection costs the pool beside a bare Tokio loop: system calls and instructions, which repeat
-//! whatever else the machine does.
+//! What a connection costs the pool beside a bare Tokio loop: system calls, instructions and memory, which
+//! repeat whatever else the machine does.
 //!
 //! ```sh
-//! cargo bench -p reagent-benches --bench yardstick
+//! cargo bench -p reagent-benches --bench yardstick # minutes; valgrind is slow
 //! ```
 //!
-//! Each server is this program once more, under `strace` and then under `valgrind`, with one worker thread. A
-//! connection is a connect, one echo of 64 bytes and a reset by the client, 16 at a time. What is printed is
-//! the count for many connections less the count for fewer, by their difference, so that starting and
-//! stopping do not count.
+//! Each server is this program once more, with one worker thread: under `strace`, under `valgrind`, and by
+//! itself. A connection is a connect, one echo of 64 bytes and a reset by the client, 16 at a time. What is
+//! printed is the count for 4,000 connections less that for 1,000, so that starting and stopping do not
+//! count. Connections that are idle have had a round trip of one byte.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
+mod child;
 mod count;
 mod load;
 #[path = "../machine.rs"]
 mod machine;
+mod memory;
 mod servers;
 
-use count::{Count, Tool};
+use count::Tool;
 use reagent::BoxError;
 use std::env;
 
 fn main() -> Result<(), BoxError> {
     let args: Vec<String> = env::args().skip(1).collect();
-    if let [_, name] = args.as_slice()
-        && args[0] == count::CHILD
-    {
-        return servers::serve(name);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        [child::SERVE, name] => return servers::serve(name),
+        // The argument passed by `cargo test --benches`.
+        ["--test", ..] => return Ok(()),
+        _ => {}
     }
     machine::print();
-    println!("| server | system calls | instructions | against bare Tokio |\n|---|---|---|---|");
-    let mut bare = None;
-    let mut calls = Vec::new();
+    println!("| server | system calls | instructions | bytes, idle |\n|---|---|---|---|");
+    let mut all_calls = Vec::new();
     for name in servers::NAMES {
-        let traced = count::each(Tool::Strace, name)?;
-        let counted = count::each(Tool::Callgrind, name)?.map(|count| count.total);
-        let of_calls = traced
-            .as_ref()
-            .map_or("–".to_owned(), |count| format!("{:.2}", count.total));
-        let instructions = counted.map_or("–".to_owned(), |count| format!("{count:.0}"));
-        bare = bare.or(counted);
-        let ratio = bare.zip(counted).map_or("–".to_owned(), |(bare, count)| {
-            format!("{:.3}", count / bare)
-        });
-        println!("| {name} | {of_calls} | {instructions} | {ratio} |");
-        calls.extend(traced.map(|count| (name, count)));
-    }
-    println!();
-    for (name, Count { parts, .. }) in calls {
-        let often = parts.iter().filter(|(_, count)| **count > 0.005);
-        let parts: Vec<_> = often
+        let calls = count::each(Tool::Strace, name)?.unwrap_or_default();
+        let total: f64 = calls.values().sum();
+        let instructions = count::each(Tool::Callgrind, name)?.unwrap_or_default();
+        let instructions: f64 = instructions.values().sum();
+        let idle = memory::each(name)?;
+        println!("| {name} | {total:.2} | {instructions:.0} | {idle:.0} |");
+        let often = calls.iter().filter(|(_, count)| **count > 0.005);
+        let calls: Vec<_> = often
             .map(|(call, count)| format!("{call} {count:.2}"))
             .collect();
-        println!("{name}: {}", parts.join(", "));
+        all_calls.push(format!("{name}: {}", calls.join(", ")));
     }
+    println!("\n{}", all_calls.join("\n"));
     Ok(())
 }

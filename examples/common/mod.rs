@@ -1,4 +1,4 @@
-//! What the examples share.
+//! Helpers shared by the examples.
 
 #![allow(dead_code, reason = "each example uses some of it")]
 
@@ -6,7 +6,6 @@ use clap::{Arg, Command};
 use reagent::{Keepalive, SocketOptions};
 use std::{
     convert::Infallible,
-    error::Error,
     fmt,
     future::Future,
     io::{self, Write},
@@ -14,8 +13,8 @@ use std::{
 };
 use tokio::signal::unix::{self, SignalKind};
 
-/// Parses the command line of an example whose one option is `--listen ADDR`, and returns the address.
-/// `--help` prints `about`, and anything unknown ends the program with an error.
+/// Parses the command line of an example whose only option is `--listen ADDR`, and returns the
+/// address. `--help` prints `about`; an unknown argument ends the program with an error.
 pub(crate) fn listen(about: &'static str, default: &'static str) -> String {
     let listen = Arg::new("listen")
         .long("listen")
@@ -27,8 +26,8 @@ pub(crate) fn listen(about: &'static str, default: &'static str) -> String {
     args.remove_one("listen").expect("it has a default")
 }
 
-/// Listens for Ctrl-C (SIGINT) and SIGTERM from now on, and returns a future that resolves at the first. SIGHUP, which
-/// would end the program too, is ignored.
+/// Returns a future that resolves at the first Ctrl-C (SIGINT) or SIGTERM from now on. SIGHUP,
+/// whose default action is to end the program, is ignored.
 pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
     drop(unix::signal(SignalKind::hangup())?);
     let mut interrupt = unix::signal(SignalKind::interrupt())?;
@@ -38,7 +37,7 @@ pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Listens for SIGHUP from now on, and returns a future that calls `reload` at each.
+/// Returns a future that calls `reload` at every SIGHUP from now on.
 pub(crate) fn on_reload(
     mut reload: impl AsyncFnMut(),
 ) -> io::Result<impl Future<Output = Infallible>> {
@@ -51,7 +50,7 @@ pub(crate) fn on_reload(
     })
 }
 
-/// Calls `act` again and again, such as the upkeep of histograms that nobody fetches.
+/// Calls `act` once per period.
 pub(crate) async fn every(period: Duration, mut act: impl FnMut()) -> Infallible {
     let mut ticks = tokio::time::interval(period);
     loop {
@@ -60,20 +59,12 @@ pub(crate) async fn every(period: Duration, mut act: impl FnMut()) -> Infallible
     }
 }
 
-/// Prints a line; a standard output that is closed is no reason to end.
+/// Prints a line. A closed standard output is ignored.
 pub(crate) fn print(line: impl fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Returns the message of an error, followed by those of its sources.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
-/// TCP keepalive: a client that is gone without a word is found within two minutes.
+/// Enables TCP keepalive: clients that disappear without closing are detected within two minutes.
 pub(crate) fn keepalive(options: &mut SocketOptions) {
     let mut keepalive = Keepalive::after(Duration::from_secs(60));
     keepalive.interval = Some(Duration::from_secs(15));

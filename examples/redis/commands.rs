@@ -1,4 +1,4 @@
-//! What a client can say: a service of requests for each connection.
+//! The commands: a service of requests for every connection.
 
 use super::{
     glob::matches,
@@ -20,18 +20,19 @@ use std::{
 };
 use tower::Service;
 
-/// What all connections share.
+/// State shared by all connections.
 #[derive(Debug)]
 pub struct Server {
     pub password: Option<String>,
     pub topics: Topics,
     pub clients: AtomicUsize,
     stores: [Mutex<Store>; DATABASES],
-    /// Written by a transaction, of which nobody may see a part, and read by every other command.
+    /// Locked for writing by a transaction, so that it is atomic, and for reading by every other
+    /// command.
     pub transaction: RwLock<()>,
 }
 
-/// As many databases as redis has by default.
+/// The number of databases, which is Redis's default.
 pub const DATABASES: usize = 16;
 
 impl Server {
@@ -45,14 +46,14 @@ impl Server {
         }
     }
 
-    /// The keys of a database, of which there are [`DATABASES`].
+    /// Returns the keys of a database. `database` must be less than [`DATABASES`].
     pub fn store(&self, database: usize) -> MutexGuard<'_, Store> {
         let store = &self.stores[database % DATABASES];
         store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The commands of one client.
+/// The command service of one client.
 #[derive(Debug)]
 pub struct Commands {
     pub(super) server: Arc<Server>,
@@ -72,7 +73,7 @@ const SYNTAX: &str = "ERR syntax error";
 const NO_NUMBER: &str = "ERR value is not an integer or out of range";
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
-/// The version of redis that this does what it does as.
+/// The version of Redis whose behaviour this program follows.
 pub const VERSION: &str = "7.0.15";
 
 impl Service<Request> for Commands {
@@ -115,8 +116,9 @@ impl Commands {
             }
             None => &[],
         };
-        // A browser that a web page sends to a port of this machine speaks HTTP. What it says in the body must
-        // not be run, so nothing after its first line is (CVE-2016-8339 of redis, and cross-protocol scripting).
+        // A web page can make a browser send HTTP requests to a local port. Nothing in the body of
+        // such a request must be executed, so the connection is closed at the first line
+        // (CVE-2016-8339 of Redis, cross-protocol scripting).
         if matches!(name, b"POST" | b"HOST:") {
             return Ok(Reply::HangUp);
         }
@@ -149,7 +151,8 @@ impl Commands {
         self.run_one(name, request)
     }
 
-    /// Runs a command that is allowed now and has as many arguments as it takes.
+    /// Runs a command. The caller has checked that it is allowed and has the right number of
+    /// arguments.
     pub(super) fn run_one(&mut self, name: &[u8], request: &Request) -> Result {
         let args = request.len() - 1;
         let key = || request.arg(1);
@@ -289,7 +292,8 @@ impl Commands {
         }
     }
 
-    /// Under RESP2 a client that listens can do little else, since it could not tell replies from messages.
+    /// Runs a command of a RESP2 subscriber. Few are allowed, because a subscriber could not tell
+    /// their replies from messages.
     fn run_subscribed(&mut self, name: &[u8], request: &Request) -> Result {
         match name {
             b"SUBSCRIBE" => Ok(self.subscribe(request, Kind::Channel)),
@@ -318,7 +322,7 @@ impl Commands {
         self.server.store(self.database)
     }
 
-    /// What takes long to free is freed without the lock.
+    /// Large values are freed after the lock is released.
     fn flush(&self, database: usize) {
         let all = self.server.store(database).take();
         drop(all);
@@ -334,7 +338,7 @@ impl Commands {
         Ok(Reply::Ok)
     }
 
-    /// All keys at once, so the cursor is always 0 afterwards.
+    /// Returns all keys at once, so that the next cursor is always 0.
     fn scan(&self, request: &Request) -> Result {
         let cursor = std::str::from_utf8(request.arg(1)).ok();
         let Some(cursor) = cursor.and_then(|cursor| cursor.parse::<u64>().ok()) else {
@@ -371,7 +375,7 @@ impl Commands {
         }
     }
 
-    /// Makes the connection as good as new.
+    /// Restores the initial state of the connection.
     fn reset(&mut self) {
         self.forget_subscriptions();
         self.transaction = None;
@@ -486,8 +490,8 @@ impl Commands {
         })
     }
 
-    /// The confirmations are pushed, since what is pushed stays in order, and the first message may come before this
-    /// returns.
+    /// Confirmations are pushed, because pushes stay in order and the first message may arrive
+    /// before this function returns.
     fn subscribe(&mut self, request: &Request, kind: Kind) -> Reply {
         for topic in request.args(1) {
             let is_new = self.topics(kind).insert(topic.into());
@@ -517,7 +521,7 @@ impl Commands {
         (self.channels.len() + self.patterns.len()) as i64
     }
 
-    /// What was published before goes before the reply, and nothing comes after it.
+    /// Messages that were published earlier precede the reply, and none follow it.
     fn unsubscribe(&mut self, request: &Request, kind: Kind) -> Reply {
         let mut left: Vec<Box<[u8]>> = request.args(1).map(Box::from).collect();
         if left.is_empty() {
@@ -651,13 +655,13 @@ fn int(bytes: &[u8]) -> Result<i64> {
     parse_int(bytes).ok_or(Reply::error(NO_NUMBER))
 }
 
-/// Milliseconds since 1970; before that is as good as now.
+/// Returns milliseconds since 1970. Negative times are clamped, since they have passed in any case.
 fn deadline(time: i64, unit: i64) -> Option<u64> {
     let at = (now() as i64).checked_add(time.checked_mul(unit)?)?;
     Some(at.max(1) as u64)
 }
 
-/// Takes as long whatever the difference is.
+/// Compares in constant time.
 fn is_same(right: &[u8], given: &[u8]) -> bool {
     let mut differ = right.len() ^ given.len();
     for (i, byte) in given.iter().enumerate() {
@@ -685,7 +689,7 @@ fn config(request: &Request) -> Result {
     Ok(Reply::Map(both.collect()))
 }
 
-/// Whether a command takes so many arguments; `None` where there is no such command.
+/// Returns whether a command accepts this number of arguments, or `None` if it is unknown.
 fn fits(name: &[u8], args: usize) -> Option<bool> {
     Some(match name {
         b"DBSIZE" | b"EXEC" | b"DISCARD" | b"MULTI" | b"RESET" | b"UNWATCH" => args == 0,
@@ -705,7 +709,7 @@ fn fits(name: &[u8], args: usize) -> Option<bool> {
     })
 }
 
-/// At most so much of what a client said is said back to it.
+/// Quotes the start of what a client sent, for an error message.
 fn quote(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(128)]).into_owned()
 }

@@ -1,7 +1,8 @@
-//! Patterns of `KEYS` and `CONFIG GET`: `*`, `?`, `[a-z]`, `[^a]`, and `\` before any of them.
+//! The patterns of `KEYS` and `CONFIG GET`: `*`, `?`, `[a-z]`, `[^a]`, and `\` to escape any of
+//! them.
 
-/// Whether `text` fits. A star that took too little takes one more, and only the last one ever does: so the time
-/// is at most the product of both lengths, where one call for each star would take its power.
+/// Returns whether `text` matches. If a match fails, only the last star is extended by one byte, so
+/// the time is at most the product of both lengths; a recursive call per star would be exponential.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;
@@ -23,7 +24,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// How long the first piece of the pattern is, if the byte fits it.
+/// Returns the length of the first element of the pattern if it matches the byte.
 fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     let (len, fits) = match *pattern {
         [] => return None,
@@ -35,7 +36,7 @@ fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     fits.then_some(len)
 }
 
-/// As redis has it, a class that is not closed ends with the pattern.
+/// As in Redis, an unclosed class ends at the end of the pattern.
 fn class(pattern: &[u8], byte: u8) -> (usize, bool) {
     let is_negated = pattern.get(1) == Some(&b'^');
     let mut at = 1 + usize::from(is_negated);

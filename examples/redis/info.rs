@@ -1,4 +1,4 @@
-//! `INFO`: what clients look at before they begin, and a little for people.
+//! The `INFO` command, with what clients check before they start.
 
 use super::{
     commands::{DATABASES, Server, VERSION},
@@ -6,7 +6,7 @@ use super::{
 };
 use std::{fmt::Write, sync::atomic::Ordering::Relaxed};
 
-/// The sections that are asked for, or all.
+/// Returns the requested sections, or all of them.
 pub fn info(server: &Server, request: &Request) -> String {
     let wanted: Vec<_> = request.args(1).map(<[u8]>::to_ascii_lowercase).collect();
     let is_wanted = |section: &str| {

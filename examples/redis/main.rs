@@ -1,12 +1,14 @@
-//! A server that `redis-cli` and `redis-benchmark` take for redis: strings, expiry, databases, transactions,
-//! pub/sub, AUTH, RESP2 and RESP3, as a service of requests behind a `FramedMakeLayer`.
+//! A Redis-compatible server for `redis-cli`, `redis-benchmark` and client libraries: strings,
+//! expiry, databases, transactions, pub/sub, AUTH, RESP2 and RESP3. It is a service of requests
+//! behind a `FramedMakeLayer`.
 //!
-//! Run it with `cargo run --release --example redis`, talk to it with `redis-cli -p 6380`, measure it with
-//! `redis-benchmark -p 6380 -t ping,set,get,incr -P 16`, and end it with Ctrl-C.
-//! `--help` lists the options.
+//! Run it with `cargo run --release --example redis`, talk to it with `redis-cli -p 6380`, measure
+//! it with `redis-benchmark -p 6380 -t ping,set,get,incr -P 16`, and stop it with Ctrl-C. `--help`
+//! lists the options.
 //!
-//! `resp.rs` is the codec, `commands.rs` the service, `store.rs` the keys, `topics.rs` who listens to what,
-//! `transaction.rs` what is queued and watched, `info.rs` what the server says of itself.
+//! `resp.rs` is the codec, `commands.rs` the service, `store.rs` the keys, `topics.rs` the
+//! subscriptions, `transaction.rs` queued commands and watched keys, and `info.rs` the `INFO`
+//! command.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
@@ -23,7 +25,7 @@ mod transaction;
 
 use clap::Parser;
 use commands::{Commands, DATABASES, Server as Shared};
-use reagent::{BoxError, Server};
+use reagent::{BoxError, ErrorChain, Server};
 use reagent_layers::{
     framed::{Client, FrameError, FramedMakeLayer, OnError},
     tls::TlsLayer,
@@ -44,7 +46,7 @@ use tokio::{
 use topics::Listener;
 use tower::{service_fn, util::option_layer};
 
-/// A Redis-compatible server: strings, expiry, databases, transactions, pub/sub, AUTH, RESP2 and RESP3
+/// A Redis-compatible server
 #[derive(Parser)]
 struct Options {
     /// Address to listen on: HOST:PORT or unix:PATH
@@ -85,9 +87,9 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     let tls = tls.transpose()?;
     let reloader = tls.as_ref().map(TlsLayer::reloader);
     let framed = FramedMakeLayer::new()
-        // The codec has limits of its own, for which it has redis's words.
+        // The codec has its own limits, with the error messages of Redis.
         .max_frame(2 * MAX_BULK)
-        // One command of many may make them all at once.
+        // A single command with many channels may push one confirmation for each.
         .pushes(4096)
         .close_after(|reply| matches!(reply, Reply::Bye | Reply::HangUp))
         .on_error(|error| match error {
@@ -120,7 +122,7 @@ async fn serve(options: Options) -> Result<(), BoxError> {
             Ok(()) => common::print("certificate reloaded"),
             Err(error) => common::print(format_args!(
                 "certificate not reloaded: {}",
-                common::chain(&*error)
+                ErrorChain(&*error)
             )),
         },
         None => common::print("nothing to reload"),
@@ -135,7 +137,7 @@ async fn serve(options: Options) -> Result<(), BoxError> {
             () = &mut stop => break,
             never = &mut reload => match never {},
             _ = tick.tick() => {
-                // In steps, so that clients get at the keys between them.
+                // Done in steps, so that clients can use the keys in between.
                 for database in 0..DATABASES {
                     while shared.store(database).sweep(200) {
                         tokio::task::yield_now().await;
@@ -146,7 +148,7 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     }
     let report = server.drain(Duration::from_secs(10)).await;
     common::print(format_args!(
-        "{} connections finished, {} were aborted",
+        "{} connections finished, {} aborted",
         report.finished, report.aborted
     ));
     Ok(())

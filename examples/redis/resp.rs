@@ -1,4 +1,5 @@
-//! RESP2 and RESP3 (<https://redis.io/docs/latest/develop/reference/protocol-spec/>): requests in, replies out.
+//! RESP2 and RESP3 (<https://redis.io/docs/latest/develop/reference/protocol-spec/>): decodes
+//! requests and encodes replies.
 
 use bytes::{Buf, Bytes, BytesMut};
 use reagent_layers::framed::codec::{Decoder, Encoder};
@@ -13,23 +14,24 @@ use std::{
     },
 };
 
-/// Arguments of a command, as in redis, and bytes of one of them: redis has 512 MiB.
+/// The maximum number of arguments, as in Redis.
 pub const MAX_ARGS: usize = 1024 * 1024;
+/// The maximum length of an argument in bytes. Redis allows 512 MiB.
 pub const MAX_BULK: usize = 16 * 1024 * 1024;
-/// What a client may send before it has said who it is, as in redis.
+/// Limits for clients that have not authenticated, as in Redis.
 const UNKNOWN_ARGS: usize = 10;
 const UNKNOWN_BULK: usize = 16 * 1024;
-/// Bytes of a line, as in redis (`PROTO_INLINE_MAX_SIZE`).
+/// The maximum length of a line in bytes, as in Redis (`PROTO_INLINE_MAX_SIZE`).
 const MAX_LINE: usize = 64 * 1024;
 
-/// What the codec of a connection and its commands both know.
+/// State shared by the codec of a connection and its commands.
 #[derive(Debug)]
 pub struct Facts {
     pub is_known: AtomicBool,
     pub is_resp3: AtomicBool,
 }
 
-/// A command and its arguments: the bytes that came, and where in them each argument stands.
+/// A command and its arguments: the received bytes, and the range of each argument.
 #[derive(Clone, Debug)]
 pub struct Request {
     bytes: Bytes,
@@ -37,7 +39,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// How many there are, the command's name included.
+    /// Returns the number of arguments, including the name of the command.
     pub fn len(&self) -> usize {
         self.args.len()
     }
@@ -54,9 +56,9 @@ impl Request {
 #[derive(Clone, Debug)]
 pub enum Reply {
     Ok,
-    /// `+OK`, and that was all.
+    /// `+OK`, after which the connection is closed.
     Bye,
-    /// A close without a word.
+    /// Closes the connection without a reply.
     HangUp,
     Nothing,
     Simple(&'static str),
@@ -64,7 +66,7 @@ pub enum Reply {
     Int(i64),
     Bulk(Arc<[u8]>),
     Null,
-    /// That of a transaction that was not run.
+    /// The reply to a transaction that was not executed.
     NullArray,
     Array(Vec<Reply>),
     Map(Vec<Reply>),
@@ -83,7 +85,7 @@ impl Reply {
     }
 }
 
-/// What is no command.
+/// The error of a malformed command.
 #[derive(Debug)]
 pub struct ProtocolError(Cow<'static, str>);
 
@@ -105,12 +107,12 @@ fn error<T>(text: &'static str) -> Result<T, ProtocolError> {
     Err(ProtocolError(text.into()))
 }
 
-/// Keeps its place in a command that has not come in full.
+/// Decodes commands, and remembers its position in an incomplete one.
 #[derive(Debug)]
 pub struct Codec {
     facts: Arc<Facts>,
     at: usize,
-    /// Arguments that are still to come, and the length of the one that is coming.
+    /// The number of arguments that are missing, and the length of the current one.
     left: usize,
     bulk: Option<usize>,
     args: SmallVec<[Range<usize>; 4]>,
@@ -127,7 +129,7 @@ impl Codec {
         }
     }
 
-    /// The number in the line at `self.at`, which begins with a byte that was looked at.
+    /// Parses the number in the line at `self.at`, after its first byte, which was checked before.
     fn number(
         &mut self,
         src: &[u8],
@@ -241,14 +243,14 @@ impl Decoder for Codec {
                 None => None,
             };
             match request {
-                // An empty line or array asks for nothing, and is not answered.
+                // An empty line or array is not a command and gets no reply.
                 Some(request) if request.args.is_empty() => {}
                 request => return Ok(request),
             }
         }
     }
 
-    /// Half a command is no command, and redis closes without a word.
+    /// As in Redis, an incomplete command at the end is ignored.
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Request>, ProtocolError> {
         let request = self.decode(src)?;
         if request.is_none() {
@@ -278,7 +280,7 @@ fn write_reply(reply: &Reply, is_resp3: bool, out: &mut BytesMut) {
         }
         Reply::Error(text) => {
             out.extend_from_slice(b"-");
-            // A client's words in it must not look like the end of the line.
+            // Text from a client must not end the line.
             out.extend(
                 text.bytes()
                     .map(|byte| if byte < b' ' { b' ' } else { byte }),
@@ -323,7 +325,7 @@ fn write_header(kind: u8, n: i64, out: &mut BytesMut) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A number as redis takes it: in its one shortest form.
+/// Parses a number as Redis does: only its shortest form is accepted.
 pub fn parse_int(bytes: &[u8]) -> Option<i64> {
     let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
     match digits {
@@ -333,7 +335,8 @@ pub fn parse_int(bytes: &[u8]) -> Option<i64> {
     }
 }
 
-/// Splits a line as `sdssplitargs` of redis does, with quotes and escapes; `false` where a quote is open.
+/// Splits a line as Redis's `sdssplitargs` does, with quotes and escapes. Returns `false` if a
+/// quote is not closed.
 fn split_words(line: &[u8], out: &mut Vec<u8>, args: &mut SmallVec<[Range<usize>; 4]>) -> bool {
     let mut rest = line.iter().copied().peekable();
     loop {
@@ -377,7 +380,7 @@ fn split_words(line: &[u8], out: &mut Vec<u8>, args: &mut SmallVec<[Range<usize>
                     Some(byte) => out.push(byte),
                 }
             }
-            // What follows a quoted word has to be a space.
+            // A closing quote must be followed by a space.
             if rest.peek().is_some_and(|byte| !byte.is_ascii_whitespace()) {
                 return false;
             }

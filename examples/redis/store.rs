@@ -1,4 +1,4 @@
-//! The keys: a map, and in which order they expire.
+//! The key store: a map, and the order in which keys expire.
 
 use super::resp::parse_int;
 use std::{
@@ -16,7 +16,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// A number in its shortest form is kept as one, as redis does.
+    /// As in Redis, a number in its shortest form is stored as an integer.
     pub fn new(bytes: &[u8]) -> Self {
         match bytes.first() {
             Some(b'-' | b'0'..=b'9') if bytes.len() <= 20 => match parse_int(bytes) {
@@ -38,9 +38,9 @@ impl Value {
 #[derive(Debug)]
 struct Entry {
     value: Value,
-    /// Milliseconds since 1970; 0 is never.
+    /// Milliseconds since 1970, or 0 if the key never expires.
     expires: u64,
-    /// Of the store at its last change, for `WATCH`.
+    /// The version of the store when this entry last changed, for `WATCH`.
     version: u64,
 }
 
@@ -53,9 +53,9 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct Store {
     map: HashMap<Key, Entry>,
-    /// When keys expire, the next first, so that those that nobody asks for go too.
+    /// Expiry times in ascending order, so that keys that nobody reads are removed too.
     due: BTreeSet<(u64, Key)>,
-    /// The number of changes.
+    /// The number of changes so far.
     version: u64,
 }
 
@@ -74,13 +74,13 @@ impl Store {
         self.map.get(key).map(|entry| &entry.value)
     }
 
-    /// Returns the version of a key, which no later value of it has; `None` where there is no such key.
+    /// Returns the version of a key, which is never reused, or `None` if the key does not exist.
     pub fn version(&mut self, key: &[u8]) -> Option<u64> {
         self.get(key)?;
         self.map.get(key).map(|entry| entry.version)
     }
 
-    /// Takes everything out, and keeps the version.
+    /// Takes all keys out. The version continues.
     pub fn take(&mut self) -> Self {
         let empty = Store {
             version: self.version,
@@ -89,7 +89,7 @@ impl Store {
         std::mem::replace(self, empty)
     }
 
-    /// Puts a value in. `expires` is 0 for never, or `None` to leave that as it is.
+    /// Inserts a value. `expires` is 0 if it never expires, or `None` to keep the current expiry.
     pub fn set(&mut self, key: &[u8], value: Value, expires: Option<u64>) {
         self.version += 1;
         let version = self.version;
@@ -133,7 +133,7 @@ impl Store {
         }
     }
 
-    /// Whether it was there.
+    /// Removes a key, and returns whether it existed.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         match self.map.remove(key) {
             Some(entry) => {
@@ -144,7 +144,7 @@ impl Store {
         }
     }
 
-    /// When it expires, 0 for never.
+    /// Returns the time at which the key expires, or 0 if it never does.
     pub fn expires(&mut self, key: &[u8]) -> Option<u64> {
         self.get(key)?;
         self.map.get(key).map(|entry| entry.expires)
@@ -163,7 +163,7 @@ impl Store {
     pub fn add(&mut self, key: &[u8], by: i64) -> Result<i64, &'static str> {
         const NO_NUMBER: &str = "ERR value is not an integer or out of range";
         const OVERFLOW: &str = "ERR increment or decrement would overflow";
-        // The usual case, in one look at the map.
+        // The common case needs only one lookup.
         if let Some(entry) = self.map.get_mut(key) {
             if !entry.is_expired() {
                 let Value::Int(n) = &mut entry.value else {
@@ -188,7 +188,7 @@ impl Store {
         self.map.len()
     }
 
-    /// Frees keys that have expired, at most so many; `true` where more may be left.
+    /// Removes up to `at_most` expired keys. Returns `true` if there may be more.
     pub fn sweep(&mut self, at_most: usize) -> bool {
         let now = now();
         for _ in 0..at_most {

@@ -1,4 +1,4 @@
-//! Who listens to which channel, and to which pattern of channels.
+//! Subscriptions to channels and to patterns of channels.
 
 use super::{glob::matches, resp::Reply};
 use reagent::ConnectionHandle;
@@ -8,14 +8,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// A client that can be sent messages.
+/// A client that receives messages.
 #[derive(Clone, Debug)]
 pub struct Listener {
     pub handle: ConnectionHandle,
     pub pusher: Pusher<Reply>,
 }
 
-/// What is subscribed to.
+/// The kind of a subscription.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Channel,
@@ -23,7 +23,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The verb of confirmations, `subscribe` or `unsubscribe`, as it is for this kind.
+    /// Returns the verb of a confirmation (`subscribe` or `unsubscribe`) for this kind.
     pub fn verb(self, verb: &str) -> String {
         match self {
             Kind::Channel => verb.to_owned(),
@@ -74,8 +74,8 @@ impl Topics {
         }
     }
 
-    /// Sends a message to all who listen, and says to how many. A client that reads so slowly that there is no room
-    /// for it is closed, as by redis at its `client-output-buffer-limit`.
+    /// Sends a message to all subscribers, and returns their number. A subscriber that reads too
+    /// slowly is disconnected, as Redis does at its `client-output-buffer-limit`.
     pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
         let all = self.all();
         let bulk = |bytes: &[u8]| Reply::Bulk(Arc::from(bytes));

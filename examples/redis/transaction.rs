@@ -1,4 +1,4 @@
-//! Transactions: `MULTI`, what it queues, and the keys that `WATCH` looks at.
+//! Transactions: `MULTI`, its queued commands, and the keys watched by `WATCH`.
 
 use super::{
     commands::{Commands, Result, Server},
@@ -7,25 +7,25 @@ use super::{
 };
 use std::collections::HashMap;
 
-/// What a client has queued since it said `MULTI`.
+/// The commands queued by a client since `MULTI`.
 #[derive(Debug, Default)]
 pub struct Transaction {
     requests: Vec<Request>,
-    /// One of them was refused, so none is to be run.
+    /// Set if a command was refused, in which case none is executed.
     is_spoiled: bool,
 }
 
-/// The keys that a client watches, each with its database and the version that it had.
+/// The watched keys of a client, with their databases and versions.
 #[derive(Debug, Default)]
 pub struct Watched(HashMap<(usize, Key), Option<u64>>);
 
 impl Watched {
-    /// Adds a key, unless it is watched already.
+    /// Adds a key, unless it is already watched.
     pub(super) fn add(&mut self, database: usize, key: &[u8], version: Option<u64>) {
         self.0.entry((database, key.into())).or_insert(version);
     }
 
-    /// Whether a key was set or removed or has expired since it was added.
+    /// Returns whether a key was set, removed or expired since it was added.
     fn has_changed(&self, server: &Server) -> bool {
         self.0
             .iter()
@@ -34,7 +34,8 @@ impl Watched {
 }
 
 impl Commands {
-    /// Queues a command of a transaction; `None` where there is none or the command ends it.
+    /// Queues a command of a transaction. Returns `None` if there is no transaction or the command
+    /// ends it.
     pub(super) fn queue(&mut self, name: &[u8], request: &Request) -> Option<Result> {
         let transaction = self.transaction.as_mut()?;
         match name {
@@ -46,7 +47,7 @@ impl Commands {
             }
             b"WATCH" => Some(Err(Reply::error("ERR WATCH inside MULTI is not allowed"))),
             b"MULTI" => Some(Err(Reply::error("ERR MULTI calls can not be nested"))),
-            // Their confirmations are pushed, and so cannot stand among the replies.
+            // Their confirmations are pushed, so they cannot be part of the reply to `EXEC`.
             b"SUBSCRIBE" | b"PSUBSCRIBE" | b"UNSUBSCRIBE" | b"PUNSUBSCRIBE" => {
                 transaction.is_spoiled = true;
                 Some(Err(Reply::error(
@@ -60,7 +61,7 @@ impl Commands {
         }
     }
 
-    /// Hands on the error of a command, after which a transaction is not run.
+    /// Marks the transaction as failed, and returns the error.
     pub(super) fn spoiled(&mut self, error: Reply) -> Reply {
         if let Some(transaction) = &mut self.transaction {
             transaction.is_spoiled = true;

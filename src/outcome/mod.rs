@@ -9,7 +9,7 @@ pub(crate) use errors::LetGo;
 pub use errors::{Rejected, TimedOut};
 pub use kind::OutcomeKind;
 
-use crate::{BoxError, cast::cast, panic::Panic};
+use crate::{BoxError, cast::cast, error_chain::ErrorChain, panic::Panic};
 use std::{error::Error, fmt, io, sync::Arc};
 
 /// The way in which a connection ended.
@@ -146,7 +146,7 @@ fn disconnect(error: &io::Error, happened: impl Fn(Disconnect) -> bool) -> Optio
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Outcome::Failed(error) => write!(f, "failed: {error}"),
+            Outcome::Failed(error) => write!(f, "failed: {}", ErrorChain(&**error)),
             Outcome::Disconnected(disconnect) => write!(f, "disconnected: {disconnect}"),
             Outcome::Rejected(rejected) => rejected.fmt(f),
             Outcome::TimedOut(timed_out) => timed_out.fmt(f),

@@ -145,6 +145,8 @@ impl<L, X> Server<L, X> {
     ///
     /// Clients above the limit wait in the kernel's queue and are accepted in order. The default is
     /// no limit. [`ServerHandle::set_max_connections`] changes the limit of a running server.
+    ///
+    /// [`ServerHandle::set_max_connections`]: crate::ServerHandle::set_max_connections
     pub fn max_connections(self, max: usize) -> Self {
         self.limit(Limit::new(max))
     }
@@ -312,6 +314,12 @@ impl<L, X> Server<L, X> {
     /// # Cancel safety
     ///
     /// Cancel safe: if the future is dropped, everything that was opened is closed again.
+    ///
+    /// [`Error::NoListener`]: crate::Error::NoListener
+    /// [`Error::Address`]: crate::Error::Address
+    /// [`Error::Bind`]: crate::Error::Bind
+    /// [`Error::Runtime`]: crate::Error::Runtime
+    /// [`Error::Make`]: crate::Error::Make
     pub fn start<S>(self, service: S) -> Starting
     where
         // The compiler shows such a line to those whose service does not fit.
@@ -347,6 +355,8 @@ impl<L, X> Server<L, X> {
     /// # Cancel safety
     ///
     /// Cancel safe: if the future is dropped, everything that was opened is closed again.
+    ///
+    /// [`Error::Make`]: crate::Error::Make
     pub fn start_make<M, S>(self, make: M) -> Starting
     where
         M: MakeService<Acceptor, Connection, Service = S, MakeError: Into<BoxError>, Future: Send>

@@ -1,5 +1,5 @@
-//! Compiles the sources with `cfg(loom)` here, and nowhere else: in `RUSTFLAGS` it would take `net` from
-//! Tokio.
+//! Sets `cfg(loom)` for this package only. In `RUSTFLAGS` it would also remove Tokio's `net`
+//! module.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,9 +1,9 @@
-//! Runs what threads share in the core through every order of events, by
+//! Checks the lock-free code of the core under every interleaving, with
 //! [loom](https://docs.rs/loom): `cargo test -p reagent-loom`.
 //!
-//! It compiles the sources of the core as they are, on loom's mutexes and atomics, which a build script
-//! selects by `cfg(loom)`. A model ends with a panic at the first order in which an assertion fails, in
-//! which all threads wait (a wake-up was lost), or in which memory is leaked.
+//! The sources of the core are compiled unchanged, with loom's mutexes and atomics, which a build
+//! script selects with `cfg(loom)`. A model panics at the first interleaving in which an assertion
+//! fails, all threads wait (a wake-up was lost), or memory is leaked.
 
 #![cfg(test)]
 #![expect(dead_code, reason = "the core uses the rest")]

@@ -1,4 +1,5 @@
-//! The limit: never more than its maximum, no waiter forgotten, and a count that returns to zero.
+//! The connection limit: its maximum is never exceeded, no waiter is forgotten, and its count
+//! returns to zero.
 
 use crate::{limit::Limit, sync::set_thread_index};
 use loom::{future::block_on, model::Builder, thread};
@@ -8,20 +9,20 @@ use std::{
     task::{Context, Waker},
 };
 
-/// Every order of two threads.
+/// Checks every interleaving of two threads.
 fn pair(model: impl Fn() + Sync + Send + 'static) {
     Builder::new().check(model);
 }
 
-/// Every order of more threads in which at most this many switches are forced on them: what goes wrong
-/// does so by two or three events in an unlucky order.
+/// Checks the interleavings of several threads with at most this many preemptions. Bugs typically
+/// need only two or three events in an unlucky order.
 fn crowd(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(model);
 }
 
-/// Runs `work` in a thread that counts for itself once the counts are split.
+/// Runs `work` in a thread that has its own count once the counts are split.
 fn spawn<T: 'static>(
     index: usize,
     limit: &Limit,
@@ -39,7 +40,7 @@ fn assert_unused(limit: &Limit) {
 }
 
 #[test]
-fn a_permit_reaches_the_one_who_waits() {
+fn a_permit_reaches_the_waiter() {
     pair(|| {
         let limit = Limit::new(1);
         let permit = limit.try_acquire();
@@ -69,7 +70,7 @@ fn a_waiter_that_gives_up_passes_its_permit_on() {
 }
 
 #[test]
-fn a_limit_that_is_raised_admits_those_who_wait() {
+fn a_raised_limit_admits_waiters() {
     for max in [Some(2), None] {
         crowd(move || {
             let limit = Limit::new(0);
@@ -118,7 +119,7 @@ fn a_limit_that_is_set_again_and_again_is_never_exceeded() {
 }
 
 #[test]
-fn a_permit_of_no_limit_that_is_dropped_reaches_the_one_who_waits() {
+fn a_dropped_permit_from_before_the_limit_reaches_the_waiter() {
     pair(|| {
         let limit = Limit::unlimited();
         let permit = limit.try_acquire();
@@ -131,7 +132,7 @@ fn a_permit_of_no_limit_that_is_dropped_reaches_the_one_who_waits() {
 }
 
 #[test]
-fn a_permit_that_is_taken_back_reaches_the_one_who_waits() {
+fn a_permit_that_is_given_back_reaches_the_waiter() {
     pair(|| {
         let limit = Limit::unlimited();
         let other = spawn(1, &limit, |limit| drop(limit.try_acquire()));
@@ -160,7 +161,7 @@ fn threads_that_collide_count_apart_and_exactly() {
         limit.set_max(1);
         let ours = limit.try_acquire();
         let theirs = others.map(|other| other.join().unwrap());
-        // What is left of before the limit was set may be more than one; what came later is not.
+        // Permits from before the limit was set may exceed one, later ones may not.
         assert!(ours.is_none() || theirs.iter().all(Option::is_none));
         let taken = ours.iter().chain(theirs.iter().flatten()).count();
         assert_eq!(limit.taken(), taken);

@@ -1,4 +1,4 @@
-//! The note that a listening queue leaves (`listener/queue.rs`): no client is forgotten in the queue.
+//! The note left in a listening queue (`listener/queue.rs`): no client is forgotten in the queue.
 
 use crate::sync::{Arc, Mutex, WakerSlot, atomic::AtomicBool};
 use loom::{
@@ -14,8 +14,8 @@ struct Queue {
     runtime: Mutex<Runtime>,
 }
 
-/// What the runtime knows of the socket. It looks at its readiness and registers a waker under one lock,
-/// and that is what the note relies on: it is not enough to clear it before the attempt.
+/// The runtime's state of the socket. It checks readiness and registers a waker under one lock, and
+/// the note relies on this: clearing the note before the attempt would not be enough.
 struct Runtime {
     clients: usize,
     is_registered: bool,

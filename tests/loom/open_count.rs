@@ -1,4 +1,5 @@
-//! The holders of a connection: it ends once, after all of them, and nobody enters afterwards.
+//! The holders of a connection: it ends once, after the last of them, and none can be added
+//! afterwards.
 
 use crate::sync::{
     Arc, OpenCount,

@@ -1,4 +1,4 @@
-//! The slot of a waker: whoever registers, and looks afterwards, is woken or sees why.
+//! The waker slot: a task that registers and checks afterwards is woken or sees the reason.
 
 use crate::sync::{Arc, WakerSlot, atomic::AtomicBool};
 use loom::{future::block_on, sync::atomic::Ordering, thread};
@@ -32,7 +32,7 @@ fn a_wake_is_never_lost() {
 fn the_waker_that_was_registered_last_is_woken() {
     loom::model(|| {
         let shared = Arc::new((AtomicBool::new(false), WakerSlot::default()));
-        // It was another task's before.
+        // The previous waker belongs to another task.
         shared.1.register(std::task::Waker::noop());
         let waker = thread::spawn({
             let shared = shared.clone();

@@ -2,16 +2,16 @@
 
 use crate::net::Stream;
 
-/// One client, from `connect` until it leaves.
+/// A client, from `connect` until it leaves.
 pub struct Client {
-    /// Where it came to.
+    /// The place it has connected to.
     pub place: usize,
     stream: Stream,
     greeting: Vec<u8>,
-    /// Bytes sent that have not come back.
+    /// The number of bytes sent and not yet echoed.
     owed: usize,
     half_closed: bool,
-    /// The server has closed it, orderly or not.
+    /// Set once the server has closed the connection, in order or not.
     pub ended: bool,
 }
 
@@ -27,23 +27,23 @@ impl Client {
         }
     }
 
-    /// The number of its connection, once the handler has greeted it.
+    /// Returns the number of its connection, once the handler has sent it.
     pub fn id(&self) -> Option<u64> {
         let bytes = self.greeting.as_slice().try_into().ok()?;
         Some(u64::from_be_bytes(bytes))
     }
 
-    /// Neither served nor turned away.
+    /// Returns whether it has been neither served nor turned away.
     pub fn waits(&self) -> bool {
         self.id().is_none() && !self.ended
     }
 
-    /// Whether its handler listens to it.
+    /// Returns whether its handler reads commands.
     pub fn takes_commands(&self) -> bool {
         self.id().is_some() && !self.ended && !self.half_closed
     }
 
-    /// Reads what has come.
+    /// Reads all available bytes.
     pub fn pump(&mut self) {
         let mut bytes = [0; 256];
         while !self.ended {
@@ -69,7 +69,7 @@ impl Client {
         self.stream.half_close();
     }
 
-    /// What keeps it from being as it should when nothing more happens.
+    /// Returns what is wrong if nothing more is going to happen.
     pub fn complaint(&self) -> Option<&'static str> {
         if self.ended || self.id().is_none() {
             None

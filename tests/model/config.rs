@@ -1,8 +1,8 @@
-//! The servers that the model runs.
+//! The configurations of the servers in the model.
 
 use crate::dice::Dice;
 
-/// One server to be checked, and maybe a second one under the same limit.
+/// A server under test, and optionally a second one that shares its limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     pub start: StartBy,
@@ -10,7 +10,7 @@ pub struct Config {
     pub stack: Stack,
     pub addresses: usize,
     pub acceptors: usize,
-    /// Whether a listener in memory, like a socket's, does not know if a client is there.
+    /// Makes `pending` of a listener in memory unknown, as for a socket.
     pub is_like_socket: bool,
 }
 
@@ -26,7 +26,7 @@ pub enum StartBy {
 pub enum LimitBy {
     Nothing,
     MaxConnections(usize),
-    /// A `Limit` that a second server shares.
+    /// A `Limit` shared with a second server.
     Shared(usize),
 }
 
@@ -64,7 +64,7 @@ impl Config {
         }
     }
 
-    /// How many connections may be open at the start.
+    /// Returns the connection limit at the start.
     pub fn max(&self) -> usize {
         match self.limit {
             LimitBy::Nothing => usize::MAX,
@@ -76,12 +76,13 @@ impl Config {
         matches!(self.limit, LimitBy::Shared(_))
     }
 
-    /// The number of places that a client can come to: each address, and the second server.
+    /// Returns the number of places to connect to: all addresses, and the second server.
     pub fn places(&self) -> usize {
         self.addresses + usize::from(self.has_second_server())
     }
 
-    /// How many connections of one kind the stack serves at once: of the whole server, where it is shared.
+    /// Returns the concurrency limit of the stack, and whether it applies to an acceptor or to the
+    /// server.
     pub fn stack_limit(&self) -> Option<(Scope, usize)> {
         match (self.stack, self.start) {
             (Stack::Concurrency(size), StartBy::Make) => Some((Scope::Acceptor, size)),

@@ -1,4 +1,4 @@
-//! How a run ends, and what must hold after that.
+//! The end of a run, and what must hold afterwards.
 
 use crate::{
     net::Place,
@@ -10,10 +10,10 @@ use reagent::{DrainReport, ServerStatus};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// Beyond its deadline a drain takes a second at most, to end what was aborted; timers count in
-/// milliseconds.
+/// The time a drain may exceed its deadline by: one second to end aborted connections, and the
+/// resolution of timers.
 const GRACE: Duration = Duration::from_millis(1_010);
-/// What a drain takes that has nothing to wait for.
+/// The time limit of a drain that has nothing to wait for.
 const AT_ONCE: Duration = Duration::from_millis(10);
 
 pub async fn end(world: &mut World, ending: Ending) -> Result<(), String> {
@@ -21,12 +21,13 @@ pub async fn end(world: &mut World, ending: Ending) -> Result<(), String> {
         let events = world.main.record.events();
         (events.started() - events.open(), events.ended("aborted"))
     };
-    // A server that has lost its listeners stops by itself.
+    // A server that has lost all its listeners stops by itself.
     let status = world.main.handle.stats().status;
     let began_before = matches!(status, ServerStatus::Draining | ServerStatus::Stopped);
     let (over, aborted) = events(world);
     let is_idle = world.main.handle.connection_count() == 0;
-    // A client that left is still in its queue, and is served by an acceptor that gets a service in time.
+    // The queue may still hold a client that has left. It is served by an acceptor that gets a
+    // service in time.
     let nobody_waits = world.places.iter().all(Place::is_empty);
     let all_obey = {
         let events = world.main.record.events();
@@ -57,7 +58,7 @@ pub async fn end(world: &mut World, ending: Ending) -> Result<(), String> {
     let Ok(report) = report else {
         return Err(format!("{ending:?} does not end"));
     };
-    // A server that has lost its listeners stops with an error.
+    // A server that has lost all its listeners stops with an error.
     let Ok(report) = report else {
         return Ok(());
     };
@@ -95,7 +96,7 @@ async fn stopped(world: &mut World, report: &DrainReport) -> Result<(), String> 
     if (stats.status, stats.acceptors, stats.open) != (ServerStatus::Stopped, 0, 0) {
         return Err(format!("after the end: {stats:?}"));
     }
-    drain_is_told_once(world, report)?;
+    drain_is_reported_once(world, report)?;
     for place in &mut world.places[..world.config.addresses] {
         place.release();
         if place.connect().await.is_ok() {
@@ -105,7 +106,7 @@ async fn stopped(world: &mut World, report: &DrainReport) -> Result<(), String> 
     Ok(())
 }
 
-fn drain_is_told_once(world: &World, report: &DrainReport) -> Result<(), String> {
+fn drain_is_reported_once(world: &World, report: &DrainReport) -> Result<(), String> {
     let events = world.main.record.events();
     let told = (
         events.drains_started,
@@ -115,14 +116,14 @@ fn drain_is_told_once(world: &World, report: &DrainReport) -> Result<(), String>
     );
     if told != (1, 0, 0, 0) || events.reports != [report.clone()] {
         return Err(format!(
-            "{} drains started, {} listeners and {} acceptors are left, {} exhaustions; {:?} told of {report:?}",
+            "{} drains started, {} listeners and {} acceptors are left, {} exhaustions; {:?} reported for {report:?}",
             told.0, told.1, told.2, told.3, events.reports
         ));
     }
     Ok(())
 }
 
-/// All have gone: nothing is left.
+/// Checks that nothing is left after everything has ended.
 pub async fn nothing_left(world: &mut World) -> Result<(), String> {
     world.perform(Operation::AllLeave).await;
     if let Some(second) = &world.second {

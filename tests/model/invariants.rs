@@ -1,4 +1,4 @@
-//! What must hold whenever nothing more happens by itself.
+//! Invariants that hold whenever nothing more is going to happen.
 
 use crate::{
     client::Client,
@@ -13,8 +13,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Why the world is not as it should be, if so. Most of what it finds may mend itself in the next moment:
-/// the caller waits, longer than any back-off takes, before it believes it.
+/// Returns an error if an invariant is violated. Most violations may be temporary, so the caller
+/// retries for longer than any backoff before it reports one.
 pub fn check(world: &World) -> Result<(), String> {
     clients_are_served(world)?;
     for side in world.sides() {
@@ -25,7 +25,7 @@ pub fn check(world: &World) -> Result<(), String> {
     acceptors_are_there(world)?;
     limit_counts_what_is_open(world)?;
     outcomes_are_right(world)?;
-    who_was_closed_is_accounted_for(world)
+    closed_clients_are_accounted_for(world)
 }
 
 fn ensure(holds: bool, violation: impl FnOnce() -> String) -> Result<(), String> {
@@ -35,7 +35,7 @@ fn ensure(holds: bool, violation: impl FnOnce() -> String) -> Result<(), String>
     }
 }
 
-/// No client waits while there is room for it, and whoever is served gets answers.
+/// No client waits while there is capacity for it, and every served client receives its echo.
 fn clients_are_served(world: &World) -> Result<(), String> {
     let has_place = world.gauge.open() < world.max();
     for client in &world.clients {
@@ -74,7 +74,7 @@ fn stack_has_room(world: &World, place: usize) -> bool {
         _ if is_second => true,
         None => true,
         Some((Scope::Server, size)) => side.alive.total() < size,
-        // With fewer than all can have, one of them has room.
+        // With fewer than the maximum for all acceptors, one of them has capacity.
         Some((Scope::Acceptor, size)) => {
             let addr = side.handle.local_addrs().nth(place);
             addr.is_some_and(|addr| side.alive.at(addr) < size * world.acceptors)
@@ -82,7 +82,7 @@ fn stack_has_room(world: &World, place: usize) -> bool {
     }
 }
 
-/// What was found wrong at once, as it was told.
+/// Violations found immediately when an event was reported.
 fn events_are_right(side: &Side) -> Result<(), String> {
     let mut violations = side.record.events().violations.clone();
     violations.extend(side.alive.violations());
@@ -121,16 +121,19 @@ fn counts_agree(side: &Side) -> Result<(), String> {
     ] {
         let told = events.ended(name) as u64;
         ensure(told == count, || {
-            format!("{told} of {count} {name} were told")
+            format!("{told} of {count} {name} were reported")
         })?;
     }
     ensure(events.acceptors == stats.acceptors as isize, || {
-        format!("{} acceptors by the events; {stats:?}", events.acceptors)
+        format!(
+            "{} acceptors according to events; {stats:?}",
+            events.acceptors
+        )
     })
 }
 
-/// `closed()` of every connection that has ended resolves with the outcome that was told, and
-/// the server knows those that are open and no others.
+/// `closed()` of every ended connection resolves with the reported outcome, and the server lists
+/// exactly the open connections.
 fn handles_tell_the_outcome(side: &Side) -> Result<(), String> {
     let events = side.record.events();
     let mut cx = Context::from_waker(Waker::noop());
@@ -141,7 +144,7 @@ fn handles_tell_the_outcome(side: &Side) -> Result<(), String> {
         };
         ensure(closed == seen.outcome, || {
             let told = &seen.outcome;
-            format!("connection {id} is closed: {closed:?}, and {told:?} was told")
+            format!("connection {id} is closed: {closed:?}, but {told:?} was reported")
         })?;
         let is_known = side.handle.connection(*id).is_some();
         ensure(is_known == seen.outcome.is_none(), || {
@@ -154,7 +157,7 @@ fn handles_tell_the_outcome(side: &Side) -> Result<(), String> {
     Ok(())
 }
 
-/// As many acceptors as were asked for, where no queue is lost.
+/// The number of acceptors is as configured, unless a queue is lost.
 fn acceptors_are_there(world: &World) -> Result<(), String> {
     let stats = world.main.handle.stats();
     let is_whole = stats
@@ -193,11 +196,11 @@ fn outcomes_are_right(world: &World) -> Result<(), String> {
             .get(id)
             .and_then(|seen| seen.outcome.as_deref());
         ensure(outcome == Some(*expected), || {
-            format!("connection {id} is to be {expected}, and is {outcome:?}")
+            format!("connection {id} should be {expected}, but is {outcome:?}")
         })?;
     }
     drop(events);
-    // A client that is gone or was closed has no connection any more.
+    // The connection of a client that has left or was closed has ended.
     for (side, first, last) in [
         (Some(&world.main), 0, world.config.addresses),
         (world.second.as_ref(), world.config.addresses, usize::MAX),
@@ -212,15 +215,15 @@ fn outcomes_are_right(world: &World) -> Result<(), String> {
         let events = side.record.events();
         for (id, seen) in &events.connections {
             ensure(seen.outcome.is_some() || ids.contains(id), || {
-                format!("connection {id} is open, and its client has gone")
+                format!("connection {id} is open, but its client has left")
             })?;
         }
     }
     Ok(())
 }
 
-/// Whoever was closed without a word was turned away, or its connection has ended.
-fn who_was_closed_is_accounted_for(world: &World) -> Result<(), String> {
+/// A client that was closed without data was turned away, or its connection has ended.
+fn closed_clients_are_accounted_for(world: &World) -> Result<(), String> {
     let stats = world.main.handle.stats();
     let is_lossless = world.in_memory && !world.doomed.contains(&true);
     if !is_lossless || world.second.is_some() || stats.status != ServerStatus::Running {
@@ -237,6 +240,6 @@ fn who_was_closed_is_accounted_for(world: &World) -> Result<(), String> {
     };
     ensure(
         closed <= stats.turned_away + without_words + stats.failed + stats.disconnected,
-        || format!("{closed} clients were closed without a word; {stats:?}"),
+        || format!("{closed} clients were closed without data; {stats:?}"),
     )
 }

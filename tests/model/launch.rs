@@ -14,14 +14,14 @@ use tower::{
     load_shed::LoadShedLayer,
 };
 
-/// A server, what it told, and whom it serves.
+/// A server, its events, and its live connections.
 pub struct Side {
     pub handle: ServerHandle,
     pub record: Record,
     pub alive: Alive,
 }
 
-/// The servers of a run before they are started, and where clients come to them.
+/// The servers of a run before their start, and the places to connect to.
 pub struct Launch {
     config: Config,
     in_memory: bool,
@@ -41,7 +41,7 @@ impl Launch {
         }
     }
 
-    /// The server that things are done to.
+    /// Starts the server under test.
     pub async fn main(&mut self, trouble: &Trouble) -> Result<Side, String> {
         let (config, alive) = (self.config, Alive::default());
         let record = Record::new(&self.gauge);
@@ -77,7 +77,7 @@ impl Launch {
         Side::new(handle, record, alive)
     }
 
-    /// One that shares the limit, and to which nothing is done.
+    /// Starts a server that shares the limit and is not manipulated.
     pub async fn second(&mut self) -> Result<Side, String> {
         let (record, alive) = (Record::new(&self.gauge), Alive::default());
         let server = Server::bind(Vec::<Bind>::new())
@@ -122,7 +122,7 @@ impl Side {
     }
 }
 
-/// Makes the services of a server, in either way.
+/// Makes the services of a server, by either kind of start.
 struct Make(Config, Trouble, Alive);
 
 impl Make {
@@ -141,7 +141,7 @@ impl Make {
             async move {
                 trouble.maybe_panic(Spot::MakePanics);
                 if trouble.strikes(Spot::MakeFails) {
-                    return Err(BoxError::from("not made, as it was told to"));
+                    return Err(BoxError::from("make failure requested"));
                 }
                 if trouble.strikes(Spot::MakePends) {
                     tokio::time::sleep(PENDS).await;

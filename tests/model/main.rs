@@ -1,5 +1,6 @@
-//! A model of the whole pool: servers that are treated at random, and what must hold at every step; and each
-//! combination of limits, in which no client may wait while there is room for it.
+//! A model of the whole pool. Servers are manipulated at random, and invariants are checked after
+//! every step. In addition, every combination of limits is checked: no client may wait while there
+//! is capacity for it.
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
@@ -23,19 +24,20 @@ mod world;
 use run::Plan;
 use std::{env, ops::Range};
 
-/// Failures that are shown whole; of the rest the seeds are.
+/// The number of failures that are reported in full. For the others, only the seed is.
 const SHOWN: usize = 3;
 
-/// Failures over sockets, each of which takes its time, after which a test gives up.
+/// A test over sockets gives up after this many failures, since each takes a while.
 const MOST_FAILURES: usize = 10;
 
 fn number(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
     let number = text.parse();
-    Some(number.unwrap_or_else(|_| panic!("{variable} is to be a number, and is {text:?}")))
+    Some(number.unwrap_or_else(|_| panic!("{variable} must be a number, but is {text:?}")))
 }
 
-/// `REAGENT_MODEL_SEED` is the one seed to run, `REAGENT_MODEL_SEEDS` how many there are.
+/// Returns the seeds to run: `REAGENT_MODEL_SEED` is a single seed, `REAGENT_MODEL_SEEDS` their
+/// number.
 fn seeds(count: u64) -> Range<u64> {
     match number("REAGENT_MODEL_SEED") {
         Some(seed) => seed..seed + 1,
@@ -52,7 +54,7 @@ fn run(test: &str, seeds: Range<u64>, steps: usize, in_memory: bool) {
         };
         failed.push(format!("{seed}: {}", failure.violation));
         if shown.len() < SHOWN {
-            // Over sockets a run is not the same twice.
+            // Runs over sockets are not reproducible.
             let (plan, failure) = match in_memory {
                 true => plan.shrink(in_memory, failure),
                 false => (plan, failure),

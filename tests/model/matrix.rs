@@ -1,4 +1,5 @@
-//! No client waits while there is room for it, in every combination of limits, layers and acceptors.
+//! No client waits while there is capacity for it, in every combination of limits, layers and
+//! acceptors.
 
 use crate::support::{Echo, connect, make, served, service};
 use reagent::{Addr, ConnectionService, Limit, Server, ServerHandle};
@@ -29,7 +30,7 @@ enum Limits {
     SharedTwo,
 }
 
-/// Each has room for one, a rate limit for the first client of each acceptor.
+/// The capacity of each layer is one; a rate limit admits the first client of each acceptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layers {
     Nothing,
@@ -50,7 +51,7 @@ fn cases() -> Vec<Case> {
             Layers::LoadShed,
         ] {
             for make in [false, true] {
-                // A `RateLimit` is not `Clone`.
+                // `RateLimit` is not `Clone`.
                 if layer == Layers::Rate && !make {
                     continue;
                 }
@@ -115,12 +116,13 @@ impl Case {
         }
     }
 
-    /// Whether a further client has room beside one that stays at the first address.
+    /// Returns whether another client can be served while one stays connected to the first address.
     fn has_room_beside_one(self, address: usize) -> bool {
         let stack_has_room = match self.layer {
             Layers::Nothing | Layers::LoadShed => true,
             Layers::GlobalConcurrency | Layers::Rate => false,
-            // One for each acceptor; with a queue each, which one it comes to is the kernel's choice.
+            // There is one for each acceptor. If each has its own queue, the kernel selects the
+            // acceptor.
             Layers::Concurrency => {
                 self.make && (address > 0 || (self.acceptors > 1 && !self.reuse_port))
             }
@@ -145,7 +147,7 @@ impl Case {
             format!("{self:?}: {what} is not served; {open} open, {taken} permits taken")
         };
 
-        // A client comes to each address in turn, the last one first, and leaves.
+        // A client connects to each address in turn, starting with the last one, and leaves.
         let rounds = if self.layer == Layers::Rate { 1 } else { 2 };
         for round in 0..rounds {
             let places = (0..addrs.len()).rev().map(|index| &addrs[index]);
@@ -155,7 +157,7 @@ impl Case {
             }
         }
 
-        // One stays, and whoever else has room is served.
+        // One client stays, and every other one for which there is capacity is served.
         if self.layer != Layers::Rate {
             let stays = served(&addrs[0]).await;
             let _stays = stays.ok_or_else(|| say("the client that stays".to_owned()))?;
@@ -165,12 +167,12 @@ impl Case {
                     drop(client.ok_or_else(|| say(format!("client {index} beside one")))?);
                 }
             }
-            // Nor does a client that waits for the stack take the place of another server's.
+            // A client that waits for the stack does not hold a permit that another server needs.
             let _waits = match self.layer {
                 Layers::Concurrency | Layers::GlobalConcurrency => Some(connect(&addrs[0]).await),
                 _ => None,
             };
-            // It might have room at another acceptor, and then take the place with right.
+            // With several acceptors, another one might have capacity and rightly take the permit.
             let has_place = self.layer == Layers::Concurrency && self.make && self.acceptors > 1;
             if let Some(other) = other.as_ref().filter(|_| !has_place) {
                 let client = served(other).await;

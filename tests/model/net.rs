@@ -1,4 +1,4 @@
-//! How clients come to a server: in memory, or by TCP.
+//! Connections to a server, in memory or over TCP.
 
 use reagent::{
     Accepted, Addr, Listener, SocketListener,
@@ -16,13 +16,13 @@ use tokio::{
     net::TcpStream,
 };
 
-/// One address of a server, seen by its clients.
+/// One address of a server, from the side of its clients.
 pub struct Place {
     way: Way,
     pub script: Script,
 }
 
-/// A socket that is bound again when it is lost, as one that the server opened itself would be.
+/// A socket that is bound again when it is lost, like one opened by the server.
 struct Rebound(SocketListener);
 
 impl Listener for Rebound {
@@ -42,7 +42,7 @@ impl Listener for Rebound {
         self.0.pending()
     }
 
-    /// Only the group's own handle is asked to reopen.
+    /// Only the original handle, which the group keeps, is reopened.
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
         self.0.try_clone()
     }
@@ -56,7 +56,7 @@ impl Listener for Rebound {
 
 enum Way {
     Memory(Clients),
-    /// The listening socket is kept until it is broken.
+    /// Holds the listening socket until the test breaks it.
     Tcp(SocketAddr, Option<std::net::TcpListener>),
 }
 
@@ -78,7 +78,8 @@ impl Place {
         Ok((listener, Place { way, script }))
     }
 
-    /// Whether nobody waits, as far as can be told; clients that left wait too, and so do errors.
+    /// Returns whether the queue is known to be empty. Clients that have left and scripted errors
+    /// count too.
     pub fn is_empty(&self) -> bool {
         match &self.way {
             Way::Memory(clients) => clients.waiting() == 0 && self.script.remaining() == 0,
@@ -93,7 +94,7 @@ impl Place {
         })
     }
 
-    /// Has the listener fail so that it has to be reopened.
+    /// Makes the listener fail so that it has to be reopened.
     pub fn lose(&mut self, failed_reopens: usize) {
         match &mut self.way {
             Way::Memory(_) => {
@@ -105,14 +106,15 @@ impl Place {
             }
             Way::Tcp(_, socket) => {
                 if let Some(socket) = socket.take() {
-                    // An error says that the server has closed it already.
+                    // An error means that the server has already closed it.
                     let _ = socket2::SockRef::from(&socket).shutdown(Shutdown::Both);
                 }
             }
         }
     }
 
-    /// Lets go of the listening socket, which would else stay open when the server has closed it.
+    /// Drops the handle of the listening socket, which would otherwise keep it open after the
+    /// server.
     pub fn release(&mut self) {
         if let Way::Tcp(_, socket) = &mut self.way {
             *socket = None;
@@ -120,14 +122,14 @@ impl Place {
     }
 }
 
-/// A client's side of a connection. It never waits: what would block is tried again later.
+/// A client's side of a connection. It never blocks: operations that would are retried later.
 pub enum Stream {
     Memory(tokio::io::DuplexStream),
     Tcp(TcpStream),
 }
 
 impl Stream {
-    /// Reads what is there; `Some(0)` is the end, an orderly one or not.
+    /// Reads what is available. `Some(0)` is the end, orderly or not.
     pub fn read(&mut self, bytes: &mut [u8]) -> Option<usize> {
         let mut bytes = ReadBuf::new(bytes);
         let mut cx = Context::from_waker(Waker::noop());
@@ -142,7 +144,7 @@ impl Stream {
         }
     }
 
-    /// Writes what fits, and says how much; nothing, where the server has gone.
+    /// Writes what fits, and returns the length. It is 0 if the server has closed the connection.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         let mut cx = Context::from_waker(Waker::noop());
         let polled = match self {
@@ -163,7 +165,7 @@ impl Stream {
         };
     }
 
-    /// Has the socket close with a reset.
+    /// Makes the socket close with a reset.
     pub fn reset(&self) {
         if let Stream::Tcp(stream) = self {
             let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));

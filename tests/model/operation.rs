@@ -1,9 +1,9 @@
-//! What can be done to a running server.
+//! Operations on a running server.
 
 use crate::{config::Config, dice::Dice, trouble::Spot};
 use std::time::Duration;
 
-/// One step of a run. Clients and connections are counted modulo how many there are.
+/// One step of a run. Indices of clients and connections are taken modulo their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Connect {
@@ -57,21 +57,21 @@ pub enum Operation {
     AbortConnection {
         client: usize,
     },
-    /// Clients leave until nobody is left.
+    /// Clients leave until none is left.
     AllLeave,
     Wait(Duration),
 }
 
-/// How a run ends.
+/// The ways to end a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Drain(Duration),
-    /// All clients leave, and the server is drained when it is idle.
+    /// All clients leave, and the idle server is drained.
     DrainIdle,
     Abort,
 }
 
-/// How many clients there may be at once.
+/// The maximum number of concurrent clients.
 pub const MOST_CLIENTS: usize = 12;
 
 impl Operation {

@@ -1,4 +1,4 @@
-//! What the servers tell their observers.
+//! The events reported to observers.
 
 use crate::trouble::{Spot, Trouble};
 use reagent::{Acceptor, ConnectionHandle, DrainReport, Observer, event};
@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-/// Counts the open connections of all servers under one limit.
+/// Counts the open connections of all servers that share a limit.
 #[derive(Clone, Debug)]
 pub struct Gauge(Arc<Mutex<(usize, usize)>>);
 
@@ -20,7 +20,7 @@ impl Gauge {
         self.0.lock().unwrap().0
     }
 
-    /// More than this must not be open whenever one is started.
+    /// Sets the number of connections that must not be exceeded when one starts.
     pub fn set_ceiling(&self, ceiling: usize) {
         self.0.lock().unwrap().1 = ceiling;
     }
@@ -30,7 +30,7 @@ impl Gauge {
     }
 }
 
-/// Remembers every event of one server, and what was wrong with them.
+/// Records every event of a server, and any violations.
 #[derive(Clone, Debug)]
 pub struct Record {
     gauge: Gauge,
@@ -89,7 +89,7 @@ impl Record {
         self.events.lock().unwrap()
     }
 
-    /// Lets go of the connections, whose handles would keep the server for ever.
+    /// Drops the handles of connections, which would keep the server alive.
     pub fn clear(&self) {
         let connections = std::mem::take(&mut self.events().connections);
         drop(connections);
@@ -176,7 +176,7 @@ impl Observer for Record {
     }
 }
 
-/// An observer that panics when it is told to.
+/// An observer that panics when armed.
 #[derive(Debug)]
 pub struct Nervous(pub Trouble);
 

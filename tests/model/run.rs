@@ -1,4 +1,4 @@
-//! A run of one seed, and the report of one that failed.
+//! The run of a seed, and the report of a failure.
 
 use crate::{
     client::Client,
@@ -24,16 +24,16 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// Longer than all back-offs that one operation can bring about, one after the other.
+/// Longer than all backoffs that one operation can cause in a row.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The same where time passes.
+/// The same in real time.
 const SOCKETS_PATIENCE: Duration = Duration::from_secs(6);
 
-/// What no run takes, in real time; a paused clock does not move while something spins.
+/// The real-time limit of a run, because a paused clock does not advance while a task spins.
 const WATCHDOG: Duration = Duration::from_secs(30);
 const SPINS: &str = "the run does not end: something spins, or blocks its thread";
 
-/// What is done in the run of one seed.
+/// The operations of a seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -56,7 +56,7 @@ impl Plan {
         }
     }
 
-    /// Runs it on a thread and a runtime of its own; a server that spins is left there.
+    /// Runs the plan on its own thread and runtime. A server that spins is left running.
     pub fn run(&self, in_memory: bool) -> Result<(), Failure> {
         let (tell, told) = mpsc::channel();
         let (plan, step) = (self.clone(), Arc::new(AtomicUsize::new(0)));
@@ -109,9 +109,9 @@ impl Plan {
         result
     }
 
-    /// The same with fewer operations, as long as it fails in the same manner.
+    /// Removes operations as long as the run fails in the same way.
     pub fn shrink(mut self, in_memory: bool, mut failure: Failure) -> (Self, Failure) {
-        // A server that spins takes a core for each attempt.
+        // A server that spins occupies a core for each attempt.
         let mut index = match failure.violation == SPINS {
             true => 0,
             false => self.operations.len(),
@@ -129,7 +129,7 @@ impl Plan {
         (self, failure)
     }
 
-    /// What was done and what came of it.
+    /// Formats the operations and the failure.
     pub fn report(&self, failure: &Failure) -> String {
         let mut text = format!("seed {}: {:?}\n", self.seed, self.config);
         for (number, operation) in self.operations.iter().enumerate() {
@@ -141,7 +141,7 @@ impl Plan {
     }
 }
 
-/// What does not hold, and after which step.
+/// A violation, and the step after which it was found.
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub step: usize,
@@ -149,17 +149,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The violation without its numbers.
+    /// Returns the violation without its numbers.
     fn manner(&self) -> String {
         let violation = self.violation.chars();
         violation.filter(|char| !char.is_ascii_digit()).collect()
     }
 }
 
-/// Waits until everything is as it should be, and for what should be so and is not.
+/// Waits until all invariants hold. Returns the violation if one persists.
 async fn settle(world: &mut World) -> Result<(), String> {
     let started = Instant::now();
-    // Each error of a listener may be waited out, for a second at most.
+    // Each accept error may cause a delay of up to one second.
     let errors: usize = world
         .places
         .iter()
@@ -170,7 +170,8 @@ async fn settle(world: &mut World) -> Result<(), String> {
             true => PATIENCE,
             false => SOCKETS_PATIENCE,
         };
-    // A paused clock moves when nothing more happens, and so one that was moved says that nothing does.
+    // A paused clock advances only when all tasks are idle, so the end of this sleep means that
+    // nothing more is going to happen.
     let mut pause = Duration::from_millis(1);
     loop {
         sleep(pause).await;

@@ -1,4 +1,4 @@
-//! Servers and clients of the tests of single guarantees.
+//! Servers and clients for the tests of single guarantees.
 
 use reagent::{
     Acceptor, Addr, BoxError, Connection, ConnectionService, Handler, Server, ServerHandle, handle,
@@ -11,12 +11,12 @@ use tokio::{
 };
 use tower::Layer;
 
-/// What no step takes that comes at all.
+/// The time limit for any step that has to complete.
 pub const LONG: Duration = Duration::from_secs(20);
-/// What a client waits at most for whom there is room.
+/// The time limit for serving a client for which there is capacity.
 pub const SOON: Duration = Duration::from_secs(5);
 
-/// Sends back what it gets, until the client has sent all.
+/// Echoes until the client has finished sending.
 pub async fn echo(mut conn: Connection) -> io::Result<()> {
     let mut bytes = [0; 64];
     loop {
@@ -35,7 +35,7 @@ pub fn service() -> Echo {
     handle(|conn| Box::pin(echo(conn)))
 }
 
-/// Starts it with a stack for each acceptor.
+/// Starts the server with a stack per acceptor.
 pub async fn make<L>(server: Server<L>) -> ServerHandle
 where
     L: Layer<Echo> + Clone + Send + 'static,
@@ -45,14 +45,14 @@ where
     server.start_make(make).await.expect("to be started")
 }
 
-/// A client of this address.
+/// Connects to this address.
 pub async fn connect(addr: &Addr) -> TcpStream {
     let addr = addr.socket_addr().expect("a TCP address");
     let client = timeout(LONG, TcpStream::connect(addr)).await;
     client.expect("no time-out").expect("to be connected")
 }
 
-/// Whether what is sent comes back soon.
+/// Returns whether bytes are echoed soon.
 pub async fn echoes(client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
     let exchange = async {
         client.write_all(b"hello").await?;
@@ -63,13 +63,13 @@ pub async fn echoes(client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool 
     matches!(timeout(SOON, exchange).await, Ok(Ok(true)))
 }
 
-/// A client of this address, if it is served soon.
+/// Connects to this address. Returns the client if it is served soon.
 pub async fn served(addr: &Addr) -> Option<TcpStream> {
     let mut client = connect(addr).await;
     echoes(&mut client).await.then_some(client)
 }
 
-/// A client of the server's first address, who has been served.
+/// Returns a served client of the server's first address.
 pub async fn guest(server: &ServerHandle) -> TcpStream {
     served(server.local_addr()).await.expect("to be served")
 }
@@ -86,15 +86,15 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for what has to come.
+/// Waits for something that has to happen soon.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
     match timeout(LONG, future).await {
         Ok(output) => output,
-        Err(_) => panic!("it does not come"),
+        Err(_) => panic!("timed out"),
     }
 }
 
-/// Runs beside the test.
+/// Runs a future concurrently with the test.
 pub fn beside<F>(future: F) -> tokio::task::JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What user code does wrong, when it is told to.
+//! Failures of user code, triggered by the test.
 
 use std::{
     panic::resume_unwind,
@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-/// A place of user code where something goes wrong.
+/// A place in user code that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spot {
     CallPanics,
@@ -39,7 +39,7 @@ impl Spot {
     ];
 }
 
-/// The troubles to come; cheap to clone.
+/// The armed failures. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble(Arc<State>);
 
@@ -50,8 +50,8 @@ struct State {
 }
 
 impl Trouble {
-    /// The next `times` at this spot go wrong; a panic has a payload that panics when it is dropped
-    /// if `with_bomb`.
+    /// Makes the next `times` calls at this spot fail. With `with_bomb`, the payload of a panic
+    /// panics when it is dropped.
     pub fn arm(&self, spot: Spot, times: usize, with_bomb: bool) {
         self.0.armed[spot as usize].fetch_add(times, SeqCst);
         self.0.with_bomb.store(with_bomb, SeqCst);
@@ -63,7 +63,7 @@ impl Trouble {
         }
     }
 
-    /// Whether this one goes wrong.
+    /// Returns whether this call fails.
     pub fn strikes(&self, spot: Spot) -> bool {
         let armed = &self.0.armed[spot as usize];
         armed
@@ -71,7 +71,8 @@ impl Trouble {
             .is_ok()
     }
 
-    /// Panics if this one goes wrong; not while a panic unwinds, where a second one would end the process.
+    /// Panics if this call fails, except while unwinding, where a second panic would abort the
+    /// process.
     pub fn maybe_panic(&self, spot: Spot) {
         if !thread::panicking() && self.strikes(spot) {
             match self.0.with_bomb.load(SeqCst) {
@@ -84,15 +85,15 @@ impl Trouble {
 
 /// Panics without a message on standard error.
 pub fn panic_quietly() -> ! {
-    resume_unwind(Box::new("as it was told to"))
+    resume_unwind(Box::new("requested panic"))
 }
 
-/// Panics with a payload that panics when it is dropped.
+/// Panics with a payload that panics on drop.
 pub fn panic_with_bomb() -> ! {
     resume_unwind(Box::new(Bomb))
 }
 
-/// Panics when it is dropped.
+/// Panics on drop.
 #[derive(Debug)]
 pub struct Bomb;
 

@@ -1,4 +1,4 @@
-//! The service of the model: it echoes, obeys its clients, and goes wrong where it is told to.
+//! The service of the model: it echoes, obeys commands of its clients, and fails when armed.
 
 use crate::{
     config::{Config, Scope},
@@ -20,29 +20,29 @@ use tokio::{
 };
 use tower::Service;
 
-/// What a service that pends, and a make that does, take.
+/// The delay of a service or a factory that is armed to be pending.
 pub const PENDS: Duration = Duration::from_millis(300);
 
-/// The bytes by which a client tells its handler what to do; others come back.
+/// The commands of clients to their handler. Other bytes are echoed.
 pub mod command {
     pub const FAIL: u8 = b'e';
     pub const PANIC: u8 = b'!';
     pub const PANIC_WITH_BOMB: u8 = b'*';
 }
 
-/// Every third connection goes on when it is told to finish.
+/// Every third connection ignores a drain.
 pub fn obeys_drain(id: u64) -> bool {
     id % 3 != 0
 }
 
-/// The futures that are alive, by the address of their connections.
+/// The live futures, by the address of their connections.
 #[derive(Clone, Debug, Default)]
 pub struct Alive(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     by_addr: BTreeMap<String, usize>,
-    /// Connections whose future panics when it is dropped.
+    /// Connections whose futures panic on drop.
     grudging: BTreeSet<u64>,
     violations: Vec<String>,
 }
@@ -89,7 +89,7 @@ impl Drop for Inside {
     }
 }
 
-/// The service; a clone is another one with the same troubles.
+/// The service. A clone is independent, but has the same failures.
 #[derive(Debug)]
 pub struct Unruly {
     trouble: Trouble,
@@ -134,7 +134,7 @@ impl Service<Connection> for Unruly {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.trouble.maybe_panic(Spot::ReadyPanics);
         if self.trouble.strikes(Spot::ReadyFails) {
-            return Poll::Ready(Err(io::Error::other("not ready, as it was told to")));
+            return Poll::Ready(Err(io::Error::other("readiness failure requested")));
         }
         if self.trouble.strikes(Spot::ReadyPends) {
             self.pending = Some(Box::pin(sleep(PENDS)));
@@ -161,7 +161,7 @@ impl Service<Connection> for Unruly {
     }
 }
 
-/// Greets the client with the number of its connection, then does what it says.
+/// Sends the client the number of its connection, then follows its commands.
 async fn serve(mut conn: Connection) -> io::Result<()> {
     conn.write_u64(conn.id()).await?;
     let draining = conn.draining();

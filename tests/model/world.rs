@@ -1,4 +1,4 @@
-//! One run: servers, their clients, and what is done to them.
+//! A run: servers, their clients, and the operations on them.
 
 use crate::{
     client::Client,
@@ -15,10 +15,10 @@ use std::{collections::BTreeMap, io, time::Duration};
 
 pub struct World {
     pub config: Config,
-    /// The paused clock makes waiting free, and a run exact.
+    /// In memory, the clock is paused, which makes waiting free and runs reproducible.
     pub in_memory: bool,
     pub main: Side,
-    /// Shares the limit of the main one.
+    /// The server that shares the limit of the main one.
     pub second: Option<Side>,
     pub places: Vec<Place>,
     pub limit: Limit,
@@ -27,11 +27,11 @@ pub struct World {
     pub clients: Vec<Client>,
     pub acceptors: usize,
     pub paused: bool,
-    /// Addresses that are lost for good.
+    /// Addresses that are lost permanently.
     pub doomed: Vec<bool>,
-    /// Outcomes that connections must have, by what was done to them.
+    /// The required outcomes of connections, according to the operations on them.
     pub expected: BTreeMap<u64, &'static str>,
-    /// Clients that were closed before they were greeted, and have left.
+    /// The number of clients that were closed before a greeting, and have left.
     pub left_ungreeted: usize,
 }
 
@@ -68,7 +68,7 @@ impl World {
         self.paused || self.acceptors == 0
     }
 
-    /// The server of this place, and whether it is the second one.
+    /// Returns the server of this place, and whether it is the second one.
     pub fn side(&self, place: usize) -> (&Side, bool) {
         match &self.second {
             Some(second) if place == self.config.addresses => (second, true),
@@ -97,7 +97,7 @@ impl World {
         match operation {
             Operation::Connect { place } => {
                 if self.clients.len() < MOST_CLIENTS {
-                    // Where nobody listens any more there is no client.
+                    // Connecting fails if no server listens there any more.
                     if let Ok(stream) = self.places[place].connect().await {
                         self.clients.push(Client::new(place, stream));
                     }
@@ -142,7 +142,8 @@ impl World {
                 self.main.handle.set_acceptors(count);
             }
             Operation::SetMax(max) => {
-                // What was allowed before is only forbidden once the server has settled.
+                // More connections than the new limit are a violation only after the server has
+                // settled.
                 self.gauge.set_ceiling(self.gauge.ceiling().max(max));
                 self.main.handle.set_max_connections(max);
             }
@@ -212,7 +213,7 @@ impl World {
         }
     }
 
-    /// The open connection of a client of the main server.
+    /// Returns the open connection of a client of the main server.
     fn connection(&mut self, client: usize) -> Option<ConnectionHandle> {
         let addresses = self.config.addresses;
         let client = nth(&mut self.clients, client)?;
@@ -220,7 +221,7 @@ impl World {
         self.main.handle.connection(id)
     }
 
-    /// On a paused clock, where nothing comes between, its connection must end so.
+    /// With a paused clock nothing can interfere, so the connection must end with this outcome.
     fn expect(&mut self, client: usize, outcome: &'static str) {
         let is_fresh = nth(&mut self.clients, client).is_some_and(|client| client.takes_commands());
         if let Some(connection) = self.connection(client) {

@@ -1,6 +1,6 @@
-//! What the compiler says of servers whose parts do not fit: once, and with what to do about it.
+//! Compiler errors for servers whose parts do not fit: they appear once and suggest a fix.
 //!
-//! The programs are in `unfit/`. Each begins with what its errors have to contain.
+//! The programs are in `unfit/`. Each starts with texts that its errors must contain.
 
 use serde_json::Value;
 use std::{
@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 
-/// What a program expects of the compiler.
+/// The compiler errors expected for a program.
 struct Program {
     path: PathBuf,
     errors: usize,
@@ -48,7 +48,7 @@ fn programs() -> BTreeMap<String, Program> {
         .collect()
 }
 
-/// A package of these programs, with the dependencies of this one as they are.
+/// Creates a package of these programs, with the locked dependencies of the workspace.
 fn package(programs: &BTreeMap<String, Program>) -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("diagnostics");
@@ -94,7 +94,7 @@ fn the_compiler_says_once_what_does_not_fit_and_what_to_do() {
         let line: Value = serde_json::from_str(line).unwrap();
         let (target, message) = (&line["target"]["name"], &line["message"]);
         built += usize::from(target == "start_make" && line["reason"] == "compiler-artifact");
-        // The last of a program counts the others, and is about no place.
+        // The last error of a program is the summary, which has no location.
         if message["level"] == "error" && !message["spans"].as_array().unwrap().is_empty() {
             let rendered = message["rendered"].as_str().unwrap().to_owned();
             let target = target.as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! The examples of HTTP, by the clients that people use.
+//! The HTTP examples, with common clients.
 
 use crate::{
     program::{Example, binary},
@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_stream::StreamExt;
 
-/// Whether `program` is there; a test that needs it says so and is skipped otherwise.
+/// Returns whether `program` is installed. If not, prints that the test is skipped.
 fn has(program: &str) -> bool {
     let found = std::process::Command::new(program)
         .arg("--version")
@@ -47,7 +47,7 @@ async fn curl(args: &[&str]) -> String {
     answer
 }
 
-/// The example, with a certificate.
+/// Starts the example with a certificate.
 async fn start_tls(dir: &tempfile::TempDir, more: &[&str]) -> Example {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
@@ -92,7 +92,7 @@ async fn curl_by_every_version_plain_and_encrypted_at_one_address() {
         assert_eq!(info["tls"].as_str(), alpn.map(|_| "1.3"), "{info}");
         assert!(info["connection_id"].as_u64().unwrap() > 0, "{info}");
     }
-    // Two requests by one connection.
+    // Two requests on one connection.
     let info = format!("{http}/info");
     let both = curl(&[&info, &info]).await.replace("}{", "}\n{");
     let ids: Vec<_> = both
@@ -110,7 +110,7 @@ async fn curl_by_every_version_plain_and_encrypted_at_one_address() {
         "{metrics}"
     );
 
-    // It stays open after the handshake, so curl ends by its time limit.
+    // The connection stays open after the handshake, so curl ends at its time limit.
     let handshake = Command::new("curl")
         .args(["-sS", "-i", "--no-buffer", "--http1.1", "--max-time", "1"])
         .args(["-H", "Connection: Upgrade", "-H", "Upgrade: websocket"])
@@ -154,14 +154,14 @@ async fn a_websocket_is_listed_and_ends_with_the_drain() {
 
     example.signal("TERM").await;
     assert_eq!(rest(&mut client).await.unwrap(), b"\x88\x00");
-    // The other may have been about to end when the drain began.
+    // The other connection may already have been about to end when the drain started.
     let report = example.line().await;
-    let reports = [1, 2].map(|n| format!("{n} connections finished, 0 were aborted"));
+    let reports = [1, 2].map(|n| format!("{n} connections finished, 0 aborted"));
     assert!(reports.contains(&report), "{report}");
 }
 
 #[tokio::test]
-async fn clients_are_who_a_proxy_says_and_have_their_limit() {
+async fn clients_are_those_reported_by_a_proxy_and_have_their_limit() {
     let mut command = Command::new(binary("http"));
     command.args(["--listen", "127.0.0.1:0", "--per-client", "1"]);
     command.args(["--proxy-in", "required", "--trust", "127.0.0.0/8"]);
@@ -223,7 +223,8 @@ async fn a_drain_breaks_no_stream_of_grpc() {
     assert_eq!(bounded.next().await.unwrap().unwrap().number, 1);
     assert_eq!(endless.next().await.unwrap().unwrap().number, 1);
     example.signal("TERM").await;
-    // To its last number, and then an end that is none by error: a status that is not `OK` would be one.
+    // The stream runs to its last number and then ends without an error. A status other than `OK`
+    // would be one.
     let mut last = 1;
     while let Some(reply) = timeout(LONG, bounded.next()).await.unwrap() {
         last = reply.expect("no broken stream").number;
@@ -234,13 +235,11 @@ async fn a_drain_breaks_no_stream_of_grpc() {
     }
     assert!(endless.trailers().await.unwrap().is_some());
     drop(channel);
-    assert_eq!(
-        example.line().await,
-        "1 connections finished, 0 were aborted"
-    );
+    assert_eq!(example.line().await, "1 connections finished, 0 aborted");
 }
 
-/// Asks until it is told to stop; a connection that was closed between two requests is replaced by another.
+/// Sends requests until it is stopped. A connection that was closed between two requests is
+/// replaced.
 async fn ask_again_and_again(
     addr: String,
     stop: Arc<AtomicBool>,
@@ -262,7 +261,8 @@ async fn ask_again_and_again(
             let mut part = [0; 1024];
             match client.read(&mut part).await {
                 Ok(n) if n > 0 => answer.extend_from_slice(&part[..n]),
-                // Closed while the next request was on its way: a client asks anew (RFC 9112, 9.3.1).
+                // Closed while the next request was on its way: clients retry (RFC 9112, section
+                // 9.3.1).
                 _ if answer.is_empty() && !is_fresh => break,
                 other => {
                     return Err(format!(
@@ -281,7 +281,8 @@ async fn ask_again_and_again(
     Ok(())
 }
 
-/// A server that may share its address with another: in this process, as they would in two.
+/// Starts a server that may share its address with another one. Both are in this process, but this
+/// works as it would in two.
 async fn one_of_two(addr: &str, answers: &Arc<AtomicUsize>) -> reagent::ServerHandle {
     let answers = answers.clone();
     let hello = axum::routing::get(async move || {
@@ -356,8 +357,8 @@ async fn wrk_and_h2load_see_a_clean_close() {
     }
 }
 
-/// Runs a load of 16 clients against a server that drains, with another in its place. Returns what the load says, and
-/// how many answers the two have given.
+/// Runs a load of 16 clients against a server that drains while another one takes its place.
+/// Returns the output of the load, and the number of responses from each server.
 async fn load_across_a_replacement(program: &str, args: &[&str]) -> (String, usize, usize) {
     let (by_old, by_new) = (Arc::default(), Arc::default());
     let old = one_of_two("127.0.0.1:0", &by_old).await;
@@ -380,7 +381,7 @@ async fn load_across_a_replacement(program: &str, args: &[&str]) -> (String, usi
     (text, by_old.load(SeqCst), by_new.load(SeqCst))
 }
 
-/// wrk takes every end for an error that no `Connection: close` announced.
+/// wrk counts every end as an error unless `Connection: close` announced it.
 #[tokio::test]
 async fn wrk_sees_no_error_when_another_server_takes_over() {
     if has("wrk") {
@@ -393,7 +394,8 @@ async fn wrk_sees_no_error_when_another_server_takes_over() {
     }
 }
 
-/// h2load does not connect again after a GOAWAY, and counts as failed what it has not sent by then.
+/// h2load does not reconnect after GOAWAY, and counts requests as failed that it has not sent by
+/// then.
 #[tokio::test]
 async fn h2load_gets_every_answer_from_a_server_that_drains() {
     if has("h2load") {
@@ -405,14 +407,14 @@ async fn h2load_gets_every_answer_from_a_server_that_drains() {
     }
 }
 
-/// The example with short limits, as slow clients meet it.
+/// Starts the example with short limits, for tests with slow clients.
 async fn start_strict() -> Example {
     let mut command = Command::new(binary("http"));
     command.args(["--listen", "127.0.0.1:0", "--stream-idle-timeout", "2"]);
     Example::start_with("http", &mut command).await
 }
 
-/// An answer of HTTP/1.
+/// Returns an HTTP/1 response.
 async fn ask(example: &Example, path: &str) -> String {
     let mut client = example.connect().await;
     let request = format!("GET {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
@@ -420,8 +422,8 @@ async fn ask(example: &Example, path: &str) -> String {
     String::from_utf8(rest(&mut client).await.unwrap()).unwrap()
 }
 
-/// Slow bodies and slow readers are gone at their limit although slowhttptest keeps its ends open, and slow heads keep
-/// nobody out.
+/// Slow bodies and slow readers are ended at their limit although slowhttptest keeps its side open,
+/// and slow request heads do not keep other clients out.
 #[tokio::test]
 async fn slowhttptest_keeps_nobody_out() {
     if !has("slowhttptest") {
@@ -512,7 +514,7 @@ async fn bodies_are_streamed_in_both_directions() {
             answer.push(byte.unwrap().into());
         }
     };
-    // The first half comes back before the second is sent.
+    // The first half comes back before the second one is sent.
     hear("\r\n\r\none").await;
     client.write_all(b"two").await.unwrap();
     let mut answer = [0; 3];

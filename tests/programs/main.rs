@@ -1,4 +1,4 @@
-//! The example programs, each run as a process, with the clients and proxies that people use.
+//! The example programs, each run as a process, with common clients and proxies.
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 

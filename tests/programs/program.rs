@@ -1,4 +1,4 @@
-//! An example as a process of its own.
+//! An example in its own process.
 
 use crate::support::LONG;
 use std::{path::PathBuf, process::Stdio};
@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-/// An example that runs, and what it prints.
+/// A running example and its output.
 pub struct Example {
     pub process: Child,
     output: Option<Lines<BufReader<ChildStdout>>>,
@@ -53,7 +53,7 @@ impl Example {
         line.unwrap().expect("a line before the end")
     }
 
-    /// Nobody reads any more what it prints.
+    /// Closes the reading end of the example's output.
     pub fn close_output(&mut self) {
         self.output = None;
     }
@@ -74,13 +74,13 @@ impl Example {
         );
     }
 
-    /// Ends it by a signal.
+    /// Stops the example with a signal.
     pub async fn stop(self, signal: &str) {
         self.signal(signal).await;
         self.ended().await;
     }
 
-    /// It goes of itself, and says that all is well.
+    /// Waits for the example to end by itself with exit status 0.
     pub async fn ended(mut self) {
         let status = timeout(LONG, self.process.wait())
             .await

@@ -1,4 +1,4 @@
-//! Every example does what its first lines say.
+//! Every example does what its documentation promises.
 
 use crate::{
     program::{Example, binary},
@@ -43,7 +43,7 @@ fn the_program_of_the_readme_is_the_example() {
     let program = readme.split("```").nth(1).unwrap();
     let mut lines = example.lines();
     for line in program.lines().skip(1) {
-        // The example takes its address from the command line, and listens to SIGTERM too.
+        // The example takes its address from the command line, and handles SIGTERM too.
         let differs = ["Server::bind(", "println!(", "server.drain_on("];
         if !differs.iter().any(|start| line.trim().contains(start)) {
             assert!(
@@ -61,7 +61,7 @@ async fn bench_echo_in_all_its_forms() {
         &[("LAYERS", "4")],
         &[("PER_CORE", "1"), ("THREADS", "2")],
     ] {
-        // It says nothing, so it must be told where to listen; a Unix path is free for sure.
+        // It prints nothing, so the test selects a free port for it.
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -94,9 +94,9 @@ async fn chat() {
     assert_eq!(line(&mut ada).await, "welcome, you are guest 1 of 1\n");
     let mut bob = BufReader::new(example.connect().await);
     assert_eq!(line(&mut bob).await, "welcome, you are guest 2 of 2\n");
-    assert_eq!(line(&mut ada).await, "guest 2 came\n");
+    assert_eq!(line(&mut ada).await, "guest 2 joined\n");
 
-    // However the network cuts it, a line is a line.
+    // Lines do not depend on how the network splits the stream.
     for piece in ["hel", "lo\nsec", "ond\n"] {
         ada.get_mut().write_all(piece.as_bytes()).await.unwrap();
     }
@@ -105,7 +105,7 @@ async fn chat() {
     drop(bob);
     assert_eq!(line(&mut ada).await, "guest 2 left\n");
     example.stop("TERM").await;
-    assert_eq!(line(&mut ada).await, "the room closes, good night\n");
+    assert_eq!(line(&mut ada).await, "the room is closing, good night\n");
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn graceful_shutdown() {
 
     example.signal("TERM").await;
     let report = example.line().await;
-    assert!(report.ends_with("2 finished, 0 were aborted"), "{report}");
+    assert!(report.ends_with("2 finished, 0 aborted"), "{report}");
     for mut client in [early, late] {
         let last = String::from_utf8(rest(&mut client).await.unwrap()).unwrap();
         assert!(last.ends_with("goodbye\n"), "{last}");
@@ -229,7 +229,7 @@ async fn every_example_explains_its_options_and_refuses_unknown_ones() {
     }
 }
 
-/// As when the terminal goes in which it was started.
+/// As when the terminal in which it was started is closed.
 #[tokio::test]
 async fn no_example_is_ended_by_a_hangup_or_a_closed_output() {
     let dir = tempfile::tempdir().unwrap();
@@ -244,7 +244,7 @@ async fn no_example_is_ended_by_a_hangup_or_a_closed_output() {
         let mut example = Example::start_with(name, &mut command).await;
         example.close_output();
         example.signal("HUP").await;
-        // It answers to this after that, and prints what came of its end.
+        // After that it still serves clients, and prints the result of its drain.
         if !path.starts_with(&example.addr) {
             drop(example.connect().await);
         }

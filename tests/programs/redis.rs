@@ -1,4 +1,4 @@
-//! The `redis` example, by redis's own clients and by hand.
+//! The `redis` example, with Redis's own clients and with raw bytes.
 
 use crate::{
     program::{Example, binary},
@@ -25,7 +25,7 @@ fn port(example: &Example) -> &str {
     example.addr.rsplit(':').next().unwrap()
 }
 
-/// Runs one of redis's programs; `None` where it is not installed.
+/// Runs one of Redis's programs. Returns `None` if it is not installed.
 async fn run(program: &str, example: &Example, args: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     command
@@ -51,7 +51,7 @@ async fn run(program: &str, example: &Example, args: &[&str]) -> Option<String> 
     }
 }
 
-/// What the server says to these bytes, as long as this.
+/// Sends these bytes, and asserts that the server replies with `answer`.
 async fn says(client: &mut TcpStream, bytes: impl AsRef<[u8]>, answer: &str) {
     client.write_all(bytes.as_ref()).await.unwrap();
     let mut got = vec![0; answer.len()];
@@ -216,7 +216,7 @@ async fn a_drain_under_load_is_a_clean_close() {
         let mut client = example.connect().await;
         let mut before = String::new();
         loop {
-            // The load is there once its key is.
+            // The load has started once its key exists.
             client
                 .write_all(b"EXISTS key:__rand_int__\r\n")
                 .await
@@ -246,7 +246,7 @@ async fn a_drain_under_load_is_a_clean_close() {
     example.ended().await;
 }
 
-/// What a page in a browser can send to a port of this machine.
+/// A web page can make a browser send such a request to a local port.
 #[tokio::test]
 async fn a_request_of_http_is_closed_before_what_is_in_it_is_run() {
     let body = "SET hacked yes\r\nSET hacked yes\r\n";
@@ -309,7 +309,7 @@ async fn a_transaction_is_run_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn messages_go_to_who_listens_by_a_pattern() {
+async fn messages_reach_subscribers_of_a_pattern() {
     let example = start(&[]).await;
     let mut listener = example.connect().await;
     let confirmed = "*3\r\n$10\r\npsubscribe\r\n$2\r\na*\r\n:1\r\n";
@@ -332,7 +332,7 @@ async fn messages_go_to_who_listens_by_a_pattern() {
     example.stop("TERM").await;
 }
 
-/// What is said to both, of which the answers must be the same bytes.
+/// Commands sent to both servers, whose replies must be identical.
 const SAID: &str = "\
     PING\nPING hi\nECHO a\nSET a 1\nSET a 2 NX\nSET a 2 XX GET\nSET b 1 EX 0\nSET b 1 NX XX\nINCR a\n\
     DECRBY a 5\nAPPEND a x\nINCR a\nMSET k1 one k2 two\nMGET k1 none k2\nMSET k1\nEXISTS k1 k1 none\n\
@@ -351,7 +351,7 @@ const SAID: &str = "\
     EXEC\nWATCH w\nDEL w\nMULTI\nEXEC\nSET w 1\nWATCH w\nFLUSHALL\nSET w 1\nMULTI\nEXEC\nWATCH w\nINCR w\n\
     MULTI\nGET\nEXEC\n";
 
-/// All that is said until the end.
+/// Returns all replies until the end.
 async fn answers(addr: &str) -> String {
     let mut client = TcpStream::connect(addr).await.unwrap();
     client
@@ -397,7 +397,7 @@ async fn each_answer_is_that_of_redis_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn what_is_no_command_gets_a_protocol_error_and_a_close() {
+async fn malformed_commands_get_a_protocol_error_and_a_close() {
     let example = start(&[]).await;
     for (bytes, error) in [
         ("*x\r\n".to_owned(), "invalid multibulk length"),
@@ -418,7 +418,7 @@ async fn what_is_no_command_gets_a_protocol_error_and_a_close() {
         ),
     ] {
         let mut client = example.connect().await;
-        // A command before it is answered, one after it is not.
+        // A command before it is answered, and one after it is not.
         client.write_all(b"PING\r\n").await.unwrap();
         client.write_all(bytes.as_bytes()).await.unwrap();
         let answer = String::from_utf8(rest(&mut client).await.unwrap()).unwrap();
@@ -428,7 +428,7 @@ async fn what_is_no_command_gets_a_protocol_error_and_a_close() {
 }
 
 #[tokio::test]
-async fn who_has_not_said_who_it_is_may_send_little() {
+async fn unauthenticated_clients_may_send_little() {
     let example = start(&["--requirepass", "secret"]).await;
     for (bytes, error) in [
         ("*11\r\n", "unauthenticated multibulk length"),
@@ -456,7 +456,7 @@ async fn who_has_not_said_who_it_is_may_send_little() {
     )
     .await;
     says(&mut client, "AUTH default secret\r\n", "+OK\r\n").await;
-    // A bulk of a size that strangers may not send.
+    // An argument of a size that is refused before authentication.
     let big = "x".repeat(20_000);
     says(
         &mut client,
@@ -492,7 +492,7 @@ async fn a_command_in_pieces_is_one_command_and_many_in_one_are_many() {
         "+OK\r\n$3\r\nc\\x\r\n",
     )
     .await;
-    // Half a command is not run.
+    // An incomplete command is not executed.
     client
         .write_all(b"*2\r\n$3\r\nDEL\r\n$3\r\nke")
         .await
@@ -523,10 +523,10 @@ async fn a_hundred_thousand_commands_come_back_in_order_though_the_client_reads_
     says(&mut client, format!("SET big {value}\r\n"), "+OK\r\n").await;
     let before = resident();
     let (mut reader, mut writer) = client.into_split();
-    // A hundred megabytes of answers.
+    // A hundred megabytes of replies.
     let commands = "INCR n\r\nGET big\r\n".repeat(COMMANDS);
     let mut at = 0;
-    // As much as goes, and then the server has stopped reading.
+    // Writes until the server has stopped reading.
     while let Ok(Ok(n)) = timeout(LONG / 40, writer.write(&commands.as_bytes()[at..])).await {
         at += n;
         if at == commands.len() {
@@ -556,7 +556,7 @@ async fn a_hundred_thousand_commands_come_back_in_order_though_the_client_reads_
 }
 
 #[tokio::test]
-async fn messages_go_to_who_has_subscribed_until_it_has_not() {
+async fn messages_reach_subscribers_until_they_unsubscribe() {
     let example = start(&[]).await;
     let mut old = example.connect().await;
     let confirmed = "3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n";
@@ -577,7 +577,8 @@ async fn messages_go_to_who_has_subscribed_until_it_has_not() {
     says(&mut old, "", &format!("*{message}")).await;
     says(&mut new, "", &format!(">{message}")).await;
 
-    // Under RESP2 a subscriber can do little else, under RESP3 everything, and hears itself first.
+    // Under RESP2 few commands are allowed to a subscriber. Under RESP3 all are, and it receives
+    // its own message first.
     let refused = "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\r\n";
     says(&mut old, "GET x\r\n", refused).await;
     says(
@@ -596,7 +597,7 @@ async fn messages_go_to_who_has_subscribed_until_it_has_not() {
     .await;
     drop(new);
     says(&mut old, "GET x\r\n", "$-1\r\n").await;
-    // Who has gone is forgotten.
+    // A subscriber that has left is forgotten.
     loop {
         sender.write_all(b"PUBLISH a hello\r\n").await.unwrap();
         let mut answer = [0; 4];
@@ -638,7 +639,7 @@ async fn a_subscriber_that_does_not_read_is_closed() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_not_there_and_takes_no_room() {
+async fn expired_keys_are_gone_and_take_no_memory() {
     let example = start(&[]).await;
     let mut client = example.connect().await;
     says(
@@ -647,7 +648,7 @@ async fn what_has_expired_is_not_there_and_takes_no_room() {
         "+OK\r\n+OK\r\n+OK\r\n",
     )
     .await;
-    // Nobody asks for it by name.
+    // The key expires although no command mentions it.
     loop {
         client.write_all(b"DBSIZE\r\n").await.unwrap();
         let mut answer = [0; 4];

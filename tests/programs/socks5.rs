@@ -1,4 +1,4 @@
-//! `examples/socks5.rs`, with curl and byte by byte.
+//! `examples/socks5.rs`, with curl and with raw bytes.
 
 use crate::{program::Example, program::binary, support::LONG};
 use reagent::{BoxError, Connection, Server, ServerHandle, handle};
@@ -20,7 +20,7 @@ async fn proxy(args: &[&str]) -> Example {
     Example::start_with("socks5", &mut command).await
 }
 
-/// Answers any request.
+/// Starts a server that responds to any request.
 async fn web() -> ServerHandle {
     let answer = |mut conn: Connection| async move {
         let _ = conn.read(&mut [0; 4096]).await?;
@@ -33,7 +33,7 @@ async fn web() -> ServerHandle {
         .unwrap()
 }
 
-/// `None`, said so, where there is no curl.
+/// Runs curl. Prints a message and returns `None` if it is not installed.
 async fn curl(args: &[&str]) -> Option<Output> {
     let mut command = Command::new("curl");
     command
@@ -68,7 +68,7 @@ async fn curl_goes_through() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn only_who_knows_the_password_goes_through() -> Result<(), BoxError> {
+async fn only_clients_with_the_password_are_served() -> Result<(), BoxError> {
     let (proxy, web) = (
         proxy(&["--user", "alice", "--password", "secret"]).await,
         web().await,
@@ -89,7 +89,7 @@ async fn only_who_knows_the_password_goes_through() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Sends this, and returns all that comes back.
+/// Sends these bytes, and returns everything received.
 async fn exchange(proxy: &Example, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut client = TcpStream::connect(&proxy.addr).await?;
     client.write_all(bytes).await?;
@@ -99,9 +99,9 @@ async fn exchange(proxy: &Example, bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_answered_as_the_rfc_has_it() -> Result<(), BoxError> {
+async fn impossible_requests_are_answered_with_the_codes_of_the_rfc() -> Result<(), BoxError> {
     let proxy = proxy(&[]).await;
-    // Bound and not listening: whoever connects is refused.
+    // Bound but not listening, so connections are refused.
     let closed = tokio::net::TcpSocket::new_v4()?;
     closed.bind("127.0.0.1:0".parse()?)?;
     let [high, low] = closed.local_addr()?.port().to_be_bytes();
@@ -115,7 +115,7 @@ async fn what_cannot_be_is_answered_as_the_rfc_has_it() -> Result<(), BoxError> 
         exchange(&proxy, &[5, 1, 0, 5, 1, 0, 9]).await?,
         [&[5, 0, 5, 8][..], &nowhere].concat()
     );
-    // Only with a password, which was not asked for.
+    // The client offers only a password, which is not configured.
     assert_eq!(exchange(&proxy, &[5, 1, 2]).await?, [5, 0xff]);
     // SOCKS4.
     assert_eq!(exchange(&proxy, &[4]).await?, b"");

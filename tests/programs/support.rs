@@ -1,4 +1,4 @@
-//! What the modules share.
+//! Helpers shared by the modules.
 
 use reagent::ServerHandle;
 use std::{future::Future, io, time::Duration};
@@ -7,10 +7,10 @@ use tokio::{
     time::timeout,
 };
 
-/// What no test should take; a test that waits longer hangs.
+/// The time limit for any step of a test. A test that waits longer hangs.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// Stops the server once its clients have gone.
+/// Stops the server once its clients have left.
 pub async fn stop(server: &ServerHandle) {
     let report = server.drain(LONG).await;
     assert_eq!(
@@ -20,7 +20,7 @@ pub async fn stop(server: &ServerHandle) {
     );
 }
 
-/// Returns whether what is sent comes back.
+/// Returns whether `text` is echoed.
 pub async fn echoes(client: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), text: &str) -> bool {
     let exchange = async {
         client.write_all(text.as_bytes()).await?;
@@ -31,7 +31,7 @@ pub async fn echoes(client: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), te
     matches!(timeout(LONG, exchange).await, Ok(Ok(true)))
 }
 
-/// Reads to the end; `Err` where the connection was reset.
+/// Reads to the end. Returns an error if the connection was reset.
 pub async fn rest(client: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let result = soon(client.read_to_end(&mut bytes)).await;
@@ -50,7 +50,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for what has to come.
+/// Waits for something that has to happen soon.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
     match timeout(LONG, future).await {
         Ok(output) => output,

@@ -1,4 +1,5 @@
-//! What goes wrong at accepting is retried, waited out or repaired, and never hidden or spun on.
+//! Accept errors are retried, waited out or repaired. They are never hidden and never cause a busy
+//! loop.
 
 use crate::support::{LONG, Log, connect_to, echo, echoes, keep_sockets, rest, settle};
 use reagent::{
@@ -36,7 +37,7 @@ fn errors(errno: i32, count: usize) -> impl Iterator<Item = io::Error> {
     iter::repeat_with(move || io::Error::from_raw_os_error(errno)).take(count)
 }
 
-/// When accepting failed.
+/// The times at which accepting failed.
 #[derive(Clone, Default)]
 struct Failures(Arc<Mutex<Vec<Instant>>>);
 
@@ -84,7 +85,7 @@ impl Trial {
         self.server.stats().listeners[0].lost.clone()
     }
 
-    /// How long it was between the failures.
+    /// Returns the delays between failures, in milliseconds.
     fn waits(&self) -> Vec<u64> {
         let failures = self.failures.0.lock().unwrap();
         failures
@@ -94,7 +95,7 @@ impl Trial {
     }
 }
 
-/// Lets all others have their turn, while no time passes.
+/// Lets all other tasks run while no time passes.
 async fn yield_often() {
     for _ in 0..1000 {
         tokio::task::yield_now().await;
@@ -128,7 +129,7 @@ async fn too_many_errors_of_connections_in_a_row_are_not_spun_on() {
     assert_eq!(waits[64..69], [5, 10, 20, 40, 80]);
     assert!(waits[72..].iter().all(|wait| *wait == 1000), "{waits:?}");
 
-    // Once a client is served, that is over, for errors of another kind too.
+    // Serving a client ends the recovery, for errors of other kinds too.
     trial.script.fail_accepts(errors(libc::ENOMEM, 3));
     assert!(trial.serves().await);
     assert_eq!(trial.waits()[waits.len() + 1..], [5, 10]);
@@ -149,8 +150,8 @@ async fn a_client_served_forgives_the_errors_before_it() {
 async fn exhaustion_is_waited_out_with_doubling_delays() {
     for errno in EXHAUSTION {
         let trial = Trial::start(1).await;
-        // An odd number: where descriptors are lacking, each but the first attempt comes with one to
-        // turn a client away, and that is to fail too.
+        // An odd number: without descriptors, every attempt but the first also accepts once more to
+        // turn a client away, and that has to fail too.
         trial.script.fail_accepts(errors(errno, 19));
         assert!(trial.serves().await);
         assert_eq!(trial.script.remaining(), 0);
@@ -165,7 +166,7 @@ async fn exhaustion_is_waited_out_with_doubling_delays() {
         assert_eq!(trial.log.count("exhausted"), 1);
         assert_eq!(trial.log.count("exhaustion ended"), 1);
 
-        // The next time begins with short waits again.
+        // The next recovery starts with short delays again.
         let before = trial.failures.0.lock().unwrap().len();
         trial.script.fail_accepts(errors(libc::ENOMEM, 3));
         assert!(trial.serves().await);
@@ -185,7 +186,7 @@ async fn endless_exhaustion_costs_two_attempts_a_second() {
     let trial = Trial::start(1).await;
     trial.script.fail_accepts(errors(libc::EMFILE, 10_000));
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    // One to accept, and one to turn away who waits.
+    // One accept call per attempt, and one to turn a waiting client away.
     let accepts = trial.script.accepts();
     assert!((7000..7250).contains(&accepts), "{accepts}");
 }
@@ -221,7 +222,7 @@ async fn a_client_is_turned_away_only_where_that_helps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_known_is_waited_out() {
+async fn unknown_errors_are_waited_out() {
     let trial = Trial::start(1).await;
     trial
         .script
@@ -237,7 +238,7 @@ async fn what_is_not_known_is_waited_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn exhaustion_is_told_of_once_however_many_acceptors_it_meets() {
+async fn exhaustion_is_reported_once_however_many_acceptors_it_affects() {
     let (log, mut server, mut all) = (Log::default(), Server::bind([""; 0]), Vec::new());
     for _ in 0..4 {
         let (listener, clients) = MemoryListener::new();
@@ -370,7 +371,7 @@ async fn a_drain_does_not_wait_for_a_lost_listener() {
 #[tokio::test(start_paused = true)]
 async fn acceptors_that_lose_a_listener_together_reopen_it_once() {
     let trial = Trial::start(5).await;
-    // Each of them loses it while none can reopen it.
+    // Each acceptor loses the listener while none can reopen it.
     trial.script.fail_reopens(errors(libc::EADDRINUSE, 5));
     trial.script.fail_accepts(errors(libc::EINVAL, 5));
     assert!(trial.serves().await);
@@ -404,7 +405,7 @@ async fn a_server_whose_listener_is_gone_for_good_stops_and_says_why() {
         assert_eq!(trial.server.stats().status, ServerStatus::Draining);
         assert!(trial.clients.connect().await.is_err());
 
-        // Who is there already is served to the end.
+        // Open connections are served to the end.
         assert!(echoes(&mut open, "after").await);
         drop(open);
         let stopped = tokio::time::timeout(LONG, trial.server.wait()).await;
@@ -434,7 +435,7 @@ async fn one_of_two_listeners_lost_for_good_leaves_the_other() {
     assert_eq!(stats.status, ServerStatus::Running);
     assert!(stats.listeners[0].lost.is_some() && stats.listeners[1].lost.is_none());
     assert!(echoes(&mut second_clients.connect().await.unwrap(), "served").await);
-    // Nobody is left in the queue of a listener that is gone.
+    // No client is left in the queue of a lost listener.
     assert!(first_clients.connect().await.is_err());
     assert_eq!(log.count("drain started"), 0);
 }

@@ -1,4 +1,4 @@
-//! After thousands of connections, ended in every manner, nothing is left of them.
+//! Thousands of connections that end in every possible way leave nothing behind.
 
 use crate::support::{Gauge, LONG, Log, connect_to, echo, echoes, until};
 use reagent::{Server, handle};
@@ -28,10 +28,10 @@ async fn nothing_is_left_of_ten_thousand_connections() {
             for number in (first..CLIENTS).step_by(AT_ONCE) {
                 let mut client = connect_to(&addr).await;
                 match number % 4 {
-                    // An orderly end, before a word and after one.
+                    // An orderly end, before or after some data.
                     0 if number % 8 == 0 => {}
                     0 | 1 => assert!(echoes(&mut client, "hello").await),
-                    // A reset, in the queue or after a word.
+                    // A reset, in the queue or after some data.
                     2 => {
                         let _ = client.write_all(b"unread").await;
                         reset(&client);
@@ -78,7 +78,7 @@ async fn nothing_is_left_of_ten_thousand_connections() {
     let all: Vec<u64> = (1..=CLIENTS as u64).collect();
     assert!(started == all && ended == all);
 
-    // Every place is free again.
+    // Every permit has been released.
     let mut open = Vec::new();
     for _ in 0..LIMIT {
         let mut client = connect_to(server.local_addr()).await;
@@ -123,7 +123,7 @@ fn reset(client: &tokio::net::TcpStream) {
         .unwrap();
 }
 
-/// The numbers of the connections that this was told of, in order, each as often as it was.
+/// Returns the numbers of the connections with this event, sorted, including duplicates.
 fn numbers(log: &Log, event: &str) -> Vec<u64> {
     let mut numbers: Vec<u64> = log
         .events()

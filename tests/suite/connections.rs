@@ -1,4 +1,4 @@
-//! What a connection knows, and how it is held, watched and ended.
+//! What connections know about themselves, and how handles list, observe and close them.
 
 use crate::support::{
     beside, connect, echo, echoes, memory_server, rest, settled, soon, tcp_server, until,
@@ -20,7 +20,7 @@ use tokio::{
     sync::mpsc,
 };
 
-/// A handler that gives its connections to the test.
+/// A handler that sends its connections to the test.
 fn giving() -> (
     impl ConnectionService + Clone,
     mpsc::UnboundedReceiver<Connection>,
@@ -33,7 +33,7 @@ fn giving() -> (
     (service, receiver)
 }
 
-/// A connection whose handler is done, in the hands of the test.
+/// A connection whose handler has returned, held by the test.
 struct Held {
     server: ServerHandle,
     clients: Clients,
@@ -124,7 +124,7 @@ async fn extensions_hold_one_value_of_each_type() {
     assert_eq!(extensions.remove::<User>(), None);
     assert_eq!(extensions.get::<User>(), None);
     assert_eq!(conn.extensions().get::<u8>(), Some(&4));
-    // A clone is apart from then on.
+    // A clone is independent from then on.
     assert_eq!(clone.get::<User>(), Some(&User("bob")));
     assert!(!format!("{clone:?}").contains("bob"));
 }
@@ -158,7 +158,7 @@ async fn waiting_for_a_drain_does_not_borrow_the_connection() {
     soon(draining).await;
     soon(second).await.unwrap();
     assert!(conn.is_draining() && conn.info().is_draining);
-    // It was said, so who asks late is told at once.
+    // A drain that has started is reported at once.
     soon(conn.draining()).await;
 }
 
@@ -246,7 +246,7 @@ async fn the_stream_goes_on_counting_without_the_rest() {
     client.read_exact(&mut got).await.unwrap();
     assert_eq!(&got, b"again");
 
-    // What is left beside the stream keeps nothing open.
+    // Parts without the stream do not keep a connection open.
     let (io, parts) = conn.into_parts();
     drop(io);
     assert_eq!(server.connection_count(), 0);
@@ -303,7 +303,7 @@ async fn bytes_are_counted_in_both_directions() {
     );
     let info = conn.info();
     assert_eq!((info.bytes_read, info.bytes_written), (5, 8));
-    // Wrapped, it still counts what goes over the socket.
+    // The counters of a wrapped stream still count the bytes of the socket.
     let mut conn = conn.map_io(BufStream::new);
     conn.write_all(b"later").await.unwrap();
     assert_eq!(conn.info().bytes_written, 8);
@@ -375,7 +375,7 @@ async fn an_aborted_connection_neither_reads_nor_writes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everybody_who_waits_for_the_end_is_told_of_it() {
+async fn every_waiter_for_the_end_is_notified() {
     let (server, clients, mut accepted) = memory_server();
     let _server = server.start(handle(echo)).await.unwrap();
     let client = clients.connect().await.unwrap();
@@ -414,7 +414,7 @@ async fn a_connection_in_another_task_keeps_its_place_until_it_is_dropped() {
         (listed[0].id, listed[0].phase),
         (conn.id(), Phase::Detached)
     );
-    // How its handler ended is known; that is not yet the end.
+    // The handler's outcome is known, but the connection has not ended yet.
     let handle = conn.handle();
     assert!(matches!(handle.outcome(), Some(Outcome::Completed)));
     drop(conn);
@@ -424,7 +424,7 @@ async fn a_connection_in_another_task_keeps_its_place_until_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn who_remembers_a_connection_keeps_nothing_open() {
+async fn a_remembered_connection_is_not_kept_open() {
     let (server, mut accepted) = tcp_server();
     let server = server.max_connections(1).start(handle(echo)).await.unwrap();
     let mut client = connect(&server).await;
@@ -481,7 +481,7 @@ async fn a_connection_taken_apart_keeps_the_address_the_client_chose() {
 }
 
 #[tokio::test]
-async fn what_outlived_its_handler_and_is_aborted_ends_as_aborted() {
+async fn a_stream_that_outlived_its_handler_and_is_aborted_ends_as_aborted() {
     let Held { server, conn, .. } = held(|server| server).await;
     let handle = conn.handle();
     handle.abort();
@@ -491,7 +491,7 @@ async fn what_outlived_its_handler_and_is_aborted_ends_as_aborted() {
 }
 
 #[tokio::test]
-async fn what_is_kept_with_a_connection_goes_with_it() {
+async fn values_kept_with_a_connection_are_dropped_with_it() {
     let Held { conn, .. } = held(|server| server).await;
     let kept = std::sync::Arc::new(());
     conn.keep(kept.clone());
@@ -516,7 +516,8 @@ async fn the_first_to_name_the_client_is_right() {
     assert_eq!(listed.socket_addr, Addr::Other("client:1".into()));
 }
 
-/// A socket of both families sees IPv4 clients as `::ffff:127.0.0.1`; nobody else is to.
+/// A dual-stack socket sees IPv4 clients as `::ffff:127.0.0.1`. This address must not be visible
+/// elsewhere.
 #[tokio::test]
 async fn an_ipv4_client_of_a_socket_of_both_families_has_an_ipv4_address() {
     let (server, mut accepted) = crate::support::accepted(Server::bind("[::]:0"));
@@ -531,7 +532,7 @@ async fn an_ipv4_client_of_a_socket_of_both_families_has_an_ipv4_address() {
         connection.local_addr().unwrap(),
         client.peer_addr().unwrap()
     );
-    // And what a PROXY header says of one.
+    // The same applies to addresses from PROXY headers.
     let mut conn = soon(given.recv()).await.unwrap();
     let mapped = |addr: &str| Addr::Tcp(addr.parse().unwrap());
     conn.set_peer_addr(mapped("[::ffff:192.0.2.1]:1"));

@@ -1,4 +1,4 @@
-//! How a server ends.
+//! How servers end.
 
 use crate::support::{
     Log, beside, connect, echo, echoes, memory_server, rest, settled, soon, tcp_server,
@@ -16,19 +16,19 @@ use tokio::{
 const DEADLINE: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Stays until it is told to finish.
+/// Runs until a drain starts.
 async fn obedient(conn: Connection) -> io::Result<()> {
     conn.draining().await;
     Ok(())
 }
 
-/// Stays whatever it is told.
+/// Ignores a drain.
 async fn deaf(conn: Connection) -> io::Result<()> {
     let _held = conn;
     pending().await
 }
 
-/// A word, and then it is over.
+/// Sends a greeting and ends.
 async fn greet(mut conn: Connection) -> io::Result<()> {
     conn.write_all(b"hello").await
 }
@@ -61,13 +61,13 @@ async fn a_drain_waits_for_all_and_says_how_many_there_were() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_done_before_it_is_told_has_finished_as_well() {
+async fn connections_that_end_before_the_notification_count_as_finished() {
     let (server, clients, mut accepted) = memory_server();
     let server = server.start(handle(echo)).await.unwrap();
     let client = clients.connect().await.unwrap();
     accepted.next().await;
     drop(clients.connect().await.unwrap());
-    // One that was over before does not count.
+    // A connection that ended earlier does not count.
     accepted.outcome().await;
     assert_eq!(server.connection_count(), 1);
     drop(client);
@@ -76,7 +76,7 @@ async fn who_is_done_before_it_is_told_has_finished_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_ignores_the_signal_is_aborted_at_the_deadline() {
+async fn connections_that_ignore_the_signal_are_aborted_at_the_deadline() {
     let (server, clients, mut accepted) = memory_server();
     let some = |conn: Connection| async move {
         match conn.id() % 2 {
@@ -158,7 +158,7 @@ async fn a_connection_that_nobody_uses_is_reported_and_not_waited_for() {
 }
 
 #[tokio::test]
-async fn who_is_in_the_queue_when_the_drain_begins_is_still_served() {
+async fn queued_clients_are_still_served_when_the_drain_begins() {
     let server = Server::bind("127.0.0.1:0")
         .start(handle(greet))
         .await
@@ -176,7 +176,7 @@ async fn who_is_in_the_queue_when_the_drain_begins_is_still_served() {
 }
 
 #[tokio::test]
-async fn who_is_in_the_queue_of_several_acceptors_is_still_served() {
+async fn queued_clients_of_several_acceptors_are_still_served() {
     for acceptors in [0, 4] {
         let server = Server::bind("127.0.0.1:0")
             .acceptors(acceptors)
@@ -194,7 +194,7 @@ async fn who_is_in_the_queue_of_several_acceptors_is_still_served() {
 }
 
 #[tokio::test]
-async fn who_comes_after_the_drain_began_is_refused() {
+async fn clients_that_connect_after_the_drain_began_are_refused() {
     let (server, mut accepted) = tcp_server();
     let log = Log::default();
     let server = server
@@ -213,14 +213,14 @@ async fn who_comes_after_the_drain_began_is_refused() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-    // The one that is open goes on meanwhile.
+    // The open connection continues in the meantime.
     assert_eq!(server.stats().status, ServerStatus::Draining);
     assert!(echoes(&mut first, "still here").await);
     drop(first);
     assert_eq!(numbers(&soon(draining).await.unwrap()), (1, 0, 0));
 }
 
-/// A server with one connection that ignores every signal.
+/// Starts a server with one connection that ignores every signal.
 async fn with_a_deaf_one() -> (ServerHandle, impl Sized) {
     let (server, clients, mut accepted) = memory_server();
     let server = server.start(handle(deaf)).await.unwrap();
@@ -245,13 +245,13 @@ async fn a_second_drain_joins_the_first_and_the_sooner_deadline_holds() {
             began.elapsed() >= DEADLINE && began.elapsed() < DEADLINE * 2,
             "{deadlines:?}"
         );
-        // And who comes after the end is told the same.
+        // A drain after the end returns the same report.
         assert_eq!(server.drain(DAY).await, first);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_goes_on_without_whoever_asked_for_it() {
+async fn a_drain_continues_without_its_caller() {
     let (server, _client) = with_a_deaf_one().await;
     let asked = tokio::time::timeout(Duration::from_secs(1), server.drain(DEADLINE)).await;
     assert!(asked.is_err());
@@ -318,7 +318,7 @@ async fn a_server_that_was_started_without_acceptors_drains_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_at_the_limit_when_the_drain_begins_is_closed() {
+async fn clients_waiting_at_the_limit_are_closed_by_the_drain() {
     let (server, clients, mut accepted) = memory_server();
     let server = server
         .max_connections(1)
@@ -334,7 +334,8 @@ async fn who_waits_at_the_limit_when_the_drain_begins_is_closed() {
     settled().await;
     assert_eq!(clients.waiting(), 2);
     let report = server.drain(DEADLINE).await;
-    // The place of the first, which heard of the drain, goes to the second; the sweep waits for no more.
+    // The permit of the first connection, which obeys the drain, goes to the second client. The
+    // sweep does not wait for any others.
     assert_eq!(numbers(&report), (2, 0, 0));
     assert_eq!(report.elapsed, Duration::ZERO);
     for client in &mut waiting {
@@ -378,7 +379,7 @@ async fn an_abort_cuts_a_drain_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everybody_who_waits_for_the_end_of_the_server_is_told() {
+async fn every_waiter_for_the_end_of_the_server_is_notified() {
     let (server, _client) = with_a_deaf_one().await;
     let waiting = beside({
         let server = server.clone();
@@ -431,7 +432,7 @@ async fn one_connection_can_be_told_to_finish_alone() {
     assert!(matches!(soon(told.closed()).await, Outcome::Drained));
     assert!(!other.is_draining());
     assert_eq!(server.stats().status, ServerStatus::Running);
-    // The other one ends by itself, which is another outcome.
+    // The other one completes, which is a different outcome.
     second.write_u8(0).await.unwrap();
     assert!(matches!(soon(other.closed()).await, Outcome::Completed));
 }
@@ -447,7 +448,7 @@ async fn an_error_stays_an_error_in_a_drain() {
     let _client = clients.connect().await.unwrap();
     let connection = accepted.next().await;
     let report = soon(server.drain(DEADLINE)).await;
-    // It did end by itself.
+    // It completed and was not aborted.
     assert_eq!(numbers(&report), (1, 0, 0));
     assert_eq!(connection.closed().await.to_string(), "failed: not now");
 }

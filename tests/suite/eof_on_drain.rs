@@ -1,4 +1,4 @@
-//! `EofOnDrain` shows a library that owns the stream an end of file when the server drains.
+//! `EofOnDrain` reports end of file when the server drains, for libraries that own the stream.
 
 use crate::support::{LONG, beside, connect, memory_server, rest, settle, soon, tcp_server};
 use reagent::{
@@ -15,11 +15,11 @@ use tokio::io::{
     SimplexStream,
 };
 
-/// A library that takes the bare stream: it answers when its input has ended.
+/// A library that takes the bare stream. It responds at the end of its input.
 async fn library(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     let mut all = Vec::new();
     io.read_to_end(&mut all).await?;
-    // What comes after the end does not exist.
+    // Anything after the end is not read.
     assert_eq!(io.read(&mut [0; 8]).await?, 0);
     io.write_all(format!("{} bytes", all.len()).as_bytes())
         .await
@@ -72,7 +72,7 @@ async fn what_has_arrived_by_the_drain_is_read() {
     let mut left = String::new();
     soon(conn.read_to_string(&mut left)).await.unwrap();
     assert_eq!(left, "two ");
-    // It has ended, whatever comes.
+    // The stream has ended, even if more arrives.
     client.write_all(b"three").await.unwrap();
     assert_eq!(conn.read(&mut word).await.unwrap(), 0);
     assert_eq!(conn.io_mut().get_mut().read(&mut word).await.unwrap(), 4);
@@ -88,7 +88,7 @@ async fn a_client_that_sends_without_a_pause_does_not_hold_up_the_drain() {
         assert_eq!(endless.read(&mut buf).await.unwrap(), buf.len());
     }
     handle.drain();
-    // The budget of the task for reads is used up on the way, which is no reason to end.
+    // On the way, reads use up the budget of the task. That must not count as the end.
     let mut read = 0;
     while read < 1 << 20 {
         match endless.read(&mut buf).await.unwrap() {
@@ -108,7 +108,7 @@ async fn a_connection_that_opens_during_the_drain_ends_at_its_first_wait() {
         .start(handle(own_the_stream))
         .await
         .unwrap();
-    // They are in the queue when the drain begins, which serves them.
+    // Both are in the queue when the drain starts, and are still served.
     let mut silent = clients.connect().await.unwrap();
     let mut prompt = clients.connect().await.unwrap();
     prompt.write_all(b"hello").await.unwrap();
@@ -148,7 +148,7 @@ async fn an_end_of_the_client_is_an_end_without_a_drain() {
     assert_eq!(rest(&mut conn.eof_on_drain()).await.unwrap(), b"all");
 }
 
-/// A stream that takes vectored writes alone.
+/// A stream that accepts only vectored writes.
 struct Vectored(SimplexStream, usize);
 
 impl AsyncRead for Vectored {

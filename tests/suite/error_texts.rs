@@ -1,10 +1,10 @@
-//! An error that `main` returns is printed for the user of the program.
+//! An error returned from `main` is readable by users of the program.
 
 use crate::support::{echo, own_ip};
 use reagent::{Error, Server, handle};
 use std::{error::Error as _, io, net::TcpListener};
 
-/// What a program prints whose `main` returns this error, in one line.
+/// Returns what a program prints if its `main` returns this error, in one line.
 fn printed(error: Error) -> String {
     format!("Error: {:?}", reagent::BoxError::from(error))
 }

@@ -1,5 +1,5 @@
-//! Each thing that happens is told once and in its order, whatever it is that happens, and nothing is
-//! told that is secret.
+//! Every event is reported exactly once and in order, in all circumstances, and no event contains
+//! secrets.
 
 use crate::support::{LONG, Log, connect, echo, echoes, rest, settle, until};
 use reagent::{
@@ -20,14 +20,14 @@ use tokio::{
 };
 use tower::timeout::TimeoutLayer;
 
-/// Ends as the client's first byte says.
+/// Ends as requested by the client's first byte.
 async fn obedient(mut conn: Connection) -> Result<(), BoxError> {
     match conn.read_u8().await? {
         b'o' => Ok(()),
-        b'e' => Err("told to".into()),
-        b'r' => Err(Rejected::new("told to").into()),
-        b't' => Err(TimedOut::new("told to").into()),
-        b'p' => panic!("told to"),
+        b'e' => Err("requested".into()),
+        b'r' => Err(Rejected::new("requested").into()),
+        b't' => Err(TimedOut::new("requested").into()),
+        b'p' => panic!("requested"),
         b'd' => {
             conn.draining().await;
             Ok(())
@@ -36,7 +36,7 @@ async fn obedient(mut conn: Connection) -> Result<(), BoxError> {
     }
 }
 
-/// The events of the only connection: one start, one end, and that as it should be.
+/// Checks the events of the only connection: one start, and one end with this outcome.
 fn ended_once(log: &Log, outcome: &str) {
     let events = log.events();
     let of_connections: Vec<_> = events
@@ -94,13 +94,13 @@ impl Trial {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_ends_is_told_of_once() {
+async fn a_handler_that_ends_is_reported_once() {
     for (word, outcome) in [
         ("o", "completed"),
-        ("e", "failed: told to"),
-        ("r", "rejected: told to"),
-        ("t", "timed out: told to"),
-        ("p", "panicked: told to"),
+        ("e", "failed: requested"),
+        ("r", "rejected: requested"),
+        ("t", "timed out: requested"),
+        ("p", "panicked: requested"),
         ("x", "timed out: lifetime"),
         ("", "disconnected: eof"),
     ] {
@@ -117,7 +117,7 @@ async fn a_handler_that_ends_is_told_of_once() {
         ended_once(&trial.log, outcome);
         trial.nothing_is_left();
         assert_eq!(connection.phase(), Phase::Closed);
-        // Who asks later, or twice, gets the same answer.
+        // Later and repeated calls return the same outcome.
         assert_eq!(connection.closed().await.to_string(), outcome);
         connection.abort();
         connection.drain();
@@ -127,7 +127,7 @@ async fn a_handler_that_ends_is_told_of_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_is_told_of_once() {
+async fn an_abort_is_reported_once() {
     let trial = Trial::start().await;
     let mut client = trial.clients.connect().await.unwrap();
     let connection = trial.only().await;
@@ -140,7 +140,7 @@ async fn an_abort_is_told_of_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drained_connection_is_told_of_once() {
+async fn a_drained_connection_is_reported_once() {
     let trial = Trial::start().await;
     let mut client = trial.clients.connect().await.unwrap();
     client.write_all(b"d").await.unwrap();
@@ -153,7 +153,7 @@ async fn a_drained_connection_is_told_of_once() {
 }
 
 #[tokio::test]
-async fn a_reset_by_the_client_is_told_of_once() {
+async fn a_reset_by_the_client_is_reported_once() {
     let log = Log::default();
     let server = Server::bind("127.0.0.1:0")
         .observe(log.clone())
@@ -171,7 +171,7 @@ async fn a_reset_by_the_client_is_told_of_once() {
     until("it has left", || server.connection_count() == 0).await;
 }
 
-/// Runs nothing.
+/// Drops tasks instead of running them.
 #[derive(Clone)]
 struct Forgetful;
 
@@ -181,7 +181,7 @@ impl Spawn for Forgetful {
     }
 }
 
-/// Runs all, until it is told to drop what runs.
+/// Runs all tasks until they are dropped by the test.
 #[derive(Clone, Default)]
 struct Owner(Arc<Mutex<JoinSet<()>>>);
 
@@ -192,7 +192,7 @@ impl Spawn for Owner {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_future_that_is_never_run_is_told_of_once() {
+async fn a_future_that_is_never_run_is_reported_once() {
     let (listener, clients) = MemoryListener::new();
     let log = Log::default();
     let server = Server::new(listener)
@@ -207,7 +207,7 @@ async fn a_future_that_is_never_run_is_told_of_once() {
         b""
     );
     ended_once(&log, "aborted");
-    // Its place is free.
+    // The permit has been released.
     assert_eq!(
         rest(&mut clients.connect().await.unwrap()).await.unwrap(),
         b""
@@ -216,7 +216,7 @@ async fn a_future_that_is_never_run_is_told_of_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_future_that_is_dropped_half_way_is_told_of_once() {
+async fn a_future_that_is_dropped_half_way_is_reported_once() {
     let (listener, clients) = MemoryListener::new();
     let (log, owner) = (Log::default(), Owner::default());
     let server = Server::new(listener)
@@ -263,7 +263,7 @@ fn a_runtime_that_is_shut_down_ends_all_and_keeps_nobody_waiting() {
     drop(client);
 }
 
-/// Looks a connection up when it is told of it.
+/// Looks up the connection of every event.
 #[derive(Clone, Default)]
 struct Curious {
     server: Arc<OnceLock<ServerHandle>>,
@@ -325,7 +325,7 @@ async fn a_connection_is_listed_from_before_its_start_until_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_life_is_told_in_its_order() {
+async fn the_life_of_a_server_is_reported_in_order() {
     let (listener, clients) = MemoryListener::new();
     let log = Log::default();
     let server = Server::new(listener)
@@ -334,7 +334,7 @@ async fn a_life_is_told_in_its_order() {
         .start(handle(obedient))
         .await
         .unwrap();
-    // Those of acceptors run side by side; they are put in order here.
+    // Events of different acceptors are concurrent, so they are sorted here.
     let mut events = log.events();
     events[..2].sort();
     assert_eq!(
@@ -373,7 +373,7 @@ async fn a_life_is_told_in_its_order() {
             "drain ended: 1 finished, 1 aborted",
         ]
     );
-    // What has stopped tells no more.
+    // A stopped server reports no more events.
     server.pause();
     server.resume();
     server.set_acceptors(5);
@@ -383,7 +383,7 @@ async fn a_life_is_told_in_its_order() {
 }
 
 #[tokio::test]
-async fn each_of_several_addresses_is_told_of() {
+async fn each_of_several_addresses_is_reported() {
     let log = Log::default();
     let server = Server::bind(["127.0.0.1:0", "127.0.0.1:0"])
         .acceptors(2)
@@ -443,7 +443,7 @@ async fn numbers_are_unique_and_grow() {
     until("all have left", || server.connection_count() == 0).await;
     let mut next = clients.connect().await.unwrap();
     assert!(echoes(&mut next, "hello").await);
-    // No number is given twice.
+    // No number is used twice.
     assert_eq!(server.connections()[0].id, 201);
 }
 
@@ -599,7 +599,7 @@ async fn the_state_is_what_the_server_does() {
 
 const SECRET: &str = "correct horse battery staple";
 
-/// What somebody keeps for a connection.
+/// An application's data of a connection.
 #[derive(Clone, Debug)]
 struct Password(#[expect(dead_code, reason = "it is there to be shown by Debug")] &'static str);
 
@@ -623,7 +623,7 @@ async fn no_debug_shows_a_secret() {
         conn.extensions_mut().insert(Password(SECRET));
         assert!(conn.state::<Password>().is_some());
         conn.set_secure(Some(SECRET.as_bytes()));
-        // What came in stays in the stream's buffer for the most part, and what goes out in its.
+        // Most input stays in the buffer of the stream, and so does the output.
         assert_eq!(conn.read_u8().await?, SECRET.as_bytes()[0]);
         conn.write_all(SECRET.as_bytes()).await?;
         keeps_it(&conn);

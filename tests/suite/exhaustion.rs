@@ -1,5 +1,5 @@
-//! A process that runs out of descriptors keeps the clients it has, answers those it cannot have, and
-//! recovers by itself.
+//! A process that runs out of descriptors keeps its clients, closes those it cannot serve, and
+//! recovers.
 
 use crate::support::{LONG, connect_to, echo, echoes, until};
 use reagent::{Addr, DrainReport, Observer, Server, event, handle};
@@ -17,18 +17,18 @@ use tokio::{
     time::timeout,
 };
 
-/// Set for the process that is the server, to its number of acceptors.
+/// Set in the server process, to its number of acceptors.
 const CHILD: &str = "REAGENT_EXHAUSTION_CHILD";
 
-/// Descriptors that the server has: a few for itself, the others for connections.
+/// The descriptor limit of the server: a few are for the process, the rest for connections.
 const DESCRIPTORS: &str = "64";
 
-/// Tells the parent what happens, one line each, on standard error: what the test harness prints goes
-/// to standard output.
+/// Reports events to the parent, one per line, on standard error. Standard output has the output of
+/// the test harness.
 struct Tell;
 
 fn tell(line: &str) {
-    // A parent that is gone ends this process by closing its standard input.
+    // If the parent is gone, closing the standard input ends this process.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -55,7 +55,7 @@ impl Observer for Tell {
 }
 
 #[tokio::test]
-#[ignore = "it is the server, and runs in a process of its own"]
+#[ignore = "it is the server, and runs in its own process"]
 async fn child() {
     let Ok(acceptors) = std::env::var(CHILD) else {
         return;
@@ -73,7 +73,7 @@ async fn child() {
     server.drain(LONG).await;
 }
 
-/// A server in a process that may have few descriptors.
+/// A server in a process with few descriptors.
 struct Process {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
@@ -133,15 +133,15 @@ impl Process {
             .collect()
     }
 
-    /// Has the server drain, and waits for its end.
+    /// Drains the server, and waits for its end.
     async fn end(&mut self) -> ExitStatus {
         drop(self.child.stdin.take());
         timeout(LONG, self.child.wait()).await.unwrap().unwrap()
     }
 }
 
-/// Sends a byte, and returns the client if it comes back and `None` if the connection is closed.
-/// Silence fails.
+/// Sends a byte. Returns the client if the byte comes back, or `None` if the connection is closed.
+/// Panics on a timeout.
 async fn visit(addr: Addr) -> Option<TcpStream> {
     let mut client = connect_to(&addr).await;
     let mut byte = [0];
@@ -168,17 +168,20 @@ async fn without_descriptors(acceptors: usize) {
     let mut open = Vec::new();
     while let Some(client) = visit(process.addr.clone()).await {
         open.push(client);
-        assert!(open.len() < 64, "there are no descriptors for so many");
+        assert!(
+            open.len() < 64,
+            "there are not enough descriptors for these"
+        );
     }
     assert!(open.len() > 30, "{} served", open.len());
 
-    // Who comes now is not served and not left in the dark either.
+    // New clients are not served, but are closed instead of being left waiting.
     let more: JoinSet<_> = (0..20).map(|_| visit(process.addr.clone())).collect();
     assert!(more.join_all().await.iter().all(Option::is_none));
     for client in &mut open {
         assert!(echoes(client, "still here").await);
     }
-    // An empty queue is no sign of recovery.
+    // An empty queue is not a sign of recovery.
     let failed = || process.told("accept failed").len();
     let before = failed();
     until("it tries again", || {
@@ -211,7 +214,7 @@ async fn without_descriptors(acceptors: usize) {
     };
     let (seconds, turned_away) = ended.split_once(' ').unwrap();
     assert_eq!(turned_away, "21");
-    // Eight attempts of each acceptor in the first second or so, and one a second after that.
+    // Each acceptor makes eight attempts in about the first second, and one per second after that.
     let attempts = process.told("accept failed: Exhaustion").len();
     assert!(
         attempts <= acceptors * (10 + seconds.parse::<usize>().unwrap()),

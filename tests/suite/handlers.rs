@@ -1,4 +1,4 @@
-//! The forms a handler can have, and what becomes of its end.
+//! The forms of handlers, and the outcomes of their results.
 
 use crate::support::{echo, echoes, memory_server, rest, soon};
 use reagent::{
@@ -22,7 +22,7 @@ use std::{
 use tokio::io::{AsyncWriteExt, BufStream};
 use tower::{Service, service_fn, util::MapRequestLayer};
 
-/// How the connection of one client ends.
+/// Returns the outcome of the connection of one client.
 async fn outcome_of(service: impl ConnectionService + Clone) -> Outcome {
     let (server, clients, mut accepted) = memory_server();
     let _server = server.start(service).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_handler_that_never_ends_is_ended_at_the_deadline_of_a_drain() {
     assert!(matches!(connection.closed().await, Outcome::Aborted));
 }
 
-/// An error that has another as its source.
+/// An error with another error as its source.
 #[derive(Debug)]
 struct Because(BoxError);
 
@@ -138,7 +138,7 @@ impl Error for Because {
     }
 }
 
-/// A handler that fails once, with this.
+/// A handler whose first connection fails with this error.
 fn failing<E: Into<BoxError> + Send + 'static>(error: E) -> impl ConnectionService + Clone {
     let error = Arc::new(Mutex::new(Some(error)));
     handle(move |_| {
@@ -194,7 +194,7 @@ async fn towers_errors_become_outcomes_only_where_they_are_about_the_connection(
     for (expected, error) in errors {
         let outcome = outcome_of(failing(error())).await;
         assert_eq!(outcome.to_string(), expected);
-        // What an upstream of the handler ran into says nothing about its client.
+        // An error of the handler's upstream does not say anything about the client.
         for outcome in [
             outcome_of(failing(Because(error()))).await,
             outcome_of(failing(io::Error::other(error()))).await,
@@ -243,7 +243,7 @@ async fn a_service_that_cannot_be_made_fails_its_connection_alone() {
     assert!(echoes(&mut clients.connect().await.unwrap(), "third").await);
 }
 
-/// A service that may never get ready.
+/// A service that may never become ready.
 struct Gate {
     is_open: bool,
 }
@@ -283,7 +283,7 @@ async fn a_made_service_that_never_gets_ready_holds_up_nobody_else() {
     assert!(matches!(soon(first.closed()).await, Outcome::Aborted));
 }
 
-/// Tells each client what type of stream it is served over.
+/// Sends each client the type of its stream.
 #[derive(Clone)]
 struct TellType;
 
@@ -338,7 +338,7 @@ async fn a_function_serves_streams_that_layers_wrapped() {
     assert_eq!(told, b"through all of them");
 }
 
-/// Notes the size of what is spawned.
+/// Records the size of every spawned future.
 #[derive(Clone, Default)]
 struct Sizes(Arc<Mutex<Vec<usize>>>);
 
@@ -349,7 +349,7 @@ impl Spawn for Sizes {
     }
 }
 
-/// Does what its client's number says, and holds `SIZE` bytes meanwhile.
+/// Ends according to the number of the connection, with `SIZE` bytes held across an await.
 async fn holding<const SIZE: usize>(conn: Connection) -> Result<(), BoxError> {
     let held = std::hint::black_box([0_u8; SIZE]);
     tokio::task::yield_now().await;
@@ -398,7 +398,7 @@ async fn only_a_large_future_is_boxed_and_both_end_alike() {
 
 #[tokio::test]
 async fn a_future_that_is_dropped_unfinished_aborts_its_connection() {
-    /// A runtime that has no time for anybody.
+    /// A runtime that never polls a task.
     #[derive(Clone)]
     struct Never;
 

@@ -1,4 +1,4 @@
-//! What an attack on the core brought to light.
+//! Regression tests for attacks on the core.
 
 use crate::support::{
     Dir, Log, Moody, connect, echo, echoes, memory_server, soon, stop, tcp_server, unix, until,
@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::{io::AsyncReadExt, net::UnixStream, time::Instant};
 
-/// Starts a server whose listening socket another holder has, and shuts it down.
+/// Starts a server with a listening socket that is also held elsewhere, and shuts the socket down.
 async fn shut_down(server: Server, log: &Log) -> ServerHandle {
     let kept = Arc::new(Mutex::new(Vec::<OwnedFd>::new()));
     let keep = kept.clone();
@@ -35,7 +35,7 @@ async fn shut_down(server: Server, log: &Log) -> ServerHandle {
         .start(handle(echo))
         .await
         .unwrap();
-    // It is waiting by now.
+    // The server is waiting for a client by now.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let socket = kept.lock().unwrap().remove(0);
     socket2::SockRef::from(&socket)
@@ -77,7 +77,7 @@ async fn a_listener_that_is_lost_again_and_again_is_reopened_with_delays() {
     let began = Instant::now();
     let mut client = clients.connect().await.unwrap();
     assert!(echoes(&mut client, "at last").await);
-    // At once, and then after 10 ms, doubling up to a second.
+    // The first reopening is immediate. The delays start at 10 ms and double up to one second.
     assert!(
         began.elapsed() >= Duration::from_secs(3),
         "{:?}",
@@ -93,7 +93,7 @@ async fn a_drain_right_after_the_start_serves_the_queue() {
     let (server, _accepted) = tcp_server();
     let server = server.start(handle(obedient)).await.unwrap();
     let addr = server.local_addr().socket_addr().unwrap();
-    // Without an await in between the supervisor has not run yet.
+    // The supervisor has not run yet, because there was no await.
     let mut clients: Vec<_> = (0..4)
         .map(|_| std::net::TcpStream::connect(addr).unwrap())
         .collect();
@@ -151,7 +151,7 @@ async fn a_panic_in_a_hook_of_the_options_costs_a_socket_and_not_the_server() {
     stop(&server).await;
 }
 
-/// Panics when it is cloned, while it is told to.
+/// Panics on clone while the flag is set.
 struct Fragile(Arc<AtomicBool>);
 
 impl Clone for Fragile {
@@ -231,7 +231,7 @@ async fn options_that_would_be_cut_down_are_refused() {
         let server = Server::bind("127.0.0.1:0").options(change);
         let error = server.start(handle(echo)).await.unwrap_err();
         assert!(matches!(error, Error::Bind { .. }), "{error}");
-        let text = crate::support::chain(&error);
+        let text = reagent::ErrorChain(&error).to_string();
         assert!(text.contains(name), "{text}");
     }
 }
@@ -264,6 +264,6 @@ async fn an_abstract_name_must_have_a_name() {
         .start(handle(echo))
         .await
         .unwrap_err();
-    let text = crate::support::chain(&error);
+    let text = reagent::ErrorChain(&error).to_string();
     assert!(text.contains("missing"), "{text}");
 }

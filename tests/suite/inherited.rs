@@ -1,4 +1,4 @@
-//! Sockets that somebody else opened: handed over by the service manager, or made by hand.
+//! Sockets opened by others: inherited from a service manager, or created by the program.
 #![cfg(target_os = "linux")]
 
 use crate::support::{Dir, LONG, connect, echo, echoes, refusal, stop, until};
@@ -15,16 +15,16 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// Says to a child what it is to do; without it, `a_child` does nothing.
+/// Selects the task of the child process. Without it, `a_child` does nothing.
 const TASK: &str = "REAGENT_TEST_INHERITED";
 
-/// Runs `a_child` in a process that is given `sockets`, at most two, under these names.
+/// Runs `a_child` in a process that inherits up to two sockets with these names.
 fn spawn_child(task: &str, sockets: Vec<OwnedFd>, names: Option<&str>) -> Child {
     child(task, sockets, names).spawn().unwrap()
 }
 
 fn child(task: &str, sockets: Vec<OwnedFd>, names: Option<&str>) -> Command {
-    // Descriptors from 3 on, and a LISTEN_PID that is right, can be had without `unsafe` by a shell.
+    // A shell can pass descriptors from 3 on and the correct LISTEN_PID without `unsafe`.
     let script = "export LISTEN_PID=$$; exec \"$0\" \"$@\" 3<&0 4<&2 2>&1 </dev/null";
     let mut command = Command::new("/bin/sh");
     command
@@ -62,7 +62,7 @@ async fn a_child() {
             stop(&server).await;
             let path = server.local_addrs().nth(1).unwrap().path().unwrap();
             std::fs::write(path.with_file_name("stopped"), "").unwrap();
-            // They are still there for the next server.
+            // The sockets are still available to the next server.
             let server = Server::bind(["systemd:web", "systemd:admin"]).start(handle(echo));
             let server = server.await.unwrap();
             until("both are served again", || server.stats().completed == 2).await;
@@ -121,7 +121,7 @@ async fn a_child() {
 
 #[tokio::test]
 async fn all_sockets_of_one_name_are_served() {
-    // What two `ListenStream=` of one unit are.
+    // A unit with two `ListenStream=` passes two sockets with the same name.
     let sockets = ["127.0.0.1:0", "[::1]:0"].map(|addr| net::TcpListener::bind(addr).unwrap());
     let addrs = sockets
         .each_ref()
@@ -143,7 +143,7 @@ async fn an_inherited_socket_is_shared_by_the_acceptors() {
     assert!(end(child).await.success());
 }
 
-/// Sockets that nobody can accept from, and what is said of them.
+/// Sockets that cannot accept, with the expected errors.
 fn misfits() -> Vec<(Socket, &'static str)> {
     let udp = net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let seqpacket = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
@@ -183,7 +183,7 @@ async fn a_socket_that_nobody_can_accept_from_is_refused_by_its_kind() {
 
 #[tokio::test]
 async fn more_descriptors_than_were_handed_over_are_refused() {
-    // Some of those that it names belong to the runtime, and most are not open.
+    // Some of these descriptors belong to the runtime, and most are not open.
     let socket = || net::TcpListener::bind("127.0.0.1:0").unwrap().into();
     for (count, reason) in [
         (600, "LISTEN_FDS is 600, but descriptor "),
@@ -211,7 +211,7 @@ async fn a_socket_made_by_hand_gets_the_options_of_its_server() {
     let server = Server::bind(sockets).options(|options| {
         options.keepalive = Some(Keepalive::after(Duration::from_secs(77)));
         options.notsent_lowat = Some(16_384);
-        // Acceptors share it all the same.
+        // Acceptors share the socket nevertheless.
         options.reuse_port = true;
     });
     let server = server.acceptors(2).start(handle(echo)).await.unwrap();
@@ -226,7 +226,7 @@ async fn a_socket_made_by_hand_gets_the_options_of_its_server() {
     }
     stop(&server).await;
 
-    // A listener that was made of a socket before has the default options, or its own.
+    // A listener created from a socket beforehand has the default options or its own.
     let socket = listen();
     let kept = socket.try_clone().unwrap();
     let listener = SocketListener::try_from(socket).unwrap();
@@ -243,7 +243,7 @@ async fn a_socket_made_by_hand_gets_the_options_of_its_server() {
 }
 
 #[tokio::test]
-async fn a_socket_made_by_hand_is_not_opened_anew_when_it_is_lost() {
+async fn a_custom_socket_is_not_reopened_when_it_is_lost() {
     let tcp = net::TcpListener::bind("127.0.0.1:0").unwrap();
     let kept = Socket::from(tcp.try_clone().unwrap());
     let server = Server::bind(tcp).start(handle(echo)).await.unwrap();
@@ -252,7 +252,7 @@ async fn a_socket_made_by_hand_is_not_opened_anew_when_it_is_lost() {
     let ended = tokio::time::timeout(LONG, server.wait()).await.unwrap();
     assert!(matches!(*ended.unwrap_err(), Error::ListenersLost));
 
-    // Nor is a path bound that somebody else removes.
+    // A path is not bound either if another process removes it.
     let dir = Dir::new();
     let path = dir.path("app.sock");
     let local = unix::net::UnixListener::bind(&path).unwrap();
@@ -272,7 +272,7 @@ async fn sockets_of_the_service_manager_are_served_by_their_names() {
     let child = spawn_child("serve", vec![web.into(), admin.into()], Some("web:admin"));
     for round in 0..2 {
         if round == 1 {
-            // The first server would serve who comes before.
+            // A client that connects earlier would be served by the first server.
             until("the first server has stopped", || {
                 dir.path("stopped").exists()
             })
@@ -284,7 +284,7 @@ async fn sockets_of_the_service_manager_are_served_by_their_names() {
         assert!(echoes(&mut local, "admin").await);
     }
     assert!(end(child).await.success());
-    // It belongs to the service manager.
+    // The file belongs to the service manager.
     assert!(path.exists());
 }
 

@@ -1,4 +1,4 @@
-//! `max_connections` holds at every instant, and every place under it can be used.
+//! `max_connections` is never exceeded, and every permit can be used.
 
 use crate::support::{
     Dice, Gauge, LONG, Log, Moody, connect, connect_to, echo, echoes, settle, until,
@@ -19,7 +19,7 @@ use std::{
 use tokio::{io::DuplexStream, task::JoinSet, time::Instant};
 use tower::service_fn;
 
-/// Echoes, and is counted while it does.
+/// An echo handler that counts itself in the gauge.
 fn counted_echo(
     gauge: &Gauge,
 ) -> impl ConnectionService<Future: Send, Error = BoxError, Response = ()> + Clone {
@@ -34,8 +34,7 @@ fn counted_echo(
     })
 }
 
-/// A server without sockets whose connections are counted where they are served and where they are
-/// told of.
+/// A server without sockets whose connections are counted both by the handler and by an observer.
 struct Trial {
     server: ServerHandle,
     clients: Clients,
@@ -65,7 +64,7 @@ impl Trial {
         }
     }
 
-    /// Clients come and go, several at a time, and all are served.
+    /// Serves clients that come and go, `width` of them at a time.
     fn churn(&self, width: usize, rounds: usize) -> JoinSet<()> {
         let mut all = JoinSet::new();
         for _ in 0..width {
@@ -95,7 +94,8 @@ impl Trial {
         .await;
     }
 
-    /// More clients come than may: exactly so many are admitted, and the others as those leave.
+    /// Connects more clients than the limit. Exactly `limit` are admitted, and the others as those
+    /// leave.
     async fn admits_exactly(&self, limit: usize) {
         self.until_open(0).await;
         self.events.forget();
@@ -113,7 +113,7 @@ impl Trial {
     fn was_never_above(&self, limit: usize) {
         assert!(
             self.events.most() <= limit,
-            "{} told of",
+            "{} reported by events",
             self.events.most()
         );
         assert!(
@@ -230,7 +230,7 @@ async fn a_lowered_limit_closes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_raised_limit_admits_those_who_wait() {
+async fn a_raised_limit_admits_waiting_clients() {
     let trial = Trial::start(2, 10).await;
     let mut open = trial.open(6).await;
     settle().await;
@@ -323,7 +323,7 @@ async fn it_can_be_lifted_and_set_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_is_none_unless_one_is_set() {
+async fn there_is_no_limit_by_default() {
     let (listener, clients) = MemoryListener::new();
     let server = Server::new(listener).start(handle(echo)).await.unwrap();
     assert_eq!(server.stats().max_connections, None);
@@ -386,7 +386,7 @@ async fn idle_acceptors_park_nothing() {
     assert_eq!(trial.server.stats().acceptors, 10);
     for mut client in trial.open(3).await {
         assert!(echoes(&mut client, "one").await);
-        // Each acceptor has now seen a client come and found the queue empty.
+        // By now, each acceptor has been woken for a client and found the queue empty.
         settle().await;
     }
     let mut open = trial.open(3).await;
@@ -502,8 +502,8 @@ async fn two_queues_that_share_a_limit_of_one_are_both_served() {
         .start_make(make)
         .await
         .unwrap();
-    // The kernel chooses the queue by the client's port: that of so many all go to one does not
-    // happen.
+    // The kernel selects the queue by the client's port, so it does not happen that all of these
+    // clients come to one queue.
     for _ in 0..40 {
         assert!(echoes(&mut connect(&server).await, "alone").await);
     }
@@ -519,7 +519,7 @@ async fn two_queues_that_share_a_limit_of_one_are_both_served() {
     assert_eq!(gauge.most(), 1);
 }
 
-/// Keeps how long clients waited.
+/// Records how long clients waited.
 #[derive(Clone, Default)]
 struct Waits(Arc<Mutex<Vec<Duration>>>);
 
@@ -530,7 +530,7 @@ impl Observer for Waits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_is_told_of_once_at_each_end() {
+async fn waiting_clients_are_reported_once_at_each_end() {
     let (listener, clients) = MemoryListener::new();
     let (log, waits) = (Log::default(), Waits::default());
     let server = Server::new(listener)
@@ -542,7 +542,7 @@ async fn who_waits_is_told_of_once_at_each_end() {
         .unwrap();
     let first = clients.connect().await.unwrap();
     settle().await;
-    // Nobody waits yet.
+    // No client is waiting yet.
     assert_eq!(log.count("limit"), 0);
 
     let mut second = clients.connect().await.unwrap();

@@ -1,4 +1,4 @@
-//! The last answer reaches a client that had more to say.
+//! The last response reaches a client that is still sending.
 
 use crate::support::{connect, memory_server, rest, settled, soon, tcp_server};
 use reagent::{
@@ -14,7 +14,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Answers whatever comes first, and closes.
+/// Responds to the first bytes and closes.
 struct Short;
 
 impl Session for Short {
@@ -27,13 +27,13 @@ impl Session for Short {
     }
 }
 
-/// Sends more than is read, and reads the answer when the server has closed.
+/// Sends more than the server reads, and reads the response after the server has closed.
 async fn answer(server: &ServerHandle) -> io::Result<Vec<u8>> {
     let mut client = connect(server).await;
     client.write_all(&[b'x'; 100 * 1024]).await.unwrap();
     let mut start = [0; 9];
     soon(client.read_exact(&mut start)).await?;
-    // More comes when the server has said all.
+    // More data arrives after the server has finished.
     client.write_all(b"and more").await?;
     client.shutdown().await?;
     let mut all = start.to_vec();
@@ -68,7 +68,8 @@ async fn the_last_answer_of_a_handler_arrives_though_more_was_sent() {
     assert_eq!(accepted.outcome().await.to_string(), "completed");
 }
 
-/// Sends this often until nobody listens, and says how long that took and how much was sent.
+/// Sends this many bytes per interval until the connection fails. Returns the duration and the
+/// number of bytes sent.
 async fn talk(every: Duration, bytes: usize) -> (Duration, usize) {
     let (server, clients, mut accepted) = memory_server();
     let server = server.start(session(|| Short)).await.unwrap();
@@ -77,7 +78,7 @@ async fn talk(every: Duration, bytes: usize) -> (Duration, usize) {
     client.write_all(b"?").await.unwrap();
     let mut got = [0; 9];
     soon(client.read_exact(&mut got)).await.unwrap();
-    // The writing half is closed before the client has said all.
+    // The server closes its writing half before the client has finished.
     assert_eq!(rest(&mut client).await.unwrap(), b"");
     let began = Instant::now();
     let mut sent = 0;
@@ -128,7 +129,7 @@ async fn a_drain_cuts_the_lingering_short() {
         .start(session(|| Short).linger(Linger::new().silence(seconds(60)).total(seconds(60))))
         .await
         .unwrap();
-    // One lingers already, one is told to finish.
+    // One connection is lingering already, the other is asked to finish.
     let mut lingering = clients.connect().await.unwrap();
     lingering.write_all(b"?").await.unwrap();
     assert_eq!(rest(&mut lingering).await.unwrap(), b"too large");
@@ -166,6 +167,6 @@ async fn any_stream_can_linger() {
     .await;
     assert_eq!(began.elapsed(), seconds(7));
     assert_eq!(rest(&mut theirs).await.unwrap(), b"");
-    // Nothing is left in it.
+    // No unread data is left.
     theirs.write_all(&[b'x'; 16]).await.unwrap();
 }

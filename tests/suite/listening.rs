@@ -1,4 +1,4 @@
-//! What can be listened on, and what is said where it cannot.
+//! The addresses a server can listen on, and the errors for all others.
 
 use crate::support::{
     Dir, LONG, connect, connect_to, echo, echoes, own_ip, refusal, rest, serve, stop, unix, until,
@@ -96,7 +96,7 @@ async fn a_wildcard_serves_every_address() {
 }
 
 #[tokio::test]
-async fn an_ipv6_wildcard_serves_ipv4_where_it_is_told_to() {
+async fn an_ipv6_wildcard_serves_ipv4_if_configured() {
     let dual = Server::bind("[::]:0").options(|options| options.only_v6 = Some(false));
     let dual = dual.start(handle(echo)).await.unwrap();
     let port = dual.local_addr().port().unwrap();
@@ -162,7 +162,7 @@ async fn a_star_stands_for_all_interfaces_of_both_families() {
         assert!(reaches(Ipv6Addr::LOCALHOST, port).await);
         stop(&server).await;
     }
-    // Whatever else is asked for: otherwise the two would exclude one another.
+    // This holds whatever options are set. Otherwise the two sockets would conflict.
     let server = Server::bind(("*", 0)).options(|options| options.only_v6 = Some(false));
     let server = server.start(handle(echo)).await.unwrap();
     assert_eq!(server.local_addrs().count(), 2);
@@ -253,7 +253,7 @@ async fn whatever_people_have_can_be_listened_on() {
 }
 
 #[tokio::test]
-async fn an_error_leaves_its_source_to_those_who_print_it() {
+async fn an_error_does_not_repeat_its_source() {
     let taken = serve("127.0.0.1:0").await;
     let addr = taken.local_addr().to_string();
     let error = Server::bind(&addr).start(handle(echo)).await.unwrap_err();
@@ -323,7 +323,7 @@ async fn a_port_in_use_is_named_and_so_is_the_way_out() {
 }
 
 #[tokio::test]
-async fn what_is_no_address_is_quoted_with_what_it_lacks() {
+async fn invalid_addresses_are_quoted_with_what_they_lack() {
     for (text, reason) in [
         (
             "",
@@ -373,7 +373,7 @@ async fn what_is_no_address_is_quoted_with_what_it_lacks() {
 
 #[tokio::test]
 async fn an_address_that_no_interface_has_is_said_to_be_so() {
-    // Set aside for documentation, so nobody has it (RFC 5737).
+    // Reserved for documentation, so no interface has it (RFC 5737).
     let message = refusal("192.0.2.1:0").await;
     assert!(
         message.starts_with(
@@ -411,7 +411,7 @@ async fn a_path_that_cannot_be_made_is_named() {
             .starts_with(&format!("cannot listen on {long}: "))
     );
 
-    // Nobody may make files in sysfs, root included.
+    // No user can create files in sysfs, not even root.
     let message = refusal("unix:/sys/app.sock").await;
     assert!(
         message.starts_with(
@@ -431,7 +431,7 @@ async fn a_server_starts_and_stops_ten_times_on_one_port() {
             echoes(&mut connect(&server).await, "hello").await,
             "round {round}"
         );
-        // The side that closes first keeps the port in `TIME_WAIT`: here, the server.
+        // The side that closes first keeps the port in `TIME_WAIT`. Here it is the server.
         let mut open = connect(&server).await;
         assert!(echoes(&mut open, "hello").await);
         let report = server.drain(Duration::ZERO).await;
@@ -473,7 +473,7 @@ async fn a_start_that_is_cancelled_leaves_nothing_behind() {
     until("the path is gone", || !path.exists()).await;
 }
 
-/// Tells the client by which address it came.
+/// Sends the client the local address of its connection.
 async fn tell_local_addr(mut conn: Connection) -> io::Result<()> {
     let addr = conn.local_addr()?.to_string();
     conn.write_all(addr.as_bytes()).await

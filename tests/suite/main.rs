@@ -1,4 +1,4 @@
-//! One module a guarantee; everything through sockets or `MemoryListener`.
+//! One module per guarantee. All tests use sockets or `MemoryListener`.
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
@@ -42,7 +42,7 @@ mod upgrade;
 mod upgrade_clones;
 mod upgrade_drain;
 
-// What it shows is its tests; `cargo test` builds examples, but does not run theirs.
+// This example is about its tests. `cargo test` builds examples but does not run their tests.
 #[path = "../../examples/testing.rs"]
 #[expect(dead_code, reason = "it is a program")]
 mod testing_example;

@@ -1,4 +1,4 @@
-//! The same server code on a clock that a test moves.
+//! The same server code with a clock that is controlled by the test.
 
 use crate::support::{beside, echo, echoes, memory_server, rest, settled, soon};
 use reagent::{Addr, Connection, Server, handle, testing::MemoryListener};
@@ -8,7 +8,7 @@ use tokio::{
     time::Instant,
 };
 
-/// What a [`MemoryListener`] queues at most.
+/// The capacity of the queue of a [`MemoryListener`].
 const BACKLOG: usize = 128;
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +63,7 @@ async fn many_clients_are_served_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_finds_the_queue_full_waits_for_room() {
+async fn clients_wait_for_room_in_a_full_queue() {
     let (server, clients, _accepted) = memory_server();
     let server = server.acceptors(0).start(handle(echo)).await.unwrap();
     let mut queued = Vec::new();
@@ -85,7 +85,7 @@ async fn who_finds_the_queue_full_waits_for_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_connects_after_the_end_is_refused_and_so_is_who_waited() {
+async fn new_and_waiting_clients_are_refused_after_the_end() {
     let (server, clients, _accepted) = memory_server();
     let server = server.max_connections(0).start(handle(echo)).await.unwrap();
     let mut queued = Vec::new();

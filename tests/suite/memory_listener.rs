@@ -1,4 +1,4 @@
-//! What the listeners of `reagent::testing` promise.
+//! The guarantees of the listeners in `reagent::testing`.
 
 use crate::support::{echo, echoes, stop};
 use reagent::{
@@ -40,7 +40,7 @@ async fn a_plain_one_is_ready_while_a_client_waits() {
 #[tokio::test]
 async fn one_like_a_socket_is_ready_whenever_there_may_be_a_client() {
     let (mut listener, clients) = MemoryListener::like_socket();
-    // Nobody has looked yet.
+    // No acceptor has checked the queue yet.
     assert!(is_ready(&mut listener));
     assert!(finds_nobody(&mut listener));
     assert!(!is_ready(&mut listener));
@@ -56,13 +56,14 @@ async fn one_like_a_socket_is_ready_whenever_there_may_be_a_client() {
         (Some(true), Some(true))
     );
     assert!(listener.try_accept().is_ok());
-    // One was there, and the other has heard of it: for both there may be another.
+    // One has accepted a client and the other was woken for it. To both, it seems that there may be
+    // another one.
     for listener in [&mut listener as &mut dyn Listener, &mut *other] {
         assert!(is_ready(listener));
         assert!(finds_nobody(listener));
         assert!(!is_ready(listener));
     }
-    // One that was told that nobody is there waits as well.
+    // A listener whose `pending` found no client waits as well.
     let mut third = listener.try_clone().unwrap();
     assert!(is_ready(&mut *third));
     assert_eq!(third.pending(), Some(false));

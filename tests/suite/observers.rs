@@ -1,5 +1,5 @@
-//! Events say where they happened, to which connection and why, and an observer receives all of them,
-//! however it is passed.
+//! Events name the place, the connection and the cause, and an observer receives all of them,
+//! however it is registered.
 
 use crate::support::{LONG, Moody, echo, echoes, settle};
 use reagent::{
@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Writes down every event with all its fields.
+/// Records every event with all its fields.
 #[derive(Clone, Debug, Default)]
 struct Facts(Arc<Mutex<Vec<String>>>);
 
@@ -128,7 +128,7 @@ impl Observer for Facts {
     }
 }
 
-/// Waits for a byte, and labels the connection with it.
+/// Waits for a byte, and adds it as a label.
 struct Knock;
 
 impl<Io: IoStream> Upgrade<Io> for Knock {
@@ -149,7 +149,7 @@ fn error(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
 }
 
-/// Makes each event happen at least once, at the second of two listeners, and returns its address.
+/// Makes each event happen at least once on the second of two listeners, and returns its address.
 async fn everything_happens(observe: impl FnOnce(Server) -> Server) -> Addr {
     let (first, _first_clients) = MemoryListener::new();
     let (second, clients) = MemoryListener::new();
@@ -164,7 +164,7 @@ async fn everything_happens(observe: impl FnOnce(Server) -> Server) -> Addr {
     let addr = server.local_addrs().nth(1).unwrap().clone();
     settle().await;
 
-    // The errors come with the first client.
+    // The errors occur when the first client arrives.
     script.fail_accepts([libc::ECONNABORTED, libc::ENOMEM, libc::EINVAL].map(error));
     script.fail_reopens([error(libc::EADDRINUSE)]);
     failures.store(1, SeqCst);
@@ -290,7 +290,7 @@ async fn a_closure_receives_every_event_under_its_name() {
     assert!(!facts.all().is_empty());
 }
 
-/// The events as `Debug` shows them.
+/// Records the `Debug` output of every event.
 #[derive(Clone, Debug, Default)]
 struct Shown(Facts);
 

@@ -1,4 +1,4 @@
-//! The time that a client may take for all upgrades together.
+//! The time limit for all upgrades of a connection together.
 
 use crate::support::{echoes, memory_server, soon};
 use reagent::{
@@ -32,17 +32,18 @@ fn step(name: &'static str, limit: impl Into<Option<Duration>>) -> UpgradeLayer<
     UpgradeLayer::new(Step(name)).timeout(limit)
 }
 
-/// A client that sends a byte in every `interval`.
+/// A client that sends one byte per `interval`.
 async fn trickle(clients: Clients, interval: Duration) {
     let mut client = clients.connect().await.unwrap();
     loop {
         sleep(interval).await;
-        // One that was ended is told so below.
+        // The caller checks the outcome if the connection was closed.
         let _ = client.write_u8(b'.').await;
     }
 }
 
-/// How a client with three steps before it ends that sends a byte every 8 seconds, and when.
+/// Returns the outcome, and the time it took, of a client that sends a byte every 8 seconds through
+/// three upgrades.
 async fn end(
     change: impl FnOnce(Server) -> Server,
     limits: [Option<Duration>; 3],
@@ -73,7 +74,7 @@ async fn a_client_cannot_use_up_the_limit_of_every_step() {
     let limits = [Some(10 * SECOND); 3];
     let (outcome, after) = end(|server| server.opening_timeout(20 * SECOND), limits).await;
     assert_eq!((outcome.as_str(), after), ("timed out: third", 20 * SECOND));
-    // By default it has 30 seconds, of which three bytes leave it 6.
+    // The default is 30 seconds, of which three bytes leave 6.
     let (outcome, _) = end(|server| server, limits).await;
     assert_eq!(outcome, "failed: served, with 5s left");
     let (outcome, _) = end(|server| server.opening_timeout(26 * SECOND), limits).await;
@@ -87,7 +88,7 @@ async fn a_step_with_a_longer_limit_has_it_and_one_without_takes_nothing_from_ot
     let short = |server: Server| server.opening_timeout(SECOND);
     let limits = [Some(9 * SECOND), Some(20 * SECOND), Some(9 * SECOND)];
     let (outcome, after) = end(short, limits).await;
-    // The 20 s of the second are for all of them.
+    // The 20 s of the second upgrade apply to all of them.
     assert_eq!((outcome.as_str(), after), ("timed out: third", 20 * SECOND));
     let limits = [None, None, Some(9 * SECOND)];
     let (outcome, _) = end(short, limits).await;

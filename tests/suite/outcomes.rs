@@ -1,4 +1,5 @@
-//! A connection ends in one way, it is the same for everybody, and it says whose doing it was.
+//! A connection has exactly one outcome, which all observers agree on and which names the
+//! responsible side.
 
 use crate::support::{
     Log, beside, connect, echo, memory_server, rest, settled, soon, tcp_server, until,
@@ -26,7 +27,7 @@ use tokio::{
 };
 use tower::{Service, timeout::TimeoutLayer};
 
-/// Has the client's close be a reset.
+/// Makes the client close with a reset.
 fn reset(client: TcpStream) {
     socket2::SockRef::from(&client)
         .set_linger(Some(Duration::ZERO))
@@ -114,7 +115,7 @@ async fn an_end_of_file_is_a_disconnection_only_if_it_was_the_clients() {
         .start(handle(|mut conn: Connection| async move {
             match conn.id() {
                 1 => conn.read_exact(&mut [0; 8]).await.map(drop),
-                // What else ends too soon, such as a file.
+                // An unexpected end of something else, such as a file.
                 _ => (&b"short"[..]).read_exact(&mut [0; 8]).await.map(drop),
             }
         }))
@@ -149,7 +150,7 @@ async fn an_upstream_that_resets_is_a_failure() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
 
-/// One client whose host does not answer any more.
+/// A client whose host has become unreachable.
 struct Unreachable(Arc<Mutex<Option<io::ErrorKind>>>);
 
 impl Listener for Unreachable {
@@ -260,7 +261,7 @@ async fn an_abort_does_not_hide_why_a_handler_had_failed() {
     }
 }
 
-/// Notes its end.
+/// Records the outcome.
 struct Noted(Log);
 
 impl Session for Noted {
@@ -284,7 +285,7 @@ impl Session for Noted {
     }
 }
 
-/// Notes the end before it is told to others.
+/// Records the outcome before others are notified.
 struct Told(Log);
 
 impl Observer for Told {
@@ -295,12 +296,12 @@ impl Observer for Told {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_its_observers_and_those_who_wait_are_told_the_same_end() {
+async fn a_session_its_observers_and_waiters_receive_the_same_outcome() {
     for (word, expected) in [
         ("c", "completed"),
         ("f", "failed: no luck"),
         ("p", "panicked: no luck"),
-        // A layer of tower ends these two.
+        // A tower layer ends these two.
         ("x", "timed out: lifetime"),
         ("", "timed out: lifetime"),
     ] {
@@ -348,7 +349,7 @@ async fn a_sessions_error_is_the_one_that_it_returned() {
     assert_eq!(rest(&mut client).await.unwrap(), b"");
 }
 
-/// An error that asks for its connection when it goes.
+/// An error that looks up its connection when it is dropped.
 struct Curious(ConnectionHandle, Log);
 
 impl Drop for Curious {
@@ -372,7 +373,7 @@ impl fmt::Display for Curious {
 
 impl Error for Curious {}
 
-/// Where this fails, it hangs: the error is dropped under a lock that its drop takes.
+/// On failure this test hangs: the error is dropped under a lock that its drop takes.
 #[tokio::test]
 async fn an_error_that_nobody_needs_may_ask_for_its_connection() {
     let (sender, mut moved) = mpsc::unbounded_channel();
@@ -388,7 +389,7 @@ async fn an_error_that_nobody_needs_may_ask_for_its_connection() {
     let connection = accepted.next().await;
     let conn = soon(moved.recv()).await.unwrap();
     until("it is detached", || connection.phase() == Phase::Detached).await;
-    // A second service serves it, and the first outcome stays.
+    // A second service serves the connection, and the first outcome remains.
     let log = Log::default();
     let noted = log.clone();
     let failing = handle(move |conn: Connection| {
@@ -411,7 +412,7 @@ async fn waiting_for_the_drain_of_what_is_over_is_over() {
         async move {
             let mut draining = draining;
             (&mut draining).await;
-            // It is fused.
+            // The future is fused.
             (&mut draining).await;
             draining.await;
         }

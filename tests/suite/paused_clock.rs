@@ -1,5 +1,4 @@
-//! A paused clock over sockets moves as with an accept loop of Tokio: the server has no timer that it
-//! could go to.
+//! A paused clock advances as with a plain Tokio accept loop, because an idle server has no timers.
 
 use crate::support::{beside, connect, echo, stop};
 use reagent::{Connection, Server, handle};
@@ -17,7 +16,7 @@ use tokio::{
     time::{Instant, advance, sleep_until},
 };
 
-/// A store whose keys expire, by one task for all of them, as in mini-redis.
+/// A store whose keys expire in one background task, as in mini-redis.
 #[derive(Clone, Default)]
 struct Store(Arc<Shared>);
 
@@ -87,7 +86,7 @@ async fn ask(client: &mut TcpStream, request: &str, answer: &str) {
     assert_eq!(String::from_utf8(got).unwrap(), answer, "to {request}");
 }
 
-/// What mini-redis tests under the name of `key_value_timeout`. Returns how far the clock moved.
+/// The test `key_value_timeout` of mini-redis. Returns how far the clock advanced.
 async fn a_key_expires(addr: SocketAddr) -> Duration {
     let began = Instant::now();
     let mut client = TcpStream::connect(addr).await.unwrap();
@@ -149,9 +148,9 @@ async fn a_server_and_its_idle_connections_have_no_timer() {
         .unwrap();
     let mut client = connect(&server).await;
     ask(&mut client, "hello\n", "hello\n").await;
-    // One that waits at the limit.
+    // A client that waits at the limit.
     let waiting = connect(&server).await;
-    // If there were a timer, the clock would go to it while the runtime has nothing to do.
+    // If there were a timer, the clock would advance to it while the runtime is idle.
     let (done, is_done) = oneshot::channel();
     let thread = std::thread::spawn(move || {
         #[expect(clippy::disallowed_methods, reason = "a thread without a runtime")]

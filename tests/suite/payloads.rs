@@ -1,4 +1,4 @@
-//! Panics whose payload panics when it is dropped: they cost what any other panic costs.
+//! A panic whose payload panics on drop has no other effects than any panic.
 
 use crate::support::{Log, echo, echoes, memory_server, stop};
 use reagent::{
@@ -26,7 +26,7 @@ impl Drop for Bomb {
     }
 }
 
-/// A panic without the message on standard error.
+/// Panics without a message on standard error.
 fn explode() -> ! {
     resume_unwind(Box::new(Bomb))
 }
@@ -57,7 +57,7 @@ async fn a_handler_that_panics_with_one_ends_its_own_connection_only() {
     stop(&server).await;
 }
 
-/// Echoes, and explodes as often as it is to, first where it is asked for readiness and then in `call`.
+/// An echo service that panics a given number of times, first in `poll_ready` and then in `call`.
 #[derive(Clone)]
 struct Explosive {
     poll_ready: Arc<AtomicUsize>,
@@ -103,7 +103,7 @@ async fn an_acceptor_survives_them_in_the_service_and_where_it_is_made() {
         .start_make({
             let made = made.clone();
             service_fn(move |_: Acceptor| {
-                // The start itself must not fail.
+                // The start itself must succeed.
                 let explodes = made.fetch_add(1, SeqCst) == 1;
                 let service = service.clone();
                 async move {
@@ -134,7 +134,7 @@ async fn an_acceptor_survives_them_in_the_service_and_where_it_is_made() {
     stop(&server).await;
 }
 
-/// Explodes at every event.
+/// Panics at every event.
 struct Detonator;
 
 impl Observer for Detonator {

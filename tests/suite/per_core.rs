@@ -1,11 +1,11 @@
-//! `per_core`: acceptors and connections on threads of their own.
+//! `per_core`: acceptors and connections run on dedicated threads.
 
 use crate::support::{Dir, LONG, connect, echo, echoes, rest, stop, unix, until};
 use reagent::{Connection, Server, ServerHandle, handle};
 use std::{collections::BTreeSet, io};
 use tokio::{io::AsyncWriteExt, net::UnixStream};
 
-/// Tells the client on which thread it is served.
+/// Sends the client the name of the thread that serves it.
 async fn tell_thread(mut conn: Connection) -> io::Result<()> {
     let name = std::thread::current().name().unwrap_or("?").to_owned();
     conn.write_all(name.as_bytes()).await
@@ -98,7 +98,7 @@ async fn tcp_and_unix_addresses_are_served() {
     assert!(!path.exists());
 }
 
-/// Tells the client the number of the thread that serves it.
+/// Sends the client the id of the thread that serves it.
 #[cfg(target_os = "linux")]
 async fn tell_thread_id(mut conn: Connection) -> io::Result<()> {
     let thread = std::fs::read_link("/proc/thread-self")?;

@@ -1,9 +1,9 @@
-//! The pool of acceptors: how many there are, what they drive, and what becomes of one that fails.
+//! The pool of acceptors: their number, their services, and their recovery from failures.
 
-use crate::support::{Log, chain, connect, echo, echoes, own_ip, rest, serve, stop, until};
+use crate::support::{Log, connect, echo, echoes, own_ip, rest, serve, stop, until};
 use reagent::{
-    Acceptor, BoxError, Connection, Handler, Observer, Server, ServerHandle, ServerStatus, Spawn,
-    TokioSpawn, event, handle,
+    Acceptor, BoxError, Connection, ErrorChain, Handler, Observer, Server, ServerHandle,
+    ServerStatus, Spawn, TokioSpawn, event, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -25,12 +25,13 @@ use tokio::{
 };
 use tower::Service;
 
-/// Longer than anything here takes, on a clock that jumps.
+/// Longer than anything in these tests, on a paused clock.
 const HOUR: Duration = Duration::from_secs(3600);
 
 type Echo = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-/// What a scripted service, or the making of one, does next; afterwards it works.
+/// The next behaviour of a scripted service or of its factory. After the script, everything
+/// succeeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Next {
     Works,
@@ -41,7 +42,7 @@ enum Next {
     CallPanics,
 }
 
-/// One list of what is to happen for all acceptors.
+/// One script shared by all acceptors.
 #[derive(Clone, Debug, Default)]
 struct Play(Arc<Mutex<VecDeque<Next>>>);
 
@@ -54,7 +55,7 @@ impl Play {
         self.0.lock().unwrap().extend(steps);
     }
 
-    /// Whether one of these comes next; then it is over.
+    /// Takes the next step if it is one of these.
     fn is(&self, steps: &[Next]) -> Option<Next> {
         let mut play = self.0.lock().unwrap();
         let is_next = play.front().is_some_and(|next| steps.contains(next));
@@ -77,7 +78,7 @@ fn boxed_echo(conn: Connection) -> Echo {
     Box::pin(echo(conn))
 }
 
-/// An echo service that fails as the play says.
+/// An echo service that fails as scripted.
 struct Scripted {
     play: Play,
     inner: Handler<fn(Connection) -> Echo>,
@@ -105,7 +106,7 @@ impl Service<Connection> for Scripted {
     }
 }
 
-/// A server in memory that follows the play.
+/// A server in memory that follows the script.
 async fn play(play: &Play, log: &Log) -> (ServerHandle, Clients) {
     let (listener, clients) = MemoryListener::new();
     let play = play.clone();
@@ -147,7 +148,7 @@ async fn a_number_of_acceptors_that_must_be_a_mistake_is_cut() {
 }
 
 #[tokio::test]
-async fn the_pool_has_as_many_acceptors_as_it_is_told() {
+async fn the_pool_has_as_many_acceptors_as_configured() {
     let log = Log::default();
     let server = Server::bind(["127.0.0.1:0", "[::1]:0"])
         .acceptors(2)
@@ -270,7 +271,7 @@ async fn a_server_may_start_with_no_acceptor() {
     let mut client = clients.connect().await.unwrap();
     sleep(HOUR).await;
     assert_eq!((clients.waiting(), server.connection_count()), (1, 0));
-    // Two things hold it back, and each has to go.
+    // Two things hold it back, and both have to be undone.
     server.pause();
     server.set_acceptors(3);
     sleep(HOUR).await;
@@ -281,7 +282,7 @@ async fn a_server_may_start_with_no_acceptor() {
 }
 
 #[tokio::test]
-async fn a_paused_server_can_be_drained_and_serves_who_waits() {
+async fn a_paused_server_can_be_drained_and_serves_waiting_clients() {
     let server = serve("127.0.0.1:0").await;
     server.pause();
     let mut waiting = connect_many(&server, 5).await;
@@ -342,20 +343,20 @@ async fn a_service_that_cannot_be_made_fails_the_start() {
             "cannot make the service of an acceptor: panicked: boom in make",
         ),
     ] {
-        // The first two are made, and the third is not.
+        // The first two services are made, the third one is not.
         let play = Play::new([Next::Works, Next::Works, next]);
         let make = tower::service_fn(move |_: Acceptor| play.clone().make());
         let log = Log::default();
         let server = Server::bind(addr).acceptors(4).observe(log.clone());
         let error = server.start_make(make).await.unwrap_err();
-        assert_eq!(chain(&error), message);
+        assert_eq!(ErrorChain(&error).to_string(), message);
         drop(std::net::TcpListener::bind(addr).unwrap());
         assert_eq!(log.count("listener started"), 0);
         assert_eq!(log.count("acceptor started"), log.count("acceptor stopped"));
     }
 }
 
-/// Remembers when acceptors failed and when they are tried again.
+/// Records when acceptors failed and when they are retried.
 #[derive(Clone, Debug, Default)]
 struct Delays(Arc<Mutex<Vec<(Instant, Duration)>>>);
 
@@ -384,7 +385,7 @@ async fn a_service_that_cannot_be_made_again_is_tried_until_it_can() {
         .observe(delays.clone());
     let server = server.start_make(make).await.unwrap();
     play.add(steps);
-    // Who makes the service fail is served once there is another.
+    // The client that makes the service fail is served by the next service.
     assert!(is_served(&clients).await);
 
     let failed: Vec<_> = log
@@ -404,7 +405,7 @@ async fn a_service_that_cannot_be_made_again_is_tried_until_it_can() {
     }
     assert_eq!(server.stats().acceptors, 1);
 
-    // A client that was served ends the series.
+    // Serving a client ends the series of failures.
     play.add([Next::ReadyFails]);
     let before = Instant::now();
     assert!(is_served(&clients).await);
@@ -458,7 +459,7 @@ async fn a_panic_in_call_costs_that_connection_alone() {
         assert!(echoes(&mut next, "hello").await);
         assert_eq!(server.stats().panicked, round);
         if round == 1 {
-            // Whoever comes next does not wait; only a service that panics again and again does.
+            // The next client does not wait. Only a service that panics repeatedly is delayed.
             assert_eq!(began.elapsed(), Duration::ZERO);
         }
     }
@@ -500,7 +501,7 @@ async fn an_acceptor_that_fails_does_not_delay_the_others() {
     stop(&server).await;
 }
 
-/// Counts what it runs, or drops it.
+/// Counts the tasks it runs or drops.
 #[derive(Clone, Debug, Default)]
 struct Counting {
     count: Arc<AtomicUsize>,
@@ -517,7 +518,7 @@ impl Spawn for Counting {
 }
 
 #[tokio::test]
-async fn connections_run_where_they_are_told_to() {
+async fn connections_run_on_the_configured_spawner() {
     let spawn = Counting::default();
     let server = Server::bind("127.0.0.1:0")
         .acceptors(2)

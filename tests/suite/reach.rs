@@ -1,4 +1,4 @@
-//! What a program can do with a server and its connections beside serving them.
+//! What programs can do with a server and its connections besides serving.
 
 use crate::support::{
     LONG, accepted, beside, connect, echo, echoes, memory_server, rest, soon, stop, tcp_server,
@@ -29,8 +29,8 @@ use tower::{
     util::{BoxCloneService, MapRequestLayer},
 };
 
-/// Borrows the connection across an await, so the handler's future is `Send` only if connections are
-/// `Sync`.
+/// Borrows the connection across an await, so the future of the handler is `Send` only if
+/// connections are `Sync`.
 async fn greeting(conn: &Connection) -> String {
     tokio::task::yield_now().await;
     format!("you are number {}", conn.id())
@@ -122,7 +122,7 @@ async fn a_connection_ends_once_whatever_becomes_of_its_parts() {
     stop(&server).await;
 }
 
-/// A stream that is never done with what it is asked for.
+/// A stream whose operations never complete.
 struct Stuck;
 
 impl AsyncRead for Stuck {
@@ -182,7 +182,7 @@ async fn an_abort_reaches_a_stream_in_whatever_it_waits() {
     stop(&server).await;
 }
 
-/// Polls each future on the spot and later whenever it is woken, by a waker that can be counted.
+/// Polls each future at once and whenever it is woken, with a waker that can be counted.
 #[derive(Clone, Default)]
 struct Counted(Arc<Mutex<Vec<Arc<Task>>>>);
 
@@ -223,7 +223,7 @@ async fn a_handle_that_is_kept_keeps_no_task() {
         .start(handle(move |mut conn: Connection| {
             let released = released.lock().unwrap().take();
             async move {
-                // Waits for the socket, and so leaves a waker with it, until it is released.
+                // Waits for the socket, which then holds the waker until the stream is released.
                 let mut byte = [0];
                 tokio::select! {
                     read = conn.read(&mut byte) => drop(read),
@@ -277,12 +277,12 @@ async fn a_server_drains_on_a_signal_or_when_it_stops_by_itself() {
     signal.send(()).unwrap();
     let report = soon(draining).await.unwrap();
     assert_eq!((report.finished, report.aborted), (0, 1));
-    // One that has stopped needs no signal.
+    // A stopped server does not wait for the signal.
     assert_eq!(server.drain_on(pending::<()>(), LONG).await, report);
 }
 
 #[tokio::test]
-async fn whoever_watches_sees_every_change_of_a_servers_status() {
+async fn watchers_see_every_change_of_a_servers_status() {
     let (server, _clients, _accepted) = memory_server();
     let server = server.start(handle(echo)).await.unwrap();
     let changed = |known| soon(server.status_changed(known));
@@ -397,7 +397,7 @@ async fn connections_are_visited_without_holding_anybody_up() {
     }
     let mut ids = Vec::new();
     server.for_each_connection(|connection| {
-        // Whatever the visitor does to a server, no lock is in its way.
+        // No lock is held, so the callback may do anything with the server.
         assert!(server.connection(connection.id()).is_some());
         ids.push(connection.id());
     });
@@ -407,7 +407,7 @@ async fn connections_are_visited_without_holding_anybody_up() {
     stop(&server).await;
 }
 
-/// Set for the process that is looked at; any other leaves the test below to that.
+/// Set in the child process. Without it, the test below does nothing.
 const CHILD: &str = "REAGENT_TEST_WRAPS";
 
 #[tokio::test]
@@ -437,14 +437,14 @@ async fn a_server_of_wrapping_layers() {
     stop(&server).await;
 }
 
-/// A wildcard's connections do not know their address, and nobody asks for it.
+/// Connections to a wildcard address do not know their local address, and nothing looks it up.
 #[tokio::test]
 async fn layers_that_wrap_a_stream_cost_no_system_call() {
     let test = "reach::a_server_of_wrapping_layers";
     let Some(calls) = crate::support::traced("getsockname", test, CHILD).await else {
         return;
     };
-    // The listener's own, and not one for each of twenty connections and two layers.
+    // The listener's own call. Twenty connections through two layers must not add any.
     let asked = calls
         .lines()
         .filter(|line| line.contains("getsockname"))

@@ -1,10 +1,11 @@
-//! `reuse_port`: a socket for each acceptor, and no client lost when their number changes.
+//! `reuse_port`: each acceptor has a socket, and no client is lost when the number of acceptors
+//! changes.
 #![cfg(target_os = "linux")]
 
 use crate::support::{
-    Dir, LONG, chain, connect, connect_to, echo, echoes, own_ip, serve, stop, unix, until,
+    Dir, LONG, connect, connect_to, echo, echoes, own_ip, serve, stop, unix, until,
 };
-use reagent::{Acceptor, BoxError, Connection, Server, ServerHandle, handle};
+use reagent::{Acceptor, BoxError, Connection, ErrorChain, Server, ServerHandle, handle};
 use std::{
     collections::BTreeMap,
     io,
@@ -20,7 +21,7 @@ fn reuse_port(acceptors: usize) -> Server {
     server.acceptors(acceptors)
 }
 
-/// Starts it with a handler that tells the client by whom it was accepted.
+/// Starts a server that sends each client the number of its acceptor.
 async fn start(server: Server) -> ServerHandle {
     let make = tower::service_fn(|acceptor: Acceptor| async move {
         let index = u8::try_from(acceptor.index).expect("few acceptors");
@@ -32,7 +33,7 @@ async fn start(server: Server) -> ServerHandle {
     server.start_make(make).await.unwrap()
 }
 
-/// How many clients each acceptor has served; all must be.
+/// Counts the clients of each acceptor. All of them must be served.
 async fn tally(clients: impl IntoIterator<Item = TcpStream>) -> BTreeMap<u8, usize> {
     let mut tally = BTreeMap::new();
     for mut client in clients {
@@ -53,12 +54,12 @@ async fn connect_many(server: &ServerHandle, count: usize) -> Vec<TcpStream> {
     clients
 }
 
-/// How many sockets listen at this address, by the kernel's own list.
+/// Counts the sockets that listen on this address, from the kernel's table.
 fn listening(addr: SocketAddr) -> usize {
     let IpAddr::V4(ip) = addr.ip() else {
         panic!("an IPv4 address is asked for")
     };
-    // Local address, remote address, and the state LISTEN (`proc(5)`).
+    // Local address, remote address, and the state LISTEN (see `proc(5)`).
     let local = format!(
         "{:08X}:{:04X}",
         u32::from_ne_bytes(ip.octets()),
@@ -79,7 +80,7 @@ async fn each_acceptor_has_a_socket_and_gets_clients() {
     assert_eq!(server.local_addrs().count(), 1);
     assert_eq!(server.stats().acceptors, 4);
     assert_eq!(listening(addr), 4);
-    // That one of four gets none of 200 happens once in 10²⁴ times.
+    // The probability that one of four gets none of 200 clients is 10⁻²⁴.
     let tally = tally(connect_many(&server, 200).await).await;
     assert_eq!(
         tally.keys().copied().collect::<Vec<_>>(),
@@ -164,7 +165,7 @@ async fn a_pool_that_shrinks_loses_no_client_of_any_queue() {
     server.resume();
     let tally = tally(waiting).await;
     assert_eq!(tally, BTreeMap::from([(0, 50)]));
-    // And of those that come later, wherever the kernel puts them.
+    // Later clients are served too, whichever queue the kernel selects.
     assert_eq!(
         self::tally(connect_many(&server, 50).await).await,
         BTreeMap::from([(0, 50)])
@@ -188,23 +189,23 @@ async fn no_client_is_lost_while_the_pool_changes_all_the_time() {
 }
 
 #[tokio::test]
-async fn a_drain_serves_who_waits_in_any_queue() {
-    drain_serves_who_waits().await;
+async fn a_drain_serves_waiting_clients_of_every_queue() {
+    drain_serves_waiting_clients().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_serves_who_waits_in_any_queue_also_with_several_threads() {
-    drain_serves_who_waits().await;
+async fn a_drain_serves_waiting_clients_of_every_queue_with_several_threads() {
+    drain_serves_waiting_clients().await;
 }
 
-async fn drain_serves_who_waits() {
+async fn drain_serves_waiting_clients() {
     for left in [4, 1].repeat(10) {
         let server = start(reuse_port(4)).await;
         server.pause();
         let waiting = connect_many(&server, 40).await;
         server.set_acceptors(left);
         let served = async {
-            // They end once they are served, so that the drain can.
+            // They end once they are served, so that the drain can complete.
             tally(waiting).await.values().sum::<usize>()
         };
         let (report, served) = tokio::join!(server.drain(LONG), served);
@@ -247,7 +248,7 @@ async fn a_start_that_fails_closes_the_sockets_of_all_acceptors() {
         .acceptors(4);
     let error = server.start_make(make).await.unwrap_err();
     assert_eq!(
-        chain(&error),
+        ErrorChain(&error).to_string(),
         "cannot make the service of an acceptor: no more"
     );
     assert_eq!(listening(free), 0);

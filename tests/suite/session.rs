@@ -1,4 +1,4 @@
-//! Connections as sessions: their callbacks, their messages and their time.
+//! Sessions: callbacks, messages and timeouts.
 
 use crate::support::{
     Log, beside, connect, echo, memory_server, rest, settled, soon, tcp_server, until,
@@ -15,14 +15,14 @@ use tokio::{
     time::Instant,
 };
 
-/// What a test has a [`Probe`] do.
+/// A command from a test to a [`Probe`].
 enum Do {
     Say(&'static str),
-    /// Says this much.
+    /// Sends this many bytes.
     SayMuch(usize),
-    /// Says this, and writes it before it goes on to wait.
+    /// Sends this, and flushes it before waiting.
     SayNow(&'static str, oneshot::Receiver<()>),
-    /// Says this, and waits before it is written.
+    /// Sends this, and waits before it is flushed.
     SayAndWait(&'static str, oneshot::Receiver<()>),
     Wait(Duration),
     ReadTimeout(Option<Duration>),
@@ -31,7 +31,7 @@ enum Do {
     Close,
 }
 
-/// Notes every callback, and stays where its test says so.
+/// Records every callback, and stays open where its test requires it.
 #[derive(Clone, Default)]
 struct Probe {
     log: Log,
@@ -119,7 +119,7 @@ impl Session for Probe {
     }
 }
 
-/// A service of such sessions.
+/// A service of probes.
 fn probes(probe: Probe) -> SessionService<impl FnMut() -> Probe + Clone> {
     session(move || probe.clone())
 }
@@ -280,7 +280,7 @@ async fn the_last_callback_comes_when_the_client_resets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_sent_is_written_when_the_callback_returns() {
+async fn output_is_written_when_the_callback_returns() {
     let mut one = one(Probe::default(), probes).await;
     let (go_on, gate) = oneshot::channel();
     one.mailbox
@@ -442,7 +442,7 @@ async fn a_silent_client_is_timed_out_after_a_minute() {
     assert!(began.elapsed() >= seconds(60) && began.elapsed() < seconds(61));
 }
 
-/// One session that is told of each 10 s of silence.
+/// Starts a session whose `on_timeout` is called after every 10 s of silence.
 async fn patient() -> One {
     let probe = Probe {
         stays_silent: true,
@@ -453,7 +453,7 @@ async fn patient() -> One {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_stays_after_a_timeout_is_told_of_the_next() {
+async fn a_session_that_stays_after_a_timeout_receives_the_next() {
     let one = patient().await;
     sleep(35).await;
     assert_eq!(one.log.count("timeout"), 3);
@@ -461,7 +461,7 @@ async fn who_stays_after_a_timeout_is_told_of_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_clients_bytes_begin_the_time_anew() {
+async fn only_bytes_of_the_client_restart_the_timeout() {
     let mut one = patient().await;
     for _ in 0..3 {
         sleep(6).await;
@@ -469,7 +469,7 @@ async fn only_the_clients_bytes_begin_the_time_anew() {
     }
     assert_eq!(one.log.count("timeout"), 0);
     sleep(6).await;
-    // Neither does a message, nor what the session itself sends.
+    // Neither does a message, nor output of the session itself.
     one.mailbox.send(Do::Say("hello")).await.unwrap();
     sleep(5).await;
     assert_eq!(one.log.count("timeout"), 1);
@@ -497,10 +497,10 @@ async fn a_timeout_can_be_set_for_once_or_for_good() {
     assert_eq!(one.log.count("timeout"), 0);
     sleep(2).await;
     assert_eq!(one.log.count("timeout"), 1);
-    // After that the usual one holds again.
+    // After that, the configured timeout applies again.
     sleep(10).await;
     assert_eq!(one.log.count("timeout"), 2);
-    // It holds until the client sends something.
+    // A timeout set by the session applies only until the client sends something.
     one.client.write_all(b"here").await.unwrap();
     settled().await;
     one.mailbox
@@ -567,7 +567,7 @@ async fn a_client_that_sends_no_more_can_still_be_sent_to() {
     let mut one = patient().await;
     one.client.shutdown().await.unwrap();
     sleep(1_000).await;
-    // Nobody can be silent who cannot speak.
+    // There is no idle timeout after the end of input.
     assert_eq!(one.log.events(), ["connect", "eof"]);
     one.mailbox.send(Do::Say("still there")).await.unwrap();
     one.mailbox.send(Do::Close).await.unwrap();
@@ -579,7 +579,7 @@ async fn a_client_that_sends_no_more_can_still_be_sent_to() {
 async fn a_client_that_takes_nothing_is_timed_out() {
     let mut one = one(Probe::default(), |probe| probes(probe).read_timeout(None)).await;
     one.mailbox.send(Do::SayMuch(1024 * 1024)).await.unwrap();
-    // One that takes 64 KiB in that time is not.
+    // A client that reads 64 KiB in that time is not.
     for _ in 0..10 {
         sleep(29).await;
         read(&mut one.client, 64 * 1024).await;
@@ -624,7 +624,7 @@ async fn while_a_callback_runs_nothing_is_read_and_messages_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_told_of_a_drain_once_and_can_say_goodbye() {
+async fn a_session_is_notified_of_a_drain_once_and_can_say_goodbye() {
     let mut one = one(Probe::default(), probes).await;
     one.connection.drain();
     one.connection.drain();
@@ -647,7 +647,7 @@ async fn a_session_that_ignores_a_drain_is_aborted_at_the_deadline() {
         async move { server.drain(seconds(10)).await }
     });
     settled().await;
-    // Until then it is served as before.
+    // Until then, it is served as before.
     one.client.write_all(b"still").await.unwrap();
     assert_eq!(read(&mut one.client, 5).await, "still");
     let report = draining.await.unwrap();
@@ -666,7 +666,7 @@ async fn a_session_that_finishes_after_the_signal_has_drained() {
     };
     let one = one(probe, probes).await;
     one.connection.drain();
-    until("it is told", || one.log.count("drain") == 1).await;
+    until("the drain is reported", || one.log.count("drain") == 1).await;
     one.mailbox.send(Do::Close).await.unwrap();
     assert_eq!(soon(one.connection.closed()).await.to_string(), "drained");
 }
@@ -732,7 +732,7 @@ async fn a_panic_in_the_last_callback_harms_nobody() {
     assert_eq!(server.connection_count(), 0);
 }
 
-/// The connection is one like any other.
+/// A session's connection has everything that other connections have.
 #[tokio::test]
 async fn a_session_sees_what_its_connection_knows() {
     struct Curious;

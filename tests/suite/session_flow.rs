@@ -1,4 +1,4 @@
-//! What a session writes, its client has to take; meanwhile the session is not deaf.
+//! Output waits for a slow client, while the session still handles other events.
 
 use crate::support::{Log, memory_server, rest, settled, soon};
 use reagent::{
@@ -26,10 +26,10 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What an in-memory stream holds.
+/// The capacity of an in-memory stream.
 const PIPE: usize = 64 * 1024;
 
-/// Sends as many bytes as a message says.
+/// Sends the number of bytes in each message.
 #[derive(Clone, Default)]
 struct Sender {
     log: Log,
@@ -102,7 +102,7 @@ async fn flow(flushes: bool) -> Flow {
     }
 }
 
-/// Takes this much every 29 s, until the session is over or so often.
+/// Reads this much every 29 s until the session ends, at most `times` times.
 async fn take(flow: &mut Flow, bytes: usize, times: usize) {
     let mut buf = vec![0; bytes];
     for _ in 0..times {
@@ -137,7 +137,7 @@ async fn a_client_has_the_time_once_for_each_64_kib() {
         take(&mut flow, 64 * 1024, 10).await;
         assert!(flow.connection.outcome().is_none());
         take(&mut flow, 64 * 1024, 1).await;
-        // All is taken, so the time does not run.
+        // All output has been read, so the timeout is not running.
         tokio::time::sleep(seconds(1000)).await;
         assert!(flow.connection.outcome().is_none());
     }
@@ -168,13 +168,13 @@ async fn messages_are_taken_while_a_client_takes_its_time_until_64_kib_wait() {
         let _ = flow.mailbox.try_send(8 * 1024);
         settled().await;
     }
-    // The first, and those that fit.
+    // The first message, and those that fit into the buffer.
     assert_eq!(flow.log.count("message"), 1 + 8);
     assert_eq!(
         (flow.log.count("data"), flow.connection.bytes_read()),
         (0, 0)
     );
-    // The rest has waited in the mailbox.
+    // The others waited in the mailbox.
     let mut all = vec![0; PIPE + 1024 + (8 + 64) * 8 * 1024];
     soon(flow.client.read_exact(&mut all)).await.unwrap();
     settled().await;
@@ -184,7 +184,7 @@ async fn messages_are_taken_while_a_client_takes_its_time_until_64_kib_wait() {
     );
 }
 
-/// Counts how often the future of a connection is polled.
+/// Counts the polls of a connection's future.
 #[derive(Clone)]
 struct CountPolls<S>(S, Arc<AtomicUsize>);
 
@@ -232,12 +232,13 @@ async fn a_session_that_waits_is_not_woken_for_nothing() {
         .start(session(Sender::default))
         .await
         .unwrap();
-    // Between two ticks of the timer, which would hide one that is set for now.
+    // Half-way between two ticks of the timer, because a tick would hide a timer that is set for
+    // the present.
     tokio::time::advance(Duration::from_micros(1500)).await;
     let mut client = clients.connect().await.unwrap();
     tokio::time::sleep(seconds(59)).await;
     assert_eq!(polls.load(Ordering::Relaxed), 1);
-    // After it, the timer is moved only when it fires too early.
+    // From then on, the timer is moved only when it fires too early.
     client.write_u8(0).await.unwrap();
     tokio::time::sleep(seconds(59)).await;
     assert_eq!(polls.load(Ordering::Relaxed), 3);

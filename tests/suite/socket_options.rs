@@ -1,7 +1,7 @@
-//! Options of a listening socket are those of the connections it accepts, and of no others.
+//! Options of a listening socket apply to the connections it accepts, and to no others.
 
-use crate::support::{Dir, chain, connect_to, echo, echoes, keep_sockets, rest, stop, unix};
-use reagent::{Connection, Keepalive, Server, ServerHandle, SocketOptions, handle};
+use crate::support::{Dir, connect_to, echo, echoes, keep_sockets, rest, stop, unix};
+use reagent::{Connection, ErrorChain, Keepalive, Server, ServerHandle, SocketOptions, handle};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::{io, time::Duration};
 use tokio::net::UnixStream;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 const KIB: usize = 1024;
 
-/// What the kernel says of an accepted socket.
+/// The options of an accepted socket, as reported by the kernel.
 #[derive(Clone, Debug, PartialEq)]
 struct Found {
     nodelay: Option<bool>,
@@ -45,7 +45,7 @@ fn look(conn: &Connection) -> io::Result<Found> {
     })
 }
 
-/// Starts a server of all kinds of addresses that tells what it finds.
+/// Starts a server on all kinds of addresses that sends the options to the test.
 async fn start(
     dir: &Dir,
     found: &UnboundedSender<Found>,
@@ -65,7 +65,7 @@ async fn start(
         .unwrap()
 }
 
-/// What connections over IPv4, IPv6 and a path have.
+/// Returns the options of connections over IPv4, IPv6 and a Unix socket.
 async fn find(change: impl FnOnce(&mut SocketOptions)) -> [Found; 3] {
     let dir = Dir::new();
     let (sender, mut found) = unbounded_channel();
@@ -124,7 +124,7 @@ async fn accepted_sockets_of_every_kind_have_the_buffers_that_were_asked_for() {
     })
     .await;
     for found in all {
-        // Linux doubles them, to have room for its own records (`socket(7)`).
+        // Linux doubles them to have room for its own records (see `socket(7)`).
         assert_eq!((found.recv_buffer, found.send_buffer), (96 * KIB, 48 * KIB));
     }
 }
@@ -147,10 +147,10 @@ async fn options_of_one_server_are_not_those_of_another() {
     stop(&other).await;
 }
 
-/// Why a server with these options cannot be started.
+/// Returns the error of a start with these options.
 async fn refused(change: impl FnOnce(&mut SocketOptions)) -> String {
     let server = Server::bind("127.0.0.1:0").options(change);
-    chain(&server.start(handle(echo)).await.unwrap_err())
+    ErrorChain(&server.start(handle(echo)).await.unwrap_err()).to_string()
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn times_that_the_kernel_cannot_count_are_rounded_up() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn what_only_linux_has_is_set() {
+async fn options_that_only_linux_has_are_set() {
     let mut sockets = None;
     let server = Server::bind(["127.0.0.1:0", "[::1]:0"]).options(|options| {
         options.congestion = Some("reno".to_owned());
@@ -259,7 +259,7 @@ async fn addresses_of_others_can_be_bound_where_the_system_lets_one() {
     }
 }
 
-/// Says to a child what it is to do; without it, `a_child` does nothing.
+/// Selects the task of the child process. Without it, `a_child` does nothing.
 const TASK: &str = "REAGENT_TEST_OPTIONS";
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn a_child() {
     }
 }
 
-/// Before Linux 5.7 even an empty `SO_BINDTODEVICE` took CAP_NET_RAW (`sock_setbindtodevice`).
+/// Before Linux 5.7, even an empty `SO_BINDTODEVICE` required CAP_NET_RAW (`sock_setbindtodevice`).
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn only_options_that_were_asked_for_are_set() {
@@ -289,15 +289,14 @@ async fn only_options_that_were_asked_for_are_set() {
 
 #[tokio::test]
 async fn an_address_that_is_not_there_yet_can_be_bound_where_that_is_asked_for() {
-    // Set aside for documentation, so nobody has it (RFC 5737).
+    // Reserved for documentation, so no interface has it (RFC 5737).
     let server = Server::bind("192.0.2.1:0").options(|options| options.freebind = true);
     let server = server.start(handle(echo)).await.unwrap();
     assert_eq!(server.local_addr().ip(), Some([192, 0, 2, 1].into()));
     stop(&server).await;
 }
 
-/// Connects without waiting; whoever finds a full queue is told so at once, which only Unix sockets do
-/// (`unix(7)`).
+/// Connects without blocking. Only Unix sockets report a full queue at once (see `unix(7)`).
 fn connect_now(addr: &SockAddr) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -321,7 +320,7 @@ async fn as_many_clients_wait_as_the_backlog_holds() {
         }
     };
     assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
-    // The kernel lets in one more than the number says.
+    // The kernel admits one more than the configured number.
     assert_eq!(waiting.len(), 5);
     server.set_acceptors(1);
     for client in &mut waiting {
@@ -341,7 +340,7 @@ async fn a_tcp_queue_that_is_full_takes_no_more() {
     for _ in 0..5 {
         waiting.push(connect_to(server.local_addr()).await);
     }
-    // Connecting to this machine is done when the call returns, or does not get on.
+    // A local connect completes before the call returns, or stays pending.
     let late: Vec<_> = (0..20)
         .map(|_| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

@@ -1,4 +1,4 @@
-//! The stream of a connection: read by lines, and taken out as what it is.
+//! The stream of a connection: read by lines, and taken out with its original type.
 
 use crate::support::{Dir, connect, memory_server, rest, soon, tcp_server, unix};
 use reagent::{BoxIo, Connection, Outcome, Server, handle, testing};
@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// Answers each line, without any buffer but that of the connection.
+/// Answers each line, with no buffer but that of the connection.
 async fn count_lines(conn: Connection) -> io::Result<()> {
     let mut conn = conn.map_io(BufReader::new);
     let mut line = String::new();
@@ -45,7 +45,7 @@ async fn a_connection_over_a_buffered_stream_is_read_by_lines_and_counts_its_byt
     drop(server);
 }
 
-/// A library that takes nothing but the socket of the runtime.
+/// A library that accepts only Tokio's own socket type.
 async fn library(mut socket: TcpStream) -> io::Result<()> {
     assert!(socket.peer_addr()?.ip().is_loopback());
     let byte = socket.read_u8().await?;
@@ -68,7 +68,7 @@ async fn a_handler_can_take_the_socket_out_and_its_connection_lives_on() {
     let mut next = connect(&server).await;
     next.write_u8(7).await.unwrap();
     client.write_u8(1).await.unwrap();
-    // It keeps its place until its handler is done, and no longer.
+    // The permit is held until the handler is done, and no longer.
     assert_eq!(server.connection_count(), 1);
     assert_eq!(soon(client.read_u8()).await.unwrap(), 2);
     assert!(matches!(
@@ -104,10 +104,10 @@ async fn a_socket_of_another_type_comes_back_and_works_on() {
 async fn a_stream_in_a_box_is_found_by_its_type() {
     let (conn, mut client) = testing::connection();
     client.write_all(b"hello").await.unwrap();
-    // What a listener of one's own accepts.
+    // The stream of a custom listener.
     let io = conn.into_parts().0.downcast::<TcpStream>().unwrap_err();
     let io: DuplexStream = io.downcast().unwrap();
-    // What a layer wrapped.
+    // A stream wrapped by a layer.
     let io = BoxIo::new(BufReader::new(io));
     let io = io.downcast::<DuplexStream>().unwrap_err();
     let io = io.downcast::<BoxIo>().unwrap();

@@ -1,8 +1,8 @@
-//! What the modules share: clients, handlers and an observer that remembers.
+//! Helpers shared by the modules: clients, handlers and a recording observer.
 
 use reagent::{
-    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, IntoBinds, Listener,
-    Observer, Outcome, Server, ServerHandle, SocketOptions, Transport, event, handle,
+    Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, ErrorChain, IntoBinds,
+    Listener, Observer, Outcome, Server, ServerHandle, SocketOptions, Transport, event, handle,
     testing::{Clients, MemoryListener},
 };
 use std::{
@@ -26,10 +26,10 @@ use tokio::{
 };
 use tower::Service;
 
-/// What no test should take; a test that waits longer hangs.
+/// The time limit for any step of a test. A test that waits longer hangs.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// Sends back what it gets, until the client has sent all.
+/// Echoes until the client has finished sending.
 pub async fn echo(mut conn: Connection) -> io::Result<()> {
     let mut buf = [0; 1024];
     loop {
@@ -40,7 +40,7 @@ pub async fn echo(mut conn: Connection) -> io::Result<()> {
     }
 }
 
-/// Starts an echo server of these addresses.
+/// Starts an echo server on these addresses.
 pub async fn serve(addrs: impl IntoBinds) -> ServerHandle {
     Server::bind(addrs)
         .start(handle(echo))
@@ -48,20 +48,13 @@ pub async fn serve(addrs: impl IntoBinds) -> ServerHandle {
         .expect("to be started")
 }
 
-/// An error and all that it goes back to, as `anyhow` prints it.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<_> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
-}
-
 /// Why a server of these cannot be started.
 pub async fn refusal(addrs: impl IntoBinds) -> String {
     let refused = Server::bind(addrs).start(handle(echo)).await;
-    chain(&refused.expect_err("to be refused"))
+    ErrorChain(&refused.expect_err("to be refused")).to_string()
 }
 
-/// Handles to the sockets that a server opens with these options.
+/// Returns handles to the sockets that a server opens with these options.
 pub fn keep_sockets(options: &mut SocketOptions) -> Arc<Mutex<Vec<socket2::Socket>>> {
     let kept = Arc::<Mutex<Vec<_>>>::default();
     let keep = kept.clone();
@@ -72,7 +65,7 @@ pub fn keep_sockets(options: &mut SocketOptions) -> Arc<Mutex<Vec<socket2::Socke
     kept
 }
 
-/// Stops the server once its clients have gone.
+/// Stops the server once its clients have left.
 pub async fn stop(server: &ServerHandle) {
     let report = server.drain(LONG).await;
     assert_eq!(
@@ -82,14 +75,14 @@ pub async fn stop(server: &ServerHandle) {
     );
 }
 
-/// A loopback address that no other test of this run has: its ports are free until the test itself
-/// takes them, also those that it gave back.
+/// Returns a loopback address used by no other test of this run. Its ports are free until the test
+/// takes them, even after it has released them.
 pub fn own_ip() -> Ipv4Addr {
     static NUMBER: AtomicU8 = AtomicU8::new(2);
     Ipv4Addr::new(127, 0, 77, NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed at the end of the test.
 #[derive(Debug)]
 pub struct Dir(PathBuf);
 
@@ -113,24 +106,24 @@ impl Drop for Dir {
     }
 }
 
-/// A path as it is written in `Server::bind`.
+/// Formats a path for `Server::bind`.
 pub fn unix(path: &Path) -> String {
     format!("unix:{}", path.display())
 }
 
-/// A client of the server's first address.
+/// Connects to the first address of the server.
 pub async fn connect(server: &ServerHandle) -> TcpStream {
     connect_to(server.local_addr()).await
 }
 
-/// A client of this address.
+/// Connects to this address.
 pub async fn connect_to(addr: &Addr) -> TcpStream {
     TcpStream::connect(addr.socket_addr().expect("a TCP address"))
         .await
         .expect("to be connected")
 }
 
-/// Whether what is sent comes back.
+/// Returns whether `text` is echoed.
 pub async fn echoes(client: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), text: &str) -> bool {
     let exchange = async {
         client.write_all(text.as_bytes()).await?;
@@ -141,12 +134,12 @@ pub async fn echoes(client: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), te
     matches!(tokio::time::timeout(LONG, exchange).await, Ok(Ok(true)))
 }
 
-/// Reads to the end; `Err` where the connection was reset.
+/// Reads to the end. Returns an error if the connection was reset.
 pub async fn rest(client: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match tokio::time::timeout(LONG, client.read_to_end(&mut bytes)).await {
         Ok(result) => result.map(|_| bytes),
-        Err(_) => panic!("the connection stays open"),
+        Err(_) => panic!("the connection is still open"),
     }
 }
 
@@ -162,20 +155,20 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for what has to come.
+/// Waits for something that has to happen soon.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(LONG, future).await {
         Ok(output) => output,
-        Err(_) => panic!("it does not come"),
+        Err(_) => panic!("timed out"),
     }
 }
 
-/// On a paused clock: waits until nothing more happens by itself, since only then does time move.
+/// With a paused clock, waits until all tasks are idle, since only then does the clock advance.
 pub async fn settled() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
-/// Runs beside the test.
+/// Runs a future concurrently with the test.
 pub fn beside<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -187,34 +180,34 @@ where
     tokio::spawn(future)
 }
 
-/// A server in memory, its clients, and every connection that it accepts.
+/// Creates a server in memory. Also returns its clients and every connection it accepts.
 pub fn memory_server() -> (Server, Clients, Accepted) {
     let (listener, clients) = MemoryListener::new();
     let (server, accepted) = accepted(Server::new(listener));
     (server, clients, accepted)
 }
 
-/// A server on a port of its own, and every connection that it accepts.
+/// Creates a server on a free port. Also returns every connection it accepts.
 pub fn tcp_server() -> (Server, Accepted) {
     accepted(Server::bind("127.0.0.1:0"))
 }
 
-/// This server, and every connection that it accepts.
+/// Returns the server together with every connection it accepts.
 pub fn accepted(server: Server) -> (Server, Accepted) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (server.observe(PassOn(sender)), Accepted(receiver))
 }
 
-/// The connections that a server accepts, in their order.
+/// The connections accepted by a server, in order.
 pub struct Accepted(mpsc::UnboundedReceiver<ConnectionHandle>);
 
 impl Accepted {
-    /// The next one, as soon as it is accepted.
+    /// Waits for the next connection.
     pub async fn next(&mut self) -> ConnectionHandle {
         soon(self.0.recv()).await.expect("a server that goes on")
     }
 
-    /// How the next one ends.
+    /// Waits for the next connection, and returns its outcome.
     pub async fn outcome(&mut self) -> Outcome {
         let connection = self.next().await;
         soon(connection.closed()).await
@@ -229,7 +222,7 @@ impl Observer for PassOn {
     }
 }
 
-/// A listener whose clients are streams of any kind, pushed by the test.
+/// A listener whose clients are arbitrary streams, pushed by the test.
 #[derive(Clone)]
 pub struct StreamListener(Arc<Queue>);
 
@@ -240,13 +233,13 @@ struct Queue {
 }
 
 impl StreamListener {
-    /// The listener, and a handle by which to push.
+    /// Creates the listener and a handle for pushing clients.
     pub fn new() -> (Self, Self) {
         let listener = StreamListener(Arc::default());
         (listener.clone(), listener)
     }
 
-    /// The next client.
+    /// Adds a client to the queue.
     pub fn push(&self, stream: Transport) {
         self.0.streams.lock().unwrap().push_back(stream);
         let acceptors = std::mem::take(&mut *self.0.acceptors.lock().unwrap());
@@ -278,17 +271,17 @@ impl Listener for StreamListener {
     }
 }
 
-/// Remembers what happened, each event as a line.
+/// Records events, one line each.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// All events so far.
+    /// Returns all events so far.
     pub fn events(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 
-    /// How many begin with this.
+    /// Returns the number of events with this prefix.
     pub fn count(&self, start: &str) -> usize {
         self.events()
             .iter()
@@ -296,7 +289,7 @@ impl Log {
             .count()
     }
 
-    /// Waits until so many begin with this.
+    /// Waits until there are `count` events with this prefix.
     pub async fn wait_for(&self, start: &str, count: usize) {
         until(
             &format!("{count} × {start}, among {:?}", self.events()),
@@ -305,7 +298,7 @@ impl Log {
         .await;
     }
 
-    /// Adds an event of the test's own.
+    /// Adds an event of the test.
     pub fn add(&self, event: String) {
         self.0.lock().unwrap().push(event);
     }
@@ -397,33 +390,33 @@ impl Observer for Log {
     }
 }
 
-/// Under a paused clock, lets everything happen that is not waiting for time to pass.
+/// With a paused clock, lets everything run that does not wait for time to pass.
 pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
-/// Counts who is inside, and keeps the most there ever were. As an observer it counts connections.
+/// Counts its guards, and records the maximum. As an observer, it counts connections.
 #[derive(Clone, Debug, Default)]
 pub struct Gauge(Arc<Mutex<(usize, usize)>>);
 
 impl Gauge {
-    /// Counts from now until what it returns is dropped.
+    /// Counts one more until the guard is dropped.
     pub fn enter(&self) -> Inside {
         self.add();
         Inside(self.clone())
     }
 
-    /// How many are inside.
+    /// Returns the current count.
     pub fn now(&self) -> usize {
         self.0.lock().unwrap().0
     }
 
-    /// The most there ever were at once.
+    /// Returns the highest count so far.
     pub fn most(&self) -> usize {
         self.0.lock().unwrap().1
     }
 
-    /// Forgets what was before.
+    /// Resets the maximum to the current count.
     pub fn forget(&self) {
         let mut state = self.0.lock().unwrap();
         state.1 = state.0;
@@ -450,7 +443,7 @@ impl Observer for Gauge {
     }
 }
 
-/// Somebody whom a [`Gauge`] counts.
+/// A guard counted by a [`Gauge`].
 #[derive(Debug)]
 pub struct Inside(Gauge);
 
@@ -460,7 +453,7 @@ impl Drop for Inside {
     }
 }
 
-/// A service whose readiness fails as often as it is told to, in whichever clone is asked.
+/// A service whose readiness fails a given number of times, counted over all clones.
 #[derive(Clone, Debug)]
 pub struct Moody<S> {
     inner: S,
@@ -468,7 +461,7 @@ pub struct Moody<S> {
 }
 
 impl<S> Moody<S> {
-    /// The service, and how many failures are to come.
+    /// Creates the service, and the counter of failures to come.
     pub fn new(inner: S) -> (Self, Arc<AtomicUsize>) {
         let failures = Arc::new(AtomicUsize::new(0));
         (
@@ -505,12 +498,12 @@ where
     }
 }
 
-/// Numbers that look like chance and are the same in every run (xorshift, Marsaglia 2003).
+/// A pseudorandom generator with the same sequence in every run (xorshift, Marsaglia 2003).
 #[derive(Clone, Debug)]
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub fn roll(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -519,8 +512,8 @@ impl Dice {
     }
 }
 
-/// Runs one test of this binary under strace, with this variable set, and returns the calls of this name
-/// that it made; `None`, with a word, where strace does not work.
+/// Runs one test of this binary under strace with this variable set, and returns the traced calls.
+/// Prints a message and returns `None` if strace does not work.
 pub async fn traced(call: &str, test: &str, variable: &str) -> Option<String> {
     let dir = Dir::new();
     let calls = dir.path("calls");

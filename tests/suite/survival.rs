@@ -1,4 +1,4 @@
-//! What goes wrong in one place stays there: connections and acceptors outlive the failures of others.
+//! Failures are contained: connections and acceptors outlive the failures of others.
 
 use crate::support::{
     Dice, LONG, Log, Moody, connect, echo, echoes, keep_sockets, rest, settle, until,
@@ -20,7 +20,7 @@ use tokio::{
 async fn excitable(mut conn: Connection) -> io::Result<()> {
     loop {
         match conn.read_u8().await {
-            // A panic without the message on standard error.
+            // A panic without a message on standard error.
             Ok(b'!') => resume_unwind(Box::new(format!("number {} shouted", conn.id()))),
             Ok(byte) => conn.write_u8(byte).await?,
             Err(_) => return Ok(()),
@@ -89,7 +89,10 @@ async fn connections_survive_a_pool_that_shrinks_while_it_is_busy() {
         }
         for count in [1, 10, 2, 7, 1] {
             server.set_acceptors(count);
-            until("there are so many", || server.stats().acceptors == count).await;
+            until("the acceptors are started", || {
+                server.stats().acceptors == count
+            })
+            .await;
         }
         busy.join_all().await;
         assert_eq!(server.stats().accepted, 30 * 21);
@@ -197,7 +200,7 @@ async fn panics_in_a_row_leave_an_acceptor_that_serves() {
     assert_eq!((server.stats().panicked, server.stats().acceptors), (6, 1));
 }
 
-/// Panics when it is dropped.
+/// Panics on drop.
 struct Grudge;
 
 impl Drop for Grudge {
@@ -232,7 +235,7 @@ async fn a_panic_in_a_drop_leaves_no_connection_behind() {
     );
     assert_eq!(log.count("connection ended: 1: aborted"), 1);
     assert_eq!(log.count("connection ended: 2: panicked: dropped"), 1);
-    // Their places are free again.
+    // Their permits have been released.
     served(&clients, 2).await;
 }
 
@@ -253,7 +256,7 @@ async fn connections_survive_the_failure_of_an_acceptor() {
     assert_eq!(log.count("acceptor failed: 0: in a bad mood"), 1);
     assert_eq!(server.stats().acceptors, 0);
     all_echo(&mut open).await;
-    // Nor is the client lost that came meanwhile.
+    // A client that arrived in the meantime is not lost either.
     assert!(echoes(&mut waiting, "hello").await);
     assert_eq!(log.count("acceptor failed"), 3);
     assert_eq!(log.count("acceptor started"), 4);
@@ -264,7 +267,7 @@ async fn connections_survive_the_failure_of_an_acceptor() {
     );
 }
 
-/// Panics whenever it is told something.
+/// Panics at every event.
 struct Nervous;
 
 impl Observer for Nervous {
@@ -350,7 +353,7 @@ async fn an_observer_that_panics_harms_nobody() {
     settle().await;
     server.drain(LONG).await;
 
-    // Those who listen after it are told all the same, of everything.
+    // Observers registered after it still receive every event.
     for event in [
         "listener started",
         "listener lost",
@@ -379,7 +382,7 @@ async fn an_observer_that_panics_harms_nobody() {
     );
 }
 
-/// One client that comes again and again, and may be unlucky.
+/// One client that reconnects again and again, and may be unlucky.
 async fn hopeful(server: ServerHandle, clients: Clients, seed: u64) {
     let mut dice = Dice(seed);
     for _ in 0..10 {
@@ -421,7 +424,8 @@ async fn a_stampede_leaves_a_server_that_works() {
     let mut dice = Dice(7);
     for round in 0..300 {
         match dice.roll(7) {
-            // Acceptors take turns at a queue, so errors that pile up would be waited out one by one.
+            // Acceptors take turns at a queue, so a backlog of errors would be waited out one by
+            // one.
             1..=3 if script.remaining() > 2 => {}
             0 => failures.store(1, SeqCst),
             1 => script.fail_accepts([io::Error::from_raw_os_error(libc::ECONNABORTED)]),

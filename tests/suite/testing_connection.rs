@@ -1,4 +1,4 @@
-//! `testing::connection` makes a connection for unit tests, without a server.
+//! `testing::connection` creates a connection for unit tests, without a server.
 
 use crate::support::{rest, soon};
 use reagent::{BoxError, Connection, IoStream, Phase, Rejected, Upgrade, handle, testing};
@@ -45,7 +45,7 @@ async fn a_handler_is_called_with_it_and_hears_a_drain() {
     assert_eq!(rest(&mut client).await.unwrap(), b"bye");
 }
 
-/// Admits those who knock.
+/// Admits clients that send the right byte.
 struct Knock;
 
 impl<Io: IoStream> Upgrade<Io> for Knock {

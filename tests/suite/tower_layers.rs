@@ -1,4 +1,4 @@
-//! What tower's own layers, as they are, do to the clients in the queue.
+//! How tower's own layers, unmodified, treat clients in the queue.
 
 use crate::support::{self, beside, echo, echoes, memory_server, settled, soon};
 use reagent::{
@@ -29,7 +29,7 @@ use tower::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// So many clients, connected one after the other.
+/// Connects `count` clients, one after the other.
 async fn connect(clients: &Clients, count: usize) -> Vec<DuplexStream> {
     let mut all = Vec::new();
     for _ in 0..count {
@@ -38,14 +38,14 @@ async fn connect(clients: &Clients, count: usize) -> Vec<DuplexStream> {
     all
 }
 
-/// How many are open, and how many are still in the queue.
+/// Returns the number of open connections and of clients in the queue.
 async fn open_and_waiting(server: &ServerHandle, clients: &Clients) -> (usize, usize) {
     settled().await;
     (server.connection_count(), clients.waiting())
 }
 
 #[tokio::test(start_paused = true)]
-async fn concurrency_limit_leaves_who_is_too_many_in_the_queue() {
+async fn concurrency_limit_leaves_clients_in_excess_in_the_queue() {
     for acceptors in [1, 4] {
         let (server, clients, _accepted) = memory_server();
         let server = server
@@ -55,7 +55,7 @@ async fn concurrency_limit_leaves_who_is_too_many_in_the_queue() {
             .await
             .unwrap();
         let mut all = connect(&clients, 5).await;
-        // One limit for all acceptors, and nobody beyond it is accepted.
+        // One limit for all acceptors, and no client beyond it is accepted.
         for waiting in [3, 2, 1, 0] {
             assert_eq!(open_and_waiting(&server, &clients).await, (2, waiting));
             assert!(echoes(&mut all[0], "served").await);
@@ -80,7 +80,7 @@ async fn an_idle_acceptor_keeps_no_place_that_another_could_use() {
         drop(client);
         accepted.outcome().await;
     }
-    // The same with a queue in which somebody always waits.
+    // The same with a queue that is never empty.
     for mut client in connect(&clients, 20).await {
         assert!(echoes(&mut client, "my turn").await);
     }
@@ -124,7 +124,7 @@ async fn an_acceptor_that_found_the_queue_empty_gives_its_place_back() {
     let (second, to_second, _second_accepted) = memory_server();
     let _second = second.layer(limit).start(handle(echo)).await.unwrap();
 
-    // All acceptors see the last of these waiting and want a place for it; one gets it.
+    // All acceptors see the last client waiting and want a permit for it. One of them gets it.
     let all = connect(&to_first, 3).await;
     assert_eq!(open_and_waiting(&first, &to_first).await, (1, 2));
     drop(all);
@@ -203,7 +203,7 @@ async fn load_shed_takes_clients_out_of_the_queue_and_rejects_them() {
     assert_eq!(open_and_waiting(&server, &clients).await, (1, 0));
     drop(first);
     soon(served.closed()).await;
-    // It is asked about this client, not about what it knew before.
+    // Readiness is checked for this client, not remembered from before.
     assert!(echoes(&mut clients.connect().await.unwrap(), "now").await);
 }
 
@@ -217,7 +217,7 @@ async fn timeout_is_the_longest_life_of_a_connection() {
         .unwrap();
     let mut client = clients.connect().await.unwrap();
     let connection = accepted.next().await;
-    // It does not help to be busy.
+    // Activity does not extend the time.
     for _ in 0..5 {
         tokio::time::sleep(MINUTE / 6).await;
         assert!(echoes(&mut client, "busy").await);
@@ -231,7 +231,7 @@ async fn timeout_is_the_longest_life_of_a_connection() {
     assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
 }
 
-/// Not `Clone`, and ready as long as it has places.
+/// Not `Clone`, and ready while it has capacity.
 struct Places {
     taken: Arc<AtomicUsize>,
     max: usize,
@@ -276,7 +276,8 @@ async fn buffer_shares_what_cannot_be_cloned_and_when_it_is_full_clients_wait_in
         .unwrap();
     let mut all = connect(&clients, 6).await;
     assert!(echoes(&mut all[0], "served").await);
-    // One is served, one in the worker's hand, one in the buffer; nobody else leaves the queue.
+    // One client is being served, one is held by the worker, and one is in the buffer. All others
+    // stay in the queue.
     for _ in 0..3 {
         accepted.next().await;
     }
@@ -321,7 +322,7 @@ async fn async_filter_makes_up_its_mind_while_others_are_served() {
     };
     let server = server
         .layer(AsyncFilterLayer::new(knock))
-        // The reservation made for a client is the one that serves it later.
+        // The permit reserved for a client is the one it is served with later.
         .layer(ConcurrencyLimitLayer::new(3))
         .start(handle(echo))
         .await
@@ -379,7 +380,7 @@ async fn a_layer_can_be_optional() {
     }
 }
 
-/// A server of two clients at most, whatever its stack is boxed in.
+/// Serves two of three clients, however the stack is boxed.
 async fn serves_two_of_three(
     server: Server,
     service: impl reagent::ConnectionService + Clone,
@@ -409,7 +410,7 @@ async fn a_boxed_stack_passes_its_readiness_on() {
     serves_two_of_three(server, BoxCloneSyncService::new(stack()), clients).await;
 }
 
-/// Fails its readiness when it is told to.
+/// Its readiness fails a given number of times.
 #[derive(Clone)]
 struct Brittle(Arc<AtomicUsize>);
 

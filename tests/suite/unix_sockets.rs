@@ -1,4 +1,4 @@
-//! Unix sockets: whose file it is, who may open it, and when it goes.
+//! Unix sockets: ownership, permissions and removal of their files.
 #![cfg(unix)]
 
 use crate::support::{Dir, LONG, beside, echo, echoes, refusal, serve, settle, stop, unix, until};
@@ -139,7 +139,7 @@ async fn a_file_that_is_no_socket_is_left_alone() {
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 
-    // Nor is one that it is reached by.
+    // A file behind a symbolic link is not removed either.
     let link = dir.path("link.sock");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     Server::bind(unix(&link))
@@ -166,7 +166,7 @@ async fn a_path_that_another_server_has_by_now_stays() {
 async fn several_acceptors_share_a_path() {
     let dir = Dir::new();
     let path = dir.path("app.sock");
-    // A Unix socket has one queue, whatever was asked for.
+    // A Unix socket has one queue, whatever was configured.
     let server = Server::bind(unix(&path)).options(|options| options.reuse_port = true);
     let server = server.acceptors(4).start(handle(echo)).await.unwrap();
     assert_eq!(server.stats().acceptors, 4);
@@ -213,7 +213,7 @@ async fn an_abstract_name_is_served_and_makes_no_file() {
     stop(&serve(addr).await).await;
 }
 
-/// The directory's lock, as a server has it while it starts.
+/// Takes the directory lock, as a starting server does.
 fn lock(dir: &Path) -> fs::File {
     let lock = fs::File::open(dir).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
@@ -225,7 +225,7 @@ async fn a_server_that_does_not_listen_yet_is_not_taken_for_a_dead_one() {
     let dir = Dir::new();
     let path = dir.path("app.sock");
     let locked = lock(path.parent().unwrap());
-    // What refuses clients as the socket of a dead server does.
+    // A socket that refuses clients, like that of a dead server.
     let half = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     half.bind(&SockAddr::unix(&path).unwrap()).unwrap();
     let second = beside(Server::bind(&path).start(handle(echo)));
@@ -238,7 +238,7 @@ async fn a_server_that_does_not_listen_yet_is_not_taken_for_a_dead_one() {
         error.to_string().contains("another server listens there"),
         "{error}"
     );
-    // It is the first one that clients reach.
+    // Clients reach the first one.
     let _client = UnixStream::connect(&path).await.unwrap();
     half.accept().unwrap();
 }
@@ -332,7 +332,7 @@ async fn a_path_need_not_be_text() {
     assert!(reaches(&path).await);
     stop(&server).await;
     assert!(!path.exists());
-    // A server may listen where another one does.
+    // A server may listen on the address of another.
     let server = serve(server.local_addr()).await;
     assert!(reaches(&path).await);
     stop(&server).await;

@@ -1,4 +1,4 @@
-//! Layers that turn one connection into another.
+//! Layers that replace the stream of a connection.
 
 use crate::support::{Log, connect, echo, echoes, memory_server, rest, settled, soon, tcp_server};
 use reagent::{BoxError, Connection, IoStream, Phase, Rejected, Upgrade, UpgradeLayer, handle};
@@ -9,7 +9,7 @@ use tokio::{
 };
 use tower::limit::ConcurrencyLimitLayer;
 
-/// Does what the client's first byte says, and wraps the stream.
+/// Acts on the first byte of the client, and wraps the stream.
 struct Ask(&'static str);
 
 impl<Io: IoStream> Upgrade<Io> for Ask {
@@ -32,7 +32,7 @@ impl<Io: IoStream> Upgrade<Io> for Ask {
     }
 }
 
-/// Passes everything on as soon as it is there.
+/// Echoes, and flushes after every read.
 async fn flushing_echo(mut conn: Connection) -> std::io::Result<()> {
     let mut buf = [0; 1024];
     loop {
@@ -46,7 +46,7 @@ async fn flushing_echo(mut conn: Connection) -> std::io::Result<()> {
 
 #[tokio::test]
 async fn an_upgrade_changes_the_stream_and_leaves_facts_for_the_handler() {
-    /// Sees what the upgrade made.
+    /// Labels the connection with the type of the upgraded stream.
     struct Look;
 
     impl<Io: IoStream> Upgrade<BufStream<Io>> for Look {
@@ -103,14 +103,14 @@ async fn an_upgrade_that_does_not_work_out_ends_its_connection_alone() {
         assert_eq!(accepted.outcome().await.to_string(), expected);
         assert_eq!(rest(&mut client).await.unwrap(), b"");
     }
-    // A client that says nothing and leaves.
+    // A client that leaves without sending anything.
     drop(connect(&server).await);
     assert_eq!(accepted.outcome().await.to_string(), "disconnected: eof");
     assert!(echoes(&mut other, "after").await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upgrade_has_ten_seconds_unless_it_is_told_otherwise() {
+async fn an_upgrade_has_ten_seconds_by_default() {
     let layer = || UpgradeLayer::new(Ask("asking"));
     let second = Duration::from_secs(1);
     for (layer, limit) in [
@@ -207,7 +207,7 @@ async fn slow_upgrades_hold_up_neither_the_acceptor_nor_anybody_else() {
     client.write_u8(b'.').await.unwrap();
     assert!(echoes(&mut client, "straight through").await);
     assert_eq!((server.connection_count(), clients.waiting()), (101, 0));
-    // The slow ones are still in time.
+    // The slow ones are still within the limit.
     slow[7].write_u8(b'.').await.unwrap();
     assert!(echoes(&mut slow[7], "late").await);
 }
@@ -250,7 +250,7 @@ async fn a_reservation_goes_with_the_connection_through_its_upgrade() {
     }
     let first = accepted.next().await;
     settled().await;
-    // Who is being upgraded has its place already.
+    // A client in an upgrade already holds its permit.
     assert_eq!((server.connection_count(), clients.waiting()), (2, 1));
     for client in &mut all[..2] {
         client.write_u8(b'.').await.unwrap();

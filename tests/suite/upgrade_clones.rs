@@ -1,4 +1,4 @@
-//! A stack of upgrades is cloned once for a connection, however high it is.
+//! A stack of upgrades is cloned once per connection, however deep it is.
 
 use crate::support::{echo, echoes, memory_server};
 use reagent::{BoxError, Connection, IoStream, Upgrade, UpgradeLayer, handle};
@@ -13,7 +13,7 @@ use tower::{
     Layer, Service, buffer::BufferLayer, limit::ConcurrencyLimitLayer, util::BoxCloneService,
 };
 
-/// Lets everybody pass.
+/// Lets every client pass.
 struct Pass;
 
 impl<Io: IoStream> Upgrade<Io> for Pass {
@@ -80,12 +80,12 @@ async fn only_the_outermost_upgrade_clones_what_is_inside_of_it() {
     for _ in 0..CLIENTS {
         assert!(echoes(&mut clients.connect().await.unwrap(), "hello").await);
     }
-    // The acceptor clones once more for each empty round, to release what was reserved.
+    // The acceptor clones once more after each empty round, to release what readiness has reserved.
     let most = 2 * (2 * CLIENTS);
     assert!(clones.load(SeqCst) <= most, "{clones:?} of {most}");
 }
 
-/// What is shared between connections is behind a pointer, and is never used up.
+/// State shared by connections is behind a pointer and is never used up.
 #[tokio::test]
 async fn an_upgrade_that_connections_share_serves_them_all() {
     let (server, clients, _accepted) = memory_server();

@@ -14,7 +14,7 @@ use tokio::{
 const DEADLINE: Duration = Duration::from_secs(30);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Says something if it has to, and reads so many bytes.
+/// Sends a greeting if there is one, and reads a number of bytes.
 struct Read {
     greeting: &'static [u8],
     bytes: usize,
@@ -80,7 +80,7 @@ async fn silent_clients_between_two_upgrades_are_let_go_as_well() {
         .await
         .unwrap();
     let _before_the_first = clients.connect().await.unwrap();
-    // The greeting of the second is an answer, which is a sign of an upgrade that has begun.
+    // The second upgrade sends a greeting, which shows that it has begun.
     let mut before_the_second = clients.connect().await.unwrap();
     before_the_second.write_all(b"..").await.unwrap();
     let (first, second) = (accepted.next().await, accepted.next().await);
@@ -132,7 +132,7 @@ async fn an_upgrade_that_has_begun_goes_on_to_its_own_limit() {
     ];
     settled().await;
     let draining = drain(&server);
-    // Who begins in time has begun.
+    // An upgrade that begins in time is finished.
     tokio::time::sleep(Duration::from_millis(100)).await;
     begins.write_u8(b'.').await.unwrap();
     tokio::time::sleep(5 * SECOND).await;

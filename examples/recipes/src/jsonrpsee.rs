@@ -10,7 +10,8 @@ use reagent_layers::{
     timeout::TimeoutsLayer,
 };
 
-/// Starts a server whose method `peer` answers with the client's address.
+/// Starts a server whose method `peer` answers with the client's address, and `drained` once the
+/// server drains.
 ///
 /// # Errors
 ///
@@ -44,6 +45,14 @@ fn methods() -> RpcModule<()> {
         })
         .expect("the name is not taken");
     methods
+        .register_async_method("drained", |_, _, extensions| async move {
+            if let Some(conn) = extensions.get::<HttpConnection>() {
+                conn.handle().draining().await;
+            }
+            "drained"
+        })
+        .expect("the name is not taken");
+    methods
 }
 
 #[cfg(test)]
@@ -65,6 +74,19 @@ mod tests {
         let peer: String = client.request("peer", rpc_params![]).await.unwrap();
         assert_eq!(peer, addr.to_string());
         tokio::join!(support::drain(&server), client.on_disconnect());
+    }
+
+    #[tokio::test]
+    async fn a_drain_finishes_the_calls_in_flight_of_a_websocket() {
+        let server = serve().await.unwrap();
+        let (stream, _) = support::connect(&server).await;
+        let client = WsClientBuilder::new()
+            .build_with_stream("ws://localhost", stream)
+            .await
+            .unwrap();
+        let call = client.request::<String, _>("drained", rpc_params![]);
+        let (answer, ()) = tokio::join!(call, support::drain_in_flight(&server));
+        assert_eq!(answer.unwrap(), "drained");
     }
 
     #[tokio::test]

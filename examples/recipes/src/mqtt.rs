@@ -26,7 +26,7 @@ pub async fn serve() -> Result<ServerHandle, reagent::Error> {
     let topics = Sender::new(100);
     Server::bind("127.0.0.1:0")
         .max_connections(10_000)
-        .layer(TimeoutsLayer::new().idle(Duration::from_secs(90)))
+        .layer(TimeoutsLayer::new().read(Duration::from_secs(90)))
         .start(handle(move |conn| broker(conn, topics.clone())))
         .await
 }

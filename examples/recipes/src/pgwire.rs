@@ -8,7 +8,7 @@ use pgwire::{
         Type,
         auth::{StartupHandler, noop::NoopStartupHandler},
         query::SimpleQueryHandler,
-        results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response},
+        results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag},
     },
     error::{ErrorInfo, PgWireResult},
     messages::{
@@ -23,7 +23,8 @@ use reagent_layers::timeout::TimeoutsLayer;
 use std::sync::Arc;
 use tokio_util::codec::Framed;
 
-/// Starts a server that answers each query with a row: the client's address and the query.
+/// Starts a server that answers each query with a row: the client's address and the query. It knows
+/// `BEGIN` and `COMMIT`.
 ///
 /// # Errors
 ///
@@ -114,6 +115,11 @@ impl SimpleQueryHandler for Queries {
     where
         C: ClientInfo + ClientPortalStore + Unpin + Send + Sync,
     {
+        match query {
+            "BEGIN" => return Ok(vec![Response::TransactionStart(Tag::new(query))]),
+            "COMMIT" => return Ok(vec![Response::TransactionEnd(Tag::new(query))]),
+            _ => {}
+        }
         let column =
             |name: &str| FieldInfo::new(name.into(), None, None, Type::TEXT, FieldFormat::Text);
         let columns = Arc::new(vec![column("peer"), column("query")]);
@@ -133,6 +139,25 @@ mod tests {
     use tokio_postgres::{Config, NoTls, SimpleQueryMessage, error::SqlState};
 
     const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+    #[tokio::test]
+    async fn a_drain_waits_for_the_end_of_a_transaction() {
+        let server = serve().await.unwrap();
+        let (stream, _) = support::connect(&server).await;
+        let connected = Config::new().user("ada").connect_raw(stream, NoTls).await;
+        let (client, connection) = connected.unwrap();
+        let connection = tokio::spawn(connection);
+        client.batch_execute("BEGIN").await.unwrap();
+        let handle = server.connection(1).unwrap();
+        let transaction = async {
+            handle.draining().await;
+            client.simple_query("hello").await.unwrap();
+            client.batch_execute("COMMIT").await.unwrap();
+        };
+        tokio::join!(support::drain(&server), transaction);
+        let error = connection.await.unwrap().unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::ADMIN_SHUTDOWN));
+    }
 
     #[tokio::test]
     async fn a_drain_ends_an_idle_client_with_admin_shutdown() {

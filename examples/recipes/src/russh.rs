@@ -90,7 +90,7 @@ mod tests {
         keys::{PublicKeyOrCertificate, ssh_key::private::Ed25519Keypair},
     };
     use std::time::Duration;
-    use tokio::sync::oneshot;
+    use tokio::{sync::oneshot, time::timeout};
 
     fn host_key() -> PrivateKey {
         PrivateKey::from(Ed25519Keypair::from_seed(&[7; 32]))
@@ -162,7 +162,8 @@ mod tests {
         let (told, _) = oneshot::channel();
         let client = client::connect_stream(Arc::default(), stream, Client(Some(told)));
         let _client = client.await;
-        let outcome = server.connection(1).unwrap().closed().await;
-        assert_eq!(outcome.kind(), OutcomeKind::TimedOut);
+        let handle = server.connection(1).unwrap();
+        let outcome = timeout(Duration::from_secs(30), handle.closed()).await;
+        assert_eq!(outcome.unwrap().kind(), OutcomeKind::TimedOut);
     }
 }

@@ -37,6 +37,16 @@ pub(crate) async fn drain(server: &ServerHandle) {
     assert_eq!((report.finished, report.aborted), (open, 0));
 }
 
+/// Drains the server once it has read what its one client is about to send.
+pub(crate) async fn drain_in_flight(server: &ServerHandle) {
+    let bytes_read = || server.connections()[0].bytes_read;
+    let before = bytes_read();
+    while bytes_read() == before {
+        tokio::task::yield_now().await;
+    }
+    drain(server).await;
+}
+
 /// Relays one connection to the server, for a client that opens its socket itself. Returns the address
 /// of the relay, and the one that the server sees.
 pub(crate) async fn relay(server: &ServerHandle) -> (SocketAddr, SocketAddr) {

@@ -94,14 +94,7 @@ mod tests {
         let server = serve().await.unwrap();
         let (client, _) = connect(&server).await;
         let call = client.drained(context::current());
-        let drain = async {
-            let sent = server.connections()[0].bytes_read;
-            while server.connections()[0].bytes_read == sent {
-                tokio::task::yield_now().await;
-            }
-            support::drain(&server).await;
-        };
-        let (answer, ()) = tokio::join!(call, drain);
+        let (answer, ()) = tokio::join!(call, support::drain_in_flight(&server));
         answer.unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! Errors of the files and names that a TLS layer is made from.
 
-use reagent::BoxError;
-use std::{error::Error, fmt, io, iter, path::PathBuf};
+use reagent::{BoxError, ErrorChain};
+use std::{error::Error, fmt, io, path::PathBuf};
 use tokio_rustls::rustls;
 
 /// An error in the files or names that a [`TlsLayer`](super::TlsLayer) is made from.
@@ -195,9 +195,7 @@ impl fmt::Display for TlsConfigError {
 /// Prints the message and its sources.
 impl fmt::Debug for TlsConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")?;
-        let mut sources = iter::successors(self.source(), |&error| error.source());
-        sources.try_for_each(|error| write!(f, ": {error}"))
+        fmt::Display::fmt(&ErrorChain(self), f)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Texts are recorded as strings and not through `Display`, so that subscribers escape whatever a
 //! client put into them.
 
-use reagent::{Addr, ConnectionHandle, Outcome};
+use reagent::{Addr, ConnectionHandle, ErrorChain, Outcome};
 use std::{
     borrow::Cow,
     error::Error,
@@ -89,24 +89,9 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 
 pub(super) fn error_message(outcome: &Outcome) -> Option<String> {
     match outcome {
-        Outcome::Failed(error) => Some(shortened(Chain(&**error))),
+        Outcome::Failed(error) => Some(shortened(ErrorChain(&**error))),
         Outcome::Panicked(message) => Some(shortened(message)),
         _ => None,
-    }
-}
-
-/// An error followed by its sources, whose texts its own message does not repeat.
-struct Chain<'a>(&'a (dyn Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut next = self.0.source();
-        while let Some(source) = next {
-            write!(f, ": {source}")?;
-            next = source.source();
-        }
-        Ok(())
     }
 }
 

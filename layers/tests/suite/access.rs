@@ -1,4 +1,4 @@
-//! `AccessLayer`: the most specific rule decides, bans end, and both change at once.
+//! `AccessLayer`: the most specific rule decides, bans expire, and both can be changed at run time.
 
 use crate::support::{echo, echoes};
 use reagent::{
@@ -90,7 +90,7 @@ fn an_ipv4_client_in_ipv6_clothes_is_the_same_client() {
 }
 
 #[test]
-fn what_is_no_network_is_named() {
+fn invalid_networks_are_named_in_errors() {
     let error = Rules::new()
         .allow_all(["10.0.0.0/33"])
         .unwrap_err()
@@ -112,7 +112,7 @@ async fn rules_change_while_the_server_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_of_ones_own_is_asked_about_those_whom_the_rules_admit() {
+async fn a_custom_check_runs_for_clients_that_the_rules_admit() {
     let rules = Rules::new()
         .deny_all(["192.0.2.1"])
         .unwrap()
@@ -124,7 +124,7 @@ async fn a_check_of_ones_own_is_asked_about_those_whom_the_rules_admit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_ip_address_is_not_judged_by_one() {
+async fn clients_without_an_ip_address_are_not_judged_by_one() {
     let access = Access::new(Rules::new().allow_all(["10.0.0.0/8"]).unwrap());
     let (_server, clients) = start(&access).await;
     let mut local = clients.connect_from(Addr::Unix(None)).await.unwrap();
@@ -173,7 +173,7 @@ async fn the_list_of_bans_is_bounded() {
     }
     assert_eq!(bans.len(), 100);
     assert!(bans.is_banned(IpAddr::V4(9_999.into())));
-    // What is over makes room first.
+    // Expired bans are evicted first.
     tokio::time::advance(Duration::from_secs(61)).await;
     bans.ban(ip("192.0.2.1"), Duration::from_secs(60));
     assert_eq!(bans.len(), 1);
@@ -188,14 +188,14 @@ async fn the_ban_that_ends_soonest_gives_way() {
         bans.ban(IpAddr::V4(n.into()), minute);
     }
     assert!(bans.is_banned(ip("192.0.2.1")));
-    // A list of longer ones has no room for a shorter one.
+    // A full list does not evict longer bans for a shorter one.
     let bans = Bans::with_capacity(2);
     bans.ban(ip("192.0.2.1"), 60 * minute);
     bans.ban(ip("192.0.2.2"), 60 * minute);
     bans.ban(ip("192.0.2.3"), minute);
     assert!(bans.is_banned(ip("192.0.2.1")) && bans.is_banned(ip("192.0.2.2")));
     assert!(!bans.is_banned(ip("192.0.2.3")));
-    // One that is there already is made longer all the same.
+    // An existing ban is still extended.
     bans.ban(ip("192.0.2.1"), 120 * minute);
     bans.ban(ip("192.0.2.3"), 61 * minute);
     assert!(bans.is_banned(ip("192.0.2.1")) && !bans.is_banned(ip("192.0.2.2")));

@@ -1,4 +1,4 @@
-//! `BandwidthLayer`: how fast the bytes of one connection go, and how many.
+//! `BandwidthLayer`: the rate and the quota of a single connection.
 
 use crate::support::{Ends, LONG, Served, echo, echoes};
 use reagent::{
@@ -39,7 +39,7 @@ fn limits() -> BandwidthLimits {
     BandwidthLimits::new()
 }
 
-/// Bytes that tell whether one is lost or changes its place.
+/// Bytes that reveal lost or reordered ones.
 fn text(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
 }
@@ -48,7 +48,7 @@ async fn send(mut conn: Connection, len: usize) -> io::Result<()> {
     conn.write_all(&text(len)).await
 }
 
-/// Reads until the end: how many bytes came, after how many milliseconds.
+/// Reads to the end. Returns the number of bytes in each read, and the milliseconds until then.
 async fn arrivals(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<(u128, usize)>> {
     let (began, mut seen, mut got) = (Instant::now(), Vec::new(), Vec::new());
     let mut buf = vec![0; 256 * 1024];
@@ -60,7 +60,7 @@ async fn arrivals(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<(u
     Ok(seen)
 }
 
-/// 1,000 bytes at 1,000 a second with a burst of 100.
+/// The arrivals of 1,000 bytes at 1,000 per second with a burst of 100.
 fn steadily() -> Vec<(u128, usize)> {
     (0..10).map(|turn| (turn * 100, 100)).collect()
 }
@@ -99,7 +99,7 @@ async fn a_client_that_is_too_fast_is_held_back() {
             break;
         }
     }
-    // What the pipe holds, and what went through it meanwhile.
+    // The bytes in the pipe, and those that passed it in the meantime.
     let began = Instant::now();
     client.write_all(&[0; 10_000]).await.unwrap();
     assert!((9..=10).contains(&began.elapsed().as_secs()));
@@ -144,13 +144,13 @@ async fn after_a_pause_there_is_a_burst_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_rate_is_seen_by_who_waits() {
+async fn a_changed_rate_is_seen_by_waiting_connections() {
     let limits = limits().per_connection(Rate::new(0).burst(10));
     let (_server, clients) = start!(limits.clone(), |conn| send(conn, 5010));
     let mut client = clients.connect().await.unwrap();
     let mut buf = [0; 2000];
     assert_eq!(client.read(&mut buf).await.unwrap(), 10);
-    // A rate of nothing lets nothing through.
+    // A rate of 0 passes nothing.
     assert!(
         timeout(3600 * SECOND + SECOND / 2, client.read(&mut buf))
             .await
@@ -162,7 +162,7 @@ async fn a_changed_rate_is_seen_by_who_waits() {
     client.read_exact(&mut buf[..1000]).await.unwrap();
     assert!(began.elapsed() <= SECOND);
     limits.set_per_connection(Rate::new(1));
-    // What it was given before.
+    // Bytes granted before the change are still passed.
     while timeout(SECOND / 1000, client.read(&mut buf)).await.is_ok() {}
     assert!(timeout(100 * SECOND, client.read(&mut buf)).await.is_err());
     limits.set_per_connection(Rates::NONE);
@@ -186,7 +186,7 @@ async fn a_limit_reaches_connections_that_are_open_already() {
     for set in sets {
         set(&limits, Some(Rate::new(100)));
         let began = Instant::now();
-        // Ten at once, and the rest of what comes in and goes out at the same time.
+        // Ten at once, and the rest at the rate, for reads and writes at the same time.
         assert!(echoes(&mut client, &"x".repeat(110)).await);
         assert_eq!(began.elapsed(), SECOND);
         set(&limits, None);
@@ -222,7 +222,7 @@ async fn vectored_writes_are_bounded_and_keep_their_order() {
         let mut done = 0;
         let mut written = Vec::new();
         while done < text.len() {
-            // Of thirty bytes each, some empty between.
+            // Slices of thirty bytes each, with empty ones in between.
             let bufs: Vec<_> = text[done..]
                 .chunks(30)
                 .flat_map(|chunk| [IoSlice::new(&[]), IoSlice::new(chunk)])
@@ -231,7 +231,7 @@ async fn vectored_writes_are_bounded_and_keep_their_order() {
             done += written[written.len() - 1];
         }
         assert_eq!(written, [100, 100, 100, 100, 50]);
-        // More slices than are looked at.
+        // More slices than the layer looks at.
         sleep(SECOND).await;
         let bytes = vec![IoSlice::new(b"x"); 40];
         assert_eq!(conn.write_vectored(&bytes).await?, 16);
@@ -245,7 +245,7 @@ async fn vectored_writes_are_bounded_and_keep_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_asks_for_nothing_does_not_wait() {
+async fn empty_operations_do_not_wait() {
     let limits = limits().per_connection(Rate::new(1));
     let (server, clients) = start!(limits, |mut conn: Connection| async move {
         conn.write_all(b"x").await?;
@@ -262,7 +262,7 @@ async fn what_asks_for_nothing_does_not_wait() {
     let mut client = clients.connect().await.unwrap();
     client.write_all(b"xyz").await.unwrap();
     let began = Instant::now();
-    // The end overtakes no byte and waits for no turn.
+    // The end does not overtake any byte and does not wait for a turn.
     assert_eq!(client.read_to_end(&mut Vec::new()).await.unwrap(), 1);
     assert_eq!(began.elapsed(), Duration::ZERO);
     assert_eq!(server.connection_count(), 1);
@@ -281,10 +281,10 @@ async fn the_end_of_a_stream_is_seen_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_taken_and_not_used_is_given_back() {
+async fn unused_bytes_are_given_back() {
     let limits = limits().per_connection(Rate::new(0).burst(100_000));
     let (server, clients) = start!(limits, |mut conn: Connection| async move {
-        // The pipe has room for so many, and then for none.
+        // The pipe has room for exactly this many bytes.
         assert_eq!(conn.write(&[0; 100_000]).await?, 65_536);
         for _ in 0..100 {
             assert!(
@@ -293,7 +293,7 @@ async fn what_was_taken_and_not_used_is_given_back() {
                     .is_err()
             );
         }
-        // Reads that find nothing cost nothing.
+        // Reads without data are free.
         for _ in 0..100 {
             assert!(
                 timeout(SECOND / 1000, conn.read(&mut [0; 100_000]))
@@ -366,7 +366,7 @@ async fn a_client_that_sends_more_than_its_quota_is_ended() {
     assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
     assert!(is_over(&server, 1, "read quota").await);
 
-    // All of it and the end is not more than it.
+    // Exactly the quota followed by the end is within the quota.
     let mut client = clients.connect().await.unwrap();
     assert!(echoes(&mut client, "0123456789").await);
     drop(client);
@@ -383,7 +383,7 @@ async fn a_handler_that_sends_more_than_the_quota_is_ended() {
     assert_eq!(client.read_to_end(&mut Vec::new()).await.unwrap(), 10);
     assert!(is_over(&server, 1, "write quota").await);
 
-    // It holds for who comes from then on.
+    // The change applies to later connections.
     limits.set_quota(Quota::NONE);
     let mut client = clients.connect().await.unwrap();
     assert_eq!(client.read_to_end(&mut Vec::new()).await.unwrap(), 11);
@@ -423,7 +423,7 @@ async fn a_handler_that_ignores_the_error_is_ended_all_the_same() {
     assert!(is_over(&server, 2, "write quota").await);
 }
 
-/// Gives so many bytes and then an error.
+/// Yields a number of bytes and then an error.
 struct Broken<Io> {
     io: Io,
     left: usize,
@@ -483,7 +483,7 @@ async fn an_error_comes_with_no_bytes_and_loses_none() {
         .layer(BandwidthLayer::new(limits().per_connection(Rate::new(100))))
         .start(handle(|mut conn: Connection| async move {
             conn.read_exact(&mut [0; 10]).await?;
-            // One byte was there before the turn, and the error after it.
+            // One byte arrived before the turn, and the error after it.
             let mut bytes = [0; 10];
             let mut buf = ReadBuf::new(&mut bytes);
             let read = poll_fn(|cx| Pin::new(&mut conn).poll_read(cx, &mut buf)).await;
@@ -521,7 +521,7 @@ async fn a_real_client_is_served_at_the_rate() {
         .await
         .unwrap();
     assert_eq!(seen.unwrap().iter().map(|(_, n)| n).sum::<usize>(), 300_000);
-    // It may take longer, if the machine does; it may not take less.
+    // It may take longer on a slow machine, but not less.
     assert!(
         began.elapsed() >= Duration::from_millis(290),
         "{:?}",
@@ -530,7 +530,7 @@ async fn a_real_client_is_served_at_the_rate() {
 }
 
 #[tokio::test]
-async fn a_reset_is_seen_by_who_waits_for_it_without_bytes_to_spare() {
+async fn a_reset_is_seen_while_waiting_without_any_bytes_left() {
     let limits = limits().per_connection(Rates::read(Rate::new(1)));
     let ends = Ends::default();
     let server = Server::bind("127.0.0.1:0")

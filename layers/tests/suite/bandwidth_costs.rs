@@ -1,4 +1,4 @@
-//! `BandwidthLayer`: what it costs where it has nothing to do.
+//! `BandwidthLayer`: its cost when it has nothing to limit.
 
 use crate::support::{echo, echoes};
 use reagent::{
@@ -19,7 +19,7 @@ use std::{
 use tokio::{runtime::Builder, time::sleep};
 use tower::service_fn;
 
-/// Rates that nobody reaches, for all that there are rates for.
+/// Rates of every kind that are never reached.
 fn wide() -> BandwidthLimits {
     let rate = Rate::new(1_000_000_000);
     BandwidthLimits::new()
@@ -32,7 +32,7 @@ fn client() -> SocketAddr {
     ([192, 0, 2, 1], 4000).into()
 }
 
-/// Counts how often the handlers are polled.
+/// Counts the polls of the handlers.
 fn counting(
     polls: Arc<AtomicU64>,
 ) -> impl ConnectionService<BandwidthIo<BoxIo>, Error = std::io::Error> + Clone {
@@ -47,7 +47,8 @@ fn counting(
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_idle_connections_have_no_timer() {
-    // The bytes of each are used up by its first, and those of all by the last.
+    // Each connection uses up its own bytes with its first write, and the last one uses up those of
+    // all.
     let rate = Rate::new(0).burst(1);
     let limits = BandwidthLimits::new()
         .per_connection(rate)
@@ -66,7 +67,7 @@ async fn a_thousand_idle_connections_have_no_timer() {
         assert!(echoes(open.last_mut().unwrap(), "x").await);
     }
     let before = polls.load(Relaxed);
-    // Who waits for a turn looks at the rate every second.
+    // A connection that waited for a turn would check the rate every second.
     sleep(Duration::from_secs(3600)).await;
     assert_eq!(
         (server.connection_count(), polls.load(Relaxed)),
@@ -81,7 +82,8 @@ async fn talk(clients: &Clients, times: usize) {
     }
 }
 
-/// How often memory is taken by a connection that says so much more than another.
+/// Returns the number of allocations of a connection that sends a thousand more messages than
+/// another.
 fn allocations(limits: Option<BandwidthLimits>) -> u64 {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let (listener, clients) = MemoryListener::new();
@@ -98,7 +100,7 @@ fn allocations(limits: Option<BandwidthLimits>) -> u64 {
         })
         .unwrap();
     let serve = |times| runtime.block_on(talk(&clients, times));
-    // What the server keeps of connections that overlap grows once.
+    // The server's state for overlapping connections grows only once.
     (0..4).for_each(|_| serve(10));
     let few = allocation_counter::measure(|| serve(10)).count_total;
     allocation_counter::measure(|| serve(1010)).count_total - few

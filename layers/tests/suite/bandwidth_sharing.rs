@@ -1,4 +1,4 @@
-//! `BandwidthLayer`: what connections share, and that each has its part of it.
+//! `BandwidthLayer`: shared rates, and their fair distribution.
 
 use crate::support::{Ends, Served, echo, echoes};
 use reagent::{
@@ -40,7 +40,7 @@ async fn client(clients: &Clients, ip: &str) -> DuplexStream {
         .unwrap()
 }
 
-/// Sends without end, so many bytes with each write: as many as its first byte from the client is thousands.
+/// Sends endlessly. The first byte of the client is the size of each write, in thousands of bytes.
 async fn flood(mut conn: Connection) -> io::Result<()> {
     let bytes = vec![0; usize::from(conn.read_u8().await?) * 1000];
     loop {
@@ -48,14 +48,14 @@ async fn flood(mut conn: Connection) -> io::Result<()> {
     }
 }
 
-/// A client of `flood` that has taken what came until now.
+/// Returns a client of `flood` that has just started to read.
 async fn flooded(clients: &Clients, ip: &str, thousands: u8) -> DuplexStream {
     let mut client = client(clients, ip).await;
     client.write_all(&[thousands]).await.unwrap();
     client
 }
 
-/// What each client gets in so many seconds.
+/// Returns the number of bytes that each client receives within this many seconds.
 async fn received(clients: Vec<DuplexStream>, seconds: u32) -> Vec<usize> {
     let end = Instant::now() + seconds * SECOND;
     let mut tasks = JoinSet::new();
@@ -116,7 +116,7 @@ async fn an_ipv6_network_is_one_client_and_a_local_client_has_no_limit() {
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
-/// Says that every client is the same one.
+/// Makes all clients the same one.
 struct Named;
 
 impl<Io: IoStream> Upgrade<Io> for Named {
@@ -145,7 +145,7 @@ async fn the_client_is_the_one_that_a_proxy_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_gains_nothing_by_coming_anew() {
+async fn a_client_gains_nothing_by_reconnecting() {
     let limits = limits().per_client(Rate::new(100).burst(1000));
     let (server, clients) = start!(limits, flood);
     let mut count = 0;
@@ -159,7 +159,7 @@ async fn a_client_gains_nothing_by_coming_anew() {
         drop(each);
         server.ends.of(id).await;
     }
-    // As it is told by the first byte, which is read.
+    // The first byte of a connection is read and counts too.
     let allowed = 1000 + began.elapsed().as_millis() as usize / 10;
     assert!(
         count <= allowed && count >= allowed - 100,
@@ -168,7 +168,7 @@ async fn a_client_gains_nothing_by_coming_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_millions_of_clients_only_so_many_are_remembered() {
+async fn of_millions_of_clients_only_a_limited_number_is_remembered() {
     let limits = limits().per_client(Rate::new(10)).capacity(100);
     let (server, clients) = start!(limits.clone(), echo);
     let mut open = client(&clients, "192.0.2.1").await;
@@ -184,7 +184,7 @@ async fn of_millions_of_clients_only_so_many_are_remembered() {
             server.ends.of(id).await;
         }
         assert_eq!(limits.clients(), 100);
-        // Those that have again all they may have make room, but for one that is there.
+        // Clients whose allowance is full again are evicted, unless they are connected.
         sleep(10 * SECOND).await;
     }
     let mut more = Vec::new();
@@ -209,7 +209,7 @@ async fn clients_that_find_no_place_share_a_rate_and_those_that_have_one_keep_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_greedy_has_one_turn_as_all_have() {
+async fn a_greedy_connection_has_one_turn_like_all_others() {
     let limits = limits().total(Rates::write(Rate::new(100_000)));
     let (_server, clients) = start!(limits, flood);
     let mut all = vec![flooded(&clients, "192.0.2.1", 250).await];
@@ -219,9 +219,9 @@ async fn whoever_is_greedy_has_one_turn_as_all_have() {
     }
     let counts = received(all, 60).await;
     let sum: usize = counts.iter().sum();
-    // What the first had in its pipe before does not count.
+    // Bytes in the pipe of the first client from before do not count.
     assert!((6_000_000..6_100_000).contains(&sum), "{counts:?}");
-    // Small writes make small turns.
+    // Small writes take small turns.
     assert!(
         counts[1..].iter().all(|&count| count > 200_000),
         "{counts:?}"
@@ -259,12 +259,12 @@ async fn nobody_waits_longer_than_all_their_turns_take() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_have_nothing_to_read_stand_in_no_line() {
+async fn connections_with_nothing_to_read_do_not_queue() {
     let limits = limits().total(Rates::read(Rate::new(10_000)));
     let (server, clients) = start!(limits, |mut conn: Connection| async move {
         let mut buf = [0; 4096];
         loop {
-            // It looks again and again.
+            // It retries again and again.
             if let Ok(Ok(0)) = timeout(SECOND / 20, conn.read(&mut buf)).await {
                 return io::Result::Ok(());
             }
@@ -284,7 +284,7 @@ async fn those_who_have_nothing_to_read_stand_in_no_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_wide_limit_gave_and_a_narrow_one_did_not_is_given_back() {
+async fn bytes_granted_by_a_wide_limit_but_not_by_a_narrow_one_are_given_back() {
     let limits = limits()
         .per_connection(Rate::new(0).burst(10_000))
         .per_client(Rate::new(0).burst(10_000))
@@ -297,7 +297,7 @@ async fn what_a_wide_limit_gave_and_a_narrow_one_did_not_is_given_back() {
     let all = async { client.read_exact(&mut [0; 10_000]).await.unwrap() };
     timeout(60 * SECOND, all).await.unwrap();
     assert_eq!(began.elapsed(), 9 * SECOND);
-    // And no more than once.
+    // And only once.
     assert!(timeout(3600 * SECOND, client.read_u8()).await.is_err());
 }
 
@@ -316,12 +316,12 @@ async fn servers_can_share_what_all_may_have() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_goes_back_when_the_one_who_waited_for_it_is_gone() {
+async fn an_abandoned_turn_is_given_back() {
     let limits = limits().total(Rates::write(Rate::new(1000).burst(1000)));
     let (server, clients) = start!(limits, |mut conn: Connection| async move {
         conn.write_all(&[0; 1000]).await?;
         conn.read_u8().await?;
-        // One waits for as long as it is patient, in line behind another.
+        // The connection waits briefly, in line behind another.
         let _ = timeout(SECOND / 1000, conn.write_all(&[0; 1000])).await;
         io::Result::Ok(())
     });
@@ -331,7 +331,7 @@ async fn a_turn_goes_back_when_the_one_who_waited_for_it_is_gone() {
         each.read_exact(&mut [0; 1000]).await.unwrap();
         clients_open.push(each);
     }
-    // All of it is used up now; five come for more and go.
+    // The rate is used up now. Five clients ask for more and leave.
     for each in &mut clients_open {
         each.write_all(b"x").await.unwrap();
     }
@@ -345,7 +345,7 @@ async fn a_turn_goes_back_when_the_one_who_waited_for_it_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_who_never_comes_back_for_its_turn_holds_up_nobody() {
+async fn a_connection_that_never_takes_its_turn_delays_nobody() {
     let limits = limits().total(Rates::write(Rate::new(1000)));
     let (_server, clients) = start!(limits, |mut conn: Connection| async move {
         if conn.read_u8().await? == 1 {
@@ -361,7 +361,7 @@ async fn one_who_never_comes_back_for_its_turn_holds_up_nobody() {
     let mut other = client(&clients, "192.0.2.2").await;
     other.write_all(&[2]).await.unwrap();
     other.read_exact(&mut [0; 1000]).await.unwrap();
-    // Its own bytes, and one turn that nobody came for.
+    // Its own bytes, and one abandoned turn.
     assert!(
         began.elapsed() <= SECOND + SECOND / 10,
         "{:?}",
@@ -379,7 +379,7 @@ async fn the_narrowest_limit_is_the_one_that_is_felt() {
         .total(total)
         .quota(Quota::new().write(1_000_000));
     let (server, clients) = start!(limits, flood);
-    // Two of one client have 3,000, and what is left is another's.
+    // Two connections of one client get 3,000, and the other client gets the rest.
     let mut all = Vec::new();
     for ip in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
         all.push(flooded(&clients, ip, 5).await);

@@ -1,4 +1,4 @@
-//! A subscriber that remembers.
+//! A recording subscriber.
 
 use std::{
     collections::BTreeMap,
@@ -18,17 +18,17 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// What the layers' spans and events are called by.
+/// The target of the spans and events of the layers.
 pub const TARGET: &str = "reagent_layers::trace";
 
 pub type Fields = BTreeMap<String, String>;
 
-/// What is said of a value that may not be there.
+/// Returns the value of an optional field.
 pub fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     fields.get(name).map(String::as_str)
 }
 
-/// Everything a thread emitted while it was the subscriber there.
+/// Everything that a thread emitted while this was its subscriber.
 #[derive(Clone, Default)]
 pub struct Capture(Arc<Mutex<Captured>>);
 
@@ -43,7 +43,7 @@ pub struct Seen {
     pub level: Level,
     pub target: String,
     pub fields: Fields,
-    /// What the spans around it said then, the innermost first.
+    /// The fields of the enclosing spans at that time, the innermost first.
     pub spans: Vec<Fields>,
 }
 
@@ -54,36 +54,38 @@ impl Seen {
 }
 
 impl Capture {
-    /// Begins to remember what is emitted on this thread up to `level`.
+    /// Records what is emitted on this thread up to `level`.
     pub fn up_to(level: impl Into<LevelFilter>) -> (Capture, DefaultGuard) {
-        // `tracing` remembers for all threads who is interested in a callsite, and with one dispatcher in the
-        // process asks whichever thread comes there first. With one that wants everything and one that wants
-        // nothing it asks each time, whichever other tests run.
+        // `tracing` caches the interest in each callsite for all threads. With a single dispatcher
+        // in the process, the thread that reaches the callsite first decides. With one dispatcher
+        // that wants everything and one that wants nothing, each event is checked, whichever other
+        // tests are running.
         static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
         OTHERS.get_or_init(|| {
             let nothing = NoSubscriber::default();
             [Dispatch::new(Registry::default()), Dispatch::new(nothing)]
         });
         let capture = Capture::default();
-        // Around all of it: a filter of the one layer would leave the registry enabled for what others want.
+        // The filter is around everything. A filter on the recording layer alone would leave the
+        // registry enabled for events that others want.
         let level: LevelFilter = level.into();
         let subscriber = Registry::default().with(level).with(capture.clone());
         (capture, set_default(subscriber))
     }
 
-    /// All events so far.
+    /// Returns all events so far.
     pub fn events(&self) -> Vec<Seen> {
         self.0.lock().unwrap().events.clone()
     }
 
-    /// Those with this message.
+    /// Returns the events with this message.
     pub fn named(&self, message: &str) -> Vec<Seen> {
         let mut events = self.events();
         events.retain(|event| event.message() == message);
         events
     }
 
-    /// What closed spans said in the end.
+    /// Returns the final fields of closed spans.
     pub fn closed(&self) -> Vec<Fields> {
         self.0.lock().unwrap().closed.clone()
     }

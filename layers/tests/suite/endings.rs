@@ -1,11 +1,12 @@
-//! Connections that end in every way there is.
+//! Connections with every kind of outcome.
 
 use crate::support::LONG;
 use reagent::{BoxError, Connection, Rejected, ServerHandle, TimedOut, testing::Clients};
 use std::{future::pending, io, panic::resume_unwind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-/// What to tell [`as_told`], and the outcome it makes. Two more wait for a drain: `w` obeys it, and `h` does not.
+/// Commands for [`as_told`] with their outcomes. Two more commands wait for a drain: `w` obeys it,
+/// and `h` ignores it.
 pub const WAYS: [(u8, &str); 7] = [
     (b'c', "completed"),
     (b'f', "failed"),
@@ -16,14 +17,14 @@ pub const WAYS: [(u8, &str); 7] = [
     (b'p', "panicked"),
 ];
 
-/// Ends as the client's first byte says; before that it sends it back.
+/// Echoes the first byte of the client, and ends as it requests.
 pub async fn as_told(mut conn: Connection) -> Result<(), BoxError> {
     let way = conn.read_u8().await?;
     conn.write_all(&[way]).await?;
     end_so(conn, way).await
 }
 
-/// Ends so.
+/// Ends in this way.
 pub async fn end_so(conn: Connection, way: u8) -> Result<(), BoxError> {
     match way {
         b'c' => Ok(()),
@@ -39,7 +40,7 @@ pub async fn end_so(conn: Connection, way: u8) -> Result<(), BoxError> {
             conn.handle().abort();
             pending().await
         }
-        // Without the hook, which would print.
+        // Without the panic hook, which would print.
         b'p' => resume_unwind(Box::new("as told")),
         b'w' => {
             conn.draining().await;
@@ -49,7 +50,7 @@ pub async fn end_so(conn: Connection, way: u8) -> Result<(), BoxError> {
     }
 }
 
-/// Connects and says how to end, which is then on its way.
+/// Connects and sends a command.
 pub async fn tell(clients: &Clients, way: u8) -> DuplexStream {
     let mut client = clients.connect().await.unwrap();
     client.write_all(&[way]).await.unwrap();
@@ -57,7 +58,7 @@ pub async fn tell(clients: &Clients, way: u8) -> DuplexStream {
     client
 }
 
-/// Connects, says how to end, and waits for the end.
+/// Connects, sends a command, and waits for the end.
 pub async fn end(clients: &Clients, way: u8) {
     let mut client = tell(clients, way).await;
     let mut rest = [0];
@@ -65,7 +66,7 @@ pub async fn end(clients: &Clients, way: u8) {
     assert_eq!(end.expect("an end").unwrap(), 0);
 }
 
-/// Waits until no connection is left.
+/// Waits until no connection is open.
 pub async fn all_ended(server: &ServerHandle) {
     crate::support::until("all have ended", || server.connection_count() == 0).await;
 }

@@ -1,4 +1,4 @@
-//! `FaultLayer`: each fault does what it says, to whom it says, every time.
+//! `FaultLayer`: each fault has the documented effect, on the selected connections, in every run.
 
 use crate::support::{Ends, LONG, Served, echo, echoes};
 use reagent::{Connection, Outcome, Server, handle, testing::MemoryListener};
@@ -39,7 +39,7 @@ fn text(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
 }
 
-/// Reads until the end: the sizes of the pieces, and after how many milliseconds each came.
+/// Reads to the end. Returns the size of each piece, and the milliseconds until it arrived.
 async fn pieces(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<(u128, usize)>> {
     let (began, mut seen, mut got) = (Instant::now(), Vec::new(), Vec::new());
     let mut buf = vec![0; 256 * 1024];
@@ -56,11 +56,11 @@ fn sizes(pieces: &[(u128, usize)]) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_client_sends_arrives_later_and_holds_up_nothing() {
+async fn bytes_of_the_client_arrive_later_and_delay_nothing() {
     let (server, clients) = start!(
         always(Fault::latency(50 * MILLI, Duration::ZERO)),
         |mut conn: Connection| async move {
-            // A long way is no narrow one; the end comes as late as the rest.
+            // Latency does not limit bandwidth, and the end is delayed like the rest.
             let began = Instant::now();
             let seen = pieces(&mut conn).await?;
             assert_eq!(sizes(&seen).iter().sum::<usize>(), 50_001);
@@ -93,7 +93,7 @@ async fn a_round_trip_is_longer_by_the_latency_and_by_jitter() {
         "{trips:?}"
     );
     assert!(trips.iter().any(|trip| *trip < 70) && trips.iter().any(|trip| *trip > 130));
-    // Bytes that were sent one after the other arrive in this order.
+    // Bytes sent in separate writes arrive in order.
     for n in 0..200_u8 {
         client.write_all(&[n]).await.unwrap();
         sleep(MILLI).await;
@@ -124,7 +124,7 @@ async fn under_way_is_no_more_than_a_line_holds() {
         sent += written.unwrap();
         assert!(sent < 1_000_000, "it holds without end");
     }
-    // What the layer holds, and the pipe.
+    // The capacities of the layer and of the pipe.
     assert!((128 * 1024..136 * 1024).contains(&sent), "{sent}");
 }
 
@@ -161,7 +161,7 @@ async fn slices_are_cut_in_the_same_places_whatever_is_read_at_once() {
         drop(client);
         cuts.push(lengths.recv().await.unwrap());
     }
-    // Whoever reads more than a piece gets a piece; whoever reads less comes past all the same cuts.
+    // A larger read returns one piece, and smaller reads have the same boundaries.
     let lengths: Vec<_> = cuts[2].windows(2).map(|ends| ends[1] - ends[0]).collect();
     assert!(
         lengths[..lengths.len() - 1]
@@ -205,7 +205,7 @@ async fn a_black_hole_takes_everything_and_gives_nothing() {
             conn.read_exact(&mut [0; 6]).await?;
             conn.write_all(b"hello").await?;
             assert!(timeout(1000 * SECOND, conn.read(&mut [0])).await.is_err());
-            // As long as a socket would hold it, nobody notices.
+            // Nothing is noticed while a socket buffer would still have room.
             conn.write_all(&[0; 60_000]).await?;
             conn.flush().await?;
             assert!(
@@ -241,7 +241,7 @@ async fn a_black_hole_can_be_for_one_way() {
             .is_err()
     );
 
-    // Nor does a way that it is not for, count.
+    // The other direction does not count.
     let (_server, clients) = start!(
         always(Fault::black_hole_after(3).writes()),
         |mut conn: Connection| async move {
@@ -278,7 +278,7 @@ async fn before_a_reset_goes_what_may_and_not_a_byte_more() {
 }
 
 #[tokio::test]
-async fn a_real_client_is_reset_after_so_many_bytes() {
+async fn a_real_client_is_reset_after_a_number_of_bytes() {
     let ends = Ends::default();
     let server = Server::bind("127.0.0.1:0")
         .observe(ends.clone())
@@ -303,7 +303,7 @@ async fn a_real_client_is_reset_after_so_many_bytes() {
     };
     assert!(is_reset(&outcome), "{outcome}");
 
-    // Even a handler that does not notice has lost its client.
+    // Even if the handler ignores the error, its client is gone.
     let server = Server::bind("127.0.0.1:0")
         .layer(always(Fault::reset_after(0).writes()))
         .start(handle(|mut conn: Connection| async move {
@@ -349,14 +349,14 @@ fn a_probability_is_the_part_of_connections_that_is_hit() {
         assert!((2850..3150).contains(&count), "{count}");
         assert_eq!(hit(seed, after), hit(seed, after));
     }
-    // One fault says nothing of another, nor one seed of the next.
+    // Faults are independent of each other, and so are seeds.
     for (one, other) in [(hit(1, 2), hit(1, 3)), (hit(1, 2), hit(2, 2))] {
         let both = one.iter().filter(|id| other.contains(id)).count();
         assert!((800..1000).contains(&both), "{both}");
     }
 }
 
-/// What twenty connections experience that come in groups of so many at once.
+/// Returns what twenty clients observe that connect in groups of this size.
 async fn experiences(at_once: usize) -> Vec<(u64, Vec<(u128, usize)>)> {
     let faults = FaultLayer::new(7)
         .with(0.5, Fault::latency(10 * MILLI, 30 * MILLI))
@@ -371,7 +371,7 @@ async fn experiences(at_once: usize) -> Vec<(u64, Vec<(u128, usize)>)> {
             let mut client = clients.connect().await.unwrap();
             let id = (group * at_once + n + 1) as u64;
             tasks.spawn(async move {
-                // A reset may come before all of it went.
+                // A reset may arrive before everything has been sent.
                 let _ = client.write_all(&text(100)).await;
                 let _ = client.shutdown().await;
                 (id, pieces(&mut client).await.unwrap())
@@ -384,7 +384,7 @@ async fn experiences(at_once: usize) -> Vec<(u64, Vec<(u128, usize)>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_seed_makes_the_same_faults_whoever_else_is_there() {
+async fn the_same_seed_makes_the_same_faults_whatever_other_connections_do() {
     let alone = experiences(1).await;
     assert_eq!(experiences(1).await, alone);
     assert_eq!(experiences(5).await, alone);
@@ -394,7 +394,7 @@ async fn the_same_seed_makes_the_same_faults_whoever_else_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_not_hit_notices_nothing() {
+async fn connections_without_a_fault_notice_nothing() {
     let (server, clients) = start!(FaultLayer::new(1).with(0.0, Fault::reset_after(0)), echo);
     let mut client = clients.connect().await.unwrap();
     let began = Instant::now();

@@ -1,4 +1,4 @@
-//! The limits of `limit`: exact, changeable, shared, and none remembers more than it must.
+//! The limits of `limit` are exact, adjustable and shareable, and use bounded memory.
 
 use crate::support::{Ends, LONG, Served, echo, echoes};
 use reagent::{
@@ -42,7 +42,7 @@ async fn is_refused(server: &Served, id: u64, reason: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_has_so_many_connections_and_another_has_its_own() {
+async fn a_client_has_a_number_of_connections_and_another_has_its_own() {
     let limit = PerClient::new(2);
     let (server, clients) = start!(PerClientLayer::new(limit.clone()));
     let mut held = Vec::new();
@@ -61,7 +61,7 @@ async fn a_client_has_so_many_connections_and_another_has_its_own() {
     assert!(is_refused(&server, 4, "client connections").await);
     assert_eq!(third.read(&mut [0]).await.unwrap(), 0);
 
-    // A place that becomes free is there for the next.
+    // A released permit is available to the next client.
     held.remove(0);
     server.ends.of(1).await;
     let mut fourth = client(&clients, "192.0.2.1").await;
@@ -120,13 +120,13 @@ async fn the_limit_of_a_client_changes_while_it_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_wait_is_served_when_a_place_is_free_and_refused_when_none_is() {
+async fn waiting_clients_are_served_when_a_place_is_free_and_refused_when_none_is() {
     let limit = PerClient::new(1).wait(1, 5 * SECOND);
     let (server, clients) = start!(PerClientLayer::new(limit.clone()));
     let mut first = client(&clients, "192.0.2.1").await;
     assert!(echoes(&mut first, "hello").await);
     let mut second = client(&clients, "192.0.2.1").await;
-    // It holds up nobody else meanwhile.
+    // In the meantime, other clients are not delayed.
     let mut other = client(&clients, "192.0.2.2").await;
     assert!(echoes(&mut other, "hello").await);
     sleep(4 * SECOND).await;
@@ -162,9 +162,9 @@ async fn a_client_whose_connections_wait_leaves_places_to_others() {
     let mut other = client(&clients, "192.0.2.2").await;
     assert!(echoes(&mut other, "hello").await);
     assert_eq!(began.elapsed().as_secs(), 0);
-    // One is served, two wait, and the others were refused at once.
+    // One is being served, two wait, and the others were refused at once.
     assert_eq!(server.stats().rejected, 17);
-    // Whoever waited and was served leaves its place in the line to the next.
+    // A waiting client that is served makes room in the line for another.
     drop(held.remove(0));
     server.ends.of(1).await;
     assert!(echoes(&mut held[0], "hello").await);
@@ -232,22 +232,22 @@ async fn a_client_that_comes_too_fast_is_refused_until_it_slows_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_millions_of_clients_only_so_many_are_remembered() {
+async fn of_millions_of_clients_only_a_limited_number_is_remembered() {
     let rate = PerClientRate::new(1.0, 1.0).capacity(100);
     let (server, clients) = start!(PerClientRateLayer::new(rate.clone()));
     let mut id = 0;
     for n in 0..200 {
         let mut each = client(&clients, &format!("10.0.{}.{}", n / 250, n % 250)).await;
-        // Those beyond the capacity are one client together.
+        // Clients beyond the capacity share one entry.
         let is_served = echoes(&mut each, "hello").await;
         assert_eq!(is_served, n <= 100, "{n}");
         assert!(rate.clients() <= 100);
         id += 1;
     }
-    // What is remembered is not forgotten for their sake.
+    // Remembered clients are not evicted for them.
     let _known = client(&clients, "10.0.0.0").await;
     assert!(is_refused(&server, id + 1, "client rate").await);
-    // Those that did not come for so long that it makes no difference make room.
+    // Clients that have been away for so long that it makes no difference are evicted.
     sleep(10 * SECOND).await;
     for n in 0..50 {
         let mut each = client(&clients, &format!("192.0.2.{n}")).await;
@@ -267,7 +267,7 @@ async fn over_the_accept_rate_clients_wait_in_the_queue() {
     for each in &mut held {
         assert!(echoes(each, "hello").await);
     }
-    // Four at once, and six more at two a second.
+    // Four at once, and six more at two per second.
     assert!((3000..3020).contains(&began.elapsed().as_millis()));
     assert_eq!(server.stats().rejected, 0);
     assert_eq!(clients.waiting(), 0);
@@ -276,7 +276,7 @@ async fn over_the_accept_rate_clients_wait_in_the_queue() {
 #[tokio::test(start_paused = true)]
 async fn a_token_for_a_client_that_was_not_there_is_given_back() {
     let (server, clients) = start!(AcceptRateLayer::new(AcceptRate::new(0.001, 3.0)));
-    // Each of them leaves the queue empty behind it, which takes a look and costs nothing.
+    // Each of them leaves an empty queue, and checking that costs no token.
     for _ in 0..3 {
         let mut each = client(&clients, "192.0.2.1").await;
         assert!(timeout(SECOND, echoes(&mut each, "hello")).await.unwrap());
@@ -304,7 +304,7 @@ async fn several_acceptors_have_one_accept_rate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_accept_rate_is_seen_by_who_waits() {
+async fn a_changed_accept_rate_is_seen_by_waiting_clients() {
     let rate = AcceptRate::new(0.0, 1.0);
     let (server, clients) = start!(AcceptRateLayer::new(rate.clone()));
     let mut first = client(&clients, "192.0.2.1").await;

@@ -1,4 +1,4 @@
-//! One module a layer; everything through real sockets or `MemoryListener`.
+//! One module per layer. All tests use real sockets or `MemoryListener`.
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 

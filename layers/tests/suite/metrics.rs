@@ -1,4 +1,4 @@
-//! `MetricsObserver`: the values, and the bounds of labels.
+//! `MetricsObserver`: values, and the bounds of labels.
 
 use crate::{
     endings::{WAYS, all_ended, as_told, end, tell},
@@ -26,7 +26,7 @@ use tokio::{
 };
 use tower::Service;
 
-/// What Prometheus would get.
+/// The page that Prometheus would fetch.
 pub struct Page(PrometheusHandle);
 
 impl Page {
@@ -36,7 +36,7 @@ impl Page {
         (page, MetricsObserver::with_recorder(recorder))
     }
 
-    /// The value of a metric without labels, or with these besides the listener.
+    /// Returns the value of a metric without labels, or with this label besides the listener.
     pub fn value<'a>(&self, name: &str, label: impl Into<Option<(&'a str, &'a str)>>) -> f64 {
         let label = label
             .into()
@@ -55,7 +55,7 @@ impl Page {
     }
 }
 
-/// An upgrade that is done at once.
+/// An upgrade that completes at once.
 struct Pass;
 
 impl<Io: IoStream> Upgrade<Io> for Pass {
@@ -134,7 +134,7 @@ async fn durations_and_waits_are_in_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_befalls_the_server_is_counted() {
+async fn events_of_the_server_are_counted() {
     let (page, observer) = Page::new();
     let (server, clients, script) = start(observer).await;
     assert_eq!(page.value("reagent_acceptors_active", None), 1.0);
@@ -147,7 +147,7 @@ async fn what_befalls_the_server_is_counted() {
         page.value("reagent_exhausted", None) == 1.0
     })
     .await;
-    // The clock goes on when nothing else does.
+    // The clock advances only when everything is idle.
     assert_eq!(turned_away.read(&mut [0]).await.unwrap(), 0);
     end(&clients, b'c').await;
     assert_eq!(page.value("reagent_exhausted", None), 0.0);
@@ -165,7 +165,7 @@ async fn what_befalls_the_server_is_counted() {
     assert_eq!(page.value("reagent_acceptors_active", None), 0.0);
 }
 
-/// Is out of order the first time that it is asked.
+/// Fails the first time its readiness is polled.
 #[derive(Clone)]
 struct Faulty<S> {
     inner: S,
@@ -203,7 +203,7 @@ async fn an_acceptor_that_fails_is_counted() {
     let server = Server::new(listener).observe(observer);
     let server = server.start(faulty).await.unwrap();
     drop(clients.connect().await.unwrap());
-    // The clock, which the back-off goes by, goes on when nothing else does.
+    // The clock, which drives the backoff, advances only when everything is idle.
     while server.stats().accepted == 0 {
         sleep(Duration::from_millis(1)).await;
     }
@@ -217,13 +217,13 @@ async fn an_acceptor_that_fails_is_counted() {
 }
 
 #[tokio::test]
-async fn a_label_has_so_many_values_and_no_more() {
+async fn a_label_has_a_limited_number_of_values() {
     let (page, observer) = Page::new();
     let (listener, clients) = MemoryListener::new();
     let server = Server::new(listener)
         .observe(observer)
         .start(handle(|conn: Connection| async move {
-            // As nobody should: a reason of its own for each.
+            // A bad practice: a different reason for each connection.
             let reason = match conn.id() {
                 1 => "x".repeat(65),
                 id => format!("reason {id}"),
@@ -251,7 +251,7 @@ async fn a_label_has_so_many_values_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn upgrades_are_measured_by_their_names_when_they_are_done() {
-    /// Takes as many tenths of a second as the client says, and 0 is a refusal.
+    /// Takes the number of tenths of a second sent by the client. 0 is a rejection.
     struct Tenths(&'static str);
 
     impl<Io: IoStream> Upgrade<Io> for Tenths {
@@ -296,7 +296,7 @@ async fn upgrades_are_measured_by_their_names_when_they_are_done() {
         (value("count", "outer"), value("count", "inner")),
         (2.0, 1.0)
     );
-    // Tokio's clock has a millisecond.
+    // Tokio's clock has a resolution of one millisecond.
     assert!((value("sum", "outer") - 0.7).abs() < 0.01);
     assert!((value("sum", "inner") - 0.5).abs() < 0.01);
 }

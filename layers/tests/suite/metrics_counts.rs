@@ -1,4 +1,5 @@
-//! `MetricsObserver`: counts return to zero, handles are resolved once, and the recorder is the one that was named.
+//! `MetricsObserver`: counts return to zero, handles are looked up once, and the given recorder is
+//! used.
 
 use crate::{
     endings::{WAYS, all_ended, as_told, end, tell},
@@ -132,7 +133,7 @@ async fn the_bytes_of_an_open_connection_are_counted_at_a_refresh_and_once() {
     drop(client);
     all_ended(&server).await;
     assert_eq!(bytes(&page), [8.0; 2]);
-    // One that begins after it, and ends before the next.
+    // A connection that starts after the refresh and ends before the next one.
     let mut client = clients.connect().await.unwrap();
     assert!(echoes(&mut client, "hello").await);
     drop(client);
@@ -202,7 +203,7 @@ async fn failures_are_counted_by_the_class_that_a_layer_names() {
     }
 }
 
-/// How often memory is taken by this many connections, one after the other.
+/// Returns the number of allocations of this many consecutive connections.
 fn allocations(count: usize, observer: Option<MetricsObserver>) -> u64 {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let (listener, clients) = MemoryListener::new();
@@ -230,7 +231,7 @@ fn a_connection_makes_the_observer_take_no_memory() {
     let observer = MetricsObserver::with_recorder(metrics::NoopRecorder);
     assert_eq!(allocations(700, Some(observer)), bare);
 
-    // The exporter's histogram takes a block of samples at a time.
+    // The exporter's histogram allocates a block of samples at a time.
     let recorder = PrometheusBuilder::new().build_recorder();
     let observer = MetricsObserver::with_recorder(recorder);
     let more = allocations(700, Some(observer)) - bare;

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use reagent_layers::metrics::MetricsObserver;
 use std::{collections::BTreeSet, time::UNIX_EPOCH};
 
-/// Has something to say in every metric, and says how they are described: names and kinds.
+/// Produces every metric, and returns the described names and kinds.
 async fn described(builder: PrometheusBuilder) -> BTreeSet<(String, String)> {
     let recorder = builder.build_recorder();
     let page = recorder.handle();
@@ -49,13 +49,13 @@ async fn names_and_units_follow_the_conventions() {
         let ends = match kind.as_str() {
             "counter" => name.ends_with("_total"),
             "gauge" => !name.ends_with("_total") && !name.ends_with("_count"),
-            // A histogram for which no buckets are set.
+            // A histogram without configured buckets.
             "summary" => name.ends_with("_seconds"),
             other => panic!("{other}"),
         };
         assert!(ends, "{name}, a {kind}");
     }
-    // The exporter that puts units and suffixes after names finds them there.
+    // The names already have the units and suffixes that this exporter would add.
     let recommended = PrometheusBuilder::new().with_recommended_naming(true);
     assert_eq!(described(recommended).await, metrics);
 }

@@ -23,14 +23,15 @@ fn proxy() -> (ProxyProtocolLayer, SocketAddr) {
     (layer, "192.0.2.1:1".parse().unwrap())
 }
 
-/// How a client ends that takes 4 seconds for each part of this, and when.
+/// Returns the outcome, and the seconds until then, of a client that sends these parts at intervals
+/// of 4 seconds.
 async fn end(served: &Served, client: impl AsyncWriteExt + Unpin, parts: &[&str]) -> (String, u64) {
     let began = Instant::now();
     let mut client = client;
     let speak = async {
         for part in parts {
             sleep(4 * SECOND).await;
-            // One that was ended is told so below.
+            // The caller checks the outcome if the connection was closed.
             let _ = client.write_all(part.as_bytes()).await;
         }
         std::future::pending::<()>().await;

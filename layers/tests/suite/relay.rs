@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-/// A proxy, the upstream behind it, and a pair of connected ends.
+/// A proxy and its upstream.
 pub struct Proxy {
     pub served: Served,
     upstream: TcpListener,
@@ -43,7 +43,7 @@ impl Proxy {
         Proxy { served, upstream }
     }
 
-    /// A client and its upstream, between which bytes have gone both ways.
+    /// Returns a client and its upstream, after an exchange in both directions.
     pub async fn pair(&self) -> (TcpStream, TcpStream) {
         let addr = self.served.local_addr().socket_addr().unwrap();
         let mut client = TcpStream::connect(addr).await.unwrap();
@@ -123,9 +123,9 @@ async fn a_reset_of_one_side_is_a_reset_of_the_other() {
     assert!(matches!(failed_side(&outcome), RelayError::Upstream(_)));
 }
 
-/// Neither may take what it has got for the whole.
+/// Neither side may mistake the part for the whole.
 #[tokio::test]
-async fn what_is_cut_off_is_reset_on_both_sides() {
+async fn a_truncated_stream_is_reset_on_both_sides() {
     let proxy = Proxy::start().await;
     let (mut client, mut upstream) = proxy.pair().await;
     proxy.served.connection(1).unwrap().abort();
@@ -136,7 +136,8 @@ async fn what_is_cut_off_is_reset_on_both_sides() {
     assert!(matches!(proxy.served.ends.of(1).await, Outcome::Aborted));
 }
 
-/// A server that has had enough says so and closes, with bytes unread: that is a reset for who still sends.
+/// A server that stops reading sends its last words and closes with unread bytes, which resets the
+/// connection of a client that is still sending.
 #[tokio::test]
 async fn a_relay_that_is_stopped_closes_both_sides_in_order() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -170,7 +171,7 @@ async fn a_relay_that_is_stopped_closes_both_sides_in_order() {
     assert_eq!(ends.of(1).await.to_string(), "completed");
 }
 
-/// A client that pauses is not quiet as long as there is something for it.
+/// A client that pauses is not quiet while there is data for it.
 #[tokio::test]
 async fn a_relay_that_is_stopped_loses_nothing_for_a_client_that_pauses() {
     const MUCH: usize = 16 << 20;
@@ -192,7 +193,7 @@ async fn a_relay_that_is_stopped_loses_nothing_for_a_client_that_pauses() {
     let (mut upstream, _) = in_time(upstream.accept()).await.unwrap();
     let send = async {
         upstream.write_all(&vec![1; MUCH]).await.unwrap();
-        // It keeps it open: the end is the relay's.
+        // The upstream stays open, so the end must come from the relay.
         in_time(upstream.read(&mut [0])).await.unwrap();
     };
     let receive = async {
@@ -205,7 +206,7 @@ async fn a_relay_that_is_stopped_loses_nothing_for_a_client_that_pauses() {
     assert_eq!(received, MUCH);
 }
 
-/// It has its end, and nobody takes what it still says.
+/// The upstream has seen the end, and no one reads what it still sends.
 #[tokio::test]
 async fn an_upstream_whose_client_has_gone_is_not_kept() {
     let proxy = Proxy::start().await;
@@ -226,7 +227,7 @@ async fn last_words_arrive() {
     let proxy = Proxy::start().await;
     let (mut client, mut upstream) = proxy.pair().await;
     client.write_all(&[0; 1000]).await.unwrap();
-    // At least one byte has come and is not read.
+    // At least one byte has arrived and is unread.
     upstream.peek(&mut [0]).await.unwrap();
     upstream.write_all(b"too much\n").await.unwrap();
     drop(upstream);
@@ -268,13 +269,13 @@ async fn nothing_is_lost_or_mixed_up_when_both_send_much() {
 
 const TOTAL: usize = 5_000_000;
 
-/// Bytes that repeat after a prime number of them.
+/// Bytes that repeat with a prime period.
 pub fn pattern(seed: u8, from: usize, len: usize) -> Vec<u8> {
     (from..from + len).map(|n| (n % 251) as u8 ^ seed).collect()
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_not_read_for() {
+async fn nothing_is_read_for_a_side_that_does_not_read() {
     let (ours, mut upstream) = UnixStream::pair().unwrap();
     let ours = Arc::new(Mutex::new(Some(ours)));
     let server = Server::bind("127.0.0.1:0")
@@ -286,7 +287,7 @@ async fn who_does_not_read_is_not_read_for() {
         .unwrap();
     let addr = server.local_addr().socket_addr().unwrap();
     let mut client = TcpStream::connect(addr).await.unwrap();
-    // Far more than the sockets hold.
+    // Far more than the socket buffers hold.
     let sent = pattern(3, 0, 50_000_000);
     let mut rest = &sent[..];
     let stuck = async { while client.write_buf(&mut rest).await.unwrap() > 0 {} };
@@ -306,7 +307,7 @@ async fn who_does_not_read_is_not_read_for() {
     assert!(all == sent, "every byte in its place");
 }
 
-/// All on one thread, so that its allocations are those of the relays.
+/// Everything is on one thread, so that its allocations are those of the relays.
 #[test]
 fn an_idle_relay_holds_no_buffer() {
     const COUNT: usize = 100;
@@ -325,7 +326,7 @@ fn an_idle_relay_holds_no_buffer() {
     };
     more();
     let each = allocation_counter::measure(more).bytes_current / COUNT as i64;
-    // Four sockets, a task, and what the server knows of a connection.
+    // Four sockets, a task, and the server's state of a connection.
     assert!(each < 4_096, "{each} bytes for each that carried bytes");
 }
 

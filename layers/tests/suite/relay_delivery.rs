@@ -1,4 +1,4 @@
-//! What one side of a relay has sent before it failed arrives at the other.
+//! Data that one side of a relay sent before it failed reaches the other side.
 
 use crate::{
     relay::{Proxy, failed_side, in_time, pattern, reset},
@@ -12,10 +12,10 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Far more than what is read at once, and less than what the system holds for a peer that does not read.
+/// Far more than one read, and less than the kernel buffers for a peer that does not read.
 const MUCH: usize = 3_000_000;
 
-/// Reads to the end slowly, and asserts that it is a reset after everything that was `sent`.
+/// Reads slowly to the end, which must be a reset after everything that was `sent`.
 async fn expect_all_and_a_reset(stream: &mut TcpStream, sent: &[u8]) {
     let mut all = Vec::new();
     let mut chunk = vec![0; 64 * 1024];
@@ -36,7 +36,7 @@ async fn expect_all_and_a_reset(stream: &mut TcpStream, sent: &[u8]) {
 async fn a_slow_client_gets_everything_that_an_upstream_sent_before_its_reset() {
     let proxy = Proxy::start().await;
     let (mut client, mut upstream) = proxy.pair().await;
-    // Left unread, so that the close is a reset.
+    // Left unread, so that closing resets the connection.
     client.write_all(b"question").await.unwrap();
     upstream.peek(&mut [0]).await.unwrap();
     let sent = pattern(1, 0, MUCH);
@@ -73,7 +73,7 @@ async fn a_slow_upstream_gets_everything_that_a_client_sent_before_its_reset() {
     assert_eq!(outcome.to_string(), "disconnected: reset");
 }
 
-/// An upstream that answers before it reads on is stuck unless its answer is taken.
+/// An upstream that responds before it continues reading blocks unless its response is read.
 #[tokio::test]
 async fn an_answer_for_nobody_does_not_hold_up_the_question() {
     let proxy = Proxy::start().await;
@@ -92,8 +92,8 @@ async fn an_answer_for_nobody_does_not_hold_up_the_question() {
     expect_all_and_a_reset(&mut upstream, &sent).await;
 }
 
-/// An upstream that has answered and closed in order is not taken for one that was cut off, although it cannot
-/// be written to any more.
+/// An upstream that has responded and closed in order does not count as truncated, although it can
+/// no longer be written to.
 #[tokio::test]
 async fn an_orderly_end_stays_one_when_more_is_sent_to_it() {
     let proxy = Proxy::start().await;
@@ -131,7 +131,7 @@ async fn a_peer_that_takes_nothing_is_not_waited_for_longer_than_the_limit() {
     assert!(all.len() < MUCH, "{} bytes of what was given up", all.len());
 }
 
-/// An upstream may be spoken to by TLS.
+/// An upstream may use TLS.
 #[cfg(feature = "tls")]
 #[test]
 fn a_tls_stream_is_an_upstream() {

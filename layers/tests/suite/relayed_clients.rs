@@ -1,4 +1,4 @@
-//! Clients that a trusted proxy relays and that have no IP address: every layer takes them for the proxy.
+//! Clients without an IP address behind a trusted proxy: every layer treats them as the proxy.
 
 use crate::support::{Ends, LONG, Served, echo, echoes};
 use reagent::{
@@ -41,7 +41,7 @@ where
     (Served { server, ends }, clients)
 }
 
-/// A client of the proxy that came to it by a Unix socket.
+/// Returns a client that connected to the proxy over a Unix socket.
 async fn relayed(clients: &Clients) -> DuplexStream {
     let unix = |path: &str| Addr::Unix(Some(Path::new(path).into()));
     let header = Header::v2(unix("/run/client.sock"), unix("/run/proxy.sock"));
@@ -107,6 +107,6 @@ async fn bandwidth_counts_for_the_proxy_of_a_unix_client() {
     })
     .await
     .unwrap();
-    // Two thousand bytes and the burst of one client.
+    // Two thousand bytes, with the burst of a single client.
     assert_eq!((began.elapsed().as_secs(), limits.clients()), (2, 1));
 }

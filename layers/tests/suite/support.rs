@@ -1,4 +1,4 @@
-//! What the modules share.
+//! Helpers shared by the modules.
 
 use proptest::{
     strategy::Strategy,
@@ -15,10 +15,10 @@ use std::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// What no test should take; a test that waits longer hangs.
+/// The time limit for any step of a test. A test that waits longer hangs.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// Sends back what it gets, until the client has sent all, and says that this is the end.
+/// Echoes until the client has finished sending, and then ends in order.
 pub async fn echo(mut conn: Connection) -> io::Result<()> {
     let mut buf = [0; 1024];
     loop {
@@ -30,7 +30,7 @@ pub async fn echo(mut conn: Connection) -> io::Result<()> {
     }
 }
 
-/// Whether what is sent comes back.
+/// Returns whether `text` is echoed.
 pub async fn echoes(client: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), text: &str) -> bool {
     let exchange = async {
         client.write_all(text.as_bytes()).await?;
@@ -41,7 +41,7 @@ pub async fn echoes(client: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), te
     matches!(tokio::time::timeout(LONG, exchange).await, Ok(Ok(true)))
 }
 
-/// Remembers how connections ended.
+/// Records the outcomes of connections.
 #[derive(Clone, Debug, Default)]
 pub struct Ends(Arc<Mutex<HashMap<u64, Outcome>>>);
 
@@ -55,7 +55,7 @@ impl Observer for Ends {
 }
 
 impl Ends {
-    /// How the connection of this number ends.
+    /// Waits for the outcome of the connection with this number.
     pub async fn of(&self, id: u64) -> Outcome {
         let end = async {
             loop {
@@ -71,7 +71,7 @@ impl Ends {
     }
 }
 
-/// A server, and how its connections ended.
+/// A server with the outcomes of its connections.
 #[derive(Debug)]
 pub struct Served {
     pub server: ServerHandle,
@@ -86,7 +86,7 @@ impl Deref for Served {
     }
 }
 
-/// How the connection of this number, which is not over yet, ends.
+/// Waits for the outcome of an open connection.
 pub async fn outcome(server: &ServerHandle, id: u64) -> Outcome {
     let end = async {
         loop {
@@ -101,7 +101,7 @@ pub async fn outcome(server: &ServerHandle, id: u64) -> Outcome {
         .expect("an end")
 }
 
-/// Waits until `condition` holds, and lets everything else run meanwhile.
+/// Waits until `condition` holds, while everything else continues to run.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !condition() {
@@ -110,7 +110,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Whether this holds of so many cases, which are the same in every run.
+/// Checks a property for a number of cases, which are the same in every run.
 pub fn check<T: Debug>(
     cases: u32,
     strategy: impl Strategy<Value = T>,

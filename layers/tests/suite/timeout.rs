@@ -1,4 +1,4 @@
-//! `TimeoutsLayer`: each limit ends what it is for, when it is for it, and nothing else.
+//! `TimeoutsLayer`: each timeout ends the connections it should, at the right time, and no others.
 
 use crate::support::{Ends, Served, echo, echoes};
 use reagent::{
@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ where
     (Served { server, ends }, clients)
 }
 
-/// The time-out that ended the first connection, and after how many seconds.
+/// Returns the timeout that ended the first connection, and the seconds until then.
 async fn ended(server: &Served) -> (String, u64) {
     let began = Instant::now();
     match server.ends.of(1).await {
@@ -70,7 +70,7 @@ async fn after_the_first_byte_there_is_time() {
 
 #[tokio::test(start_paused = true)]
 async fn idle_counts_from_the_last_byte_either_way() {
-    // Speaks every four seconds for a while, and then no more.
+    // Sends every four seconds for a while, and then stops.
     let speaker = handle(|mut conn: Connection| async move {
         for _ in 0..3 {
             sleep(4 * SECOND).await;
@@ -80,7 +80,7 @@ async fn idle_counts_from_the_last_byte_either_way() {
     });
     let (server, clients) = start(none().idle(5 * SECOND), speaker).await;
     let mut client = clients.connect().await.unwrap();
-    // It is written to, and writes.
+    // The connection is active in both directions.
     let reading = async {
         sleep(14 * SECOND).await;
         client.write_all(b"not read by anybody").await.unwrap();
@@ -129,7 +129,7 @@ async fn a_client_that_does_not_read_is_ended() {
     let (server, clients) = start(none().write(5 * SECOND), flood).await;
     let mut client = clients.connect().await.unwrap();
     sleep(3 * SECOND).await;
-    // A byte taken is a step forward; room for another write comes with it.
+    // Reading makes progress and makes room for another write.
     client.read_exact(&mut vec![0; 64 * 1024]).await.unwrap();
     assert_eq!(ended(&server).await, ("write".into(), 5));
 }
@@ -140,7 +140,7 @@ async fn a_slow_loris_is_below_the_least_rate() {
     let (server, clients) = start(layer, handle(echo)).await;
     let mut client = clients.connect().await.unwrap();
     let slow = async {
-        // Fifty bytes there and fifty back, then a byte a second.
+        // Fifty bytes in each direction, then one byte per second.
         client.write_all(&[0; 50]).await.unwrap();
         loop {
             sleep(SECOND).await;
@@ -156,7 +156,7 @@ async fn a_slow_loris_is_below_the_least_rate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_old_are_told_to_finish_and_then_ended() {
+async fn old_connections_are_asked_to_finish_and_then_ended() {
     let layer = || none().max_age(60 * SECOND, Duration::ZERO, 10 * SECOND);
     let obedient = handle(|conn: Connection| async move {
         conn.draining().await;
@@ -174,7 +174,7 @@ async fn the_old_are_told_to_finish_and_then_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jitter_spreads_the_ends_of_those_who_came_together() {
+async fn jitter_spreads_the_ends_of_connections_that_came_together() {
     let layer = none().max_age(60 * SECOND, 60 * SECOND, Duration::ZERO);
     let (server, clients) = start(layer, handle(echo)).await;
     let mut kept = Vec::new();
@@ -204,7 +204,7 @@ async fn the_first_limit_to_be_exceeded_is_the_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_active_is_not_ended() {
+async fn active_connections_are_not_ended() {
     let layer = none()
         .first_byte(SECOND)
         .idle(2 * SECOND)
@@ -221,7 +221,7 @@ async fn who_is_active_is_not_ended() {
     assert!(matches!(server.ends.of(1).await, Outcome::Completed));
 }
 
-/// A handler that does something else before it echoes, such as to connect to an upstream.
+/// A handler that does something else before it echoes, such as connecting to an upstream.
 fn late(by: Duration) -> impl ConnectionService<TimedIo<BoxIo>> + Clone {
     handle(move |conn: Connection| async move {
         sleep(by).await;
@@ -244,7 +244,7 @@ async fn a_silent_client_has_its_time_from_the_first_read_on_and_no_more() {
     let _client = clients.connect().await.unwrap();
     assert_eq!(ended(&server).await, ("first byte".into(), 36));
 
-    // Reads that are dropped and begun again are one wait.
+    // Reads that are dropped and restarted count as one wait.
     let impatient = handle(|mut conn: Connection| async move {
         let mut buf = [0; 8];
         loop {
@@ -279,7 +279,7 @@ async fn a_handler_that_computes_does_not_make_its_client_slow() {
     assert!(matches!(server.ends.of(1).await, Outcome::Completed));
 }
 
-/// Writes more than the client takes, gives up after a second, and goes on by `then`.
+/// Writes more than the client reads, gives up after a second, and continues with `then`.
 fn gives_up<F: Future<Output = io::Result<()>> + Send + 'static>(
     then: impl Fn(Connection) -> F + Clone + Send + Sync + 'static,
 ) -> impl ConnectionService<TimedIo<BoxIo>> + Clone {
@@ -343,7 +343,7 @@ async fn a_write_after_one_that_was_given_up_has_its_whole_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_is_ended_in_time_in_whatever_task_it_waits() {
-    // Two tasks with a half each, of which only the writer waits for the client.
+    // Two tasks with one half each, of which only the writer waits for the client.
     let halves = handle(|conn: Connection| async move {
         let (mut reader, mut writer) = tokio::io::split(conn);
         let mut tasks = tokio::task::JoinSet::new();
@@ -355,7 +355,7 @@ async fn a_write_is_ended_in_time_in_whatever_task_it_waits() {
         while tasks.join_next().await.is_some() {}
         io::Result::Ok(())
     });
-    // Futures that are polled only when they are woken themselves.
+    // Futures that are polled only if they themselves are woken.
     let woken = handle(|conn: Connection| async move {
         let (mut reader, mut writer) = tokio::io::split(conn);
         let write = async move { writer.write_all(&[0; 1024 * 1024]).await };
@@ -389,7 +389,7 @@ async fn a_write_is_ended_in_time_in_whatever_task_it_waits() {
     ends(woken).await;
 }
 
-/// Polls a future once for nobody, before it runs in its task.
+/// Polls a future once with another waker, before it runs in its task.
 #[derive(Clone)]
 struct Handed;
 
@@ -416,12 +416,13 @@ async fn a_stream_that_a_library_moved_into_its_own_task_ends_too() {
     let (server, clients) = start(none().idle(5 * SECOND), library).await;
     let mut client = clients.connect().await.unwrap();
     assert!(echoes(&mut client, "x").await);
-    assert_eq!(ended(&server).await, ("idle".into(), 5));
+    let ended = timeout(60 * SECOND, ended(&server)).await;
+    assert_eq!(ended.unwrap(), ("idle".into(), 5));
     assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_polls_it_now_is_woken_and_not_who_did_before() {
+async fn the_latest_task_to_poll_is_woken_and_not_an_earlier_one() {
     let (listener, clients) = MemoryListener::new();
     let ends = Ends::default();
     let server = Server::new(listener)
@@ -455,7 +456,7 @@ async fn vectored_writes_go_through() {
     assert_eq!(text, "hello");
 }
 
-/// What was written and not taken would stay with the system as long as the client likes, after a mere close.
+/// After a mere close, the unread bytes would stay in the kernel for as long as the client likes.
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_reset() {
     let flood = handle(|mut conn: Connection| async move {

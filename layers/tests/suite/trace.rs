@@ -1,4 +1,4 @@
-//! `TraceLayer`: what a connection's span says, and what is in it.
+//! `TraceLayer`: the spans of connections, and the events inside them.
 
 use crate::{
     capture::{Capture, Fields, field},
@@ -96,7 +96,7 @@ async fn each_kind_of_address_is_named_as_the_conventions_have_it() {
     assert_eq!(field(span, "network.peer.address"), Some("2001:db8::1"));
     assert_eq!(field(span, "network.peer.port"), Some("77"));
 
-    // As an IPv4 client comes to a socket of both families.
+    // An IPv4 client as seen by a dual-stack socket.
     let addr: SocketAddr = "[::ffff:192.0.2.1]:77".parse().unwrap();
     drop(clients.connect_from(addr).await.unwrap());
     until("the end", || capture.closed().len() == 3).await;
@@ -105,7 +105,7 @@ async fn each_kind_of_address_is_named_as_the_conventions_have_it() {
     assert_eq!(field(span, "network.peer.address"), Some("192.0.2.1"));
 }
 
-/// Knows something of each connection, as TLS and the PROXY protocol do.
+/// Adds facts to a connection, as TLS and the PROXY protocol do.
 struct Facts;
 
 impl Upgrade<BoxIo> for Facts {
@@ -121,7 +121,7 @@ impl Upgrade<BoxIo> for Facts {
 }
 
 #[tokio::test]
-async fn what_layers_find_out_is_in_the_span_when_the_handler_begins() {
+async fn facts_found_by_layers_are_in_the_span_when_the_handler_begins() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
     let (_server, clients) = start(tower_layer::Layer::layer(
         &UpgradeLayer::new(Facts),
@@ -173,7 +173,7 @@ impl Upgrade<BoxIo> for Refuse {
 }
 
 #[tokio::test]
-async fn who_does_not_get_as_far_as_the_layer_has_an_event_and_no_span() {
+async fn connections_that_do_not_reach_the_layer_have_an_event_and_no_span() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
     let (listener, clients) = MemoryListener::new();
     let _server = Server::new(listener)
@@ -192,7 +192,7 @@ async fn who_does_not_get_as_far_as_the_layer_has_an_event_and_no_span() {
 }
 
 #[tokio::test]
-async fn what_a_handler_drops_is_dropped_in_its_span() {
+async fn values_of_a_handler_are_dropped_in_its_span() {
     struct Farewell;
     impl Drop for Farewell {
         fn drop(&mut self) {
@@ -241,7 +241,7 @@ async fn a_span_lasts_as_long_as_its_connection_wherever_the_stream_goes() {
     assert!(capture.closed().is_empty());
     assert!(capture.named("connection ended").is_empty());
     {
-        // In the span of something else, which must not claim the event.
+        // Inside an unrelated span, to which the event must not be attributed.
         let _other = tracing::info_span!("other").entered();
         drop(conn);
     }

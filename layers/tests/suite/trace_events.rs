@@ -1,4 +1,5 @@
-//! `TraceObserver`: one start and one end of each connection, what they say, and what the server does.
+//! `TraceObserver`: one start and one end per connection with their fields, and the events of the
+//! server.
 
 use crate::{
     capture::{Capture, TARGET, field},
@@ -92,7 +93,7 @@ async fn no_payload_is_in_any_span_or_event() {
     assert!(!said.contains("hunter2"), "{said}");
 }
 
-/// Fails, and says of what kind its error is.
+/// Fails with a classified error.
 async fn classified(conn: Connection) -> Result<(), BoxError> {
     conn.label("error.type", "bad_greeting");
     Err("the client did not greet".into())
@@ -112,7 +113,7 @@ async fn a_layer_names_the_class_of_its_error_by_a_label() {
     assert_eq!(field(end, "labels"), None);
 }
 
-/// An error that does not repeat its source.
+/// An error whose message does not repeat its source.
 #[derive(Debug)]
 struct Lost(io::Error);
 
@@ -152,7 +153,7 @@ async fn an_error_however_long_makes_a_short_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_happens_to_the_server_is_said_too() {
+async fn events_of_the_server_are_emitted_too() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
     let (listener, clients) = MemoryListener::new();
     let (listener, script) = FlakyListener::new(listener);
@@ -209,7 +210,7 @@ async fn what_happens_to_the_server_is_said_too() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_told_as_disconnected() {
+async fn a_client_that_leaves_is_reported_as_disconnected() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
     let (server, clients) = start(handle(as_told)).await;
     drop(clients.connect().await.unwrap());

@@ -1,4 +1,4 @@
-//! `TraceLayer` and `TraceObserver`: when they say nothing, and what that costs.
+//! `TraceLayer` and `TraceObserver`: when they emit nothing, and what that costs.
 
 use crate::{
     capture::{Capture, Seen, field},
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tracing::{Level, level_filters::LevelFilter};
 
-/// The events of a connection of each kind, up to this level.
+/// Returns the events of connections with each outcome, up to this level.
 async fn said_up_to(
     level: impl Into<LevelFilter>,
     observer: TraceObserver,
@@ -77,7 +77,7 @@ async fn levels_are_as_they_are_set() {
     }
 }
 
-/// The end events of as many connections that fail.
+/// Returns the end events of `count` failed connections.
 async fn ends(
     clients: &Clients,
     server: &ServerHandle,
@@ -121,7 +121,7 @@ async fn failures_have_a_level_of_their_own_but_no_more_than_ten_in_a_second() {
         .collect();
     assert_eq!(unseen, [Some("3"), None]);
 
-    // One that went well is none of them.
+    // A successful connection is not among them.
     end(&clients, b'c').await;
     all_ended(&server).await;
     assert_eq!(
@@ -130,7 +130,7 @@ async fn failures_have_a_level_of_their_own_but_no_more_than_ten_in_a_second() {
     );
 }
 
-/// How often memory is taken by a thousand connections, one after the other.
+/// Returns the number of allocations of a thousand consecutive connections.
 fn allocations(trace: bool) -> u64 {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let (listener, clients) = MemoryListener::new();
@@ -159,7 +159,7 @@ fn allocations(trace: bool) -> u64 {
 }
 
 #[test]
-fn what_is_off_takes_no_memory() {
+fn disabled_events_allocate_nothing() {
     let bare = allocations(false);
     assert!(bare > 1000, "it counts");
     assert_eq!(allocations(true), bare, "with no subscriber");

@@ -1,4 +1,4 @@
-//! Silent clients do not hold up a drain, in whatever upgrade they are.
+//! Silent clients do not delay a drain, whatever upgrade they are in.
 
 use crate::{
     support::{Ends, echo},
@@ -28,7 +28,7 @@ fn memory() -> (Server, Clients, Ends) {
     (Server::new(listener).observe(ends.clone()), clients, ends)
 }
 
-/// Drains these layers with a client that has sent `bytes`; how that ended, and after how long.
+/// Drains these layers with a client that has sent `bytes`. Returns the outcome and the time.
 macro_rules! drained {
     ($bytes:expr, $($layer:expr),+) => {{
         let (server, clients, ends) = memory();
@@ -50,7 +50,7 @@ async fn a_client_that_has_sent_nothing_is_let_go_within_a_second() {
         drained!(b"", proxies()),
         drained!(b"", SniffLayer::new()),
         drained!(b"", proxies(), SniffLayer::new(), tls()),
-        // Between two.
+        // Between two upgrades.
         drained!(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", proxies(), tls()),
     ] {
         assert_eq!(outcome, OutcomeKind::Drained.as_str());
@@ -71,7 +71,7 @@ async fn a_client_that_has_begun_has_the_time_that_its_layer_gives() {
     }
 }
 
-/// A handler is not an upgrade: a drain tells it, and it decides.
+/// A handler is not an upgrade: it is notified of a drain, and decides for itself.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_through_is_its_handlers() {
     let (server, clients, ends) = memory();

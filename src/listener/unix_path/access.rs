@@ -176,7 +176,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::hard_link(&other, &path).unwrap();
         grant(&path, super::super::inode(&path).unwrap(), &options).unwrap_err();
-        fs::remove_dir_all(&dir).unwrap();
         assert_eq!(fs::metadata(&other).unwrap().mode(), mode);
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! A blocked thread costs its own connections only: the other cores drain and abort at once.
+//! A blocked thread affects only its own connections: the other cores drain and abort at once.
 
 use crate::support::{LONG, connect, soon, until};
 use reagent::{Connection, Server, ServerHandle, handle};
@@ -18,22 +18,22 @@ use tokio::{
     time::timeout,
 };
 
-/// What the other core takes at most, far less than the blocked one is blocked for.
+/// The time limit for the other core, far below the time for which the blocked one is blocked.
 const AT_ONCE: Duration = Duration::from_millis(800);
 
-/// Ample for the deadline and the second after it; the thread stays blocked for longer.
+/// Ample time for the deadline and one second more. The thread is blocked for longer.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 struct TwoCores {
     server: ServerHandle,
-    /// The client on the core that is blocked.
+    /// The client on the blocked core.
     _blocked: TcpStream,
     obedient: TcpStream,
-    /// Unblocks the thread when it goes, also where a test fails.
+    /// Unblocks the thread when dropped, even if a test fails.
     gate: mpsc::Sender<()>,
 }
 
-/// A server of two cores with a client on each, one of them blocked.
+/// Starts a server on two cores with a client on each, and blocks one of them.
 async fn two_cores() -> TwoCores {
     let (gate, closed) = mpsc::channel::<()>();
     let (closed, is_blocked) = (

@@ -1,4 +1,4 @@
-//! Single guarantees of the pool, one test each.
+//! Tests of single guarantees of the pool.
 
 mod blocked;
 mod panics;

@@ -1,4 +1,4 @@
-//! User code that panics costs the connection that it concerns, never an acceptor.
+//! A panic in user code affects its own connection, but never an acceptor.
 
 use crate::{
     config::{Config, LimitBy, Stack, StartBy},
@@ -24,11 +24,11 @@ use std::{
 use tokio::task::JoinSet;
 use tower::Service;
 
-/// Counts under a lock, and so panics in every drop after a panic in `call`.
+/// Counts under a lock, so that after a panic in `call` every drop panics too.
 #[derive(Clone)]
 struct Poisoned {
     count: Arc<Mutex<u64>>,
-    /// The connection that poisons it.
+    /// The number of the connection that poisons the lock.
     bad: u64,
 }
 
@@ -83,7 +83,7 @@ async fn a_pool_grows_after_a_panic_in_one_drop() {
     let (trouble, alive) = (Trouble::default(), Alive::default());
     let service = Unruly::new(&trouble, &alive, &config(StartBy::Clone, 1));
     let server = Server::new(listener).start(service).await.unwrap();
-    // The service is left behind by a panic, and its drop is another one.
+    // The panic makes the acceptor discard the service, and dropping it panics again.
     trouble.arm(Spot::CallPanics, 1, false);
     trouble.arm(Spot::ServiceDropPanics, 1, false);
     assert!(!is_served(&clients).await);
@@ -112,7 +112,7 @@ async fn all_served(server: &ServerHandle, count: usize) -> usize {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_core_goes_on_after_a_service_that_cannot_be_dropped() {
-    // Four queues: one without an acceptor swallows a quarter of the clients.
+    // There are four queues: without its acceptor, a queue would lose a quarter of the clients.
     let make = tower::service_fn(|_: Acceptor| async {
         Ok::<_, BoxError>(Poisoned {
             count: Arc::default(),
@@ -138,7 +138,7 @@ fn config(start: StartBy, acceptors: usize) -> Config {
     }
 }
 
-/// Has user code panic at this spot, among clients, and the model look at what comes of it.
+/// Makes user code panic at this spot while there are clients, and checks the model.
 fn survives(spot: Spot, with_bomb: bool) {
     for start in [StartBy::Clone, StartBy::Make] {
         for acceptors in [1, 3] {
@@ -154,10 +154,10 @@ fn survives(spot: Spot, with_bomb: bool) {
             };
             let mut operations = vec![connect, arm(spot)];
             if matches!(spot, Spot::MakePanics | Spot::ServiceDropPanics) {
-                // For a service to be left behind and made anew.
+                // A panic in `call` makes the acceptor discard its service and make another.
                 operations.push(arm(Spot::CallPanics));
             }
-            // More clients than the limit has places, and another pool.
+            // More clients than permits, and another number of acceptors.
             operations.extend([connect, connect, connect, leave, leave, leave]);
             operations.extend([Operation::SetAcceptors(2), Operation::SetAcceptors(1)]);
             operations.extend([connect, Operation::Wait(Duration::from_secs(2)), connect]);

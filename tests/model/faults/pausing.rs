@@ -1,4 +1,4 @@
-//! Once a pause has settled, nobody is accepted.
+//! No client is accepted after a pause has taken effect.
 
 use crate::support::{SOON, beside, connect, echo, soon, until};
 use reagent::{Server, ServerHandle, handle};
@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A server that is kept busy by clients that come, are served and go.
+/// Starts a server that is kept busy by clients that connect, are served and leave.
 ///
-/// Each waits for its end before it comes again: clients that nobody accepts would fill the queue of
-/// the listener otherwise, and whoever comes then waits for as long as the pause lasts.
+/// Each waits for the end of its connection before it connects again. Otherwise the clients of a
+/// paused server would fill the queue of the listener, and later ones would wait until the pause
+/// ends.
 async fn busy() -> ServerHandle {
     let server = Server::bind("127.0.0.1:0").acceptors(2);
     let server = server.start(handle(echo)).await.unwrap();
@@ -30,7 +31,7 @@ async fn busy() -> ServerHandle {
 
 async fn nobody_is_accepted(server: &ServerHandle) {
     let before = server.stats().accepted;
-    // Somebody who would be accepted if anybody were.
+    // A client that would be accepted if the server were accepting.
     let _client = connect(server.local_addr()).await;
     tokio::time::sleep(Duration::from_millis(2)).await;
     let after = server.stats().accepted;

@@ -1,4 +1,4 @@
-//! Every queue has an acceptor that serves it, whatever became of the others.
+//! Every queue has an acceptor that serves it, whatever happens to other acceptors.
 
 use crate::support::{LONG, SOON, connect, echo, echoes, served, soon, until};
 use reagent::{
@@ -18,7 +18,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Counts acceptors that failed and listeners that were lost.
+/// Counts failed acceptors and lost listeners.
 #[derive(Clone, Default)]
 struct Failures(Arc<[AtomicUsize; 2]>);
 
@@ -87,7 +87,8 @@ async fn a_drain_serves_all_queues_of_a_pool_that_was_to_grow() {
         client.shutdown().await.unwrap();
         clients.push(client);
     }
-    // On one thread nothing comes between the two: the new acceptors are ordered and never started.
+    // With a single thread nothing runs between these two calls, so the new acceptors are ordered
+    // but never started.
     server.set_acceptors(4);
     server.drain(LONG).await;
     let mut served = 0;
@@ -99,7 +100,7 @@ async fn a_drain_serves_all_queues_of_a_pool_that_was_to_grow() {
     assert_eq!(served, 40);
 }
 
-/// A listener whose second queue can be broken, and then cannot be reopened.
+/// A listener whose second queue can fail permanently.
 struct Twin {
     addr: Addr,
     queue: Box<dyn Listener>,

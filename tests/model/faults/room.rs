@@ -1,4 +1,5 @@
-//! Nothing is taken for a client that is not there, so that whoever is there has it.
+//! Resources are never held for a client that does not exist, so that they are available to
+//! existing ones.
 
 use crate::support::{connect, echoes, make, served, service, until};
 use reagent::{Acceptor, Limit, Observer, Server, ServerHandle, event};
@@ -28,7 +29,7 @@ async fn an_acceptor_whose_stack_is_full_leaves_the_limit_to_another_server() {
     let second = second.start(service()).await.unwrap();
     let stays = served(first.local_addr()).await.unwrap();
     assert!(is_served(&second, 0).await, "{limit:?}");
-    // Also while somebody waits for that stack.
+    // The same holds while a client waits for that stack.
     let mut waits = connect(first.local_addr()).await;
     assert!(is_served(&second, 0).await, "{limit:?}");
     drop(stays);

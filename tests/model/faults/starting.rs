@@ -1,4 +1,4 @@
-//! A start that does not come about leaves nothing behind, and one that cannot work fails.
+//! A failed start leaves nothing behind, and a start that cannot work fails.
 
 use crate::support::{beside, echo, soon};
 use reagent::{
@@ -13,7 +13,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A start whose first acceptor is made and whose second one waits until it is told to fail.
+/// Starts a server whose first acceptor is made, and whose second one waits for the test to make it
+/// fail.
 fn half_made() -> (
     JoinHandle<Result<ServerHandle, Error>>,
     Clients,
@@ -36,7 +37,7 @@ fn half_made() -> (
     (beside(server.start_make(make)), clients, fail)
 }
 
-/// A client that comes while the server starts; it must not be served.
+/// Connects while the server starts. The client must not be served.
 async fn early(clients: &Clients) -> DuplexStream {
     let mut client = clients.connect().await.unwrap();
     client.write_all(b"hello").await.unwrap();
@@ -72,7 +73,7 @@ async fn a_start_that_is_cancelled_serves_nobody() {
     nothing_is_left(client, &clients).await;
 }
 
-/// The error of a start on this runtime, with all its sources, in lower case.
+/// Returns the error of a start on this runtime, with all its sources, in lower case.
 fn start_on(builder: &mut Builder) -> String {
     let start: Pin<Box<dyn Future<Output = _>>> =
         Box::pin(Server::bind("127.0.0.1:0").start(handle(echo)));

@@ -1,4 +1,5 @@
-//! A server that stops is gone, at once where nothing keeps it, and says what became of its connections.
+//! A server that stops is gone, at once if nothing delays it, and reports what happened to its
+//! connections.
 
 use crate::support::{LONG, echo, echoes, guest, soon, until};
 use reagent::{
@@ -96,7 +97,7 @@ async fn clients_that_panic_do_not_have_services_made_without_end() {
     for _ in 0..100 {
         bad.push(clients.connect().await.unwrap());
     }
-    // With waits that double from 5 ms up to a second there is time for a dozen.
+    // Delays double from 5 ms up to one second, so this is enough for a dozen attempts.
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(asked.load(SeqCst) <= 20, "{} were made", asked.load(SeqCst));
     assert!(server.stats().panicked >= 2);

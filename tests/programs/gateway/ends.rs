@@ -1,4 +1,4 @@
-//! How connections end: half-closes, resets, an upstream that is down, a drain.
+//! How connections end: half-closes, resets, unreachable upstreams and drains.
 
 use super::{gateway, gateway_with_events, in_time, metric, read_all, say, upstream};
 use crate::{program::Example, support::LONG};
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-/// A gateway whose upstream is the test itself.
+/// Starts a gateway whose upstream is the test itself.
 async fn open(args: &[&str]) -> (Example, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = listener.local_addr().unwrap().to_string();
@@ -69,7 +69,7 @@ async fn resets_pass_both_ways() -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn an_upstream_that_is_down_is_a_close_an_event_and_a_count() -> Result<(), BoxError> {
-    // Bound and not listening: nobody else gets the port, and whoever connects is refused.
+    // Bound but not listening: the port stays reserved, and connections are refused.
     let down = tokio::net::TcpSocket::new_v4()?;
     down.bind("127.0.0.1:0".parse()?)?;
     let to = down.local_addr()?.to_string();
@@ -121,7 +121,7 @@ async fn a_drain_has_an_end() -> Result<(), BoxError> {
     let (gateway, listener) = open(&["--drain", "0.1"]).await;
     let (_client, mut upstream) = pair(&gateway, &listener).await;
     gateway.stop("TERM").await;
-    // It was cut off, so nobody may take it for whole.
+    // The stream was truncated, so it must not look complete.
     let error = read_all(&mut upstream).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     Ok(())
@@ -148,7 +148,7 @@ async fn a_second_signal_ends_a_drain() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Nobody is turned away since many come at once.
+/// Clients are not refused because many arrive at once.
 #[tokio::test]
 async fn a_unix_socket_whose_queue_is_full_is_waited_for() -> Result<(), BoxError> {
     let dir = tempfile::tempdir()?;
@@ -159,7 +159,7 @@ async fn a_unix_socket_whose_queue_is_full_is_waited_for() -> Result<(), BoxErro
     socket.set_nonblocking(true)?;
     let upstream = UnixListener::from_std(OwnedFd::from(socket).into())?;
     let gateway = gateway(path.to_str().unwrap(), &[]).await;
-    // One fits in.
+    // The queue has room for one.
     let mut clients = [
         gateway.connect().await,
         gateway.connect().await,

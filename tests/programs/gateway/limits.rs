@@ -1,4 +1,4 @@
-//! Who is admitted, how many, and for how long.
+//! Access rules, connection limits, rates and timeouts.
 
 use super::{gateway, in_time, metric, read_all, say, upstream};
 use crate::program::Example;
@@ -12,7 +12,7 @@ async fn open(args: &[&str]) -> (Example, reagent::ServerHandle) {
     (gateway(&to, args).await, upstream)
 }
 
-/// Speaks as the client that a PROXY header names.
+/// Connects as the client in a PROXY header.
 async fn connect_as(gateway: &Example, client: &str) -> TcpStream {
     let mut stream = gateway.connect().await;
     let header = format!("PROXY TCP4 {client} 192.0.2.99 4000 443\r\n");
@@ -20,7 +20,7 @@ async fn connect_as(gateway: &Example, client: &str) -> TcpStream {
     stream
 }
 
-/// Whether it is closed or reset without an answer.
+/// Returns whether the connection is closed or reset without a response.
 async fn is_refused(mut client: TcpStream) -> bool {
     say(&mut client, "hello").await.is_err()
 }
@@ -51,7 +51,7 @@ async fn a_limit_by_client_counts_whom_the_header_names() -> Result<(), BoxError
     assert!(is_refused(connect_as(&gateway, "192.0.2.66").await).await);
     let mut other = connect_as(&gateway, "192.0.2.2").await;
     assert_eq!(say(&mut other, "hello").await?, "<none> hello");
-    // A place that is given up is for the next.
+    // A released place goes to the next client.
     held.remove(0);
     let again = async { while is_refused(connect_as(&gateway, "192.0.2.1").await).await {} };
     in_time(again).await;
@@ -59,7 +59,7 @@ async fn a_limit_by_client_counts_whom_the_header_names() -> Result<(), BoxError
 }
 
 #[tokio::test]
-async fn who_is_not_trusted_cannot_forge_a_client() -> Result<(), BoxError> {
+async fn untrusted_clients_cannot_forge_an_address() -> Result<(), BoxError> {
     let args = ["--proxy-in", "optional", "--trust", "10.0.0.0/8"];
     let (gateway, upstream) = open(&[&args[..], &["--allow", "192.0.2.0/24"]].concat()).await;
     assert!(is_refused(connect_as(&gateway, "192.0.2.1").await).await);
@@ -69,7 +69,7 @@ async fn who_is_not_trusted_cannot_forge_a_client() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn who_is_too_many_waits_for_a_place() -> Result<(), BoxError> {
+async fn clients_beyond_the_limit_wait_for_a_place() -> Result<(), BoxError> {
     let (gateway, upstream) = open(&["--max-connections", "1"]).await;
     let mut first = gateway.connect().await;
     assert_eq!(say(&mut first, "first").await?, "<none> first");
@@ -83,8 +83,8 @@ async fn who_is_too_many_waits_for_a_place() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn who_comes_too_fast_waits() -> Result<(), BoxError> {
-    // Twenty at once, and then twenty a second.
+async fn clients_above_the_rate_wait() -> Result<(), BoxError> {
+    // Twenty at once, and then twenty per second.
     let (gateway, _upstream) = open(&["--accept-rate", "20"]).await;
     let began = std::time::Instant::now();
     for _ in 0..30 {
@@ -104,7 +104,7 @@ async fn bytes_a_second_are_limited() -> Result<(), BoxError> {
     let (gateway, _upstream) = open(&["--bandwidth", "100000"]).await;
     let mut client = gateway.connect().await;
     let began = std::time::Instant::now();
-    // A tenth of a second's worth goes at once, and the rest at the rate.
+    // A tenth of a second's worth is sent at once, and the rest at the rate.
     let line = "a".repeat(50_000);
     assert_eq!(say(&mut client, &line).await?, format!("<none> {line}"));
     let took = began.elapsed();
@@ -148,7 +148,7 @@ async fn time_is_limited() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// One that is quiet is closed in order, and one that is not has its grace.
+/// A quiet connection is closed in order, and a busy one has the grace period.
 #[tokio::test]
 async fn a_connection_of_its_age_is_closed_when_it_is_quiet() -> Result<(), BoxError> {
     let (gateway, _upstream) = open(&["--max-age", "0.2", "--max-age-grace", "3600"]).await;
@@ -156,7 +156,7 @@ async fn a_connection_of_its_age_is_closed_when_it_is_quiet() -> Result<(), BoxE
     assert_eq!(say(&mut quiet, "hello").await?, "<none> hello");
     let mut closed = JoinSet::new();
     closed.spawn(async move { read_all(&mut quiet).await });
-    // It is still there when the other has been closed.
+    // The busy one is still open when the quiet one has been closed.
     let ended = loop {
         if let Some(ended) = closed.try_join_next() {
             break ended;

@@ -1,4 +1,4 @@
-//! `examples/gateway.rs` does what it promises, with the clients and proxies that people use.
+//! `examples/gateway.rs` keeps its promises, with common clients and proxies.
 
 mod differential;
 mod ends;
@@ -33,12 +33,12 @@ fn command(to: &str, args: &[&str]) -> Command {
     command
 }
 
-/// A gateway to this upstream, with these options.
+/// Starts a gateway to this upstream with these options.
 async fn gateway(to: &str, args: &[&str]) -> Example {
     Example::start_with("gateway", command(to, args).stderr(Stdio::null())).await
 }
 
-/// The same, with what it has to say.
+/// Does the same, and also returns its log.
 async fn gateway_with_events(to: &str, args: &[&str]) -> (Example, Events) {
     let mut command = command(to, args);
     let mut gateway = Example::start_with("gateway", command.stderr(Stdio::piped())).await;
@@ -49,7 +49,7 @@ async fn gateway_with_events(to: &str, args: &[&str]) -> (Example, Events) {
 struct Events(Lines<BufReader<ChildStderr>>);
 
 impl Events {
-    /// The next line with these words.
+    /// Waits for the next line that contains these words.
     async fn with(&mut self, words: &str) -> String {
         let event = async {
             loop {
@@ -64,7 +64,7 @@ impl Events {
     }
 }
 
-/// An upstream that says what a PROXY header told it, line by line as it is spoken to.
+/// Starts an upstream that echoes lines, each prefixed with the contents of the PROXY header.
 async fn upstream() -> ServerHandle {
     let headers = ProxyProtocolLayer::new([]).trust_all().mode(Mode::Optional);
     Server::bind("127.0.0.1:0")
@@ -98,7 +98,7 @@ async fn tell(conn: Connection) -> io::Result<()> {
     conn.shutdown().await
 }
 
-/// Says a line, and returns the answer.
+/// Sends a line, and returns the response.
 async fn say(client: &mut TcpStream, line: &str) -> io::Result<String> {
     let exchange = async {
         client.write_all(format!("{line}\n").as_bytes()).await?;
@@ -121,7 +121,7 @@ async fn read_all(client: &mut TcpStream) -> io::Result<String> {
     Ok(text)
 }
 
-/// The value of a metric, from the page that the gateway serves.
+/// Returns the value of a metric on the gateway's page.
 async fn metric(addr: &str, name: &str) -> Option<f64> {
     let mut client = TcpStream::connect(addr).await.unwrap();
     let request = b"GET /metrics HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
@@ -145,7 +145,7 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
     let mut client = first.connect().await;
     assert_eq!(say(&mut client, "hello").await?, "<none> hello");
 
-    // Two in a row, the second of which comes by the first one's Unix socket.
+    // Two gateways in a row. The second one connects to the Unix socket of the first.
     let second = gateway(path, &[]).await;
     let mut client = second.connect().await;
     assert_eq!(say(&mut client, "hello").await?, "<none> hello");
@@ -156,11 +156,11 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_options_is_said() {
+async fn wrong_options_are_reported() {
     let cases: [(&[&str], &str); 9] = [
-        (&["--to", "nowhere"], "neither HOST:PORT nor the path"),
-        (&["--to", ":5432"], "neither HOST:PORT nor the path"),
-        (&["--max-age", "0"], "more than 0"),
+        (&["--to", "nowhere"], "expected HOST:PORT or the path"),
+        (&["--to", ":5432"], "expected HOST:PORT or the path"),
+        (&["--max-age", "0"], "greater than 0"),
         (&["--tls-cert", "/nonexistent.pem"], "--tls-key <FILE>"),
         (
             &[
@@ -171,8 +171,8 @@ async fn what_is_wrong_with_the_options_is_said() {
             ],
             "/nonexistent.pem",
         ),
-        (&["--proxy-in", "required"], "needs the proxies to trust"),
-        (&["--trust", "10.0.0.0/8"], "nothing without --proxy-in"),
+        (&["--proxy-in", "required"], "--proxy-in requires --trust"),
+        (&["--trust", "10.0.0.0/8"], "--trust requires --proxy-in"),
         (
             &["--allow", "10.0.0.0/33"],
             "invalid network \"10.0.0.0/33\": expected an address or a CIDR",

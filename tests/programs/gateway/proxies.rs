@@ -1,4 +1,4 @@
-//! PROXY headers, from a real HAProxy and to one.
+//! PROXY headers from a real HAProxy and to one.
 
 use super::{gateway, in_time, say, upstream};
 use reagent::BoxError;
@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// A HAProxy from one address to another; it ends when it is dropped.
+/// A HAProxy from one address to another, killed on drop.
 struct Haproxy {
     addr: SocketAddr,
     _process: Child,
@@ -21,8 +21,9 @@ struct Haproxy {
 }
 
 impl Haproxy {
-    /// `None`, said so, where there is none. It inherits a socket that listens already, as its standard input:
-    /// no port has to be guessed, and nobody has to wait until it has started.
+    /// Starts HAProxy, or prints a message and returns `None` if it is not installed. It inherits a
+    /// listening socket as its standard input, so no port has to be guessed and clients need not
+    /// wait for its start.
     fn start(bind: &str, server: &str, pem: Option<&str>) -> Option<Haproxy> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("haproxy.cfg");
@@ -99,7 +100,7 @@ async fn a_haproxy_that_ends_tls_names_the_client() -> Result<(), BoxError> {
     let Some(said) = super::tls::s_client(front.addr, &["-tls1_3"], "hello\n").await else {
         return Ok(());
     };
-    // The gateway has seen no TLS, and does not say so on the word of others.
+    // The gateway did not do the handshake, so it does not claim TLS on the word of others.
     assert!(said.contains("<v2 127.0.0.1:"), "{said}");
     assert!(said.contains(" tls=- alpn=- name=-> hello"), "{said}");
     Ok(())

@@ -1,4 +1,4 @@
-//! TLS, by `openssl s_client`.
+//! TLS with `openssl s_client`.
 
 use super::{Events, gateway_with_events, in_time, metric, upstream};
 use crate::program::Example;
@@ -13,8 +13,8 @@ use tokio::{
     process::Command,
 };
 
-/// What `openssl s_client` prints when it has sent `text` and got an answer; `None`, said so, where there is
-/// none.
+/// Returns the output of `openssl s_client` after it has sent `text` and received a response.
+/// Prints a message and returns `None` if it is not installed.
 pub async fn s_client(addr: impl Display, args: &[&str], text: &str) -> Option<String> {
     let child = Command::new("openssl")
         .args(["s_client", "-connect", &addr.to_string()])
@@ -56,7 +56,7 @@ pub async fn s_client(addr: impl Display, args: &[&str], text: &str) -> Option<S
     Some(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// An authority, and the files that it has made.
+/// A certificate authority, and the files it has issued.
 struct Pki {
     dir: tempfile::TempDir,
     authority: CertifiedIssuer<'static, KeyPair>,
@@ -182,7 +182,7 @@ async fn a_hangup_reloads_the_certificate_unless_it_is_bad() -> Result<(), BoxEr
     fs::write(pki.path("server.pem"), "nonsense")?;
     gateway.signal("HUP").await;
     let event = events.with("ERROR").await;
-    assert!(event.contains("the old ones stay"), "{event}");
+    assert!(event.contains("the old ones remain in use"), "{event}");
     assert!(event.contains("server.pem"), "{event}");
     assert_eq!(subject().await.unwrap(), "second");
     for result in ["success", "failure"] {

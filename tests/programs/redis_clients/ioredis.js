@@ -1,5 +1,5 @@
-// What programs do with ioredis: `node ioredis.js PORT`, with ioredis in NODE_PATH.
-// `DRAIN` on standard output asks the test to drain the server and to start another one at the same port.
+// Uses the server as programs do with ioredis: `node ioredis.js PORT`, with ioredis in NODE_PATH.
+// `DRAIN` on standard output asks the test to drain the server and start another on the same port.
 const assert = require("assert");
 const Redis = require("ioredis");
 const port = Number(process.argv[2]);
@@ -9,7 +9,7 @@ const next = (emitter, event) =>
 
 async function main() {
   const redis = connect();
-  // The ready check: INFO, before any command.
+  // The ready check, which sends INFO before any command.
   await next(redis, "ready");
   assert.match(await redis.info(), /redis_version:/);
   assert.strictEqual(await redis.set("key", "value"), "OK");
@@ -61,7 +61,7 @@ async function main() {
   assert.strictEqual(await one.client("GETNAME"), null);
   await Promise.all([one.quit(), subscriber.quit()]);
 
-  // A command of the time between the two servers waits for the second.
+  // A command sent between the two servers waits for the second one.
   const closed = next(redis, "close");
   console.log("DRAIN");
   await closed;

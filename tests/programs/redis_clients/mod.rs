@@ -1,6 +1,6 @@
-//! The `redis` example by the libraries that programs use: ioredis and redis-py.
+//! The `redis` example, with the client libraries ioredis and redis-py.
 //!
-//! They are installed once, into `target/redis-clients`, and the tests skipped where that cannot be done.
+//! They are installed once, into `target/redis-clients`. If that fails, the tests are skipped.
 
 use crate::{
     program::{Example, binary},
@@ -20,7 +20,7 @@ use tokio::{
 
 const INSTALL: Duration = Duration::from_secs(120);
 
-/// Returns the directory that `command` has installed `what` into, now or in an earlier run.
+/// Returns the directory into which `command` has installed `what`, now or in an earlier run.
 async fn installed(what: &str, command: impl FnOnce(&Path) -> Command) -> Option<PathBuf> {
     // target/PROFILE/examples/NAME
     let target = binary("redis").ancestors().nth(3).unwrap().to_owned();
@@ -28,7 +28,7 @@ async fn installed(what: &str, command: impl FnOnce(&Path) -> Command) -> Option
     if dir.exists() {
         return Some(dir);
     }
-    // Whole or not at all.
+    // Renamed at the end, so that the directory is complete or absent.
     let part = dir.with_extension(format!("part-{}", std::process::id()));
     fs::create_dir_all(&part).unwrap();
     let mut command = command(&part);
@@ -56,7 +56,7 @@ async fn said(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<String> {
     line.await.expect("a line in time").unwrap()
 }
 
-/// Runs a program that uses the server, loses it in a drain and goes on with the next.
+/// Runs a program that uses the server, loses it in a drain, and continues with the next one.
 async fn run(command: &mut Command) {
     let first = start("127.0.0.1:0").await;
     let addr = first.addr.clone();

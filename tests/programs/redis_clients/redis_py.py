@@ -1,6 +1,6 @@
-"""What programs do with redis-py: `python3 redis_py.py PORT`, with redis in PYTHONPATH.
+"""Uses the server as programs do with redis-py: `python3 redis_py.py PORT`, with PYTHONPATH set.
 
-`DRAIN` on standard output asks the test to drain the server and to start another one at the same port.
+`DRAIN` on standard output asks the test to drain the server and start another on the same port.
 """
 
 import sys
@@ -51,7 +51,7 @@ def use(protocol):
             assert results[0] is True and results[2] == 2, results
             assert isinstance(results[1], redis.ResponseError), results
 
-    # Somebody else writes between WATCH and EXEC, the first time.
+    # On the first attempt, another client writes between WATCH and EXEC.
     other = connect()
     tries = []
 
@@ -115,7 +115,7 @@ retry = Retry(ConstantBackoff(0.05), 100)
 client = redis.Redis(port=port, retry=retry, retry_on_error=[redis.ConnectionError])
 client.set("before", "yes")
 print("DRAIN", flush=True)
-# Until the one that is drained has gone.
+# Until the drained server has stopped.
 while client.get("before") is not None:
     time.sleep(0.01)
 client.set("again", "yes")

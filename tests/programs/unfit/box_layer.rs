@@ -1,4 +1,4 @@
-//! A box that is not `Clone`.
+//! A boxed service that is not `Clone`.
 //@ `BoxService<reagent::Connection, _, _>` is not `Clone`
 //@ `start_make`
 //@ `BoxCloneServiceLayer` in the place of `BoxLayer`

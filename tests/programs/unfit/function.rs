@@ -1,4 +1,4 @@
-//! A function in the place of a service.
+//! A function in place of a service.
 //@ does not serve connections over `BoxIo`
 //@ becomes a service, over every stream, by `reagent::handle`
 

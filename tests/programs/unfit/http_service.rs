@@ -12,7 +12,7 @@ use tower::Service;
 
 pub struct Request;
 
-/// Serves requests, as a router of axum does.
+/// Serves requests, like an axum router.
 #[derive(Clone)]
 pub struct Router;
 

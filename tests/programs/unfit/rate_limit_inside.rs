@@ -1,4 +1,4 @@
-//! A layer that is not `Clone`, inside of another.
+//! A layer that is not `Clone`, inside another layer.
 //@ a service that is not `Clone` goes by `start_make`
 
 use reagent::{Connection, Server, handle};

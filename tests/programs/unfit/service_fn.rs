@@ -1,4 +1,4 @@
-//! A function over the plain stream, inside of a layer that changes the stream.
+//! A function over the plain stream, inside a layer that changes the stream.
 //@ expected function signature `fn(reagent::Connection<BufStream<BoxIo>>) -> _`
 //@ a function becomes one, over every stream, by `handle`
 

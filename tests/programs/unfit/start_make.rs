@@ -1,4 +1,4 @@
-//! What the compiler proposes for `rate_limit.rs`.
+//! The fix that the compiler suggests for `rate_limit.rs`.
 //@ errors: 0
 
 use reagent::{BoxError, Connection, Server, handle};

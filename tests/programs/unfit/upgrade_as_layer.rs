@@ -1,4 +1,4 @@
-//! An upgrade in the place of a layer. The compiler reports it at the method and at its argument.
+//! An upgrade in place of a layer. The compiler reports it at the method and at its argument.
 //@ errors: 2
 //@ the trait bound `Knock: tower_layer::Layer<_>` is not satisfied
 //@ an `Upgrade` becomes a layer by `UpgradeLayer::new`

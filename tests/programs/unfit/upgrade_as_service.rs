@@ -1,4 +1,4 @@
-//! An upgrade in the place of a service.
+//! An upgrade in place of a service.
 //@ `Knock` does not serve connections over `BoxIo`
 //@ .layer(UpgradeLayer::new(upgrade))
 

@@ -1,4 +1,4 @@
-//! Services that leave frames unanswered.
+//! Services that do not answer every frame.
 
 use super::{Client, FramedLayer, LinesCodec, SECOND, lines, start};
 use crate::support::until;
@@ -11,7 +11,7 @@ use reagent_layers::framed::{
 use std::{convert::Infallible, io};
 use tower::{ServiceBuilder, service_fn};
 
-/// Answers every line but those that begin with `#`; `!` fails.
+/// Answers every line except those starting with `#`. `!` fails.
 async fn but_notes(line: String) -> Result<Option<String>, BoxError> {
     match line.as_str() {
         "!" => Err("no".into()),
@@ -31,7 +31,7 @@ async fn a_frame_without_an_answer_sends_nothing_and_keeps_the_order_of_the_othe
             assert_eq!(client.line().await, answer);
         }
         client.send("#\n#\n").await;
-        // Nothing is left to be written or waited for.
+        // Nothing is left to write or to wait for.
         let report = server.drain(SECOND).await;
         assert_eq!((report.finished, report.aborted), (1, 0));
         assert_eq!(client.rest().await, "");
@@ -70,13 +70,13 @@ async fn layers_for_requests_and_services_of_one_connection_may_leave_frames_una
     let (_server, clients) = start(FramedMakeLayer::new(), make).await;
     let mut client = Client::new(&clients).await;
     client.send("#\na\n").await;
-    // What was pushed goes out without an answer to go before.
+    // Pushed frames are written even if there is no answer to precede.
     for line in ["#?", "a?", "a"] {
         assert_eq!(client.line().await, line);
     }
 }
 
-/// Encodes bytes, and the lack of them.
+/// Encodes optional bytes.
 #[derive(Clone)]
 struct Both;
 
@@ -111,7 +111,7 @@ impl Encoder<Option<u8>> for Both {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_codec_that_encodes_both_is_told_which_of_them_is_the_frame() {
+async fn a_codec_that_encodes_both_needs_the_type_of_its_frames() {
     let service = service_fn(async |byte: u8| Ok::<_, Infallible>((byte != b'#').then_some(byte)));
     let (_server, clients) = start(FramedLayer::<_, u8>::new(Both), service).await;
     let mut client = Client::new(&clients).await;

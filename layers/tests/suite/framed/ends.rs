@@ -47,14 +47,14 @@ async fn a_service_that_fails_ends_the_connection_unless_told_otherwise() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_decoded_is_told_after_the_answers_that_are_due() {
+async fn decode_errors_are_answered_after_the_pending_answers() {
     let layer = FramedLayer::new(LinesCodec::new_with_max_length(10))
         .in_flight(5)
         .on_error(|error| OnError::Answer(error.to_string()));
     let (server, clients) = start(layer, service_fn(after)).await;
     let mut client = Client::new(&clients).await;
     client.send("100\n50\ntoo long for this codec\n1\n").await;
-    // After this error there is no going on.
+    // This codec cannot continue after the error.
     assert_eq!(
         client.rest().await,
         "100\n50\ninvalid frame: max line length exceeded\n"
@@ -99,7 +99,7 @@ async fn a_service_that_is_never_ready_again_ends_the_connection() {
     assert_eq!(failed(&server.ends.of(1).await), "service error: worn out");
 }
 
-/// Writes half of a `b` and then finds that it cannot.
+/// Fails in the middle of encoding a `b`.
 #[derive(Clone)]
 struct NoB;
 
@@ -169,7 +169,7 @@ async fn a_drain_answers_what_came_in_full_and_no_half() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_close_in_return_has_a_second() {
+async fn a_client_that_does_not_close_in_return_has_a_second() {
     let (server, clients) = start(lines(), service_fn(same)).await;
     let mut client = Client::new(&clients).await;
     client.send("x\n").await;
@@ -179,7 +179,7 @@ async fn who_does_not_close_in_return_has_a_second() {
     assert_eq!((report.finished, began.elapsed().as_secs()), (1, 1));
 }
 
-// By the clock as it goes: one that is paused moves only when nothing else does.
+// On the real clock, since a paused one advances only when everything is idle.
 #[tokio::test]
 async fn a_drain_does_not_read_for_ever() {
     let layer = lines().linger(Linger::new().total(SECOND / 20));
@@ -209,7 +209,7 @@ async fn a_drain_does_not_read_for_ever() {
     }
 }
 
-/// On a socket, where what is left unread makes a reset of a close.
+/// On a real socket, where closing with unread bytes resets the connection.
 #[tokio::test]
 async fn the_last_answer_arrives_however_much_the_client_still_sends() {
     for _ in 0..20 {
@@ -224,7 +224,7 @@ async fn the_last_answer_arrives_however_much_the_client_still_sends() {
         client.write_all(b"bye\n").await.unwrap();
         let more = vec![b'\n'; 1024 * 1024];
         let (mut reader, mut writer) = client.split();
-        // Once the server has gone, the client's writes may fail; its reads may not.
+        // After the server has closed, writes may fail but reads must not.
         let _ = writer.write_all(&more).await;
         let mut answer = String::new();
         reader.read_to_string(&mut answer).await.unwrap();
@@ -234,7 +234,7 @@ async fn the_last_answer_arrives_however_much_the_client_still_sends() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_are_dropped_with_their_connection() {
-    // The service holds the outer, and a request that is served the inner.
+    // The service holds the outer `Arc`, and a request in progress the inner one.
     let held = Arc::new(Arc::new(()));
     let service = service_fn({
         let held = held.clone();
@@ -255,7 +255,7 @@ async fn requests_are_dropped_with_their_connection() {
     client.send("fail\na\nb\n").await;
     sleep(SECOND / 2).await;
     assert_eq!(Arc::strong_count(&*held), 4);
-    // Not only when the client has closed too.
+    // This must not wait for the client to close.
     assert_eq!(client.rest().await, "");
     assert_eq!(Arc::strong_count(&*held), 1);
 }

@@ -1,4 +1,4 @@
-//! Sizes and times.
+//! Limits of size and time.
 
 use super::{Client, SECOND, failed, lines, same, start};
 use bytes::{Buf, BytesMut};
@@ -39,7 +39,7 @@ async fn a_frame_that_is_too_large_ends_the_connection_after_what_was_before_it(
     }
 }
 
-/// Keeps what it gets of a line for itself.
+/// Moves the received part of a line to its own buffer.
 #[derive(Clone, Default)]
 struct Hoarder(Vec<u8>);
 
@@ -72,7 +72,7 @@ impl Encoder<String> for Hoarder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_codec_keeps_for_itself_counts_too() {
+async fn bytes_kept_by_a_codec_count_too() {
     let layer = FramedLayer::new(Hoarder::default())
         .codec_buffers(true)
         .max_frame(100);
@@ -92,7 +92,7 @@ async fn what_a_codec_keeps_for_itself_counts_too() {
     assert_eq!(failed(&outcome), "frame exceeds the maximum of 100 bytes");
 }
 
-/// Lines, of which empty ones are heartbeats and swallowed.
+/// Lines, with empty lines as heartbeats that are skipped.
 #[derive(Clone, Default)]
 struct Heartbeats(LinesCodec);
 
@@ -121,10 +121,10 @@ async fn heartbeats_that_the_codec_swallows_begin_no_frame() {
     let layer = FramedLayer::new(Heartbeats::default()).max_frame(100);
     let (_server, clients) = start(layer, service_fn(same)).await;
     let mut client = Client::new(&clients).await;
-    // One, and then silence.
+    // One heartbeat, and then silence.
     client.send("\n").await;
     sleep(3600 * SECOND).await;
-    // Many, each by itself and also with the beginning of a line that the next completes.
+    // Many heartbeats, alone and together with the start of a line that the next one completes.
     for _ in 0..1001 {
         client.send("\n").await;
         sleep(10 * SECOND).await;
@@ -215,7 +215,7 @@ async fn a_codec_that_says_so_has_its_length_count_as_the_beginning_of_a_frame()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_loris_has_thirty_seconds_for_a_frame_and_who_is_idle_has_for_ever() {
+async fn a_slow_loris_has_thirty_seconds_for_a_frame_and_an_idle_client_has_no_limit() {
     let (server, clients) = start(lines(), service_fn(same)).await;
     let mut client = Client::new(&clients).await;
     sleep(3600 * SECOND).await;
@@ -247,7 +247,7 @@ async fn each_frame_has_its_own_time() {
     client.send("a").await;
     for _ in 0..10 {
         sleep(6 * SECOND).await;
-        // The end of one and the beginning of the next.
+        // The end of one frame and the start of the next.
         client.send("b\na").await;
         assert_eq!(client.line().await, "ab");
     }
@@ -258,7 +258,8 @@ async fn each_frame_has_its_own_time() {
 
 #[tokio::test(start_paused = true)]
 async fn time_in_which_nothing_is_read_does_not_count() {
-    // With half of the second frame there, the answer to the first is too much for a client that does not read.
+    // Half of the second frame has arrived when the answer to the first is too large for a client
+    // that does not read.
     let layer = lines().frame_timeout(10 * SECOND).in_flight(2);
     let service = service_fn(async |line: String| {
         sleep(SECOND).await;
@@ -275,13 +276,13 @@ async fn time_in_which_nothing_is_read_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_has_thirty_seconds_to_take_something() {
+async fn a_client_that_does_not_read_has_thirty_seconds() {
     let service = service_fn(|_: String| same("z".repeat(200 * 1024)));
     let (server, clients) = start(lines(), service).await;
     let mut client = clients.connect().await.unwrap();
     client.write_all(b"x\n").await.unwrap();
     sleep(20 * SECOND).await;
-    // A step forward begins the time anew.
+    // Progress restarts the timeout.
     client.read_exact(&mut vec![0; 64 * 1024]).await.unwrap();
     let began = Instant::now();
     assert!(matches!(server.ends.of(1).await, Outcome::TimedOut(limit) if limit.kind() == "write"));
@@ -307,7 +308,7 @@ async fn large_frames_come_through_within_the_limit() {
     let mut client = Client::new(&clients).await;
     for len in [5_000, 70_000, 1_000_000] {
         let line = "x".repeat(len);
-        // A pipe holds less, so it is read in between.
+        // The pipe is smaller, so the line is read in between.
         client.send(&format!("{line}\n")).await;
         assert_eq!(client.line().await, line);
     }

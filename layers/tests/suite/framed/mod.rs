@@ -1,4 +1,4 @@
-//! `FramedLayer`: frames in, answers out, in order, and everything bounded.
+//! `FramedLayer`: requests are read and answered in order, and everything is bounded.
 
 mod answers;
 mod ends;
@@ -22,7 +22,7 @@ use tower::Layer;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Lines in, lines out.
+/// Decodes and encodes lines.
 type Lines = FramedLayer<LinesCodec, String>;
 
 fn lines() -> Lines {
@@ -44,18 +44,18 @@ where
     (Served { server, ends }, clients)
 }
 
-/// Answers with what it got.
+/// Echoes the line.
 async fn same(line: String) -> Result<String, BoxError> {
     Ok(line)
 }
 
-/// Answers after as many milliseconds as the line says; a line that is no number fails.
+/// Answers after the number of milliseconds in the line. Any other line fails.
 async fn after(line: String) -> Result<String, BoxError> {
     tokio::time::sleep(Duration::from_millis(line.parse()?)).await;
     Ok(line)
 }
 
-/// A client of lines.
+/// A client that exchanges lines.
 struct Client(BufReader<DuplexStream>);
 
 impl Client {

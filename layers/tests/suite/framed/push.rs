@@ -1,4 +1,4 @@
-//! Frames that nobody asked for.
+//! Frames pushed by the server.
 
 use super::{Client, SECOND, start};
 use reagent_layers::framed::{self, FramedMakeLayer, PushError, Pusher, codec::LinesCodec};
@@ -11,8 +11,8 @@ use tower::service_fn;
 
 type Lines = FramedMakeLayer<String>;
 
-/// Answers `more` with three pushes and an answer, `slowly` after a second, and everything else with itself; whoever
-/// comes hands out its pusher.
+/// Answers `more` with three pushes and an answer, `slowly` after a second, and everything else
+/// with itself. Also returns the pusher of the client.
 async fn pushing(layer: Lines) -> (crate::support::Served, Client, Pusher<String>) {
     let (pushers, mut given) = mpsc::unbounded_channel();
     let make = service_fn(move |client: framed::Client<String>| {
@@ -52,7 +52,7 @@ async fn an_idle_client_gets_what_is_pushed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_pushed_before_an_answer_was_ready_goes_before_it() {
+async fn frames_pushed_before_an_answer_is_ready_precede_it() {
     let (_server, mut client, pusher) = pushing(FramedMakeLayer::new()).await;
     client.send("slowly\n").await;
     sleep(SECOND / 2).await;
@@ -80,7 +80,7 @@ async fn for_a_client_that_does_not_read_no_more_waits_than_may() {
     let text = "x".repeat(1024);
     let mut pushed = 0;
     let last = loop {
-        // It is written as far as that goes.
+        // Give the connection time to write as much as it can.
         sleep(Duration::from_millis(1)).await;
         match pusher.try_push(text.clone()) {
             Ok(()) => pushed += 1,
@@ -88,7 +88,7 @@ async fn for_a_client_that_does_not_read_no_more_waits_than_may() {
         }
     };
     assert!(matches!(last, PushError::Full(back) if back == text));
-    // 64 KiB in the pipe, 64 KiB that wait for it, and eight.
+    // 64 KiB in the pipe, 64 KiB waiting for it, and eight in the queue.
     assert!((128..=64 + 65 + 8).contains(&pushed), "{pushed}");
 
     let began = Instant::now();

@@ -16,7 +16,7 @@ use tower::{
     ServiceBuilder, load_shed::error::Overloaded, retry, service_fn, timeout::error::Elapsed,
 };
 
-/// Tells the client, and goes on.
+/// Answers with the error, and continues.
 fn tell(error: &FrameError) -> OnError<String> {
     OnError::Answer(match error {
         FrameError::Service(error) if error.is::<Elapsed>() => "too slow".into(),
@@ -92,7 +92,7 @@ async fn a_client_that_does_not_read_does_not_keep_the_places_of_its_requests() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_shed_is_answered_and_the_connection_goes_on() {
+async fn shed_requests_are_answered_and_the_connection_continues() {
     let service = ServiceBuilder::new()
         .load_shed()
         .concurrency_limit(1)
@@ -167,7 +167,7 @@ async fn a_request_that_failed_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_of_ones_own_remembers_its_client() {
+async fn a_service_per_connection_remembers_its_client() {
     use reagent_layers::framed::{Client as Facts, FramedMakeLayer, codec::LinesCodec};
     let make = service_fn(|client: Facts<String>| {
         let mut count = 0;

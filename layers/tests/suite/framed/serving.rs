@@ -1,4 +1,4 @@
-//! Order, batches, back pressure and fairness.
+//! Order, batching, back pressure and fairness.
 
 use super::{Client, SECOND, after, lines, same, start};
 use crate::support::until;
@@ -60,7 +60,7 @@ async fn one_request_at_a_time_unless_more_are_allowed() {
             assert_eq!(client.line().await, answer);
         }
         let took = began.elapsed().as_millis();
-        // A timer of Tokio's is up to a millisecond late.
+        // A Tokio timer may be up to a millisecond late.
         assert!((takes..takes + 10).contains(&took), "{in_flight}: {took}");
     }
 }
@@ -143,7 +143,7 @@ mod permit {
     type Acquiring =
         Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
-    /// A wait for a permit, which a clone does not share.
+    /// A pending acquisition, which clones do not share.
     #[derive(Default)]
     pub struct Waiting(pub Option<Acquiring>);
 
@@ -254,7 +254,7 @@ async fn a_hundred_thousand_requests_are_answered_in_order_whenever_the_client_r
     };
     let reading = async {
         sleep(20 * SECOND).await;
-        // 64 KiB are in the pipe, and 64 KiB wait for it; ten bytes each.
+        // 64 KiB in the pipe and 64 KiB waiting for it, at ten bytes per answer.
         let done = served.load(SeqCst);
         assert!(done <= 2 * 6554 + 1, "{done} were served");
         let read = server.connection(1).unwrap().bytes_read();
@@ -268,7 +268,7 @@ async fn a_hundred_thousand_requests_are_answered_in_order_whenever_the_client_r
 }
 
 #[tokio::test]
-async fn who_sends_without_end_does_not_starve_others() {
+async fn an_endless_sender_does_not_starve_others() {
     let served = Arc::new(AtomicUsize::new(0));
     let service = service_fn({
         let served = served.clone();
@@ -289,7 +289,7 @@ async fn who_sends_without_end_does_not_starve_others() {
         let mut buf = vec![0; 64 * 1024];
         while reader.read(&mut buf).await.unwrap() > 0 {}
     };
-    // In a task, since Tokio polls what it blocks on less often than tasks.
+    // In a spawned task, because Tokio polls the future of `block_on` less often than tasks.
     let mut others = tokio::task::JoinSet::new();
     others.spawn(async move {
         until("the flood flows", || served.load(SeqCst) > 100_000).await;
@@ -315,7 +315,7 @@ async fn who_sends_without_end_does_not_starve_others() {
     }
 }
 
-/// A frame is a byte.
+/// A codec whose frames are single bytes.
 #[derive(Clone)]
 struct Bytes;
 
@@ -360,7 +360,7 @@ fn a_frame_costs_no_allocation_and_an_idle_connection_no_buffer() {
         idle.extend((0..CLIENTS).map(|_| runtime.block_on(clients.connect()).unwrap()));
         exchange(&mut idle);
     });
-    // With the pipes, and the two buffers of this thread.
+    // Including the pipes and the two buffers of this thread.
     let each = used.bytes_current / CLIENTS as i64;
     assert!(each < 8 * 1024, "{each} bytes a connection");
 
@@ -374,7 +374,7 @@ async fn frames_that_came_before_the_end_are_answered() {
     let mut client = Client::new(&clients).await;
     client.send("100\n200\n300").await;
     client.0.shutdown().await.unwrap();
-    // The codec takes the end for the end of a line.
+    // The codec treats the end of input as the end of a line.
     assert_eq!(client.rest().await, "100\n200\n300\n");
     assert_eq!(server.ends.of(1).await.as_str(), "completed");
 }

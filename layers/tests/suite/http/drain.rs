@@ -1,4 +1,4 @@
-//! A server that drains finishes what has begun, and takes nothing new.
+//! A draining server finishes requests in progress and takes no new ones.
 
 use super::{Count, H2, Raw, SECOND, answer, in_time, start};
 use crate::support::until;
@@ -41,9 +41,9 @@ async fn idle_connections_close_at_once() {
     }
 }
 
-/// Its next request is on its way, and would meet a close.
+/// Its next request may be on its way and would meet a closed connection.
 #[tokio::test(start_paused = true)]
-async fn who_was_just_answered_has_a_moment_to_ask_again() {
+async fn a_client_that_was_just_answered_has_a_moment_for_another_request() {
     let (server, clients) = start(HttpLayer::new(), router(&Count::default())).await;
     let mut asks = Raw(clients.connect().await.unwrap());
     let mut silent = Raw(clients.connect().await.unwrap());
@@ -52,7 +52,7 @@ async fn who_was_just_answered_has_a_moment_to_ask_again() {
     sleep(SECOND / 4).await;
     let asking = async {
         sleep(SECOND / 2).await;
-        // A piece of it is enough to be waited for.
+        // A part of a request is enough for the server to wait for it.
         asks.send("GET / HT").await;
         sleep(5 * SECOND).await;
         asks.send("TP/1.1\r\nhost: here\r\n\r\n").await;
@@ -72,11 +72,11 @@ async fn who_was_just_answered_has_a_moment_to_ask_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_begun_is_finished_and_nothing_new_is_taken() {
+async fn requests_in_progress_are_finished_and_no_new_ones_are_taken() {
     let served = Count::default();
     let (server, clients) = start(HttpLayer::new(), router(&served)).await;
     let mut one = Raw(clients.connect().await.unwrap());
-    // A second request is there already.
+    // A second request has already arrived.
     let request = "GET /slow HTTP/1.1\r\nhost: here\r\n\r\n";
     one.send(&request.repeat(2)).await;
     let mut two = H2::new(clients.connect().await.unwrap()).await;
@@ -98,7 +98,7 @@ async fn what_has_begun_is_finished_and_nothing_new_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_client_is_told_not_to_ask_any_more() {
+async fn an_http2_client_is_asked_to_send_no_more_requests() {
     let served = Count::default();
     let (server, clients) = start(HttpLayer::new(), router(&served)).await;
     let mut client = H2::new(clients.connect().await.unwrap()).await;
@@ -124,7 +124,7 @@ async fn an_http2_client_is_told_not_to_ask_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_just_come_has_a_moment_to_ask() {
+async fn a_new_client_has_a_moment_for_a_request() {
     let (server, clients) = start(HttpLayer::new(), router(&Count::default())).await;
     let mut asks = Raw(clients.connect().await.unwrap());
     let mut silent = Raw(clients.connect().await.unwrap());
@@ -173,14 +173,14 @@ async fn one_connection_can_be_told_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_begins_with_http2_in_that_moment_is_told_to_go_too() {
+async fn a_client_that_starts_http2_in_that_moment_is_asked_to_leave_too() {
     let (server, clients) = start(HttpLayer::new(), router(&Count::default())).await;
     let stream = clients.connect().await.unwrap();
     until("it is there", || server.connection_count() == 1).await;
     let asking = async {
         sleep(SECOND / 2).await;
         let client = H2::new(stream).await;
-        // It may be told before it has asked.
+        // The connection may be ended before the client has sent a request.
         let _ = in_time(client.connection).await.unwrap();
     };
     let (report, ()) = tokio::join!(server.drain(DEADLINE), asking);

@@ -1,4 +1,4 @@
-//! What no honest client does: smuggled requests, floods, bodies without an end.
+//! Malicious clients: request smuggling, floods, endless bodies.
 
 use super::{Count, H2, Raw, SECOND, in_time, start};
 use crate::support::until;
@@ -22,7 +22,7 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// RFC 9113, 4.1.
+/// Builds a frame (RFC 9113, section 4.1).
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
     frame.extend([kind, flags]);
@@ -31,10 +31,11 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// `GET / http here`, by indices of HPACK's static table and a literal (RFC 7541, A).
+/// `GET / http here`, as indices of HPACK's static table and a literal (RFC 7541, appendix A).
 const GET: &[u8] = b"\x82\x84\x86\x41\x04here";
 
-/// Reads the bodies whole, and remembers the paths of what it was asked.
+/// Sends the text. Returns the output, and the paths that reached the service, which reads bodies
+/// whole.
 async fn answers(text: &str) -> (String, Vec<String>) {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let service = {
@@ -189,7 +190,7 @@ async fn chunks_that_are_none_give_the_service_an_error_and_no_second_request() 
         "3\nabc\r\n0\r\n\r\n",
         "fffffffffffffffff\r\n",
         "3 3\r\nabc\r\n0\r\n\r\n",
-        // In the middle, as its client leaves.
+        // The client leaves in the middle of a chunk.
         "5\r\nabc",
     ] {
         let head = "POST /one HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -205,7 +206,7 @@ async fn half_a_request_never_reaches_the_service() {
         let (_, seen) = answers(text).await;
         assert!(seen.is_empty(), "{text:?}");
     }
-    // Half a body is an error there.
+    // For the service, half a body is an error.
     let (answer, seen) =
         answers("POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 9\r\n\r\nhalf").await;
     assert_eq!((answer.as_str(), seen.len()), ("", 1));
@@ -238,7 +239,7 @@ async fn a_thousand_half_open_requests_are_gone_after_their_time() {
             .unwrap();
         fleet.push(stream);
     }
-    // They do not keep out who is honest.
+    // They do not keep an honest client out.
     let mut honest = Raw(clients.connect().await.unwrap());
     assert_eq!(honest.get("/").await.body, "hello");
     assert_eq!(server.connection_count(), FLEET + 1);
@@ -249,7 +250,7 @@ async fn a_thousand_half_open_requests_are_gone_after_their_time() {
     assert_eq!(honest.get("/").await.body, "hello");
 }
 
-/// A client of HTTP/2 that sends `next()` until it is stopped: after how many.
+/// An HTTP/2 client that sends the frames of `next` until it is stopped. Returns their number.
 async fn flood(next: impl Fn(u32) -> Vec<u8>, most: u32) -> (u32, Outcome, usize) {
     let served = Count::default();
     let service = {
@@ -304,7 +305,7 @@ async fn a_flood_of_continuations_ends_the_connection() {
     // VU#421644.
     let header = {
         let mut header = vec![0x00, 0x01, b'x', 0x7f];
-        // 1,000 bytes: 127 + 873, in seven bits each.
+        // The number 1,000, as 127 + 873 in groups of seven bits.
         header.extend([0xe9, 0x06]);
         header.extend(vec![b'y'; 1000]);
         header
@@ -319,7 +320,7 @@ async fn a_flood_of_continuations_ends_the_connection() {
     .await;
     assert!(matches!(outcome, Outcome::Failed(_)), "{outcome}");
     assert_eq!(served, 0);
-    // The memory channel holds 64 KiB more than what was read.
+    // The pipe holds 64 KiB beyond the bytes that were read.
     assert!(sent < 1000, "{sent}");
 }
 

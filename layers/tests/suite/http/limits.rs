@@ -1,4 +1,5 @@
-//! Whoever is slow, silent or large meets a limit; whoever is merely idle is let go.
+//! Slow, silent and oversized clients reach a limit. Clients that are merely idle are closed in
+//! order.
 
 use super::{Answer, Count, H2, Raw, SECOND, answer, start};
 use crate::support::Served;
@@ -22,7 +23,7 @@ async fn hello(_: Request<RequestBody>) -> Result<Response<Full<Bytes>>, Infalli
     Ok(Response::new(Full::from("hello")))
 }
 
-/// How connection `id` ended, and after how many seconds.
+/// Returns the outcome of connection `id`, and the seconds until then.
 async fn ended(server: &Served, id: u64) -> (String, u64) {
     let began = Instant::now();
     let outcome = server.ends.of(id).await;
@@ -34,7 +35,7 @@ fn timed_out(kind: &str, seconds: u64) -> (String, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_says_nothing_is_ended_at_the_first_byte() {
+async fn silent_clients_are_ended_at_the_first_byte_timeout() {
     let (server, clients) = start(HttpLayer::new(), service_fn(hello)).await;
     let _client = clients.connect().await.unwrap();
     assert_eq!(ended(&server, 1).await, timed_out("first byte", 30));
@@ -62,7 +63,7 @@ async fn a_preface_in_parts_is_bounded_too() {
     }
 }
 
-/// hyper and h2 would wait for the rest without a limit, and not hear of a drain.
+/// hyper and h2 would wait for the rest without a limit, and ignore a drain.
 #[tokio::test(start_paused = true)]
 async fn a_part_of_a_preface_is_bounded_by_the_first_byte_and_by_a_drain() {
     let whole = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -111,10 +112,10 @@ async fn a_preface_may_come_in_parts_and_with_any_settings() {
         let mut settings = [0; 9];
         client.0.read_exact(&mut settings).await.unwrap();
         assert_eq!(settings[3], 4);
-        // It is idle, by the limit of idle connections.
+        // The connection is idle, so the limit for idle connections applies.
         assert_eq!(ended(&server, 1).await.0, "timed out: http ping");
     }
-    // What is no SETTINGS frame is refused at once.
+    // Anything but a SETTINGS frame is refused at once.
     let (server, clients) = start(HttpLayer::new(), service_fn(hello)).await;
     let mut client = Raw(clients.connect().await.unwrap());
     client
@@ -131,7 +132,7 @@ async fn a_preface_may_come_in_parts_and_with_any_settings() {
 async fn a_head_in_parts_is_ended_wherever_it_stands() {
     let layer = HttpLayer::new().header_timeout(10 * SECOND);
     let (server, clients) = start(layer, service_fn(hello)).await;
-    // The first of a connection, a byte a second.
+    // The first request of a connection, one byte per second.
     let mut first = Raw(clients.connect().await.unwrap());
     let dribble = async {
         sleep(3 * SECOND).await;
@@ -149,7 +150,7 @@ async fn a_head_in_parts_is_ended_wherever_it_stands() {
     }
     assert_eq!(first.rest().await, "");
 
-    // Not the first, after having been idle for a while, which does not count.
+    // A later request. The idle time before it does not count.
     let mut second = Raw(clients.connect().await.unwrap());
     assert_eq!(second.get("/").await.body, "hello");
     sleep(25 * SECOND).await;
@@ -204,7 +205,7 @@ async fn a_long_answer_is_not_idleness() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_the_last_answer_slowly_is_not_idle() {
+async fn a_client_that_reads_the_last_response_slowly_is_not_idle() {
     const SIZE: usize = 300_000;
     let service = service_fn(|_: Request<RequestBody>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(vec![b'x'; SIZE])))
@@ -222,7 +223,7 @@ async fn who_takes_the_last_answer_slowly_is_not_idle() {
     assert_eq!(ended(&server, 1).await.0, "completed");
 }
 
-/// Answers before it has read the body, which a task of its own does.
+/// Responds before it has read the body, which another task does.
 async fn accept(request: Request<RequestBody>, got: Count) -> Response<Full<Bytes>> {
     #[expect(clippy::disallowed_methods, reason = "what a service may do")]
     tokio::spawn(async move {
@@ -255,7 +256,7 @@ async fn a_body_may_be_read_for_long_though_its_request_was_answered() {
         .await;
     assert_eq!(client.answer().await.unwrap().body, "accepted");
     for piece in 1..=30 {
-        // Longer than any other limit in between.
+        // Longer than every other limit, once.
         sleep(if piece == 10 { 100 * SECOND } else { SECOND }).await;
         client.send("x").await;
         crate::support::until("it is read", || got.now() == piece).await;
@@ -284,7 +285,7 @@ async fn a_client_that_does_not_go_is_ended() {
     let layer = HttpLayer::new().header_timeout(20 * SECOND);
     let (server, clients) = start(layer, service_fn(hello)).await;
     let mut client = Raw(clients.connect().await.unwrap());
-    // A preface and its SETTINGS, and never an answer to anything.
+    // Sends a preface and SETTINGS, and never replies to anything.
     client
         .send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await;
@@ -359,7 +360,7 @@ async fn a_head_that_is_too_large_is_answered_and_closed() {
         let field = format!("x: {}\r\n", "y".repeat(size));
         format!("GET / HTTP/1.1\r\nhost: here\r\n{}\r\n", field.repeat(n))
     };
-    // 40 KiB in all; a single field of that; one without an end; too many.
+    // 40 KiB in total; a single field of that size; a field without an end; too many fields.
     for text in [
         fields(40, 1024),
         fields(1, 40 * 1024),
@@ -378,7 +379,7 @@ async fn a_head_that_is_too_large_is_answered_and_closed() {
     let layer = HttpLayer::new().max_header_bytes(1000);
     assert_eq!(refused(layer.clone(), &fields(1, 1000)).await.status, 431);
 
-    // HTTP/2 refuses the stream, and the connection goes on.
+    // HTTP/2 refuses the stream, and the connection continues.
     let (_server, clients) = start(layer, service_fn(hello)).await;
     let mut client = H2::new(clients.connect().await.unwrap()).await;
     let request = Request::get("http://here/")
@@ -391,7 +392,7 @@ async fn a_head_that_is_too_large_is_answered_and_closed() {
     assert_eq!(client.get("/").await.unwrap().0, 200);
 }
 
-/// On a real socket, where a close with unread bytes resets.
+/// On a real socket, where closing with unread bytes resets the connection.
 #[tokio::test]
 async fn the_last_answer_arrives_though_the_client_is_still_sending() {
     let router = Router::new().route("/", post(|_: Bytes| async { "read" }));
@@ -402,7 +403,7 @@ async fn the_last_answer_arrives_though_the_client_is_still_sending() {
         .unwrap();
     let addr = server.local_addr().socket_addr().unwrap();
     for (head, status) in [
-        // More than axum takes, and not a byte read of it.
+        // More than axum accepts, and none of it is read.
         (
             "POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 8000000\r\n\r\n",
             413,
@@ -411,7 +412,7 @@ async fn the_last_answer_arrives_though_the_client_is_still_sending() {
     ] {
         let mut client = Raw(tokio::net::TcpStream::connect(addr).await.unwrap());
         client.send(head).await;
-        // It sends as long as it can before it looks for an answer.
+        // The client sends as long as it can before it reads the response.
         let chunk = vec![b'x'; 64 * 1024];
         for _ in 0..60 {
             if client.0.write_all(&chunk).await.is_err() {
@@ -424,7 +425,7 @@ async fn the_last_answer_arrives_though_the_client_is_still_sending() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_goes_on_sending_is_listened_to_for_a_moment() {
+async fn a_client_that_keeps_sending_is_read_for_a_moment() {
     let (server, clients) = start(HttpLayer::new(), service_fn(hello)).await;
     let mut client = Raw(clients.connect().await.unwrap());
     client.send("nonsense\r\n\r\n").await;
@@ -460,7 +461,7 @@ async fn streams_at_once_are_bounded() {
     };
     let (_server, clients) = start(HttpLayer::new().max_concurrent_streams(3), router).await;
     let mut client = H2::new(clients.connect().await.unwrap()).await;
-    // It hears of the limit with the first answer.
+    // The client learns the limit with the first response.
     client.get("/").await.unwrap();
     let mut answers = tokio::task::JoinSet::new();
     let began = Instant::now();

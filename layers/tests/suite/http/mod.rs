@@ -1,4 +1,4 @@
-//! `HttpLayer`: what is served, what is bounded, and how it ends.
+//! `HttpLayer`: serving, limits and ends.
 
 mod drain;
 mod hostile;
@@ -28,7 +28,7 @@ use tower_layer::Layer;
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// A server in memory.
+/// Starts a server in memory.
 pub async fn start<S>(layer: HttpLayer, service: S) -> (Served, Clients)
 where
     Http<S>: Clone + ConnectionService<BoxIo>,
@@ -43,14 +43,14 @@ where
     (Served { server, ends }, clients)
 }
 
-/// What does not come in a thousand times [`LONG`], by whatever clock, does not come.
+/// Waits for something that has to happen. On any clock, a thousand times [`LONG`] is enough.
 pub async fn in_time<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(LONG * 1000, future)
         .await
         .expect("it hangs")
 }
 
-/// An answer of HTTP/1.
+/// An HTTP/1 response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -58,7 +58,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// A client of HTTP/1 that says what it is told, byte for byte.
+/// An HTTP/1 client that sends raw bytes.
 pub struct Raw<Io = DuplexStream>(pub Io);
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
@@ -72,7 +72,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
         self.answer().await.unwrap()
     }
 
-    /// The next answer, with a body of a length that is said.
+    /// Reads the next response. Its body must have a `content-length`.
     pub async fn answer(&mut self) -> io::Result<Answer> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -92,7 +92,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
         })
     }
 
-    /// Everything until the end.
+    /// Reads to the end.
     pub async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         in_time(self.0.read_to_end(&mut rest)).await.unwrap();
@@ -100,7 +100,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
     }
 }
 
-/// Counts, wherever it is cloned to.
+/// A counter shared by its clones.
 #[derive(Clone, Debug, Default)]
 pub struct Count(Arc<AtomicUsize>);
 
@@ -114,7 +114,7 @@ impl Count {
     }
 }
 
-/// One more, until it is dropped.
+/// Counts one more until it is dropped.
 pub struct Present(Count);
 
 impl Count {
@@ -130,7 +130,7 @@ impl Drop for Present {
     }
 }
 
-/// A client of HTTP/2 and the task that drives its connection.
+/// An HTTP/2 client, and the task that drives its connection.
 pub struct H2 {
     pub requests: h2::client::SendRequest<bytes::Bytes>,
     pub connection: tokio::task::JoinHandle<Result<(), h2::Error>>,

@@ -1,4 +1,4 @@
-//! Services of requests run unchanged, and know whom they serve.
+//! Services of requests run unchanged, and know the connection of each request.
 
 use super::{Count, H2, Raw, start};
 use crate::support::until;
@@ -68,7 +68,7 @@ async fn however_the_network_cuts_it() {
     let (_server, clients) = start(HttpLayer::new(), service_fn(hello)).await;
     for text in [
         "GET / HTTP/1.1\r\nhost: here\r\n\r\n",
-        // As HTTP/2 begins, and yet is none.
+        // Starts like HTTP/2, but is HTTP/1.
         "PRI / HTTP/1.1\r\nhost: here\r\n\r\n",
     ] {
         let mut client = Raw(clients.connect().await.unwrap());
@@ -79,7 +79,7 @@ async fn however_the_network_cuts_it() {
         assert_eq!(client.answer().await.unwrap().body, "hello", "{text}");
     }
 
-    // All at once, and more than fits into the first read.
+    // All at once, which is more than fits into the first read.
     let mut client = Raw(clients.connect().await.unwrap());
     let long = format!("x: {}\r\n", "y".repeat(3000)).repeat(5);
     let one = format!("GET / HTTP/1.1\r\nhost: here\r\n{long}\r\n");
@@ -127,7 +127,7 @@ async fn requests_know_their_connection() {
         .extensions(|connection, extensions| {
             extensions.insert(Mine(connection.handle.id() * 10));
         });
-    // A layer outside has left something.
+    // Set by an outer layer.
     let server = Server::bind("127.0.0.1:0")
         .layer(tower::util::MapRequestLayer::new(|mut conn: Connection| {
             conn.extensions_mut().insert(7_u8);
@@ -152,7 +152,7 @@ async fn requests_know_their_connection() {
     }
 }
 
-/// Is ready when it is told so, and only where it was asked.
+/// Becomes ready when the test opens it, and only the instance that was polled.
 struct Gate {
     open: Arc<AtomicBool>,
     ready: bool,
@@ -200,7 +200,7 @@ async fn each_request_waits_for_the_service_to_be_ready() {
     let (_server, clients) = start(HttpLayer::new(), gate.clone()).await;
     let mut one = Raw(clients.connect().await.unwrap());
     let mut two = H2::new(clients.connect().await.unwrap()).await;
-    // A connection alone asks for nothing.
+    // A connection without requests does not poll readiness.
     assert_eq!(gate.asked.now(), 0);
     let asking = async {
         until("it was asked", || gate.asked.now() > 2).await;
@@ -245,7 +245,7 @@ async fn an_error_of_the_service_is_the_connections_end() {
     assert_eq!(client.rest().await, "");
     assert!(matches!(server.ends.of(1).await, Outcome::Failed(_)));
 
-    // Of one stream, with HTTP/2.
+    // With HTTP/2, this ends one stream.
     let mut client = H2::new(clients.connect().await.unwrap()).await;
     for _ in 0..2 {
         assert!(client.get("/").await.unwrap_err().is_reset());
@@ -253,7 +253,7 @@ async fn an_error_of_the_service_is_the_connections_end() {
 }
 
 #[tokio::test]
-async fn who_leaves_in_the_middle_has_failed_and_its_request_is_dropped() {
+async fn a_client_that_leaves_half_way_has_failed_and_its_request_is_dropped() {
     let present = Count::default();
     let service = {
         let present = present.clone();

@@ -1,4 +1,4 @@
-//! A client that keeps a stream waiting is not waited for without end; a service that takes its time is.
+//! A client that stalls a stream reaches a limit. A slow service does not.
 
 use super::{Count, H2, Raw, SECOND, in_time, start};
 use crate::support::until;
@@ -29,8 +29,8 @@ const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// `/big` is 256 KiB, `/read` reads what is sent, `/think` and `/quiet` (whose answer has begun) take an hour, `/echo`
-/// streams back.
+/// `/big` is 256 KiB, `/read` reads the body, `/think` and `/quiet` (which has started its
+/// response) take an hour, and `/echo` streams the body back.
 fn router(present: &Count) -> Router {
     let (big, read) = (present.clone(), present.clone());
     Router::new()
@@ -94,7 +94,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The head of a request, by indices of HPACK's static table and literals (RFC 7541, A).
+/// Builds a request head, with indices of HPACK's static table and literals (RFC 7541, appendix A).
 fn head(method: u8, path: &str) -> Vec<u8> {
     let mut head = vec![method, 0x86, 0x41, 4];
     head.extend(b"here");
@@ -106,7 +106,7 @@ fn head(method: u8, path: &str) -> Vec<u8> {
 const GET: u8 = 0x82;
 const POST: u8 = 0x83;
 
-/// A client of HTTP/2 that acknowledges whatever is to be, and does nothing else.
+/// An HTTP/2 client that acknowledges everything it has to, and does nothing else.
 struct Polite {
     reading: ReadHalf<DuplexStream>,
     writing: WriteHalf<DuplexStream>,
@@ -116,7 +116,7 @@ struct Polite {
 }
 
 impl Polite {
-    /// With this initial window for each stream.
+    /// Connects with this initial window for each stream.
     async fn new(stream: DuplexStream, window: u32) -> Self {
         let (reading, mut writing) = tokio::io::split(stream);
         let mut setting = vec![0, 4];
@@ -137,7 +137,7 @@ impl Polite {
         self.writing.write_all(frame).await.unwrap();
     }
 
-    /// Answers until the end of the connection, or `until` says so.
+    /// Processes frames until the end of the connection or until `until` returns `true`.
     async fn serve(&mut self, mut until: impl FnMut(&Self) -> bool) {
         while !until(self) {
             let mut head = [0; 9];
@@ -189,7 +189,7 @@ async fn answers_without_a_window_are_reset_whatever_else_the_client_does() {
         in_time(client.serve(|client| client.reset.len() == 200)).await;
         assert_eq!(began.elapsed().as_secs(), limit);
         assert_eq!((present.now(), client.data), (0, 0));
-        // Then it is idle.
+        // From then on it is idle.
         in_time(client.serve(|_| false)).await;
         assert!(client.has_goaway);
         server.ends.of(1).await;
@@ -310,7 +310,7 @@ async fn a_service_may_take_its_time_by_both_versions() {
 
 #[tokio::test(start_paused = true)]
 async fn http1_is_ended_by_the_same_limit() {
-    // A body that does not come.
+    // A body that never arrives.
     let (server, clients) = start(HttpLayer::new(), router(&Count::default())).await;
     let mut client = Raw(clients.connect().await.unwrap());
     let began = Instant::now();
@@ -321,7 +321,7 @@ async fn http1_is_ended_by_the_same_limit() {
     assert_eq!(outcome.to_string(), "timed out: http stream idle");
     assert_eq!(began.elapsed().as_secs(), 60);
 
-    // An answer that is not taken; nothing of the client's is read meanwhile.
+    // A response that is not read, while nothing is read from the client.
     let layer = HttpLayer::new().stream_idle_timeout(20 * SECOND);
     let (server, clients) = start(layer, router(&Count::default())).await;
     let mut client = Raw(clients.connect().await.unwrap());
@@ -331,7 +331,7 @@ async fn http1_is_ended_by_the_same_limit() {
     assert_eq!(outcome.to_string(), "timed out: http stream idle");
     assert_eq!(began.elapsed().as_secs(), 20);
 
-    // Without a limit they stay.
+    // Without a limit they stay open.
     let layer = HttpLayer::new().stream_idle_timeout(None);
     let (server, clients) = start(layer, router(&Count::default())).await;
     let mut client = Raw(clients.connect().await.unwrap());
@@ -363,7 +363,7 @@ async fn a_conversation_in_both_directions_may_be_silent_for_long() {
     until("it is open", || server.connection_count() == 1).await;
 }
 
-/// What it does not take would stay with the system for as long as it likes.
+/// The unread response would otherwise stay in the kernel indefinitely.
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_reset() {
     let ends = crate::support::Ends::default();

@@ -1,4 +1,4 @@
-//! The streams of an HTTP/2 connection: side by side, and never longer than it.
+//! HTTP/2 streams are concurrent, and never outlive their connection.
 
 use super::{Count, H2, answer, in_time, start};
 use crate::support::until;
@@ -8,7 +8,8 @@ use reagent_layers::http::HttpLayer;
 use std::{convert::Infallible, future::pending, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// `/hang` never answers, `/slow` does after a second, `/half` stops in the middle of its body, `/panic` does.
+/// `/hang` never responds, `/slow` responds after a second, `/half` stops in the middle of its
+/// body, and `/panic` panics.
 fn router(present: &Count) -> Router {
     let (hang, half) = (present.clone(), present.clone());
     Router::new()
@@ -47,7 +48,7 @@ fn router(present: &Count) -> Router {
             "/panic",
             get(|| async {
                 if true {
-                    panic!("as it was told");
+                    panic!("on request");
                 }
             }),
         )
@@ -73,7 +74,7 @@ async fn streams_do_not_wait_for_one_another() {
         }
         assert_eq!(began.elapsed().as_secs(), 1);
 
-        // A stream that the client resets is dropped, and nothing else.
+        // Only the stream that the client resets is dropped.
         until("it hangs", || present.now() == 1).await;
         drop(hanging);
         client.get("/").await.unwrap();
@@ -88,7 +89,7 @@ async fn streams_end_with_their_connection() {
         for path in ["/hang", "/half"] {
             let present = Count::default();
             let (server, clients) = start(layer.clone(), router(&present)).await;
-            // Its client leaves.
+            // The client leaves.
             let mut client = H2::new(clients.connect().await.unwrap()).await;
             let response = client.send(path).await;
             until("it is served", || present.now() == 1).await;
@@ -97,7 +98,7 @@ async fn streams_end_with_their_connection() {
             server.ends.of(1).await;
             until("it is dropped", || present.now() == 0).await;
 
-            // It is aborted.
+            // The connection is aborted.
             let mut client = H2::new(clients.connect().await.unwrap()).await;
             let _response = client.send(path).await;
             until("it is served", || present.now() == 1).await;
@@ -116,12 +117,12 @@ async fn a_panic_ends_its_stream_and_then_the_connection() {
         let began = Instant::now();
         let slow = client.send("/slow").await;
         assert!(client.get("/panic").await.unwrap_err().is_reset());
-        // Who was there before does not suffer for it.
+        // Streams from before are not affected.
         assert_eq!(answer(slow).await.unwrap().1, "slow");
         in_time(client.connection).await.unwrap().unwrap();
-        // Not because it was idle at last.
+        // The end is not due to the idle timeout.
         assert!(began.elapsed() < Duration::from_secs(2));
         let outcome = server.ends.of(1).await;
-        assert_eq!(outcome.to_string(), "panicked: as it was told");
+        assert_eq!(outcome.to_string(), "panicked: on request");
     }
 }

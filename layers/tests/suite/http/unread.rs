@@ -1,4 +1,5 @@
-//! A request that is answered though its body was not read: the answer arrives, and says what becomes of the connection.
+//! A response to a request whose body was not read: it arrives, and says whether the connection is
+//! kept.
 
 use super::{Raw, SECOND, in_time, start};
 use ::http::StatusCode;
@@ -17,7 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// `/get` knows only GET, `/small` reads one piece, `/refuse` reads nothing, `/echo` streams.
+/// `/get` only allows GET, `/small` reads one piece, `/refuse` reads nothing, and `/echo` streams.
 fn router() -> Router {
     Router::new()
         .route("/get", get(|| async { "got" }))
@@ -102,7 +103,7 @@ async fn an_answer_that_streams_its_request_back_keeps_the_connection() {
     assert_eq!(client.get("/get").await.body, "got");
 }
 
-/// On a real socket, where a close with unread bytes resets.
+/// On a real socket, where closing with unread bytes resets the connection.
 #[tokio::test]
 async fn a_client_that_uploads_slowly_gets_its_answer() {
     let server = Server::bind("127.0.0.1:0")

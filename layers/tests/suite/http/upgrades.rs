@@ -1,4 +1,4 @@
-//! A connection that became something else is still the server's.
+//! The server still controls a connection after an upgrade to another protocol.
 
 use super::{H2, Raw, in_time, start};
 use crate::support::{Served, until};
@@ -57,7 +57,7 @@ async fn upgraded(stream: DuplexStream) -> Raw {
     client
 }
 
-/// A masked text (RFC 6455, 5.2), by a mask of zeros.
+/// Sends a masked text frame (RFC 6455, section 5.2) with a mask of zeros.
 async fn say(client: &mut Raw, text: &str) {
     let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
     frame.extend_from_slice(text.as_bytes());
@@ -98,7 +98,7 @@ async fn a_websocket_is_listed_and_counted_until_it_closes() {
     assert_eq!(hear(&mut client).await, "still");
     assert!(connection.bytes_read() > before);
 
-    // It holds the only place.
+    // The connection holds the only permit.
     let _waits = clients.connect().await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!((server.connection_count(), clients.waiting()), (1, 1));
@@ -143,7 +143,7 @@ async fn a_websocket_that_does_not_hear_is_aborted_at_the_deadline() {
     assert_eq!(report.elapsed.as_secs(), 10);
 }
 
-/// Over HTTP/2 a WebSocket is a stream (RFC 8441), and its connection is not idle.
+/// Over HTTP/2, a WebSocket is a stream (RFC 8441), and its connection is not idle.
 #[tokio::test(start_paused = true)]
 async fn a_websocket_by_http2_lives_as_long_as_it_likes() {
     let (server, clients) = start(HttpLayer::new(), router()).await;
@@ -212,7 +212,7 @@ async fn a_websocket_that_is_silent_in_both_directions_is_ended() {
     }
 }
 
-/// It has two halves, in two tasks.
+/// The stream is split into halves in two tasks.
 #[tokio::test(start_paused = true)]
 async fn an_upgraded_stream_whose_client_reads_nothing_is_ended() {
     let service = tower::service_fn(async |mut request: ::http::Request<RequestBody>| {

@@ -1,4 +1,4 @@
-//! A real HAProxy in front, where there is one.
+//! PROXY headers from a real HAProxy, if it is installed.
 
 use crate::support::LONG;
 use reagent::{Connection, Server, ServerHandle, handle};
@@ -17,7 +17,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// Says who came and what the header says of it, then sends back five bytes.
+/// Sends the client's address and the contents of the header, then echoes five bytes.
 async fn report(mut conn: Connection) -> io::Result<()> {
     let info = conn.extensions().get::<ProxyInfo>().cloned();
     let info = info.ok_or(io::ErrorKind::InvalidData)?;
@@ -37,7 +37,7 @@ async fn report(mut conn: Connection) -> io::Result<()> {
     conn.write_all(&rest).await
 }
 
-/// A HAProxy in front of a server; both end when it is dropped.
+/// A HAProxy in front of a server. Both end when this is dropped.
 struct Front {
     addr: SocketAddr,
     dir: PathBuf,
@@ -46,8 +46,8 @@ struct Front {
 }
 
 impl Front {
-    /// `None` where there is no HAProxy. It inherits a socket that listens already, as its standard input, so
-    /// that no port has to be guessed and nobody has to wait until it has started.
+    /// Starts HAProxy, or returns `None` if it is not installed. It inherits a listening socket as
+    /// its standard input, so no port has to be guessed and clients need not wait for its start.
     async fn start(bind: &str, certificate: Option<&str>, options: &str) -> Option<Front> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let server = Server::bind("127.0.0.1:0")
@@ -110,7 +110,7 @@ async fn read_all(mut stream: impl AsyncRead + Unpin) -> String {
     let mut text = String::new();
     let mut byte = [0];
     let reading = async {
-        // An error after the answer, such as an end without a farewell in TLS, ends it as well.
+        // An error after the response, such as a TLS end without `close_notify`, ends it as well.
         while let Ok(1) = stream.read(&mut byte).await {
             text.push(byte[0].into());
         }
@@ -149,7 +149,7 @@ async fn both_versions_by_a_real_haproxy() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn what_a_real_haproxy_says_of_tls() {
+async fn tls_facts_from_a_real_haproxy() {
     use std::sync::Arc;
     use tokio_rustls::{
         TlsConnector,

@@ -1,4 +1,4 @@
-//! What a header of version 2 says beside addresses.
+//! The contents of version 2 headers besides addresses.
 
 use super::{SIGNATURE, invalid, parsed, v2};
 use reagent_layers::proxy_protocol::{EncodeError, Header, ProxyProtocolError, Ssl, Tlv};
@@ -16,7 +16,7 @@ fn ssl() -> Ssl {
     }
 }
 
-/// A header with these bytes for TLVs.
+/// Builds a header with these bytes as its TLVs.
 fn with(tlvs: &[u8]) -> Vec<u8> {
     let mut bytes = v2().encode().unwrap();
     bytes.extend(tlvs);
@@ -92,7 +92,7 @@ fn the_bytes_of_an_ssl_tlv() {
 }
 
 #[test]
-fn what_is_no_text_and_what_is_given_twice_is_kept() {
+fn tlvs_that_are_not_text_or_are_given_twice_are_kept() {
     let (header, _) = parsed(&with(&[2, 0, 1, 0xff, 2, 0, 1, b'a', 2, 0, 1, b'b']));
     assert_eq!(header.raw(2), Some(&[0xff][..]));
     assert_eq!(header.authority(), Some("a"));
@@ -106,7 +106,7 @@ fn what_is_no_text_and_what_is_given_twice_is_kept() {
 }
 
 #[test]
-fn what_is_not_whole_is_refused() {
+fn incomplete_tlvs_are_refused() {
     for (tlvs, expected) in [
         (&[1][..], "a whole TLV"),
         (&[1, 0], "a whole TLV"),
@@ -123,10 +123,11 @@ fn what_is_not_whole_is_refused() {
     }
 }
 
-/// The header of a load balancer of AWS: a VPC endpoint's id, checksum and padding.
+/// The header of an AWS load balancer, with a VPC endpoint id, a checksum and padding.
 #[test]
 fn a_packet_with_a_checksum() {
-    // Its checksum was computed apart from this crate, bit by bit, by the definition in RFC 3720.
+    // The checksum was computed independently of this crate, bit by bit, from the definition in RFC
+    // 3720.
     let bytes =
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x54\xac\x1f\x07\x71\xac\x1f\x0a\x1f\xc8\xf2\x00\x50\
         \x03\x00\x04\xe8\xd6\x89\x2d\xea\x00\x17\x01vpce-08d2bf15fac5001c9\x04\x00\x24\
@@ -138,14 +139,14 @@ fn a_packet_with_a_checksum() {
         header.raw(Tlv::AWS),
         Some(&b"\x01vpce-08d2bf15fac5001c9"[..])
     );
-    // Padding is not kept.
+    // Padding is dropped.
     assert_eq!(header.tlvs().len(), 1);
 
     for at in [13, 16, 31, 40, 70] {
         let mut wrong = bytes.to_vec();
         wrong[at] ^= 1;
         if at == 13 {
-            // UDP is as good as TCP.
+            // UDP instead of TCP, which is also valid.
             wrong[at] = 0x12;
         }
         let error = invalid(&wrong);
@@ -171,7 +172,7 @@ fn a_checksum_is_right_where_it_is_made_and_only_one_is_taken() {
         invalid(&twice),
         ProxyProtocolError::Checksum { .. }
     ));
-    // A LOCAL header is discarded, but not if it is damaged.
+    // A LOCAL header is ignored, unless it is damaged.
     let mut local = Header::v2_local().checksum().encode().unwrap();
     assert!(parsed(&local).0.has_checksum());
     local[13] = 0xff;
@@ -199,7 +200,7 @@ fn padding_fills_up() {
 }
 
 #[test]
-fn what_does_not_fit_is_not_written() {
+fn oversized_headers_are_not_written() {
     let raw = |len| Tlv::Raw {
         kind: 0xe1,
         value: vec![0; len],

@@ -1,5 +1,5 @@
-//! `ProxyProtocolLayer`: the header says who the client is, if it comes from whom one trusts, and nothing of
-//! the payload is lost.
+//! `ProxyProtocolLayer`: a header from a trusted sender sets the client address, and no payload is
+//! lost.
 
 #[cfg(target_os = "linux")]
 mod haproxy;
@@ -32,7 +32,7 @@ fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// An address that [`trusting`] trusts.
+/// An address trusted by [`trusting`].
 fn proxy() -> SocketAddr {
     addr("10.0.0.7:40000")
 }
@@ -45,7 +45,7 @@ fn v2() -> Header {
     Header::v2(addr("192.0.2.1:56324"), addr("192.0.2.11:443"))
 }
 
-/// The whole header at the beginning of these bytes, and its length.
+/// Parses the header at the start of these bytes, and returns its length too.
 fn parsed(bytes: &[u8]) -> (Header, usize) {
     match parse(bytes) {
         Parsed::Done { header, len } => (header, len),
@@ -60,7 +60,8 @@ fn invalid(bytes: &[u8]) -> ProxyProtocolError {
     }
 }
 
-/// Reads everything, then says who came, by which socket, to whom, with which header, and what was read.
+/// Reads everything, then sends the client, its socket, the destination, the header and the
+/// payload.
 async fn tell(mut conn: Connection) -> io::Result<()> {
     let mut payload = Vec::new();
     conn.read_to_end(&mut payload).await?;
@@ -81,7 +82,7 @@ async fn tell(mut conn: Connection) -> io::Result<()> {
     conn.write_all(answer.as_bytes()).await
 }
 
-/// How connections end, in order, each with how many bytes were read of it.
+/// The outcomes of connections, in order, each with the number of bytes read.
 struct Ends(UnboundedReceiver<(Outcome, u64)>);
 
 #[derive(Debug)]
@@ -128,7 +129,7 @@ impl Ends {
     }
 }
 
-/// A server behind this layer that answers as [`tell`] does.
+/// Starts a server behind this layer that responds with [`tell`].
 async fn start(layer: ProxyProtocolLayer) -> (ServerHandle, Clients, Ends) {
     let (listener, clients) = MemoryListener::new();
     let (seen, ends) = Ends::new();
@@ -137,7 +138,7 @@ async fn start(layer: ProxyProtocolLayer) -> (ServerHandle, Clients, Ends) {
     (server, clients, ends)
 }
 
-/// Ends what it sends, and reads what comes.
+/// Ends the client's output, and reads the response.
 async fn answer(mut client: DuplexStream) -> String {
     let mut answer = String::new();
     let exchange = async {
@@ -148,7 +149,7 @@ async fn answer(mut client: DuplexStream) -> String {
     result.map_or_else(|error| error.to_string(), |_| answer)
 }
 
-/// What a client at this address is answered that sends these bytes.
+/// Returns the response to these bytes from a client at this address.
 async fn tells(layer: ProxyProtocolLayer, from: SocketAddr, bytes: &[u8]) -> String {
     let (_server, clients, _ends) = start(layer).await;
     let mut client = clients.connect_from(from).await.unwrap();

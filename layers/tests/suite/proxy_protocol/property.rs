@@ -1,4 +1,4 @@
-//! What holds of any header, and of any bytes. The same cases in every run.
+//! Properties of all headers and of arbitrary bytes. The cases are the same in every run.
 
 #[path = "../../../fuzz/properties/proxy_protocol.rs"]
 mod properties;
@@ -94,7 +94,7 @@ fn header() -> impl Strategy<Value = Header> {
     ]
 }
 
-/// Bytes of which many begin as a header does.
+/// Bytes, many of which start like a header.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let line = "PROXY (TCP4|TCP6|UNKNOWN|[ -~]{0,4})( [0-9a-f.:]{0,16}){0,5}[\r\n]{0,2}";
     prop_oneof![
@@ -106,7 +106,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
                 [SIGNATURE, &[command, family], &len.to_be_bytes(), &rest].concat()
             }
         ),
-        // One wrong byte in a good header.
+        // A valid header with one wrong byte.
         (header(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(header, at, byte)| {
             let mut bytes = header.encode().unwrap();
             let at = at.index(bytes.len());
@@ -117,7 +117,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn what_is_written_is_read_and_a_part_of_it_is_incomplete() {
+fn written_headers_are_read_and_their_prefixes_are_incomplete() {
     check(
         400,
         (header(), vec(any::<u8>(), 0..20)),
@@ -218,7 +218,7 @@ fn seeds_of_the_fuzz_target_are_what_their_names_say() {
             Some("bad") => matches!(parsed, Parsed::Invalid(_)),
             _ => true,
         };
-        // What a fuzzer adds has other names.
+        // Files added by a fuzzer have other names.
         assert!(is_so, "{name}: {parsed:?}");
         names.push(name);
     }

@@ -1,4 +1,4 @@
-//! What the server makes of a header.
+//! The effects of a header in a server.
 
 use super::{Ends, SIGNATURE, V1, addr, answer, proxy, start, tell, tells, trusting, v2};
 use crate::support::{echo, echoes, outcome};
@@ -50,7 +50,7 @@ async fn every_header_with_and_without_payload_whole_and_in_pieces() {
             let mut client = clients.connect_from(proxy()).await.unwrap();
             for byte in bytes {
                 client.write_all(&[byte]).await.unwrap();
-                // The server reads this byte before there is another.
+                // Lets the server read this byte before the next is sent.
                 tokio::task::yield_now().await;
             }
             assert_eq!(answer(client).await, expected);
@@ -86,7 +86,7 @@ async fn the_client_it_names_is_seen_from_outside_and_the_header_by_the_handler(
             assert_eq!(info.source(), Some(addr("192.0.2.1:56324").into()));
             assert_eq!(info.destination(), Some(addr("192.0.2.11:443").into()));
             assert_eq!(info.authority(), Some("example.com"));
-            // A proxy may pass it on.
+            // The header can be forwarded.
             assert!(info.encode().unwrap().starts_with(SIGNATURE));
             echo(conn).await
         }))
@@ -172,7 +172,7 @@ async fn a_reset_before_the_first_byte_is_a_health_check() {
             .unwrap();
         let client = tokio::net::TcpStream::connect(server.local_addr().socket_addr().unwrap());
         let client = client.await.unwrap();
-        // Before it is accepted, a reset would leave nothing to be accepted.
+        // A reset before the accept would remove the connection from the queue.
         while server.connection_count() == 0 {
             tokio::task::yield_now().await;
         }
@@ -208,7 +208,7 @@ async fn vectored_writes_flush_and_shutdown_go_through() {
             assert_eq!(conn.write_vectored(&bufs).await?, 5);
             conn.flush().await?;
             conn.shutdown().await?;
-            // The payload is there after that too.
+            // The payload is still readable after that.
             assert_eq!(conn.read_u8().await?, b'x');
             io::Result::Ok(())
         }))

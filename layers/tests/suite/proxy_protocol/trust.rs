@@ -1,4 +1,4 @@
-//! Whose header is believed.
+//! Trusted and untrusted senders of headers.
 
 use super::{V1, addr, proxy, start, tells, trusting};
 use crate::support::echo;
@@ -14,7 +14,7 @@ async fn a_stranger_is_refused_with_or_without_a_header() {
         for bytes in [V1, b"hello"] {
             let (_server, clients, mut ends) = start(trusting().mode(mode)).await;
             let mut client = clients.connect_from(addr(STRANGER)).await.unwrap();
-            // It may be gone by now.
+            // The connection may already be closed.
             let _ = client.write_all(bytes).await;
             assert_eq!(ends.rejected().await, "proxy protocol");
         }
@@ -36,7 +36,7 @@ async fn a_stranger_cannot_forge_where_strangers_are_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stranger_who_is_served_does_not_wait() {
+async fn an_untrusted_client_that_is_served_does_not_wait() {
     let (listener, clients) = reagent::testing::MemoryListener::new();
     let layer = trusting().untrusted(Untrusted::PassThrough);
     let began = tokio::time::Instant::now();
@@ -55,7 +55,7 @@ async fn a_stranger_who_is_served_does_not_wait() {
 
 #[tokio::test]
 async fn a_header_does_not_make_its_client_trusted() {
-    // The client that the header names could be a proxy; the header of a second one is payload.
+    // Even if the client in the header is a trusted proxy, a second header is payload.
     let twice = [b"PROXY TCP4 10.0.0.8 10.0.0.9 1 2\r\n", V1].concat();
     assert_eq!(
         tells(trusting(), proxy(), &twice).await,
@@ -77,7 +77,7 @@ async fn off_is_off() {
     );
 }
 
-/// What is told to observers of upgrades and labels.
+/// Records upgrades and labels.
 #[derive(Clone, Debug, Default)]
 struct Told(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
 
@@ -92,7 +92,7 @@ impl Observer for Told {
     }
 }
 
-/// What is told of a connection from this address that sends these bytes.
+/// Returns the events of a connection from this address that sends these bytes.
 async fn told(layer: ProxyProtocolLayer, from: &str, bytes: &[u8]) -> Vec<String> {
     let (listener, clients) = reagent::testing::MemoryListener::new();
     let told = Told::default();

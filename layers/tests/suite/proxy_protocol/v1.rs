@@ -1,4 +1,4 @@
-//! Version 1, as section 2.1 of the specification has it.
+//! Version 1 (section 2.1 of the specification).
 
 use super::{V1, addr, invalid, parsed};
 use reagent::Addr;
@@ -37,7 +37,7 @@ fn the_examples_of_the_specification() {
 }
 
 #[test]
-fn what_stands_after_unknown_is_ignored() {
+fn anything_after_unknown_is_ignored() {
     for line in ["PROXY UNKNOWN \r\n", "PROXY UNKNOWN a b\rc\nd \r\n"] {
         let (header, len) = parsed(format!("{line}payload\r\n").as_bytes());
         assert_eq!(
@@ -58,7 +58,7 @@ fn ipv6_is_read_in_every_form_and_written_in_one() {
         header.encode().unwrap(),
         b"PROXY TCP6 2001:db8::1 ::ffff:c000:201 1 0\r\n"
     );
-    // One header has one family.
+    // A header has a single family.
     let mixed = Header::v1(addr("192.0.2.1:1"), addr("[2001:db8::1]:2"));
     assert_eq!(
         mixed.encode().unwrap(),
@@ -66,7 +66,7 @@ fn ipv6_is_read_in_every_form_and_written_in_one() {
     );
 }
 
-/// As nginx writes a client of one family whose connection came by a link of the other.
+/// Written by nginx for a client of one family on a connection of the other.
 #[test]
 fn each_address_is_of_a_family_by_itself() {
     for (line, source, destination) in [
@@ -94,7 +94,7 @@ fn each_address_is_of_a_family_by_itself() {
         let (header, _) = parsed(format!("PROXY {line}\r\n").as_bytes());
         assert_eq!(header.source().unwrap(), addr(source), "{line}");
         assert_eq!(header.destination().unwrap(), addr(destination), "{line}");
-        // It is passed on in one family.
+        // It is forwarded with a single family.
         let written = header.encode().unwrap();
         assert!(written.starts_with(b"PROXY TCP6 "), "{line}");
         assert_eq!(parsed(&written), (header, written.len()));

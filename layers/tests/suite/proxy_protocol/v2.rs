@@ -1,4 +1,4 @@
-//! Version 2, as section 2.2 of the specification has it.
+//! Version 2 (section 2.2 of the specification).
 
 use super::{SIGNATURE, addr, invalid, parsed, v2};
 use reagent::Addr;
@@ -7,7 +7,7 @@ use reagent_layers::proxy_protocol::{
 };
 use std::path::Path;
 
-/// Command, family, length and what follows.
+/// Builds a header from its command, family, length and remaining bytes.
 fn raw(command: u8, family: u8, len: u16, rest: &[u8]) -> Vec<u8> {
     [SIGNATURE, &[command, family], &len.to_be_bytes(), rest].concat()
 }
@@ -113,7 +113,7 @@ fn local_is_taken_whatever_its_block_is() {
 }
 
 #[test]
-fn what_is_unspecified_names_nobody() {
+fn unspecified_addresses_are_ignored() {
     for family in [0x00, 0x01, 0x02, 0x10, 0x20, 0x30] {
         let (header, len) = parsed(&raw(0x21, family, 4, &[0xe0, 0, 1, 7]));
         assert_eq!(
@@ -123,7 +123,7 @@ fn what_is_unspecified_names_nobody() {
     }
     let (header, _) = parsed(&raw(0x21, 0, 4, &[0xe0, 0, 1, 7]));
     assert_eq!(header.raw(0xe0), Some(&[7][..]));
-    // Neither an invented address nor one of each kind has a place.
+    // A header cannot represent other kinds of addresses, nor a pair of different kinds.
     for pair in [
         Header::v2(Addr::Other("x".into()), addr("192.0.2.1:1")),
         Header::v2(unix("/a"), addr("192.0.2.1:1")),
@@ -197,7 +197,7 @@ fn mapped_addresses_are_ipv4_in_both_directions() {
     assert_eq!((bytes[13], bytes.len()), (0x11, 28));
     assert_eq!(&bytes[16..20], [192, 0, 2, 1]);
     assert_eq!(parsed(&bytes).0, mapped);
-    // Another sender's header that has them as IPv6.
+    // The header of another sender that writes them as IPv6.
     let ip = |last| [&[0; 10][..], &[0xff, 0xff, 192, 0, 2, last]].concat();
     let fixed = [SIGNATURE, &[0x21, 0x21, 0, 36]].concat();
     let bytes = [fixed, ip(1), ip(2), vec![0, 1, 0, 2]].concat();

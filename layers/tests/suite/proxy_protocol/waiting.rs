@@ -1,4 +1,4 @@
-//! How long is waited for a header, and for whom.
+//! How long the layer waits for a header.
 
 use super::{Ends, SIGNATURE, V1, proxy, start, trusting, v2};
 use reagent::{
@@ -14,7 +14,7 @@ use tokio::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A server that speaks first.
+/// Starts a server that speaks first.
 async fn greeter(layer: ProxyProtocolLayer) -> (ServerHandle, Clients, Ends) {
     let (listener, clients) = MemoryListener::new();
     let (seen, ends) = Ends::new();
@@ -48,7 +48,7 @@ async fn a_slow_header_is_ended_at_the_limit() {
             let mut client = clients.connect_from(proxy()).await.unwrap();
             let began = Instant::now();
             let sending = async {
-                // A byte often enough to look alive, and the signature early.
+                // The signature is sent early, and then single bytes often enough to look alive.
                 client.write_all(&bytes[..12]).await.unwrap();
                 for byte in &bytes[12..] {
                     sleep(SECOND).await;
@@ -102,7 +102,7 @@ async fn in_optional_mode_the_first_byte_that_differs_decides() {
             client.write_all(&[*byte]).await.unwrap();
             tokio::task::yield_now().await;
         }
-        // It is greeted at once, while it still may send.
+        // The greeting arrives at once, while the client may still send.
         let mut banner = [0; 10];
         client.read_exact(&mut banner).await.unwrap();
         assert_eq!((&banner, began.elapsed().as_secs()), (b"220 ready\n", 0));
@@ -111,8 +111,8 @@ async fn in_optional_mode_the_first_byte_that_differs_decides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_optional_mode_who_says_nothing_is_served_at_the_limit() {
-    // Nothing, or less than a signature: a client may wait for an answer to an empty line.
+async fn in_optional_mode_silent_clients_are_served_at_the_timeout() {
+    // Nothing, or less than a signature: a client may be waiting for the response to an empty line.
     for bytes in [&b""[..], b"\r\n", b"P", b"PROXY", &SIGNATURE[..11]] {
         let layer = trusting().mode(Mode::Optional).timeout(3 * SECOND);
         let (_server, clients, _ends) = greeter(layer).await;
@@ -129,7 +129,7 @@ async fn in_optional_mode_who_says_nothing_is_served_at_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_optional_mode_who_ends_is_served_and_what_is_cut_is_not() {
+async fn in_optional_mode_ended_streams_are_served_and_truncated_headers_are_not() {
     for bytes in [&b""[..], b"PROXY"] {
         let (_server, clients, _ends) = greeter(trusting().mode(Mode::Optional)).await;
         let mut client = clients.connect_from(proxy()).await.unwrap();

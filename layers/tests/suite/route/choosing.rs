@@ -1,4 +1,4 @@
-//! By what connections are told apart.
+//! The conditions of routes.
 
 use super::{Sniffing, ask, named, start};
 use crate::{
@@ -43,14 +43,14 @@ async fn by_what_is_spoken() {
 #[tokio::test(start_paused = true)]
 async fn by_the_name_that_is_asked_for_exact_or_by_wildcard() {
     let of = |names: &[&'static str]| server_name(names.to_vec()).unwrap();
-    // What names are read from need not outlive the router's making.
+    // The names need not outlive the construction of the router.
     let read = String::from("other.test.");
     let other = server_name([&read]).unwrap();
     let router = Router::new()
         .route(of(&["a.Example.org"]), named("exact"))
         .route(other, named("exact"))
         .route(of(&["*.example.org"]), named("wildcard"))
-        // Shadowed by those before.
+        // Shadowed by earlier routes.
         .route(of(&["b.example.org", "*.example.org"]), named("never"))
         .route(protocol(Protocol::Tls), named("default"));
     drop(read);
@@ -144,7 +144,8 @@ async fn by_the_address_that_a_client_or_the_proxy_before_it_came_to() {
 
 #[tokio::test]
 async fn by_the_address_of_the_socket() {
-    // Each knows its address only when it is bound, so the router asks for it when a client comes.
+    // The addresses are known only after binding, so the router asks for them when a client
+    // connects.
     let server = Server::bind(["127.0.0.1:0", "[::1]:0"]).start(
         Router::new()
             .route(
@@ -165,7 +166,7 @@ async fn by_the_address_of_the_socket() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_route_is_refused_and_told_so_as_one_wishes() {
+async fn clients_without_a_route_are_refused_as_configured() {
     for (refusal, expected) in [
         (Refusal::Close, ""),
         (Refusal::message("wrong number\n"), "wrong number\n"),
@@ -183,14 +184,14 @@ async fn who_has_no_route_is_refused_and_told_so_as_one_wishes() {
         assert_eq!(ask(&clients, "SSH-").await, "ssh");
         assert!(matches!(server.ends.of(2).await, Outcome::Completed));
     }
-    // Without any route, everybody.
+    // Without any routes, every client uses the fallback.
     let (server, clients) = start(Router::new()).await;
     assert_eq!(ask(&clients, "SSH-").await, "");
     assert!(matches!(server.ends.of(1).await, Outcome::Rejected(_)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_route_ends_with_is_the_outcome_and_a_panic_ends_one_connection_alone() {
+async fn the_result_of_a_route_is_the_outcome_and_a_panic_ends_one_connection_only() {
     let router = Router::new()
         .route(
             |conn| conn.id() == 1,
@@ -201,7 +202,7 @@ async fn what_a_route_ends_with_is_the_outcome_and_a_panic_ends_one_connection_a
             named("never"),
         )
         .fallback(named("else"));
-    // Nothing further out, so the condition is as near to the acceptor as can be.
+    // There are no outer layers, so the condition runs right after the accept.
     let (listener, clients) = MemoryListener::new();
     let ends = Ends::default();
     let server = Server::new(listener).observe(ends.clone());

@@ -1,4 +1,4 @@
-//! `Router`: who gets which connection, who is refused, and who waits for whom.
+//! `Router`: the choice of a route, refusals, and waiting for readiness.
 
 mod choosing;
 mod one_port;
@@ -13,10 +13,10 @@ use reagent_layers::{route::Router, sniff::SniffLayer};
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The stream below the router in most tests.
+/// The stream under the router in most tests.
 type Sniffing = reagent_layers::PrefixedIo<reagent::BoxIo>;
 
-/// A service that reads all and says its own name.
+/// A service that reads everything and sends its own name.
 fn named<Io: IoStream>(name: &'static str) -> impl ConnectionService<Io> + Clone + Sync {
     handle(move |mut conn: Connection| async move {
         conn.read_to_end(&mut Vec::new()).await?;
@@ -35,7 +35,7 @@ async fn start(router: Router<Sniffing>) -> (Served, Clients) {
     (Served { server, ends }, clients)
 }
 
-/// What a client is answered that sends this and ends.
+/// Returns the response to a client that sends this and ends.
 async fn ask(clients: &Clients, said: impl AsRef<[u8]>) -> String {
     let mut client = clients.connect().await.unwrap();
     let mut answer = String::new();

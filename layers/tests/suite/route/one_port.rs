@@ -1,4 +1,4 @@
-//! Plain and TLS, and protocols within TLS, on one port, with real clients.
+//! Plain connections, TLS, and protocols inside TLS on a single port, with real clients.
 
 use crate::{
     support::{LONG, echoes},
@@ -20,7 +20,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tower::Layer;
 
-/// Says who it is when spoken to, and then sends back what it gets.
+/// Sends the name of the service after the first bytes, and then echoes.
 async fn say(name: &'static str, mut conn: Connection) -> io::Result<()> {
     let mut buf = [0; 4096];
     loop {
@@ -44,7 +44,7 @@ macro_rules! says {
     };
 }
 
-/// TLS goes by name, and then by what was agreed on; HTTP and all else are plain.
+/// Routes TLS by server name and then by ALPN. HTTP and everything else is plain.
 async fn start(dir: &Dir, ca: &Ca) -> ServerHandle {
     let (cert, key) = ca
         .server(&["localhost", "*.example.org"])
@@ -109,7 +109,7 @@ async fn clients_of_all_kinds_get_what_they_came_for() {
                 TlsConnector::from(Arc::new(config)).connect(name, connect(&server).await);
             let mut client = timeout(LONG, connecting).await.unwrap().unwrap();
             assert_eq!(who(&mut client).await, expected);
-            // More than is read at once, after the bytes that were read before.
+            // More than a single read, after the bytes that were read in advance.
             assert!(echoes(&mut client, &"x".repeat(100_000)).await);
             client.shutdown().await.unwrap();
             assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
@@ -125,7 +125,7 @@ async fn a_handshake_succeeds_in_pieces_of_a_byte() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let server = start(&dir, &ca).await;
     let config = Arc::new(ca.believer(EACH.as_slice()));
-    // What the client writes goes through here, a byte at a time.
+    // Passes on what the client writes, one byte at a time.
     let (ours, theirs) = tokio::io::duplex(1);
     let stream = connect(&server).await;
     let relaying = async {

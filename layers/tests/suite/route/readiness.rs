@@ -1,4 +1,4 @@
-//! Who waits for a route that is not ready, and for how long.
+//! Waiting for a route that is not ready, and its time limit.
 
 use super::{Sniffing, ask, named, start};
 use crate::support::LONG;
@@ -28,7 +28,7 @@ use tower::{Service, ServiceBuilder, limit::ConcurrencyLimitLayer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One at a time for SSH, and as many as like for HTTP.
+/// One connection at a time for SSH, and any number for HTTP.
 fn one_at_a_time() -> Router<Sniffing> {
     let ssh = ServiceBuilder::new()
         .layer(ConcurrencyLimitLayer::new(1))
@@ -38,7 +38,7 @@ fn one_at_a_time() -> Router<Sniffing> {
         .route(protocol(Protocol::Http1), named("http"))
 }
 
-/// Reads the answer of a connection whose client has said all.
+/// Reads the response to a client that has finished sending.
 async fn answer(mut client: DuplexStream) -> String {
     let mut answer = String::new();
     client.shutdown().await.unwrap();
@@ -56,17 +56,17 @@ async fn a_busy_route_keeps_only_its_own_clients_waiting() {
     let mut second = clients.connect().await.unwrap();
     second.write_all(b"SSH-second").await.unwrap();
     sleep(SECOND).await;
-    // Nobody is in the kernel's queue, and who has another route passes.
+    // The kernel's queue is empty, and clients of other routes pass.
     assert_eq!((server.connection_count(), clients.waiting()), (2, 0));
     assert_eq!(ask(&clients, "GET / ").await, "http");
-    // The place goes on to who waited.
+    // The place goes to the waiting client.
     assert_eq!(answer(first).await, "ssh");
     assert_eq!(answer(second).await, "ssh");
     assert_eq!(ask(&clients, "SSH-third").await, "ssh");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_not_said_what_it_is_has_no_place_in_any_route() {
+async fn undetected_clients_hold_no_place_in_any_route() {
     let (server, clients) = start(one_at_a_time()).await;
     let mut silent = Vec::new();
     for _ in 0..50 {
@@ -95,7 +95,7 @@ async fn a_wait_has_an_end() {
             matches!(&ended, Outcome::TimedOut(limit) if limit.kind() == "route"),
             "{ended}"
         );
-        // Whoever is served is bound by nothing of this, and the place is free again after it.
+        // The limit does not apply to served clients, and their place is free again afterwards.
         sleep(100 * SECOND).await;
         assert_eq!(answer(first).await, "ssh");
         assert_eq!(ask(&clients, "SSH-third").await, "ssh");
@@ -151,7 +151,7 @@ async fn our_limits_and_what_sheds_load_can_stand_in_a_route() {
     assert_eq!(ask(&clients, "hello").await, "else");
 }
 
-/// A service that cannot be called before it was asked, and each clone of it once for each time.
+/// A service that must be polled ready before each call, for every clone.
 struct Strict {
     ready: bool,
     clones: Arc<AtomicUsize>,
@@ -203,7 +203,7 @@ async fn the_clone_that_is_ready_is_the_one_that_is_called_and_no_other_is_made(
     assert_eq!(clones, [3, 0]);
 }
 
-/// A service that is not ready and never will be.
+/// A service whose readiness fails permanently.
 #[derive(Clone)]
 struct Broken;
 

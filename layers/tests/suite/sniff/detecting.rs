@@ -1,4 +1,4 @@
-//! What bytes are, of all the kinds that there are.
+//! The detection of every kind of protocol.
 
 use super::{
     PREFACE, PROXY_V2, asked,
@@ -38,12 +38,12 @@ fn each_protocol_is_known_at_its_last_byte_and_not_before() {
 }
 
 #[test]
-fn what_is_none_of_them_is_unknown_at_the_first_byte_that_differs() {
+fn other_bytes_are_unknown_at_the_first_byte_that_differs() {
     for bytes in [
         &b"PROXY\t"[..],
         b"PRI *  ",
         b"SSH1\r",
-        // Other protocols of text: Redis, SMTP, memcached, IMAP, SIP, RTSP, NATS.
+        // Other text protocols: Redis, SMTP, memcached, IMAP, SIP, RTSP, NATS.
         b"PING\r",
         b"EHLO me\r",
         b"g",
@@ -63,11 +63,11 @@ fn what_is_none_of_them_is_unknown_at_the_first_byte_that_differs() {
         b"\x80",
         b"\x15",
         b"\x16\x02",
-        // An empty record, one too long, and one of another message.
+        // An empty record, an oversized one, and one of another type.
         b"\x16\x03\x01\x00\x00",
         b"\x16\x03\x01\x40\x01",
         b"\x16\x03\x01\x00\x40\x02",
-        // A message that is to be longer than all that is looked at.
+        // A message that is longer than the bound.
         b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc",
         b"\x16\x03\x01\x40\x00\x01\xff\xff\xff",
     ] {
@@ -101,7 +101,7 @@ fn any_other_method_is_http_at_the_version_and_not_before() {
             assert_eq!(*sniffed(bytes).protocol(), Protocol::Http1, "{line}");
         }
     }
-    // A target is looked at no further than anything else.
+    // The bound also applies to request targets.
     let long = format!("REPORT /{}", "x".repeat(16_384));
     assert_eq!(needed(&long.as_bytes()[..16_383]), 16_384);
     assert!(is_unknown(&long.as_bytes()[..16_384]));
@@ -116,7 +116,7 @@ fn a_client_of_rustls_is_known_with_what_it_asks_for() {
         let expected = (Some("www.example.org"), "h2 http/1.1".to_owned());
         assert_eq!(asked(&found), expected);
 
-        // For an address it asks for no name.
+        // rustls sends no server name for an IP address.
         let bytes = of_rustls("192.0.2.1", &[], version);
         assert_eq!(asked(&sniffed(&bytes)), (None, String::new()));
     }
@@ -142,7 +142,8 @@ fn once_its_length_is_known_a_hello_is_looked_at_only_when_it_can_be_whole() {
     let bytes = hello(&extension(21, &[0; 500]));
     assert_eq!(needed(&bytes[..9]), bytes.len());
     assert_eq!(needed(&bytes[..100]), bytes.len());
-    // So many records do not mean so many looks: each takes what is yet to come by a sixth at least.
+    // Many records do not cause many attempts: each one reduces the missing length by at least a
+    // sixth.
     let bytes = records(&message(&extension(21, &[0; 2000])), 1);
     let (mut len, mut looks) = (0, 0);
     while let Detected::NeedMore { needed } = detect(&bytes[..len]) {
@@ -208,7 +209,7 @@ fn a_name_is_one_host_name_and_anything_else_is_tls_without_one() {
 }
 
 #[test]
-fn what_has_two_meanings_or_none_is_no_hello() {
+fn ambiguous_or_meaningless_bytes_are_not_a_hello() {
     let good = [head(), vec![0, 0]].concat();
     let with = |at: usize, byte: u8| {
         let mut body = good.clone();
@@ -259,7 +260,7 @@ fn what_has_two_meanings_or_none_is_no_hello() {
     ] {
         assert!(is_unknown(&bytes), "{what}");
     }
-    // What another record has in it is no part of it.
+    // A record of another type is not part of the message.
     let mut bytes = records(&message(&names(&["a.test"])), 40);
     assert_eq!(bytes[45], 22);
     bytes[45] = 23;
@@ -268,7 +269,7 @@ fn what_has_two_meanings_or_none_is_no_hello() {
 
 #[test]
 fn no_more_than_the_bound_is_looked_at() {
-    // Padding up to the bound, and one byte beyond.
+    // Padding up to the bound, and one byte more.
     let fits = hello(&extension(21, &vec![0; 16_384 - 56]));
     assert_eq!(fits.len(), 16_384);
     assert_eq!(needed(&fits[..16_383]), 16_384);
@@ -296,7 +297,7 @@ fn no_more_than_the_bound_is_looked_at() {
 }
 
 #[test]
-fn prefixes_of_ones_own_go_before_all_else_in_their_order() {
+fn custom_prefixes_are_checked_first_and_in_order() {
     let own = |name: &str| Protocol::Own(name.into());
     let detector = Detector::new()
         .prefix("never", b"")
@@ -320,7 +321,7 @@ fn prefixes_of_ones_own_go_before_all_else_in_their_order() {
         assert_eq!(*found.protocol(), expected, "{}", bytes.escape_ascii());
         assert_eq!(found.protocol().as_str(), expected.to_string());
     }
-    // Which of them it is, is not known yet.
+    // More bytes are needed to tell them apart.
     for bytes in [&b"GET "[..], b"GET /ow", b"\x16"] {
         let needed = bytes.len() + 1;
         assert_eq!(detector.detect(bytes), Detected::NeedMore { needed });

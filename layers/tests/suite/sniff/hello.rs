@@ -1,4 +1,4 @@
-//! ClientHellos: of rustls, and made by hand.
+//! ClientHello messages of rustls, and handmade ones.
 
 use reagent_layers::tls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion,
@@ -7,7 +7,7 @@ use reagent_layers::tls::rustls::{
 };
 use std::sync::Arc;
 
-/// What rustls sends first that asks for `name` and offers these protocols.
+/// Returns the first bytes of a rustls client with this server name and these protocols.
 pub fn of_rustls(name: &str, alpn: &[&str], version: &'static SupportedProtocolVersion) -> Vec<u8> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[version])
@@ -48,12 +48,12 @@ pub fn alpn(names: &[&str]) -> Vec<u8> {
     extension(16, &with_len::<2>(&list))
 }
 
-/// Everything that comes before the extensions' length.
+/// Returns everything before the length of the extensions.
 pub fn head() -> Vec<u8> {
     [&[3, 3][..], &[7; 32], &[0], &[0, 2, 0x13, 1], &[1, 0]].concat()
 }
 
-/// The message with these extensions.
+/// Returns a message with these extensions.
 pub fn message(extensions: &[u8]) -> Vec<u8> {
     of_body(&[head(), with_len::<2>(extensions)].concat())
 }
@@ -62,7 +62,7 @@ pub fn of_body(body: &[u8]) -> Vec<u8> {
     [&[1][..], &with_len::<3>(body)].concat()
 }
 
-/// A message in records that have at most so many bytes of it each.
+/// Splits a message into records with at most `size` bytes of it each.
 pub fn records(message: &[u8], size: usize) -> Vec<u8> {
     message
         .chunks(size)
@@ -70,7 +70,7 @@ pub fn records(message: &[u8], size: usize) -> Vec<u8> {
         .collect()
 }
 
-/// The usual case.
+/// Returns the message in a single record, as is usual.
 pub fn hello(extensions: &[u8]) -> Vec<u8> {
     records(&message(extensions), 1 << 14)
 }

@@ -1,4 +1,4 @@
-//! The layer in a server: what handlers find and read, and how much is read of whom.
+//! The layer in a server: what handlers find and read, and the limits of reading.
 
 use super::hello::{hello, names, of_rustls};
 use crate::support::{LONG, Served, echo, echoes};
@@ -22,7 +22,7 @@ use tokio::{
 };
 use tower::Service;
 
-/// Says what was found, when the client has sent something more, and sends back everything.
+/// Reads everything, then sends what was detected and echoes the bytes.
 pub async fn tell(mut conn: Connection) -> io::Result<()> {
     let found = conn.extensions().get::<Sniffed>().unwrap().clone();
     let mut said = Vec::new();
@@ -42,7 +42,7 @@ pub async fn start(layer: SniffLayer) -> (Served, Clients) {
     (Served { server, ends }, clients)
 }
 
-/// What a client is answered that sends these pieces with time between them, and ends.
+/// Returns the response to a client that sends these pieces with pauses between them, and ends.
 pub async fn tells(clients: &Clients, pieces: impl IntoIterator<Item: AsRef<[u8]>>) -> Vec<u8> {
     let mut client = clients.connect().await.unwrap();
     let exchange = async {
@@ -70,21 +70,21 @@ async fn handlers_find_what_it_is_and_read_all_of_it() {
         (b"knock knock", "knock -: "),
         (b"EHLO\r\n", "unknown -: "),
         (&rustls, "tls www.example.org: "),
-        // Streams that end too early for anything.
+        // Streams that end too early.
         (b"", "unknown -: "),
         (b"GE", "unknown -: "),
         (&rustls[..100], "unknown -: "),
     ] {
         let expected = [expected.as_bytes(), bytes].concat();
         assert_eq!(tells(&clients, [bytes]).await, expected);
-        // And byte by byte.
+        // Also one byte at a time.
         assert_eq!(tells(&clients, bytes.chunks(1)).await, expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hello_too_long_is_unknown_and_no_more_than_the_bound_is_read_of_it() {
-    // The handler does not read, so what is read of the connection is what the layer read.
+    // The handler does not read, so all bytes read are those of the layer.
     let (listener, clients) = MemoryListener::new();
     let server = Server::new(listener)
         .layer(SniffLayer::new().max_len(500))
@@ -107,7 +107,7 @@ async fn a_hello_too_long_is_unknown_and_no_more_than_the_bound_is_read_of_it() 
     ] {
         let mut client = clients.connect().await.unwrap();
         client.write_all(bytes).await.unwrap();
-        // Time passes only when nobody has anything to do.
+        // The clock advances only when everything is idle.
         sleep(Duration::from_millis(1)).await;
         let connection = server.connection(id).unwrap();
         assert_eq!(connection.bytes_read(), read);
@@ -115,7 +115,7 @@ async fn a_hello_too_long_is_unknown_and_no_more_than_the_bound_is_read_of_it() 
     }
 }
 
-/// A service that looks at the stream's type, and at what it holds before and after reading.
+/// A service that checks the type of the stream, and its contents before and after reading.
 #[derive(Clone)]
 struct Unwrapped;
 
@@ -140,13 +140,13 @@ impl<Io: IoStream> Service<Connection<PrefixedIo<Io>>> for Unwrapped {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_is_kept_no_longer_than_it_is_unread() {
+async fn sniffed_bytes_are_kept_only_until_they_are_read() {
     let (listener, clients) = MemoryListener::new();
     let server = Server::new(listener).layer(SniffLayer::new());
     let server = server.start(Unwrapped).await.unwrap();
     let mut client = clients.connect().await.unwrap();
     client.write_all(b"SSH-2.0-first").await.unwrap();
-    // Time passes when that was read.
+    // The clock advances after these bytes have been read.
     sleep(Duration::from_millis(1)).await;
     assert!(echoes(&mut client, "second").await);
     drop(client);
@@ -154,7 +154,7 @@ async fn what_was_read_is_kept_no_longer_than_it_is_unread() {
     assert_eq!(report.aborted, 0);
 }
 
-/// Like a handler that looks at nothing.
+/// Reports what was detected, and does not read.
 #[derive(Clone)]
 struct Found(tokio::sync::mpsc::UnboundedSender<Sniffed>);
 

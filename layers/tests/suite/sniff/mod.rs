@@ -1,5 +1,5 @@
-//! `SniffLayer`: it finds out what a client speaks as soon as that can be told, never reads more than it may, and
-//! nothing of what it read is lost.
+//! `SniffLayer`: detects the protocol as early as possible, never reads more than allowed, and
+//! loses no bytes.
 
 mod detecting;
 pub mod hello;
@@ -12,7 +12,7 @@ use reagent_layers::sniff::{Detected, Protocol, Sniffed, detect};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// What these bytes are.
+/// Returns what is detected in these bytes.
 fn sniffed(bytes: &[u8]) -> Sniffed {
     match detect(bytes) {
         Detected::Done(sniffed) => sniffed,
@@ -31,7 +31,7 @@ fn needed(bytes: &[u8]) -> usize {
     }
 }
 
-/// The name asked for, and the protocols offered, with spaces between them.
+/// Returns the server name, and the offered protocols separated by spaces.
 fn asked(sniffed: &Sniffed) -> (Option<&str>, String) {
     let alpn: Vec<_> = sniffed.alpn().map(String::from_utf8_lossy).collect();
     (sniffed.server_name(), alpn.join(" "))

@@ -1,5 +1,5 @@
-//! What holds of any bytes, in any pieces. The same cases in every run, and the same properties as those of the fuzz
-//! target.
+//! Properties of arbitrary bytes in arbitrary pieces. The cases are the same in every run, and the
+//! properties are those of the fuzz target.
 
 #[path = "../../../fuzz/properties/sniff.rs"]
 mod properties;
@@ -38,7 +38,7 @@ fn client_hello() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(extensions, size)| records(&message(&extensions.concat()), size))
 }
 
-/// Bytes of which many begin as something known does.
+/// Bytes, many of which start like a known protocol.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(vec![
         PREFACE,
@@ -52,7 +52,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     ]);
     prop_oneof![
         2 => client_hello(),
-        // One wrong byte in a good one.
+        // Valid bytes with one wrong byte.
         4 => (client_hello(), any::<prop::sample::Index>(), any::<u8>()).prop_map(
             |(mut bytes, at, byte)| {
                 let at = at.index(bytes.len());
@@ -68,7 +68,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn what_is_decided_stays_so_and_no_more_is_wanted_than_the_bound() {
+fn a_decision_is_final_and_never_needs_more_than_the_bound() {
     check(2000, bytes(), |bytes| {
         for (max_len, detector) in detectors() {
             let mut before = Detected::NeedMore { needed: 0 };
@@ -110,7 +110,7 @@ fn in_pieces_it_is_what_it_is_as_a_whole() {
                 }
             };
             match (found, &whole) {
-                // What it lacks for being anything is yet to come.
+                // The missing bytes could still make it a known protocol.
                 (Detected::NeedMore { .. }, Detected::Done(sniffed)) => {
                     prop_assert_eq!(sniffed.protocol(), &Protocol::Unknown);
                 }
@@ -128,7 +128,7 @@ fn any_token_with_a_capital_a_target_and_a_version_is_http() {
     let target = "[!-~\u{a0}-\u{ff}]{1,60}";
     check(2000, (method, target, "[0-9]", ".{0,20}"), |parts| {
         let (method, target, minor, rest) = parts;
-        // What begins as another protocol does is that.
+        // These would be detected as other protocols.
         prop_assume!(method != "PROXY" && !method.starts_with("SSH-"));
         prop_assume!(!(method == "PRI" && target == "*"));
         let bytes = format!("{method} {target} HTTP/1.{minor}{rest}");
@@ -156,7 +156,7 @@ fn a_line_that_is_no_request_is_unknown_at_its_end_at_the_latest() {
 }
 
 #[test]
-fn what_a_hello_asks_for_is_found_in_whatever_records_it_comes() {
+fn the_contents_of_a_hello_are_found_however_it_is_split_into_records() {
     let name = "[a-z][a-z0-9-]{0,20}(\\.[a-z0-9]{1,9}){0,3}";
     let list = vec("[a-z0-9/.]{1,12}", 1..5);
     let other = (100u16.., vec(any::<u8>(), 0..200));
@@ -195,7 +195,7 @@ fn seeds_of_the_fuzz_target_are_what_their_names_say() {
             Detected::NeedMore { .. } => "cut".to_owned(),
             Detected::Done(sniffed) => sniffed.protocol().as_str().replace('/', ""),
         };
-        // What a fuzzer adds has other names.
+        // Files added by a fuzzer have other names.
         if let Some((said, _)) = name.split_once('-') {
             assert_eq!(said, found, "{name}");
             names.push(name);

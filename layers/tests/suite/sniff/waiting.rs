@@ -1,4 +1,4 @@
-//! How long is waited for a client to say what it is.
+//! How long the layer waits for the first bytes.
 
 use super::{
     hello::{hello, names},
@@ -15,7 +15,7 @@ use tokio::{
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_say_what_it_is_is_ended_at_the_limit() {
+async fn undetected_clients_are_ended_at_the_timeout() {
     let part = &hello(&names(&["a.test"]))[..60];
     for (layer, seconds) in [
         (SniffLayer::new(), 5),
@@ -77,7 +77,7 @@ async fn without_a_limit_it_may_take_a_day_and_with_one_what_follows_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_speaks_first_gets_who_is_silent() {
+async fn a_server_that_speaks_first_gets_silent_clients() {
     let (listener, clients) = MemoryListener::new();
     let layer = SniffLayer::new()
         .undecided(Undecided::Unknown)
@@ -95,7 +95,8 @@ async fn a_server_that_speaks_first_gets_who_is_silent() {
         }))
         .await
         .unwrap();
-    // Nothing, or what might become something; and what is something is not waited for.
+    // The layer waits if there are no bytes or if they are ambiguous. If they are not, it does not
+    // wait.
     for (said, seconds, found) in [
         (&b""[..], 2, "220 unknown\n"),
         (b"P", 2, "220 unknown\n"),
@@ -131,7 +132,7 @@ async fn silent_clients_delay_nobody() {
     for _ in 0..100 {
         assert_eq!(tells(&clients, ["SSH-"]).await, b"ssh -: SSH-");
     }
-    // Of which each waited a millisecond itself.
+    // Each client waited one millisecond itself.
     assert!(began.elapsed() < SECOND);
     for id in 1..=100 {
         assert!(matches!(server.ends.of(id).await, Outcome::TimedOut(_)));

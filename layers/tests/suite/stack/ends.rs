@@ -1,4 +1,4 @@
-//! After ten thousand connections that ended in every way there is, through all layers, nothing is left of them.
+//! Ten thousand connections with every possible outcome, through all layers, leave nothing behind.
 
 use super::{
     Parts,
@@ -27,7 +27,7 @@ use tracing::Level;
 
 const PLACES: usize = 300;
 
-/// As many clients as are remembered for their rate.
+/// The capacity for clients whose rate is remembered.
 const REMEMBERED: usize = 1000;
 
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,7 @@ async fn nothing_is_left_of_ten_thousand_connections() {
     let mut parts = Parts::new();
     parts.timeouts = timeouts();
     parts.bandwidth = parts.bandwidth.capacity(REMEMBERED);
-    // Others are sooner.
+    // Other timeouts are shorter.
     parts.sniff = parts.sniff.timeout(Duration::from_secs(100));
     parts.per_client_rate = parts.per_client_rate.capacity(REMEMBERED);
     parts.access.bans().ban(BANNED.into(), Duration::MAX);
@@ -90,7 +90,7 @@ async fn nothing_is_left_of_ten_thousand_connections() {
     run.handshakes_are_free().await;
     run.drained().await;
 
-    // Each ended as was to be expected, and as observers were told.
+    // All outcomes are as expected, and as reported to observers.
     let expected = run.expected;
     assert_eq!(*ends.0.lock().unwrap(), expected);
     let total: usize = expected.values().sum();
@@ -133,7 +133,7 @@ async fn nothing_is_left_of_ten_thousand_connections() {
         assert_eq!(page.value(&name, (label, value)), *count as f64, "{end}");
     }
 
-    // Nothing goes on, and nobody has a place.
+    // Nothing is running, and no permit is taken.
     for gauge in ["connections_active", "acceptors_active", "exhausted"] {
         let gauge = format!("reagent_{gauge}");
         assert_eq!(page.value(&gauge, None), 0.0, "{gauge}");
@@ -146,7 +146,7 @@ async fn nothing_is_left_of_ten_thousand_connections() {
     assert!(parts.bandwidth.clients() <= REMEMBERED);
     assert_eq!(parts.access.bans().len(), 1);
 
-    // Every span was closed, and knew how.
+    // Every span was closed with its outcome.
     let spans = capture.closed();
     let outside = [
         "timed out: proxy protocol",

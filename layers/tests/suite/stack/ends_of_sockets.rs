@@ -1,4 +1,4 @@
-//! Clients that reset their sockets, at every stage of a stack of all layers, leave nothing behind.
+//! Clients that reset their sockets at every stage of a stack of all layers leave nothing behind.
 
 use super::{
     Parts, client, header,
@@ -22,12 +22,12 @@ const CLIENTS: usize = 900;
 const AT_ONCE: usize = 100;
 const PLACES: usize = 50;
 
-/// How far clients come.
+/// The stages at which clients reset.
 const STAGES: usize = 6;
 
 async fn goes(parts: &Parts, addr: SocketAddr, stage: usize) {
     let mut io = TcpStream::connect(addr).await.unwrap();
-    // Set at once, for wherever it is dropped.
+    // Set at the start, so that it applies wherever the socket is dropped.
     socket2::SockRef::from(&io)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
@@ -47,7 +47,7 @@ async fn goes(parts: &Parts, addr: SocketAddr, stage: usize) {
             let mut io = parts.handshake(io).await.unwrap();
             if stage == 5 {
                 assert!(echoes(&mut io, "hello").await);
-                // On its way while it is reset.
+                // In transit when the connection is reset.
                 let _ = io.write_all(&[0; 4096]).await;
             }
         }
@@ -85,7 +85,7 @@ async fn nothing_is_left_of_clients_that_reset_at_every_stage() {
     .await;
 
     let stats = server.stats();
-    // Those in the queue and those after five bytes may be one and the same to the server.
+    // To the server, a client in the queue and one after five bytes may look the same.
     let ends = (
         stats.rejected + stats.failed + stats.disconnected,
         stats.timed_out,
@@ -97,7 +97,7 @@ async fn nothing_is_left_of_clients_that_reset_at_every_stage() {
     assert_eq!(limits.map(Limit::taken), [0; 2]);
     assert_eq!(parts.per_client.clients(), 0);
 
-    // Every place, and every place for a handshake, is free again.
+    // Every connection permit and every handshake permit is free again.
     let mut open = Vec::new();
     for _ in 0..PLACES {
         let mut io = TcpStream::connect(addr).await.unwrap();

@@ -1,5 +1,5 @@
-//! Two thousand slow-loris clients, who keep a connection with as little as they can, are gone after their time limit
-//! and have cost no more than their limit.
+//! Two thousand slow-loris clients, who hold a connection with as little traffic as possible, are
+//! closed at their timeout and never exceed the memory limit.
 
 use super::{Parts, client, header, kinds::all, kinds::bottom, memory, proxy};
 use crate::support::{LONG, echo, echoes};
@@ -20,10 +20,10 @@ use tokio::{
 const FLEET: usize = 2000;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How long a loris waits between two bytes.
+/// The pause between two bytes of a slow-loris client.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// How many connections ended so, each after so many seconds.
+/// The number of connections by outcome and duration in seconds.
 #[derive(Clone, Debug, Default)]
 struct Ends(Arc<Mutex<BTreeMap<(String, u64), usize>>>);
 
@@ -45,11 +45,11 @@ impl Ends {
     }
 }
 
-/// Limits of 5 seconds for the header, 10 for the handshake and 15 for what comes first.
+/// Limits of 5 seconds for the header, 10 for the handshake and 15 for the first byte.
 fn parts() -> Parts {
     let mut parts = Parts::new();
     parts.tls = parts.tls.max_handshakes(None);
-    // Sooner than by this they are gone by others.
+    // Other timeouts are shorter.
     parts.sniff = parts.sniff.timeout(100 * SECOND);
     parts.timeouts = TimeoutsLayer::new()
         .first_byte(15 * SECOND)
@@ -64,7 +64,7 @@ async fn start(parts: &Parts, server: Server, ends: &Ends) -> ServerHandle {
     server.start(service).await.unwrap()
 }
 
-/// Bytes that begin what should follow, and never become it.
+/// Sends single bytes that start a message and never complete it.
 async fn trickle(io: impl IoStream, bytes: &[u8]) {
     let (mut reader, mut writer) = split(io);
     let trickle = async {
@@ -83,12 +83,12 @@ async fn trickle(io: impl IoStream, bytes: &[u8]) {
     }
 }
 
-/// Takes nothing of what it is sent.
+/// Never reads its input.
 async fn glut(mut io: impl IoStream) {
     while io.write_all(&[0; 16 * 1024]).await.is_ok() {}
 }
 
-/// What holds a place for longest: nothing at all, and a byte now and then, at every stage.
+/// The slowest behaviour at every stage: sending nothing at all, or a byte now and then.
 async fn loris(parts: &Parts, clients: &Clients, way: usize) {
     let order = all();
     let connect = async || clients.connect_from(proxy()).await.unwrap();
@@ -103,9 +103,9 @@ async fn loris(parts: &Parts, clients: &Clients, way: usize) {
         0 => trickle(connect().await, b"").await,
         1 => trickle(connect().await, b"PROXY TCP4 ").await,
         2 => trickle(before_tls(b"").await, b"").await,
-        // The beginning of a long first message.
+        // The start of a long first message.
         3 => trickle(before_tls(b"").await, &[22, 3, 1, 16, 0, 1, 0, 15]).await,
-        // A whole first message, and no answer to what is answered.
+        // A complete first message, and no reply to the server's.
         4 => trickle(before_tls(&parts.hello()).await, b"").await,
         5 => trickle(after_tls().await, b"").await,
         6 => trickle(after_tls().await, b"x").await,
@@ -152,7 +152,7 @@ async fn until_none(server: &ServerHandle) {
     }
 }
 
-/// An honest client is served, and at once.
+/// Returns whether an honest client is served at once.
 async fn serves(parts: &Parts, clients: &Clients) -> bool {
     let began = Instant::now();
     let mut honest = parts.connect(clients, &all()).await.unwrap();
@@ -202,7 +202,7 @@ async fn where_the_fleet_has_every_place_it_has_them_for_one_time_limit() {
     }
     sleep(SECOND).await;
     assert_eq!(server.connection_count(), PLACES);
-    // A client among them waits for four times five seconds at most, and then is served.
+    // A new client waits at most four times five seconds, and then is served.
     let mut honest = parts.connect(&clients, &all()).await.unwrap();
     assert!(echoes(&mut honest, "hello").await);
     assert!(began.elapsed() <= 20 * SECOND, "{:?}", began.elapsed());

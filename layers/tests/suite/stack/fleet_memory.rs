@@ -1,4 +1,4 @@
-//! What a client that says next to nothing costs in memory.
+//! The memory used by clients that send next to nothing.
 
 use super::{
     Parts, client, header,
@@ -10,8 +10,8 @@ use reagent::handle;
 use std::time::Duration;
 use tokio::{io::AsyncWriteExt, runtime::Builder, time::sleep};
 
-/// Heap that each of a fleet takes that says `said` and then nothing, with all layers or with none; the pipe that
-/// stands for its socket is in it.
+/// Returns the heap memory per client that sends `said` and then nothing, with all layers or with
+/// none. It includes the pipe that stands for the socket.
 fn heap_of_each(parts: &Parts, is_layered: bool, said: &[u8]) -> i64 {
     const COUNT: usize = 500;
     let runtime = Builder::new_current_thread()
@@ -34,7 +34,7 @@ fn heap_of_each(parts: &Parts, is_layered: bool, said: &[u8]) -> i64 {
             sleep(Duration::from_secs(1)).await;
         });
     };
-    // What is made once is made for the first.
+    // The first round includes everything that is allocated once.
     come();
     let heap = allocation_counter::measure(come).bytes_current;
     assert_eq!(server.connection_count(), 2 * COUNT);
@@ -47,7 +47,7 @@ fn each_costs_a_little_memory_until_it_has_said_something() {
     let bare = heap_of_each(&parts, false, b"");
     let header = header(client());
     let hello = [&header, &*parts.hello()].concat();
-    // Kibibytes, with a handler whose buffer is one.
+    // In KiB. The handler's buffer takes one.
     for (said, limit) in [(&b""[..], 4), (b"PROXY", 4), (&header, 9), (&hello, 24)] {
         let more = heap_of_each(&parts, true, said) - bare;
         assert!(

@@ -1,4 +1,4 @@
-//! Every layer there is, with its place in the stack, as a function from a service to a service.
+//! Every layer with its position in the stack, as a function from service to service.
 
 use super::Parts;
 use reagent::{BoxError, BoxIo, Connection, ConnectionService, IoStream};
@@ -12,13 +12,13 @@ use reagent_layers::{
 use std::task::{Context, Poll};
 use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
 
-/// A service whose layers its type does not tell.
+/// A service with its layers erased from its type.
 pub type Erased = BoxCloneSyncService<Connection, (), BoxError>;
 
-/// A layer, and what its docs say of its place.
+/// A layer, and its documented position.
 pub struct Kind {
     pub name: &'static str,
-    /// What may not be further out than this.
+    /// The layers that must not be outside this one.
     outside_of: &'static [&'static str],
     wrap: fn(&Parts, Erased) -> Erased,
 }
@@ -28,16 +28,16 @@ impl Kind {
         (self.wrap)(parts, inner)
     }
 
-    /// Whether it may have `other` somewhere around it.
+    /// Returns whether `other` may be somewhere around it.
     pub fn may_be_inside(&self, other: &Kind) -> bool {
         !self.outside_of.contains(&other.name)
     }
 }
 
-/// What turns clients away before they cost much.
+/// The expensive layers, which belong inside those that refuse clients.
 const BEFORE_WORK: &[&str] = &["sniff", "tls"];
 
-/// What goes by the client that a proxy names, or looks at bytes after its header.
+/// Layers that use the client address from a PROXY header, or the bytes after it.
 #[rustfmt::skip]
 const BEHIND_PROXY: &[&str] = &[
     "access", "bandwidth", "per client", "per client rate", "sniff", "timeouts", "tls", "trace",
@@ -55,7 +55,7 @@ const fn kind(
     }
 }
 
-/// In an order that all of them allow.
+/// All layers, in a valid order.
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
     kind("fault", &[], |p, s| erase(p.fault.clone(), s)),
@@ -70,16 +70,16 @@ pub const KINDS: &[Kind] = &[
     kind("tls", &[], |p, s| erase(p.tls.clone(), s)),
     kind("timeouts", &[], |p, s| erase(p.timeouts.clone(), s)),
     kind("sniff", &[], |p, s| erase(p.sniff.clone(), s)),
-    // No layer, but like one: what is inside is what all are sent to.
+    // Not a layer, but used like one: all clients take the only route, which is the inner service.
     kind("route", &[], |_, s| bottom(Router::new().route(|_: &Connection| true, Boxing(s)))),
 ];
 
-/// Every layer, in the order of [`KINDS`].
+/// Returns all layers, in the order of [`KINDS`].
 pub fn all() -> Vec<&'static Kind> {
     KINDS.iter().collect()
 }
 
-/// A service of one's own at the bottom.
+/// Erases a custom service, for the bottom of a stack.
 pub fn bottom<S>(service: S) -> Erased
 where
     S: ConnectionService<Response = ()> + Clone + Sync,
@@ -95,7 +95,7 @@ where
     bottom(layer.layer(Boxing(inner)))
 }
 
-/// Serves connections over whatever stream a layer made.
+/// Serves connections with any stream.
 #[derive(Clone)]
 struct Boxing(Erased);
 

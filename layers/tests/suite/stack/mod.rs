@@ -1,5 +1,5 @@
-//! Layers upon layers: they compose in every order that their docs allow, streams lose nothing on the way through
-//! them, and whatever clients do, nothing is left of it.
+//! Stacks of layers: layers compose in every documented order, streams pass through them without
+//! loss, and nothing is left behind, whatever clients do.
 
 mod ends;
 mod ends_of_sockets;
@@ -37,25 +37,25 @@ use std::{io, net::SocketAddr, sync::Arc};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsConnector;
 
-/// As many handshakes as may run at once.
+/// The maximum number of concurrent handshakes.
 const HANDSHAKES: usize = 8;
 
-/// Who is at the other end of every socket, and trusted to name the client.
+/// The peer address of every socket, a trusted proxy.
 fn proxy() -> SocketAddr {
     "10.0.0.7:40000".parse().unwrap()
 }
 
-/// The client that is named unless it matters.
+/// The default client in PROXY headers.
 fn client() -> SocketAddr {
     "192.0.2.1:56324".parse().unwrap()
 }
 
-/// What the proxy says of a client.
+/// Returns the PROXY header for a client.
 fn header(client: SocketAddr) -> Vec<u8> {
     Header::v2(client, proxy()).encode().unwrap()
 }
 
-/// What the layers of a stack are made of, and what they are asked by afterwards.
+/// The configuration of all layers of a stack, and handles to check them afterwards.
 #[derive(Clone)]
 struct Parts {
     accept_rate: AcceptRate,
@@ -73,7 +73,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Limits that nobody reaches who does not mean to.
+    /// Limits that are reached only on purpose.
     fn new() -> Self {
         let (dir, ca) = (Dir::new(), Ca::new("ca"));
         let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
@@ -99,7 +99,7 @@ impl Parts {
         }
     }
 
-    /// These layers, the outermost first, around a service.
+    /// Wraps a service in these layers, the outermost first.
     fn stack(&self, order: &[&Kind], service: Erased) -> Erased {
         order
             .iter()
@@ -107,7 +107,8 @@ impl Parts {
             .fold(service, |inner, kind| kind.wrap(self, inner))
     }
 
-    /// A client of a server with these layers: it sends a PROXY header, and does a handshake, where that is asked.
+    /// Connects to a server with these layers. Sends a PROXY header and does a handshake if the
+    /// layers require it.
     async fn connect(&self, clients: &Clients, order: &[&Kind]) -> io::Result<Box<dyn IoStream>> {
         let has = |name| order.iter().any(|kind| kind.name == name);
         let mut stream = clients.connect_from(proxy()).await?;
@@ -120,7 +121,7 @@ impl Parts {
         Ok(Box::new(self.handshake(stream).await?))
     }
 
-    /// The first message of a handshake.
+    /// Returns the first message of a handshake.
     fn hello(&self) -> Vec<u8> {
         let name = "localhost".try_into().unwrap();
         let mut client = ClientConnection::new(self.trust.clone(), name).unwrap();

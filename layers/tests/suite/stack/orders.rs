@@ -1,4 +1,4 @@
-//! In whichever order the docs allow, all layers serve.
+//! All layers work in every documented order.
 
 use super::{
     Parts, client,
@@ -15,12 +15,12 @@ use tokio::{
     time::timeout,
 };
 
-/// So many stacks of all layers are tried, of the thousands that there are.
+/// The number of stacks that are tried, out of thousands.
 const SAMPLE: u64 = 300;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// What a handler saw: the client, and whether it is secure.
+/// What the handler sees: the client, and whether the connection is secure.
 type Seen = (String, bool);
 
 fn telling_echo() -> (Erased, UnboundedReceiver<Seen>) {
@@ -32,7 +32,8 @@ fn telling_echo() -> (Erased, UnboundedReceiver<Seen>) {
     (bottom(service), seen)
 }
 
-/// A client is served through this stack, both ways and to an orderly end, and leaves nothing behind.
+/// Serves a client through this stack, in both directions up to an orderly end. Nothing must be
+/// left behind.
 async fn serves(parts: &Parts, order: &[&Kind]) {
     let names: Vec<_> = order.iter().map(|kind| kind.name).collect();
     let (service, mut seen) = telling_echo();
@@ -75,7 +76,7 @@ async fn in_time<F: Future>(names: &[&str], future: F) -> F::Output {
     result.unwrap_or_else(|_| panic!("{names:?} hangs"))
 }
 
-/// A network that has all pieces smaller and later than they were sent.
+/// A network that splits and delays all bytes.
 fn parts() -> Parts {
     let mut parts = Parts::new();
     parts.fault = parts
@@ -90,7 +91,7 @@ fn is_allowed(order: &[&Kind]) -> bool {
     pairs().all(|(at, kind)| order[..at].iter().all(|other| kind.may_be_inside(other)))
 }
 
-/// All layers in some order that is allowed, another for each number.
+/// Returns all layers in a valid order that depends on the number.
 fn shuffled(number: u64) -> Vec<&'static Kind> {
     let (mut left, mut order) = (all(), Vec::new());
     let mut random = number;
@@ -115,7 +116,7 @@ async fn every_layer_serves_alone_and_within_every_other() {
     for outer in KINDS {
         serves(&parts, &[outer]).await;
         for inner in KINDS.iter().filter(|inner| inner.may_be_inside(outer)) {
-            // Two PROXY headers or handshakes in one another are nothing a client does.
+            // No client sends nested PROXY headers or nested handshakes.
             let is_twice = inner.name == outer.name;
             if !is_twice || !["proxy protocol", "tls"].contains(&inner.name) {
                 serves(&parts, &[outer, inner]).await;
@@ -143,7 +144,7 @@ async fn all_layers_serve_together_in_many_orders() {
         orders.insert(names);
     }
     assert!(orders.len() > SAMPLE as usize * 3 / 4, "{}", orders.len());
-    // Whatever may be around a layer has been.
+    // Every layer that may be outside another has been.
     for outer in KINDS {
         for inner in KINDS.iter().filter(|inner| inner.name != outer.name) {
             let pair = (outer.name, inner.name);

@@ -1,4 +1,4 @@
-//! What happens to a server of all layers until ten thousand connections have ended.
+//! The phases of a server with all layers, until ten thousand connections have ended.
 
 use super::{
     HANDSHAKES, Parts, proxy,
@@ -24,10 +24,10 @@ use tokio::{
 const SECOND: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 400;
 
-/// In each of the ways in which all who come at a time end.
+/// The number of connections in each phase in which all end in the same way.
 pub const EACH: usize = 200;
 
-/// The server, what can be changed of it, and what is expected of it by now.
+/// The server, its adjustable limits, and the outcomes expected so far.
 pub struct Run {
     pub script: Script,
     pub server: ServerHandle,
@@ -42,7 +42,7 @@ impl Run {
         *self.expected.entry(outcome.to_owned()).or_default() += count;
     }
 
-    /// So many clients go this way, one after the other.
+    /// Runs `count` clients one after the other, with this behaviour and outcome.
     async fn all_go(&mut self, way: Way, count: usize, outcome: &str) {
         for _ in 0..count {
             self.number += 1;
@@ -52,7 +52,7 @@ impl Run {
         self.expect(outcome, count);
     }
 
-    /// All the [`WAYS`], mixed, many at a time.
+    /// Runs all [`WAYS`] mixed, with many clients at a time.
     pub async fn mixed(&mut self) {
         let mut ways: Vec<_> = WAYS
             .iter()
@@ -81,7 +81,7 @@ impl Run {
         }
     }
 
-    /// Handshakes that have every place and stop: those who come behind them run out of time too.
+    /// Stalled handshakes hold all permits, so that later clients time out too.
     pub async fn stalled(&mut self) {
         let mut clients = JoinSet::new();
         for number in 0..EACH {
@@ -93,7 +93,7 @@ impl Run {
         self.expect("timed out: tls handshake", EACH);
     }
 
-    /// What limits turn away, each at a time at which it admits nobody.
+    /// Refuses clients at each limit, while the limit admits none.
     pub async fn over_limits(&mut self) {
         let comes = Way::Hello(b"", Then::Stays);
         let Parts {
@@ -125,7 +125,7 @@ impl Run {
         sleep(SECOND).await;
     }
 
-    /// Ended from outside, before their handlers have them.
+    /// Aborts connections before they reach their handlers.
     pub async fn aborted(&mut self) {
         let mut clients = Vec::new();
         for _ in 0..EACH / 2 {
@@ -140,7 +140,8 @@ impl Run {
         self.expect("aborted", EACH / 2);
     }
 
-    /// Every place for a handshake is free: all but one are taken, and the last will do.
+    /// Checks that all handshake permits are free: all but one are taken, and the last one is
+    /// enough.
     pub async fn handshakes_are_free(&mut self) {
         let began = Instant::now();
         let mut stalled = JoinSet::new();
@@ -157,7 +158,7 @@ impl Run {
         self.expect("timed out: tls handshake", HANDSHAKES - 1);
     }
 
-    /// Some obey a drain, and some do not.
+    /// Drains connections of which some obey and some do not.
     pub async fn drained(&mut self) {
         let mut last = Vec::new();
         for number in 0..EACH / 2 {

@@ -1,4 +1,4 @@
-//! A stream at the very bottom that remembers what is asked of it.
+//! A stream at the bottom of a stack that records the operations on it.
 
 use reagent::{Accepted, Addr, Listener, Transport};
 use std::{
@@ -12,24 +12,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     Write(usize),
-    /// So many slices with so many bytes.
+    /// The number of slices and the number of bytes.
     Vectored(usize, usize),
     Flush,
     Shutdown,
 }
 
-/// What was asked, in order. Each thing is asked twice, since the first time it has to wait.
+/// The operations in order. Each occurs twice, because the first attempt is pending.
 #[derive(Clone, Debug, Default)]
 pub struct Calls(Arc<Mutex<Vec<Call>>>);
 
 impl Calls {
-    /// What was asked since this was called last.
+    /// Returns the operations since the last call.
     pub fn take(&self) -> Vec<Call> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 }
 
-/// Listens as another does, with probes.
+/// Wraps another listener, and adds probes to its streams.
 pub struct Probed {
     pub listener: Box<dyn Listener>,
     pub calls: Calls,
@@ -73,7 +73,7 @@ struct Probe {
     io: Transport,
     calls: Calls,
     vectored: bool,
-    /// Whether the next call has to wait.
+    /// Makes the next operation pending.
     waits: bool,
 }
 

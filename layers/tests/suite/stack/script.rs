@@ -1,4 +1,4 @@
-//! Clients that end their connections in every way there is, and what is to be told of each.
+//! Clients that end their connections in every possible way, with the expected outcomes.
 
 use super::{Parts, header, proxy};
 use crate::{
@@ -22,34 +22,34 @@ use tokio_rustls::client::TlsStream;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Those who may not come: [`Parts`] denies the one, and the script bans the other.
+/// Clients that are refused: the first one by [`Parts`], the second one by a ban of the script.
 pub const DENIED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub const BANNED: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
-/// How far a client comes, and what it does then.
+/// The progress of a client, and its behaviour from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By a socket that is not the proxy's.
+    /// Connects from an address that is not the proxy's.
     Untrusted,
-    /// It says this instead of a header, and goes if it is to.
+    /// Sends this instead of a header, and then leaves or stays.
     Header(&'static [u8], Then),
-    /// A client that is not admitted.
+    /// A refused client.
     Named(Ipv4Addr),
-    /// It says this instead of a first message.
+    /// Sends this instead of the first message of a handshake.
     Hello(&'static [u8], Then),
-    /// It goes in the middle of a handshake.
+    /// Leaves in the middle of a handshake.
     HalfHandshake,
-    /// It stops there.
+    /// Stalls in the middle of a handshake.
     StalledHandshake,
-    /// It does not believe our certificate.
+    /// Does not trust the server's certificate.
     Disbelief,
-    /// It tells the handler how to end.
+    /// Sends the handler a command.
     Told(u8),
-    /// It is served, and goes without `close_notify`.
+    /// Is served, and leaves without `close_notify`.
     NoGoodbye,
-    /// It says nothing after the handshake.
+    /// Sends nothing after the handshake.
     Mute,
-    /// It says so many bytes every so many seconds.
+    /// Sends a number of bytes at an interval in seconds.
     Slow(usize, u32),
 }
 
@@ -62,7 +62,8 @@ pub enum Then {
 use Then::{Goes, Stays};
 use Way::{Disbelief, HalfHandshake, Header, Hello, Mute, Named, NoGoodbye, Slow, Told, Untrusted};
 
-/// How many take each way, and what is told of it. Those that need no handshake are cheap.
+/// The number of clients with each behaviour, and their outcome. Clients without a handshake are
+/// cheap.
 pub const WAYS: [(Way, usize, &str); 28] = [
     (Header(b"", Stays), 900, "timed out: proxy protocol"),
     (
@@ -98,7 +99,7 @@ pub const WAYS: [(Way, usize, &str); 28] = [
     (Slow(1000, 10), 50, "timed out: age"),
 ];
 
-/// Limits of which each is the first for somebody.
+/// Timeouts, each of which is the first to fire for some client.
 pub fn timeouts() -> TimeoutsLayer {
     TimeoutsLayer::new()
         .first_byte(15 * SECOND)
@@ -109,7 +110,8 @@ pub fn timeouts() -> TimeoutsLayer {
         .max_age(60 * SECOND, Duration::ZERO, 5 * SECOND)
 }
 
-/// The handler of those who tell it: it may read on, write on, or give its stream away.
+/// The handler for commands of clients, which may continue to read or write, or give its stream
+/// away.
 pub async fn handler(
     mut conn: Connection,
     elsewhere: UnboundedSender<Connection>,
@@ -129,7 +131,7 @@ pub async fn handler(
     }
 }
 
-/// How an outcome is told in [`WAYS`].
+/// Formats an outcome as in [`WAYS`].
 pub fn told(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Failed(error) if error.is::<HandshakeError>() => "failed: handshake".into(),
@@ -139,12 +141,12 @@ pub fn told(outcome: &Outcome) -> String {
     }
 }
 
-/// What the clients share.
+/// State shared by the clients.
 #[derive(Clone)]
 pub struct Script {
     pub parts: Parts,
     pub clients: Clients,
-    /// What believes in another authority.
+    /// Trusts another authority.
     stranger: Parts,
 }
 
@@ -159,11 +161,11 @@ impl Script {
         }
     }
 
-    /// A client that has said this after its header.
+    /// Returns a client that has sent these bytes after its header.
     async fn named(&self, ip: Ipv4Addr, said: &[u8]) -> DuplexStream {
         let mut io = self.clients.connect_from(proxy()).await.unwrap();
         let said = [&header((ip, 4000).into()), said].concat();
-        // It may be turned away already.
+        // The connection may already be closed.
         let _ = io.write_all(&said).await;
         io
     }
@@ -173,7 +175,7 @@ impl Script {
         self.parts.handshake(io).await.unwrap()
     }
 
-    /// The same, once the handler has heard how to end.
+    /// Does the same, and sends the handler a command.
     pub async fn telling(&self, number: usize, way: u8) -> TlsStream<DuplexStream> {
         let mut io = self.secured(number).await;
         io.write_all(&[way]).await.unwrap();
@@ -181,7 +183,7 @@ impl Script {
         io
     }
 
-    /// Goes its way to the end.
+    /// Runs a client to the end.
     pub async fn act(&self, way: Way, number: usize) {
         let own = address(number);
         match way {
@@ -205,7 +207,7 @@ impl Script {
                 let io = self.named(own, b"").await;
                 self.stranger.handshake(io).await.unwrap_err();
             }
-            // Who is flooded does not read.
+            // A flooded client does not read.
             Told(b'g') => {
                 let _io = self.telling(number, b'g').await;
                 sleep(60 * SECOND).await;
@@ -238,7 +240,7 @@ async fn end(mut io: impl AsyncReadExt + Unpin) {
     let _ = io.read_to_end(&mut Vec::new()).await;
 }
 
-/// One for each client.
+/// A different address for each client.
 pub fn address(number: usize) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 16, 0, 0)) + number as u32)
 }

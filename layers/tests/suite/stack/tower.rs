@@ -1,5 +1,5 @@
-//! What the README says of tower's layers: each works around a handler, an upgrade and time limits,
-//! and inside of them, and ours are optional by tower's means.
+//! The README's claims about tower's layers: each of them works inside and around handlers,
+//! upgrades and timeouts, and our layers become optional with tower's tools.
 
 use super::{Parts, client, header, memory, proxy};
 use crate::support::{echo, echoes};
@@ -28,7 +28,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 type Shared = BoxCloneService<Connection, (), BoxError>;
 
-/// Takes what [`Server::start`] takes.
+/// Accepts the same services as [`Server::start`].
 fn shared(service: impl ConnectionService<Response = ()> + Clone) -> Shared {
     BoxCloneService::new(service.map_err(Into::into))
 }
@@ -41,7 +41,7 @@ async fn pass_later<Io>(conn: Connection<Io>) -> Result<Connection<Io>, BoxError
     Ok(conn)
 }
 
-/// tower's layers between a layer and a service.
+/// Puts tower's layers between a layer and a service.
 macro_rules! stacks {
     ($outer:expr, $inner:expr) => {
         [
@@ -120,7 +120,7 @@ async fn serves(p: &Parts, has_tls: bool, name: &str, start: impl AsyncFnOnce(Se
 async fn all_serve(p: &Parts, has_tls: bool, stacks: impl IntoIterator<Item = (&str, Shared)>) {
     for (name, stack) in stacks {
         serves(p, has_tls, name, async |server| {
-            // It goes on without its handle.
+            // The server continues without its handle.
             server.start(stack).await.unwrap();
         })
         .await;

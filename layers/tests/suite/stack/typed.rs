@@ -1,4 +1,4 @@
-//! The same as one would write it: a type for each order.
+//! The same stacks as users write them, with a type for each order.
 
 use super::{Parts, kinds::all, memory};
 use crate::support::{echo, echoes};
@@ -15,7 +15,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{Layer, ServiceBuilder, limit::ConcurrencyLimitLayer, timeout::TimeoutLayer};
 
-/// Serves a client that sends a header and does a handshake, through layers of which the first is the outermost.
+/// Serves a client that sends a header and does a handshake, through these layers, the outermost
+/// first.
 macro_rules! serves {
     ($parts:ident: $($layer:expr),+ $(,)?) => {
         serves!($parts, handle(echo); $($layer),+)

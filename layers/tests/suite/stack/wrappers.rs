@@ -1,5 +1,5 @@
-//! What wraps a stream hands everything on: several slices as several slices, a flush, an end, and that it has to
-//! wait.
+//! Stream wrappers pass everything on: vectored writes as vectored writes, flushes, ends, and
+//! pending results.
 
 use super::{
     Parts,
@@ -16,7 +16,7 @@ use tokio::{
 
 const SLICES: [&[u8]; 3] = [b"several ", b"slices, ", b"one write"];
 
-/// What reached the bottom of each step.
+/// The operations that reached the bottom in each step.
 #[derive(Debug, Default)]
 struct Steps {
     write: Vec<Call>,
@@ -41,8 +41,8 @@ async fn steps(mut conn: Connection, calls: &Calls, vectored: bool) -> io::Resul
     })
 }
 
-/// What reaches the bottom of this stack. `vectored` is whether the bottom takes slices, and whether the top says
-/// that it does.
+/// Returns the operations that reach the bottom of this stack. `vectored` is whether the bottom
+/// supports vectored writes, and whether the top must report it.
 async fn through(parts: &Parts, order: &[&Kind], vectored: (bool, bool)) -> Steps {
     let names: Vec<_> = order.iter().map(|kind| kind.name).collect();
     let (listener, clients) = MemoryListener::new();
@@ -68,7 +68,7 @@ async fn through(parts: &Parts, order: &[&Kind], vectored: (bool, bool)) -> Step
         .unwrap();
     let exchange = async {
         let mut io = parts.connect(&clients, order).await.unwrap();
-        // For those that want to know what it speaks.
+        // For layers that detect the protocol.
         io.write_all(b"hello").await.unwrap();
         io.flush().await.unwrap();
         let mut got = Vec::new();
@@ -85,7 +85,7 @@ async fn through(parts: &Parts, order: &[&Kind], vectored: (bool, bool)) -> Step
     steps_done.recv().await.unwrap()
 }
 
-/// As asked: once to wait, and once to be done.
+/// Each operation is first pending and then completes.
 fn twice(call: Call) -> Vec<Call> {
     vec![call; 2]
 }
@@ -114,7 +114,8 @@ async fn every_wrapper_hands_on_what_is_asked_of_it() {
     for (names, order) in stacks {
         let steps = through(&parts, &order, (true, true)).await;
         is_handed_on(&steps, Call::Vectored(3, len), &names);
-        // Whoever asks is told the truth; who does not ask gets away with it.
+        // A caller that checks for vectored support gets the right answer, and one that does not
+        // still works.
         through(&parts, &order, (false, false)).await;
     }
 }
@@ -126,7 +127,8 @@ async fn tls_takes_all_slices_and_hands_on_flush_and_end() {
     for order in [tls, all()] {
         for vectored in [false, true] {
             let steps = through(&parts, &order, (vectored, true)).await;
-            // What was encrypted goes out at the latest by the flush, which then reaches the bottom.
+            // Encrypted bytes are written at the flush at the latest, which then reaches the
+            // bottom.
             let mut out = steps.write;
             out.extend(&steps.flush);
             let is_write = |call: &Call| matches!(call, Call::Write(_) | Call::Vectored(..));

@@ -1,4 +1,4 @@
-//! Client certificates that are not good any more, or not at all.
+//! Client certificates that have expired or are invalid.
 
 use super::{
     pki::{Ca, Dir, EACH, Made},
@@ -30,9 +30,10 @@ async fn start(dir: &Dir, ca: &Ca) -> Running {
     Running::new(layer.build().unwrap()).await
 }
 
-/// The error that ends the next connection, once a client has not got through.
+/// Returns the error of the next connection, which must be refused.
 async fn refused(running: &mut Running, config: &Arc<ClientConfig>) -> String {
-    // With TLS 1.3 the client is done before it is heard what the server thinks of it.
+    // With TLS 1.3, the client completes its handshake before the server has checked the
+    // certificate.
     if let Ok(mut client) = running.connect(config, "localhost").await {
         assert!(!echoes(&mut client, "hello").await);
     }
@@ -44,7 +45,7 @@ async fn refused(running: &mut Running, config: &Arc<ClientConfig>) -> String {
     in_full(error)
 }
 
-/// A certificate that expires, and whether the client has got in before it did.
+/// Creates a certificate that expires, and returns whether the client was admitted before.
 async fn expires(
     ca: &Ca,
     running: &mut Running,
@@ -54,7 +55,7 @@ async fn expires(
     let end = SystemTime::now() + lifetime;
     let made = ca.client_with(|params| params.not_after = end.into());
     let config = Arc::new(ca.believer_with(&made, &[version]));
-    // Tickets are for whoever has said something.
+    // Tickets are sent to clients that have sent data.
     let mut is_in = false;
     if let Ok(mut client) = running.connect(&config, "localhost").await {
         is_in = echoes(&mut client, "hello").await;
@@ -67,19 +68,19 @@ async fn expires(
         return None;
     }
     sleep(end.duration_since(SystemTime::now()).unwrap_or_default()).await;
-    // Dates of certificates have seconds.
+    // Certificates have a resolution of one second.
     sleep(Duration::from_secs(1)).await;
     Some(config)
 }
 
 #[tokio::test]
-async fn who_has_expired_is_refused_though_there_was_a_session() {
+async fn expired_clients_are_refused_though_they_have_a_session() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let mut running = start(&dir, &ca).await;
     for version in EACH {
         let mut lifetime = Duration::from_secs(2);
         let config = loop {
-            // Longer where the machine is slow.
+            // Retried with a longer lifetime if the machine is slow.
             match expires(&ca, &mut running, version, lifetime).await {
                 Some(config) => break config,
                 None => lifetime *= 2,
@@ -102,13 +103,13 @@ async fn a_certificate_of_the_first_version_is_refused_with_what_is_expected() {
         assert!(said.contains("UnsupportedCertVersion"), "{said}");
         assert!(said.contains("expected X.509 version 3"), "{said}");
     }
-    // What it is made of is good otherwise.
+    // The certificate is valid otherwise.
     let config = Arc::new(ca.believer_with(&made, &EACH));
     let mut client = running.connect(&config, "localhost").await.unwrap();
     assert!(echoes(&mut client, "hello").await);
 }
 
-/// A client that shows this certificate, whatever rustls itself thinks of it.
+/// A client that presents this certificate, even if rustls considers it invalid.
 fn shows(
     ca: &Ca,
     made: &Made,

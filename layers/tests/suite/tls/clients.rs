@@ -1,4 +1,4 @@
-//! Client certificates: not asked for, wanted, required.
+//! Client certificates: not requested, optional, required.
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH},
@@ -16,7 +16,7 @@ fn builder(dir: &Dir, ca: &Ca) -> TlsBuilder {
 }
 
 #[tokio::test]
-async fn who_is_not_asked_shows_none() {
+async fn clients_that_are_not_asked_send_no_certificate() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let mut running = Running::new(builder(&dir, &ca).build().unwrap()).await;
     let config = Arc::new(ca.believer_with(&ca.client("alice"), BOTH));
@@ -25,7 +25,7 @@ async fn who_is_not_asked_shows_none() {
 }
 
 #[tokio::test]
-async fn a_good_certificate_is_told_and_asked_for_each_time() {
+async fn a_valid_certificate_is_reported_and_requested_every_time() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let builder = builder(&dir, &ca).session_lifetime(Duration::from_secs(3600));
     let alice = ca.client("alice");
@@ -44,7 +44,7 @@ async fn a_good_certificate_is_told_and_asked_for_each_time() {
                 let mut client = running.connect(&config, "localhost").await.unwrap();
                 assert!(echoes(&mut client, "hello").await);
                 let tls = running.seen().await.tls;
-                // A session that is resumed would outlive its certificate.
+                // A resumed session would outlive its certificate.
                 assert!(!tls.is_resumed());
                 assert_eq!(tls.peer_certificates(), std::slice::from_ref(&alice.cert));
                 assert_eq!(tls.peer_subject(), Some("CN=alice"));
@@ -108,7 +108,8 @@ async fn none_is_enough_only_where_it_is_not_required() {
         assert!(echoes(&mut client, "hello").await);
         assert_eq!(optional.seen().await.tls.peer_subject(), None);
 
-        // With TLS 1.3 the client is done before it is heard what the server thinks of it.
+        // With TLS 1.3, the client completes its handshake before the server has checked the
+        // certificate.
         if let Ok(mut client) = required.connect(&config, "localhost").await {
             assert!(!echoes(&mut client, "hello").await);
         }
@@ -122,7 +123,7 @@ async fn a_bad_one_is_never_enough() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let builder = builder(&dir, &ca);
     let stranger = Ca::new("ca").client("alice");
-    // A server's certificate of the right authority is not a client's.
+    // A server certificate of the right authority is not a client certificate.
     let mallory = {
         let other = Ca::new("other");
         other.client("mallory")

@@ -1,4 +1,4 @@
-//! Which ends send `close_notify`, and that none makes a part look whole.
+//! When `close_notify` is sent. It never makes a truncated stream look complete.
 
 use super::{
     pki::{BOTH, Ca, Dir},
@@ -29,7 +29,7 @@ impl Site {
         Site { _dir: dir, ca, tls }
     }
 
-    /// A server and a client of it.
+    /// Starts a server and connects a client.
     async fn start<S>(&self, service: S) -> (ServerHandle, Ends, TlsStream<DuplexStream>)
     where
         S: ConnectionService<TlsIo<BoxIo>> + Clone,
@@ -48,7 +48,7 @@ impl Site {
     }
 }
 
-/// What a client gets until the end, and whether that was `close_notify`.
+/// Reads to the end. Returns the number of bytes, and whether `close_notify` arrived.
 async fn rest(client: &mut TlsStream<DuplexStream>) -> (usize, bool) {
     let mut received = Vec::new();
     match client.read_to_end(&mut received).await {
@@ -60,7 +60,7 @@ async fn rest(client: &mut TlsStream<DuplexStream>) -> (usize, bool) {
     }
 }
 
-/// Writes half an answer, which arrives, and then does nothing more.
+/// Sends half a response, and then does nothing.
 async fn half(mut conn: Connection) -> io::Result<()> {
     conn.write_all(b"half").await?;
     conn.flush().await?;
@@ -137,7 +137,7 @@ async fn nothing_is_sent_after_a_write_that_is_cut_off() {
 #[tokio::test(start_paused = true)]
 async fn records_that_the_socket_has_not_taken_are_followed_by_nothing() {
     let site = Site::new();
-    // More than the pipe has room for, and taken in by the session all the same.
+    // More than the pipe has room for. The session accepts it nevertheless.
     let service = handle(|mut conn: Connection| async move {
         conn.set_delimited();
         let mut written = 0;
@@ -267,7 +267,7 @@ async fn half_an_answer_of_http_is_told_from_a_whole_one() {
         }),
     );
     let site = Site::new();
-    // An HTTP/1.0 client has no other sign of the end than the end.
+    // The end of the stream is the only end that an HTTP/1.0 client can see.
     for (head, notifies) in [
         ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", true),
         ("GET / HTTP/1.0\r\n\r\n", false),
@@ -280,7 +280,7 @@ async fn half_an_answer_of_http_is_told_from_a_whole_one() {
         while !head.is_empty() && !String::from_utf8_lossy(&received).contains("half") {
             received.push(client.read_u8().await.unwrap());
         }
-        // What ends a chunk, and no last chunk.
+        // At most the end of a chunk, but not the last chunk.
         tokio::time::sleep(SECOND).await;
         server.connection(1).unwrap().abort();
         let (rest, is_notified) = rest(&mut client).await;

@@ -1,12 +1,12 @@
-//! Just enough of DER to make a certificate that nobody makes any more.
+//! Just enough DER to create a certificate of a kind that is no longer issued.
 
 const SEQUENCE: u8 = 0x30;
 const BIT_STRING: u8 = 0x03;
-/// The version and the extensions of a certificate (RFC 5280, section 4.1).
+/// The tags of the version and the extensions of a certificate (RFC 5280, section 4.1).
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 
-/// The tag of the first element, its contents, and the length of the whole of it.
+/// Returns the tag of the first element, its contents, and its total length.
 fn first(der: &[u8]) -> (u8, &[u8], usize) {
     let (begin, len) = match der[1] {
         short @ 0..=0x7f => (2, usize::from(short)),
@@ -22,7 +22,7 @@ fn first(der: &[u8]) -> (u8, &[u8], usize) {
     (der[0], &der[begin..begin + len], begin + len)
 }
 
-/// Elements, each whole, with its tag.
+/// Splits into elements, each with its tag and all of its bytes.
 fn elements(mut der: &[u8]) -> Vec<(u8, &[u8])> {
     let mut elements = Vec::new();
     while !der.is_empty() {
@@ -34,7 +34,7 @@ fn elements(mut der: &[u8]) -> Vec<(u8, &[u8])> {
     elements
 }
 
-/// A certificate without its version and extensions, signed again.
+/// Removes the version and the extensions of a certificate, and signs it again.
 pub fn in_version_1(certificate: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let (_, contents, _) = first(certificate);
     let [(_, to_sign), (_, algorithm), _] = elements(contents)[..] else {
@@ -52,7 +52,7 @@ pub fn in_version_1(certificate: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> 
     encode(SEQUENCE, &contents)
 }
 
-/// An element, its length in as few bytes as DER allows.
+/// Encodes an element, with its length in as few bytes as DER requires.
 fn encode(tag: u8, contents: &[u8]) -> Vec<u8> {
     match contents.len() {
         len @ 0..=0x7f => [&[tag, len as u8], contents].concat(),

@@ -1,4 +1,4 @@
-//! Handshakes that fail: each ends its connection, says why, and leaves the others alone.
+//! Failed handshakes: each ends its connection with an error, and does not affect others.
 
 use super::{
     pki::{BOTH, Ca, Dir},
@@ -10,7 +10,7 @@ use reagent_layers::tls::{HandshakeErrorKind, TlsConfigError, TlsLayer, rustls};
 use std::{fs, path::Path, sync::Arc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The first message of a client.
+/// Returns the first message of a client.
 pub fn hello(ca: &Ca) -> Vec<u8> {
     let name = "localhost".try_into().unwrap();
     let mut client = rustls::ClientConnection::new(Arc::new(ca.believer(BOTH)), name).unwrap();
@@ -28,7 +28,7 @@ async fn say(clients: &Clients, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// It still serves.
+/// Checks that the server still serves.
 async fn serves(running: &mut Running, ca: &Ca) {
     let config = Arc::new(ca.believer(BOTH));
     let mut client = running.connect(&config, "localhost").await.unwrap();
@@ -56,7 +56,7 @@ async fn garbage_is_not_tls_and_answered_with_an_alert() {
 }
 
 #[tokio::test]
-async fn who_goes_away_before_or_in_a_handshake_is_told_as_that() {
+async fn clients_that_leave_before_or_in_a_handshake_are_reported_as_such() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let mut running = Running::new(localhost(&dir, &ca)).await;
     let hello = hello(&ca);
@@ -76,18 +76,18 @@ async fn a_hello_byte_by_byte_is_a_hello() {
         client.write_all(&[byte]).await.unwrap();
         tokio::task::yield_now().await;
     }
-    // A handshake record comes back.
+    // The reply is a handshake record.
     assert_eq!(client.read_u8().await.unwrap(), 22);
 }
 
 #[tokio::test]
-async fn nothing_in_common_is_told_as_that() {
+async fn having_nothing_in_common_is_reported_as_such() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
     let layer = TlsLayer::builder().certificate(cert, key).alpn(["h2"]);
     let mut running = Running::new(layer.build().unwrap()).await;
 
-    // The hello of a client that knows TLS 1.0 and one suite of that time.
+    // The hello of a client that supports TLS 1.0 and one cipher suite of that time.
     let mut old = vec![22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 1];
     old.extend([7; 32]);
     old.extend([0, 0, 2, 0, 0x2f, 1, 0]);
@@ -109,7 +109,7 @@ async fn nothing_in_common_is_told_as_that() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_believe_us_is_told_as_that() {
+async fn a_client_that_does_not_trust_the_server_is_reported_as_such() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let mut running = Running::new(localhost(&dir, &ca)).await;
     let stranger = Arc::new(Ca::new("ca").believer(BOTH));
@@ -133,7 +133,7 @@ async fn an_error_is_for_people() {
 }
 
 #[test]
-fn what_is_wrong_with_files_is_told_by_name() {
+fn errors_of_files_name_the_file() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let made = ca.server(&["localhost"]);
     let (cert, key) = made.write(&dir, "server");

@@ -1,4 +1,4 @@
-//! What a handshake agrees on, and what the handler is told.
+//! The results of a handshake, and how the handler learns them.
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH},
@@ -141,7 +141,7 @@ async fn a_session_is_resumed_for_as_long_as_it_may() {
 }
 
 #[tokio::test]
-async fn a_config_of_ones_own_is_taken_as_it_is() {
+async fn a_custom_config_is_used_unchanged() {
     let ca = Ca::new("ca");
     let made = ca.server(&["localhost"]);
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -1,4 +1,4 @@
-//! HTTP inside TLS: what has a limit without it has it here too.
+//! HTTP over TLS: all limits of plain HTTP apply.
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH},
@@ -25,7 +25,7 @@ fn tls(dir: &Dir, ca: &Ca, protocol: &str) -> TlsLayer {
     builder.alpn([protocol]).build().unwrap()
 }
 
-/// On a real socket, where a close with unread bytes resets.
+/// On a real socket, where closing with unread bytes resets the connection.
 #[tokio::test]
 async fn a_client_that_uploads_slowly_gets_its_answer() {
     let router = Router::new()

@@ -1,4 +1,4 @@
-//! Time limits and the limit of handshakes, on a paused clock.
+//! Timeouts and the limit on handshakes, with a paused clock.
 
 use super::{
     failures::hello,
@@ -27,7 +27,7 @@ use tokio::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A client that begins a handshake and stops where the server waits for it.
+/// A client that stops in the middle of a handshake, while the server waits for it.
 async fn stalled(clients: &Clients, ca: &Ca) -> DuplexStream {
     let mut client = clients.connect().await.unwrap();
     client.write_all(&hello(ca)).await.unwrap();
@@ -99,7 +99,7 @@ async fn clients_that_stop_in_a_handshake_do_not_delay_others() {
     let mut stopped = Vec::new();
     for _ in 0..100 {
         let mut client = stalled(&running.clients, &ca).await;
-        // It has its answer, and waits.
+        // The client has the server's reply, and stalls.
         client.read_u8().await.unwrap();
         stopped.push(client);
     }
@@ -116,7 +116,7 @@ async fn clients_that_stop_in_a_handshake_do_not_delay_others() {
     }
 }
 
-/// Notices how many handshakes ask for a certificate at once.
+/// Counts the handshakes that ask for a certificate at the same time.
 #[derive(Debug)]
 struct Watched {
     inner: Arc<dyn ResolvesServerCert>,

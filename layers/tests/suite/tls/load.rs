@@ -1,4 +1,4 @@
-//! Certificates that change while clients come without a pause.
+//! Certificates that are replaced while clients keep connecting.
 
 use super::{
     pki::BOTH,

@@ -1,5 +1,5 @@
-//! `TlsLayer`: who gets through a handshake and with what, who does not and how that is told, and that
-//! certificates can be exchanged under load.
+//! `TlsLayer`: successful and failed handshakes, how they are reported, and replacing certificates
+//! under load.
 
 mod bad_clients;
 mod clients;

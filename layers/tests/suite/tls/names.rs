@@ -1,4 +1,4 @@
-//! Which certificate a client gets by the name it asks for.
+//! The choice of a certificate by server name.
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH},
@@ -8,8 +8,8 @@ use reagent_layers::tls::{HandshakeErrorKind, TlsBuilder, TlsConfigError, TlsLay
 use rustls::{AlertDescription, pki_types::CertificateDer};
 use std::{io, sync::Arc};
 
-/// Certificates for one exact name, one wildcard and everybody else, all of them good for all names that
-/// are asked for, so that the choice is the server's alone.
+/// Certificates for an exact name, for a wildcard and for all other names. Each is valid for all
+/// names in the tests, so that only the server decides.
 struct Names {
     dir: Dir,
     ca: Ca,
@@ -103,7 +103,7 @@ async fn without_a_default_an_unknown_name_is_refused_by_alert() {
 }
 
 #[test]
-fn what_is_no_name_or_not_the_certificates_is_refused() {
+fn names_that_are_invalid_or_not_in_the_certificate_are_refused() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let (cert, key) = ca.server(&["example.org"]).write(&dir, "server");
     let build = |name: &str| {

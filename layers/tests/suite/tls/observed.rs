@@ -1,4 +1,4 @@
-//! What spans, events and metrics say of a handshake.
+//! The spans, events and metrics of handshakes.
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH},
@@ -77,7 +77,7 @@ async fn the_span_and_the_end_event_say_what_was_agreed_on() {
 }
 
 #[tokio::test]
-async fn a_failed_handshake_is_told_by_its_kind() {
+async fn a_failed_handshake_is_reported_with_its_kind() {
     let (capture, _guard) = Capture::up_to(Level::DEBUG);
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     dir.write("ca.pem", ca.pem());
@@ -123,7 +123,8 @@ async fn a_failed_handshake_is_told_by_its_kind() {
                 let mut client = clients.connect().await.unwrap();
                 client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
             }
-            // With TLS 1.3 the client may be done before it is heard what the server thinks of it.
+            // With TLS 1.3, the client may complete its handshake before the server has checked the
+            // certificate.
             Some((config, name)) => drop(connect(&clients, config, name).await),
         }
         until("the end", || server.stats().failed == number).await;

@@ -1,4 +1,4 @@
-//! The same with a client that others wrote.
+//! The same with an independent client.
 
 use super::{
     pki::{Ca, Dir},
@@ -12,7 +12,7 @@ use tokio::{
     process::Command,
 };
 
-/// Says what it knows of the client, when the client has said something.
+/// Sends what is known about the client, after its first bytes.
 async fn tell(conn: Connection) -> io::Result<()> {
     let tls = conn.extensions().get::<TlsInfo>().unwrap().clone();
     let mut conn = BufReader::new(conn);
@@ -28,7 +28,7 @@ async fn tell(conn: Connection) -> io::Result<()> {
     conn.shutdown().await
 }
 
-/// What `openssl s_client` prints, or nothing where there is none.
+/// Returns the output of `openssl s_client`, or `None` if it is not installed.
 async fn s_client(server: &ServerHandle, args: &[&str]) -> Option<String> {
     let addr = server.local_addr().to_string();
     let mut command = Command::new("openssl");
@@ -47,7 +47,7 @@ async fn s_client(server: &ServerHandle, args: &[&str]) -> Option<String> {
         }
         Err(error) => panic!("{error}"),
     };
-    // Open until the end, since s_client goes when there is nothing more to send.
+    // Kept open until the end, because s_client exits at the end of its input.
     let mut stdin = child.stdin.take().unwrap();
     let _ = stdin.write_all(b"hello\n").await;
     let output = in_time(child.wait_with_output()).await.unwrap();

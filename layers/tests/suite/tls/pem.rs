@@ -1,4 +1,5 @@
-//! Files as people and programs leave them: all of them is read, or it is said what is not and where.
+//! PEM files in the wild: either everything in them is used, or the error says what is not and
+//! where.
 
 use super::{
     pki::{Ca, Dir},
@@ -8,7 +9,7 @@ use crate::tls::pki::BOTH;
 use reagent_layers::tls::TlsLayer;
 use std::{process::Command, sync::Arc};
 
-/// What is said of this file as client authorities, or `Ok`.
+/// Returns the result of loading this file as client authorities.
 fn as_authorities(dir: &Dir, text: impl AsRef<[u8]>) -> Result<(), String> {
     let (cert, key) = Ca::new("server ca")
         .server(&["localhost"])
@@ -22,7 +23,7 @@ fn as_authorities(dir: &Dir, text: impl AsRef<[u8]>) -> Result<(), String> {
         .map_err(|error| in_full(&error))
 }
 
-/// What a program prints, or nothing where there is none.
+/// Returns the output of `openssl`, or `None` if it is not installed.
 fn openssl(dir: &Dir, args: &str) -> Option<Vec<u8>> {
     let output = Command::new("openssl")
         .args(args.split(' '))
@@ -70,7 +71,7 @@ async fn every_authority_of_a_bundle_is_read_however_it_is_written() {
 }
 
 #[test]
-fn what_is_not_read_is_named_by_its_section_and_line() {
+fn unread_sections_are_named_with_their_line() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let lines = ca.pem().lines().count();
     let path = dir.path("ca.pem");
@@ -93,13 +94,13 @@ fn what_is_not_read_is_named_by_its_section_and_line() {
         );
         assert!(said.starts_with(&expected), "{said}");
     }
-    // A mark that `cat` has put at the end of a line.
+    // A BEGIN mark that `cat` has put at the end of a line.
     let said = as_authorities(&dir, ca.pem().trim_end().to_owned() + &ca.pem()).unwrap_err();
     assert!(
         said.contains("the line has text beside its BEGIN mark"),
         "{said}"
     );
-    // A certificate that is none.
+    // An invalid certificate.
     let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let said = as_authorities(&dir, ca.pem() + bad).unwrap_err();
     let place = format!("(section 2, line {})", lines + 1);
@@ -176,10 +177,10 @@ fn an_encrypted_key_of_either_kind_is_said_to_be_encrypted() {
     }
 }
 
-/// What has no end, or does not come to one, would be read for ever.
+/// Reading a file without an end, or one that blocks, would never finish.
 #[cfg(target_os = "linux")]
 #[test]
-fn what_is_no_file_is_not_read() {
+fn special_files_are_not_read() {
     let error = TlsLayer::from_pem_files("/dev/zero", "/dev/zero").unwrap_err();
     assert_eq!(
         in_full(&error),

@@ -1,4 +1,4 @@
-//! Certificates made for a test, and clients that believe in them.
+//! Certificates made for tests, and clients that trust them.
 
 use super::der;
 use rcgen::{
@@ -20,7 +20,7 @@ use std::{
     },
 };
 
-/// A directory that goes with the test.
+/// A directory that is removed at the end of the test.
 pub struct Dir(PathBuf);
 
 impl Dir {
@@ -50,7 +50,7 @@ impl Drop for Dir {
     }
 }
 
-/// An authority.
+/// A certificate authority.
 pub struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
@@ -100,7 +100,7 @@ impl Ca {
         self.issue(params)
     }
 
-    /// The same certificate as X.509 had it before there were extensions.
+    /// Returns the same certificate in X.509 version 1, which has no extensions.
     pub fn in_version_1(&self, made: &Made) -> Vec<u8> {
         der::in_version_1(&made.cert, |signed| self.0.key().sign(signed).unwrap())
     }
@@ -111,7 +111,7 @@ impl Ca {
         roots
     }
 
-    /// A client that believes in this authority and speaks these versions.
+    /// Returns a client configuration that trusts this authority, with these versions.
     pub fn believer(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(versions)
@@ -120,7 +120,7 @@ impl Ca {
             .with_no_client_auth()
     }
 
-    /// The same, with a certificate of its own.
+    /// Does the same, with a client certificate.
     pub fn believer_with(
         &self,
         made: &Made,

@@ -1,4 +1,4 @@
-//! Certificates that change while the server runs.
+//! Certificates that are replaced while the server runs.
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH, Made},
@@ -23,7 +23,7 @@ use tokio::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A certificate in use, one to come, and the files for both.
+/// The current certificate, the next one, and the files for both.
 pub struct Change {
     _dir: Dir,
     pub ca: Ca,
@@ -56,7 +56,7 @@ impl Change {
         Arc::new(self.ca.believer(BOTH))
     }
 
-    /// What a new client is served with.
+    /// Returns the certificate that a new client receives.
     async fn served(&self, running: &Running) -> CertificateDer<'static> {
         let client = running.connect(&self.client(), "localhost").await.unwrap();
         let certificate = client.get_ref().1.peer_certificates().unwrap()[0].clone();
@@ -66,7 +66,7 @@ impl Change {
 }
 
 #[tokio::test]
-async fn by_call_for_those_who_come_and_not_for_those_who_are_there() {
+async fn a_reload_by_call_applies_to_new_connections_only() {
     let change = Change::new();
     let layer = change.layer();
     let reloader = layer.reloader();
@@ -103,7 +103,7 @@ async fn sessions_are_resumed_over_a_reload() {
 }
 
 #[tokio::test]
-async fn what_is_bad_changes_nothing_and_is_told() {
+async fn bad_files_change_nothing_and_are_reported() {
     let change = Change::new();
     let layer = change.layer();
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -135,7 +135,7 @@ async fn what_is_bad_changes_nothing_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_watching_and_each_change_is_told_once() {
+async fn a_reload_by_watching_reports_each_change_once() {
     let change = Change::new();
     let layer = change.layer();
     let (tell, mut told) = unbounded_channel();
@@ -150,7 +150,7 @@ async fn by_watching_and_each_change_is_told_once() {
 
     sleep(90 * SECOND).await;
     assert!(told.is_empty(), "nothing has changed");
-    // The certificate first, and the key when the watcher has come by.
+    // The certificate is replaced first, and the key after the watcher has checked once.
     fs::write(&change.cert, &change.new.pem).unwrap();
     let (at, result) = told.recv().await.unwrap();
     assert_eq!(at, 120);
@@ -206,7 +206,7 @@ async fn a_config_has_no_files_and_can_be_replaced() {
 }
 
 #[tokio::test]
-async fn what_is_served_and_how_the_last_reload_went_is_told() {
+async fn served_certificates_and_the_last_reload_are_reported() {
     let change = Change::new();
     let layer = TlsLayer::builder()
         .certificate(&change.cert, &change.key)
@@ -219,7 +219,7 @@ async fn what_is_served_and_how_the_last_reload_went_is_told() {
     assert_eq!(served.len(), 2);
     assert_eq!(served[0].name, None);
     assert_eq!(served[1].name.as_deref(), Some("localhost"));
-    // As rcgen has it.
+    // The default of rcgen.
     let at = std::time::UNIX_EPOCH + Duration::from_secs(67_090_118_400);
     assert_eq!(served[0].not_after, Some(at));
     reloader.reload().await.unwrap();
@@ -236,7 +236,7 @@ async fn a_chain_that_is_being_written_is_not_taken() {
     let layer = change.layer();
     let reloader = layer.reloader();
     let running = Running::new(layer).await;
-    // The new certificate is there, and its key follows between two looks.
+    // The new certificate is there, and its key follows between two checks.
     fs::write(&change.cert, &change.new.pem).unwrap();
     let writing = async {
         sleep(Duration::from_millis(10)).await;
@@ -254,7 +254,7 @@ async fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
     let layer = change.layer();
     let reloader = layer.reloader();
     let running = Running::new(layer).await;
-    // Reading a pipe waits for its writer.
+    // Reading from a pipe blocks until there is a writer.
     fs::remove_file(&change.key).unwrap();
     let made = std::process::Command::new("mkfifo")
         .arg(&change.key)

@@ -1,4 +1,4 @@
-//! A server with TLS, what its handler sees and how its connections end.
+//! A server with TLS, the information of its handler, and the outcomes of its connections.
 
 use super::pki::{Ca, Dir};
 use crate::support::{LONG, echo};
@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// What the handler was given.
+/// The information that the handler received.
 pub struct Seen {
     pub tls: TlsInfo,
     pub info: ConnectionInfo,
@@ -74,7 +74,7 @@ impl Running {
         }
     }
 
-    /// A client that asks for `name`.
+    /// Connects a client that requests `name`.
     pub async fn connect(
         &self,
         config: &Arc<ClientConfig>,
@@ -91,7 +91,7 @@ impl Running {
         in_time(self.ends.recv()).await.unwrap()
     }
 
-    /// How the next handshake to fail failed.
+    /// Waits for the next failed handshake, and returns its kind of error.
     pub async fn failure(&mut self) -> HandshakeErrorKind {
         let outcome = self.end().await;
         let Outcome::Failed(error) = &outcome else {
@@ -104,7 +104,7 @@ impl Running {
     }
 }
 
-/// The message of an error, followed by those of its sources.
+/// Returns the message of an error followed by the messages of its sources.
 pub fn in_full(error: &(dyn Error + 'static)) -> String {
     std::iter::successors(Some(error), |&error| error.source())
         .map(ToString::to_string)
@@ -128,13 +128,13 @@ pub async fn connect(
     in_time(TlsConnector::from(config.clone()).connect(name, stream)).await
 }
 
-/// Ends a connection as one should: both say that they are done.
+/// Closes a connection in order, with `close_notify` from both sides.
 pub async fn close(mut client: TlsStream<DuplexStream>) {
     client.shutdown().await.unwrap();
     assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
 }
 
-/// A layer with a certificate for `localhost` alone.
+/// Returns a layer with a certificate for `localhost` only.
 pub fn localhost(dir: &Dir, ca: &Ca) -> TlsLayer {
     let (cert, key) = ca.server(&["localhost"]).write(dir, "localhost");
     TlsLayer::from_pem_files(cert, key).unwrap()

@@ -1,4 +1,4 @@
-//! TLS that a handler begins.
+//! TLS started by a handler.
 
 use super::{
     pki::{BOTH, Ca, Dir},
@@ -24,7 +24,7 @@ use tower::{Layer, ServiceExt};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Answers the byte of the client, and then speaks TLS.
+/// Replies to the client's first byte, and then switches to TLS.
 async fn starttls(tls: &TlsLayer, mut conn: Connection) -> Result<(), BoxError> {
     conn.write_all(b"hello").await?;
     conn.read_u8().await?;
@@ -83,7 +83,7 @@ impl Site {
         }
     }
 
-    /// A client that has asked for TLS, and is to begin.
+    /// Returns a client that has requested TLS and has to start the handshake.
     async fn asked(&self) -> DuplexStream {
         let mut stream = self.clients.connect().await.unwrap();
         stream.read_exact(&mut [0; 5]).await.unwrap();
@@ -143,7 +143,8 @@ async fn a_drain_lets_go_of_a_client_that_does_not_begin_and_not_of_one_that_has
     let (_silent, begun) = (site.asked().await, site.asked().await);
     let server = site.server.clone();
     let began = Instant::now();
-    let drain = tokio::spawn(async move { server.drain(60 * SECOND).await });
+    let mut drain = JoinSet::new();
+    drain.spawn(async move { server.drain(60 * SECOND).await });
     let ended = async {
         let silent = site.ends.of(1).await;
         assert!(matches!(silent, Outcome::Drained), "{silent}");
@@ -154,11 +155,11 @@ async fn a_drain_lets_go_of_a_client_that_does_not_begin_and_not_of_one_that_has
     tokio::time::sleep(5 * SECOND).await;
     assert!(echoes(&mut client, "in time").await);
     client.shutdown().await.unwrap();
-    let report = drain.await.unwrap();
+    let report = drain.join_next().await.unwrap().unwrap();
     assert_eq!((report.finished, report.aborted), (2, 0));
 }
 
-/// In every place where rustc has to find out that the future is `Send`.
+/// Covers every place in which the compiler has to prove that the future is `Send`.
 #[tokio::test(start_paused = true)]
 async fn tls_may_be_begun_in_a_task_a_set_and_by_a_layer_around_another_handler() {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
@@ -169,6 +170,7 @@ async fn tls_may_be_begun_in_a_task_a_set_and_by_a_layer_around_another_handler(
     async fn accepted(tls: &TlsLayer, conn: Connection) -> Result<(), BoxError> {
         inner(tls.accept(conn).await?.boxed()).await
     }
+    #[expect(clippy::disallowed_methods, reason = "programs do")]
     async fn spawned(tls: TlsLayer, conn: Connection) -> Result<(), BoxError> {
         tokio::spawn(async move { accepted(&tls, conn).await }).await?
     }

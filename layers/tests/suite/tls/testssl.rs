@@ -1,4 +1,4 @@
-//! What `testssl.sh`, which knows most faults that TLS servers have had, finds with ours.
+//! Checks with `testssl.sh`, which knows most past vulnerabilities of TLS servers.
 
 use super::pki::{Ca, Dir};
 use crate::support::echo;
@@ -7,18 +7,18 @@ use reagent_layers::tls::TlsLayer;
 use std::{collections::BTreeSet, fs, io, process::Stdio, time::Duration};
 use tokio::{process::Command, time::timeout};
 
-/// What it has found by then is looked at.
+/// The findings up to then are checked.
 const AT_MOST: Duration = Duration::from_secs(60);
 
-/// Findings about the certificate of the test: nobody knows its authority, it is good for centuries, and it
-/// does not say where it would be revoked.
+/// Findings that are due to the test certificate: its authority is unknown, it is valid for
+/// centuries, and it names no way to check for revocation.
 const OF_THE_TEST: [&str; 3] = [
     "cert_chain_of_trust",
     "cert_validityPeriod",
     "cert_revocation",
 ];
 
-/// Runs the checks against a server, and looks at what they find: all of `expected`, and nothing wrong.
+/// Runs the checks against a server. Their findings must include `expected`, and no problems.
 async fn find(checks: &[&str], expected: &[&str]) {
     let (dir, ca) = (Dir::new(), Ca::new("ca"));
     let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
@@ -55,7 +55,7 @@ async fn find(checks: &[&str], expected: &[&str]) {
         .lines()
         .skip(1)
         .map(|line| line.trim_matches('"').split("\",\"").collect())
-        // A warning says that it could not check.
+        // A warning means that a check was not possible.
         .filter(|finding: &Vec<_>| finding.len() > 4 && finding[3] != "WARN")
         .collect();
     let ids: BTreeSet<_> = findings
@@ -66,7 +66,7 @@ async fn find(checks: &[&str], expected: &[&str]) {
     match is_done {
         true => assert!(missing.is_empty(), "not checked: {missing:?}"),
         false => {
-            println!("not checked in {AT_MOST:?}: {missing:?}");
+            println!("not checked within {AT_MOST:?}: {missing:?}");
             assert!(missing.len() < expected.len(), "nothing was checked");
         }
     }
@@ -87,7 +87,7 @@ async fn testssl_finds_nothing_wrong_with_protocols_defaults_and_fallback() {
     find(&checks, &expected).await;
 }
 
-/// Without those for HTTP, and without RC4, which needs an openssl that still has it.
+/// Without the checks for HTTP, and without RC4, which needs an openssl that still supports it.
 #[tokio::test]
 async fn testssl_finds_no_vulnerability() {
     let checks = [

@@ -1,5 +1,5 @@
-//! Clients that end their stream without `close_notify`: what they sent arrives, they get their answer,
-//! and the outcome tells.
+//! Clients that end their stream without `close_notify`: their data arrives, they receive their
+//! response, and the outcome reports it.
 
 use super::{
     pki::{BOTH, Ca, Dir, EACH},
@@ -17,7 +17,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 const MEGABYTE: usize = 1 << 20;
 
-/// Reads to the end, and says how much that was.
+/// Reads to the end, and sends the number of bytes.
 async fn count(mut conn: Connection) -> io::Result<()> {
     let mut received = Vec::new();
     conn.read_to_end(&mut received).await?;
@@ -63,13 +63,13 @@ impl Site {
         in_time(connector.connect(name, stream)).await.unwrap()
     }
 
-    /// How the connections end, in order.
+    /// Waits for the outcome of the connection with this number.
     async fn ends(&self, number: u64) -> String {
         self.served.ends.of(number).await.to_string()
     }
 }
 
-/// Ends the stream under the encryption.
+/// Ends the stream below TLS.
 async fn cut<Io: AsyncRead + AsyncWrite + Unpin>(client: &mut TlsStream<Io>) {
     client.flush().await.unwrap();
     client.get_mut().0.shutdown().await.unwrap();
@@ -96,7 +96,7 @@ async fn a_record_that_is_cut_is_not_read_and_what_came_before_it_is() {
         let mut client = site.connect(version).await;
         client.write_all(b"whole").await.unwrap();
         client.flush().await.unwrap();
-        // The head of a record of data, and half of its body.
+        // The header of a data record, and half of its body.
         let half = [&[23, 3, 3, 0, 100][..], &[7; 50]].concat();
         client.get_mut().0.write_all(&half).await.unwrap();
         cut(&mut client).await;
@@ -169,7 +169,7 @@ async fn a_reset_stays_an_error() {
 
 #[tokio::test]
 async fn an_end_of_the_stream_inside_that_is_its_own_error_stays_one() {
-    /// Ends too early by its own word.
+    /// A stream that reports an unexpected end itself.
     struct Broken<Io>(Io);
 
     impl<Io: AsyncRead + Unpin> AsyncRead for Broken<Io> {
@@ -263,7 +263,7 @@ async fn clients_of_http_leave_between_two_requests_as_they_like() {
         cut(&mut client).await;
         assert_eq!(site.ends(number).await, "completed");
 
-        // Half a request is not one.
+        // Half a request is not a request.
         let mut client = site.connect(version).await;
         client
             .write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhi")
@@ -323,9 +323,9 @@ async fn openssl_that_is_killed_is_truncated() {
     }
 }
 
-/// In one segment, so that it is decrypted before anything of it is read.
+/// In a single segment, so that it is decrypted before any of it is read.
 #[tokio::test]
-async fn what_came_before_a_bad_record_is_read_before_its_error() {
+async fn data_before_a_bad_record_is_read_before_its_error() {
     let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
     let read = move |mut conn: Connection| {
         let sender = sender.clone();

@@ -8,18 +8,18 @@ pub enum Side {
     Upstream,
 }
 
-/// The way in which the first side ends, once it has sent everything.
+/// The end of the first side, after it has sent everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// A FIN; with TLS after `close_notify`.
+    /// A FIN, with TLS after `close_notify`.
     Fin,
     /// A FIN without `close_notify`.
     Cut,
-    /// A reset, once the sender's system has handed everything over.
+    /// A reset, after the kernel has delivered everything.
     Reset,
-    /// As `Fin`, and then the other side answers.
+    /// Like `Fin`, and then the other side replies.
     HalfClose,
-    /// As `Cut`, and then the other side answers.
+    /// Like `Cut`, and then the other side replies.
     HalfCut,
 }
 
@@ -37,7 +37,7 @@ pub enum Front {
     Tls13,
 }
 
-/// Of the listener and the upstream.
+/// The address family of the listener and the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     V4,
@@ -53,19 +53,19 @@ pub struct Case {
     pub size: usize,
 }
 
-/// The end of a stream, as the side that read it saw it.
+/// The end of a stream as seen by its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// An orderly one: a FIN, and with TLS `close_notify` before it.
+    /// An orderly end: a FIN, with TLS after `close_notify`.
     Fin,
-    /// A FIN without the `close_notify` that TLS has.
+    /// With TLS, a FIN without `close_notify`.
     Cut,
     Reset,
-    /// None in time.
+    /// No end in time.
     Never,
 }
 
-/// The bytes that one side got.
+/// The bytes received by one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Got {
     pub bytes: usize,
@@ -80,7 +80,7 @@ impl fmt::Display for Got {
     }
 }
 
-/// The bytes that both sides got; the first gets nothing when it resets.
+/// The bytes received by both sides. The first side receives nothing if it resets.
 #[derive(Clone, Copy, Debug)]
 pub struct Result {
     pub by_second: Got,
@@ -91,7 +91,7 @@ pub const FAMILIES: [Family; 3] = [Family::V4, Family::V6, Family::Unix];
 pub const FRONTS: [Front; 3] = [Front::Plain, Front::Tls12, Front::Tls13];
 const SIZES: [usize; 3] = [1, 64 * 1024, 6_000_000];
 
-/// All cases of a listener, or a subset that has each value of each dimension, and each way to finish with
+/// Returns all cases of a listener, or a subset with each value of each dimension and each end with
 /// each front.
 pub fn cases(family: Family, front: Front, is_full: bool) -> Vec<Case> {
     let chosen: &[(usize, bool)] = match family {

@@ -1,8 +1,8 @@
-//! The gateway beside HAProxy and nginx: the same client and the same upstream are run through each, and what
-//! arrives and how it ends is compared.
+//! Compares the gateway with HAProxy and nginx: the same client and upstream are run through each
+//! of them, and the received bytes and ends are compared.
 //!
-//! By default a subset runs, in which each way to end meets each front (plain, TLS 1.2, TLS 1.3), and each size,
-//! family and pace occurs; `REAGENT_DIFFERENTIAL=full` runs all combinations.
+//! By default a subset is run that has every end with every front (plain, TLS 1.2, TLS 1.3), and
+//! every size, family and pace. `REAGENT_DIFFERENTIAL=full` runs all combinations.
 
 mod case;
 mod peer;
@@ -15,10 +15,10 @@ use std::{collections::BTreeSet, env, fs, sync::Arc};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_rustls::{TlsConnector, rustls};
 
-/// The kinds of cases in which a proxy ends otherwise than the gateway, and how; in all others the ends are the
-/// same. The documentation of `relay` has this table, too.
+/// The cases in which a proxy ends differently from the gateway. In all others the ends are the
+/// same. The documentation of `relay` has the same table.
 const DIFFERENCES: &[(&str, &str)] = &[
-    // The others end in order after a reset, so that the peer takes what there is for the whole.
+    // After a reset, the others end in order, so the peer takes the part for the whole.
     ("plain, Client Reset: second", "gateway Reset, nginx Fin"),
     ("TLS, Client Reset: second", "gateway Reset, nginx Fin"),
     ("plain, Client Reset: second", "gateway Reset, haproxy Fin"),
@@ -30,15 +30,15 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("TLS, Upstream Reset: second", "gateway Reset, haproxy Fin"),
     ("plain, Upstream Reset: second", "gateway Reset, nginx Fin"),
     ("TLS, Upstream Reset: second", "gateway Reset, nginx Cut"),
-    // HAProxy sends `close_notify` only where it has the time.
+    // HAProxy sends `close_notify` only if there is time.
     (
         "TLS, Upstream HalfClose: second",
         "gateway Fin, haproxy Cut",
     ),
     ("TLS, Upstream Reset: second", "gateway Fin, haproxy Cut"),
     ("TLS, Upstream Fin: second", "gateway Fin, haproxy Cut"),
-    // nginx sends no `close_notify`, so its TLS clients cannot tell an end from a cut. A Unix upstream knows no
-    // reset.
+    // nginx sends no `close_notify`, so its TLS clients cannot tell an end from a truncation. A
+    // Unix upstream cannot be reset.
     ("TLS, Client Fin: first", "gateway Fin, nginx Cut"),
     ("TLS, Client Cut: first", "gateway Fin, nginx Cut"),
     ("TLS, Client HalfClose: first", "gateway Fin, nginx Cut"),
@@ -48,7 +48,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("TLS, Upstream Reset: second", "gateway Fin, nginx Cut"),
 ];
 
-/// Runs one case; what both sides got.
+/// Runs one case, and returns the bytes that both sides received.
 async fn run(lane: &Lane, case: Case, tls: &TlsConnector) -> Result {
     let mut client = lane.at.connect().await;
     let connect = async {
@@ -85,7 +85,7 @@ fn connector(front: Front, cert: &rustls::pki_types::CertificateDer<'static>) ->
     TlsConnector::from(Arc::new(config))
 }
 
-/// All results of a proxy, in the same order for each.
+/// Returns all results of a proxy, in the same order for each proxy.
 async fn results(
     proxy: Proxy,
     cert: rustls::pki_types::CertificateDer<'static>,
@@ -117,7 +117,7 @@ async fn results(
     futures_all(lanes).await.into_iter().flatten().collect()
 }
 
-/// Polls all of them; the results in their order.
+/// Polls all futures concurrently, and returns their results in order.
 async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|cx| {

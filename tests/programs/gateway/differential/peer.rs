@@ -1,4 +1,4 @@
-//! A client or an upstream whose every FIN, `close_notify` and reset is under control.
+//! A client or an upstream with full control over FIN, `close_notify` and reset.
 
 use super::case::{Case, Ending, Finish, Got};
 use crate::{gateway::in_time, support::LONG};
@@ -19,7 +19,7 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-/// A stream, and its socket beside it.
+/// A stream and a separate handle to its socket.
 pub struct Peer {
     io: Box<dyn Io>,
     socket: Socket,
@@ -46,13 +46,13 @@ impl Peer {
         }
     }
 
-    /// Takes the plain stream out, to put TLS around it.
+    /// Takes out the plain stream, to wrap it in TLS.
     pub fn take_io(&mut self) -> Box<dyn Io> {
         std::mem::replace(&mut self.io, Box::new(tokio::io::empty()))
     }
 
-    /// Sends a byte to the other. An upstream that resets while a proxy still connects to it is a connect that
-    /// failed, and HAProxy then connects once more.
+    /// Sends a byte to the other side. If an upstream resets while a proxy is still connecting, the
+    /// proxy sees a failed connect, and HAProxy connects again.
     pub async fn meet(&mut self, other: &mut Peer) {
         self.io.write_all(b"?").await.unwrap();
         self.io.flush().await.unwrap();
@@ -60,7 +60,7 @@ impl Peer {
         in_time(other.io.read_exact(&mut byte)).await.unwrap();
     }
 
-    /// Sends everything and finishes; what it gets then.
+    /// Sends everything and ends. Returns what it receives then.
     pub async fn first(mut self, case: Case) -> Option<Got> {
         let sent = async {
             self.io.write_all(&pattern(case.size)).await?;
@@ -79,11 +79,11 @@ impl Peer {
         Some(self.read(false).await)
     }
 
-    /// Reads everything, and answers if it is to.
+    /// Reads everything, and replies if the case requires it.
     pub async fn second(mut self, case: Case) -> Got {
         let got = self.read(case.is_slow).await;
         if case.finish.is_answered() {
-            // Whether it arrives is seen at the other end.
+            // The other side checks whether it arrives.
             let _ = self.io.write_all(&pattern(ANSWER)).await;
         }
         let _ = self.io.shutdown().await;
@@ -129,7 +129,7 @@ impl Peer {
     }
 }
 
-/// Bytes repeat after a prime number of them.
+/// The period of the pattern, a prime number.
 const PERIOD: usize = 251;
 
 fn pattern(len: usize) -> Vec<u8> {
@@ -139,10 +139,11 @@ fn pattern(len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Waits until the other system has all that was sent. The socket is no good for writing afterwards.
+/// Waits until the peer's kernel has received everything. The socket cannot be written to
+/// afterwards.
 async fn handed_over(socket: &Socket) -> io::Result<()> {
     let options = SockRef::from(socket);
-    // What is not TCP does not know this, and has handed over what was written.
+    // Only TCP has this option. Other sockets have already delivered everything.
     if options.set_tcp_notsent_lowat(1).is_ok() {
         options.set_send_buffer_size(1)?;
         let again = StdTcpStream::from(OwnedFd::from(socket.try_clone()?));

@@ -1,4 +1,4 @@
-//! The gateway, HAProxy and nginx, with a listener and an upstream for each family and front.
+//! The gateway, HAProxy and nginx, with a listener and an upstream per family and front.
 
 use super::{
     case::{FAMILIES, FRONTS, Family, Front},
@@ -34,7 +34,7 @@ pub enum At {
 }
 
 impl At {
-    /// As the proxies write it, with the prefix that paths have there.
+    /// Formats the address for a proxy's configuration, with the proxy's prefix for paths.
     fn written(&self, prefix: &str) -> String {
         match self {
             At::Tcp(addr) => addr.to_string(),
@@ -50,7 +50,7 @@ impl At {
     }
 }
 
-/// Connects to a process that may be starting.
+/// Connects to a process that may still be starting.
 async fn until_listening<T, F: Future<Output = io::Result<T>>>(connect: impl Fn() -> F) -> T {
     let connected = async {
         loop {
@@ -67,7 +67,7 @@ async fn until_listening<T, F: Future<Output = io::Result<T>>>(connect: impl Fn(
     in_time(connected).await
 }
 
-/// A listening socket, to be given to a process or to be accepted from.
+/// Opens a listening socket, to pass to a process or to accept from.
 fn listen(family: Family, path: PathBuf) -> (OwnedFd, At) {
     let tcp = |addr| {
         let listener = StdTcpListener::bind(addr).unwrap();
@@ -75,7 +75,7 @@ fn listen(family: Family, path: PathBuf) -> (OwnedFd, At) {
         (listener.into(), At::Tcp(addr))
     };
     match family {
-        // No other test has this one: what is opened again is free still.
+        // No other test uses this address, so the port is still free when it is opened again.
         Family::V4 => tcp("127.0.0.77:0"),
         Family::V6 => tcp("[::1]:0"),
         Family::Unix => (StdUnixListener::bind(&path).unwrap().into(), At::Unix(path)),
@@ -111,14 +111,14 @@ impl Upstream {
     }
 }
 
-/// One listener of a proxy, and the upstream behind it.
+/// A listener of a proxy and the upstream behind it.
 pub struct Lane {
     pub family: Family,
     pub front: Front,
     pub at: At,
     pub upstream: Upstream,
     to: At,
-    /// The listening socket, until the process has it.
+    /// The listening socket, until it is passed to the process.
     socket: Option<OwnedFd>,
 }
 
@@ -142,7 +142,7 @@ fn lanes(proxy: &str, dir: &Path) -> Vec<Lane> {
     lanes
 }
 
-/// A proxy that runs.
+/// A running proxy.
 pub struct Proxy {
     pub name: &'static str,
     pub lanes: Vec<Lane>,
@@ -150,7 +150,7 @@ pub struct Proxy {
     _gateways: Vec<Example>,
 }
 
-/// The gateway serves one front to one upstream, so there are some.
+/// Starts several gateways, because each serves one front and one upstream.
 pub async fn gateways(dir: &Path, cert: &str, key: &str) -> Proxy {
     let mut gateways = Vec::new();
     let mut lanes = lanes("gateway", dir);
@@ -189,7 +189,7 @@ pub fn haproxy(dir: &Path, pem: &Path) -> Option<Proxy> {
         .to_owned();
     let mut inherited = Vec::new();
     start("haproxy", dir, |lanes, sockets, file| {
-        // Until it has them.
+        // The sockets are kept until the process has inherited them.
         inherited = sockets;
         for (n, (lane, socket)) in lanes.iter().zip(&inherited).enumerate() {
             rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap();
@@ -215,7 +215,7 @@ pub fn nginx(dir: &Path, cert: &str, key: &str) -> Option<Proxy> {
         return None;
     }
     start("nginx", dir, |lanes, sockets, file| {
-        // One process of nginx does not survive to inherit sockets, so it opens these addresses again.
+        // A single nginx process cannot inherit sockets, so it opens these addresses again.
         drop(sockets);
         for lane in lanes {
             if let At::Unix(path) = &lane.at {
@@ -249,7 +249,8 @@ pub fn nginx(dir: &Path, cert: &str, key: &str) -> Option<Proxy> {
     })
 }
 
-/// Starts a process that listens where `lanes` says: it inherits the sockets, or opens them again.
+/// Starts a process that listens on the addresses in `lanes`, on inherited sockets or by opening
+/// them again.
 fn start(
     name: &'static str,
     dir: &Path,
