@@ -155,11 +155,12 @@ async fn most_at_once(limit: Option<usize>) -> usize {
         now: AtomicUsize::new(0),
         most: most.clone(),
     }));
-    let layer = TlsLayer::from_config(Arc::new(config)).max_handshakes(limit);
-    let running = Running::new(layer).await;
+    // The clock is real here, and the machine may be slow.
+    let layer = TlsLayer::from_config(Arc::new(config)).timeout(None);
+    let running = Running::new(layer.max_handshakes(limit)).await;
     let config = Arc::new(ca.believer(BOTH));
     let mut clients = JoinSet::new();
-    for _ in 0..100 {
+    for _ in 0..50 {
         let (to, config) = (running.clients.clone(), config.clone());
         clients.spawn(async move { drop(connect(&to, &config, "localhost").await.unwrap()) });
     }
