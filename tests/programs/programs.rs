@@ -171,7 +171,7 @@ async fn line_protocol() {
     assert_eq!(line(&mut client).await, "5\n");
     assert_eq!(line(&mut client).await, "0\n");
     let error = line(&mut client).await;
-    assert!(error.starts_with("error: the service failed"), "{error}");
+    assert!(error.starts_with("error: service error"), "{error}");
     assert_eq!(line(&mut client).await, "9223372036854775808\n");
     let too_long = [b'1'; 2000];
     client.get_mut().write_all(&too_long).await.unwrap();

@@ -47,7 +47,7 @@ async fn errors_and_last_answers_are_frames_whatever_the_response_is() {
     let (server, clients) = start(layer, service_fn(but_notes)).await;
     let mut client = Client::new(&clients).await;
     client.send("#\n!\nbye\nlate\n").await;
-    assert_eq!(client.rest().await, "the service failed: no\nbye\n");
+    assert_eq!(client.rest().await, "service error: no\nbye\n");
     assert!(matches!(server.ends.of(1).await, Outcome::Completed));
 }
 
