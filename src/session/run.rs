@@ -122,8 +122,14 @@ impl<S: Session> Closing<S> {
             let event = tokio::select! {
                 () = &mut draining, if !is_told_of_drain => Event::Drain,
                 Some(message) = messages.recv(), if has_room(&state.outbox) => Event::Message(message),
-                event = exchange(conn, &mut state.outbox, &mut buf, !is_eof) => event?,
-                () = until(alarm.as_mut(), deadline), if deadline.is_some() => Event::Timeout,
+                event = async {
+                    // What has arrived by the deadline counts, however late this is polled.
+                    tokio::select! {
+                        biased;
+                        event = exchange(conn, &mut state.outbox, &mut buf, !is_eof) => event,
+                        () = until(alarm.as_mut(), deadline), if deadline.is_some() => Ok(Event::Timeout),
+                    }
+                } => event?,
             };
             if !is_writing {
                 state.silence += began.elapsed();

@@ -1,16 +1,23 @@
 //! Sessions: callbacks, messages and timeouts.
 
 use crate::support::{
-    Log, beside, connect, echo, memory_server, rest, settled, soon, tcp_server, until,
+    Log, StreamListener, beside, connect, echo, memory_server, rest, settled, soon, tcp_server,
+    until,
 };
 use reagent::{
-    BoxError, Connection, Disconnect, Outcome, ServerHandle, Session, handle, session,
+    BoxError, Connection, Disconnect, Outcome, Server, ServerHandle, Session, Transport, handle,
+    session,
     session::{Context, Mailbox, SendError, SessionService, TrySendError},
     testing::Clients,
 };
-use std::time::Duration;
+use std::{
+    io,
+    pin::Pin,
+    task::{self, Poll},
+    time::Duration,
+};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
     sync::oneshot,
     time::Instant,
 };
@@ -458,6 +465,58 @@ async fn a_session_that_stays_after_a_timeout_receives_the_next() {
     sleep(35).await;
     assert_eq!(one.log.count("timeout"), 3);
     assert!(one.connection.outcome().is_none());
+}
+
+/// A client whose bytes arrive every 10 s, and are noticed only when something else wakes the task,
+/// as after a stall of the machine.
+struct Stalled(Instant);
+
+impl AsyncRead for Stalled {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.0.elapsed() < seconds(10) {
+            return Poll::Pending;
+        }
+        self.0 = Instant::now();
+        buf.put_slice(b"here");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stalled {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_have_arrived_count_though_the_time_is_over() {
+    let (listener, queue) = StreamListener::new();
+    let probe = Probe {
+        stays_silent: true,
+        ..Probe::default()
+    };
+    let log = probe.log.clone();
+    let service = probes(probe).read_timeout(seconds(10));
+    let _server = Server::new(listener).start(service).await.unwrap();
+    queue.push(Transport::other(Stalled(Instant::now())));
+    sleep(205).await;
+    assert_eq!((log.count("data"), log.count("timeout")), (20, 0));
 }
 
 #[tokio::test(start_paused = true)]
