@@ -7,7 +7,7 @@ use tokio_util::codec::Encoder;
 /// A service whose frames all have an answer responds with an `R` for which its codec `C` is an
 /// `Encoder<R>`. One that leaves frames unanswered, such as notifications, responds with an
 /// `Option<R>`: `None` sends nothing, and [`close_after`](super::FramedLayer::close_after) is not
-/// asked.
+/// called.
 ///
 /// ```
 /// use reagent::{Server, testing::MemoryListener};

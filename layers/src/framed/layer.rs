@@ -106,7 +106,7 @@ impl<R> FramedMakeLayer<R> {
     }
 
     /// Sets the number of [pushed](super::Pusher) frames that may wait for a client that reads
-    /// slowly. Default 64, at least 1.
+    /// slowly. The default is 64, and the minimum is 1.
     pub fn pushes(mut self, frames: usize) -> Self {
         self.pushes = frames.max(1);
         self

@@ -3,12 +3,12 @@
 //!
 //! # When to use it
 //!
-//! When your protocol sends frames (lines, length-prefixed messages, RESP) and answers them in
-//! order. You bring a [`tokio_util::codec`] for the bytes and a `Service<Frame, Response = Frame>`
-//! for the rest. tower's layers for requests (timeout, rate limit, concurrency limit, load shed,
-//! retry, buffer) then work for your protocol as they do for HTTP. If frames do not answer one
-//! another, or follow a dialogue of their own, a [`Session`](reagent::Session) or a
-//! [`handle`](reagent::handle) function is simpler.
+//! Use it when your protocol sends frames (lines, length-prefixed messages, RESP) and answers them
+//! in order. You bring a [`tokio_util::codec`] for the bytes and a
+//! `Service<Frame, Response = Frame>` for the rest. tower's layers for requests (timeout, rate
+//! limit, concurrency limit, load shed, retry, buffer) then work for your protocol as they do for
+//! HTTP. If frames do not answer one another, or follow a dialogue of their own, a
+//! [`Session`](reagent::Session) or a [`handle`](reagent::handle) function is simpler.
 //!
 //! Clients may send any number of requests without waiting. The answers are sent in order, and the
 //! answers to frames that arrived together are sent together, with one write. By default the
@@ -73,7 +73,8 @@
 //!
 //! When the server drains, the frames that a client has sent in full are answered, and then the
 //! connection is closed. What the client still sends is discarded for up to a second
-//! ([`linger`](FramedLayer::linger)), so that no reset takes its answers from it.
+//! ([`linger`](FramedLayer::linger)), so that a reset does not destroy the answers before the
+//! client has read them.
 //!
 //! # Errors
 //!

@@ -12,14 +12,14 @@
 //!
 //! # When to use it
 //!
-//! Use [`PerClientLayer`] wherever clients are not your own: without it, a single client can take
-//! every place of `max_connections`. Use the layers for rates where accepting a connection is
+//! Use [`PerClientLayer`] wherever you do not control the clients: without it, a single client can
+//! take every place of `max_connections`. Use the layers for rates where accepting a connection is
 //! expensive, as with TLS, and [`InFlightLayer`] where the handler needs a scarce resource.
 //!
 //! # Position in the stack
 //!
 //! Outside of everything expensive, above all TLS, so that a refused client costs no handshake.
-//! Behind a proxy, the limits by client belong inside `proxy_protocol`, which finds out the
+//! Behind a proxy, the limits by client belong inside `proxy_protocol`, which determines the
 //! client's address.
 //!
 //! # Example
