@@ -9,7 +9,7 @@
 //! # Position in the stack
 //!
 //! Outside of TLS, it counts the bytes on the wire; inside of TLS, the bytes that the handler reads
-//! and writes. Behind a proxy, a limit by client belongs inside `proxy_protocol`, which determines
+//! and writes. Behind a proxy, a per-client limit belongs inside `proxy_protocol`, which determines
 //! the client's address.
 //!
 //! A time limit inside of this layer cannot tell a handler that waits for its turn from one that
@@ -69,7 +69,7 @@
 //! A client is an IPv4 address or an IPv6 /64. The address is that of the effective
 //! [`peer_addr`](reagent::Connection::peer_addr), or, if a proxy relays for a client without an IP
 //! address, that of the socket. Connections over Unix sockets have no IP address at all, and no
-//! limit by client.
+//! per-client limit.
 //!
 //! The end of the stream, errors, flushes and shutdowns are never delayed.
 //!

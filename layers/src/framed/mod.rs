@@ -1,5 +1,4 @@
-//! Serves protocols of requests and answers: turns a codec and a service of frames into a service
-//! of connections.
+//! Serves framed protocols: turns a codec and a request service into a connection service.
 //!
 //! # When to use it
 //!
@@ -66,7 +65,7 @@
 //!
 //! | layer | service inside | use it if |
 //! |---|---|---|
-//! | [`FramedLayer`] | a service of frames, cloned for each connection | all clients are served alike |
+//! | [`FramedLayer`] | a request service, cloned for each connection | all clients are served alike |
 //! | [`FramedMakeLayer`] | a service that makes a codec and a service for each connection | the service knows its client, keeps state for it, or [pushes](Pusher) frames |
 //!
 //! ## Drain

@@ -116,8 +116,9 @@ macro_rules! shared_settings {
         /// 30 s, as hyper allows for the head of an HTTP request.
         ///
         /// A connection above the limit ends with [`FRAME_TIMEOUT`](super::FRAME_TIMEOUT). Bytes
-        /// that the codec ignores are not a frame. To end clients that send only such bytes, use
-        /// `max_age` of the `timeout` layer, and its `idle` limit for clients that send nothing.
+        /// that the codec ignores are not a frame. To disconnect clients that send only such bytes,
+        /// use `max_age` of the `timeout` layer, and its `idle` limit for clients that send
+        /// nothing.
         pub fn frame_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
             self.settings.frame_timeout = limit.into();
             self

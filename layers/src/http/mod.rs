@@ -1,5 +1,5 @@
-//! Serves HTTP: turns a service of requests, such as an `axum::Router`, a tonic server or a stack
-//! of tower-http, into a service of connections.
+//! Serves HTTP: turns an HTTP service, such as an `axum::Router`, a tonic server or a tower-http
+//! stack, into a connection service.
 //!
 //! # When to use it
 //!
@@ -16,8 +16,8 @@
 //!
 //! # Position in the stack
 //!
-//! Innermost: all other layers of connections go around it, and the service of requests is passed
-//! to `start`. Layers of requests (timeouts, limits on bodies, compression) go around that service.
+//! Innermost: all other connection layers go around it, and the HTTP service is passed to `start`.
+//! HTTP layers (timeouts, limits on bodies, compression) go around that service.
 //!
 //! # Example
 //!
