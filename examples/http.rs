@@ -53,7 +53,7 @@ use std::{
 };
 use tower::{Layer, util::option_layer};
 
-/// An axum router behind all layers
+/// Serves an axum router over HTTP and HTTPS on one port
 #[derive(Parser)]
 struct Options {
     /// Address to listen on: HOST:PORT

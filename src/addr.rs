@@ -9,8 +9,8 @@ use std::{
 
 /// The address of a listener or of a client.
 ///
-/// It is displayed in the form that [`Server::bind`](crate::Server::bind) reads: `127.0.0.1:8080`,
-/// `unix:/run/app.sock`.
+/// Its `Display` output is in the form that [`Server::bind`](crate::Server::bind) accepts:
+/// `127.0.0.1:8080`, `unix:/run/app.sock`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Addr {

@@ -1,3 +1,13 @@
+// The links of the README lead to docs.rs. Here they lead to the pages of this build, since the first
+// definition of a link applies.
+//! [`Observer`]: crate::Observer
+//! [`Server::start_make`]: crate::Server::start_make
+//! [`guide::accept_loop`]: crate::guide::accept_loop
+//! [`guide::layer`]: crate::guide::layer
+//! [`guide::shutdown`]: crate::guide::shutdown
+//! [`guide::start`]: crate::guide::start
+//! [`guide::testing`]: crate::guide::testing
+//! [`handle`]: crate::handle()
 #![doc = include_str!("../README.md")]
 // On docs.rs, items show the features that they need.
 #![cfg_attr(docsrs, feature(doc_cfg))]

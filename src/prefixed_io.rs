@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that yields bytes which were read ahead from it, then its own.
+/// A stream that first yields bytes that were read ahead, and then those of the stream inside.
 ///
 /// An [`Upgrade`](crate::Upgrade) or a layer that inspects the beginning of a connection reads more
 /// than it consumes, and gives the rest back with this type. Writes go to the stream inside. The
@@ -91,7 +91,7 @@ impl<Io> PrefixedIo<Io> {
         &mut self.io
     }
 
-    /// Splits it into the stream inside and the bytes of the prefix that have not been read yet.
+    /// Returns the stream inside and the bytes of the prefix that have not been read yet.
     pub fn into_parts(mut self) -> (Io, Vec<u8>) {
         self.prefix.drain(..self.read);
         (self.io, self.prefix)

@@ -80,8 +80,8 @@
 //!    `limit::PerClientRateLayer`, in any order. They belong outside of TLS and, except for the
 //!    trace, outside of `sniff`. A client that is turned away then costs no handshake, and the
 //!    server does not wait for its first bytes.
-//! 5. `bandwidth::BandwidthLayer`. Here it counts the bytes on the wire, inside of TLS the
-//!    decrypted bytes.
+//! 5. `bandwidth::BandwidthLayer`. Here it counts the bytes on the wire; inside of TLS, it counts
+//!    the decrypted bytes. Inside of `timeout::TimeoutsLayer`, its waits do not count as stalls.
 //! 6. `sniff::SniffLayer`, to see what a client asks for in its TLS handshake. To detect the
 //!    protocol inside TLS, place it inside of `tls::TlsLayer`.
 //! 7. `tls::TlsLayer`.

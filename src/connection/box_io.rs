@@ -32,10 +32,10 @@ impl BoxIo {
     /// [`new`](Self::new), [`Connection::boxed`](crate::Connection::boxed) or
     /// [`Transport::other`](crate::Transport::other).
     ///
-    /// It is for libraries that accept only a socket of Tokio. The server loses sight of a stream that
-    /// is taken out: its bytes are not counted, its errors do not tell how the client went away, and
-    /// its [`ConnectionHandle`](crate::ConnectionHandle) has no socket. The connection is open, and
-    /// counts towards `max_connections`, as long as the future of its handler runs. An
+    /// It is for libraries that accept only a Tokio socket. The server no longer tracks a stream
+    /// that is taken out: its bytes are not counted, its errors do not tell how the client went
+    /// away, and its [`ConnectionHandle`](crate::ConnectionHandle) has no socket. The connection is
+    /// open, and counts towards `max_connections`, as long as the future of its handler runs. An
     /// [abort](crate::ConnectionHandle::abort) drops that future and nothing else.
     ///
     /// ```

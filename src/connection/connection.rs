@@ -17,9 +17,9 @@ use tokio::{io::AsyncBufRead, time::Instant};
 
 /// An accepted connection: a stream of bytes, and what is known about it.
 ///
-/// Reading and writing are passed on to its stream, of the type `Io`. That is [`BoxIo`] for a
-/// connection that was just accepted and in a [`handle`](crate::handle) function; layers in between
-/// may change it. Dropping the connection closes it.
+/// Reads and writes go to its stream, of type `Io`. That is [`BoxIo`] for a connection that was
+/// just accepted and in a [`handle`](crate::handle) function; layers in between may change it.
+/// Dropping the connection closes it.
 ///
 /// A connection counts towards `max_connections`, and is listed by its server, until its stream is
 /// dropped, even if the stream was moved into another task or an HTTP upgrade.

@@ -13,8 +13,8 @@ use std::{
 /// [`ConnectionHandle::draining`].
 ///
 /// It is fused: once it has resolved, it resolves at once whenever it is polled again. In a loop
-/// around `tokio::select!`, poll it by reference, and disable its branch once it has resolved, since
-/// the loop spins otherwise:
+/// around `tokio::select!`, poll it by reference, and disable its branch once it has resolved,
+/// since the loop spins otherwise:
 ///
 /// ```
 /// # async fn serve(mut conn: reagent::Connection) -> std::io::Result<()> {

@@ -17,12 +17,12 @@ use tokio::{
 /// sends without a pause does not hold it up.
 const READ_IN_DRAIN: usize = 64 * 1024;
 
-/// A stream whose input ends when its connection is to finish.
+/// A stream whose input ends when its connection is asked to finish.
 ///
 /// A library that owns the stream of a connection, such as an RPC or WebSocket server, cannot wait
 /// for [`Connection::draining`](crate::Connection::draining). But it knows what to do when its
-/// client stops sending: it answers what it has received, and closes. This stream shows the library
-/// an end of file when the drain begins, and wakes a read that is waiting.
+/// client stops sending: it answers what it has received, and closes. This stream reports an end of
+/// file to the library when the drain begins, and wakes a read that is waiting.
 ///
 /// [`Connection::eof_on_drain`](crate::Connection::eof_on_drain) wraps the stream of a connection.
 ///
@@ -36,12 +36,12 @@ const READ_IN_DRAIN: usize = 64 * 1024;
 /// - The stream works without its [`Connection`](crate::Connection): after
 ///   [`into_parts`](crate::Connection::into_parts), and around any other stream, such as the one
 ///   that remains of an HTTP connection after an upgrade.
-/// - A handler that returns `Ok` has the outcome [`Drained`](crate::Outcome::Drained). A library that
-///   reports the end of file as an error has the outcome [`Failed`](crate::Outcome::Failed), since
-///   its client has not gone away.
+/// - A handler that returns `Ok` has the outcome [`Drained`](crate::Outcome::Drained). A library
+///   that reports the end of file as an error has the outcome [`Failed`](crate::Outcome::Failed),
+///   since its client has not gone away.
 ///
-/// Do not put it below an HTTP server: hyper takes the end of file for a client that has gone away,
-/// and drops the response that it is about to send.
+/// Do not use it under an HTTP server: hyper mistakes the end of file for a client that has gone
+/// away, and drops the response that it is about to send.
 ///
 /// # Example
 ///

@@ -152,7 +152,7 @@ pub struct DrainStarted {
     pub open: usize,
 }
 
-/// Any event, as a closure receives it that is an observer by [`observer_fn`](crate::observer_fn).
+/// Any event, as received by a closure that was passed to [`observer_fn`](crate::observer_fn).
 ///
 /// There is a variant for each callback of [`Observer`](crate::Observer).
 #[derive(Clone, Copy, Debug)]

@@ -260,12 +260,12 @@ impl ConnectionHandle {
         self.entry.set(flag::OPEN_ENDED);
     }
 
-    /// Returns whether an encrypting layer whose stream is dropped before it was shut down, such as
-    /// by a time limit or an abort, may still send the orderly end of its protocol, such as TLS's
-    /// `close_notify`. The layer must write it at once, without waiting.
+    /// Returns whether an encrypting layer may still send the orderly end of its protocol, such as
+    /// TLS's `close_notify`, when its stream is dropped without a shutdown, as by a time limit or
+    /// an abort. The layer must write it at once, without waiting.
     ///
-    /// It may if the client cannot mistake that for the end of a message that was cut short: the
-    /// protocol inside is [delimited](Self::set_delimited) and not
+    /// It may if the client cannot mistake the orderly end for the end of a message that was cut
+    /// short: the protocol inside is [delimited](Self::set_delimited) and not
     /// [open-ended](Self::set_open_ended), and the connection is not to be
     /// [reset](Self::reset_on_close). If this returns `true`, an abort no longer fails writes to
     /// the stream.

@@ -22,10 +22,10 @@ const IN_DRAIN: Duration = Duration::from_secs(1);
 /// The limits of a lingering close.
 ///
 /// A socket that is closed with unread bytes in it, or that receives bytes after it was closed,
-/// answers with a reset, and the reset may take the last answer from a client that has not read it
-/// yet ([RFC 9112, 9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)). A lingering close
-/// shuts down the writing half, and then reads and discards what the client still sends, until its
-/// end of file or one of these limits:
+/// answers with a reset, and the reset may destroy the last answer before the client has read it
+/// ([RFC 9112, 9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)). A lingering close shuts
+/// down the writing half, and then reads and discards what the client still sends, until its end of
+/// file or one of these limits:
 ///
 /// | limit | default | as in |
 /// |---|---|---|

@@ -18,7 +18,7 @@ impl ConnectionHandle {
     ///
     /// It is `limit`, or less if the steps so far have left less of
     /// [`Server::opening_timeout`](crate::Server::opening_timeout). If a step has a limit above
-    /// that time-out, the longest such limit takes its place.
+    /// that timeout, the longest such limit takes its place.
     pub fn opening_left(&self, limit: Duration) -> Duration {
         let Some(timeout) = self.entry.registry().opening_timeout else {
             return limit;

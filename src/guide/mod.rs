@@ -3,7 +3,7 @@
 //! | guide | read it |
 //! |---|---|
 //! | [`start`] | first: from an empty directory to a tested server |
-//! | [`accept_loop`] | if you have an accept loop written by hand |
+//! | [`accept_loop`] | if you have a hand-written accept loop |
 //! | [`shutdown`] | before you deploy |
 //! | [`testing`] | to test your server |
 //! | [`layer`] | to write a layer |
@@ -11,7 +11,7 @@
 //! The guides that need the layers are in `reagent_layers::guide`: coming from `axum::serve`, TLS,
 //! limits and attackers, writing a protocol, stacks to copy, and recipes for other libraries.
 //!
-//! There is nothing to call in these modules.
+//! These modules contain only documentation.
 
 #[doc = include_str!("accept_loop.md")]
 pub mod accept_loop {}

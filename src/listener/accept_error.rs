@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind},
 };
 
-/// The scope of an error of accepting: one connection, the whole process, or the listening socket.
+/// The scope of an accept error: one connection, the whole process, or the listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {

@@ -42,7 +42,7 @@ pub struct TimedOut {
 }
 
 impl TimedOut {
-    /// Creates a time-out. The kind is one or two words, the same for every connection, such as
+    /// Creates a timeout. The kind is one or two words, the same for every connection, such as
     /// `handshake`.
     pub fn new(kind: impl Into<Cow<'static, str>>) -> Self {
         TimedOut { kind: kind.into() }

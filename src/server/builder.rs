@@ -78,7 +78,7 @@ impl Server {
     /// | `"unix:@name"` | a name in Linux's abstract namespace |
     /// | `"systemd:NAME"` | all sockets of that name that the service manager passed on; without a name, the only one |
     ///
-    /// The addresses are read and bound when the server starts: either all of them or none.
+    /// The addresses are parsed and bound when the server starts: either all of them or none.
     pub fn bind(addrs: impl IntoBinds) -> Self {
         Server {
             config: Config::new(addrs.into_binds()),
@@ -285,8 +285,8 @@ impl<L, X> Server<L, X> {
         self
     }
 
-    /// Adds an observer of server events; [`observer_fn`](crate::observer_fn) makes one of a closure.
-    /// Observers are called in the order in which they were added.
+    /// Adds an observer of server events; [`observer_fn`](crate::observer_fn) makes one of a
+    /// closure. Observers are called in the order in which they were added.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.config.observers.push(Arc::new(observer));
         self

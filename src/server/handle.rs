@@ -167,8 +167,8 @@ impl ServerHandle {
     /// At 0, one acceptor per address remains and waits. This pause is independent of
     /// [`pause`](Self::pause): a server paused by both must be resumed by both.
     ///
-    /// Surplus acceptors stop as soon as they have no client in hand, and the remaining ones take
-    /// over their queues: no connection and no waiting client is lost.
+    /// Surplus acceptors stop as soon as they are not accepting a client, and the remaining ones
+    /// take over their queues: no connection and no waiting client is lost.
     pub fn set_acceptors(&self, count: usize) {
         self.pool.change(|control| control.set_acceptors(count));
     }

@@ -11,7 +11,7 @@ use std::{
 };
 use tower_service::Service;
 
-/// Turns an async function into a service of connections.
+/// Turns an async function into a connection service.
 ///
 /// The service accepts connections over every kind of stream, since it [erases](Connection::boxed)
 /// the stream's type. That is free for a plain socket and costs one allocation if layers have

@@ -54,8 +54,8 @@ impl<S, Io> ConnectionService<Io> for S where
 {
 }
 
-/// A [`ConnectionService`] that acceptors share by cloning it: an alias that every `Clone` one has.
-/// It exists for its compiler message.
+/// A [`ConnectionService`] that acceptors share by cloning it. It is implemented for every one that
+/// is `Clone`, and exists for its compiler message.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not `Clone`, so the acceptors of a server cannot share it",
     label = "not `Clone`: use `start_make`, which makes a service for each acceptor",

@@ -14,7 +14,7 @@ use std::{
 use tower::{MakeService, util::Oneshot};
 use tower_service::Service;
 
-/// Turns a `MakeService`, which many frameworks provide, into a service of connections.
+/// Turns a `MakeService`, which many frameworks provide, into a connection service.
 ///
 /// It makes a service for each connection. The connection's own task waits for that service and
 /// calls it, so a limit around `make` ends when the service has been made. To limit whole

@@ -93,8 +93,8 @@ impl Spawn for TokioSpawn {
 /// bytes, that costs more than a box, measured in instructions of `examples/bench_echo.rs`.
 const BOXED_ABOVE: usize = 160;
 
-/// A service that spawns what another service returns for a connection, and responds with the
-/// handle of the connection.
+/// A service that spawns the future that another service returns for a connection, and responds
+/// with the handle of the connection.
 ///
 /// Every acceptor drives one of these.
 #[derive(Clone, Debug)]

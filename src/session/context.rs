@@ -70,7 +70,7 @@ impl<M> Context<'_, M> {
     ///
     /// Returns the [`io::Error`](std::io::Error) of the stream if the client has gone, and
     /// [`TimedOut`](crate::TimedOut) of the kind `write` if the client is slower than the [write
-    /// time-out](super::SessionService::write_timeout) allows. The callback may return either of
+    /// timeout](super::SessionService::write_timeout) allows. The callback may return either of
     /// them.
     ///
     /// # Cancel safety
@@ -100,14 +100,14 @@ impl<M> Context<'_, M> {
     }
 
     /// Sets how long the client may be silent until it sends something. After that the [usual
-    /// time-out](Self::set_read_timeout) applies again.
+    /// timeout](Self::set_read_timeout) applies again.
     pub fn set_next_read_timeout(&mut self, timeout: Duration) {
         self.state.next_read_timeout = Some(timeout);
         self.state.silence = Duration::ZERO;
     }
 
-    /// Sets the [write time-out](super::SessionService::write_timeout) of this session; `None`
-    /// means no limit.
+    /// Sets the [write timeout](super::SessionService::write_timeout) of this session; `None` means
+    /// no limit.
     ///
     /// It does not change a deadline that is already running.
     pub fn set_write_timeout(&mut self, timeout: impl Into<Option<Duration>>) {

@@ -21,7 +21,7 @@ impl<M> Mailbox<M> {
     /// Sends a message, and waits while the mailbox is full.
     ///
     /// In a callback of a session, prefer [`try_send`](Self::try_send): two sessions that wait for
-    /// each other wait for ever.
+    /// each other wait forever.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@
 //! drain and the end.
 //!
 //! A [`handle`](crate::handle) function reads when it wants to. A [`Session`] is called when
-//! something has happened, like a `gen_server` of Erlang that owns an active socket.
+//! something has happened, like an Erlang `gen_server` that owns an active socket.
 //!
 //! Callbacks run one at a time. While one runs, nothing is read from the client and no message is
 //! taken from the mailbox.
@@ -131,7 +131,7 @@ pub trait Session: Send + 'static {
         ready(Ok(()))
     }
 
-    /// Called when the client was silent for the whole read time-out.
+    /// Called when the client was silent for the whole read timeout.
     ///
     /// By default, this ends the session with [`Outcome::TimedOut`]. If it returns `Ok` without
     /// closing the session, the time starts again.
@@ -146,7 +146,7 @@ pub trait Session: Send + 'static {
     /// Called when the client has ended its input. The client may still read.
     ///
     /// By default, this closes the session. If the session stays open, there are no further
-    /// time-outs for silence.
+    /// timeouts for silence.
     fn on_eof(
         &mut self,
         cx: &mut Context<'_, Self::Message>,

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// The number of bytes that the write time-out applies to. A buffer that grew larger is shrunk once
+/// The number of bytes that the write timeout applies to. A buffer that grew larger is shrunk once
 /// it is written.
 pub(super) const WINDOW: usize = 64 * 1024;
 

@@ -18,8 +18,8 @@ const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 /// services and [upgrades](crate::Upgrade).
 ///
 /// It is the only connection of its server, which has no listener, state, observers or limit. It is
-/// over when the connection is dropped. What a server makes of a connection's end, such as its
-/// [`Outcome`](crate::Outcome), needs a server: see [`MemoryListener`](super::MemoryListener).
+/// over when the connection is dropped. To test what a server reports of a connection's end, such
+/// as its [`Outcome`](crate::Outcome), use a server: see [`MemoryListener`](super::MemoryListener).
 ///
 /// [`ConnectionHandle::drain`](crate::ConnectionHandle::drain) begins a drain, as the drain of a
 /// server does.

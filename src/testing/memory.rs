@@ -82,8 +82,8 @@ impl MemoryListener {
         Self::with_note(None)
     }
 
-    /// Creates a listener that knows no more than a handle to a socket does, and the [`Clients`]
-    /// that connect to it.
+    /// Creates a listener that becomes ready in the same way as a handle to a socket, and the
+    /// [`Clients`] that connect to it.
     ///
     /// Each handle is ready when it is first polled, after each client that it has accepted, and
     /// when another client has arrived, even if another handle accepts that client. Once an accept
@@ -201,7 +201,7 @@ impl Clients {
     ///
     /// # Errors
     ///
-    /// Returns [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nothing listens any more.
+    /// Returns [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nothing is listening.
     ///
     /// # Cancel safety
     ///
@@ -217,7 +217,7 @@ impl Clients {
     ///
     /// # Errors
     ///
-    /// Returns [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nothing listens any more.
+    /// Returns [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nothing is listening.
     ///
     /// # Cancel safety
     ///

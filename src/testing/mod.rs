@@ -1,7 +1,7 @@
 //! Listeners and connections for tests: without sockets, and with scripted failures.
 //!
-//! They run the same server code as sockets do, with any Tokio clock. Here an hour passes in no
-//! time:
+//! They run the same server code as sockets do, with a running or a paused Tokio clock. Here, an
+//! hour passes at once:
 //!
 //! ```
 //! use reagent::{Connection, Server, testing::MemoryListener};

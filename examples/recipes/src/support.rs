@@ -47,8 +47,8 @@ pub(crate) async fn drain_in_flight(server: &ServerHandle) {
     drain(server).await;
 }
 
-/// Relays one connection to the server, for a client that opens its socket itself. Returns the address
-/// of the relay, and the one that the server sees.
+/// Relays one connection to the server, for a client that opens its socket itself. Returns the
+/// address of the relay, and the one that the server sees.
 pub(crate) async fn relay(server: &ServerHandle) -> (SocketAddr, SocketAddr) {
     let (mut there, own) = connect(server).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

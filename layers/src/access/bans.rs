@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// hold one.
 ///
 /// A ban covers an IPv4 address or an IPv6 /64, unless [`prefixes`](Self::prefixes) are set. The
-/// list is bounded. When it is full, the ban that ends first gives way, even if that is the new
+/// list is bounded. When it is full, the ban that ends first is dropped, even if that is the new
 /// one. So an attacker with many networks can push out bans that end sooner than the attacker's
 /// own; where that matters, ban wider networks, and the worst clients for longer.
 ///
@@ -138,9 +138,9 @@ impl Bans {
         }
     }
 
-    /// Sets the number of leading bits of an address that identify a client. Default 32 for IPv4
-    /// and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above 32
-    /// and 128 mean the whole address.
+    /// Sets the number of leading bits of an address that identify a client. The default is 32 for
+    /// IPv4 and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above
+    /// 32 and 128 mean the whole address.
     ///
     /// Clones made earlier keep their setting. Set the same on all clones of a list.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
@@ -156,10 +156,11 @@ impl Bans {
         result
     }
 
-    /// Bans the client with this address for the time `lasts`, from now on.
+    /// Bans the client with this address for the duration `lasts`, starting now.
     ///
-    /// A ban that ends later stays as it is. The client's open connections are not closed. A time
-    /// that is too long for the clock, such as [`Duration::MAX`], counts as 365 days.
+    /// If the client is already banned until later, that ban stays. The client's open connections
+    /// are not closed. A time that is too long for the clock, such as [`Duration::MAX`], counts as
+    /// 365 days.
     pub fn ban(&self, ip: IpAddr, lasts: Duration) {
         let now = Instant::now();
         // An end beyond the range of the clock is a year away.

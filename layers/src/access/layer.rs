@@ -35,7 +35,8 @@ impl Access {
         }
     }
 
-    /// Sets the treatment of refused clients. Default [`Refusal::Close`], which tells them nothing.
+    /// Sets the treatment of refused clients. The default is [`Refusal::Close`], which tells them
+    /// nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
         self
@@ -59,7 +60,7 @@ impl Access {
 
     /// Checks whether a client with this address would be admitted.
     ///
-    /// [`Rules::check`] is not asked, since it needs a connection.
+    /// [`Rules::check`] is not called, since it needs a connection.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ pub struct AccessLayer {
 }
 
 impl AccessLayer {
-    /// Creates a layer that asks `access` about each connection.
+    /// Creates a layer that checks each connection with `access`.
     pub fn new(access: Access) -> Self {
         AccessLayer { access }
     }

@@ -2,13 +2,13 @@
 //!
 //! # When to use it
 //!
-//! When a server is meant for certain networks, or must keep some out; and when a handler detects
-//! abuse and wants to ban the client for a while.
+//! Use it when a server is meant for certain networks, or must exclude some, and when a handler
+//! detects abuse and wants to ban the client for a while.
 //!
 //! # Position in the stack
 //!
 //! Outside of everything expensive, above all TLS, so that a refused client costs no handshake.
-//! Behind a proxy, inside `proxy_protocol`, which finds out the client's address.
+//! Behind a proxy, inside `proxy_protocol`, which determines the client's address.
 //!
 //! # Example
 //!

@@ -77,22 +77,22 @@ impl BandwidthLimits {
         self
     }
 
-    /// Limits the total bytes of each connection. Default [`Quota::NONE`].
+    /// Limits the total bytes of each connection. The default is [`Quota::NONE`].
     pub fn quota(self, quota: Quota) -> Self {
         self.set_quota(quota);
         self
     }
 
-    /// Sets the number of leading bits of an address that identify a client. Default 32 for IPv4
-    /// and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above 32
-    /// and 128 mean the whole address.
+    /// Sets the number of leading bits of an address that identify a client. The default is 32 for
+    /// IPv4 and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above
+    /// 32 and 128 mean the whole address.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
         self.prefixes = ClientKey { v4, v6 };
         self
     }
 
     /// Sets the maximum number of clients to remember, and forgets those remembered so far, for all
-    /// clones. At least 1. Default 65,536, which bounds the table at about 14 MB.
+    /// clones. The minimum is 1. The default is 65,536, which bounds the table at about 14 MB.
     ///
     /// A client is forgotten once it has no connection and its whole burst is available again, and
     /// never earlier. If the table is full of other clients, all clients that are not in it share

@@ -3,13 +3,13 @@
 //!
 //! # When to use it
 //!
-//! When a single client could take the whole line, or when bytes cost money. The `limit` layers
-//! share out places; this layer shares out the line.
+//! Use it when a single client could take all of the bandwidth, or when traffic costs money. The
+//! `limit` layers share out connections; this layer shares out bandwidth.
 //!
 //! # Position in the stack
 //!
 //! Outside of TLS, it counts the bytes on the wire; inside of TLS, the bytes that the handler reads
-//! and writes. Behind a proxy, a limit by client belongs inside `proxy_protocol`, which finds out
+//! and writes. Behind a proxy, a per-client limit belongs inside `proxy_protocol`, which determines
 //! the client's address.
 //!
 //! A time limit inside of this layer cannot tell a handler that waits for its turn from one that
@@ -69,7 +69,7 @@
 //! A client is an IPv4 address or an IPv6 /64. The address is that of the effective
 //! [`peer_addr`](reagent::Connection::peer_addr), or, if a proxy relays for a client without an IP
 //! address, that of the socket. Connections over Unix sockets have no IP address at all, and no
-//! limit by client.
+//! per-client limit.
 //!
 //! The end of the stream, errors, flushes and shutdowns are never delayed.
 //!
@@ -86,11 +86,11 @@
 //!
 //! The read or write of the handler fails with an [`io::Error`] of the kind
 //! [`QuotaExceeded`](std::io::ErrorKind::QuotaExceeded), which contains the `Rejected`. Whatever
-//! the handler makes of that error, its future is dropped at the end of the poll in which this
-//! happens, and the connection has this outcome. If the handler has given its stream away, the
-//! error is all that happens.
+//! the handler does with that error, its future is dropped at the end of the poll in which this
+//! happens, and the connection has this outcome. If the handler has passed its stream to another
+//! task, nothing else happens.
 //!
-//! Rates end no connection.
+//! A rate never ends a connection.
 //!
 //! [`io::Error`]: std::io::Error
 

@@ -14,7 +14,7 @@ const PART: u64 = 10;
 /// bytes of that time would be lost.
 const TICKS: u64 = 200;
 
-/// A rate in bytes per second, and a burst of bytes at once after a pause.
+/// A rate in bytes per second, and a burst of bytes that may be moved at once after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub(super) per_second: u64,
@@ -182,19 +182,19 @@ impl Quota {
         Quota::NONE
     }
 
-    /// Limits the bytes that the client sends. Default unlimited.
+    /// Limits the bytes that the client sends. The default is unlimited.
     pub const fn read(mut self, bytes: u64) -> Self {
         self.ways[0] = bytes;
         self
     }
 
-    /// Limits the bytes that the client receives. Default unlimited.
+    /// Limits the bytes that the client receives. The default is unlimited.
     pub const fn write(mut self, bytes: u64) -> Self {
         self.ways[1] = bytes;
         self
     }
 
-    /// Limits the bytes of both directions together. Default unlimited.
+    /// Limits the bytes of both directions together. The default is unlimited.
     pub const fn total(mut self, bytes: u64) -> Self {
         self.total = bytes;
         self

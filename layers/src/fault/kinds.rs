@@ -36,7 +36,7 @@ impl Fault {
     /// order.
     ///
     /// The delay is counted from the moment at which the handler looks for the bytes, and at most
-    /// 64 KiB are under way at a time.
+    /// 64 KiB are in transit at a time.
     ///
     /// It affects reads only, unless set otherwise: that is all that a handler notices of a long
     /// distance, and it lengthens each round trip by the delay. With [`writes`](Self::writes)

@@ -3,8 +3,8 @@
 //!
 //! # When to use it
 //!
-//! In tests, to check that a handler reassembles messages that arrive in pieces, that its time
-//! limits work, and that it cleans up after a reset. Not in production.
+//! Use it in tests, to check that a handler reassembles messages that arrive in pieces, that its
+//! time limits work, and that it cleans up after a reset. Do not use it in production.
 //!
 //! Faults are reproducible. Those of a connection depend only on a seed and on the number of the
 //! connection, not on other connections or on the timing of polls. So with a

@@ -2,12 +2,12 @@
 
 use tokio_util::codec::Encoder;
 
-/// The response of a service of frames: a frame to send, or an `Option` of one.
+/// The response of the service of a framed protocol: a frame to send, or an `Option` of one.
 ///
 /// A service whose frames all have an answer responds with an `R` for which its codec `C` is an
 /// `Encoder<R>`. One that leaves frames unanswered, such as notifications, responds with an
 /// `Option<R>`: `None` sends nothing, and [`close_after`](super::FramedLayer::close_after) is not
-/// asked.
+/// called.
 ///
 /// ```
 /// use reagent::{Server, testing::MemoryListener};

@@ -49,7 +49,7 @@ pub enum FrameError {
     /// A frame is larger than [`max_frame`](super::FramedLayer::max_frame), which is this many
     /// bytes.
     TooLarge(usize),
-    /// The service failed to answer a request, or failed in its readiness and takes no more
+    /// The service failed to answer a request, or its `poll_ready` failed and it accepts no more
     /// requests.
     Service(BoxError),
     /// The codec could not encode an answer or a pushed frame.

@@ -7,7 +7,7 @@ use super::{
 use std::{fmt, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
-/// A layer that serves a protocol of frames with a codec and one service for all clients.
+/// A layer that serves a framed protocol with a codec and one service for all clients.
 ///
 /// Each connection gets a clone of the codec and of the inner service, which answers each frame
 /// with an `R`. To make codec and service for each connection, use a [`FramedMakeLayer`].
@@ -52,7 +52,7 @@ impl<C: fmt::Debug, R> fmt::Debug for FramedLayer<C, R> {
     }
 }
 
-/// A layer that serves a protocol of frames with a codec and a service made for each connection.
+/// A layer that serves a framed protocol with a codec and a service made for each connection.
 ///
 /// The inner service makes them: it is a `Service<Client<R>, Response = (Codec, Service)>`. So
 /// codec and service can share what they know of their client, and the service can
@@ -106,7 +106,7 @@ impl<R> FramedMakeLayer<R> {
     }
 
     /// Sets the number of [pushed](super::Pusher) frames that may wait for a client that reads
-    /// slowly. Default 64, at least 1.
+    /// slowly. The default is 64, and the minimum is 1.
     pub fn pushes(mut self, frames: usize) -> Self {
         self.pushes = frames.max(1);
         self

@@ -1,14 +1,13 @@
-//! Serves protocols of requests and answers: turns a codec and a service of frames into a service
-//! of connections.
+//! Serves framed protocols: turns a codec and a request service into a connection service.
 //!
 //! # When to use it
 //!
-//! When your protocol sends frames (lines, length-prefixed messages, RESP) and answers them in
-//! order. You bring a [`tokio_util::codec`] for the bytes and a `Service<Frame, Response = Frame>`
-//! for the rest. tower's layers for requests (timeout, rate limit, concurrency limit, load shed,
-//! retry, buffer) then work for your protocol as they do for HTTP. If frames do not answer one
-//! another, or follow a dialogue of their own, a [`Session`](reagent::Session) or a
-//! [`handle`](reagent::handle) function is simpler.
+//! Use it when your protocol sends frames (lines, length-prefixed messages, RESP) and answers them
+//! in order. You bring a [`tokio_util::codec`] for the bytes and a
+//! `Service<Frame, Response = Frame>` for the rest. tower's layers for requests (timeout, rate
+//! limit, concurrency limit, load shed, retry, buffer) then work for your protocol as they do for
+//! HTTP. If frames do not answer one another, or follow a dialogue of their own, a
+//! [`Session`](reagent::Session) or a [`handle`](reagent::handle) function is simpler.
 //!
 //! Clients may send any number of requests without waiting. The answers are sent in order, and the
 //! answers to frames that arrived together are sent together, with one write. By default the
@@ -66,14 +65,15 @@
 //!
 //! | layer | service inside | use it if |
 //! |---|---|---|
-//! | [`FramedLayer`] | a service of frames, cloned for each connection | all clients are served alike |
+//! | [`FramedLayer`] | a request service, cloned for each connection | all clients are served alike |
 //! | [`FramedMakeLayer`] | a service that makes a codec and a service for each connection | the service knows its client, keeps state for it, or [pushes](Pusher) frames |
 //!
 //! ## Drain
 //!
 //! When the server drains, the frames that a client has sent in full are answered, and then the
 //! connection is closed. What the client still sends is discarded for up to a second
-//! ([`linger`](FramedLayer::linger)), so that no reset takes its answers from it.
+//! ([`linger`](FramedLayer::linger)), so that a reset does not destroy the answers before the
+//! client has read them.
 //!
 //! # Errors
 //!

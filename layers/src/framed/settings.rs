@@ -73,15 +73,15 @@ macro_rules! shared_settings {
         /// Sets the number of requests of one connection that are served at once. The answers stay
         /// in order.
         ///
-        /// Default 1, since clients expect that a request sees the changes made by the one before.
-        /// At least 1.
+        /// The default is 1, since clients expect that a request sees the changes made by the one
+        /// before. The minimum is 1.
         pub fn in_flight(mut self, requests: usize) -> Self {
             self.settings.in_flight = requests.max(1);
             self
         }
 
-        /// Sets the maximum size of a frame, in bytes. Default 64 KiB, which is what one read may
-        /// bring.
+        /// Sets the maximum size of a frame, in bytes. The default is 64 KiB, which is what one
+        /// read may bring.
         ///
         /// A connection buffers at most about twice that, plus 64 KiB. The size counts the bytes
         /// that the codec leaves in the buffer, and those that it consumes for a frame, including
@@ -92,7 +92,7 @@ macro_rules! shared_settings {
             self
         }
 
-        /// Sets whether the codec keeps parts of frames inside of itself. Default `false`.
+        /// Sets whether the codec keeps parts of frames inside of itself. The default is `false`.
         ///
         /// A codec may consume bytes without returning a frame for two reasons: it ignores them,
         /// such as an empty line or a heartbeat, or it keeps them as a part of the next frame. The
@@ -112,19 +112,20 @@ macro_rules! shared_settings {
         }
 
         /// Sets how long a client may take from the first byte of a frame to its last; `None` means
-        /// no limit. Time in which nothing is read from the client does not count. Default 30 s, as
-        /// hyper allows for the head of an HTTP request.
+        /// no limit. Time in which nothing is read from the client does not count. The default is
+        /// 30 s, as hyper allows for the head of an HTTP request.
         ///
         /// A connection above the limit ends with [`FRAME_TIMEOUT`](super::FRAME_TIMEOUT). Bytes
-        /// that the codec ignores are not a frame. To end clients that send only such bytes, use
-        /// `max_age` of the `timeout` layer, and its `idle` limit for clients that send nothing.
+        /// that the codec ignores are not a frame. To disconnect clients that send only such bytes,
+        /// use `max_age` of the `timeout` layer, and its `idle` limit for clients that send
+        /// nothing.
         pub fn frame_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
             self.settings.frame_timeout = limit.into();
             self
         }
 
         /// Sets the number of bytes of answers that may wait for the client before no more requests
-        /// are served. Default 64 KiB, as for reads. At least 1.
+        /// are served. The default is 64 KiB, as for reads. The minimum is 1.
         ///
         /// One more answer, and those of the requests being served, may be added to that.
         pub fn write_buffer(mut self, bytes: usize) -> Self {
@@ -132,8 +133,8 @@ macro_rules! shared_settings {
             self
         }
 
-        /// Sets how long a client may take nothing of what is sent to it; `None` means no limit.
-        /// Default 30 s, as for [`frame_timeout`](Self::frame_timeout).
+        /// Sets how long a client may accept nothing of what is sent to it; `None` means no limit.
+        /// The default is 30 s, as for [`frame_timeout`](Self::frame_timeout).
         ///
         /// A connection above the limit ends with [`WRITE_TIMEOUT`](super::WRITE_TIMEOUT).
         pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
@@ -142,16 +143,16 @@ macro_rules! shared_settings {
         }
 
         /// Sets the limits of the lingering close, for a client that has not closed its side yet:
-        /// what it still sends is discarded, so that no reset takes its answers from it. Default
-        /// one second, and any number of bytes, since a client may still send a frame that it has
-        /// begun.
+        /// what it still sends is discarded, so that a reset does not destroy the answers before
+        /// the client has read them. The default is one second, and any number of bytes, since a
+        /// client may still send a frame that it has begun.
         pub fn linger(mut self, limits: reagent::Linger) -> Self {
             self.settings.linger = limits;
             self
         }
 
         /// Sets the reaction to frames that cannot be decoded, are too large or cannot be answered:
-        /// an answer in their place, a close, or both. Default
+        /// an answer in their place, a close, or both. The default is
         /// [`OnError::Close`](super::OnError::Close).
         pub fn on_error(
             mut self,

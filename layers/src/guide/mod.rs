@@ -1,18 +1,19 @@
-//! Guides whose programs need the layers. The programs are compiled and run by the tests of this crate.
+//! Guides whose programs need the layers. The programs are compiled and run by the tests of this
+//! crate.
 //!
 //! | guide | read it |
 //! |---|---|
-//! | [`axum`] | if you have `axum::serve` |
+//! | [`axum`] | if you use `axum::serve` |
 //! | [`stacks`] | to copy a stack: a public HTTPS API, a private TCP protocol, a gateway |
 //! | [`tls`] | before you configure certificates, or need STARTTLS |
 //! | [`limits`] | before you expose a server to the internet |
 //! | [`protocol`] | to write a protocol |
-//! | [`recipes`] | to combine this with tungstenite, russh, pgwire, tonic, warp, poem, jsonrpsee, tarpc or MQTT |
+//! | [`recipes`] | to combine reagent with tungstenite, russh, pgwire, tonic, warp, poem, jsonrpsee, tarpc or MQTT |
 //!
-//! The guides that need only the core are in [`reagent::guide`]: getting started, coming from an accept
-//! loop, shutdown, testing, and writing a layer.
+//! The guides that need only the core are in [`reagent::guide`]: getting started, coming from an
+//! accept loop, shutdown, testing, and writing a layer.
 //!
-//! There is nothing to call in these modules.
+//! These modules contain only documentation.
 
 #[doc = include_str!("axum.md")]
 pub mod axum {}

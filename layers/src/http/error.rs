@@ -37,7 +37,7 @@ pub mod kind {
     pub const FIRST_BYTE: &str = "first byte";
     /// The client did not send the head of a request, or the preface of HTTP/2, in time.
     pub const HEADER: &str = "http header";
-    /// The client did not send an awaited body, or did not take its answer.
+    /// The client did not send an awaited body, or did not take its response.
     pub const STREAM_IDLE: &str = "http stream idle";
     /// An upgraded connection moved no byte in either direction.
     pub const UPGRADED_IDLE: &str = "http upgraded idle";
@@ -47,7 +47,7 @@ pub mod kind {
     pub const CLOSE: &str = "http close";
 }
 
-/// Turns a time limit of hyper into a time-out, and an I/O error between two requests into an
+/// Turns a time limit of hyper into a timeout, and an I/O error between two requests into an
 /// ordinary end: a client may leave then in any way. Passes on other errors.
 pub(super) fn from_result(result: hyper::Result<()>, is_idle: bool) -> Result<(), BoxError> {
     match result {

@@ -37,7 +37,7 @@ impl HttpLayer {
     }
 
     /// Sets how long a client may take to send its first byte, or a complete HTTP/2 preface with
-    /// its SETTINGS. Default 30 s, as for `first_byte` of the `timeout` layer.
+    /// its SETTINGS. The default is 30 s, as for `first_byte` of the `timeout` layer.
     ///
     /// A connection above the limit ends with [`kind::FIRST_BYTE`](super::kind::FIRST_BYTE) if the
     /// client has sent nothing, and otherwise with [`kind::HEADER`](super::kind::HEADER).
@@ -46,17 +46,17 @@ impl HttpLayer {
     }
 
     /// Sets how long the head of a request may take from its first byte to its last, with HTTP/1.
-    /// Default 30 s, as in hyper.
+    /// The default is 30 s, as in hyper.
     ///
     /// A connection above the limit ends with [`kind::HEADER`](super::kind::HEADER). The client
-    /// gets no answer.
+    /// gets no response.
     ///
     /// It is also how long an HTTP/2 client may take to leave after a GOAWAY.
     pub fn header_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.header = limit.into())
     }
 
-    /// Sets how long a connection may stay open without a request. Default 75 s, as nginx's
+    /// Sets how long a connection may stay open without a request. The default is 75 s, as nginx's
     /// `keepalive_timeout`.
     ///
     /// With HTTP/2 the connection is ended by GOAWAY, so that a request which comes at that moment
@@ -65,11 +65,11 @@ impl HttpLayer {
         self.change(|config| config.keep_alive = limit.into())
     }
 
-    /// Sets how long a request may wait for its client. Default 60 s, as nginx's
+    /// Sets how long a request may wait for its client. The default is 60 s, as nginx's
     /// `client_body_timeout` and `send_timeout`.
     ///
     /// A request waits for its client while the service reads a body and the next piece has not
-    /// come, and while the client does not take a piece of the answer. With HTTP/2, such a piece
+    /// come, and while the client does not take a piece of the response. With HTTP/2, such a piece
     /// has up to 16 KiB.
     ///
     /// - With HTTP/1, the connection ends with [`kind::STREAM_IDLE`](super::kind::STREAM_IDLE).
@@ -79,12 +79,12 @@ impl HttpLayer {
     /// A connection that ends this way is reset, since the system would otherwise keep unread bytes
     /// for as long as the client likes.
     ///
-    /// The limit measures the client, not the service: a handler that computes, a long poll and an
-    /// answer that pauses for hours are not affected. Pings, settings and other frames that carry
+    /// The limit measures the client, not the service: a handler that computes, a long poll and a
+    /// response that pauses for hours are not affected. Pings, settings and other frames that carry
     /// no byte of a body do not count as activity. Raise the limit for clients that pause for long
     /// while they send a request.
     ///
-    /// With HTTP/2, an answer may begin while its request's body is still being read, as in a
+    /// With HTTP/2, a response may begin while its request's body is still being read, as in a
     /// bidirectional stream of gRPC. From then on both sides may be silent for long, and a wait for
     /// the body is limited by [`upgraded_idle_timeout`](Self::upgraded_idle_timeout) instead.
     pub fn stream_idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
@@ -92,22 +92,22 @@ impl HttpLayer {
     }
 
     /// Sets how long an upgraded connection, such as a WebSocket, may go without a byte in either
-    /// direction. Default 1 h, as in the examples of HAProxy's `timeout tunnel`.
+    /// direction. The default is 1 h, as in the examples of HAProxy's `timeout tunnel`.
     ///
     /// A read or write that waits then fails with
     /// [`io::ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut). The limit is generous, since
     /// silence is normal for such connections. To find clients that are gone, use TCP keepalive
     /// ([`SocketOptions::keepalive`](reagent::SocketOptions)) or pings of the protocol.
     ///
-    /// It is also the limit of an HTTP/2 request whose body is still awaited after its answer has
+    /// It is also the limit of an HTTP/2 request whose body is still awaited after its response has
     /// begun, such as a bidirectional stream of gRPC. It does not apply to WebSockets over HTTP/2,
     /// whose connections have HTTP/2's own pings.
     pub fn upgraded_idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.stalls.upgraded = limit.into())
     }
 
-    /// Sets the maximum size of a request's head, in bytes. Default 32 KiB, the total of nginx's
-    /// `large_client_header_buffers`.
+    /// Sets the maximum size of a request's head, in bytes. The default is 32 KiB, the total of
+    /// nginx's `large_client_header_buffers`.
     ///
     /// With HTTP/1 it counts the request line and the fields, and a larger head is answered with
     /// 431. With HTTP/2 it counts as RFC 9113, section 6.5.2, says.
@@ -120,8 +120,8 @@ impl HttpLayer {
         })
     }
 
-    /// Sets the maximum number of header fields of a request, with HTTP/1. Default 100, as in
-    /// hyper, where any other number costs each request an allocation.
+    /// Sets the maximum number of header fields of a request, with HTTP/1. The default is 100, as
+    /// in hyper, where any other number costs each request an allocation.
     ///
     /// A request with more fields is answered with 431.
     pub fn max_headers(self, max: usize) -> Self {
@@ -130,8 +130,8 @@ impl HttpLayer {
         })
     }
 
-    /// Sets the maximum number of requests that an HTTP/2 client may have open at once. Default
-    /// 200, as in hyper.
+    /// Sets the maximum number of requests that an HTTP/2 client may have open at once. The default
+    /// is 200, as in hyper.
     pub fn max_concurrent_streams(self, max: u32) -> Self {
         self.http2(move |http2| {
             http2.max_concurrent_streams(max);
@@ -139,7 +139,7 @@ impl HttpLayer {
     }
 
     /// Sets whether the streams of an HTTP/2 connection run as separate tasks, on all threads,
-    /// instead of as parts of the connection's task. Default `false`.
+    /// instead of as parts of the connection's task. The default is `false`.
     ///
     /// As parts of one task, streams cost less and end at the same instant as the connection.
     ///

@@ -1,13 +1,13 @@
-//! Serves HTTP: turns a service of requests, such as an `axum::Router`, a tonic server or a stack
-//! of tower-http, into a service of connections.
+//! Serves HTTP: turns an HTTP service, such as an `axum::Router`, a tonic server or a tower-http
+//! stack, into a connection service.
 //!
 //! # When to use it
 //!
-//! When you have a `tower::Service<http::Request<RequestBody>>` and want it behind what this
-//! library does for connections: limits that reach the accept queue, TLS, the PROXY protocol, a
-//! registry of connections, a drain with a report. [hyper] speaks HTTP/1 and HTTP/2; ALPN or the
-//! client's first bytes decide which. [`RequestBody`] is an [`http_body::Body`] of `Bytes`, which
-//! axum, tonic and tower-http accept as it is.
+//! Use it when you have a `tower::Service<http::Request<RequestBody>>` and want what this library
+//! does for connections: limits that reach the accept queue, TLS, the PROXY protocol, a registry of
+//! connections, a drain with a report. [hyper] speaks HTTP/1 and HTTP/2; ALPN or the client's first
+//! bytes decide which. [`RequestBody`] is an [`http_body::Body`] of `Bytes`, which axum, tonic and
+//! tower-http accept as it is.
 //!
 //! Each request carries an [`HttpConnection`] as an extension. It has the handle of the connection
 //! and whatever outer layers have left in its extensions, such as `TlsInfo` and `ProxyInfo`. To add
@@ -16,9 +16,8 @@
 //!
 //! # Position in the stack
 //!
-//! Innermost: all other layers of connections go around it, and the service of requests is what
-//! `start` is given. Layers of requests (timeouts, limits on bodies, compression) go around that
-//! service.
+//! Innermost: all other connection layers go around it, and the HTTP service is passed to `start`.
+//! HTTP layers (timeouts, limits on bodies, compression) go around that service.
 //!
 //! # Example
 //!
@@ -63,7 +62,7 @@
 //! | time to the first byte, and to a complete HTTP/2 preface with its SETTINGS | 30 s | [`first_byte_timeout`](HttpLayer::first_byte_timeout) |
 //! | time from the first byte of a request's head to its last (HTTP/1) | 30 s | [`header_timeout`](HttpLayer::header_timeout) |
 //! | idle time between two requests (HTTP/1), or without an open stream (HTTP/2) | 75 s | [`keep_alive_timeout`](HttpLayer::keep_alive_timeout) |
-//! | time for which a client keeps a body waiting, that of a request or of its answer | 60 s | [`stream_idle_timeout`](HttpLayer::stream_idle_timeout) |
+//! | time for which a client keeps a body waiting, that of a request or of its response | 60 s | [`stream_idle_timeout`](HttpLayer::stream_idle_timeout) |
 //! | time without a byte in either direction, after an upgrade | 1 h | [`upgraded_idle_timeout`](HttpLayer::upgraded_idle_timeout) |
 //! | size of a request's head | 32 KiB | [`max_header_bytes`](HttpLayer::max_header_bytes) |
 //! | number of header fields (HTTP/1) | 100 | [`max_headers`](HttpLayer::max_headers) |
@@ -96,9 +95,10 @@
 //!
 //! ## Surprises for clients
 //!
-//! - **Half-close (HTTP/1).** A client that shuts down its side after a request gets no answer,
-//!   since hyper takes it for a client that left. With `http1(|http1| { http1.half_close(true); })`
-//!   it is answered, but then a handler does not notice a client that left until it writes.
+//! - **Half-close (HTTP/1).** A client that shuts down its side after a request gets no response,
+//!   since hyper mistakes it for a client that left. With
+//!   `http1(|http1| { http1.half_close(true); })` it is answered, but then a handler does not
+//!   notice a client that left until it writes.
 //! - **Many tiny DATA frames at once (HTTP/2)** end the connection with ENHANCE_YOUR_CALM. A frame
 //!   of fewer than 256 bytes that waits to be read counts as 256 bytes in h2, against half of the
 //!   connection's window. So 2,000 frames of one byte are enough. A larger window, set by
@@ -106,11 +106,11 @@
 //!
 //! ## Memory
 //!
-//! An HTTP/1 connection holds up to about 400 KiB of an answer. Of a request, it holds what the
+//! An HTTP/1 connection holds up to about 400 KiB of a response. Of a request, it holds what the
 //! service is about to read.
 //!
 //! An HTTP/2 connection holds up to 1 MiB of requests, which is the window of the connection. For
-//! each stream it holds up to 80 KiB of an answer: h2's buffer of 64 KiB and one piece of 16 KiB.
+//! each stream it holds up to 80 KiB of a response: h2's buffer of 64 KiB and one piece of 16 KiB.
 //! With 200 streams that is 16 MiB, but only for a client that grants a window of that size and
 //! then reads nothing. Such a connection ends after
 //! [`stream_idle_timeout`](HttpLayer::stream_idle_timeout). A client that grants no window makes
@@ -132,8 +132,8 @@
 //!   that differs from its `:authority`, is answered with 400.
 //! - **Smuggling.** The connection is closed after a request with `Transfer-Encoding` (HTTP/1), as
 //!   RFC 9112, section 6.1, demands of one that also has a `Content-Length`.
-//! - **The last answer arrives and is marked as such.** An answer to a request whose body was not
-//!   read carries `Connection: close`, unless the rest of the body is short and has already
+//! - **The last response arrives and is marked as such.** A response to a request whose body was
+//!   not read carries `Connection: close`, unless the rest of the body is short and has already
 //!   arrived. The close then lingers (see [`reagent::Linger`]), since closing while the client is
 //!   still sending would reset the connection.
 //!
@@ -142,12 +142,12 @@
 //! Requests in flight are finished, with `Connection: close` (HTTP/1) or after a GOAWAY (HTTP/2).
 //! Idle connections are closed.
 //!
-//! An idle HTTP/1 connection is closed once a second has passed since its last answer or, if it has
-//! none, since the drain began. So a client that sends one request after another gets `Connection:
-//! close` in an answer, rather than a close that crosses its next request. A client that was idle
-//! for longer may still send a request that crosses the close. It has to repeat that request on
-//! another connection, as RFC 9112, section 9.3.1, expects of clients. With HTTP/2 this cannot
-//! happen.
+//! An idle HTTP/1 connection is closed once a second has passed since its last response or, if it
+//! has none, since the drain began. So a client that sends one request after another gets
+//! `Connection: close` in a response, rather than a close that crosses its next request. A client
+//! that was idle for longer may still send a request that crosses the close. It has to repeat that
+//! request on another connection, as RFC 9112, section 9.3.1, expects of clients. With HTTP/2 this
+//! cannot happen.
 //!
 //! An upgraded connection, such as a WebSocket, keeps its place under the limits and in the
 //! registry until its stream is dropped. It can be aborted, and it learns of the drain by

@@ -12,14 +12,14 @@
 //!
 //! # When to use it
 //!
-//! Use [`PerClientLayer`] wherever clients are not your own: without it, a single client can take
-//! every place of `max_connections`. Use the layers for rates where accepting a connection is
+//! Use [`PerClientLayer`] wherever you do not control the clients: without it, a single client can
+//! take every place of `max_connections`. Use the layers for rates where accepting a connection is
 //! expensive, as with TLS, and [`InFlightLayer`] where the handler needs a scarce resource.
 //!
 //! # Position in the stack
 //!
 //! Outside of everything expensive, above all TLS, so that a refused client costs no handshake.
-//! Behind a proxy, the limits by client belong inside `proxy_protocol`, which finds out the
+//! Behind a proxy, the per-client limits belong inside `proxy_protocol`, which determines the
 //! client's address.
 //!
 //! # Example
@@ -64,7 +64,7 @@
 //! over Unix sockets have no IP address at all and are not limited by client.
 //!
 //! A layer that leaves clients in the kernel's queue holds them back by not being ready. That holds
-//! back all clients alike, so the limits by client cannot work that way. A layer that refuses
+//! back all clients alike, so the per-client limits cannot work that way. A layer that refuses
 //! decides when a connection is accepted, which costs an admitted client no allocation.
 //!
 //! # Errors

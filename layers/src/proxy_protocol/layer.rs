@@ -87,8 +87,8 @@ impl ProxyProtocolLayer {
         self
     }
 
-    /// Sets whether trusted senders must send a header. Default [`Mode::Required`], since the
-    /// specification forbids guessing.
+    /// Sets whether trusted senders must send a header. The default is [`Mode::Required`], since
+    /// the specification forbids guessing.
     pub fn mode(self, mode: Mode) -> Self {
         self.change(|config| config.mode = mode)
     }
@@ -104,8 +104,8 @@ impl ProxyProtocolLayer {
         self.change(|config| config.trust.all = true)
     }
 
-    /// Sets the treatment of clients that are not trusted. Default [`Untrusted::Refuse`], since a
-    /// server behind a proxy is usually reached only through it.
+    /// Sets the treatment of clients that are not trusted. The default is [`Untrusted::Refuse`],
+    /// since a server behind a proxy is usually reached only through it.
     ///
     /// # Example
     ///
@@ -146,13 +146,14 @@ impl ProxyProtocolLayer {
         self.change(|config| config.untrusted = untrusted)
     }
 
-    /// Sets the time limit for receiving the header, or `None` for no limit. Default 5 s: the
-    /// specification requires at least 3 s, for a segment to be retransmitted.
+    /// Sets the time limit for receiving the header, or `None` for no limit. The default is 5 s:
+    /// the specification requires at least 3 s, for a segment to be retransmitted.
     pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.timeout = limit.into())
     }
 
-    /// Sets the maximum length of a header of version 2, in bytes. Default 4096, as for nginx.
+    /// Sets the maximum length of a header of version 2, in bytes. The default is 4096, as for
+    /// nginx.
     ///
     /// A longer header ends the connection before it is read. A header of version 1 has at most 107
     /// bytes.

@@ -73,7 +73,7 @@ impl Relay {
     }
 
     /// Sets how long a side may stall while it is sent the data that is left for it after the other
-    /// side has failed. Default 30 s, long enough for TCP to retransmit several times.
+    /// side has failed. The default is 30 s, long enough for TCP to retransmit several times.
     ///
     /// A side stalls while it accepts nothing at all. When the time is up, the side is reset at
     /// once and the rest is lost. A whole delivery takes at most ten times this limit, so that a
@@ -84,7 +84,7 @@ impl Relay {
     }
 
     /// Sets how long both sides must be silent before [`run_until`](Self::run_until) ends a relay
-    /// that was asked to stop. Default 1 s, which is longer than most round trips.
+    /// that was asked to stop. The default is 1 s, which is longer than most round trips.
     pub fn quiet(mut self, time: Duration) -> Self {
         self.quiet = time;
         self

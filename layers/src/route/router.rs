@@ -126,14 +126,14 @@ impl<Io: IoStream> Router<Io> {
         self.change(|routes| routes.fallback = Some(Arc::new(service)))
     }
 
-    /// Sets what a client that matches no route receives. Default [`Refusal::Close`], since no
-    /// other answer suits every protocol.
+    /// Sets what a client that matches no route receives. The default is [`Refusal::Close`], since
+    /// no other answer suits every protocol.
     pub fn refusal(self, refusal: Refusal) -> Self {
         self.change(|routes| routes.refusal = refusal)
     }
 
     /// Sets how long a connection waits for the service of its route to become ready, or `None` for
-    /// no limit. Default 10 s, the same as for an upgrade.
+    /// no limit. The default is 10 s, the same as for an upgrade.
     pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|routes| routes.timeout = limit.into())
     }

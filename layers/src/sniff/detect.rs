@@ -50,11 +50,12 @@ pub enum Detected {
         /// outcome is [`Protocol::Unknown`], when the stream ends.
         needed: usize,
     },
-    /// The bytes are this, whatever follows.
+    /// The result, which does not change with the bytes that follow.
     Done(Sniffed),
 }
 
-/// Detects the protocol whose beginning `bytes` are, like a [`Detector`] without added prefixes.
+/// Detects the protocol of a stream that begins with `bytes`, like a [`Detector`] without added
+/// prefixes.
 ///
 /// No state is kept between calls: if bytes arrive in pieces, pass everything received so far each
 /// time. A result that is [`Done`](Detected::Done) does not change with the bytes that follow.
@@ -120,7 +121,7 @@ impl Detector {
         self
     }
 
-    /// Sets the maximum number of bytes to examine. Default 16 KiB, the same as nginx's
+    /// Sets the maximum number of bytes to examine. The default is 16 KiB, the same as nginx's
     /// `preread_buffer_size`.
     ///
     /// A message that needs more, such as a ClientHello whose length field exceeds the limit, is
@@ -134,7 +135,7 @@ impl Detector {
         self.max_len
     }
 
-    /// Detects the protocol whose beginning `bytes` are. See [`detect`].
+    /// Detects the protocol of a stream that begins with `bytes`. See [`detect`].
     pub fn detect(&self, bytes: &[u8]) -> Detected {
         let own = self.own.iter().map(|(prefix, own)| (&**prefix, own));
         decide(own, self.max_len, bytes)

@@ -72,21 +72,22 @@ impl SniffLayer {
         })
     }
 
-    /// Sets the maximum number of bytes to examine. Default 16 KiB. See [`Detector::max_len`].
+    /// Sets the maximum number of bytes to examine. The default is 16 KiB. See
+    /// [`Detector::max_len`].
     pub fn max_len(self, max_len: usize) -> Self {
         self.change(|config| {
             config.detector = std::mem::take(&mut config.detector).max_len(max_len);
         })
     }
 
-    /// Sets the time limit for detection, or `None` for no limit. Default 5 s, enough for a segment
-    /// to be retransmitted.
+    /// Sets the time limit for detection, or `None` for no limit. The default is 5 s, enough for a
+    /// segment to be retransmitted.
     pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.timeout = limit.into())
     }
 
-    /// Sets the treatment of a client whose protocol is not known when the time limit expires.
-    /// Default [`Undecided::End`], since most clients that share an address with others speak
+    /// Sets the treatment of a client whose protocol is not known when the time limit expires. The
+    /// default is [`Undecided::End`], since most clients that share an address with others speak
     /// first.
     ///
     /// # Example

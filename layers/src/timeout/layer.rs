@@ -80,8 +80,8 @@ impl TimeoutsLayer {
         self
     }
 
-    /// Limits the time that the handler waits for the client's first byte. Default 30 s, in which a
-    /// lost first segment is retransmitted four times (RFC 6298).
+    /// Limits the time that the handler waits for the client's first byte. The default is 30 s, in
+    /// which a lost first segment is retransmitted four times (RFC 6298).
     ///
     /// The time starts with the first read that has to wait. Set `None` if the server speaks first
     /// and the client may stay silent.
@@ -89,26 +89,26 @@ impl TimeoutsLayer {
         self.change(|limits| limits.first_byte = limit.into())
     }
 
-    /// Limits the time in which no byte is transferred in either direction. Default 10 min, so that
-    /// clients can keep a connection open between requests.
+    /// Limits the time in which no byte is transferred in either direction. The default is 10 min,
+    /// so that clients can keep a connection open between requests.
     pub fn idle(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|limits| limits.idle = limit.into())
     }
 
-    /// Limits the time that a read waits for the client. Default `None`, since a client may pause
-    /// for as long as it may be [idle](Self::idle).
+    /// Limits the time that a read waits for the client. The default is `None`, since a client may
+    /// pause for as long as it may be [idle](Self::idle).
     pub fn read(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|limits| limits.read = limit.into())
     }
 
-    /// Limits the time that a write waits for the client to accept a byte. Default 60 s, as for
-    /// nginx's `send_timeout`.
+    /// Limits the time that a write waits for the client to accept a byte. The default is 60 s, as
+    /// for nginx's `send_timeout`.
     pub fn write(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|limits| limits.write = limit.into())
     }
 
-    /// Requires a minimum rate, both directions together, in every `window`. Default `None`, since
-    /// a slow client is not always hostile.
+    /// Requires a minimum rate, both directions together, in every `window`. The default is `None`,
+    /// since a slow client is not always hostile.
     ///
     /// This stops clients that send a byte now and then to stay below the other limits (slow
     /// loris).
@@ -156,8 +156,8 @@ impl TimeoutsLayer {
         })
     }
 
-    /// Limits the age of a connection to `age` plus a random part of `jitter`. Default `None`,
-    /// since in most protocols a connection may last.
+    /// Limits the age of a connection to `age` plus a random part of `jitter`. The default is
+    /// `None`, since in most protocols a connection may last.
     ///
     /// The connection is then drained in the same way as by a drain of the server, and ended after
     /// `grace` if it is still open. The jitter keeps clients that connected together from

@@ -43,8 +43,8 @@
 //! # Details
 //!
 //! `first_byte`, `read`, `write` and `min_rate` measure the client: they run only while the handler
-//! waits for it. While the handler does something else, such as connecting to an upstream, they
-//! stand still. `idle` and `max_age` run regardless of what the handler does.
+//! waits for it. While the handler does something else, such as connecting to an upstream, they are
+//! suspended. `idle` and `max_age` run regardless of what the handler does.
 //!
 //! A read or write that the handler has dropped does not count as waiting. Before such a limit ends
 //! a connection, the layer wakes the waiting task. If the task does not poll the read or write

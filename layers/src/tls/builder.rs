@@ -96,7 +96,7 @@ impl TlsBuilder {
     }
 
     /// Sets how long a session can be resumed with its ticket, up to 12 hours, or `None` to disable
-    /// resumption. Default 12 hours, the time for which rustls keeps a ticket key.
+    /// resumption. The default is 12 hours, the time for which rustls keeps a ticket key.
     ///
     /// If clients are asked for certificates, sessions are never resumed, whatever is set here:
     /// rustls does not check the certificate of a resumed client again.

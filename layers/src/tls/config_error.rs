@@ -7,8 +7,8 @@ use tokio_rustls::rustls;
 /// An error in the files or names that a [`TlsLayer`](super::TlsLayer) is made from.
 ///
 /// It names the file but shows none of its contents. The message does not repeat its
-/// [`source`](Error::source): print both, as `anyhow` and `{:?}` do. `{:?}` prints them on one line,
-/// since that is what the user of a program sees when `main` returns the error.
+/// [`source`](Error::source): print both, as `anyhow` and `{:?}` do. `{:?}` prints them on one
+/// line, since that is what the user of a program sees when `main` returns the error.
 #[non_exhaustive]
 pub enum TlsConfigError {
     /// A file could not be read.

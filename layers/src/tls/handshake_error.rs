@@ -9,8 +9,8 @@ use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 /// It ends the connection as [`Outcome::Disconnected`](reagent::Outcome::Disconnected) if the
 /// client disconnected, and otherwise as [`Outcome::Failed`](reagent::Outcome::Failed).
 ///
-/// Its source is the error of rustls ([`rustls::Error`]) or of the socket ([`io::Error`]), or names
-/// the server name that the client asked for. The message does not repeat it.
+/// Its source is the error of rustls ([`rustls::Error`]) or of the socket ([`io::Error`]), or
+/// contains the server name that the client asked for. The message does not repeat it.
 #[derive(Debug)]
 pub struct HandshakeError {
     kind: HandshakeErrorKind,

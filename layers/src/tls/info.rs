@@ -8,7 +8,7 @@ use tokio_rustls::rustls::{
 };
 
 /// The results of a connection's TLS handshake, left in its [`extensions`](Connection::extensions).
-/// Cheap to clone.
+/// It is cheap to clone.
 #[derive(Clone)]
 pub struct TlsInfo(Arc<Facts>);
 

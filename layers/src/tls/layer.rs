@@ -64,8 +64,8 @@ impl TlsLayer {
         TlsBuilder::default()
     }
 
-    /// Sets the time limit for a handshake, or `None` for no limit. Default 10 s, the same as for
-    /// other upgrades.
+    /// Sets the time limit for a handshake, or `None` for no limit. The default is 10 s, the same
+    /// as for other upgrades.
     ///
     /// The time runs from the start of the connection's upgrade to its end.
     pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
@@ -73,8 +73,8 @@ impl TlsLayer {
         self
     }
 
-    /// Limits the number of handshakes that may compute at the same time, across all acceptors.
-    /// Default `None` for no limit, since only servers under a load of handshakes need one.
+    /// Limits the number of handshakes that may compute at the same time, across all acceptors. The
+    /// default is `None`, no limit, since only servers under a load of handshakes need one.
     ///
     /// Further handshakes wait in order, within their time limit. A handshake that is waiting for
     /// its client does not count, so stalled clients delay nobody. A limit of 0 counts as 1.
@@ -89,9 +89,9 @@ impl TlsLayer {
     }
 
     /// Sets whether reading fails with [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) if the
-    /// client ends its stream without `close_notify`. Default `false`, since many clients do not
-    /// send it: the read then returns an ordinary end, and the outcome of the connection shows that
-    /// it was truncated.
+    /// client ends its stream without `close_notify`. The default is `false`, since many clients do
+    /// not send it: the read then returns an ordinary end, and the outcome of the connection shows
+    /// that it was truncated.
     ///
     /// Use it for protocols whose messages end with the stream and must not be acted on when cut
     /// short, if all clients are known to send `close_notify`.

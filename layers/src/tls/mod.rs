@@ -78,9 +78,9 @@
 //!
 //! **Refuse or discard plaintext that arrived after the command.** An attacker on the path can
 //! append commands to the segment that carries the client's `STARTTLS`. A server that has buffered
-//! them and executes them after the handshake takes them for the client's own (CVE-2011-0411). This
-//! handler refuses such a client; a handler that keeps state must also forget what the client said
-//! before the handshake (RFC 3207, section 4.2).
+//! them and executes them after the handshake mistakes them for the client's own (CVE-2011-0411).
+//! This handler refuses such a client; a handler that keeps state must also forget what the client
+//! said before the handshake (RFC 3207, section 4.2).
 //!
 //! ```
 //! use reagent::{BoxError, Connection, Rejected};
@@ -182,11 +182,11 @@
 //! | reset | is not sent |
 //! | ended during the handshake | is not sent |
 //!
-//! A connection is dropped when a time limit, a limit of bytes, an abort or the deadline of a drain
-//! ends it, and when its handler returns without calling
-//! [`shutdown`](tokio::io::AsyncWriteExt::shutdown). A handler whose protocol delimits its messages
-//! says so by [`Connection::set_delimited`](reagent::Connection::set_delimited). `HttpLayer` and
-//! `FramedLayer` do this; `HttpLayer` makes an exception of HTTP/1.0 and of upgrades, by
+//! A connection is dropped when a time limit, a quota, an abort or the deadline of a drain ends it,
+//! and when its handler returns without calling [`shutdown`](tokio::io::AsyncWriteExt::shutdown). A
+//! handler whose protocol delimits its messages says so by
+//! [`Connection::set_delimited`](reagent::Connection::set_delimited). `HttpLayer` and `FramedLayer`
+//! do this; `HttpLayer` makes an exception of HTTP/1.0 and of upgrades, by
 //! [`set_open_ended`](reagent::ConnectionHandle::set_open_ended). Nothing is sent while a panic
 //! unwinds.
 //!

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::ServerConfig;
 
 /// A handle that replaces the certificates of a [`TlsLayer`](super::TlsLayer) by the current
-/// contents of its files. Cheap to clone.
+/// contents of its files. It is cheap to clone.
 ///
 /// A reload is all or nothing. If every file is valid, handshakes that begin afterwards use the new
 /// files; if anything is wrong with one of them, they keep using the old ones. Open connections are

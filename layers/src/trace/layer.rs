@@ -81,7 +81,7 @@ impl TraceLayer {
         }
     }
 
-    /// Sets the level of the spans. Default `DEBUG`.
+    /// Sets the level of the spans. The default is `DEBUG`.
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;
         self

@@ -25,14 +25,14 @@ impl TraceObserver {
         }
     }
 
-    /// Sets the level of a connection's start event. Default `DEBUG`.
+    /// Sets the level of a connection's start event. The default is `DEBUG`.
     pub fn start_level(mut self, level: Level) -> Self {
         self.start = level;
         self
     }
 
-    /// Sets the level of a connection's end event. Default `INFO`. If the handler panicked, the
-    /// level is always `ERROR`.
+    /// Sets the level of a connection's end event. The default is `INFO`. If the handler panicked,
+    /// the level is always `ERROR`.
     pub fn end_level(mut self, level: Level) -> Self {
         self.end = level;
         self

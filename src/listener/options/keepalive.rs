@@ -6,8 +6,7 @@ use super::apply::unsupported;
 use socket2::{Socket, TcpKeepalive};
 use std::{io, time::Duration};
 
-/// The times at which the kernel probes a silent peer (`tcp(7)`). `None` leaves a value as the
-/// system has it.
+/// The times at which the kernel probes a silent peer (`tcp(7)`). `None` keeps the system's value.
 ///
 /// The kernel counts in whole seconds, so durations are rounded up: 500 ms is one second. Linux
 /// accepts 1 to 32,767 seconds and 1 to 127 retries; with other values, the server does not start.

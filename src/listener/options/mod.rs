@@ -19,8 +19,8 @@ use std::{io, sync::Arc, time::Duration};
 /// Linux passes the options of a connection on from the listening socket, so they are set only once
 /// (`tcp(7)`, `socket(7)`).
 ///
-/// An option that is `None` is left as the system has it. If the system lacks
-/// or refuses an option, the server does not start, and the error names the option.
+/// An option that is `None` keeps the system's value. If the system lacks or refuses an option, the
+/// server does not start, and the error names the option.
 ///
 /// | socket | options that apply |
 /// |---|---|

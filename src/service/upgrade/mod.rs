@@ -16,7 +16,8 @@ use std::future::Future;
 ///
 /// [`UpgradeLayer`] makes a layer of it and takes care of everything that such layers have in
 /// common: readiness, a time limit, and a drain that does not wait for silent clients. It allocates
-/// the upgrade and the handler's future, and nothing else unless it has to wait for the client.
+/// the futures of the upgrade and the handler, and nothing else unless it has to wait for the
+/// client.
 ///
 /// An upgrade that has read more than it consumes gives the rest back with a
 /// [`PrefixedIo`](crate::PrefixedIo). A unit test gets its connection from
@@ -90,7 +91,7 @@ pub trait Upgrade<Io>: Send + Sync + 'static {
         conn: Connection<Io>,
     ) -> impl Future<Output = Result<Connection<Self::Io>, BoxError>> + Send;
 
-    /// Returns the name of the upgrade, one or two words, for time-outs and observers. The default
+    /// Returns the name of the upgrade, one or two words, for timeouts and observers. The default
     /// is `upgrade`.
     fn name(&self) -> &'static str {
         "upgrade"

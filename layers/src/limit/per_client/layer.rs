@@ -42,9 +42,9 @@ impl PerClient {
         }
     }
 
-    /// Sets the number of leading bits of an address that identify a client. Default 32 for IPv4
-    /// and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above 32
-    /// and 128 mean the whole address.
+    /// Sets the number of leading bits of an address that identify a client. The default is 32 for
+    /// IPv4 and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above
+    /// 32 and 128 mean the whole address.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
         self.prefixes = ClientKey { v4, v6 };
         self
@@ -100,8 +100,8 @@ impl PerClient {
         self
     }
 
-    /// Sets the treatment of refused connections. Default [`Refusal::Close`], which tells the
-    /// client nothing.
+    /// Sets the treatment of refused connections. The default is [`Refusal::Close`], which tells
+    /// the client nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
         self

@@ -91,23 +91,23 @@ impl PerClientRate {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the number of leading bits of an address that identify a client. Default 32 for IPv4
-    /// and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above 32
-    /// and 128 mean the whole address.
+    /// Sets the number of leading bits of an address that identify a client. The default is 32 for
+    /// IPv4 and 64 for IPv6, since an IPv6 client usually has a whole /64 (RFC 6177). Values above
+    /// 32 and 128 mean the whole address.
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
         self.prefixes = ClientKey { v4, v6 };
         self
     }
 
     /// Sets the maximum number of clients to remember, and forgets those remembered so far, for all
-    /// clones. At least 1. Default 65,536, which bounds the table at about 10 MB.
+    /// clones. The minimum is 1. The default is 65,536, which bounds the table at about 10 MB.
     pub fn capacity(self, clients: usize) -> Self {
         self.state().clients = BoundedMap::new(clients);
         self
     }
 
-    /// Sets the treatment of clients above the rate. Default [`Refusal::Close`], which tells them
-    /// nothing.
+    /// Sets the treatment of clients above the rate. The default is [`Refusal::Close`], which tells
+    /// them nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
         self
