@@ -1,4 +1,4 @@
-//! A server in a process of its own: this program once more, perhaps under a tool.
+//! A server in its own process: this program again, possibly under a tool.
 
 use reagent::BoxError;
 use std::{
@@ -17,7 +17,8 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts a server, with `tool` before its command line; `None`, with a message, where that is missing.
+    /// Starts a server, with `tool` before its command line. Prints a message and returns `None` if
+    /// the tool is missing.
     pub fn start(tool: &[String], server: &str) -> Result<Option<Child>, BoxError> {
         let program = env::current_exe()?;
         let mut command = match tool {

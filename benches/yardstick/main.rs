@@ -1,14 +1,14 @@
-//! What a connection costs the pool beside a bare Tokio loop: system calls, instructions and memory, which
-//! repeat whatever else the machine does.
+//! The cost of a connection in the pool, compared with a bare Tokio loop: system calls, instructions
+//! and memory, which are reproducible whatever else the machine does.
 //!
 //! ```sh
 //! cargo bench -p reagent-benches --bench yardstick # minutes; valgrind is slow
 //! ```
 //!
-//! Each server is this program once more, with one worker thread: under `strace`, under `valgrind`, and by
-//! itself. A connection is a connect, one echo of 64 bytes and a reset by the client, 16 at a time. What is
-//! printed is the count for 4,000 connections less that for 1,000, so that starting and stopping do not
-//! count. Connections that are idle have had a round trip of one byte.
+//! Each server is this program again, with one worker thread: under `strace`, under `valgrind`, and
+//! alone. A connection is a connect, one echo of 64 bytes and a reset by the client, 16 at a time.
+//! The count for 1,000 connections is subtracted from the count for 4,000, so that starting and
+//! stopping do not matter. Idle connections have had a round trip of one byte.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 

@@ -2,8 +2,8 @@
 
 use std::{env, fmt::Display, fs::OpenOptions, io::Write, thread};
 
-/// Says that the test of this thread is skipped, and why. `.ci/run` sets `REAGENT_SKIPPED` to a file that
-/// collects these lines, and prints it at its end.
+/// Reports that the test of this thread is skipped, and why. `.ci/run` sets `REAGENT_SKIPPED` to a
+/// file that collects these lines, and prints the file at its end.
 pub fn skipped(why: impl Display) {
     let test = thread::current();
     let why = why.to_string().replace('\n', " ");

@@ -48,7 +48,7 @@ pub async fn serve(addrs: impl IntoBinds) -> ServerHandle {
         .expect("to be started")
 }
 
-/// Why a server of these cannot be started.
+/// Returns the reason why a server on these addresses cannot be started.
 pub async fn refusal(addrs: impl IntoBinds) -> String {
     let refused = Server::bind(addrs).start(handle(echo)).await;
     ErrorChain(&refused.expect_err("to be refused")).to_string()

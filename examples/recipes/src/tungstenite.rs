@@ -45,7 +45,7 @@ async fn websocket(conn: Connection) -> Result<(), Error> {
     }
     let (code, reason) = (CloseCode::Away, "the server is draining".into());
     socket.close(Some(CloseFrame { code, reason })).await?;
-    // The client answers with a close of its own.
+    // The client answers with a close frame.
     while socket.next().await.transpose()?.is_some() {}
     Ok(())
 }
