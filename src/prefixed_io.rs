@@ -21,7 +21,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 ///
 /// ```
 /// use reagent::{BoxError, Connection, IoStream, PrefixedIo, Rejected, Upgrade};
-/// use tokio::io::AsyncReadExt;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 ///
 /// struct BeginsWithPing;
 ///
@@ -43,7 +43,6 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
-/// # use tokio::io::AsyncWriteExt;
 /// let (conn, mut client) = reagent::testing::connection();
 /// client.write_all(b"PING 7").await?;
 /// let mut conn = BeginsWithPing.upgrade(conn).await?;

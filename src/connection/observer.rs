@@ -69,6 +69,11 @@ use std::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an observer",
+    label = "not an `Observer`",
+    note = "a closure of `event::Event` becomes an observer by `reagent::observer_fn`"
+)]
 pub trait Observer: Send + Sync + 'static {
     /// Called when the server has started to listen on an address.
     fn listener_started(&self, event: &event::Listening<'_>) {

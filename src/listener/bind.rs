@@ -124,6 +124,11 @@ impl<L: Listener> From<L> for Bind {
 
 /// An alias for the arguments of [`Server::bind`](crate::Server::bind): anything that converts into
 /// a [`Bind`], or an array, slice or vector of such values.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an address to listen on",
+    label = "not an address",
+    note = "expected text such as \"127.0.0.1:80\" or \"unix:/run/app.sock\", a `SocketAddr`, a path, an opened listener, or a list of these"
+)]
 pub trait IntoBinds {
     /// Converts into a list, in the same order.
     fn into_binds(self) -> Vec<Bind>;

@@ -31,8 +31,14 @@ pub enum Outcome {
     /// stream, such as an upstream's, leads to [`Failed`](Self::Failed).
     Disconnected(Disconnect),
     /// A layer did not admit the connection.
+    ///
+    /// A connection that tower's `LoadShed` turned away has the reason `overloaded`.
     Rejected(Rejected),
     /// A time limit ended the connection.
+    ///
+    /// A connection that was ended by tower's `Timeout` around the stack has the kind `lifetime`. The
+    /// `Elapsed` of `tokio::time::timeout` leads to [`Failed`](Self::Failed), since it mostly
+    /// concerns something that the handler uses, such as an upstream.
     TimedOut(TimedOut),
     /// The handler returned `Ok` after it was asked to finish, or the client had sent nothing to an
     /// [upgrade](crate::Upgrade) when the server drained.
@@ -94,8 +100,7 @@ impl Outcome {
     fn from_boxed(error: BoxError, happened: impl Fn(Disconnect) -> bool) -> Self {
         // These are returned bare only by a layer around the whole handler. Inside another error
         // they concern something that the handler used.
-        if error.is::<tower::timeout::error::Elapsed>() || error.is::<tokio::time::error::Elapsed>()
-        {
+        if error.is::<tower::timeout::error::Elapsed>() {
             return Outcome::TimedOut(TimedOut::new("lifetime"));
         }
         if error.is::<tower::load_shed::error::Overloaded>() {

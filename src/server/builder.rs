@@ -52,15 +52,7 @@ pub struct Server<L = Identity, X = TokioSpawn> {
 }
 
 /// The layers of a [boxed](Server::boxed) server whose service is of type `S`.
-pub type BoxedLayers<L, S> = Stack<
-    BoxCloneServiceLayer<
-        S,
-        Connection,
-        <<L as Layer<S>>::Service as Service<Connection>>::Response,
-        <<L as Layer<S>>::Service as Service<Connection>>::Error,
-    >,
-    Identity,
->;
+pub type BoxedLayers<S> = Stack<BoxCloneServiceLayer<S, Connection, (), BoxError>, Identity>;
 
 impl Server {
     /// Creates a server that listens on `addrs`: one [`Bind`], or an array, slice or vector of
@@ -103,6 +95,9 @@ impl<L, X> Server<L, X> {
     /// Adds a layer around the handler, inside the layers added so far.
     ///
     /// As in [`ServiceBuilder`], the first layer is the outermost: it receives a connection first.
+    ///
+    /// For a layer that depends on the configuration, use `tower::util::option_layer`, which takes
+    /// an `Option` of a layer.
     pub fn layer<T>(self, layer: T) -> Server<Stack<T, L>, X> {
         Server {
             config: self.config,
@@ -113,18 +108,47 @@ impl<L, X> Server<L, X> {
 
     /// Erases the type of the layers, which otherwise grows with each of them.
     ///
-    /// Use it to keep a server in a struct or to return it from a function. It costs one allocation
+    /// Use it to return a server from a function or to keep it in a struct. It costs one allocation
     /// per connection.
     ///
-    /// `S` is the type of the service that the server will be [started](Self::start) with; the
-    /// compiler infers it.
-    pub fn boxed<S>(self) -> Server<BoxedLayers<L, S>, X>
+    /// `S` is the type of the service that the server will be [started](Self::start) with.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use reagent::{BoxedLayers, CloneService, Connection, Server, handle};
+    /// use std::time::Duration;
+    /// use tower::{timeout::TimeoutLayer, util::option_layer};
+    ///
+    /// /// The settings of all servers of this program, whatever they serve.
+    /// fn configured<S>(addr: &str, limit: Option<Duration>) -> Server<BoxedLayers<S>>
+    /// where
+    ///     S: CloneService<Future: Send, Error = reagent::BoxError> + Sync,
+    /// {
+    ///     Server::bind(addr)
+    ///         .max_connections(1000)
+    ///         .layer(option_layer(limit.map(TimeoutLayer::new)))
+    ///         .boxed()
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// let server = configured("127.0.0.1:0", Some(Duration::from_secs(60)))
+    ///     .start(handle(async |_: Connection| std::io::Result::Ok(())))
+    ///     .await?;
+    /// # server.drain(Duration::from_secs(1)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn boxed<S>(self) -> Server<BoxedLayers<S>, X>
     where
         L: Layer<S> + Send + Sync + 'static,
         L::Service: ConnectionService + Clone,
         <L::Service as Service<Connection>>::Future: Send,
     {
-        let layers = BoxCloneServiceLayer::new(self.layers.into_inner());
+        let unified = ServiceBuilder::new().map_response(drop).map_err(Into::into);
+        let layers =
+            BoxCloneServiceLayer::new(unified.layer(self.layers.into_inner()).into_inner());
         Server {
             config: self.config,
             layers: ServiceBuilder::new().layer(layers),
@@ -197,7 +221,7 @@ impl<L, X> Server<L, X> {
     /// returns. If `make` fails, the server does not start.
     ///
     /// ```
-    /// # use reagent::Server;
+    /// use reagent::Server;
     /// use rustix::thread::{CpuSet, sched_setaffinity};
     /// use tokio::runtime::Builder;
     ///
@@ -229,7 +253,8 @@ impl<L, X> Server<L, X> {
     /// The hook runs in the acceptor and delays the next client, so it must not block.
     ///
     /// ```
-    /// # use reagent::Server;
+    /// use reagent::Server;
+    ///
     /// let server = Server::bind("127.0.0.1:0").on_accept(|client| {
     ///     if let Some(tcp) = client.transport.tcp() {
     ///         tcp.set_ttl(64)?;
@@ -249,8 +274,9 @@ impl<L, X> Server<L, X> {
     /// Changes the options of the sockets that this server opens or is given.
     ///
     /// ```
-    /// # use reagent::{Keepalive, Server};
-    /// # use std::time::Duration;
+    /// use reagent::{Keepalive, Server};
+    /// use std::time::Duration;
+    ///
     /// let server = Server::bind("127.0.0.1:0").options(|options| {
     ///     options.backlog = 256;
     ///     options.keepalive = Some(Keepalive::after(Duration::from_secs(60)));
@@ -346,6 +372,33 @@ impl<L, X> Server<L, X> {
     /// `tower::limit::RateLimit`, for example, limits each acceptor. A service that fails or panics
     /// is replaced by a new one from `make`, and so is one that is ready for a client which another
     /// acceptor accepted. If `make` fails while the server runs, it is called again after a delay.
+    ///
+    /// `make` is a service that takes an [`Acceptor`] and returns a service of connections. If all
+    /// acceptors can have clones of one service, `tower::make::Shared` is such a service.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use reagent::{Acceptor, BoxError, Connection, Server, handle};
+    /// use std::time::Duration;
+    /// use tower::{limit::RateLimitLayer, service_fn};
+    ///
+    /// async fn serve(conn: Connection) -> std::io::Result<()> {
+    ///     drop(conn);
+    ///     Ok(())
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// // A `RateLimit` is not `Clone`, so `start` does not accept it.
+    /// let server = Server::bind("127.0.0.1:0")
+    ///     .layer(RateLimitLayer::new(100, Duration::from_secs(1)))
+    ///     .start_make(service_fn(async |_: Acceptor| Ok::<_, BoxError>(handle(serve))))
+    ///     .await?;
+    /// # server.drain(Duration::from_secs(1)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

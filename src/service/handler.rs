@@ -16,6 +16,8 @@ use tower_service::Service;
 /// The service accepts connections over every kind of stream, since it [erases](Connection::boxed)
 /// the stream's type. That is free for a plain socket and costs one allocation if layers have
 /// wrapped it. To keep the type, implement `Service<Connection<Io>>` instead.
+/// `tower::service_fn` makes a service for one type of stream only, and so does not fit inside
+/// layers that change the type.
 ///
 /// # Example
 ///

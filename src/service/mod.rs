@@ -59,7 +59,7 @@ impl<S, Io> ConnectionService<Io> for S where
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not `Clone`, so the acceptors of a server cannot share it",
     label = "not `Clone`: use `start_make`, which makes a service for each acceptor",
-    note = "`Server::start` gives each acceptor a clone; `Server::start_make` takes a service that makes one for each, and applies the layers to it",
+    note = "`Server::start` gives each acceptor a clone; `Server::start_make` takes a service that makes one for each, such as `tower::service_fn(async |_: reagent::Acceptor| Ok::<_, BoxError>(service.clone()))`, and applies the layers to it",
     note = "`tower::buffer::BufferLayer` around a service makes it `Clone`, and so does `BoxCloneServiceLayer` in the place of `BoxLayer`"
 )]
 pub trait CloneService<Io = BoxIo>: ConnectionService<Io> + Clone {}

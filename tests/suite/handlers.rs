@@ -186,7 +186,7 @@ async fn towers_errors_become_outcomes_only_where_they_are_about_the_connection(
         ("timed out: lifetime", &|| {
             tower::timeout::error::Elapsed::new().into()
         }),
-        ("timed out: lifetime", &of_tokio),
+        ("failed: deadline has elapsed", &of_tokio),
         ("rejected: overloaded", &|| {
             tower::load_shed::error::Overloaded::new().into()
         }),

@@ -305,12 +305,7 @@ async fn watchers_see_every_change_of_a_servers_status() {
 async fn a_server_of_boxed_layers_has_a_type_that_can_be_written() {
     type Echo = BoxCloneService<Connection, (), BoxError>;
 
-    fn configured() -> Server<
-        reagent::BoxedLayers<
-            tower::layer::util::Stack<TimeoutLayer, tower::layer::util::Identity>,
-            Echo,
-        >,
-    > {
+    fn configured() -> Server<reagent::BoxedLayers<Echo>> {
         Server::bind("127.0.0.1:0")
             .layer(TimeoutLayer::new(LONG))
             .boxed()

@@ -13,7 +13,7 @@ use tokio_util::codec::Encoder;
 /// use reagent::{Server, testing::MemoryListener};
 /// use reagent_layers::framed::{FramedLayer, codec::LinesCodec};
 /// use std::convert::Infallible;
-/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// use tower::service_fn;
 ///
 /// # #[tokio::main(flavor = "current_thread")]

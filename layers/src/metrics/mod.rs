@@ -20,9 +20,11 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), reagent::BoxError> {
+//! // Without buckets, the exporter turns histograms into summaries.
 //! let recorder = PrometheusBuilder::new()
 //!     .set_buckets(&[0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])?
 //!     .build_recorder();
+//! // If nobody may fetch the page for long, call `prometheus.run_upkeep()` every few seconds.
 //! let prometheus = recorder.handle();
 //! let (listener, clients) = MemoryListener::new();
 //! let server = Server::new(listener)
