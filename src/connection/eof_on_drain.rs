@@ -32,7 +32,13 @@ const READ_IN_DRAIN: usize = 64 * 1024;
 ///   have to wait returns the end of file, and so do all reads after it. A message that has arrived
 ///   only in part is cut off there. Bytes that the operating system has received, but of which the
 ///   runtime has not been notified yet, may be lost.
-/// - Writes are not affected.
+/// - Writes are not affected. Once the stream has been shut down, its input no longer ends early, so
+///   that [`close_lingering`](crate::Connection::close_lingering) works. Without it, a client that is
+///   still sending may not receive what was written last: the system resets a connection that is
+///   closed with unread input.
+/// - Readers that accept a last message without its end, such as `read_line` and `LinesCodec`, take a
+///   message that was cut off for a complete one. If that matters, check
+///   [`ConnectionHandle::is_draining`] at the end of the input.
 /// - The stream works without its [`Connection`](crate::Connection): after
 ///   [`into_parts`](crate::Connection::into_parts), and around any other stream, such as the one
 ///   that remains of an HTTP connection after an upgrade.
@@ -81,6 +87,7 @@ pub struct EofOnDrain<Io> {
     draining: Draining,
     /// The number of bytes that may still be read once the drain has begun; 0 is the end of file.
     left: usize,
+    is_shut_down: bool,
 }
 
 impl<Io> EofOnDrain<Io> {
@@ -91,6 +98,7 @@ impl<Io> EofOnDrain<Io> {
             handle: handle.clone(),
             draining: handle.draining(),
             left: READ_IN_DRAIN,
+            is_shut_down: false,
         }
     }
 
@@ -138,6 +146,9 @@ impl<Io: AsyncRead + Unpin> AsyncRead for EofOnDrain<Io> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.is_shut_down {
+            return Pin::new(&mut this.io).poll_read(cx, buf);
+        }
         if this.left == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -155,6 +166,9 @@ impl<Io: AsyncRead + Unpin> AsyncRead for EofOnDrain<Io> {
 impl<Io: AsyncBufRead + Unpin> AsyncBufRead for EofOnDrain<Io> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
+        if this.is_shut_down {
+            return Pin::new(&mut this.io).poll_fill_buf(cx);
+        }
         if this.left == 0 {
             return Poll::Ready(Ok(&[]));
         }
@@ -197,7 +211,9 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for EofOnDrain<Io> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.is_shut_down |= matches!(polled, Poll::Ready(Ok(())));
+        polled
     }
 }
 

@@ -4,7 +4,7 @@
 use super::FrameError;
 use crate::io::buffers;
 use bytes::{Buf, BytesMut};
-use reagent::{BoxError, IoStream};
+use reagent::{BoxError, ConnectionHandle, IoStream};
 use std::{
     io,
     pin::Pin,
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::codec::Encoder;
 
 pub(super) struct Output {
+    handle: ConnectionHandle,
     buf: BytesMut,
     /// With this many bytes or more, no more requests are served.
     high_water: usize,
@@ -24,9 +25,23 @@ pub(super) struct Output {
     stalled: Option<Instant>,
 }
 
+impl Drop for Output {
+    fn drop(&mut self) {
+        if !self.buf.is_empty() {
+            // The client has perhaps received a part of a frame, and has to notice that.
+            self.handle.set_open_ended();
+        }
+    }
+}
+
 impl Output {
-    pub(super) fn new(high_water: usize, timeout: Option<Duration>) -> Self {
+    pub(super) fn new(
+        handle: ConnectionHandle,
+        high_water: usize,
+        timeout: Option<Duration>,
+    ) -> Self {
         Output {
+            handle,
             buf: BytesMut::new(),
             high_water,
             needs_flush: false,

@@ -23,12 +23,13 @@ const FRAMES_AT_ONCE: usize = 128;
 
 /// A connection that is being served.
 pub(super) struct State<R, Io, C, S, Q> {
+    /// Dropped before the connection, which has to know whether anything is left.
+    output: Output,
     conn: Connection<Io>,
     codec: C,
     service: S,
     settings: Arc<Settings<R>>,
     input: Input,
-    output: Output,
     /// A frame that waits until the service is ready.
     waiting: Option<Q>,
     pushed: Option<Pushed<R>>,
@@ -76,12 +77,12 @@ impl<R, Io, C, S, Q> State<R, Io, C, S, Q> {
             pushed,
         } = begun;
         State {
+            output: Output::new(conn.handle(), settings.write_buffer, settings.write_timeout),
             draining: conn.draining(),
             conn,
             codec,
             service,
             input: Input::new(&settings),
-            output: Output::new(settings.write_buffer, settings.write_timeout),
             settings,
             waiting: None,
             pushed,

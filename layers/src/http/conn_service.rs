@@ -201,7 +201,14 @@ where
         };
         if !*this.is_http1 {
             activity.answer();
-        } else if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            let is_cut = true;
+            return Poll::Ready(Ok(response.map(|body| Answer::new(body, busy, is_cut))));
+        }
+        // The version is that of this server (RFC 9110, section 2.5), not that of a server from which
+        // the service has the response; hyper lowers it for a client of HTTP/1.0. With HTTP/1.0, a
+        // body without a length would end only with the stream.
+        *response.version_mut() = Version::HTTP_11;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
             || *this.is_connect && response.status().is_success()
         {
             activity.upgrade();
@@ -209,8 +216,7 @@ where
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
-        let is_cut = !*this.is_http1;
-        Poll::Ready(Ok(response.map(|body| Answer::new(body, busy, is_cut))))
+        Poll::Ready(Ok(response.map(|body| Answer::new(body, busy, false))))
     }
 }
 

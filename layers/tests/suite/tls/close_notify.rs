@@ -247,6 +247,29 @@ async fn clients_of_frames_hear_of_an_abort() {
     assert_eq!(rest(&mut client).await, (0, true));
 }
 
+#[cfg(all(feature = "framed", feature = "bandwidth"))]
+#[tokio::test(start_paused = true)]
+async fn half_a_frame_is_told_from_a_whole_one_though_a_layer_in_between_holds_it_back() {
+    use reagent_layers::{
+        bandwidth::{BandwidthLayer, BandwidthLimits, Rate},
+        framed::{FramedLayer, codec::LinesCodec},
+    };
+    use tower::{Layer, service_fn};
+
+    let service = service_fn(async |_: String| Ok::<_, BoxError>("x".repeat(100_000)));
+    let service = FramedLayer::new(LinesCodec::new()).layer(service);
+    let slow = BandwidthLimits::new().per_connection(Rate::new(10_000));
+    let (server, _, mut client) = Site::new()
+        .start(BandwidthLayer::new(slow).layer(service))
+        .await;
+    client.write_all(b"a frame\n").await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    server.connection(1).unwrap().abort();
+    let (received, is_notified) = rest(&mut client).await;
+    assert!((1..100_000).contains(&received), "{received}");
+    assert!(!is_notified);
+}
+
 #[cfg(feature = "http")]
 #[tokio::test(start_paused = true)]
 async fn half_an_answer_of_http_is_told_from_a_whole_one() {
@@ -258,19 +281,27 @@ async fn half_an_answer_of_http_is_told_from_a_whole_one() {
     use reagent_layers::http::HttpLayer;
     use tower::Layer;
 
-    let router = Router::new().route(
-        "/",
-        get(|| async {
-            use futures_util::{StreamExt, stream};
-            let first = stream::iter([io::Result::Ok(Bytes::from("half"))]);
-            Body::from_stream(first.chain(stream::pending()))
-        }),
-    );
+    let half = || {
+        use futures_util::{StreamExt, stream};
+        let first = stream::iter([io::Result::Ok(Bytes::from("half"))]);
+        Body::from_stream(first.chain(stream::pending()))
+    };
+    // As a proxy has it from an old upstream.
+    let old = move || async move {
+        let mut response = axum::response::Response::new(half());
+        *response.version_mut() = axum::http::Version::HTTP_10;
+        response
+    };
+    let router = Router::new()
+        .route("/", get(move || async move { half() }))
+        .route("/old", get(old));
     let site = Site::new();
     // The end of the stream is the only end that an HTTP/1.0 client can see.
     for (head, notifies) in [
         ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", true),
         ("GET / HTTP/1.0\r\n\r\n", false),
+        ("GET /old HTTP/1.1\r\nhost: x\r\n\r\n", true),
+        ("GET /old HTTP/1.0\r\n\r\n", false),
         ("GET / HTTP/1.1\r\nhost: x\r\nupgrade: x\r\n\r\n", false),
         ("", true),
     ] {
@@ -280,6 +311,11 @@ async fn half_an_answer_of_http_is_told_from_a_whole_one() {
         while !head.is_empty() && !String::from_utf8_lossy(&received).contains("half") {
             received.push(client.read_u8().await.unwrap());
         }
+        let is_chunked = String::from_utf8_lossy(&received).contains("transfer-encoding: chunked");
+        assert!(
+            head.is_empty() || is_chunked == head.contains("HTTP/1.1"),
+            "{head}"
+        );
         // At most the end of a chunk, but not the last chunk.
         tokio::time::sleep(SECOND).await;
         server.connection(1).unwrap().abort();
