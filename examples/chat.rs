@@ -108,13 +108,13 @@ async fn main() -> Result<(), BoxError> {
         typed: Vec::new(),
     })
     .read_timeout(Duration::from_secs(600));
+    let signal = common::signal()?;
     let server = Server::bind(listen)
         .options(common::keepalive)
         .start(chat)
         .await?;
-    let signal = common::signal()?;
     common::print(format_args!("listening on {}", server.local_addr()));
 
-    server.drain_on(signal, Duration::from_secs(5)).await;
+    common::drain_on(&server, signal, Duration::from_secs(5)).await?;
     Ok(())
 }

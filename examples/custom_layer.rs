@@ -133,14 +133,14 @@ async fn main() -> Result<(), BoxError> {
         "Two custom layers: an introduction and a stopwatch",
         "127.0.0.1:7000",
     );
+    let signal = common::signal()?;
     let server = Server::bind(listen)
         .layer(StopwatchLayer)
         .layer(UpgradeLayer::new(Introduction).timeout(Duration::from_secs(30)))
         .start(reagent::handle(talk))
         .await?;
-    let signal = common::signal()?;
     common::print(format_args!("listening on {}", server.local_addr()));
 
-    server.drain_on(signal, Duration::from_secs(5)).await;
+    common::drain_on(&server, signal, Duration::from_secs(5)).await?;
     Ok(())
 }

@@ -518,7 +518,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Printed with `Display`, in the same form as clap's errors.
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", ErrorChain(&*error));
             ExitCode::FAILURE
         }
     }

@@ -13,7 +13,7 @@
 mod common;
 
 use reagent::{BoxError, Connection, Server};
-use std::{io, time::Duration};
+use std::{future::ready, io, time::Duration};
 use tokio::io::AsyncWriteExt;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,10 +36,10 @@ async fn main() -> Result<(), BoxError> {
         "Pauses, resumes and drains on SIGUSR1, SIGUSR2 and SIGTERM",
         "127.0.0.1:7000",
     );
+    let stop = common::signal()?;
     let server = Server::bind(listen).start(reagent::handle(clock)).await?;
     let mut pause = signal(SignalKind::user_defined1())?;
     let mut resume = signal(SignalKind::user_defined2())?;
-    let stop = common::signal()?;
     tokio::pin!(stop);
     common::print(format_args!("listening on {}", server.local_addr()));
 
@@ -55,7 +55,7 @@ async fn main() -> Result<(), BoxError> {
             server.connection_count()
         ));
     }
-    let report = server.drain(Duration::from_secs(5)).await;
+    let report = common::drain_on(&server, ready(()), Duration::from_secs(5)).await?;
     common::print(format_args!(
         "drained in {:?}: {} finished, {} aborted",
         report.elapsed, report.finished, report.aborted

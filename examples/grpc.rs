@@ -103,16 +103,16 @@ async fn main() -> Result<(), BoxError> {
         "A gRPC server whose streams survive a drain",
         "127.0.0.1:7000",
     );
+    let signal = common::signal()?;
     let server = Server::bind(listen)
         .max_connections(10_000)
         .options(common::keepalive)
         .layer(HttpLayer::new().http2_only())
         .start(tower::service_fn(serve))
         .await?;
-    let signal = common::signal()?;
     common::print(format_args!("listening on {}", server.local_addr()));
 
-    let report = server.drain_on(signal, Duration::from_secs(10)).await;
+    let report = common::drain_on(&server, signal, Duration::from_secs(10)).await?;
     common::print(format_args!(
         "{} connections finished, {} aborted",
         report.finished, report.aborted

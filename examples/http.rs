@@ -47,6 +47,7 @@ use serde_json::{Value, json};
 use std::{
     convert::Infallible,
     net::SocketAddr,
+    num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -73,13 +74,13 @@ struct Options {
     trust: Vec<reagent_layers::Network>,
     /// Maximum number of open connections per client [default: unlimited]
     #[arg(long, value_name = "N")]
-    per_client: Option<usize>,
+    per_client: Option<NonZeroUsize>,
     /// Maximum number of open connections
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    max_connections: usize,
+    #[arg(long, value_name = "N", default_value = "10000")]
+    max_connections: NonZeroUsize,
     /// Time limit for a client that stalls a request or its response, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    stream_idle_timeout: u64,
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    stream_idle_timeout: NonZeroU64,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -225,7 +226,7 @@ async fn main() -> Result<(), BoxError> {
     // that start with a handshake.
     let http = HttpLayer::new()
         .connect_info(ConnectInfo)
-        .stream_idle_timeout(Duration::from_secs(options.stream_idle_timeout))
+        .stream_idle_timeout(Duration::from_secs(options.stream_idle_timeout.get()))
         .layer(router(app.clone()));
     // The idle timeout is left to the HTTP layer, which can tell a long poll from an idle
     // connection.
@@ -242,6 +243,13 @@ async fn main() -> Result<(), BoxError> {
     }
     let by_protocol = by_protocol.fallback(http);
 
+    match (options.proxy_in, options.trust.is_empty()) {
+        (ProxyIn::Off, false) => return Err("--trust requires --proxy-in".into()),
+        (ProxyIn::Optional | ProxyIn::Required, true) => {
+            return Err("--proxy-in requires --trust, such as --trust 10.0.0.0/8".into());
+        }
+        _ => {}
+    }
     let proxy = ProxyProtocolLayer::new(options.trust).mode(match options.proxy_in {
         ProxyIn::Off => Mode::Off,
         ProxyIn::Optional => Mode::Optional,
@@ -249,9 +257,9 @@ async fn main() -> Result<(), BoxError> {
     });
     let per_client = options
         .per_client
-        .map(|max| PerClientLayer::new(PerClient::new(max)));
+        .map(|max| PerClientLayer::new(PerClient::new(max.get())));
     let server = Server::bind(options.listen.as_str())
-        .max_connections(options.max_connections)
+        .max_connections(options.max_connections.get())
         .options(common::keepalive)
         .observe(observer.clone())
         .layer(proxy)
@@ -287,7 +295,7 @@ async fn main() -> Result<(), BoxError> {
     common::print(format_args!("listening on {}", server.local_addr()));
 
     let report = tokio::select! {
-        report = server.drain_on(signal, Duration::from_secs(10)) => report,
+        report = common::drain_on(&server, signal, Duration::from_secs(10)) => report?,
         never = upkeep => match never {},
         never = reload => match never {},
     };

@@ -16,15 +16,15 @@ async fn main() -> Result<(), reagent::BoxError> {
     let listen = common::listen("A calculator that answers every line", "127.0.0.1:7000");
     let lines = FramedLayer::new(LinesCodec::new_with_max_length(1024))
         .on_error(|error| OnError::Answer(format!("error: {error}")));
+    let signal = common::signal()?;
     let server = Server::bind(listen)
         .options(common::keepalive)
         .layer(lines)
         .start(service_fn(async |line: String| sum(&line)))
         .await?;
-    let signal = common::signal()?;
     common::print(format_args!("listening on {}", server.local_addr()));
 
-    server.drain_on(signal, Duration::from_secs(10)).await;
+    common::drain_on(&server, signal, Duration::from_secs(10)).await?;
     Ok(())
 }
 

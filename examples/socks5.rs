@@ -217,6 +217,7 @@ struct Options {
 async fn main() -> Result<(), BoxError> {
     let options = Options::parse();
     let login = options.user.zip(options.password);
+    let signal = common::signal()?;
     let server = Server::bind(options.listen)
         .options(common::keepalive)
         .max_connections(10_000)
@@ -224,9 +225,8 @@ async fn main() -> Result<(), BoxError> {
         .layer(TimeoutsLayer::new().first_byte(None))
         .start(reagent::handle(serve))
         .await?;
-    let signal = common::signal()?;
     common::print(format_args!("listening on {}", server.local_addr()));
 
-    server.drain_on(signal, Duration::from_secs(10)).await;
+    common::drain_on(&server, signal, Duration::from_secs(10)).await?;
     Ok(())
 }

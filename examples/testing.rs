@@ -41,11 +41,11 @@ async fn main() -> Result<(), BoxError> {
         "Adds up the numbers that a client sends; the example is its tests",
         "127.0.0.1:7000",
     );
-    let server = Server::bind(listen).start(reagent::handle(sum)).await?;
     let signal = common::signal()?;
+    let server = Server::bind(listen).start(reagent::handle(sum)).await?;
     common::print(format_args!("listening on {}", server.local_addr()));
 
-    server.drain_on(signal, Duration::from_secs(5)).await;
+    common::drain_on(&server, signal, Duration::from_secs(5)).await?;
     Ok(())
 }
 

@@ -26,13 +26,13 @@ async fn main() -> Result<(), BoxError> {
         "A server on a Unix socket that identifies its clients",
         "unix:/tmp/reagent.sock",
     );
+    let signal = common::signal()?;
     let server = Server::bind(listen)
         .options(|options| options.unix_mode = Some(0o600))
         .start(reagent::handle(who_are_you))
         .await?;
-    let signal = common::signal()?;
     common::print(format_args!("listening on {}", server.local_addr()));
 
-    server.drain_on(signal, Duration::from_secs(5)).await;
+    common::drain_on(&server, signal, Duration::from_secs(5)).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each example uses some of it")]
 
 use clap::{Arg, Command};
-use reagent::{Keepalive, SocketOptions};
+use reagent::{DrainReport, Keepalive, ServerHandle, SocketOptions};
 use std::{
     convert::Infallible,
     fmt,
@@ -35,6 +35,27 @@ pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
     Ok(async move {
         tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
     })
+}
+
+/// Drains the server once `signal` resolves or all its listeners are lost. A second Ctrl-C or SIGTERM
+/// aborts what is left.
+pub(crate) async fn drain_on(
+    server: &ServerHandle,
+    signal: impl Future<Output = ()>,
+    deadline: Duration,
+) -> io::Result<DrainReport> {
+    tokio::select! {
+        () = signal => {}
+        _ = server.wait() => {}
+    }
+    let again = self::signal()?;
+    tokio::select! {
+        report = server.drain(deadline) => Ok(report),
+        () = again => {
+            server.abort();
+            Ok(server.drain(Duration::ZERO).await)
+        }
+    }
 }
 
 /// Returns a future that calls `reload` at every SIGHUP from now on.

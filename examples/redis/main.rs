@@ -109,6 +109,7 @@ async fn serve(options: Options) -> Result<(), BoxError> {
         let commands = Commands::new(all.clone(), facts.clone(), me);
         ready(Ok::<_, Infallible>((Codec::new(facts), commands)))
     });
+    let stop = common::signal()?;
     let server = Server::bind(options.listen)
         .max_connections(10_000)
         .options(common::keepalive)
@@ -116,7 +117,6 @@ async fn serve(options: Options) -> Result<(), BoxError> {
         .layer(framed)
         .start(make)
         .await?;
-    let stop = common::signal()?;
     let reload = common::on_reload(async || match &reloader {
         Some(tls) => match tls.reload().await {
             Ok(()) => common::print("certificate reloaded"),
@@ -146,7 +146,7 @@ async fn serve(options: Options) -> Result<(), BoxError> {
             }
         }
     }
-    let report = server.drain(Duration::from_secs(10)).await;
+    let report = common::drain_on(&server, ready(()), Duration::from_secs(10)).await?;
     common::print(format_args!(
         "{} connections finished, {} aborted",
         report.finished, report.aborted

@@ -39,6 +39,8 @@ const READ_IN_DRAIN: usize = 64 * 1024;
 /// - Readers that accept a last message without its end, such as `read_line` and `LinesCodec`, take a
 ///   message that was cut off for a complete one. If that matters, check
 ///   [`ConnectionHandle::is_draining`] at the end of the input.
+/// - The input also ends when the connection is over, which for a stream taken out by
+///   [`BoxIo::downcast`](crate::BoxIo::downcast) is when the handler returns.
 /// - The stream works without its [`Connection`](crate::Connection): after
 ///   [`into_parts`](crate::Connection::into_parts), and around any other stream, such as the one
 ///   that remains of an HTTP connection after an upgrade.

@@ -2,7 +2,7 @@
 
 use crate::support::{LONG, beside, connect, memory_server, rest, settle, soon, tcp_server};
 use reagent::{
-    Connection, EofOnDrain, Outcome, Server, handle,
+    Connection, EofOnDrain, Linger, Outcome, Server, handle,
     testing::{self, MemoryListener},
 };
 use std::{
@@ -43,6 +43,29 @@ async fn a_read_that_waits_ends_at_the_drain_and_an_answer_can_be_written() {
     assert_eq!((report.finished, report.aborted), (1, 0));
     assert_eq!(rest(&mut client).await.unwrap(), b"5 bytes");
     assert!(matches!(connection.outcome(), Some(Outcome::Drained)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lingering_close_still_reads_what_the_client_sends() {
+    async fn linger(conn: Connection) -> io::Result<()> {
+        let mut conn = conn.eof_on_drain();
+        conn.read_to_end(&mut Vec::new()).await?;
+        conn.write_all(b"bye").await?;
+        conn.close_lingering(Linger::default()).await;
+        Ok(())
+    }
+    let (server, clients, mut accepted) = memory_server();
+    let server = server.start(handle(linger)).await.unwrap();
+    let mut client = clients.connect().await.unwrap();
+    let connection = accepted.next().await;
+    let draining = beside(async move { server.drain(LONG).await });
+    settle().await;
+    assert_eq!(rest(&mut client).await.unwrap(), b"bye");
+    client.write_all(b"still here").await.unwrap();
+    settle().await;
+    assert_eq!(connection.bytes_read(), 10);
+    drop(client);
+    assert_eq!(soon(draining).await.unwrap().finished, 1);
 }
 
 #[tokio::test]

@@ -127,6 +127,11 @@ impl Relay {
     ///
     /// The same as [`run`](Self::run).
     ///
+    /// The relay does not know the protocol. If one side pauses for longer than the quiet time in the
+    /// middle of a message, the message is cut off by an orderly end. A client whose protocol marks
+    /// the end of a message only by the end of the stream takes it for complete; set a quiet time that
+    /// is longer than such pauses.
+    ///
     /// # Example
     ///
     /// A proxy whose connections close in order, once they are idle, when its server drains:

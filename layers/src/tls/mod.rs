@@ -178,7 +178,7 @@
 //! | shut down, by the handler, `HttpLayer`, `FramedLayer` or `relay` | is sent after everything else |
 //! | dropped, and the protocol delimits its messages | is sent, if the socket takes it at once |
 //! | dropped, and the protocol does not | is not sent |
-//! | dropped while a write waits for the client | is not sent |
+//! | dropped while a write waits for the client, or while `FramedLayer` has something left to send | is not sent |
 //! | reset | is not sent |
 //! | ended during the handshake | is not sent |
 //!
