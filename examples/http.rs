@@ -30,7 +30,7 @@ use axum::{
     response::Response,
     routing::{any, get, post},
 };
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reagent::{BoxError, ErrorChain, Server, ServerHandle};
 use reagent_layers::{
@@ -56,6 +56,7 @@ use tower::{Layer, util::option_layer};
 
 /// Serves an axum router over HTTP and HTTPS on one port
 #[derive(Parser)]
+#[command(name = "http")]
 struct Options {
     /// Address to listen on: HOST:PORT
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
@@ -81,6 +82,12 @@ struct Options {
     /// Time limit for a client that stalls a request or its response, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     stream_idle_timeout: NonZeroU64,
+}
+
+/// Ends the program with an error about its options.
+fn refuse(message: &str) -> ! {
+    let kind = ErrorKind::MissingRequiredArgument;
+    Options::command().error(kind, message).exit()
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -244,9 +251,9 @@ async fn main() -> Result<(), BoxError> {
     let by_protocol = by_protocol.fallback(http);
 
     match (options.proxy_in, options.trust.is_empty()) {
-        (ProxyIn::Off, false) => return Err("--trust requires --proxy-in".into()),
+        (ProxyIn::Off, false) => refuse("--trust requires --proxy-in"),
         (ProxyIn::Optional | ProxyIn::Required, true) => {
-            return Err("--proxy-in requires --trust, such as --trust 10.0.0.0/8".into());
+            refuse("--proxy-in requires --trust, such as --trust 10.0.0.0/8")
         }
         _ => {}
     }
