@@ -38,7 +38,7 @@ use reagent_layers::{
 };
 use std::{
     fmt,
-    future::Future,
+    future::{Future, ready},
     io::{self, IsTerminal},
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
@@ -482,13 +482,7 @@ async fn start(options: Arc<Options>) -> Result<(), BoxError> {
         never = upkeep => match never {},
         never = reload => match never {},
     }
-    let again = common::signal()?;
-    tokio::select! {
-        _ = server.drain(options.drain) => return Ok(()),
-        () = again => {}
-    }
-    server.abort();
-    let _ = server.wait().await;
+    common::drain_on(&server, ready(()), options.drain).await?;
     Ok(())
 }
 

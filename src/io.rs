@@ -30,6 +30,14 @@ macro_rules! delegate_io {
             }
         }
 
+        $crate::io::delegate_writes!(impl[$($generics)*] for $type { $($pattern => $io),+ });
+    };
+}
+pub(crate) use delegate_io;
+
+/// Implements `AsyncWrite` by passing every call on to the inner stream.
+macro_rules! delegate_writes {
+    (impl[$($generics:tt)*] for $type:ty { $($pattern:pat => $io:expr),+ $(,)? }) => {
         impl<$($generics)*> ::tokio::io::AsyncWrite for $type {
             #[inline]
             fn poll_write(
@@ -74,7 +82,7 @@ macro_rules! delegate_io {
         }
     };
 }
-pub(crate) use delegate_io;
+pub(crate) use delegate_writes;
 
 /// A boxed stream that only its owner uses.
 ///

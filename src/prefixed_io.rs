@@ -1,8 +1,8 @@
 //! A stream some of whose bytes have been read already.
 
+use crate::io::delegate_writes;
 use std::{
-    fmt,
-    io::{self, IoSlice},
+    fmt, io,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -140,35 +140,7 @@ impl<Io: AsyncBufRead + Unpin> AsyncBufRead for PrefixedIo<Io> {
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for PrefixedIo<Io> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
+delegate_writes!(impl[Io: AsyncWrite + Unpin] for PrefixedIo<Io> { PrefixedIo { io, .. } => io });
 
 /// Shows the length of the prefix and not its bytes, which may be secret.
 impl<Io: fmt::Debug> fmt::Debug for PrefixedIo<Io> {

@@ -39,6 +39,7 @@ pub use linger::{Linger, linger};
 pub use observer::Observer;
 pub use observer_fn::{ObserverFn, observer_fn};
 pub(crate) use open_guard::OpenGuard;
+pub(crate) use opening::OPENING_TIMEOUT;
 pub use parts::ConnectionParts;
 pub use phase::Phase;
 pub(crate) use registry::{ListenerAddr, Registrar, Registry, Totals};

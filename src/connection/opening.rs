@@ -9,6 +9,10 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
+/// The default of [`Server::opening_timeout`](crate::Server::opening_timeout): as long as hyper gives
+/// a client to send its first head. PROXY headers and handshakes are included.
+pub(crate) const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The shortest wait that counts. Recording shorter ones would cost a prompt client an allocation.
 const WORTH_NOTING: Duration = Duration::from_millis(100);
 

@@ -3,16 +3,12 @@
 use super::per_core::MakeRuntime;
 use crate::{
     acceptor::OnAccept,
-    connection::Observer,
+    connection::{OPENING_TIMEOUT, Observer},
     extensions::Extensions,
     limit::Limit,
     listener::{Bind, SocketOptions},
 };
 use std::{sync::Arc, time::Duration};
-
-/// As long as hyper gives a client to send its first head. PROXY headers and handshakes are
-/// included.
-const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The settings that do not depend on the types of the layers and the handler.
 pub(super) struct Config {

@@ -3,16 +3,13 @@
 use super::memory::PIPE;
 use crate::{
     addr::Addr,
-    connection::{Connection, ListenerAddr, Registrar, Registry},
+    connection::{Connection, ListenerAddr, OPENING_TIMEOUT, Registrar, Registry},
     extensions::Extensions,
     limit::Limit,
     listener::Transport,
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::io::{DuplexStream, duplex};
-
-/// The default of [`Server::opening_timeout`](crate::Server::opening_timeout).
-const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Creates a connection without a server, and the client's end of it, for unit tests of handlers,
 /// services and [upgrades](crate::Upgrade).
