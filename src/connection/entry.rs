@@ -18,7 +18,7 @@ use std::{
     fmt,
     sync::{
         Arc, MutexGuard, OnceLock,
-        atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -59,6 +59,8 @@ pub(crate) struct Entry {
     pub(super) open: OpenCount,
     flags: AtomicU16,
     phase: AtomicU8,
+    /// The time of the last read or write, by the clock of the registry.
+    active_at: AtomicU32,
     pub(crate) peer_addr: OnceLock<Box<Addr>>,
     pub(crate) local_addr: OnceLock<Box<Addr>>,
     pub(crate) bytes_read: AtomicU64,
@@ -126,6 +128,7 @@ impl Entry {
             open: OpenCount::of_one(),
             flags: AtomicU16::new(0),
             phase: AtomicU8::new(Phase::Accepted as u8),
+            active_at: AtomicU32::new(0),
             peer_addr: OnceLock::new(),
             local_addr: OnceLock::new(),
             bytes_read: AtomicU64::new(0),
@@ -162,6 +165,19 @@ impl Entry {
 
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Notes that bytes were read or written.
+    pub(super) fn touch(&self) {
+        let now = self.registry().idle_clock.now();
+        self.active_at.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns how long no byte has been read or written; `None` if nobody asked for it.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        let active_at = self.active_at.load(Ordering::Relaxed);
+        let idle = self.registry().idle_clock.since(active_at)?;
+        Some(idle.min(self.accepted_at.elapsed()))
     }
 
     /// User code must not run while this lock is held: values that are replaced or taken are

@@ -14,6 +14,7 @@ use std::{
     hash::{Hash, Hasher},
     io,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -147,6 +148,14 @@ impl ConnectionHandle {
     /// Returns the number of bytes written to the socket. With TLS, these are the encrypted bytes.
     pub fn bytes_written(&self) -> u64 {
         self.entry.bytes_written.load(Ordering::Relaxed)
+    }
+
+    /// Returns the time since the last byte was read from or written to the socket, to the second.
+    ///
+    /// It is `None` unless [`ServerHandle::track_idle`](crate::ServerHandle::track_idle) has been
+    /// called. What happened before that call does not count.
+    pub fn idle(&self) -> Option<Duration> {
+        self.entry.idle()
     }
 
     /// Returns whether a layer has encrypted the connection.

@@ -13,6 +13,7 @@ mod entry;
 mod eof_on_drain;
 pub mod event;
 mod handle;
+mod idle_clock;
 mod info;
 mod linger;
 mod observer;

@@ -4,8 +4,8 @@
 //! so that acceptors on different cores do not write to the same line.
 
 use super::{
-    Connection, ConnectionHandle, entry::Entry, event, observer::Observer, open_guard::OpenGuard,
-    table::Table,
+    Connection, ConnectionHandle, entry::Entry, event, idle_clock::IdleClock, observer::Observer,
+    open_guard::OpenGuard, table::Table,
 };
 use crate::listener::Transport;
 use crate::{
@@ -43,6 +43,7 @@ pub(crate) struct Registry {
     /// How long clients may take to open their connections.
     pub(crate) opening_timeout: Option<Duration>,
     shards: Box<[Shard]>,
+    pub(crate) idle_clock: IdleClock,
     /// The number of shards that were assigned to acceptors.
     used: AtomicUsize,
     next_id: AtomicU64,
@@ -77,6 +78,8 @@ struct Records {
 pub(crate) struct Totals {
     pub(crate) accepted: u64,
     pub(crate) ended: [u64; OutcomeKind::ALL.len()],
+    /// The bytes read and written by connections that have ended.
+    pub(crate) bytes: [u64; 2],
 }
 
 impl Totals {
@@ -106,6 +109,7 @@ impl Registry {
             listeners,
             opening_timeout,
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            idle_clock: IdleClock::default(),
             used: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             draining: AtomicBool::new(false),
@@ -141,6 +145,9 @@ impl Registry {
             for (sum, ended) in sum.ended.iter_mut().zip(totals.ended) {
                 *sum += ended;
             }
+            for (sum, bytes) in sum.bytes.iter_mut().zip(totals.bytes) {
+                *sum += bytes;
+            }
         }
         sum
     }
@@ -160,6 +167,21 @@ impl Registry {
     /// begin or end during the visit may be included or left out.
     pub(crate) fn for_each(&self, visit: impl FnMut(ConnectionHandle)) {
         self.visit(|_| true, visit);
+    }
+
+    /// Does the same, and lets other tasks run between two batches.
+    pub(crate) async fn for_each_in_turns(&self, mut visit: impl FnMut(ConnectionHandle)) {
+        let mut batch = Vec::new();
+        for shard in self.used() {
+            let mut next = Some(0);
+            while let Some(row) = next {
+                next = shard.0.lock().open.copy(row, |_| true, &mut batch);
+                batch.drain(..).for_each(&mut visit);
+                if next.is_some() {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
     }
 
     fn visit(&self, is_wanted: impl Fn(u64) -> bool, mut visit: impl FnMut(ConnectionHandle)) {
@@ -299,6 +321,8 @@ impl Registrar {
         let listed = {
             let mut records = shard.lock();
             records.totals.ended[kind.index()] += 1;
+            records.totals.bytes[0] += handle.bytes_read();
+            records.totals.bytes[1] += handle.bytes_written();
             records.open.remove(handle)
         };
         drop(listed);

@@ -168,7 +168,10 @@ impl AsyncRead for Socket {
         match (&polled, buf.filled().len() - before) {
             (Poll::Ready(Ok(())), 0) if !is_full => entry.client_went(Disconnect::Eof),
             (_, 0) => {}
-            (_, read) => add(&entry.bytes_read, read),
+            (_, read) => {
+                add(&entry.bytes_read, read);
+                entry.touch();
+            }
         }
         noted(entry, polled)
     }
@@ -215,6 +218,7 @@ impl AsyncWrite for Socket {
 fn written(entry: &Entry, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
     if let Poll::Ready(Ok(n)) = polled {
         add(&entry.bytes_written, n);
+        entry.touch();
     }
     noted(entry, polled)
 }

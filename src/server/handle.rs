@@ -16,7 +16,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// The resolution of idle times.
+const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// Observes and controls a running server. It is cheap to clone.
 ///
@@ -87,6 +90,51 @@ impl ServerHandle {
     /// included or left out.
     pub fn for_each_connection(&self, mut visit: impl FnMut(&ConnectionHandle)) {
         self.pool.registry.for_each(|connection| visit(&connection));
+    }
+
+    /// Does the same as [`for_each_connection`](Self::for_each_connection), and lets other tasks run
+    /// in between, after every few hundred connections.
+    ///
+    /// Use it where a server may have very many connections.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the rest of the connections is not visited.
+    pub async fn visit_connections(&self, mut visit: impl FnMut(&ConnectionHandle)) {
+        let registry = &self.pool.registry;
+        registry
+            .for_each_in_turns(|connection| visit(&connection))
+            .await;
+    }
+
+    /// Starts to measure how long connections are idle, for
+    /// [`ConnectionHandle::idle`]. Later calls have no effect.
+    ///
+    /// It costs the server one timer a second.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a Tokio runtime. The time is measured as long as that runtime runs.
+    pub fn track_idle(&self) {
+        if !self.pool.registry.idle_clock.start() {
+            return;
+        }
+        let pool = self.pool.clone();
+        let ticks = async move {
+            let mut ticks = interval(IDLE_TICK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => pool.registry.idle_clock.tick(),
+                    _ = pool.stopped() => return,
+                }
+            }
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the task ends with the server, which its handles report"
+        )]
+        drop(tokio::spawn(ticks));
     }
 
     /// Returns the handle of an open connection by its [id](crate::Connection::id).

@@ -35,6 +35,11 @@ pub struct Stats {
     pub aborted: u64,
     /// The number of connections that ended with [`Outcome::Panicked`](crate::Outcome::Panicked).
     pub panicked: u64,
+    /// The number of bytes read from the sockets of connections that have ended. With TLS, these are
+    /// the encrypted bytes. The bytes of open connections are those of their handles.
+    pub bytes_read: u64,
+    /// The number of bytes written to the sockets of connections that have ended, in the same way.
+    pub bytes_written: u64,
     /// The number of clients that were closed at once because the process or the system had run out
     /// of descriptors. They never became connections.
     pub turned_away: u64,
@@ -55,6 +60,7 @@ impl Stats {
         self.drained = ended(OutcomeKind::Drained);
         self.aborted = ended(OutcomeKind::Aborted);
         self.panicked = ended(OutcomeKind::Panicked);
+        [self.bytes_read, self.bytes_written] = totals.bytes;
     }
 }
 
