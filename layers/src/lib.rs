@@ -4,6 +4,7 @@
 //! | purpose | layer | feature |
 //! |---|---|---|
 //! | admit and refuse clients by address, ban clients | [`AccessLayer`](access/struct.AccessLayer.html) | `access` |
+//! | show a server on a page, and change it: connections, listeners, limits, bans | [`Admin`](admin/struct.Admin.html) | `admin` |
 //! | limit bytes per second and total bytes | [`BandwidthLayer`](bandwidth/struct.BandwidthLayer.html) | `bandwidth` |
 //! | inject faults in tests: latency, short reads and writes, resets, black holes | [`FaultLayer`](fault/struct.FaultLayer.html) | `fault` |
 //! | serve a framed protocol with a codec and a request service | [`FramedLayer`](framed/struct.FramedLayer.html) | `framed` |
@@ -99,6 +100,8 @@
 
 #[cfg(feature = "access")]
 pub mod access;
+#[cfg(feature = "admin")]
+pub mod admin;
 #[cfg(feature = "bandwidth")]
 pub mod bandwidth;
 #[cfg(feature = "fault")]

@@ -197,6 +197,19 @@ impl Bans {
         })
     }
 
+    /// Returns the `count` bans that last the longest, each with the first address that it covers
+    /// and the time until it ends.
+    pub fn longest(&self, count: usize) -> Vec<(IpAddr, Duration)> {
+        let now = Instant::now();
+        self.with(|ends| {
+            let bans = ends.in_order.iter().rev();
+            bans.map(|(until, client)| (*client, until.saturating_duration_since(now)))
+                .take_while(|(_, left)| !left.is_zero())
+                .take(count)
+                .collect()
+        })
+    }
+
     /// Returns the number of bans in the list, including some that may be over.
     pub fn len(&self) -> usize {
         self.shared.count.load(Relaxed)

@@ -117,6 +117,27 @@ impl BandwidthLimits {
         self.shared.set(Scope::Total, rates.into());
     }
 
+    /// Returns the rates of each connection.
+    pub fn connection_rates(&self) -> Rates {
+        self.rates(Scope::Connection)
+    }
+
+    /// Returns the rates of each client.
+    pub fn client_rates(&self) -> Rates {
+        self.rates(Scope::Client)
+    }
+
+    /// Returns the rates of all connections together.
+    pub fn total_rates(&self) -> Rates {
+        self.rates(Scope::Total)
+    }
+
+    fn rates(&self, scope: Scope) -> Rates {
+        Rates {
+            ways: Direction::BOTH.map(|direction| self.shared.rate(direction, scope)),
+        }
+    }
+
     /// Changes the quota of connections accepted from now on. Open connections keep theirs.
     pub fn set_quota(&self, quota: Quota) {
         self.shared.set_quota(quota);

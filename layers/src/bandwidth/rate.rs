@@ -45,6 +45,11 @@ impl Rate {
         self
     }
 
+    /// Returns the number of bytes per second.
+    pub const fn per_second(self) -> u64 {
+        self.per_second
+    }
+
     /// Returns the largest turn of a connection that has to wait, in bytes.
     pub(super) fn turn(self) -> u64 {
         (self.per_second / PART).clamp(1, TURN.min(self.burst))
@@ -110,6 +115,16 @@ impl Rates {
         Rates {
             ways: [None, Some(rate)],
         }
+    }
+
+    /// Returns the rate of the bytes that the client sends, or `None` if they are not limited.
+    pub const fn read_rate(self) -> Option<Rate> {
+        self.ways[0]
+    }
+
+    /// Returns the rate of the bytes that the client receives, or `None` if they are not limited.
+    pub const fn write_rate(self) -> Option<Rate> {
+        self.ways[1]
     }
 
     /// Limits each direction by its own rate.

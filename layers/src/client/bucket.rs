@@ -13,6 +13,11 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
+    #[cfg(feature = "limit")]
+    pub(crate) fn per_second(self) -> f64 {
+        self.per_second
+    }
+
     /// A rate of 0 or less admits nobody once the burst is used up. A burst is at least 1.
     pub(crate) fn new(per_second: f64, burst: f64) -> Self {
         Rate {

@@ -38,6 +38,11 @@ impl AcceptRate {
         AcceptRate(Arc::new(Mutex::new(State { rate, bucket })))
     }
 
+    /// Returns the number of connections per second of all clients together.
+    pub fn per_second(&self) -> f64 {
+        self.with(|state| state.rate.per_second())
+    }
+
     /// Changes the rate and the burst; see [`new`](Self::new). An acceptor that is already waiting
     /// notices within a second.
     pub fn set(&self, per_second: f64, burst: f64) {

@@ -107,6 +107,11 @@ impl PerClient {
         self
     }
 
+    /// Returns the number of connections that each client may have.
+    pub fn max(&self) -> usize {
+        self.clients.max()
+    }
+
     /// Changes the number of connections that each client may have. Open connections stay open,
     /// even if there are more.
     pub fn set_max(&self, max: usize) {

@@ -113,6 +113,11 @@ impl PerClientRate {
         self
     }
 
+    /// Returns the number of connections per second that each client may open.
+    pub fn per_second(&self) -> f64 {
+        self.state().rate.per_second()
+    }
+
     /// Changes the rate and the burst of all clients, at once. See [`new`](Self::new).
     pub fn set(&self, per_second: f64, burst: f64) {
         self.state().rate = Rate::new(per_second, burst);

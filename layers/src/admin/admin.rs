@@ -1,0 +1,223 @@
+//! The service, and its settings.
+
+use super::{
+    AdminFuture, Certificate, OpenToOthers, Problem, body,
+    guard::Guard,
+    limits::Limits,
+    respond,
+};
+use crate::access::Bans;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use reagent::{Addr, BoxError, ServerHandle};
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+use tokio::time::Instant;
+use tower_service::Service;
+
+/// A service of HTTP requests that shows a server and changes it. Clones share everything.
+///
+/// Set the token, the names, the bans and the certificates before it is passed to a server. Attach
+/// the server that it shows once that is started; it may be the one that serves it.
+#[derive(Clone)]
+#[must_use = "a service does nothing unless it is served"]
+pub struct Admin {
+    pub(super) settings: Settings,
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Settings {
+    pub(super) guard: Arc<Guard>,
+    pub(super) bans: Option<Bans>,
+    pub(super) certificates: Option<Arc<dyn Fn() -> Vec<Certificate> + Send + Sync>>,
+}
+
+pub(super) struct Shared {
+    pub(super) server: OnceLock<ServerHandle>,
+    pub(super) limits: Limits,
+    pub(super) created: Instant,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Admin {
+    /// Creates a service that shows no server yet.
+    pub fn new() -> Self {
+        Admin {
+            settings: Settings::default(),
+            shared: Arc::new(Shared {
+                server: OnceLock::new(),
+                limits: Limits::default(),
+                created: Instant::now(),
+            }),
+        }
+    }
+
+    /// Requires this token, in the header `Authorization: Bearer TOKEN`, for everything but the
+    /// files of the page, `/ready` and `/live`. By default there is none, and only clients of this
+    /// machine are served.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the token is empty.
+    pub fn token(mut self, token: impl AsRef<str>) -> Self {
+        let token = token.as_ref();
+        assert!(!token.is_empty(), "the token of the admin page is empty");
+        let guard = Arc::make_mut(&mut self.settings.guard);
+        guard.token = Some(token.as_bytes().into());
+        self
+    }
+
+    /// Adds a name by which the page may be reached, besides `localhost` and IP addresses. Requests
+    /// for any other host are refused.
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        let guard = Arc::make_mut(&mut self.settings.guard);
+        guard.hosts.push(name.into());
+        self
+    }
+
+    /// Sets the ban list to show and change, that of the server's
+    /// [`Access`](crate::access::Access).
+    pub fn bans(mut self, bans: Bans) -> Self {
+        self.settings.bans = Some(bans);
+        self
+    }
+
+    /// Sets the source of the certificates to show. It is called for each request that asks for
+    /// them.
+    ///
+    /// ```
+    /// # fn f(tls: reagent_layers::tls::TlsReloader) {
+    /// use reagent_layers::admin::{Admin, Certificate};
+    ///
+    /// let admin = Admin::new().certificates(move || {
+    ///     let served = tls.certificates().into_iter();
+    ///     let certificates = served.map(|served| Certificate {
+    ///         name: served.name,
+    ///         not_after: served.not_after,
+    ///     });
+    ///     certificates.collect()
+    /// });
+    /// # let _ = admin;
+    /// # }
+    /// ```
+    pub fn certificates(
+        mut self,
+        certificates: impl Fn() -> Vec<Certificate> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.certificates = Some(Arc::new(certificates));
+        self
+    }
+
+    /// Adds a limit that can be changed, or replaces the one of that name. The limit
+    /// `max-connections` of the server is always there.
+    ///
+    /// `unit` is shown beside the number. `get` returns the current maximum and `set` changes it;
+    /// `None` means no limit. If `set` refuses a change, its error is shown to the user.
+    ///
+    /// ```
+    /// use reagent_layers::{admin::Admin, limit::PerClient};
+    ///
+    /// let admin = Admin::new();
+    /// let per_client = PerClient::new(20);
+    /// let limit = per_client.clone();
+    /// admin.set_limit(
+    ///     "per-client",
+    ///     "connections",
+    ///     move || u64::try_from(per_client.max()).ok(),
+    ///     move |max| {
+    ///         limit.set_max(usize::try_from(max.ok_or("this limit cannot be lifted")?)?);
+    ///         Ok(())
+    ///     },
+    /// );
+    /// ```
+    pub fn set_limit(
+        &self,
+        name: &str,
+        unit: &str,
+        get: impl Fn() -> Option<u64> + Send + Sync + 'static,
+        set: impl Fn(Option<u64>) -> Result<(), BoxError> + Send + Sync + 'static,
+    ) {
+        let limits = &self.shared.limits;
+        limits.insert(name, unit, Arc::new(get), Arc::new(set));
+    }
+
+    /// Removes a limit that was added. Returns whether it was there.
+    pub fn remove_limit(&self, name: &str) -> bool {
+        self.shared.limits.remove(name)
+    }
+
+    /// Attaches the server to show, and starts to [track](ServerHandle::track_idle) how long its
+    /// connections are idle. Only the first call has an effect.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a Tokio runtime.
+    pub fn attach(&self, server: &ServerHandle) {
+        if self.shared.server.set(server.clone()).is_ok() {
+            server.track_idle();
+        }
+    }
+
+    /// Checks that the service may be served at this address.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`OpenToOthers`] if no token is set and the address is neither a loopback address
+    /// nor a Unix socket.
+    pub fn check_addr(&self, addr: &Addr) -> Result<(), OpenToOthers> {
+        OpenToOthers::check(addr, self.settings.guard.token.is_some())
+    }
+
+    pub(super) fn server(&self) -> Result<&ServerHandle, Problem> {
+        let starting = || {
+            let status = http::StatusCode::SERVICE_UNAVAILABLE;
+            Problem::new(status, "the server has not started yet")
+        };
+        self.shared.server.get().ok_or_else(starting)
+    }
+}
+
+impl<B> Service<Request<B>> for Admin
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = AdminFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> AdminFuture {
+        let (head, body) = request.into_parts();
+        let admin = self.clone();
+        AdminFuture(Box::pin(async move {
+            respond::respond(&admin, head, body::read(body)).await
+        }))
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin")
+            .field("server", &self.shared.server.get())
+            .field("has_token", &self.settings.guard.token.is_some())
+            .field("limits", &self.shared.limits)
+            .finish_non_exhaustive()
+    }
+}

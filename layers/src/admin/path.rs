@@ -1,0 +1,92 @@
+//! The paths of the interface.
+
+use super::{Problem, page::Asset};
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+/// What a path names.
+#[derive(Debug, PartialEq)]
+pub(super) enum Resource {
+    Asset(&'static Asset),
+    Ready,
+    Live,
+    Stats,
+    Connections,
+    Connection(u64),
+    ConnectionAction(u64, ConnectionAction),
+    Listeners,
+    Limits,
+    Limit(String),
+    Bans,
+    Ban(String),
+    Certificates,
+    Drain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum ConnectionAction {
+    Abort,
+    Drain,
+}
+
+impl Resource {
+    /// Finds what a path names. Each segment is decoded by itself, so that a name may contain `/`.
+    pub(super) fn find(path: &str) -> Option<Self> {
+        let segments = path.strip_prefix('/').unwrap_or(path).split('/');
+        let decode = |segment| percent_decode_str(segment).decode_utf8().ok();
+        let segments: Vec<_> = segments.map(decode).collect::<Option<_>>()?;
+        let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
+        Some(match segments[..] {
+            ["ready"] => Resource::Ready,
+            ["live"] => Resource::Live,
+            ["stats"] => Resource::Stats,
+            ["connections"] => Resource::Connections,
+            ["connections", id] => Resource::Connection(id.parse().ok()?),
+            ["connections", id, action] => {
+                let action = match action {
+                    "abort" => ConnectionAction::Abort,
+                    "drain" => ConnectionAction::Drain,
+                    _ => return None,
+                };
+                Resource::ConnectionAction(id.parse().ok()?, action)
+            }
+            ["listeners"] => Resource::Listeners,
+            ["limits"] => Resource::Limits,
+            ["limits", name] => Resource::Limit(name.to_owned()),
+            ["bans"] => Resource::Bans,
+            ["bans", client] => Resource::Ban(client.to_owned()),
+            ["certificates"] => Resource::Certificates,
+            ["drain"] => Resource::Drain,
+            [name] => Resource::Asset(Asset::find(name)?),
+            _ => return None,
+        })
+    }
+
+    /// Returns whether it is answered without the token: the page, which has to ask for it, and
+    /// the probes, which tell nothing else.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Resource::Asset(_) | Resource::Ready | Resource::Live)
+    }
+
+    /// Returns whether a request with this method changes something.
+    pub(super) fn is_write(&self, method: &Method) -> Result<bool, Problem> {
+        let (reads, write, allowed) = match self {
+            Resource::ConnectionAction(..) | Resource::Drain => (false, Some(Method::POST), "POST"),
+            Resource::Ban(_) => (false, Some(Method::DELETE), "DELETE"),
+            Resource::Limit(_) | Resource::Bans => (true, Some(Method::POST), "GET, HEAD, POST"),
+            _ => (true, None, "GET, HEAD"),
+        };
+        if write.as_ref() == Some(method) {
+            return Ok(true);
+        }
+        match reads && (method == Method::GET || method == Method::HEAD) {
+            true => Ok(false),
+            false => Err(Problem::not_allowed(allowed)),
+        }
+    }
+
+    /// Returns whether a write has a body.
+    pub(super) fn takes_body(&self) -> bool {
+        matches!(self, Resource::Limit(_) | Resource::Bans | Resource::Drain)
+    }
+}
