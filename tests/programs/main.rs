@@ -7,6 +7,7 @@ mod program;
 mod skipped;
 mod support;
 
+mod admin;
 mod diagnostics;
 mod gateway;
 mod http;

@@ -1,0 +1,309 @@
+//! The admin page in a browser.
+
+mod browser;
+
+use crate::{
+    skipped::skipped,
+    support::{LONG, echoes, rest, soon, stop, until},
+};
+use browser::Browser;
+use reagent::{Connection, Server, ServerHandle};
+use reagent_layers::{
+    access::{Access, AccessLayer, Bans, Rules},
+    admin::{Admin, Certificate},
+    http::HttpLayer,
+    limit::{PerClient, PerClientLayer},
+};
+use std::{
+    env, io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// What a hostile client might send as its server name.
+const HOSTILE: &str = "<img src=x onerror='document.title=1'>";
+
+async fn echo(mut conn: Connection) -> io::Result<()> {
+    conn.label("server.address", HOSTILE);
+    let mut buf = [0; 16 * 1024];
+    loop {
+        match conn.read(&mut buf).await? {
+            0 => return Ok(()),
+            n => conn.write_all(&buf[..n]).await?,
+        }
+    }
+}
+
+/// A server, and its admin page on another one.
+struct Watched {
+    server: ServerHandle,
+    page: ServerHandle,
+    per_client: PerClient,
+    bans: Bans,
+}
+
+impl Watched {
+    async fn start(admin: Admin) -> Self {
+        let per_client = PerClient::new(2000);
+        let bans = Bans::new();
+        let server = Server::bind("127.0.0.1:0")
+            .max_connections(5000)
+            .layer(AccessLayer::new(
+                Access::new(Rules::new()).with_bans(bans.clone()),
+            ))
+            .layer(PerClientLayer::new(per_client.clone()))
+            .start(reagent::handle(echo))
+            .await
+            .unwrap();
+        let day = Duration::from_secs(24 * 3600);
+        let certificate = move |name: Option<&str>, days| Certificate {
+            name: name.map(str::to_owned),
+            not_after: Some(SystemTime::now() + day * days),
+        };
+        let admin = admin.bans(bans.clone()).certificates(move || {
+            vec![
+                certificate(None, 80),
+                certificate(Some("db.example.org"), 9),
+            ]
+        });
+        let (get, set) = (per_client.clone(), per_client.clone());
+        admin.set_limit(
+            "per-client",
+            "connections",
+            move || u64::try_from(get.max()).ok(),
+            move |max| {
+                set.set_max(usize::try_from(max.ok_or("this limit cannot be lifted")?)?);
+                Ok(())
+            },
+        );
+        let page = Server::bind("127.0.0.1:0")
+            .layer(HttpLayer::new())
+            .start(admin.clone())
+            .await
+            .unwrap();
+        admin.check_addr(page.local_addr()).unwrap();
+        admin.attach(&server);
+        Watched {
+            server,
+            page,
+            per_client,
+            bans,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.page.local_addr())
+    }
+
+    async fn connect(&self) -> TcpStream {
+        let addr = self.server.local_addr().socket_addr().unwrap();
+        TcpStream::connect(addr).await.unwrap()
+    }
+
+    async fn stop(self) {
+        self.page.drain(Duration::ZERO).await;
+        self.server.drain(Duration::ZERO).await;
+    }
+}
+
+async fn browser() -> Option<Browser> {
+    let browser = Browser::start().await;
+    if browser.is_none() {
+        skipped("chromium is not installed");
+    }
+    browser
+}
+
+const ROWS: &str = "document.querySelectorAll('#connections tr[data-key]:not(.nothing)').length";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_shows_connections_kills_one_and_plots_what_happens() {
+    let Some(mut browser) = browser().await else {
+        return;
+    };
+    let watched = Watched::start(Admin::new()).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = watched.connect().await;
+        assert!(echoes(&mut client, "hello").await);
+        clients.push(client);
+    }
+    browser.open(&watched.url()).await;
+    browser.until(&format!("{ROWS} === 3")).await;
+    browser
+        .until("document.querySelector('#facts dd').textContent === '3 / 5,000'")
+        .await;
+    browser
+        .until("document.querySelector('#status').textContent === 'running'")
+        .await;
+
+    // What clients send is text.
+    let labels = browser
+        .eval("document.querySelector('#connections .labels').textContent")
+        .await;
+    assert_eq!(labels, format!("server.address={HOSTILE}"));
+    assert_eq!(browser.eval("document.images.length").await, 0);
+
+    // A plot moves.
+    const LINE: &str = "document.querySelector('#plot-open path').getAttribute('d')";
+    let before = browser.eval(LINE).await;
+    browser
+        .until(&format!("{LINE} !== {before} && {LINE}.includes('L')"))
+        .await;
+
+    // The connection that the user picks ends, and no other.
+    let mut killed = clients.remove(1);
+    let addr = killed.local_addr().unwrap();
+    let id = watched.server.connections()[1].id;
+    browser
+        .eval(&format!("document.querySelector('tr[data-key=\"{id}\"] [data-kill]').click()"))
+        .await;
+    let _ = rest(&mut killed).await;
+    browser.until(&format!("{ROWS} === 2")).await;
+    let page = browser.eval("document.body.innerText").await;
+    assert!(!page.as_str().unwrap().contains(&format!("{addr}\t")), "{page}");
+    for client in &mut clients {
+        assert!(echoes(client, "still here").await);
+    }
+    browser.stop().await;
+    watched.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_changes_limits_bans_and_the_filter() {
+    let Some(mut browser) = browser().await else {
+        return;
+    };
+    let watched = Watched::start(Admin::new()).await;
+    let mut client = watched.connect().await;
+    assert!(echoes(&mut client, "hello").await);
+    browser.open(&watched.url()).await;
+
+    let limit = "document.querySelector('#limits [data-key=\"per-client\"]')";
+    browser.until(&format!("{limit}?.input.value === '2000'")).await;
+    browser
+        .eval(&format!("{limit}.input.value = 7, {limit}.querySelector('button').click()"))
+        .await;
+    until("the limit is changed", || watched.per_client.max() == 7).await;
+    // A change that the program refuses is reported.
+    browser
+        .eval(&format!("{limit}.input.value = '', {limit}.querySelector('button').click()"))
+        .await;
+    browser
+        .until("document.querySelector('#message').textContent.includes('cannot be lifted')")
+        .await;
+
+    browser
+        .eval(
+            "document.querySelector('#ban').client.value = '192.0.2.1', \
+             document.querySelector('#ban button').click()",
+        )
+        .await;
+    let banned = "192.0.2.1".parse().unwrap();
+    until("the client is banned", || watched.bans.is_banned(banned)).await;
+    browser.until("document.querySelector('#bans button')").await;
+    browser.eval("document.querySelector('#bans button').click()").await;
+    until("the ban is lifted", || !watched.bans.is_banned(banned)).await;
+
+    let filter = |text: &str| {
+        format!(
+            "document.querySelector('#client').value = '{text}', \
+             document.querySelector('#filter').requestSubmit()"
+        )
+    };
+    browser.until(&format!("{ROWS} === 1")).await;
+    browser.eval(&filter("192.0.2.0/24")).await;
+    browser.until(&format!("{ROWS} === 0")).await;
+    browser.eval(&filter("nonsense")).await;
+    browser
+        .until("document.querySelector('#filter-error').textContent.includes('invalid network')")
+        .await;
+    browser.eval(&filter("127.0.0.1")).await;
+    browser.until(&format!("{ROWS} === 1")).await;
+    browser.stop().await;
+    watched.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_asks_for_the_token_and_says_when_the_server_is_gone() {
+    let Some(mut browser) = browser().await else {
+        return;
+    };
+    let watched = Watched::start(Admin::new().token("right")).await;
+    browser.open(&watched.url()).await;
+    browser.until("document.querySelector('#token-dialog').open").await;
+    let enter = |token: &str| {
+        format!(
+            "document.querySelector('#token').value = '{token}', \
+             document.querySelector('#token-form').requestSubmit()"
+        )
+    };
+    browser.eval(&enter("wrong")).await;
+    browser
+        .until("document.querySelector('#token-error').textContent === 'That is not the token.'")
+        .await;
+    browser.eval(&enter("right")).await;
+    browser
+        .until("document.querySelector('#link').textContent === 'live'")
+        .await;
+    // The tab keeps it.
+    browser.open(&watched.url()).await;
+    browser
+        .until("document.querySelector('#link').textContent === 'live'")
+        .await;
+    let page = watched.page.clone();
+    soon(page.drain(Duration::ZERO)).await;
+    browser
+        .until("document.querySelector('#link').textContent.includes('lost')")
+        .await;
+    browser.stop().await;
+    watched.stop().await;
+}
+
+/// Saves pictures of the page if `REAGENT_PICTURES` names a folder for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_fits_a_phone_and_a_desktop() {
+    let Some(mut browser) = browser().await else {
+        return;
+    };
+    let watched = Watched::start(Admin::new()).await;
+    watched.bans.ban("192.0.2.1".parse().unwrap(), LONG * 100);
+    let mut clients = Vec::new();
+    for n in 0..12 {
+        let mut client = watched.connect().await;
+        assert!(echoes(&mut client, &"x".repeat(1 << n)).await);
+        clients.push(client);
+    }
+    browser.open(&watched.url()).await;
+    browser.until(&format!("{ROWS} === 12")).await;
+    let folder = env::var_os("REAGENT_PICTURES");
+    if folder.is_some() {
+        for n in 0..12_usize {
+            for client in clients.iter_mut().skip(n) {
+                assert!(echoes(client, &"x".repeat(5000 * (1 + n * 7 % 5))).await);
+            }
+            tokio::time::sleep(Duration::from_millis(1000)).await;
+        }
+    }
+    for width in [1280, 390] {
+        for scheme in ["light", "dark"] {
+            browser.look(width, 900, scheme).await;
+            browser.until(&format!("innerWidth === {width}")).await;
+            let overflow = "document.documentElement.scrollWidth - innerWidth";
+            let overflow = browser.eval(overflow).await;
+            assert!(overflow.as_i64().unwrap() <= 0, "{width} {scheme}: {overflow}");
+            if let Some(folder) = &folder {
+                let name = format!("{width}-{scheme}.png.base64");
+                browser.picture(&Path::new(folder).join(name)).await;
+            }
+        }
+    }
+    drop(clients);
+    browser.stop().await;
+    stop(&watched.server).await;
+    watched.stop().await;
+}
