@@ -169,15 +169,15 @@ impl Entry {
 
     /// Notes that bytes were read or written.
     pub(super) fn touch(&self) {
-        let now = self.registry().idle_clock.now();
+        let now = self.registry().activity_clock.now();
         self.active_at.store(now, Ordering::Relaxed);
     }
 
-    /// Returns how long no byte has been read or written; `None` if nobody asked for it.
-    pub(super) fn idle(&self) -> Option<Duration> {
+    /// Returns the time of the last read or write; `None` if nobody asked for it.
+    pub(super) fn last_active_at(&self) -> Option<Instant> {
         let active_at = self.active_at.load(Ordering::Relaxed);
-        let idle = self.registry().idle_clock.since(active_at)?;
-        Some(idle.min(self.accepted_at.elapsed()))
+        let active_at = self.registry().activity_clock.time(active_at)?;
+        Some(active_at.max(self.accepted_at))
     }
 
     /// User code must not run while this lock is held: values that are replaced or taken are

@@ -14,7 +14,6 @@ use std::{
     hash::{Hash, Hasher},
     io,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -150,12 +149,13 @@ impl ConnectionHandle {
         self.entry.bytes_written.load(Ordering::Relaxed)
     }
 
-    /// Returns the time since the last byte was read from or written to the socket, to the second.
+    /// Returns the time at which bytes were last read from or written to the socket, rounded down
+    /// to a second; at first, the time at which the connection was accepted.
     ///
-    /// It is `None` unless [`ServerHandle::track_idle`](crate::ServerHandle::track_idle) has been
-    /// called. What happened before that call does not count.
-    pub fn idle(&self) -> Option<Duration> {
-        self.entry.idle()
+    /// It is `None` unless [`ServerHandle::track_activity`](crate::ServerHandle::track_activity)
+    /// has been called. Bytes from before that call do not count.
+    pub fn last_active_at(&self) -> Option<Instant> {
+        self.entry.last_active_at()
     }
 
     /// Returns whether a layer has encrypted the connection.

@@ -1,6 +1,7 @@
 //! Accepted connections, and what is known about them.
 
 mod acceptor;
+mod activity_clock;
 mod box_io;
 #[expect(
     clippy::module_inception,
@@ -13,7 +14,6 @@ mod entry;
 mod eof_on_drain;
 pub mod event;
 mod handle;
-mod idle_clock;
 mod info;
 mod linger;
 mod observer;

@@ -4,8 +4,8 @@
 //! so that acceptors on different cores do not write to the same line.
 
 use super::{
-    Connection, ConnectionHandle, entry::Entry, event, idle_clock::IdleClock, observer::Observer,
-    open_guard::OpenGuard, table::Table,
+    Connection, ConnectionHandle, activity_clock::ActivityClock, entry::Entry, event,
+    observer::Observer, open_guard::OpenGuard, table::Table,
 };
 use crate::listener::Transport;
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) struct Registry {
     /// How long clients may take to open their connections.
     pub(crate) opening_timeout: Option<Duration>,
     shards: Box<[Shard]>,
-    pub(crate) idle_clock: IdleClock,
+    pub(crate) activity_clock: ActivityClock,
     /// The number of shards that were assigned to acceptors.
     used: AtomicUsize,
     next_id: AtomicU64,
@@ -109,7 +109,7 @@ impl Registry {
             listeners,
             opening_timeout,
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            idle_clock: IdleClock::default(),
+            activity_clock: ActivityClock::default(),
             used: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             draining: AtomicBool::new(false),

@@ -18,8 +18,8 @@ use std::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// The resolution of idle times.
-const IDLE_TICK: Duration = Duration::from_secs(1);
+/// The resolution of [`ConnectionHandle::last_active_at`].
+const ACTIVITY_TICK: Duration = Duration::from_secs(1);
 
 /// Observes and controls a running server. It is cheap to clone.
 ///
@@ -107,25 +107,25 @@ impl ServerHandle {
             .await;
     }
 
-    /// Starts to measure how long connections are idle, for
-    /// [`ConnectionHandle::idle`]. Later calls have no effect.
+    /// Starts to note when connections were last active, for
+    /// [`ConnectionHandle::last_active_at`]. Later calls have no effect.
     ///
-    /// It costs the server one timer a second.
+    /// It costs the server a timer each second.
     ///
     /// # Panics
     ///
-    /// Panics outside of a Tokio runtime. The time is measured as long as that runtime runs.
-    pub fn track_idle(&self) {
-        if !self.pool.registry.idle_clock.start() {
+    /// Panics outside of a Tokio runtime. Activity is noted for as long as that runtime runs.
+    pub fn track_activity(&self) {
+        if !self.pool.registry.activity_clock.start() {
             return;
         }
         let pool = self.pool.clone();
         let ticks = async move {
-            let mut ticks = interval(IDLE_TICK);
+            let mut ticks = interval(ACTIVITY_TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
-                    _ = ticks.tick() => pool.registry.idle_clock.tick(),
+                    _ = ticks.tick() => pool.registry.activity_clock.tick(),
                     _ = pool.stopped() => return,
                 }
             }

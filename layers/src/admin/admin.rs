@@ -1,10 +1,7 @@
 //! The service, and its settings.
 
 use super::{
-    AdminFuture, Certificate, OpenToOthers, Problem, body,
-    guard::Guard,
-    limits::Limits,
-    respond,
+    AdminFuture, Certificate, OpenToOthers, Problem, body, guard::Guard, limits::Limits, respond,
 };
 use crate::access::Bans;
 use bytes::Bytes;
@@ -158,15 +155,15 @@ impl Admin {
         self.shared.limits.remove(name)
     }
 
-    /// Attaches the server to show, and starts to [track](ServerHandle::track_idle) how long its
-    /// connections are idle. Only the first call has an effect.
+    /// Attaches the server to show, and starts to [track](ServerHandle::track_activity) when its
+    /// connections were last active. Only the first call has an effect.
     ///
     /// # Panics
     ///
     /// Panics outside of a Tokio runtime.
     pub fn attach(&self, server: &ServerHandle) {
         if self.shared.server.set(server.clone()).is_ok() {
-            server.track_idle();
+            server.track_activity();
         }
     }
 

@@ -1,9 +1,6 @@
 //! The record of every attempt to change something.
 
-use super::{
-    Problem,
-    response::AdminResponse,
-};
+use super::{Problem, response::AdminResponse};
 use crate::http::HttpConnection;
 use http::request::Parts;
 

@@ -53,7 +53,8 @@ pub(super) fn ban(bans: Option<&Bans>, body: &[u8]) -> Result<AdminResponse, Pro
 
 pub(super) fn unban(bans: Option<&Bans>, client: &str) -> Result<AdminResponse, Problem> {
     let bans = known(bans)?;
-    let invalid = |_| Problem::bad_request(format!("invalid client {client:?}: expected an IP address"));
+    let invalid =
+        |_| Problem::bad_request(format!("invalid client {client:?}: expected an IP address"));
     let ip = client.parse().map_err(invalid)?;
     match bans.unban(ip) {
         true => Ok(response::ok(&BanView {

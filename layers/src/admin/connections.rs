@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header::LINK};
 use reagent::{ConnectionHandle, ServerHandle};
 use serde::{Serialize, Serializer};
 use serde_json::json;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The number of connections that match the query, on all pages together.
@@ -50,7 +51,7 @@ impl From<ConnectionHandle> for ConnectionView {
             proxy: is_proxied.then(|| info.socket_addr.to_string()),
             listener: info.listener_addr.to_string(),
             age: info.age.as_secs_f64(),
-            idle: handle.idle().map(|idle| idle.as_secs_f64()),
+            idle: handle.last_active_at().map(|at| at.elapsed().as_secs_f64()),
             bytes_read: info.bytes_read,
             bytes_written: info.bytes_written,
             phase: info.phase.as_str(),
@@ -64,7 +65,7 @@ impl From<ConnectionHandle> for ConnectionView {
 /// Lists the connections that the query asks for. It keeps no more of them than fit on the page,
 /// and lets other tasks run meanwhile.
 ///
-/// Bytes and idle times change between two pages, so a connection may be on both or on neither.
+/// A connection that is active between two pages may be on both or on neither.
 pub(super) async fn list(
     server: &ServerHandle,
     query: &ConnectionQuery,
@@ -97,26 +98,26 @@ pub(super) async fn list(
     response
 }
 
+/// Returns the key of a connection. Those of times are points in time rather than durations, so
+/// that they stay the same from page to page.
 fn key(sort: Sort, connection: &ConnectionHandle, created: Instant) -> i64 {
-    let key = match sort {
-        Sort::Age => {
-            // By a fixed time, so that the key of a connection stays the same.
-            let at = connection.accepted_at();
-            let after = at.saturating_duration_since(created).as_micros();
-            let before = created.saturating_duration_since(at).as_micros();
-            return clamped(before) - clamped(after);
-        }
+    match sort {
+        Sort::Age => before(created, connection.accepted_at()),
         Sort::Bytes => {
-            let bytes = connection.bytes_read();
-            bytes.saturating_add(connection.bytes_written()).into()
+            let (read, written) = (connection.bytes_read(), connection.bytes_written());
+            i64::try_from(read.saturating_add(written)).unwrap_or(i64::MAX)
         }
-        Sort::Idle => connection.idle().unwrap_or_default().as_millis(),
-    };
-    clamped(key)
+        Sort::Idle => {
+            let active_at = connection.last_active_at();
+            before(created, active_at.unwrap_or(connection.accepted_at()))
+        }
+    }
 }
 
-fn clamped(key: u128) -> i64 {
-    i64::try_from(key).unwrap_or(i64::MAX)
+/// Returns the microseconds from `at` to `time`, which are negative if `at` is later.
+fn before(time: Instant, at: Instant) -> i64 {
+    let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    micros(time.saturating_duration_since(at)) - micros(at.saturating_duration_since(time))
 }
 
 pub(super) fn show(server: &ServerHandle, id: u64) -> Result<AdminResponse, Problem> {

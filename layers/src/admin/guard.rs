@@ -61,7 +61,10 @@ impl Guard {
         let name = name.strip_suffix('.').unwrap_or(name);
         ip.unwrap_or(name).parse::<IpAddr>().is_ok()
             || name.eq_ignore_ascii_case("localhost")
-            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+            || self
+                .hosts
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(name))
     }
 }
 

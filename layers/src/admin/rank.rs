@@ -132,7 +132,16 @@ mod tests {
         for rank in [Rank::new(i64::MIN, u64::MAX), Rank::new(7, 0)] {
             assert_eq!(rank.to_string().parse(), Ok(rank));
         }
-        for text in ["", ".", "1", "1.", ".1", "1.-1", "1.1.1", "99999999999999999999.1"] {
+        for text in [
+            "",
+            ".",
+            "1",
+            "1.",
+            ".1",
+            "1.-1",
+            "1.1.1",
+            "99999999999999999999.1",
+        ] {
             assert_eq!(text.parse::<Rank>(), Err(()), "{text}");
         }
     }

@@ -1,7 +1,9 @@
 //! From a request to its response.
 
 use super::{
-    Admin, Problem, audit::Audit, bans, certificates, connections, guard,
+    Admin, Problem,
+    audit::Audit,
+    bans, certificates, connections, guard,
     path::Resource,
     query::{self, ConnectionQuery},
     response::AdminResponse,

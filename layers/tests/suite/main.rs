@@ -8,6 +8,8 @@ mod support;
 
 #[cfg(feature = "access")]
 mod access;
+#[cfg(all(feature = "admin", feature = "limit", feature = "trace"))]
+mod admin;
 #[cfg(feature = "bandwidth")]
 mod bandwidth;
 #[cfg(feature = "bandwidth")]

@@ -71,7 +71,9 @@ impl Browser {
             command["sessionId"] = json!(session);
         }
         let bytes = format!("{command}\0");
-        soon(self.commands.write_all(bytes.as_bytes())).await.unwrap();
+        soon(self.commands.write_all(bytes.as_bytes()))
+            .await
+            .unwrap();
         loop {
             let mut answer = Vec::new();
             soon(self.answers.read_until(0, &mut answer)).await.unwrap();
@@ -91,8 +93,7 @@ impl Browser {
 
     /// Evaluates an expression in the page.
     pub async fn eval(&mut self, script: &str) -> Value {
-        let params =
-            json!({ "expression": script, "returnByValue": true, "awaitPromise": true });
+        let params = json!({ "expression": script, "returnByValue": true, "awaitPromise": true });
         let mut result = self.command("Runtime.evaluate", params).await;
         assert_eq!(result["exceptionDetails"], Value::Null, "{script}");
         result["result"]["value"].take()
@@ -105,7 +106,10 @@ impl Browser {
         while self.eval(&attempt).await != true {
             if began.elapsed() > LONG {
                 let page = self.eval("document.body.innerText").await;
-                panic!("not so after {LONG:?}: {script}\n{}", page.as_str().unwrap_or_default());
+                panic!(
+                    "not so after {LONG:?}: {script}\n{}",
+                    page.as_str().unwrap_or_default()
+                );
             }
             sleep(Duration::from_millis(20)).await;
         }
@@ -120,8 +124,11 @@ impl Browser {
         self.command("Emulation.setScrollbarsHidden", json!({ "hidden": true }))
             .await;
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.command("Emulation.setEmulatedMedia", json!({ "features": features }))
-            .await;
+        self.command(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await;
     }
 
     /// Saves a picture of the whole page as base64.

@@ -160,12 +160,17 @@ async fn the_page_shows_connections_kills_one_and_plots_what_happens() {
     let addr = killed.local_addr().unwrap();
     let id = watched.server.connections()[1].id;
     browser
-        .eval(&format!("document.querySelector('tr[data-key=\"{id}\"] [data-kill]').click()"))
+        .eval(&format!(
+            "document.querySelector('tr[data-key=\"{id}\"] [data-kill]').click()"
+        ))
         .await;
     let _ = rest(&mut killed).await;
     browser.until(&format!("{ROWS} === 2")).await;
     let page = browser.eval("document.body.innerText").await;
-    assert!(!page.as_str().unwrap().contains(&format!("{addr}\t")), "{page}");
+    assert!(
+        !page.as_str().unwrap().contains(&format!("{addr}\t")),
+        "{page}"
+    );
     for client in &mut clients {
         assert!(echoes(client, "still here").await);
     }
@@ -184,14 +189,20 @@ async fn the_page_changes_limits_bans_and_the_filter() {
     browser.open(&watched.url()).await;
 
     let limit = "document.querySelector('#limits [data-key=\"per-client\"]')";
-    browser.until(&format!("{limit}?.input.value === '2000'")).await;
     browser
-        .eval(&format!("{limit}.input.value = 7, {limit}.querySelector('button').click()"))
+        .until(&format!("{limit}?.input.value === '2000'"))
+        .await;
+    browser
+        .eval(&format!(
+            "{limit}.input.value = 7, {limit}.querySelector('button').click()"
+        ))
         .await;
     until("the limit is changed", || watched.per_client.max() == 7).await;
     // A change that the program refuses is reported.
     browser
-        .eval(&format!("{limit}.input.value = '', {limit}.querySelector('button').click()"))
+        .eval(&format!(
+            "{limit}.input.value = '', {limit}.querySelector('button').click()"
+        ))
         .await;
     browser
         .until("document.querySelector('#message').textContent.includes('cannot be lifted')")
@@ -205,8 +216,12 @@ async fn the_page_changes_limits_bans_and_the_filter() {
         .await;
     let banned = "192.0.2.1".parse().unwrap();
     until("the client is banned", || watched.bans.is_banned(banned)).await;
-    browser.until("document.querySelector('#bans button')").await;
-    browser.eval("document.querySelector('#bans button').click()").await;
+    browser
+        .until("document.querySelector('#bans button')")
+        .await;
+    browser
+        .eval("document.querySelector('#bans button').click()")
+        .await;
     until("the ban is lifted", || !watched.bans.is_banned(banned)).await;
 
     let filter = |text: &str| {
@@ -235,7 +250,9 @@ async fn the_page_asks_for_the_token_and_says_when_the_server_is_gone() {
     };
     let watched = Watched::start(Admin::new().token("right")).await;
     browser.open(&watched.url()).await;
-    browser.until("document.querySelector('#token-dialog').open").await;
+    browser
+        .until("document.querySelector('#token-dialog').open")
+        .await;
     let enter = |token: &str| {
         format!(
             "document.querySelector('#token').value = '{token}', \
@@ -295,7 +312,10 @@ async fn the_page_fits_a_phone_and_a_desktop() {
             browser.until(&format!("innerWidth === {width}")).await;
             let overflow = "document.documentElement.scrollWidth - innerWidth";
             let overflow = browser.eval(overflow).await;
-            assert!(overflow.as_i64().unwrap() <= 0, "{width} {scheme}: {overflow}");
+            assert!(
+                overflow.as_i64().unwrap() <= 0,
+                "{width} {scheme}: {overflow}"
+            );
             if let Some(folder) = &folder {
                 let name = format!("{width}-{scheme}.png.base64");
                 browser.picture(&Path::new(folder).join(name)).await;

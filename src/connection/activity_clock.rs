@@ -9,17 +9,17 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A clock that is read by a single load, because every read and write of every connection reads
-/// it. Somebody has to advance it.
+/// A clock that is read by a single load, since every read and write of every connection reads it.
+/// It shows whole seconds, and something has to advance it.
 #[derive(Debug, Default)]
-pub(crate) struct IdleClock {
-    /// The time of the start; unset while nobody wants to know idle times.
+pub(crate) struct ActivityClock {
+    /// The time of the start; unset while nobody needs the clock.
     started: OnceLock<Instant>,
-    /// The seconds since the start, as of the last tick.
+    /// The seconds since the start, as of the last tick. They are enough for 136 years.
     now: AtomicU32,
 }
 
-impl IdleClock {
+impl ActivityClock {
     /// Starts the clock. Returns `false` if it runs already.
     pub(crate) fn start(&self) -> bool {
         self.started.set(Instant::now()).is_ok()
@@ -28,7 +28,6 @@ impl IdleClock {
     /// Sets the clock to the current time.
     pub(crate) fn tick(&self) {
         if let Some(started) = self.started.get() {
-            // It is enough for 136 years.
             self.now.store(started.elapsed().as_secs() as u32, Relaxed);
         }
     }
@@ -37,9 +36,9 @@ impl IdleClock {
         self.now.load(Relaxed)
     }
 
-    /// Returns the time since the clock showed `then`; `None` if it was not started.
-    pub(super) fn since(&self, then: u32) -> Option<Duration> {
-        let elapsed = self.started.get()?.elapsed();
-        Some(elapsed.saturating_sub(Duration::from_secs(then.into())))
+    /// Returns the time at which the clock showed `seconds`; `None` if it was not started.
+    pub(super) fn time(&self, seconds: u32) -> Option<Instant> {
+        let started = self.started.get()?;
+        started.checked_add(Duration::from_secs(seconds.into()))
     }
 }

@@ -1,0 +1,199 @@
+//! What can be changed.
+
+use super::{AnswerExt, Watched};
+use crate::{
+    capture::{Capture, field},
+    support::{echoes, until},
+};
+use reagent::{Outcome, ServerStatus};
+use reagent_layers::{access::Bans, admin::Admin, limit::PerClient};
+use serde_json::{Value, json};
+use tracing::Level;
+
+#[tokio::test]
+async fn an_abort_ends_one_connection_and_no_other() {
+    let watched = Watched::new().await;
+    let (_client, handle) = watched.client("192.0.2.1:4000", 1).await;
+    let (mut other, _) = watched.client("192.0.2.1:4001", 1).await;
+    let path = format!("/connections/{}/abort", handle.id());
+    let json = watched.write("POST", &path, "").await.json(202);
+    assert_eq!(json["client"], "192.0.2.1:4000");
+    assert!(matches!(handle.closed().await, Outcome::Aborted));
+    assert!(echoes(&mut other, "still here").await);
+    assert!(
+        watched
+            .write("POST", &path, "")
+            .await
+            .error(404)
+            .contains("no open connection")
+    );
+}
+
+#[tokio::test]
+async fn a_connection_is_asked_to_finish() {
+    let watched = Watched::new().await;
+    let (_client, handle) = watched.client("192.0.2.1:4000", 1).await;
+    let path = format!("/connections/{}/drain", handle.id());
+    watched.write("POST", &path, "").await.json(202);
+    assert!(matches!(handle.closed().await, Outcome::Drained));
+}
+
+#[tokio::test]
+async fn limits_are_changed_lifted_and_refused() {
+    let admin = Admin::new();
+    let per_client = PerClient::new(3);
+    let (get, set) = (per_client.clone(), per_client.clone());
+    admin.set_limit(
+        "per client/é",
+        "connections",
+        move || u64::try_from(get.max()).ok(),
+        move |max| {
+            set.set_max(usize::try_from(max.ok_or("it cannot be lifted")?)?);
+            Ok(())
+        },
+    );
+    let watched = Watched::with(admin).await;
+    let json = watched
+        .write("POST", "/limits/max-connections", r#"{"max": 5}"#)
+        .await;
+    assert_eq!(json.json(200)["max"], 5);
+    assert_eq!(watched.server.stats().max_connections, Some(5));
+    let json = watched
+        .write("POST", "/limits/max-connections", r#"{"max": null}"#)
+        .await;
+    assert_eq!(json.json(200)["max"], Value::Null);
+    assert_eq!(watched.server.stats().max_connections, None);
+
+    let path = "/limits/per%20client%2F%C3%A9";
+    let json = watched.write("POST", path, r#"{"max": 9}"#).await.json(200);
+    assert_eq!(
+        json,
+        json!({ "name": "per client/é", "max": 9, "unit": "connections" })
+    );
+    assert_eq!(per_client.max(), 9);
+    let refused = watched.write("POST", path, r#"{"max": null}"#).await;
+    assert_eq!(refused.error(422), "it cannot be lifted");
+
+    // A limit is never lifted by mistake.
+    for body in [
+        "",
+        "{}",
+        "null",
+        "5",
+        r#"{"max": -1}"#,
+        r#"{"max": 1.5}"#,
+        r#"{"max": "5"}"#,
+        r#"{"max": 5, "min": 1}"#,
+        r#"{"max": 5} x"#,
+        r#"{"max": 1e30}"#,
+        r#"{"max": 5, "max": 6}"#,
+    ] {
+        let error = watched.write("POST", path, body).await.error(400);
+        assert!(error.starts_with("invalid body"), "{body}: {error}");
+    }
+    assert_eq!(per_client.max(), 9);
+    watched
+        .write("POST", "/limits/none", r#"{"max": 1}"#)
+        .await
+        .error(404);
+}
+
+#[tokio::test]
+async fn clients_are_banned_and_pardoned() {
+    let bans = Bans::new();
+    let watched = Watched::with(Admin::new().bans(bans.clone())).await;
+    for client in ["192.0.2.1", "2001:db8::1"] {
+        let body = json!({ "client": client, "seconds": 60 }).to_string();
+        let json = watched.write("POST", "/bans", &body).await.json(200);
+        assert_eq!(json, json!({ "client": client, "ends_in": 60.0 }));
+        assert!(bans.is_banned(client.parse().unwrap()));
+        let path = format!("/bans/{}", client.replace(':', "%3A"));
+        watched.write("DELETE", &path, "").await.json(200);
+        assert!(!bans.is_banned(client.parse().unwrap()));
+        let error = watched.write("DELETE", &path, "").await.error(404);
+        assert_eq!(error, format!("{client} is not banned"));
+    }
+    for body in [
+        r#"{"client": "192.0.2.1"}"#,
+        r#"{"client": "192.0.2.1", "seconds": 0}"#,
+        r#"{"client": "192.0.2.1", "seconds": -1}"#,
+        r#"{"client": "192.0.2.1", "seconds": 1e300}"#,
+        r#"{"client": "example.org", "seconds": 1}"#,
+    ] {
+        watched.write("POST", "/bans", body).await.error(400);
+    }
+    watched.write("DELETE", "/bans/nobody", "").await.error(400);
+    assert!(bans.is_empty());
+}
+
+#[tokio::test]
+async fn the_server_drains_and_the_answer_does_not_wait_for_it() {
+    let watched = Watched::new().await;
+    for body in [
+        r#"{"deadline": -1}"#,
+        r#"{"deadline": 1e400}"#,
+        r#"{"seconds": 1}"#,
+    ] {
+        watched.write("POST", "/drain", body).await.error(400);
+    }
+    assert_eq!(watched.server.status(), ServerStatus::Running);
+    let (_client, handle) = watched.client("192.0.2.1:4000", 1).await;
+    let json = watched
+        .write("POST", "/drain", r#"{"deadline": 1000}"#)
+        .await
+        .json(202);
+    assert_eq!(json, json!({ "status": "draining", "deadline": 1000.0 }));
+    assert!(matches!(handle.closed().await, Outcome::Drained));
+    assert_eq!(watched.server.wait().await.unwrap().finished, 1);
+    // The deadline has a default.
+    assert_eq!(
+        watched.write("POST", "/drain", "").await.json(202)["deadline"],
+        10.0
+    );
+}
+
+#[tokio::test]
+async fn every_write_is_recorded_without_the_token() {
+    let (capture, _guard) = Capture::up_to(Level::INFO);
+    let watched = Watched::with(Admin::new().token("hush")).await;
+    let headers = "authorization: Bearer hush\r\nx-reagent-admin: 1\r\n";
+    watched
+        .send("POST", "/limits/max-connections", headers, r#"{"max": 5}"#)
+        .await
+        .json(200);
+    watched.send("GET", "/stats", headers, "").await.json(200);
+    let headers = "authorization: Bearer hush\r\n";
+    watched
+        .send("POST", "/connections/1/abort", headers, "")
+        .await
+        .error(403);
+    watched
+        .send("POST", "/drain", "authorization: Bearer guess\r\n", "")
+        .await
+        .error(401);
+    until("all are recorded", || capture.events().len() >= 3).await;
+
+    let [done] = &capture.named("admin write")[..] else {
+        panic!("{:?}", capture.events());
+    };
+    assert_eq!(done.target, "reagent_layers::admin");
+    let of = |name| field(&done.fields, name);
+    assert_eq!(of("method"), Some("POST"));
+    assert_eq!(of("path"), Some("\"/limits/max-connections\""));
+    assert_eq!(of("client"), Some("127.0.0.1:5000"));
+    assert_eq!(of("by_token"), Some("true"));
+    assert!(of("result").unwrap().contains(r#""max":5"#), "{done:?}");
+    let refused = capture.named("admin write refused");
+    let of = |n: usize, name| field(&refused[n].fields, name).unwrap().to_owned();
+    assert_eq!(
+        (of(0, "status"), of(0, "by_token")),
+        ("403".into(), "true".into())
+    );
+    assert_eq!(
+        (of(1, "status"), of(1, "by_token")),
+        ("401".into(), "false".into())
+    );
+    assert_eq!(of(1, "path"), "\"/drain\"");
+    let all = format!("{:?}", capture.events());
+    assert!(!all.contains("hush") && !all.contains("guess"), "{all}");
+}
