@@ -6,6 +6,7 @@ mod skipped;
 mod support;
 
 mod accept_errors;
+mod activity;
 mod churn;
 mod connections;
 mod drain;

@@ -1,0 +1,99 @@
+//! What a server tells about the activity of its connections.
+
+use crate::support::{LONG, echo, soon};
+use reagent::{Server, handle, testing::MemoryListener};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, advance, sleep},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_knows_when_it_was_last_active_once_somebody_asks() {
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener).start(handle(echo)).await.unwrap();
+    let mut client = clients.connect().await.unwrap();
+    let mut exchange = async || {
+        client.write_all(b"x").await.unwrap();
+        client.read_u8().await.unwrap();
+    };
+    exchange().await;
+    let connection = server.connection(1).unwrap();
+    assert_eq!(connection.last_active_at(), None);
+
+    server.track_activity();
+    let began = Instant::now();
+    assert_eq!(connection.last_active_at(), Some(began));
+    sleep(5 * SECOND).await;
+    assert_eq!(
+        connection.last_active_at(),
+        Some(began),
+        "nothing has happened"
+    );
+    exchange().await;
+    assert_eq!(connection.last_active_at(), Some(began + 5 * SECOND));
+    // A second call neither resets the clock nor starts another.
+    sleep(SECOND).await;
+    server.track_activity();
+    assert_eq!(connection.last_active_at(), Some(began + 5 * SECOND));
+
+    // A new connection counts as active.
+    sleep(SECOND / 2).await;
+    let _other = clients.connect().await.unwrap();
+    sleep(SECOND).await;
+    let mut active_at = None;
+    server.for_each_connection(|other| {
+        if other.id() != 1 {
+            active_at = other.last_active_at();
+        }
+    });
+    assert_eq!(active_at, Some(began + 6 * SECOND + SECOND / 2));
+
+    // The clock keeps no stopped server alive.
+    soon(server.drain(Duration::ZERO)).await;
+    advance(LONG).await;
+}
+
+#[tokio::test]
+async fn a_visit_lets_other_tasks_run_and_leaves_no_connection_out() {
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener).start(handle(echo)).await.unwrap();
+    let mut open = Vec::new();
+    for _ in 0..2000 {
+        open.push(clients.connect().await.unwrap());
+    }
+    crate::support::until("all are accepted", || server.connection_count() == 2000).await;
+    let (mut seen, mut turns) = (Vec::new(), 0);
+    let visit = server.visit_connections(|connection| seen.push(connection.id()));
+    let others = async {
+        loop {
+            turns += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = visit => {}
+        () = others => {}
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=2000).collect::<Vec<_>>());
+    assert!(turns >= 5, "{turns}");
+}
+
+#[tokio::test]
+async fn the_bytes_of_connections_are_counted_when_they_end() {
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener).start(handle(echo)).await.unwrap();
+    for n in [10, 20] {
+        let mut client = clients.connect().await.unwrap();
+        client.write_all(&vec![0; n]).await.unwrap();
+        client.shutdown().await.unwrap();
+        client.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    crate::support::until("both have ended", || server.stats().completed == 2).await;
+    let stats = server.stats();
+    assert_eq!((stats.bytes_read, stats.bytes_written), (30, 30));
+}
