@@ -1,32 +1,31 @@
-//! Who may send a request: the checks of host, peer, token and origin.
+//! The checks of a request: its host, its origin, its client and its token.
 
 use super::Problem;
 use crate::http::HttpConnection;
 use http::{
-    HeaderMap, StatusCode, Uri,
+    HeaderMap, HeaderValue, StatusCode, Uri,
     header::{AUTHORIZATION, HOST, ORIGIN},
     request::Parts,
     uri::Authority,
 };
 use reagent::Addr;
-use std::{error::Error, fmt, net::IpAddr};
+use std::net::IpAddr;
 use subtle::ConstantTimeEq;
 
 /// The header that every write needs. A form cannot send it, and a script of another origin cannot
 /// either, because no CORS header allows it.
 const WRITE: &str = "x-reagent-admin";
 
-/// What requests must prove.
+/// The settings of the checks.
 #[derive(Clone, Default)]
 pub(super) struct Guard {
     pub(super) token: Option<Box<[u8]>>,
-    /// Names that the page may be reached by, in lower case.
+    /// The names by which the page may be reached.
     pub(super) hosts: Vec<String>,
 }
 
 impl Guard {
-    /// Checks what every request must prove, and what it must if it `is_open` to those without the
-    /// token.
+    /// Checks a request for a resource, which `is_open` to clients without the token or not.
     pub(super) fn admit(&self, request: &Parts, is_open: bool) -> Result<(), Problem> {
         self.check_host(request)?;
         check_origin(request)?;
@@ -39,8 +38,8 @@ impl Guard {
         }
     }
 
-    /// Refuses names that are not known to mean this page: another site may have pointed its own
-    /// name at this address (DNS rebinding). An address cannot be pointed elsewhere.
+    /// Refuses unknown names: another site may have pointed its own name at this address (DNS
+    /// rebinding). With an IP address as the host, that is impossible.
     fn check_host(&self, request: &Parts) -> Result<(), Problem> {
         let named: Vec<_> = named_hosts(&request.uri, &request.headers).collect();
         if !named.is_empty() && named.iter().all(|host| self.is_known(host.as_ref())) {
@@ -106,7 +105,7 @@ fn check_peer(request: &Parts) -> Result<(), Problem> {
 }
 
 fn is_authorized(headers: &HeaderMap, token: &[u8]) -> bool {
-    let sent = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+    let sent = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let Some((scheme, sent)) = sent.and_then(|value| value.split_at_checked(7)) else {
         return false;
     };
@@ -123,40 +122,11 @@ pub(super) fn check_write(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Returns whether only clients of this machine can have this address or reach it.
-fn is_local(addr: &Addr) -> bool {
+/// Returns whether an address belongs to this machine and cannot be reached from others.
+pub(super) fn is_local(addr: &Addr) -> bool {
     match addr {
         Addr::Tcp(addr) => addr.ip().to_canonical().is_loopback(),
         Addr::Unix(_) => true,
         _ => false,
     }
 }
-
-/// The error of [`Admin::check_addr`](super::Admin::check_addr): other machines can reach the
-/// address, and no token is set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenToOthers {
-    addr: Addr,
-}
-
-impl OpenToOthers {
-    pub(super) fn check(addr: &Addr, has_token: bool) -> Result<(), Self> {
-        match has_token || is_local(addr) {
-            true => Ok(()),
-            false => Err(OpenToOthers { addr: addr.clone() }),
-        }
-    }
-}
-
-impl fmt::Display for OpenToOthers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the admin page at {} can be reached from other machines: set a token, or listen on a \
-             loopback address or a Unix socket",
-            self.addr
-        )
-    }
-}
-
-impl Error for OpenToOthers {}

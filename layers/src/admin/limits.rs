@@ -35,7 +35,7 @@ struct LimitView<'a> {
     name: &'a str,
     max: Option<u64>,
     unit: &'a str,
-    /// How much of it is taken, if that is known.
+    /// The number in use, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     used: Option<usize>,
 }
@@ -43,7 +43,7 @@ struct LimitView<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
-    /// By this attribute, the field is required: a limit is lifted by `null` only.
+    /// The attribute makes the field required, so that only an explicit `null` lifts the limit.
     #[serde(deserialize_with = "Option::deserialize")]
     max: Option<u64>,
 }

@@ -3,9 +3,9 @@
 //!
 //! # When to use it
 //!
-//! Use it to see who is connected to a server and to act on what you see: end a connection, ban a
-//! client, change a limit, pause a listener, drain the server. To watch many servers over a long
-//! time, use the feature `metrics`; the page remembers only what it has seen while it was open.
+//! Use it to look at the connections of a server and to intervene: end a connection, ban a client,
+//! change a limit, pause a listener, drain the server. To monitor servers over a long time, use the
+//! feature `metrics`: the plots of the page begin when the page is opened.
 //!
 //! # Position in the stack
 //!
@@ -71,7 +71,7 @@
 //! | `/ready` | 200 if new clients are welcome, otherwise 503 |
 //! | `/live` | 200 unless the server has stopped |
 //!
-//! Times are in seconds, and `null` stands for no limit or for what is not known. A connection has
+//! Times are in seconds. `null` means that there is no limit, or that a value is unknown. A connection has
 //! these fields: `id`, `client` (the address and port), `proxy` (the other end of the socket, if a
 //! proxy reported the client), `listener`, `age`, `idle`, `bytes_read`, `bytes_written`, `phase`,
 //! `secure`, `draining`, and an object of `labels`.
@@ -101,14 +101,13 @@
 //!
 //! ## Cost
 //!
-//! A connection of the server costs nothing more because there is an admin page, and the server a
-//! timer each second, for idle times. A request for connections visits all of them, keeps only
-//! those that it lists, and lets other tasks run after every few hundred. No lock is held meanwhile
-//! that a connection waits for.
+//! The interface adds no work to a connection of the server. The server has one more timer, which
+//! fires once a second, for idle times. A request for connections or counters visits every open
+//! connection: it keeps only those that it lists, and lets other tasks run after every few hundred.
 //!
 //! ## Security
 //!
-//! Whoever can use this interface can end the service.
+//! Anyone who can use this interface can stop the server.
 //!
 //! - **Clients.** Without a [token](Admin::token), only clients of this machine are served:
 //!   [`check_addr`](Admin::check_addr) checks the address of the listener, and clients of an
@@ -144,16 +143,12 @@
 //! | 422 | a limit that the program refuses to set |
 //! | 503 | no server is [attached](Admin::attach) yet |
 
-#[expect(
-    clippy::module_inception,
-    reason = "the folder is named after its main type"
-)]
-mod admin;
 mod audit;
 mod bans;
 mod body;
 mod certificates;
 mod connections;
+mod error;
 mod future;
 mod guard;
 mod limits;
@@ -165,10 +160,11 @@ mod rank;
 mod respond;
 mod response;
 mod server;
+mod service;
 
 use problem::Problem;
 
-pub use admin::Admin;
 pub use certificates::Certificate;
+pub use error::InsecureAddr;
 pub use future::AdminFuture;
-pub use guard::OpenToOthers;
+pub use service::Admin;

@@ -1,10 +1,10 @@
-//! The paths of the interface.
+//! The resources of the interface, and their paths.
 
 use super::{Problem, page::Asset};
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-/// What a path names.
+/// A resource.
 #[derive(Debug, PartialEq)]
 pub(super) enum Resource {
     Asset(&'static Asset),
@@ -30,7 +30,7 @@ pub(super) enum ConnectionAction {
 }
 
 impl Resource {
-    /// Finds what a path names. Each segment is decoded by itself, so that a name may contain `/`.
+    /// Returns the resource at a path. Each segment is decoded by itself, so that a name may contain `/`.
     pub(super) fn find(path: &str) -> Option<Self> {
         let segments = path.strip_prefix('/').unwrap_or(path).split('/');
         let decode = |segment| percent_decode_str(segment).decode_utf8().ok();
@@ -62,8 +62,8 @@ impl Resource {
         })
     }
 
-    /// Returns whether it is answered without the token: the page, which has to ask for it, and
-    /// the probes, which tell nothing else.
+    /// Returns whether it is served without the token: the page, which asks for the token, and the
+    /// probes.
     pub(super) fn is_open(&self) -> bool {
         matches!(self, Resource::Asset(_) | Resource::Ready | Resource::Live)
     }

@@ -1,4 +1,4 @@
-//! The reasons for which a request is not answered with what it asked for.
+//! The reason why a request is not served.
 
 use http::{
     HeaderName, HeaderValue, StatusCode,
@@ -6,7 +6,7 @@ use http::{
 };
 use std::fmt::Display;
 
-/// A status, and a message for the body.
+/// A status and a message.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub(super) status: StatusCode,

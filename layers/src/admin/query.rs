@@ -15,13 +15,13 @@ pub(super) enum Sort {
     /// The oldest first.
     #[default]
     Age,
-    /// Those that carried the most bytes first.
+    /// Those with the most bytes first.
     Bytes,
     /// Those that have been idle the longest first.
     Idle,
 }
 
-/// Which connections to list.
+/// The connections to list, and their order.
 #[derive(Debug)]
 pub(super) struct ConnectionQuery {
     pub(super) sort: Sort,
@@ -78,7 +78,7 @@ impl ConnectionQuery {
         Ok(parsed)
     }
 
-    /// Returns whether the client of the connection is one that was asked for.
+    /// Returns whether the query selects the connection.
     pub(super) fn wants(&self, connection: &ConnectionHandle) -> bool {
         let Some(network) = self.client else {
             return true;
@@ -105,7 +105,7 @@ impl ConnectionQuery {
     }
 }
 
-/// Refuses a query where there is nothing to ask.
+/// Refuses any query.
 pub(super) fn refuse(query: &str) -> Result<(), Problem> {
     match form_urlencoded::parse(query.as_bytes()).next() {
         Some((key, _)) => Err(unknown(&key)),

@@ -38,7 +38,7 @@ fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Admi
 }
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> AdminResponse {
-    // Only maps with keys other than strings fail, and there are none.
+    // The serialization of these types cannot fail.
     let body = serde_json::to_vec(value).unwrap_or_default();
     response(status, "application/json", body.into())
 }

@@ -5,7 +5,7 @@ const POLL = 2000; // between two polls, in milliseconds
 const SLOW_POLL = 10000; // of what rarely changes
 const LONGEST_RETRY = 15000;
 const WINDOW = 5 * 60 * 1000; // of the plots
-const GAP = 3 * POLL; // a longer pause between two samples is a gap in the line
+const GAP = 3 * POLL; // a longer time between two samples leaves a gap in the line
 
 const $ = (id) => document.getElementById(id);
 const state = {
@@ -49,7 +49,7 @@ async function request(path, method = "GET", body) {
 
 const get = async (path) => (await request(path)).value;
 
-// Sends a write, and says what came of it.
+// Sends a write and shows its result.
 async function write(path, method, body, done) {
   try {
     await request(path, method, body);
@@ -128,7 +128,11 @@ function update(parent, items, keyOf, make, fill, empty) {
     known.delete("");
     parent.append(child);
   }
-  for (const child of known.values()) child.remove();
+  for (const child of known.values()) {
+    const hasFocus = child.contains(document.activeElement);
+    child.remove();
+    if (hasFocus) parent.closest("section").querySelector("h2").focus();
+  }
 }
 
 let saying;
@@ -145,6 +149,7 @@ const ENDS = ["completed", "failed", "disconnected", "rejected", "timed_out", "d
 function showStats(stats) {
   const status = $("status");
   text(status, stats.status.replace("_", " "));
+  document.title = `${stats.status.replace("_", " ")} – ${location.host}`;
   const looks = { running: "good", paused: "warn", stopped: "bad" };
   status.className = `pill ${looks[stats.status] || "warn"}`;
   const room = stats.max_connections === null ? "" : ` / ${whole.format(stats.max_connections)}`;
@@ -166,7 +171,7 @@ function showStats(stats) {
   const sample = { at: now, open: stats.open };
   const last = state.last;
   if (last && now - last.at < GAP) {
-    // A connection that ends during a count may be missing in it.
+    // A connection that ends while bytes are counted may be missing from the sum.
     const rate = (value, before) => Math.max(0, value - before) / ((now - last.at) / 1000);
     sample.accepted = rate(stats.accepted, last.accepted);
     sample.ended = rate(ended, last.ended);
@@ -249,7 +254,7 @@ function plot(id, title, series) {
   parts.svg.setAttribute("aria-label", `${title}: ${said.join(", ")}`);
 }
 
-// Rounds up to a number that reads well at the top of an axis.
+// Rounds up to 1, 2 or 5 times a power of ten, for the top of an axis.
 function nice(value, isLarge) {
   const least = isLarge ? 1000 : 5;
   if (value <= least) return least;
@@ -307,7 +312,7 @@ function makeRow(connection) {
   return row;
 }
 
-// Returns the IP address of `ADDRESS:PORT`, or nothing if it is another kind of address.
+// Returns the IP address of `ADDRESS:PORT`, and an empty text for another kind of address.
 function address(client) {
   const match = /^(?:\[([0-9a-f:.%]+)\]|([0-9.]+)):\d+$/i.exec(client);
   return match ? (match[1] || match[2]) : "";
@@ -534,7 +539,7 @@ function ask({ title, words, verb, hasInput, act }) {
   text($("ask-title"), title);
   text($("ask-text"), words);
   text($("ask-ok"), verb);
-  $("ask-label").hidden = !hasInput;
+  $("ask-label").hidden = $("ask-input").disabled = !hasInput;
   const dialog = $("ask-dialog");
   dialog.returnValue = "cancel";
   dialog.onclose = () => {
@@ -549,6 +554,7 @@ $("token-form").onsubmit = (event) => {
   $("token-dialog").close();
   poll();
 };
+$("ask-cancel").onclick = () => $("ask-dialog").close();
 $("token-dialog").oncancel = (event) => event.preventDefault();
 $("drain").onclick = () => ask({
   title: "Drain the server?",

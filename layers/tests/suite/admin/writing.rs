@@ -3,6 +3,7 @@
 use super::{AnswerExt, Watched};
 use crate::{
     capture::{Capture, field},
+    http::in_time,
     support::{echoes, until},
 };
 use reagent::{Outcome, ServerStatus};
@@ -18,7 +19,7 @@ async fn an_abort_ends_one_connection_and_no_other() {
     let path = format!("/connections/{}/abort", handle.id());
     let json = watched.write("POST", &path, "").await.json(202);
     assert_eq!(json["client"], "192.0.2.1:4000");
-    assert!(matches!(handle.closed().await, Outcome::Aborted));
+    assert!(matches!(in_time(handle.closed()).await, Outcome::Aborted));
     assert!(echoes(&mut other, "still here").await);
     assert!(
         watched
@@ -35,7 +36,7 @@ async fn a_connection_is_asked_to_finish() {
     let (_client, handle) = watched.client("192.0.2.1:4000", 1).await;
     let path = format!("/connections/{}/drain", handle.id());
     watched.write("POST", &path, "").await.json(202);
-    assert!(matches!(handle.closed().await, Outcome::Drained));
+    assert!(matches!(in_time(handle.closed()).await, Outcome::Drained));
 }
 
 #[tokio::test]
@@ -143,7 +144,7 @@ async fn the_server_drains_and_the_answer_does_not_wait_for_it() {
         .await
         .json(202);
     assert_eq!(json, json!({ "status": "draining", "deadline": 1000.0 }));
-    assert!(matches!(handle.closed().await, Outcome::Drained));
+    assert!(matches!(in_time(handle.closed()).await, Outcome::Drained));
     assert_eq!(watched.server.wait().await.unwrap().finished, 1);
     // The deadline has a default.
     assert_eq!(

@@ -1,7 +1,10 @@
 //! The service, and its settings.
 
 use super::{
-    AdminFuture, Certificate, OpenToOthers, Problem, body, guard::Guard, limits::Limits, respond,
+    AdminFuture, Certificate, InsecureAddr, Problem, body,
+    guard::{self, Guard},
+    limits::Limits,
+    respond,
 };
 use crate::access::Bans;
 use bytes::Bytes;
@@ -18,10 +21,10 @@ use std::{
 use tokio::time::Instant;
 use tower_service::Service;
 
-/// A service of HTTP requests that shows a server and changes it. Clones share everything.
+/// A service of HTTP requests that shows a server and changes it.
 ///
-/// Set the token, the names, the bans and the certificates before it is passed to a server. Attach
-/// the server that it shows once that is started; it may be the one that serves it.
+/// Set the token, host names, bans and certificates before you clone it or pass it to a server.
+/// Limits and the [attached](Self::attach) server are shared by all clones.
 #[derive(Clone)]
 #[must_use = "a service does nothing unless it is served"]
 pub struct Admin {
@@ -62,8 +65,8 @@ impl Admin {
     }
 
     /// Requires this token, in the header `Authorization: Bearer TOKEN`, for everything but the
-    /// files of the page, `/ready` and `/live`. By default there is none, and only clients of this
-    /// machine are served.
+    /// files of the page, `/ready` and `/live`. By default no token is needed, and only clients of
+    /// this machine are served.
     ///
     /// # Panics
     ///
@@ -84,7 +87,7 @@ impl Admin {
         self
     }
 
-    /// Sets the ban list to show and change, that of the server's
+    /// Sets the ban list to show and change: the one of the server's
     /// [`Access`](crate::access::Access).
     pub fn bans(mut self, bans: Bans) -> Self {
         self.settings.bans = Some(bans);
@@ -155,8 +158,9 @@ impl Admin {
         self.shared.limits.remove(name)
     }
 
-    /// Attaches the server to show, and starts to [track](ServerHandle::track_activity) when its
-    /// connections were last active. Only the first call has an effect.
+    /// Attaches the server to show, which may be the one that serves this service, and starts to
+    /// [track](ServerHandle::track_activity) when its connections were last active. Only the first
+    /// call has an effect.
     ///
     /// # Panics
     ///
@@ -171,10 +175,13 @@ impl Admin {
     ///
     /// # Errors
     ///
-    /// Returns [`OpenToOthers`] if no token is set and the address is neither a loopback address
+    /// Returns [`InsecureAddr`] if no token is set and the address is neither a loopback address
     /// nor a Unix socket.
-    pub fn check_addr(&self, addr: &Addr) -> Result<(), OpenToOthers> {
-        OpenToOthers::check(addr, self.settings.guard.token.is_some())
+    pub fn check_addr(&self, addr: &Addr) -> Result<(), InsecureAddr> {
+        match self.settings.guard.token.is_some() || guard::is_local(addr) {
+            true => Ok(()),
+            false => Err(InsecureAddr { addr: addr.clone() }),
+        }
     }
 
     pub(super) fn server(&self) -> Result<&ServerHandle, Problem> {
