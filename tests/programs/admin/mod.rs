@@ -7,7 +7,7 @@ use crate::{
     support::{LONG, echoes, rest, soon, stop, until},
 };
 use browser::Browser;
-use reagent::{Connection, Server, ServerHandle};
+use reagent::{Connection, Server, ServerHandle, ServerStatus};
 use reagent_layers::{
     access::{Access, AccessLayer, Bans, Rules},
     admin::{Admin, Certificate},
@@ -179,7 +179,7 @@ async fn the_page_shows_connections_kills_one_and_plots_what_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_changes_limits_bans_and_the_filter() {
+async fn the_page_filters_bans_changes_limits_and_drains() {
     let Some(mut browser) = browser().await else {
         return;
     };
@@ -239,6 +239,25 @@ async fn the_page_changes_limits_bans_and_the_filter() {
         .await;
     browser.eval(&filter("127.0.0.1")).await;
     browser.until(&format!("{ROWS} === 1")).await;
+
+    // A drain asks first.
+    browser
+        .eval("document.querySelector('#drain').click()")
+        .await;
+    browser
+        .until("document.querySelector('#ask-dialog').open")
+        .await;
+    assert_eq!(watched.server.status(), ServerStatus::Running);
+    browser
+        .eval("document.querySelector('#ask-ok').click()")
+        .await;
+    browser
+        .until("document.querySelector('#status').textContent === 'draining'")
+        .await;
+    drop(client);
+    browser
+        .until("document.querySelector('#status').textContent === 'stopped'")
+        .await;
     browser.stop().await;
     watched.stop().await;
 }
