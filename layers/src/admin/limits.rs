@@ -1,7 +1,7 @@
 //! The limits that can be changed while the server runs.
 
 use super::{
-    Problem,
+    Problem, body,
     response::{self, AdminResponse},
 };
 use http::StatusCode;
@@ -16,14 +16,12 @@ use std::{
 /// The limit that every server has.
 const MAX_CONNECTIONS: &str = "max-connections";
 
-type Get = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
-type Set = Arc<dyn Fn(Option<u64>) -> Result<(), BoxError> + Send + Sync>;
-
+/// A limit that can be read and changed.
 #[derive(Clone)]
-struct Limit {
-    unit: Arc<str>,
-    get: Get,
-    set: Set,
+pub(super) struct Limit {
+    pub(super) unit: String,
+    pub(super) get: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
+    pub(super) set: Arc<dyn Fn(Option<u64>) -> Result<(), BoxError> + Send + Sync>,
 }
 
 /// The limits that the program added, by name.
@@ -31,13 +29,25 @@ struct Limit {
 pub(super) struct Limits(Mutex<BTreeMap<String, Limit>>);
 
 #[derive(Serialize)]
-struct LimitView<'a> {
-    name: &'a str,
+struct LimitView {
+    name: String,
     max: Option<u64>,
-    unit: &'a str,
+    unit: String,
     /// The number in use, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     used: Option<usize>,
+}
+
+impl LimitView {
+    fn new(server: &ServerHandle, name: String, limit: &Limit) -> Self {
+        let used = (name == MAX_CONNECTIONS).then(|| server.connection_count());
+        LimitView {
+            name,
+            max: (limit.get)(),
+            unit: limit.unit.clone(),
+            used,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -53,9 +63,7 @@ impl Limits {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(&self, name: &str, unit: &str, get: Get, set: Set) {
-        let unit = unit.into();
-        let limit = Limit { unit, get, set };
+    pub(super) fn insert(&self, name: &str, limit: Limit) {
         let old = self.lock().insert(name.to_owned(), limit);
         drop(old);
     }
@@ -65,30 +73,33 @@ impl Limits {
         old.is_some()
     }
 
+    /// Returns all limits. Their functions are user code, which must not run under the lock.
+    fn all(&self, server: &ServerHandle) -> BTreeMap<String, Limit> {
+        let mut limits = self.lock().clone();
+        limits
+            .entry(MAX_CONNECTIONS.to_owned())
+            .or_insert_with(|| max_connections(server));
+        limits
+    }
+
+    fn find(&self, server: &ServerHandle, name: &str) -> Result<Limit, Problem> {
+        let limit = self.all(server).remove(name);
+        limit.ok_or_else(|| Problem::not_found(format!("there is no limit {name:?}")))
+    }
+
     pub(super) fn list(&self, server: &ServerHandle) -> AdminResponse {
-        // User code does not run under the lock.
-        let limits = self.lock().clone();
-        let own = max_connections(server);
-        let others = limits.iter().map(|(name, limit)| LimitView {
-            name,
-            max: (limit.get)(),
-            unit: &limit.unit,
-            used: None,
-        });
-        response::ok(&std::iter::once(own).chain(others).collect::<Vec<_>>())
+        let limits = self.all(server).into_iter();
+        let views = limits.map(|(name, limit)| LimitView::new(server, name, &limit));
+        response::ok(&views.collect::<Vec<_>>())
     }
 
     pub(super) fn show(&self, server: &ServerHandle, name: &str) -> Result<AdminResponse, Problem> {
-        if name == MAX_CONNECTIONS {
-            return Ok(response::ok(&max_connections(server)));
-        }
-        let limit = self.find(name)?;
-        Ok(response::ok(&LimitView {
-            name,
-            max: (limit.get)(),
-            unit: &limit.unit,
-            used: None,
-        }))
+        let limit = self.find(server, name)?;
+        Ok(response::ok(&LimitView::new(
+            server,
+            name.to_owned(),
+            &limit,
+        )))
     }
 
     pub(super) fn change(
@@ -97,32 +108,24 @@ impl Limits {
         name: &str,
         body: &[u8],
     ) -> Result<AdminResponse, Problem> {
-        if name == MAX_CONNECTIONS {
-            let Change { max } = super::body::parse(body)?;
-            let max = max.map(|max| usize::try_from(max).unwrap_or(usize::MAX));
-            server.set_max_connections(max);
-        } else {
-            let limit = self.find(name)?;
-            let Change { max } = super::body::parse(body)?;
-            (limit.set)(max)
-                .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error))?;
-        }
+        let limit = self.find(server, name)?;
+        let Change { max } = body::parse(body)?;
+        let refused = |error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error);
+        (limit.set)(max).map_err(refused)?;
         self.show(server, name)
-    }
-
-    fn find(&self, name: &str) -> Result<Limit, Problem> {
-        let limit = self.lock().get(name).cloned();
-        limit.ok_or_else(|| Problem::not_found(format!("there is no limit {name:?}")))
     }
 }
 
-fn max_connections(server: &ServerHandle) -> LimitView<'static> {
-    let stats = server.stats();
-    LimitView {
-        name: MAX_CONNECTIONS,
-        max: stats.max_connections.map(|max| max as u64),
-        unit: "connections",
-        used: Some(stats.open),
+/// Returns the limit of the server itself.
+fn max_connections(server: &ServerHandle) -> Limit {
+    let (get, set) = (server.clone(), server.clone());
+    Limit {
+        unit: "connections".into(),
+        get: Arc::new(move || get.stats().max_connections.map(|max| max as u64)),
+        set: Arc::new(move |max| {
+            set.set_max_connections(max.map(usize::try_from).transpose()?);
+            Ok(())
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     AdminFuture, Certificate, InsecureAddr, Problem, body,
     guard::{self, Guard},
-    limits::Limits,
+    limits::{Limit, Limits},
     respond,
 };
 use crate::access::Bans;
@@ -120,8 +120,9 @@ impl Admin {
         self
     }
 
-    /// Adds a limit that can be changed, or replaces the one of that name. The limit
-    /// `max-connections` of the server is always there.
+    /// Adds a limit that can be changed, or replaces the one of that name.
+    ///
+    /// The limit `max-connections` is there from the start and sets that of the server.
     ///
     /// `unit` is shown beside the number. `get` returns the current maximum and `set` changes it;
     /// `None` means no limit. If `set` refuses a change, its error is shown to the user.
@@ -149,11 +150,15 @@ impl Admin {
         get: impl Fn() -> Option<u64> + Send + Sync + 'static,
         set: impl Fn(Option<u64>) -> Result<(), BoxError> + Send + Sync + 'static,
     ) {
-        let limits = &self.shared.limits;
-        limits.insert(name, unit, Arc::new(get), Arc::new(set));
+        let limit = Limit {
+            unit: unit.into(),
+            get: Arc::new(get),
+            set: Arc::new(set),
+        };
+        self.shared.limits.insert(name, limit);
     }
 
-    /// Removes a limit that was added. Returns whether it was there.
+    /// Removes a limit that was added. Returns whether there was one.
     pub fn remove_limit(&self, name: &str) -> bool {
         self.shared.limits.remove(name)
     }

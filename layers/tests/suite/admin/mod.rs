@@ -36,6 +36,7 @@ async fn serve(mut conn: Connection) -> io::Result<()> {
 
 /// A server with its admin interface on another one.
 pub struct Watched {
+    pub admin: Admin,
     pub server: ServerHandle,
     pub clients: Clients,
     _page: ServerHandle,
@@ -59,6 +60,7 @@ impl Watched {
             .unwrap();
         admin.attach(&server);
         Watched {
+            admin,
             server,
             clients,
             _page: page,

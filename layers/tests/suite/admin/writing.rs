@@ -75,6 +75,32 @@ async fn limits_are_changed_lifted_and_refused() {
     let refused = watched.write("POST", path, r#"{"max": null}"#).await;
     assert_eq!(refused.error(422), "it cannot be lifted");
 
+    // The program may set the limit of the server in its own way.
+    let server = watched.server.clone();
+    let double = move |max: Option<u64>| {
+        server.set_max_connections(max.map(|max| 2 * max as usize));
+        Ok(())
+    };
+    watched
+        .admin
+        .set_limit("max-connections", "pairs", || Some(7), double);
+    let json = watched
+        .write("POST", "/limits/max-connections", r#"{"max": 7}"#)
+        .await;
+    let expected = json!({ "name": "max-connections", "max": 7, "unit": "pairs", "used": 0 });
+    assert_eq!(json.json(200), expected);
+    assert_eq!(watched.server.stats().max_connections, Some(14));
+    assert_eq!(
+        watched
+            .get("/limits")
+            .await
+            .json(200)
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+
     // A limit is never lifted by mistake.
     for body in [
         "",
