@@ -39,6 +39,8 @@ pub enum Error {
     Runtime(io::Error),
     /// All listeners were lost for good. Connections that were open have been served to their end.
     ListenersLost,
+    /// The server drains or has stopped, so that it cannot listen on another address.
+    Stopped,
 }
 
 impl Error {
@@ -81,6 +83,9 @@ impl fmt::Display for Error {
             ),
             Error::Make(_) => f.write_str("cannot make the service of an acceptor"),
             Error::Runtime(_) => f.write_str("cannot run the server on a Tokio runtime"),
+            Error::Stopped => {
+                f.write_str("cannot listen on another address: the server drains or has stopped")
+            }
             Error::ListenersLost => {
                 f.write_str("the server stopped, because all its listeners were lost for good")
             }
@@ -114,6 +119,7 @@ impl fmt::Debug for Error {
             Error::Make(source) => f.debug_tuple("Make").field(source).finish(),
             Error::Runtime(source) => f.debug_tuple("Runtime").field(source).finish(),
             Error::ListenersLost => f.write_str("ListenersLost"),
+            Error::Stopped => f.write_str("Stopped"),
         }
     }
 }

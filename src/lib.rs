@@ -54,9 +54,7 @@ pub use listener::{
 };
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
 pub use prefixed_io::PrefixedIo;
-pub use server::{
-    BoxedLayers, ListenerStatus, Server, ServerHandle, ServerStatus, Starting, Stats,
-};
+pub use server::{BoxedLayers, ListenerStats, Server, ServerHandle, ServerStatus, Starting, Stats};
 pub use service::{
     CloneService, ConnectionService, Handler, HandlerFuture, PerConnection, PerConnectionFuture,
     Spawn, Start, TokioSpawn, Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService, handle,

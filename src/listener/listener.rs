@@ -162,6 +162,13 @@ pub trait Listener: Send + 'static {
         None
     }
 
+    /// Refuses clients that are not in the queue yet, and keeps those that are.
+    ///
+    /// A server calls this method before it accepts the last clients and closes the queue, so that
+    /// no client is lost in between. Accepting may fail from then on, once the queue is empty. The
+    /// default does nothing.
+    fn refuse_new(&self) {}
+
     /// Opens a new queue at the same address to replace this one, which is lost.
     ///
     /// Returns `None` if that is impossible, which is the default. The listener is then lost for

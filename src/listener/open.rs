@@ -3,21 +3,32 @@
 use super::{
     Bind, Listener, SocketListener, SocketOptions,
     address::{Plan, What},
+    settings::Settings,
 };
-use crate::error::{Error, Explained};
-use std::{io, net::SocketAddr, sync::Arc};
+use crate::{
+    addr::Addr,
+    error::{Error, Explained},
+};
+use std::{io, mem, net::SocketAddr, sync::Arc};
 
 /// How often another port is tried if the one that was chosen is in use at another address of the
 /// same name.
 const PORTS: usize = 16;
 
-/// Opens all of `binds`, in order, or none of them. A name may yield several listeners.
+/// The listeners of one [`Bind`]. A name may yield several.
+pub(crate) struct Bound {
+    pub(crate) settings: Settings,
+    pub(crate) listeners: Vec<Box<dyn Listener>>,
+}
+
+/// Opens all of `binds`, in order, or none of them, for a server that listens on `known` already.
 ///
 /// Cancel safe: everything opened so far is closed.
 pub(crate) async fn open(
     binds: Vec<Bind>,
     options: &Arc<SocketOptions>,
-) -> Result<Vec<Box<dyn Listener>>, Error> {
+    known: &[Addr],
+) -> Result<Vec<Bound>, Error> {
     let mut plans: Vec<Plan> = Vec::with_capacity(binds.len());
     for bind in binds {
         let plan = Plan::new(bind).await?;
@@ -25,20 +36,31 @@ pub(crate) async fn open(
             let reason = "this server listens on the same address twice; remove one of the two";
             return Err(Error::address(&plan.text, reason));
         }
+        if known.iter().any(|addr| plan.is_at(addr)) {
+            let reason = "this server listens on the address already";
+            return Err(Error::address(&plan.text, reason));
+        }
         plans.push(plan);
     }
     let mut opening = Opening {
-        options,
-        v4_ports: v4_ports(&plans),
-        tcp: Vec::new(),
+        options: options.clone(),
+        v4_ports: v4_ports(&plans, known),
+        tcp: known.iter().filter_map(Addr::socket_addr).collect(),
         listeners: Vec::new(),
     };
-    for Plan { text, what } in plans {
+    let mut bound = Vec::with_capacity(plans.len());
+    for plan in plans {
+        let Plan {
+            text,
+            what,
+            mut settings,
+        } = plan;
+        opening.options = settings.options(options);
         let opened = match what {
             What::Tcp(addrs) => opening.tcp(&addrs),
             What::Unix(path) => opening.unix(&path).await,
             What::Systemd(name) => opening.systemd(&name),
-            What::Socket(socket) => SocketListener::adopt(socket, options)
+            What::Socket(socket) => SocketListener::adopt(socket, &opening.options)
                 .map(|listener| opening.listeners.push(Box::new(listener))),
             What::Listener(listener) => {
                 opening.listeners.push(listener);
@@ -46,8 +68,12 @@ pub(crate) async fn open(
             }
         };
         opened.map_err(|error| Error::bind(&text, error))?;
+        bound.push(Bound {
+            settings,
+            listeners: mem::take(&mut opening.listeners),
+        });
     }
-    Ok(opening.listeners)
+    Ok(bound)
 }
 
 impl Plan {
@@ -59,27 +85,38 @@ impl Plan {
             _ => false,
         }
     }
+
+    fn is_at(&self, addr: &Addr) -> bool {
+        match (&self.what, addr) {
+            (What::Tcp(addrs), Addr::Tcp(addr)) => addrs.contains(addr),
+            (What::Unix(path), Addr::Unix(Some(known))) => **path == **known,
+            _ => false,
+        }
+    }
 }
 
 /// Returns the ports that are listened on at an IPv4 address.
-fn v4_ports(plans: &[Plan]) -> Vec<u16> {
-    let addrs = plans.iter().flat_map(|plan| match &plan.what {
+fn v4_ports(plans: &[Plan], known: &[Addr]) -> Vec<u16> {
+    let planned = plans.iter().flat_map(|plan| match &plan.what {
         What::Tcp(addrs) => addrs.as_slice(),
         _ => &[],
     });
+    let addrs = planned
+        .copied()
+        .chain(known.iter().filter_map(Addr::socket_addr));
     let v4 = addrs.filter(|addr| addr.is_ipv4() && addr.port() != 0);
-    v4.map(SocketAddr::port).collect()
+    v4.map(|addr| addr.port()).collect()
 }
 
-struct Opening<'a> {
-    options: &'a Arc<SocketOptions>,
+struct Opening {
+    options: Arc<SocketOptions>,
     v4_ports: Vec<u16>,
     /// The addresses bound so far.
     tcp: Vec<SocketAddr>,
     listeners: Vec<Box<dyn Listener>>,
 }
 
-impl Opening<'_> {
+impl Opening {
     fn tcp(&mut self, addrs: &[SocketAddr]) -> io::Result<()> {
         let is_chosen = addrs.len() > 1 && addrs.iter().all(|addr| addr.port() == 0);
         let mut tries = if is_chosen { PORTS } else { 1 };
@@ -132,7 +169,7 @@ impl Opening<'_> {
         if !(is_beside_v4 && addr.is_ipv6() && addr.ip().is_unspecified()) {
             return self.options.clone();
         }
-        let mut options = (**self.options).clone();
+        let mut options = (*self.options).clone();
         options.only_v6 = Some(true);
         Arc::new(options)
     }
@@ -162,7 +199,7 @@ impl Opening<'_> {
     #[cfg(unix)]
     async fn unix(&mut self, path: &std::path::Path) -> io::Result<()> {
         let listener =
-            super::unix_path::when_unlocked(|| SocketListener::bind_unix(path, self.options));
+            super::unix_path::when_unlocked(|| SocketListener::bind_unix(path, &self.options));
         self.listeners.push(Box::new(listener.await?));
         Ok(())
     }
@@ -176,7 +213,7 @@ impl Opening<'_> {
     #[cfg(target_os = "linux")]
     fn systemd(&mut self, name: &str) -> io::Result<()> {
         for socket in super::systemd::inherited(name)? {
-            let listener = SocketListener::adopt(socket, self.options)?;
+            let listener = SocketListener::adopt(socket, &self.options)?;
             self.listeners.push(Box::new(listener));
         }
         Ok(())
@@ -209,9 +246,8 @@ mod tests {
 
     #[tokio::test]
     async fn all_addresses_of_a_name_are_bound_to_one_port() {
-        let options = Arc::default();
         let mut opening = Opening {
-            options: &options,
+            options: Arc::default(),
             v4_ports: Vec::new(),
             tcp: Vec::new(),
             listeners: Vec::new(),

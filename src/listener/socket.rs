@@ -196,6 +196,19 @@ impl Listener for SocketListener {
         }))
     }
 
+    fn refuse_new(&self) {
+        // Other processes may accept at a socket that was opened elsewhere.
+        if self.is_adopted {
+            return;
+        }
+        // First, since a server that starts now would take a socket that refuses for a stale one.
+        #[cfg(unix)]
+        if let Some(path) = &self.own_path {
+            path.remove();
+        }
+        self.queue.refuse_new();
+    }
+
     fn try_another(&self) -> Option<io::Result<Box<dyn Listener>>> {
         let is_tcp = matches!(self.addr, Addr::Tcp(_));
         let can = self.options.reuse_port && is_tcp && !self.is_adopted;

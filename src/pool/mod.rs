@@ -2,16 +2,20 @@
 
 mod assignment;
 mod control;
+mod group;
 #[expect(
     clippy::module_inception,
     reason = "the folder is named after its main type"
 )]
 mod pool;
 mod reports;
+mod request;
 mod slots;
 
 pub(crate) use assignment::{Assignment, AssignmentCell, Mode};
 pub(crate) use control::{Control, Drain, Stage};
+pub(crate) use group::{Group, Opened, Reopened};
 pub(crate) use pool::Pool;
 pub(crate) use reports::{Key, News, Report, Reporter};
+pub(crate) use request::Request;
 pub(crate) use slots::distribute;

@@ -6,12 +6,15 @@ mod drain;
 mod end;
 mod handle;
 mod launch;
+mod listeners;
+mod listening;
 mod per_core;
 mod starting;
 mod stats;
 mod supervise;
+mod sweep;
 
 pub use builder::{BoxedLayers, Server};
 pub use handle::ServerHandle;
 pub use starting::Starting;
-pub use stats::{ListenerStatus, ServerStatus, Stats};
+pub use stats::{ListenerStats, ServerStatus, Stats};

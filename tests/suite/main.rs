@@ -20,6 +20,7 @@ mod inherited;
 mod limits;
 mod lingering;
 mod listening;
+mod live_listeners;
 mod memory;
 mod memory_listener;
 mod observers;

@@ -62,12 +62,18 @@ impl OwnPath {
     }
 }
 
-impl Drop for OwnPath {
-    fn drop(&mut self) {
+impl OwnPath {
+    pub(super) fn remove(&self) {
         if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
             // Nothing could report the error, and the next server replaces the file.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+impl Drop for OwnPath {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

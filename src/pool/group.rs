@@ -1,12 +1,19 @@
 //! The listening sockets of one address.
 
-use super::{Listener, Source, sources::Turns};
 use crate::{
     addr::Addr,
+    connection::ListenerEntry,
+    listener::{Listener, Source, Turns},
     panic::{catch, discard},
     sync::Mutex,
 };
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// The queues of one address: one that its acceptors share, or with `SO_REUSEPORT` one for each
 /// acceptor.
@@ -14,9 +21,10 @@ use std::{io, sync::Arc};
 /// The group keeps a handle to each queue, so a queue outlives the acceptors that drive it.
 #[derive(Debug)]
 pub(crate) struct Group {
-    index: u32,
-    addr: Addr,
-    is_fixed: bool,
+    id: u32,
+    entry: Arc<ListenerEntry>,
+    is_paused: AtomicBool,
+    is_closing: AtomicBool,
     slots: Mutex<Vec<Slot>>,
 }
 
@@ -65,25 +73,53 @@ pub(crate) enum Reopened {
 }
 
 impl Group {
-    pub(crate) fn new(index: u32, listener: Box<dyn Listener>) -> Self {
+    pub(crate) fn new(id: u32, listener: Box<dyn Listener>, entry: Arc<ListenerEntry>) -> Self {
         Group {
-            index,
-            addr: listener.local_addr(),
-            is_fixed: listener.is_local_addr_fixed(),
+            id,
+            entry,
+            is_paused: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
             slots: Mutex::new(vec![Slot::new(listener)]),
         }
     }
 
-    pub(crate) fn index(&self) -> u32 {
-        self.index
+    /// Returns the number of the group, which is unique within a server.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(crate) fn entry(&self) -> &Arc<ListenerEntry> {
+        &self.entry
     }
 
     pub(crate) fn addr(&self) -> &Addr {
-        &self.addr
+        &self.entry.addr
     }
 
-    pub(crate) fn is_fixed(&self) -> bool {
-        self.is_fixed
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Relaxed)
+    }
+
+    /// Pauses or resumes the group. Its acceptors follow when the control changes.
+    pub(crate) fn pause(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Ordering::Relaxed);
+    }
+
+    /// Returns whether the group refuses new clients, because it is about to be closed.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Refuses clients that are not in the queues yet, so that none is lost when the queues are
+    /// closed after the last of them was accepted.
+    pub(crate) fn refuse_new(&self) {
+        // Before the queues refuse, since their acceptors may see that as an error.
+        self.is_closing.store(true, Ordering::Release);
+        for slot in self.live() {
+            if let Some((handle, _)) = self.handle(slot) {
+                drop(catch(|| handle.lock().refuse_new()));
+            }
+        }
     }
 
     /// Returns the reason why the address does not accept at the moment, if any.
