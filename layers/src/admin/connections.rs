@@ -25,6 +25,8 @@ struct ConnectionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy: Option<String>,
     listener: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listener_label: Option<String>,
     /// Seconds.
     age: f64,
     idle: Option<f64>,
@@ -50,6 +52,7 @@ impl From<ConnectionHandle> for ConnectionView {
             client: info.peer_addr.to_string(),
             proxy: is_proxied.then(|| info.socket_addr.to_string()),
             listener: info.listener_addr.to_string(),
+            listener_label: info.listener_label.map(|label| label.to_string()),
             age: info.age.as_secs_f64(),
             idle: handle.last_active_at().map(|at| at.elapsed().as_secs_f64()),
             bytes_read: info.bytes_read,

@@ -63,7 +63,7 @@
 //! | `/` | the page |
 //! | `/connections` | an array of open connections |
 //! | `/connections/ID` | one of them |
-//! | `/listeners` | an array of listeners |
+//! | `/listeners` | an array of listeners, with the fields of [`ListenerStats`](reagent::ListenerStats) |
 //! | `/limits`, `/limits/NAME` | an array of limits with `name`, `max`, `unit`, or one of them |
 //! | `/bans` | an array of at most 1,000 bans with `client` and `ends_in`, the longest first |
 //! | `/certificates` | an array of certificates with `name`, `not_after` and `expires_in` |
@@ -73,7 +73,7 @@
 //!
 //! Times are in seconds. `null` means that there is no limit, or that a value is unknown. A connection has
 //! these fields: `id`, `client` (the address and port), `proxy` (the other end of the socket, if a
-//! proxy reported the client), `listener`, `age`, `idle`, `bytes_read`, `bytes_written`, `phase`,
+//! proxy reported the client), `listener`, `listener_label`, `age`, `idle`, `bytes_read`, `bytes_written`, `phase`,
 //! `secure`, `draining`, and an object of `labels`.
 //!
 //! The query of `/connections` may have these keys; any other is refused with 400.
@@ -94,10 +94,15 @@
 //! |---|---|---|
 //! | `POST /connections/ID/abort` | | ends the connection |
 //! | `POST /connections/ID/drain` | | asks the connection to finish |
+//! | `POST /listeners/ADDR/pause` | | lets new clients of the listener wait |
+//! | `POST /listeners/ADDR/resume` | | accepts them again |
+//! | `POST /listeners/ADDR/close` | | closes the listener; its open connections stay |
 //! | `POST /limits/NAME` | `{"max": 10}` or `{"max": null}` | changes or lifts the limit |
 //! | `POST /bans` | `{"client": "192.0.2.1", "seconds": 600}` | bans the client; its open connections stay |
 //! | `DELETE /bans/CLIENT` | | lifts the ban |
 //! | `POST /drain` | `{"deadline": 10}` or none | drains the server |
+//!
+//! Names and addresses in paths are percent-encoded: `/listeners/%5B%3A%3A1%5D%3A80/pause`.
 //!
 //! ## Cost
 //!
@@ -152,6 +157,7 @@ mod error;
 mod future;
 mod guard;
 mod limits;
+mod listeners;
 mod page;
 mod path;
 mod problem;

@@ -15,6 +15,7 @@ pub(super) enum Resource {
     Connection(u64),
     ConnectionAction(u64, ConnectionAction),
     Listeners,
+    ListenerAction(String, ListenerAction),
     Limits,
     Limit(String),
     Bans,
@@ -27,6 +28,13 @@ pub(super) enum Resource {
 pub(super) enum ConnectionAction {
     Abort,
     Drain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum ListenerAction {
+    Pause,
+    Resume,
+    Close,
 }
 
 impl Resource {
@@ -51,6 +59,15 @@ impl Resource {
                 Resource::ConnectionAction(id.parse().ok()?, action)
             }
             ["listeners"] => Resource::Listeners,
+            ["listeners", addr, action] => {
+                let action = match action {
+                    "pause" => ListenerAction::Pause,
+                    "resume" => ListenerAction::Resume,
+                    "close" => ListenerAction::Close,
+                    _ => return None,
+                };
+                Resource::ListenerAction(addr.to_owned(), action)
+            }
             ["limits"] => Resource::Limits,
             ["limits", name] => Resource::Limit(name.to_owned()),
             ["bans"] => Resource::Bans,
@@ -71,7 +88,9 @@ impl Resource {
     /// Returns whether a request with this method changes something.
     pub(super) fn is_write(&self, method: &Method) -> Result<bool, Problem> {
         let (reads, write, allowed) = match self {
-            Resource::ConnectionAction(..) | Resource::Drain => (false, Some(Method::POST), "POST"),
+            Resource::ConnectionAction(..) | Resource::ListenerAction(..) | Resource::Drain => {
+                (false, Some(Method::POST), "POST")
+            }
             Resource::Ban(_) => (false, Some(Method::DELETE), "DELETE"),
             Resource::Limit(_) | Resource::Bans => (true, Some(Method::POST), "GET, HEAD, POST"),
             _ => (true, None, "GET, HEAD"),

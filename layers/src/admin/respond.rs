@@ -3,7 +3,7 @@
 use super::{
     Admin, Problem,
     audit::Audit,
-    bans, certificates, connections, guard,
+    bans, certificates, connections, guard, listeners,
     path::Resource,
     query::{self, ConnectionQuery},
     response::AdminResponse,
@@ -63,7 +63,7 @@ async fn read(admin: &Admin, resource: &Resource, head: &Parts) -> Answer {
             connections::list(server?, &query, admin.shared.created).await
         }
         Resource::Connection(id) => connections::show(server?, *id)?,
-        Resource::Listeners => server::listeners(server?),
+        Resource::Listeners => listeners::list(server?),
         Resource::Limits => admin.shared.limits.list(server?),
         Resource::Limit(name) => admin.shared.limits.show(server?, name)?,
         Resource::Bans => bans::list(admin.settings.bans.as_ref())?,
@@ -72,7 +72,10 @@ async fn read(admin: &Admin, resource: &Resource, head: &Parts) -> Answer {
             certificates::list(certificates.map_or_else(Vec::new, |list| list()))
         }
         // They are only written to.
-        Resource::ConnectionAction(..) | Resource::Ban(_) | Resource::Drain => {
+        Resource::ConnectionAction(..)
+        | Resource::ListenerAction(..)
+        | Resource::Ban(_)
+        | Resource::Drain => {
             return Err(Problem::not_allowed(""));
         }
     })
@@ -93,6 +96,9 @@ async fn write(
     let bans = admin.settings.bans.as_ref();
     match resource {
         Resource::ConnectionAction(id, action) => connections::act(admin.server()?, *id, *action),
+        Resource::ListenerAction(addr, action) => {
+            listeners::act(admin.server()?, addr, *action).await
+        }
         Resource::Limit(name) => admin.shared.limits.change(admin.server()?, name, &body),
         Resource::Bans => bans::ban(bans, &body),
         Resource::Ban(client) => bans::unban(bans, client),

@@ -1,4 +1,4 @@
-//! The server as a whole: counters, listeners, readiness and its drain.
+//! The server as a whole: its counters, its readiness and its drain.
 
 use super::{
     Problem,
@@ -60,22 +60,6 @@ pub(super) async fn stats(server: &ServerHandle) -> AdminResponse {
         bytes_read,
         bytes_written,
     })
-}
-
-#[derive(Serialize)]
-struct ListenerView {
-    addr: String,
-    /// The reason why it does not accept, if it does not.
-    lost: Option<String>,
-}
-
-pub(super) fn listeners(server: &ServerHandle) -> AdminResponse {
-    let listeners = server.stats().listeners.into_iter();
-    let views = listeners.map(|listener| ListenerView {
-        addr: listener.addr.to_string(),
-        lost: listener.lost,
-    });
-    response::ok(&views.collect::<Vec<_>>())
 }
 
 /// Answers the probe whether new clients are welcome.

@@ -179,7 +179,7 @@ async fn the_page_shows_connections_kills_one_and_plots_what_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_filters_bans_changes_limits_and_drains() {
+async fn the_page_filters_bans_pauses_changes_limits_and_drains() {
     let Some(mut browser) = browser().await else {
         return;
     };
@@ -239,6 +239,19 @@ async fn the_page_filters_bans_changes_limits_and_drains() {
         .await;
     browser.eval(&filter("127.0.0.1")).await;
     browser.until(&format!("{ROWS} === 1")).await;
+
+    let is_paused = || watched.server.stats().listeners[0].is_paused;
+    browser
+        .eval("document.querySelector('#listeners button').click()")
+        .await;
+    until("the listener is paused", is_paused).await;
+    browser
+        .until("document.querySelector('#listeners button').textContent === 'Resume'")
+        .await;
+    browser
+        .eval("document.querySelector('#listeners button').click()")
+        .await;
+    until("the listener is resumed", || !is_paused()).await;
 
     // A drain asks first.
     browser

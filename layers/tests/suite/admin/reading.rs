@@ -196,7 +196,19 @@ async fn counters_limits_listeners_bans_and_certificates_are_shown() {
         listeners[0]["addr"],
         watched.server.local_addr().to_string()
     );
-    assert_eq!(listeners[0]["lost"], Value::Null);
+    for (key, value) in [
+        ("label", Value::Null),
+        ("paused", json!(false)),
+        ("lost", Value::Null),
+        ("open", json!(1)),
+        ("max_connections", Value::Null),
+        ("reserved", json!(0)),
+        ("accepted", json!(2)),
+    ] {
+        assert_eq!(listeners[0][key], value, "{key}");
+    }
+    assert_eq!(listeners[0]["ended"]["completed"], 1);
+    assert_eq!(listeners[0]["ended"]["failed"], 0);
     let bans = watched.get("/bans").await.json(200);
     assert_eq!(bans[0]["client"], "192.0.2.7");
     assert_eq!(bans[1]["client"], "2001:db8::");

@@ -136,6 +136,7 @@ async fn a_write_needs_a_header_that_no_form_can_send() {
     for (method, path, body) in [
         ("POST", &*abort, ""),
         ("POST", "/connections/1/drain", ""),
+        ("POST", "/listeners/x/close", ""),
         ("POST", "/limits/max-connections", r#"{"max": 0}"#),
         ("POST", "/bans", r#"{"client": "192.0.2.1", "seconds": 1}"#),
         ("DELETE", "/bans/192.0.2.1", ""),
@@ -161,6 +162,7 @@ async fn a_method_that_a_path_does_not_have_is_named() {
         ("PUT", "/limits/max-connections", "GET, HEAD, POST"),
         ("DELETE", "/bans", "GET, HEAD, POST"),
         ("GET", "/bans/192.0.2.1", "DELETE"),
+        ("GET", "/listeners/x/pause", "POST"),
         ("GET", "/drain", "POST"),
         ("OPTIONS", "/stats", "GET, HEAD"),
     ] {

@@ -6,7 +6,7 @@ use crate::{
     http::in_time,
     support::{echoes, until},
 };
-use reagent::{Outcome, ServerStatus};
+use reagent::{Bind, Outcome, ServerStatus, testing::MemoryListener};
 use reagent_layers::{access::Bans, admin::Admin, limit::PerClient};
 use serde_json::{Value, json};
 use tracing::Level;
@@ -37,6 +37,47 @@ async fn a_connection_is_asked_to_finish() {
     let path = format!("/connections/{}/drain", handle.id());
     watched.write("POST", &path, "").await.json(202);
     assert!(matches!(in_time(handle.closed()).await, Outcome::Drained));
+}
+
+#[tokio::test]
+async fn a_listener_is_paused_resumed_and_closed() {
+    let watched = Watched::new().await;
+    let (listener, clients) = MemoryListener::new();
+    let bind = Bind::new(listener).label("second");
+    let addr = watched.server.listen(bind).await.unwrap().remove(0);
+    let mut first = clients.connect().await.unwrap();
+    assert!(echoes(&mut first, "hello").await);
+    let connection = watched.get("/connections").await.json(200);
+    assert_eq!(connection[0]["listener_label"], "second");
+
+    let act = async |verb: &str| {
+        let addr = addr.to_string().replace(':', "%3A");
+        watched
+            .write("POST", &format!("/listeners/{addr}/{verb}"), "")
+            .await
+    };
+    assert_eq!(act("pause").await.json(200)["state"], "paused");
+    let listeners = watched.get("/listeners").await.json(200);
+    assert_eq!(
+        (&listeners[0]["paused"], &listeners[1]["paused"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(listeners[1]["label"], "second");
+    watched.server.settled().await;
+    let mut waiting = clients.connect().await.unwrap();
+    assert_eq!(act("resume").await.json(200)["state"], "listening");
+    assert!(echoes(&mut waiting, "hello").await);
+
+    assert_eq!(act("close").await.json(200)["state"], "closed");
+    assert!(clients.connect().await.is_err());
+    assert!(echoes(&mut first, "still here").await);
+    for verb in ["pause", "resume", "close"] {
+        assert!(
+            act(verb).await.error(404).contains("does not listen on"),
+            "{verb}"
+        );
+    }
+    act("open").await.error(404);
 }
 
 #[tokio::test]

@@ -1,0 +1,67 @@
+//! The listeners of the server.
+
+use super::{
+    Problem,
+    path::ListenerAction,
+    response::{self, AdminResponse},
+};
+use reagent::{Addr, ListenerStats, OutcomeKind, ServerHandle};
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+#[derive(Serialize)]
+struct ListenerView {
+    addr: String,
+    label: Option<String>,
+    paused: bool,
+    /// The reason why it does not accept, if it was lost.
+    lost: Option<String>,
+    open: usize,
+    max_connections: Option<usize>,
+    reserved: usize,
+    accepted: u64,
+    /// The number of connections that have ended, by outcome.
+    ended: BTreeMap<&'static str, u64>,
+}
+
+impl From<ListenerStats> for ListenerView {
+    fn from(stats: ListenerStats) -> Self {
+        let ended = OutcomeKind::ALL.map(|kind| (kind.as_str(), stats.ended(kind)));
+        ListenerView {
+            addr: stats.addr.to_string(),
+            label: stats.label.map(|label| label.to_string()),
+            paused: stats.is_paused,
+            lost: stats.lost,
+            open: stats.open,
+            max_connections: stats.max_connections,
+            reserved: stats.reserved,
+            accepted: stats.accepted,
+            ended: ended.into(),
+        }
+    }
+}
+
+pub(super) fn list(server: &ServerHandle) -> AdminResponse {
+    let listeners = server.stats().listeners.into_iter();
+    response::ok(&listeners.map(ListenerView::from).collect::<Vec<_>>())
+}
+
+pub(super) async fn act(
+    server: &ServerHandle,
+    text: &str,
+    action: ListenerAction,
+) -> Result<AdminResponse, Problem> {
+    let none = || Problem::not_found(format!("the server does not listen on {text:?}"));
+    let is_it = |addr: &Addr| addr.to_string() == text;
+    let addr = server.local_addrs().find(is_it).ok_or_else(none)?;
+    let (is_known, state) = match action {
+        ListenerAction::Pause => (server.pause_listener(&addr), "paused"),
+        ListenerAction::Resume => (server.resume_listener(&addr), "listening"),
+        ListenerAction::Close => (server.close_listener(&addr).await, "closed"),
+    };
+    match is_known {
+        true => Ok(response::ok(&json!({ "addr": text, "state": state }))),
+        false => Err(none()),
+    }
+}
