@@ -57,6 +57,8 @@ pub use prefixed_io::PrefixedIo;
 pub use server::{
     BoxedLayers, ListenerStatus, Server, ServerHandle, ServerStatus, Starting, Stats,
 };
+#[cfg(unix)]
+pub use server::{Carried, Handover};
 pub use service::{
     CloneService, ConnectionService, Handler, HandlerFuture, PerConnection, PerConnectionFuture,
     Spawn, Start, TokioSpawn, Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService, handle,

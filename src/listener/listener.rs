@@ -1,5 +1,6 @@
 //! The trait of listeners.
 
+use super::SocketListener;
 use crate::{Transport, addr::Addr};
 use std::{
     fmt, io,
@@ -167,6 +168,15 @@ pub trait Listener: Send + 'static {
     /// Returns `None` if that is impossible, which is the default. The listener is then lost for
     /// good.
     fn try_reopen(&self) -> Option<io::Result<Box<dyn Listener>>> {
+        None
+    }
+
+    /// Returns the listening socket, if this is one, or a wrapper of one that adds nothing that the
+    /// process must keep.
+    ///
+    /// A server hands these sockets over to its successor. The default is `None`: the listener
+    /// remains with this server, and the successor opens its own.
+    fn as_socket(&self) -> Option<&SocketListener> {
         None
     }
 }

@@ -4,6 +4,12 @@ mod accept_error;
 mod address;
 mod bind;
 mod group;
+#[cfg(unix)]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "`launch` and `supervise` do not hand over yet")
+)]
+mod inherit;
 mod inspect;
 #[expect(
     clippy::module_inception,
@@ -27,6 +33,8 @@ mod watch;
 pub use accept_error::ErrorClass;
 pub use bind::{Bind, IntoBinds};
 pub(crate) use group::{Group, Opened, Reopened};
+#[cfg(unix)]
+pub(crate) use inherit::SocketFacts;
 pub use listener::{Accepted, Listener};
 pub(crate) use open::open;
 pub use options::{Keepalive, SocketOptions};
@@ -34,3 +42,5 @@ pub use socket::SocketListener;
 pub(crate) use sources::{Source, Sources};
 pub(crate) use transport::PlainStream;
 pub use transport::Transport;
+#[cfg(unix)]
+pub(crate) use unix_path::SocketFile;
