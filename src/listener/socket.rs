@@ -72,7 +72,7 @@ impl SocketListener {
     }
 
     /// Binds and listens. Also returns the address, with the port that the system chose.
-    pub(super) fn bind_tcp(
+    pub(crate) fn bind_tcp(
         addr: SocketAddr,
         options: &Arc<SocketOptions>,
     ) -> io::Result<(Self, SocketAddr)> {
@@ -95,7 +95,7 @@ impl SocketListener {
     /// Binds and listens. [`WouldBlock`](io::ErrorKind::WouldBlock) means that another server has
     /// locked the directory.
     #[cfg(unix)]
-    pub(super) fn bind_unix(path: &Path, options: &Arc<SocketOptions>) -> io::Result<Self> {
+    pub(crate) fn bind_unix(path: &Path, options: &Arc<SocketOptions>) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         options.apply_unix(&socket)?;
         let is_shared = Arc::default();

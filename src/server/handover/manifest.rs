@@ -90,7 +90,7 @@ impl Manifest {
             }
         }
         let manifest = Manifest {
-            handover: handover.ok_or_else(|| missing("hand-over socket"))?,
+            handover: handover.ok_or_else(|| missing("hand-over"))?,
             listeners,
         };
         match manifest.sockets() > MOST_SOCKETS {
@@ -186,7 +186,10 @@ impl Fact {
     fn entry(mut self) -> io::Result<Entry> {
         let sockets = self.sockets.filter(|sockets| *sockets > 0);
         Ok(Entry {
-            requested: self.requested.take().ok_or_else(|| missing("request"))?,
+            requested: self
+                .requested
+                .take()
+                .ok_or_else(|| missing("requested address"))?,
             label: self.label.take(),
             sockets: sockets.ok_or_else(|| missing("sockets"))?,
             facts: self.facts()?,
@@ -231,5 +234,5 @@ fn path(value: &[u8]) -> io::Result<&Path> {
 }
 
 fn missing(what: &str) -> io::Error {
-    invalid(format!("there is no {what}"))
+    invalid(format!("the {what} field is missing"))
 }

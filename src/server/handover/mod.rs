@@ -5,6 +5,7 @@ mod fields;
 mod manifest;
 mod predecessor;
 mod serve;
+mod succession;
 mod successor;
 mod transfer;
 mod wire;

@@ -61,8 +61,8 @@ pub(crate) struct Offer {
     pub(crate) sockets: Vec<OwnedFd>,
 }
 
-/// Hands the server over to the successor at the other end of `wire`, which has greeted. On an
-/// error the server continues, and the successor knows.
+/// Hands the server over to the successor at the other end of `wire`, which has greeted. Returns
+/// whether it has taken over. If not, this server continues, and the successor knows.
 ///
 /// If this future is dropped, the server is about to stop, and the successor goes on alone.
 pub(super) async fn hand_over<P: Predecessor>(
@@ -70,7 +70,7 @@ pub(super) async fn hand_over<P: Predecessor>(
     server: &P,
     carrier: &Carrier,
     door: SocketListener,
-) -> Result<(), Failure> {
+) -> bool {
     let mut exchange = Exchange {
         server,
         door,
@@ -83,7 +83,7 @@ pub(super) async fn hand_over<P: Predecessor>(
         refuse(&wire, failure).await;
     }
     exchange.is_offered = false;
-    ended
+    ended.is_ok()
 }
 
 struct Exchange<'a, P: Predecessor> {

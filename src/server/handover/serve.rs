@@ -3,7 +3,7 @@
 use super::{
     carried::Carrier,
     predecessor::{Predecessor, hand_over},
-    transfer::{Failure, answer},
+    transfer::answer,
     wire::{Kind, Received, Wire},
 };
 use crate::listener::{Listener, PlainStream, SocketListener};
@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::{
     net::UnixStream,
-    task::{AbortHandle, JoinSet},
+    task::{AbortHandle, JoinSet, yield_now},
     time::sleep,
 };
 
@@ -30,6 +30,9 @@ pub(super) const MOST_SILENT: usize = 64;
 /// How long to wait after an error of `accept`, such as a lack of descriptors.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The exchange with a successor, and whether it has taken over.
+type Exchange<'a> = Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+
 /// Serves one succession at a time, and returns once a successor has taken over.
 ///
 /// # Cancel safety
@@ -42,8 +45,7 @@ pub(crate) async fn serve<P: Predecessor>(
     carrier: &Carrier,
 ) {
     let mut greetings = Greetings::default();
-    let mut succession: Option<Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + '_>>> =
-        None;
+    let mut succession: Option<Exchange<'_>> = None;
     loop {
         let current = async {
             match &mut succession {
@@ -54,7 +56,7 @@ pub(crate) async fn serve<P: Predecessor>(
         tokio::select! {
             ended = current => {
                 succession = None;
-                if ended.is_ok() {
+                if ended {
                     return;
                 }
             }
@@ -65,7 +67,7 @@ pub(crate) async fn serve<P: Predecessor>(
                 }
                 (None, Err(error)) => refuse(&wire, &error.to_string()),
             },
-            stream = accept(&mut socket) => greetings.add(stream),
+            stream = accept(&mut socket) => greetings.add(stream).await,
         }
     }
 }
@@ -98,14 +100,22 @@ struct Greetings {
 }
 
 impl Greetings {
-    fn add(&mut self, stream: UnixStream) {
-        self.order.retain(|task| !task.is_finished());
-        if self.order.len() >= MOST_SILENT {
+    async fn add(&mut self, stream: UnixStream) {
+        if self.is_full() {
+            // A client that has greeted by now is no longer silent once its task has run.
+            yield_now().await;
+        }
+        if self.is_full() {
             if let Some(oldest) = self.order.pop_front() {
                 oldest.abort();
             }
         }
         self.order.push_back(self.tasks.spawn(greeting(stream)));
+    }
+
+    fn is_full(&mut self) -> bool {
+        self.order.retain(|task| !task.is_finished());
+        self.order.len() >= MOST_SILENT
     }
 
     /// Returns the next client that greets as a successor.
@@ -127,7 +137,7 @@ async fn greeting(stream: UnixStream) -> Option<Wire> {
     let peer = stream.peer_cred().ok()?.uid();
     let wire = Wire::new(stream);
     if !super::is_trusted(peer) {
-        let reason = format!("its user ID is {peer}; start it as the same user, or as root");
+        let reason = format!("its user ID is {peer}; start it as the user of this server");
         refuse(&wire, &reason);
         return None;
     }

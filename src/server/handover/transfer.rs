@@ -118,7 +118,7 @@ pub(super) fn read(frame: Option<Frame>) -> Result<Frame, Failure> {
         Some(frame) if frame.kind == Kind::Refused => {
             let reason = String::from_utf8_lossy(&frame.body);
             // The reason is printed, and the peer has chosen it.
-            Err(Failure::Refused(reason.escape_debug().collect()))
+            Err(Failure::Refused(reason.replace(char::is_control, "?")))
         }
         Some(frame) => Ok(frame),
     }

@@ -149,19 +149,31 @@ impl Wire {
     async fn fill(&self, buf: &mut [u8], received: &mut Received) -> io::Result<bool> {
         let mut filled = 0;
         while filled < buf.len() {
-            let attempt = || receive_now(&self.0, &mut buf[filled..], received);
-            let read = match self.0.async_io(Interest::READABLE, attempt).await {
-                // The peer has closed the connection without reading everything.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
-                read => read?,
-            };
-            match (read, filled) {
+            match (self.read(&mut buf[filled..], received).await?, filled) {
                 (0, 0) => return Ok(false),
                 (0, _) => return Err(cut_off()),
                 (read, _) => filled += read,
             }
         }
         Ok(true)
+    }
+
+    /// Receives some bytes, or none at the end of the connection.
+    async fn read(&self, buf: &mut [u8], received: &mut Received) -> io::Result<usize> {
+        // At first without waiting, so that the greeting of a successor is found by the first poll,
+        // whenever the runtime learns that it is there.
+        let read = match receive_now(&self.0, buf, received) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let attempt = || receive_now(&self.0, buf, received);
+                self.0.async_io(Interest::READABLE, attempt).await
+            }
+            read => read,
+        };
+        match read {
+            // The peer has closed the connection without reading everything.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
+            read => read,
+        }
     }
 }
 
