@@ -171,11 +171,10 @@ pub trait Listener: Send + 'static {
         None
     }
 
-    /// Returns the listening socket, if this is one, or a wrapper of one that adds nothing that the
-    /// process must keep.
+    /// Returns the listening socket, if this listener is one or wraps one.
     ///
-    /// A server hands these sockets over to its successor. The default is `None`: the listener
-    /// remains with this server, and the successor opens its own.
+    /// A server hands its sockets over to its successor: see [`Handover`](crate::Handover). With
+    /// `None`, which is the default, the listener stays with this server.
     fn as_socket(&self) -> Option<&SocketListener> {
         None
     }

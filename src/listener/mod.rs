@@ -5,10 +5,6 @@ mod address;
 mod bind;
 mod group;
 #[cfg(unix)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "`launch` and `supervise` do not hand over yet")
-)]
 mod inherit;
 mod inspect;
 #[expect(

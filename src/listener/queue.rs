@@ -98,6 +98,7 @@ impl Queue {
         Ok(Self::new(socket.try_clone()?, kind, &self.options))
     }
 
+    #[cfg(unix)]
     pub(super) fn socket(&self) -> SockRef<'_> {
         self.state.socket().0
     }

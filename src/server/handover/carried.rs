@@ -19,28 +19,25 @@ const VALUE: u16 = 2;
 
 /// State that a server passes on to its successor, added by [`Handover::carry`].
 ///
-/// Suitable state belongs to the server rather than to a connection, and would be missed: keys of
-/// TLS tickets, so that clients resume their sessions, or a list of banned clients. Open
-/// connections stay with their process. State that can be computed or fetched again is better left
-/// out.
+/// It is meant for state of the whole server that cannot be computed or fetched again, such as the
+/// keys of TLS session tickets or a list of banned clients. Open connections are not passed on: they
+/// stay with their process.
 ///
 /// # Versions
 ///
-/// The successor may be a newer program, and after a rollback an older one. So start the bytes with
-/// a version, and accept the versions before and after it if you can: an error of
-/// [`restore`](Self::restore) fails the start of the successor. State that the successor does not
-/// know by its [`name`](Self::name) is dropped, and `restore` is not called for state that the
-/// predecessor did not have.
+/// The successor may be a newer program or, after a rollback, an older one, so the bytes should
+/// start with a version. State whose [`name`](Self::name) the successor does not know is dropped,
+/// and [`restore`](Self::restore) is not called for state that the predecessor does not have.
 ///
 /// # Size
 ///
-/// All states of a server together, with their names, may have 16 MiB. The hand-over fails if they
-/// have more, and the predecessor continues.
+/// The limit for all states of a server together is 16 MiB. Above it the hand-over fails, and the
+/// predecessor continues.
 ///
 /// # Secrets
 ///
-/// The bytes go through a Unix socket to a process of the same user, or of root. They are not
-/// written to a file, and no error or event contains them. The memory is not overwritten after use.
+/// The bytes are sent over a Unix socket to a process of the same user or of root. They are not
+/// written to disk, and do not occur in errors or events. The memory is not zeroed after use.
 ///
 /// # Example
 ///
@@ -81,27 +78,28 @@ pub trait Carried: Send + Sync + 'static {
 
     /// Returns the state as bytes.
     ///
-    /// The server accepts no client between the call of this method and the end of the successor's
-    /// [`restore`](Self::restore), and the call blocks a thread of the runtime. So it must take
-    /// milliseconds, and must not wait for anything. Changes made after it are lost.
+    /// No client is accepted from this call until the successor has [restored](Self::restore) the
+    /// state, so it should return within milliseconds and must not wait for anything. It is called
+    /// on a thread of the runtime. Later changes of the state are lost.
     ///
     /// # Panics
     ///
     /// If it panics, the hand-over fails, and this server continues.
     fn save(&self) -> Vec<u8>;
 
-    /// Takes in the state of the predecessor, before the server accepts its first client.
+    /// Restores the state that the predecessor has saved, before this server accepts its first
+    /// client.
     ///
-    /// The hand-over may still fail afterwards. The start of this server then fails too.
+    /// The hand-over may still fail afterwards, in which case this server does not start.
     ///
     /// # Errors
     ///
-    /// An error, like a panic, fails the start of this server, and the predecessor continues. To
-    /// start without the state, return `Ok`.
+    /// With an error or a panic, this server does not start, and the predecessor continues. Return
+    /// `Ok` to start without the state.
     fn restore(&self, bytes: &[u8]) -> Result<(), BoxError>;
 }
 
-/// The state stays available through the other handles.
+/// For state that is shared with handlers or layers.
 impl<T: Carried + ?Sized> Carried for Arc<T> {
     fn name(&self) -> &str {
         (**self).name()
@@ -118,7 +116,7 @@ impl<T: Carried + ?Sized> Carried for Arc<T> {
 
 /// All states of a server, with their names.
 #[derive(Clone, Default)]
-pub(super) struct Carrier {
+pub(crate) struct Carrier {
     states: Vec<Arc<dyn Carried>>,
 }
 
@@ -151,7 +149,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// Returns all states as bytes, or the reason why there are none.
+    /// Returns all states as bytes, or the reason why they cannot be saved.
     pub(super) fn save(&self) -> Result<Vec<u8>, String> {
         let mut out = Vec::new();
         for state in &self.states {

@@ -3,10 +3,10 @@
 mod carried;
 mod fields;
 mod manifest;
-mod predecessor;
-mod serve;
-mod succession;
-mod successor;
+pub(super) mod predecessor;
+pub(super) mod serve;
+pub(super) mod succession;
+pub(super) mod successor;
 mod transfer;
 mod wire;
 
@@ -15,6 +15,7 @@ mod tests;
 
 pub use carried::Carried;
 
+use crate::{Error, listener::SocketListener};
 use carried::Carrier;
 use fields::{Fields, invalid, put, sized};
 use rustix::process::geteuid;
@@ -25,6 +26,8 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use succession::{Succession, failed};
+use successor::connect;
 
 /// The first bytes of a successor, so that a stray client is not mistaken for one.
 const MAGIC: &[u8] = b"reagent hand-over";
@@ -94,9 +97,9 @@ const SPEAKS: u16 = 1;
 #[derive(Clone, Debug)]
 #[must_use = "settings have no effect unless they are passed to a server"]
 pub struct Handover {
-    path: PathBuf,
-    deadline: Duration,
-    carrier: Carrier,
+    pub(super) path: PathBuf,
+    pub(super) deadline: Duration,
+    pub(super) carrier: Carrier,
 }
 
 impl Handover {
@@ -128,9 +131,30 @@ impl Handover {
         self
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Returns the server that is to be replaced, or the socket to wait for a successor on if there
+    /// is none.
+    ///
+    /// Cancel safe: a predecessor continues, and the path is removed again.
+    pub(super) async fn begin(&self) -> Result<Begin, Error> {
+        if let Err(reason) = self.carrier.check() {
+            return Err(failed(&self.path, reason, None));
+        }
+        if let Some(succession) = connect(&self.path).await? {
+            return Ok(Begin::Succession(succession));
+        }
+        match SocketListener::private(&self.path).await {
+            Ok(door) => Ok(Begin::First(door)),
+            Err(error) => Err(Error::bind(&self.path.display().to_string(), error)),
+        }
     }
+}
+
+/// How a server with a hand-over starts.
+#[derive(Debug)]
+pub(super) enum Begin {
+    /// Without a predecessor. Successors connect to this socket.
+    First(SocketListener),
+    Succession(Succession),
 }
 
 /// Implements `From` for a list of types.

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-/// How long a predecessor may take for an answer: longer than any step of its own takes.
+/// How long a predecessor may take for an answer: longer than any of its steps takes.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// A successor that has received the sockets of its predecessor.
@@ -48,8 +48,8 @@ impl Succession {
         }
     }
 
-    /// Takes all listeners that were requested as `address`, or if there are none, those that have
-    /// this address.
+    /// Takes all listeners that were requested as `address`, or otherwise those that are bound to
+    /// it.
     pub(crate) fn take(&mut self, address: &str) -> Vec<Inherited> {
         let by_request = self.take_if(|listener| listener.requested == address);
         match by_request.is_empty() {

@@ -1,7 +1,6 @@
 //! The side of the server that starts.
 
 use super::{
-    Handover,
     manifest::{self, Entry, Manifest},
     predecessor::STEP,
     serve::HELLO,
@@ -55,8 +54,7 @@ impl Inherited {
 /// Returns `None` if there is no such server.
 ///
 /// Cancel safe: the predecessor continues.
-pub(crate) async fn connect(handover: &Handover) -> Result<Option<Succession>, Error> {
-    let path = handover.path();
+pub(crate) async fn connect(path: &Path) -> Result<Option<Succession>, Error> {
     let until = Instant::now() + CONNECT;
     loop {
         let stream = match UnixStream::connect(address(path)).await {

@@ -28,7 +28,7 @@ const HEAD: usize = 5;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 const FLAGS: (SendFlags, RecvFlags) = (SendFlags::NOSIGNAL, RecvFlags::CMSG_CLOEXEC);
-// `SIGPIPE` is ignored in programs of Rust, and the descriptors are marked after they arrive.
+// Rust programs ignore SIGPIPE. Descriptors are marked after they arrive.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 const FLAGS: (SendFlags, RecvFlags) = (SendFlags::empty(), RecvFlags::empty());
 
@@ -225,7 +225,7 @@ fn receive_now(stream: &UnixStream, buf: &mut [u8], received: &mut Received) -> 
         return Err(invalid(reason));
     }
     if message.flags.contains(ReturnFlags::CTRUNC) {
-        let reason = "this process may not have so many descriptors; raise RLIMIT_NOFILE";
+        let reason = "the limit on open files is too low for all sockets; raise RLIMIT_NOFILE";
         return Err(io::Error::other(reason));
     }
     Ok(message.bytes)

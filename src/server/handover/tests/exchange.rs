@@ -108,11 +108,11 @@ async fn a_successor_has_a_successor() {
 #[tokio::test]
 async fn without_a_predecessor_there_is_nothing_to_take_over() {
     let dir = Dir::new();
-    let handover = Handover::new(dir.door());
-    assert!(connect(&handover).await.unwrap().is_none(), "no file");
+    let path = dir.door();
+    assert!(connect(&path).await.unwrap().is_none(), "no file");
     drop(std::os::unix::net::UnixListener::bind(dir.door()).unwrap());
     assert!(
-        connect(&handover).await.unwrap().is_none(),
+        connect(&path).await.unwrap().is_none(),
         "a file that was left behind"
     );
     let door = SocketListener::private(&dir.door()).await.unwrap();

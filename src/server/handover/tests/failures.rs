@@ -16,7 +16,7 @@ async fn recovers(old: &Arc<Old>, dir: &Dir, mut tasks: JoinSet<()>, events: &[&
         loop {
             // The predecessor may not have noticed yet that the one before is gone.
             let taking = async {
-                let mut succession = connect(&Handover::new(dir.door())).await?.unwrap();
+                let mut succession = connect(&dir.door()).await?.unwrap();
                 succession.take("127.0.0.1:0");
                 succession
                     .ready(&Carrier::default())
@@ -181,7 +181,7 @@ async fn of_two_successors_one_wins() {
     let (old, mut tasks) = start(&dir).await;
     let mut first = succeed(&dir.door()).await;
     first.take("127.0.0.1:0");
-    let error = text(connect(&Handover::new(dir.door())).await);
+    let error = text(connect(&dir.door()).await);
     assert_eq!(
         error,
         format!(
@@ -190,7 +190,7 @@ async fn of_two_successors_one_wins() {
         )
     );
     let prepared = first.ready(&Carrier::default()).await.unwrap();
-    connect(&Handover::new(dir.door())).await.unwrap_err();
+    connect(&dir.door()).await.unwrap_err();
     prepared.take_over().await.unwrap();
     tasks.join_next().await.unwrap().unwrap();
     assert_eq!(old.events(), ["pause [0]", "commit [0]"]);
@@ -202,11 +202,40 @@ async fn a_server_whose_sockets_cannot_be_described_refuses_and_continues() {
     let long: &'static str = String::leak("x".repeat(5000));
     let old = Old::new(vec![(long, vec![tcp()])]);
     let mut tasks = old.beside(&dir.door(), &Carrier::default()).await;
-    let error = text(connect(&Handover::new(dir.door())).await);
+    let error = text(connect(&dir.door()).await);
     assert!(
         error.contains("its listeners cannot be described: a text has 5000 bytes"),
         "{error}"
     );
     assert!(tasks.try_join_next().is_none());
     assert_eq!(old.events(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_server_begins_as_the_first_or_as_a_successor() {
+    let dir = Dir::new();
+    let handover = Handover::from(&dir.door());
+    let Begin::First(door) = handover.begin().await.unwrap() else {
+        panic!("there is no predecessor");
+    };
+    let old = Old::on_a_port();
+    let carrier = Carrier::default();
+    tokio::select! {
+        () = serve(door, &*old, &carrier) => unreachable!(),
+        begin = handover.begin() => {
+            let Begin::Succession(mut succession) = begin.unwrap() else {
+                panic!("there is a predecessor");
+            };
+            assert_eq!(succession.take("127.0.0.1:0").len(), 1);
+        }
+    }
+    let keys = || Bytes::new("keys", b"");
+    let error = text(handover.carry(keys()).carry(keys()).begin().await);
+    assert!(error.ends_with("two states are named \"keys\"; give one of them another name"));
+    let error = text(
+        Handover::new(dir.path("missing").join("door"))
+            .begin()
+            .await,
+    );
+    assert!(error.contains("the directory does not exist"), "{error}");
 }

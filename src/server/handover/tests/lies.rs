@@ -58,8 +58,8 @@ async fn judge(dir: &Dir, bytes: &[u8], sockets: Vec<OwnedFd>) -> String {
         next(&wire).await.unwrap();
         let _ = send(&wire, bytes, &sockets, Duration::from_secs(10)).await;
     };
-    let handover = Handover::new(dir.door());
-    let (connected, ()) = tokio::join!(connect(&handover), sending);
+    let path = dir.door();
+    let (connected, ()) = tokio::join!(connect(&path), sending);
     drop(listener);
     std::fs::remove_file(dir.door()).unwrap();
     text(connected)

@@ -13,7 +13,7 @@ mod strangers;
 mod successors;
 
 use super::{
-    Handover,
+    Begin, Handover,
     carried::{Carried, Carrier},
     predecessor::{Offer, Predecessor},
     serve::serve,
@@ -96,7 +96,7 @@ fn carrier(states: &[&Arc<Bytes>]) -> Carrier {
 
 /// Connects as a successor that finds a predecessor.
 async fn succeed(path: &Path) -> Succession {
-    connect(&Handover::new(path)).await.unwrap().unwrap()
+    connect(path).await.unwrap().unwrap()
 }
 
 /// Goes through all steps of a succession.

@@ -21,7 +21,7 @@ async fn if_it_dies_before_it_has_sent_its_sockets_there_is_none() {
         drop(fd);
         script.die(wire);
     };
-    let (found, ()) = both(connect(&Handover::new(dir.door())), dying).await;
+    let (found, ()) = both(connect(&dir.door()), dying).await;
     assert!(found.unwrap().is_none());
     assert!(dir.door().exists());
 }
@@ -124,7 +124,7 @@ async fn if_it_stops_its_successor_goes_on_and_the_paths_remain() {
 async fn if_it_hangs_the_start_fails() {
     let dir = Dir::new();
     let hung = UnixListener::bind(dir.door()).unwrap();
-    let error = text(connect(&Handover::new(dir.door())).await);
+    let error = text(connect(&dir.door()).await);
     assert!(
         error.ends_with("it does not answer; if it hangs, stop it"),
         "{error}"
@@ -182,7 +182,7 @@ async fn its_refusal_is_heard_at_every_step() {
             wire.send(Kind::Refused, b"no\nreason", &[]).await.unwrap();
         };
         let trying = async {
-            let succession = connect(&Handover::new(dir.door())).await?.unwrap();
+            let succession = connect(&dir.door()).await?.unwrap();
             succession
                 .ready(&Carrier::default())
                 .await?
@@ -204,9 +204,9 @@ async fn one_that_closes_the_connection_again_and_again_fails_the_start() {
             script.accept().await;
         }
     };
-    let handover = Handover::new(dir.door());
+    let path = dir.door();
     let error = tokio::select! {
-        connected = connect(&handover) => text(connected),
+        connected = connect(&path) => text(connected),
         () = closing => unreachable!(),
     };
     assert!(

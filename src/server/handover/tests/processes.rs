@@ -40,7 +40,7 @@ async fn child() {
             serve(door, &*old, &Carrier::default()).await;
         }
         "successor" => {
-            let mut succession = match connect(&Handover::new(&path)).await {
+            let mut succession = match connect(&path).await {
                 Ok(succession) => succession.unwrap(),
                 Err(error) => {
                     say(&error.to_string());
@@ -199,7 +199,7 @@ async fn another_user_is_refused_in_both_directions() {
 
     let mut old = Process::start("predecessor", &dir.door(), nobody);
     old.reached().await;
-    let error = text(connect(&Handover::new(dir.door())).await);
+    let error = text(connect(&dir.door()).await);
     let expected = "the server there runs as the user ID 65534, which is not trusted";
     assert!(error.ends_with(expected), "{error}");
 }
