@@ -55,6 +55,8 @@ pub use listener::{
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
 pub use prefixed_io::PrefixedIo;
 pub use server::{BoxedLayers, ListenerStats, Server, ServerHandle, ServerStatus, Starting, Stats};
+#[cfg(unix)]
+pub use server::{Carried, Handover};
 pub use service::{
     CloneService, ConnectionService, Handler, HandlerFuture, PerConnection, PerConnectionFuture,
     Spawn, Start, TokioSpawn, Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService, handle,

@@ -5,6 +5,12 @@ mod config;
 mod drain;
 mod end;
 mod handle;
+#[cfg(unix)]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "`launch` and `supervise` do not call it yet")
+)]
+mod handover;
 mod launch;
 mod listeners;
 mod listening;
@@ -16,5 +22,7 @@ mod sweep;
 
 pub use builder::{BoxedLayers, Server};
 pub use handle::ServerHandle;
+#[cfg(unix)]
+pub use handover::{Carried, Handover};
 pub use starting::Starting;
 pub use stats::{ListenerStats, ServerStatus, Stats};
