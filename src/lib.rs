@@ -16,6 +16,7 @@
 
 mod acceptor;
 mod addr;
+mod carried;
 mod cast;
 mod connection;
 mod error;
@@ -39,6 +40,7 @@ mod sync;
 pub mod testing;
 
 pub use addr::Addr;
+pub use carried::Carried;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
     Draining, EofOnDrain, Linger, Observer, ObserverFn, Phase, event, linger, observer_fn,
