@@ -257,6 +257,7 @@ mod contents;
 mod handshake_error;
 mod info;
 mod io;
+mod key_set;
 mod layer;
 mod peer;
 mod pem;
@@ -264,6 +265,8 @@ mod reload;
 mod served;
 mod source;
 mod store;
+mod ticket_key;
+mod ticket_keys;
 mod tickets;
 mod upgrade;
 
@@ -276,6 +279,7 @@ pub use layer::TlsLayer;
 pub use peer::PeerName;
 pub use reload::{LastReload, TlsReloader};
 pub use served::ServedCertificate;
+pub use ticket_keys::TicketKeys;
 /// The TLS library, whose types are part of this module's API.
 pub use tokio_rustls::rustls;
 pub use upgrade::Tls;
