@@ -112,3 +112,39 @@ impl<T: Carried + ?Sized> Carried for Arc<T> {
         (**self).restore(saved)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    struct Text(Mutex<Vec<u8>>);
+
+    impl Carried for Text {
+        fn name(&self) -> &str {
+            "text"
+        }
+
+        fn save(&self) -> Vec<u8> {
+            self.0.lock().unwrap().clone()
+        }
+
+        fn restore(&self, saved: &[u8]) -> Result<(), BoxError> {
+            *self.0.lock().unwrap() = std::str::from_utf8(saved)?.into();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn state_is_carried_through_an_arc() {
+        let shared = Arc::new(Text(Mutex::default()));
+        let carried: Arc<dyn Carried> = Arc::new(shared.clone());
+        assert_eq!(carried.name(), "text");
+        carried.restore(b"kept").unwrap();
+        assert!(carried.restore(&[0xff]).is_err());
+        assert_eq!(
+            (shared.save(), carried.save()),
+            (b"kept".to_vec(), b"kept".to_vec())
+        );
+    }
+}

@@ -52,10 +52,12 @@ impl TlsLayer {
     /// Creates a layer that uses `config` unchanged.
     ///
     /// The configuration decides how sessions are resumed. To hand its ticket keys over to a
-    /// successor of this process, use the ticketer of [`TicketKeys::ticketer`]. rustls does not check a client's
-    /// certificate again when a session is resumed, even if it has expired or its authority is no
-    /// longer trusted. If clients need certificates, disable resumption as [`TlsBuilder`] does:
-    /// leave `ticketer` at its default, set `send_tls13_tickets` to 0 and `session_storage` to
+    /// successor of this process, use the ticketer of [`TicketKeys::ticketer`].
+    ///
+    /// rustls does not check a client's certificate again when a session is resumed, even if it has
+    /// expired or its authority is no longer trusted. If clients need certificates, disable
+    /// resumption as [`TlsBuilder`] does: leave `ticketer` at its default, set `send_tls13_tickets`
+    /// to 0 and `session_storage` to
     /// [`NoServerSessionStorage`](super::rustls::server::NoServerSessionStorage).
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
         Self::new(Store::from_config(config))

@@ -208,6 +208,13 @@
 //!
 //! [`TlsLayer::require_close_notify`] makes a missing `close_notify` an error of the read instead.
 //!
+//! ## Sessions
+//!
+//! Clients resume their sessions with tickets, for up to 12 hours
+//! ([`TlsBuilder::session_lifetime`]). Reloading certificates does not end them. Restarting the
+//! process does, unless its [`TicketKeys`] are handed over to the new one. Clients that are asked
+//! for certificates need a full handshake each time.
+//!
 //! ## Monitoring
 //!
 //! [`TlsReloader::certificates`] returns when each certificate expires. [`TlsReloader::on_reload`]

@@ -42,8 +42,8 @@ const MAX_TICKET: usize = 16 * 1024;
 ///
 /// - **Forward secrecy.** An attacker who records connections, and later obtains the key of their
 ///   tickets, can decrypt those that use TLS 1.2. With TLS 1.3, recorded connections stay secret,
-///   since each resumption has a key exchange of its own, but the attacker can pose as the server
-///   to clients that resume their sessions. Therefore keys are rotated, kept only in memory, and
+///   since each resumption exchanges new keys, but the attacker can pose as the server to clients
+///   that resume their sessions. Therefore keys are rotated, kept only in memory, and
 ///   overwritten at the end. A restart does not renew them if they are handed over: a key that was
 ///   made by the predecessor expires when it would have expired there.
 /// - **The hand-over.** Keys are sent over a Unix socket that only the user of the server can open.

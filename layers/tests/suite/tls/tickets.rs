@@ -99,6 +99,7 @@ async fn sessions_are_resumed_by_a_successor_that_has_received_the_keys() {
     let third = builder.build().unwrap();
     let third_keys = third.ticket_keys().unwrap();
     third_keys.restore(&second_keys.save()).unwrap();
+    third.reloader().reload().await.unwrap();
     let mut second = Running::new(second).await;
     let mut third = Running::new(third).await;
     for version in EACH {
