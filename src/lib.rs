@@ -16,6 +16,7 @@
 
 mod acceptor;
 mod addr;
+mod carried;
 mod cast;
 mod connection;
 mod error;
@@ -39,6 +40,7 @@ mod sync;
 pub mod testing;
 
 pub use addr::Addr;
+pub use carried::Carried;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
     Draining, EofOnDrain, Linger, Observer, ObserverFn, Phase, event, linger, observer_fn,
@@ -56,7 +58,7 @@ pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
 pub use prefixed_io::PrefixedIo;
 pub use server::{BoxedLayers, ListenerStats, Server, ServerHandle, ServerStatus, Starting, Stats};
 #[cfg(unix)]
-pub use server::{Carried, Handover};
+pub use server::Handover;
 pub use service::{
     CloneService, ConnectionService, Handler, HandlerFuture, PerConnection, PerConnectionFuture,
     Spawn, Start, TokioSpawn, Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService, handle,

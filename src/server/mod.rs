@@ -23,6 +23,6 @@ mod sweep;
 pub use builder::{BoxedLayers, Server};
 pub use handle::ServerHandle;
 #[cfg(unix)]
-pub use handover::{Carried, Handover};
+pub use handover::Handover;
 pub use starting::Starting;
 pub use stats::{ListenerStats, ServerStatus, Stats};

@@ -1,6 +1,6 @@
 //! Replacing a running server by a new process: a hot restart.
 
-mod carried;
+mod carrier;
 mod fields;
 mod manifest;
 pub(super) mod predecessor;
@@ -13,10 +13,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use carried::Carried;
-
-use crate::{Error, listener::SocketListener};
-use carried::Carrier;
+use crate::{Carried, Error, listener::SocketListener};
+use carrier::Carrier;
 use fields::{Fields, invalid, put, sized};
 use rustix::process::geteuid;
 use std::{

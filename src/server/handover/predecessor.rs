@@ -1,7 +1,7 @@
 //! The side of the server that is running.
 
 use super::{
-    carried::Carrier,
+    carrier::Carrier,
     fields::invalid,
     manifest::{Entry, Manifest},
     transfer::{Failure, expect, send, send_in_time},

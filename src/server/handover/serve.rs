@@ -1,7 +1,7 @@
 //! Waiting for a successor.
 
 use super::{
-    carried::Carrier,
+    carrier::Carrier,
     predecessor::{Predecessor, hand_over},
     transfer::answer,
     wire::{Kind, Received, Wire},

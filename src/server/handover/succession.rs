@@ -1,7 +1,7 @@
 //! A successor and its steps, once it has the sockets of its predecessor.
 
 use super::{
-    carried::{self, Carrier},
+    carrier::{self, Carrier},
     predecessor::STEP,
     successor::Inherited,
     transfer::{Failure, answer, ask, receive, unexpected},
@@ -91,7 +91,7 @@ impl Succession {
         let taken: Vec<u8> = taken.into_iter().flat_map(u16::to_be_bytes).collect();
         let received = async {
             ask(&wire, Kind::Ready, &taken, STEP).await?;
-            receive(&wire, carried::MOST_BYTES, 0, ANSWER).await
+            receive(&wire, carrier::MOST_BYTES, 0, ANSWER).await
         };
         let is_alone = match received.await {
             Ok((state, _)) => {

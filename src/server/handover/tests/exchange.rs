@@ -175,7 +175,7 @@ async fn more_sockets_than_fit_into_a_message_arrive() {
 async fn a_large_state_arrives_and_one_that_is_too_large_fails_the_succession() {
     let dir = Dir::new();
     let old = Old::on_a_port();
-    let size = super::super::carried::MOST_BYTES - 100;
+    let size = super::super::carrier::MOST_BYTES - 100;
     let pattern: Vec<u8> = (0..size).map(|number| (number % 251) as u8).collect();
     let state = Bytes::new("state", &pattern);
     let _tasks = old.beside(&dir.door(), &carrier(&[&state])).await;

@@ -1,7 +1,7 @@
 //! Encoding and decoding, with random values and random bytes.
 
 use super::super::{
-    carried::decode,
+    carrier::decode,
     fields::put,
     manifest::{Entry, Manifest},
 };

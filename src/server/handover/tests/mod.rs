@@ -14,7 +14,7 @@ mod successors;
 
 use super::{
     Begin, Handover,
-    carried::{Carried, Carrier},
+    carrier::Carrier,
     predecessor::{Offer, Predecessor},
     serve::serve,
     succession::{Prepared, Succession},

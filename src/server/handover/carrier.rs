@@ -1,8 +1,8 @@
-//! State that survives a hand-over.
+//! All state that survives a hand-over.
 
 use super::fields::{Fields, invalid, once, put, text};
 use crate::{
-    BoxError,
+    BoxError, Carried,
     panic::{Panic, catch},
 };
 use std::{fmt, io, sync::Arc};
@@ -16,103 +16,6 @@ const MOST_STATES: usize = 1024;
 const ITEM: u16 = 1;
 const NAME: u16 = 1;
 const VALUE: u16 = 2;
-
-/// State that a server passes on to its successor, added by [`Handover::carry`].
-///
-/// It is meant for state of the whole server that cannot be computed or fetched again, such as the
-/// keys of TLS session tickets or a list of banned clients. Open connections are not passed on: they
-/// stay with their process.
-///
-/// # Versions
-///
-/// The successor may be a newer program or, after a rollback, an older one, so the bytes should
-/// start with a version. State whose [`name`](Self::name) the successor does not know is dropped,
-/// and [`restore`](Self::restore) is not called for state that the predecessor does not have.
-///
-/// # Size
-///
-/// The limit for all states of a server together is 16 MiB. Above it the hand-over fails, and the
-/// predecessor continues.
-///
-/// # Secrets
-///
-/// The bytes are sent over a Unix socket to a process of the same user or of root. They are not
-/// written to disk, and do not occur in errors or events. The memory is not zeroed after use.
-///
-/// # Example
-///
-/// ```
-/// use reagent::{BoxError, Carried, Handover};
-/// use std::sync::{
-///     Arc,
-///     atomic::{AtomicU64, Ordering},
-/// };
-///
-/// /// The number of clients served since the first process.
-/// struct Served(AtomicU64);
-///
-/// impl Carried for Served {
-///     fn name(&self) -> &str {
-///         "served"
-///     }
-///
-///     fn save(&self) -> Vec<u8> {
-///         self.0.load(Ordering::Relaxed).to_be_bytes().into()
-///     }
-///
-///     fn restore(&self, bytes: &[u8]) -> Result<(), BoxError> {
-///         self.0.store(u64::from_be_bytes(bytes.try_into()?), Ordering::Relaxed);
-///         Ok(())
-///     }
-/// }
-///
-/// let served = Arc::new(Served(AtomicU64::new(0)));
-/// let handover = Handover::new("/run/app/handover.sock").carry(served.clone());
-/// ```
-///
-/// [`Handover::carry`]: super::Handover::carry
-pub trait Carried: Send + Sync + 'static {
-    /// Returns the name by which the successor finds the state: at most 256 bytes, unique in the
-    /// server, and the same in every version of the program.
-    fn name(&self) -> &str;
-
-    /// Returns the state as bytes.
-    ///
-    /// No client is accepted from this call until the successor has [restored](Self::restore) the
-    /// state, so it should return within milliseconds and must not wait for anything. It is called
-    /// on a thread of the runtime. Later changes of the state are lost.
-    ///
-    /// # Panics
-    ///
-    /// If it panics, the hand-over fails, and this server continues.
-    fn save(&self) -> Vec<u8>;
-
-    /// Restores the state that the predecessor has saved, before this server accepts its first
-    /// client.
-    ///
-    /// The hand-over may still fail afterwards, in which case this server does not start.
-    ///
-    /// # Errors
-    ///
-    /// With an error or a panic, this server does not start, and the predecessor continues. Return
-    /// `Ok` to start without the state.
-    fn restore(&self, bytes: &[u8]) -> Result<(), BoxError>;
-}
-
-/// For state that is shared with handlers or layers.
-impl<T: Carried + ?Sized> Carried for Arc<T> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    fn save(&self) -> Vec<u8> {
-        (**self).save()
-    }
-
-    fn restore(&self, bytes: &[u8]) -> Result<(), BoxError> {
-        (**self).restore(bytes)
-    }
-}
 
 /// All states of a server, with their names.
 #[derive(Clone, Default)]
