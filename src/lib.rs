@@ -56,9 +56,9 @@ pub use listener::{
 };
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
 pub use prefixed_io::PrefixedIo;
-pub use server::{BoxedLayers, ListenerStats, Server, ServerHandle, ServerStatus, Starting, Stats};
 #[cfg(unix)]
 pub use server::Handover;
+pub use server::{BoxedLayers, ListenerStats, Server, ServerHandle, ServerStatus, Starting, Stats};
 pub use service::{
     CloneService, ConnectionService, Handler, HandlerFuture, PerConnection, PerConnectionFuture,
     Spawn, Start, TokioSpawn, Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService, handle,

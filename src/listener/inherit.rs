@@ -127,6 +127,11 @@ impl SocketListener {
         self.is_shared.store(false, Ordering::Release);
     }
 
+    /// Returns whether another process owns the socket.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Acquire)
+    }
+
     /// Leaves the socket, and the file of a Unix socket, to the successor.
     pub(crate) fn give_up(&self) {
         self.is_shared.store(true, Ordering::Release);

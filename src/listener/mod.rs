@@ -32,7 +32,7 @@ pub use bind::{Bind, IntoBinds};
 #[cfg(unix)]
 pub(crate) use inherit::SocketFacts;
 pub use listener::{Accepted, Listener};
-pub(crate) use open::{Bound, open};
+pub(crate) use open::{Bound, Inheritance, Nothing, Opened, open};
 pub use options::{Keepalive, SocketOptions};
 pub use socket::SocketListener;
 pub(crate) use sources::{Source, Sources, Turns};

@@ -14,7 +14,7 @@ mod slots;
 
 pub(crate) use assignment::{Assignment, AssignmentCell, Mode};
 pub(crate) use control::{Control, Drain, Stage};
-pub(crate) use group::{Group, Opened, Reopened};
+pub(crate) use group::{Group, OpenedSlot, Reopened};
 pub(crate) use pool::Pool;
 pub(crate) use reports::{Key, News, Report, Reporter};
 pub(crate) use request::Request;

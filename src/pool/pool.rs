@@ -83,7 +83,10 @@ impl Pool {
         {
             let own = Limit::new(settings.max_connections.unwrap_or(usize::MAX));
             let reserve = (settings.reserve > 0).then(|| Reserve::new(server, settings.reserve));
-            for listener in listeners {
+            for opened in listeners {
+                let Some(listener) = opened.queues.first() else {
+                    continue;
+                };
                 let entry = ListenerEntry::new(
                     listener.local_addr(),
                     listener.is_local_addr_fixed(),
@@ -92,7 +95,7 @@ impl Pool {
                     Places::new(own.clone(), server.clone(), reserve.clone()),
                 );
                 let id = self.next_group.fetch_add(1, Ordering::Relaxed);
-                groups.push(Arc::new(Group::new(id, listener, Arc::new(entry))));
+                groups.push(Arc::new(Group::new(id, opened, Arc::new(entry))));
             }
         }
         groups

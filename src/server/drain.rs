@@ -71,15 +71,16 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     /// Has every slot swept: first by its owner, and then by another acceptor if the owner fails or
     /// does not answer.
     async fn sweep(&mut self) {
-        let open: Vec<u32> = self.listening.keys().copied().collect();
-        for number in &open {
-            if let Some(listening) = self.listening.get(number) {
-                listening.group.refuse_new();
-            }
+        // The queues that a successor has taken over are not touched.
+        let own = self.listening.iter();
+        let own = own.filter(|(_, listening)| !listening.group.is_leaving());
+        let own: Vec<u32> = own.map(|(number, _)| *number).collect();
+        for number in &own {
+            self.listening[number].group.refuse_new();
             self.sweep_group(*number);
         }
         if timeout(SWEEP_PATIENCE, self.until_swept()).await.is_err() {
-            for number in open {
+            for number in own {
                 self.reassign_unswept(number);
             }
             let _ = timeout(SWEEP_GRACE, self.until_swept()).await;

@@ -6,10 +6,6 @@ mod drain;
 mod end;
 mod handle;
 #[cfg(unix)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "`launch` and `supervise` do not call it yet")
-)]
 mod handover;
 mod launch;
 mod listeners;

@@ -1,6 +1,7 @@
 //! Replacing a running server by a new process: a hot restart.
 
 mod carrier;
+mod estate;
 mod fields;
 mod manifest;
 pub(super) mod predecessor;
@@ -15,6 +16,7 @@ mod tests;
 
 use crate::{Carried, Error, listener::SocketListener};
 use carrier::Carrier;
+pub(super) use estate::Heir;
 use fields::{Fields, invalid, put, sized};
 use rustix::process::geteuid;
 use std::{

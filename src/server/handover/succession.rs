@@ -58,6 +58,19 @@ impl Succession {
         }
     }
 
+    /// Takes the first of these listeners.
+    pub(super) fn take_one(&mut self, address: &str) -> Option<Inherited> {
+        let is_requested = |listener: &Inherited| listener.requested == address;
+        let is_bound = |listener: &Inherited| listener.facts.addr.to_string() == address;
+        let position = |is_wanted: &dyn Fn(&Inherited) -> bool| {
+            let mut listeners = self.listeners.iter();
+            listeners.position(|listener| listener.as_ref().is_some_and(is_wanted))
+        };
+        let index = position(&is_requested).or_else(|| position(&is_bound))?;
+        self.taken.push(u16::try_from(index).ok()?);
+        self.listeners[index].take()
+    }
+
     fn take_if(&mut self, is_wanted: impl Fn(&Inherited) -> bool) -> Vec<Inherited> {
         let mut taken = Vec::new();
         for (index, listener) in (0..).zip(&mut self.listeners) {
