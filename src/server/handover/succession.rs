@@ -14,7 +14,7 @@ use std::{
 };
 
 /// How long a predecessor may take for an answer: longer than any of its steps takes.
-const ANSWER: Duration = Duration::from_secs(30);
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
 /// A successor that has received the sockets of its predecessor.
 ///

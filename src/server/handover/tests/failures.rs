@@ -120,59 +120,71 @@ fn two_states_of_one_name_are_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_successor_that_hangs_while_starting_is_given_up_after_a_minute() {
-    let dir = Dir::new();
-    let (old, tasks) = start(&dir).await;
-    let mut succession = succeed(&dir.door()).await;
-    succession.take("127.0.0.1:0");
-    tokio::time::sleep(Duration::from_secs(61)).await;
-    let error = text(succession.ready(&Carrier::default()).await);
-    assert!(
-        error.ends_with("it refused: this server did not answer in time"),
-        "{error}"
-    );
-    recovers(&old, &dir, tasks, &[]).await;
+    with_clock(Duration::from_millis(200), async {
+        let dir = Dir::new();
+        let (old, tasks) = start(&dir).await;
+        let mut succession = succeed(&dir.door()).await;
+        succession.take("127.0.0.1:0");
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        let error = text(succession.ready(&Carrier::default()).await);
+        assert!(
+            error.ends_with("it refused: this server did not answer in time"),
+            "{error}"
+        );
+        recovers(&old, &dir, tasks, &[]).await;
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_successor_may_take_most_of_a_minute_to_start() {
-    let dir = Dir::new();
-    let (_old, mut tasks) = start(&dir).await;
-    let succession = succeed(&dir.door()).await;
-    tokio::time::sleep(Duration::from_secs(59)).await;
-    let prepared = succession.ready(&Carrier::default()).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(9)).await;
-    prepared.take_over().await.unwrap();
-    tasks.join_next().await.unwrap().unwrap();
+    with_clock(Duration::from_millis(200), async {
+        let dir = Dir::new();
+        let (_old, mut tasks) = start(&dir).await;
+        let succession = succeed(&dir.door()).await;
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        let prepared = succession.ready(&Carrier::default()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        prepared.take_over().await.unwrap();
+        tasks.join_next().await.unwrap().unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_successor_that_hangs_once_it_is_ready_learns_that_it_lost() {
-    let dir = Dir::new();
-    let (old, tasks) = start(&dir).await;
-    let prepared = ready(&dir).await;
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    let error = text(prepared.take_over().await);
-    assert!(
-        error.ends_with("it refused: this server did not answer in time"),
-        "{error}"
-    );
-    recovers(&old, &dir, tasks, &["pause [0]", "resume"]).await;
+    with_clock(Duration::from_millis(200), async {
+        let dir = Dir::new();
+        let (old, tasks) = start(&dir).await;
+        let prepared = ready(&dir).await;
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        let error = text(prepared.take_over().await);
+        assert!(
+            error.ends_with("it refused: this server did not answer in time"),
+            "{error}"
+        );
+        recovers(&old, &dir, tasks, &["pause [0]", "resume"]).await;
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn acceptors_that_do_not_pause_fail_the_succession() {
-    let dir = Dir::new();
-    let (old, tasks) = start(&dir).await;
-    old.never_pauses.store(true, Ordering::Relaxed);
-    let mut succession = succeed(&dir.door()).await;
-    succession.take("127.0.0.1:0");
-    let error = text(succession.ready(&Carrier::default()).await);
-    assert!(
-        error.ends_with("it refused: its acceptors did not pause in time"),
-        "{error}"
-    );
-    old.never_pauses.store(false, Ordering::Relaxed);
-    recovers(&old, &dir, tasks, &["pause [0]", "resume"]).await;
+    with_clock(Duration::from_millis(200), async {
+        let dir = Dir::new();
+        let (old, tasks) = start(&dir).await;
+        old.never_pauses.store(true, Ordering::Relaxed);
+        let mut succession = succeed(&dir.door()).await;
+        succession.take("127.0.0.1:0");
+        let error = text(succession.ready(&Carrier::default()).await);
+        assert!(
+            error.ends_with("it refused: its acceptors did not pause in time"),
+            "{error}"
+        );
+        old.never_pauses.store(false, Ordering::Relaxed);
+        recovers(&old, &dir, tasks, &["pause [0]", "resume"]).await;
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -145,31 +145,46 @@ async fn a_socket_that_is_sent_twice_is_refused() {
 async fn another_file_than_that_of_the_socket_is_refused() {
     use std::os::unix::fs::MetadataExt;
     let dir = Dir::new();
-    let precious = dir.path("precious");
-    std::fs::write(&precious, "").unwrap();
-    let metadata = std::fs::metadata(&precious).unwrap();
-    let inode = (metadata.dev(), metadata.ino());
-    // Another name; the same name, but no socket; a path that depends on the working directory.
+    let inode = |path: &Path| {
+        let metadata = std::fs::symlink_metadata(path).unwrap();
+        (metadata.dev(), metadata.ino())
+    };
+    // A file with the name of the socket; a socket with another name.
+    let (file, socket) = (dir.path("other").join("door"), dir.path("socket"));
     std::fs::create_dir(dir.path("other")).unwrap();
-    std::fs::hard_link(&precious, dir.path("other").join("door")).unwrap();
-    for path in [
-        precious.clone(),
-        dir.path("other").join("door"),
-        "door".into(),
-    ] {
+    std::fs::write(&file, "").unwrap();
+    let _other = UnixListener::bind(&socket).unwrap();
+    for path in [&file, &socket] {
         let Offered {
             mut manifest,
             sockets,
         } = Offered::new(&dir).await;
-        manifest.handover.file = Some(SocketFile { path, inode });
-        let error = super::super::successor::sort(&manifest.encode(), sockets).unwrap_err();
-        assert!(
-            error.to_string().contains("is not the file of the socket"),
-            "{error}"
-        );
+        manifest.handover.file = Some(SocketFile {
+            path: path.clone(),
+            inode: inode(path),
+        });
+        is_refused(&manifest, sockets);
         std::fs::remove_file(dir.path("door")).unwrap();
+        assert!(path.exists());
     }
-    assert!(precious.exists());
+    // A path that depends on the working directory.
+    let Offered {
+        mut manifest,
+        sockets,
+    } = Offered::new(&dir).await;
+    manifest.handover.file = Some(SocketFile {
+        path: "door".into(),
+        inode: inode(&dir.path("door")),
+    });
+    is_refused(&manifest, sockets);
+}
+
+fn is_refused(manifest: &Manifest, sockets: Vec<OwnedFd>) {
+    let error = super::super::successor::sort(&manifest.encode(), sockets).unwrap_err();
+    assert!(
+        error.to_string().contains("is not the file of the socket"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -33,16 +33,24 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::{Child, Command},
     sync::{
-        Arc,
+        Arc, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use tokio::{net::UnixStream, task::JoinSet};
 
+/// A child has copies of all descriptors until it runs its program, so that a socket that a test
+/// closes stays open. Each test has a directory, and is a reader while it has it.
+static SPAWNING: RwLock<()> = RwLock::new(());
+
 /// A directory that is removed at the end of the test.
-struct Dir(PathBuf);
+struct Dir {
+    path: PathBuf,
+    no_spawning: Option<RwLockReadGuard<'static, ()>>,
+}
 
 impl Dir {
     fn new() -> Self {
@@ -51,11 +59,24 @@ impl Dir {
         let name = format!("reagent-{}-handover-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).unwrap();
-        Dir(path)
+        Dir {
+            path,
+            no_spawning: SPAWNING.read().ok(),
+        }
+    }
+
+    /// Starts a child while no other test runs.
+    fn spawn(&mut self, command: &mut Command) -> io::Result<Child> {
+        self.no_spawning = None;
+        let alone = SPAWNING.write();
+        let child = command.spawn();
+        drop(alone);
+        self.no_spawning = SPAWNING.read().ok();
+        child
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     /// Returns the path of the hand-over.
@@ -66,7 +87,7 @@ impl Dir {
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
@@ -130,6 +151,24 @@ async fn next(wire: &Wire) -> Option<(Kind, Vec<u8>)> {
     };
     let frame = wire.receive(&mut received).await.unwrap()?;
     Some((frame.kind, frame.body))
+}
+
+/// Runs a test of the paused clock, which advances by `step` at a time, and only after the messages
+/// that are under way have arrived. By itself, a paused clock would advance before them.
+async fn with_clock<T>(step: Duration, test: impl Future<Output = T>) -> T {
+    let clock = async {
+        loop {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::advance(step).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        output = test => output,
+        () = clock => unreachable!(),
+    }
 }
 
 /// Lets other tasks run until `condition` holds. Does not depend on the clock.

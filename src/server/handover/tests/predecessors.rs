@@ -1,5 +1,6 @@
 //! Predecessors that die, stop or hang at each step.
 
+use super::super::succession::ANSWER;
 use super::*;
 use std::os::{fd::AsFd, unix::net::UnixListener};
 
@@ -51,8 +52,9 @@ async fn if_it_dies_while_its_successor_starts_the_successor_goes_on() {
 
 #[tokio::test]
 async fn if_it_dies_after_its_successor_was_ready_the_successor_goes_on() {
-    // Before the state, in the middle of it, before the last word.
-    for step in 0..3 {
+    // Before the state, in the middle of it, and before the last word, with and without having read
+    // what it was asked.
+    for step in 0..4 {
         let dir = Dir::new();
         let mut script = Script::new(&dir).await;
         let (mut succession, wire) = both(succeed(&dir.door()), script.offer()).await;
@@ -62,9 +64,13 @@ async fn if_it_dies_after_its_successor_was_ready_the_successor_goes_on() {
             match step {
                 0 => {}
                 1 => wire.send(Kind::Part, b"", &[]).await.unwrap(),
-                _ => {
+                2 => {
                     wire.send(Kind::Last, b"", &[]).await.unwrap();
                     next(&wire).await.unwrap();
+                }
+                _ => {
+                    wire.send(Kind::Last, b"", &[]).await.unwrap();
+                    wire.stream().readable().await.unwrap();
                 }
             }
             script.die(wire);
@@ -122,46 +128,58 @@ async fn if_it_stops_its_successor_goes_on_and_the_paths_remain() {
 
 #[tokio::test(start_paused = true)]
 async fn if_it_hangs_the_start_fails() {
-    let dir = Dir::new();
-    let hung = UnixListener::bind(dir.door()).unwrap();
-    let error = text(connect(&dir.door()).await);
-    assert!(
-        error.ends_with("it does not answer; if it hangs, stop it"),
-        "{error}"
-    );
-    drop(hung);
+    with_clock(Duration::from_millis(200), async {
+        let dir = Dir::new();
+        let hung = UnixListener::bind(dir.door()).unwrap();
+        let error = text(connect(&dir.door()).await);
+        assert!(
+            error.ends_with("it does not answer; if it hangs, stop it"),
+            "{error}"
+        );
+        drop(hung);
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn if_it_hangs_before_the_state_the_start_fails() {
-    let dir = Dir::new();
-    let mut script = Script::new(&dir).await;
-    let (succession, _wire) = both(succeed(&dir.door()), script.offer()).await;
-    let error = text(succession.ready(&Carrier::default()).await);
-    assert!(
-        error.ends_with("it does not answer; if it hangs, stop it"),
-        "{error}"
-    );
+    with_clock(Duration::from_millis(200), async {
+        let dir = Dir::new();
+        let mut script = Script::new(&dir).await;
+        let (succession, _wire) = both(succeed(&dir.door()), script.offer()).await;
+        let error = text(succession.ready(&Carrier::default()).await);
+        assert!(
+            error.ends_with("it does not answer; if it hangs, stop it"),
+            "{error}"
+        );
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn if_it_hangs_before_its_last_word_the_start_fails_and_it_learns_of_that() {
-    let dir = Dir::new();
-    let mut script = Script::new(&dir).await;
-    let (succession, wire) = both(succeed(&dir.door()), script.offer()).await;
-    let sending = async {
-        next(&wire).await;
-        wire.send(Kind::Last, b"", &[]).await.unwrap();
-    };
-    let (prepared, ()) = both(succession.ready(&Carrier::default()), sending).await;
-    let error = text(prepared.unwrap().take_over().await);
-    assert!(
-        error.ends_with("it does not answer; if it hangs, stop it"),
-        "{error}"
-    );
-    let error = wire.send(Kind::Done, &[], &[]).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-    assert!(dir.door().exists());
+    with_clock(Duration::from_millis(200), async {
+        let dir = Dir::new();
+        let mut script = Script::new(&dir).await;
+        let (succession, wire) = both(succeed(&dir.door()), script.offer()).await;
+        let sending = async {
+            next(&wire).await;
+            wire.send(Kind::Last, b"", &[]).await.unwrap();
+        };
+        let (prepared, ()) = both(succession.ready(&Carrier::default()), sending).await;
+        let started = tokio::time::Instant::now();
+        let error = text(prepared.unwrap().take_over().await);
+        // It gives up at once: from its timeout on, no word can arrive that it would have to await.
+        assert!(started.elapsed() < 2 * ANSWER);
+        assert!(
+            error.ends_with("it does not answer; if it hangs, stop it"),
+            "{error}"
+        );
+        let error = wire.send(Kind::Done, &[], &[]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(dir.door().exists());
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -197,20 +215,23 @@ async fn its_refusal_is_heard_at_every_step() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_closes_the_connection_again_and_again_fails_the_start() {
-    let dir = Dir::new();
-    let mut script = Script::new(&dir).await;
-    let closing = async {
-        loop {
-            script.accept().await;
-        }
-    };
-    let path = dir.door();
-    let error = tokio::select! {
-        connected = connect(&path) => text(connected),
-        () = closing => unreachable!(),
-    };
-    assert!(
-        error.ends_with("it closes the connection without an answer"),
-        "{error}"
-    );
+    with_clock(Duration::from_millis(200), async {
+        let dir = Dir::new();
+        let mut script = Script::new(&dir).await;
+        let closing = async {
+            loop {
+                script.accept().await;
+            }
+        };
+        let path = dir.door();
+        let error = tokio::select! {
+            connected = connect(&path) => text(connected),
+            () = closing => unreachable!(),
+        };
+        assert!(
+            error.ends_with("it closes the connection without an answer"),
+            "{error}"
+        );
+    })
+    .await;
 }

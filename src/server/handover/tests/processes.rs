@@ -7,7 +7,7 @@ use std::{
         fd::OwnedFd,
         unix::{fs::PermissionsExt, process::CommandExt},
     },
-    process::{Child, Command, Stdio},
+    process::Stdio,
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -67,21 +67,22 @@ struct Process {
 }
 
 impl Process {
-    fn start(role: &str, path: &Path, uid: u32) -> Self {
+    fn start(role: &str, dir: &mut Dir, uid: u32) -> Self {
         let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
         reader.set_nonblocking(true).unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args([
                 "--exact",
                 "server::handover::tests::processes::child",
                 "--nocapture",
             ])
-            .env(ROLE, format!("{role} {}", path.display()))
+            .env(ROLE, format!("{role} {}", dir.door().display()))
             .stdout(OwnedFd::from(writer))
             .stderr(Stdio::null())
-            .uid(uid)
-            .spawn()
-            .unwrap();
+            .uid(uid);
+        let child = dir.spawn(&mut command).unwrap();
+        drop(command);
         Process {
             child,
             lines: BufReader::new(UnixStream::from_std(reader).unwrap()).lines(),
@@ -125,8 +126,8 @@ fn own_uid() -> u32 {
 async fn a_predecessor_that_is_killed_is_survived_with_the_clients_in_its_queue() {
     // While its successor starts, once it has paused, and after it was replaced.
     for step in 0..3 {
-        let dir = Dir::new();
-        let mut old = Process::start("predecessor", &dir.door(), own_uid());
+        let mut dir = Dir::new();
+        let mut old = Process::start("predecessor", &mut dir, own_uid());
         let addr: SocketAddr = old.reached().await.parse().unwrap();
         let mut succession = succeed(&dir.door()).await;
         let taken = succession.take("127.0.0.1:0").remove(0);
@@ -153,14 +154,14 @@ async fn a_predecessor_that_is_killed_is_survived_with_the_clients_in_its_queue(
 
 #[tokio::test]
 async fn a_successor_that_is_killed_changes_nothing() {
-    let dir = Dir::new();
+    let mut dir = Dir::new();
     let old = Old::on_a_port();
     let mut tasks = old.beside(&dir.door(), &Carrier::default()).await;
-    let mut new = Process::start("successor", &dir.door(), own_uid());
+    let mut new = Process::start("successor", &mut dir, own_uid());
     assert_eq!(new.reached().await, "start");
     new.kill();
     std::fs::write(dir.door().with_extension("ready"), "").unwrap();
-    let mut new = Process::start("successor", &dir.door(), own_uid());
+    let mut new = Process::start("successor", &mut dir, own_uid());
     assert_eq!(new.reached().await, "start");
     assert_eq!(new.reached().await, "ready");
     new.kill();
@@ -178,18 +179,18 @@ async fn another_user_is_refused_in_both_directions() {
         return writeln!(io::stderr(), "{why}").unwrap();
     }
     let nobody = 65534;
-    let dir = Dir::new();
-    std::fs::set_permissions(&dir.0, PermissionsExt::from_mode(0o777)).unwrap();
+    let mut dir = Dir::new();
+    std::fs::set_permissions(&dir.path, PermissionsExt::from_mode(0o777)).unwrap();
     let old = Old::on_a_port();
     let mut tasks = old.beside(&dir.door(), &Carrier::default()).await;
-    let mut new = Process::start("successor", &dir.door(), nobody);
+    let mut new = Process::start("successor", &mut dir, nobody);
     let error = new.reached().await;
     assert!(
         error.ends_with("it cannot be reached"),
         "the mode of the path: {error}"
     );
     std::fs::set_permissions(dir.door(), PermissionsExt::from_mode(0o666)).unwrap();
-    let mut new = Process::start("successor", &dir.door(), nobody);
+    let mut new = Process::start("successor", &mut dir, nobody);
     let error = new.reached().await;
     let expected = "it refused: its user ID is 65534; start it as the user of this server";
     assert!(error.ends_with(expected), "{error}");
@@ -197,7 +198,7 @@ async fn another_user_is_refused_in_both_directions() {
     assert_eq!(old.events(), [""; 0]);
     tasks.shutdown().await;
 
-    let mut old = Process::start("predecessor", &dir.door(), nobody);
+    let mut old = Process::start("predecessor", &mut dir, nobody);
     old.reached().await;
     let error = text(connect(&dir.door()).await);
     let expected = "the server there runs as the user ID 65534, which is not trusted";

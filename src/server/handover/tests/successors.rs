@@ -79,21 +79,24 @@ async fn one_that_breaks_off_at_any_byte_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_hangs_at_any_byte_is_refused_and_changes_nothing() {
-    let (dir, old, mut tasks) = start().await;
-    for step in 1..STEPS {
-        let (kind, body) = message(step);
-        let frame = frame(kind as u8, &body);
-        for cut in 0..frame.len() {
-            let wire = begin(&dir, step).await;
-            assert_eq!(wire.stream().try_write(&frame[..cut]).unwrap(), cut);
-            let (kind, reason) = next(&wire).await.unwrap();
-            assert_eq!(kind, Kind::Refused);
-            assert_eq!(reason, b"this server did not answer in time");
-            assert!(next(&wire).await.is_none());
-            recovered(&old, step).await;
+    with_clock(Duration::from_millis(200), async {
+        let (dir, old, mut tasks) = start().await;
+        for step in 1..STEPS {
+            let (kind, body) = message(step);
+            let frame = frame(kind as u8, &body);
+            for cut in 0..frame.len() {
+                let wire = begin(&dir, step).await;
+                assert_eq!(wire.stream().try_write(&frame[..cut]).unwrap(), cut);
+                let (kind, reason) = next(&wire).await.unwrap();
+                assert_eq!(kind, Kind::Refused);
+                assert_eq!(reason, b"this server did not answer in time");
+                assert!(next(&wire).await.is_none());
+                recovered(&old, step).await;
+            }
         }
-    }
-    is_served(&dir, &old, &mut tasks).await;
+        is_served(&dir, &old, &mut tasks).await;
+    })
+    .await;
 }
 
 #[tokio::test]
