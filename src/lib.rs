@@ -41,7 +41,8 @@ pub mod testing;
 pub use addr::Addr;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
-    Draining, EofOnDrain, Linger, Observer, ObserverFn, Phase, event, linger, observer_fn,
+    Draining, EofOnDrain, Linger, Observer, ObserverFn, Phase, SurvivalReason, Survivor, event,
+    linger, observer_fn,
 };
 pub use error::Error;
 pub use error_chain::ErrorChain;
@@ -53,9 +54,11 @@ pub use listener::{
     Transport,
 };
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
+pub use pool::Shutdown;
 pub use prefixed_io::PrefixedIo;
 pub use server::{
-    BoxedLayers, ListenerStatus, Server, ServerHandle, ServerStatus, Starting, Stats,
+    BoxedLayers, ListenerStatus, Readiness, ReadinessHold, Server, ServerHandle, ServerStatus,
+    Starting, Stats,
 };
 pub use service::{
     CloneService, ConnectionService, Handler, HandlerFuture, PerConnection, PerConnectionFuture,

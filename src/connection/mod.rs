@@ -25,6 +25,7 @@ mod registry;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod sizes;
 mod socket;
+mod survivor;
 mod table;
 
 pub use acceptor::Acceptor;
@@ -32,6 +33,7 @@ pub use box_io::BoxIo;
 pub use connection::Connection;
 pub use drain_report::DrainReport;
 pub use draining::Draining;
+pub(crate) use entry::flag;
 pub use eof_on_drain::EofOnDrain;
 pub use handle::ConnectionHandle;
 pub use info::ConnectionInfo;
@@ -43,3 +45,4 @@ pub(crate) use opening::OPENING_TIMEOUT;
 pub use parts::ConnectionParts;
 pub use phase::Phase;
 pub(crate) use registry::{ListenerAddr, Registrar, Registry, Totals};
+pub use survivor::{SurvivalReason, Survivor};

@@ -8,10 +8,14 @@ mod control;
 )]
 mod pool;
 mod reports;
+mod shutdown;
 mod slots;
+mod stage;
 
 pub(crate) use assignment::{Assignment, AssignmentCell, Mode};
-pub(crate) use control::{Control, Drain, Stage};
+pub(crate) use control::Control;
 pub(crate) use pool::Pool;
 pub(crate) use reports::{Key, News, Report, Reporter};
+pub use shutdown::Shutdown;
 pub(crate) use slots::distribute;
+pub(crate) use stage::{Drain, Stage};

@@ -114,11 +114,16 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         let mut changes = self.pool().control.subscribe();
         loop {
             let control = changes.borrow_and_update().clone();
-            if !matches!(control.stage, Stage::Running) {
-                break;
-            }
+            let drains_at = match &control.stage {
+                Stage::Running => None,
+                Stage::LameDuck(lame_duck) => Some(lame_duck.until),
+                Stage::Draining(_) | Stage::Stopped(..) => break,
+            };
             self.reconcile(&control);
-            self.wait(&mut changes).await;
+            tokio::select! {
+                () = self.wait(&mut changes) => {}
+                () = until(drains_at) => self.pool().end_lame_duck(),
+            }
         }
         self.drain(end).await;
     }
