@@ -50,9 +50,11 @@ pub struct DrainReport {
     pub elapsed: Duration,
     /// The duration of the lame duck stage.
     pub lame_duck: Duration,
-    /// The number of connections that were open when the drain began and were notified. The others
-    /// had ended before it was their turn. Clients that were accepted from the queue are notified
-    /// as well, and are not counted here.
+    /// The number of connections that were open when the drain began and were then notified.
+    ///
+    /// It does not include those that ended before their turn, those that had been
+    /// [asked to finish](crate::ConnectionHandle::drain) before, and clients that were accepted
+    /// from the queue, which are notified as they are accepted.
     pub notified: usize,
     /// When the last of these was notified, counted from the start of the drain.
     pub last_notified_at: Duration,

@@ -40,9 +40,13 @@ impl Notices {
         };
         let is_spread = notified_by(&pool.control.borrow()) > started;
         pool.registry.drain_new();
-        pool.registry.for_each(|connection| match is_spread {
-            true => notices.waiting.push(connection),
-            false => {
+        pool.registry.for_each(|connection| {
+            if is_done(&connection) {
+                return;
+            }
+            if is_spread {
+                notices.waiting.push(connection);
+            } else {
                 connection.drain();
                 notices.count += 1;
             }

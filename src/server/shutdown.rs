@@ -23,8 +23,9 @@ impl ServerHandle {
     ///
     /// If it is called more than once, all calls wait for the same shutdown, and the earliest end
     /// of each stage applies. A call without a lame duck stage therefore starts the drain at once,
-    /// and one without a spread notifies the rest at once. To wait for the end without changing
-    /// anything, use [`wait`](Self::wait).
+    /// and one without a spread notifies the rest at once. Once the drain has started, the times of
+    /// a further call count from that call. To wait for the end without changing anything, use
+    /// [`wait`](Self::wait).
     ///
     /// If all listeners are lost for good in the lame duck stage, the drain starts at once.
     ///
