@@ -11,10 +11,10 @@
 //!
 //! # Position in the stack
 //!
-//! [`Health`] goes where an HTTP service goes: under the layer of the feature `http` on a server of
-//! its own, or into a router such as axum's, with `route_service` or `fallback_service`.
+//! [`Health`] goes where an HTTP service goes: under the layer of the feature `http` on a separate
+//! server, or into a router such as axum's, with `route_service` or `fallback_service`.
 //!
-//! A server of its own, on another port, is the better place. It answers while the main server
+//! A separate server, on another port, is the better place. It answers while the main server
 //! drains, when the main server's sockets are closed. It also answers when the main server is at
 //! `max_connections`, where a probe would wait in the queue and time out.
 //!
