@@ -135,14 +135,13 @@ fn is_done(connection: &ConnectionHandle) -> bool {
 
 /// Returns how many of the connections that wait are notified next, and the pause after that.
 fn pace(left: Duration, waiting: usize) -> (Duration, usize) {
-    let waiting = waiting.max(1);
-    let each = left.as_nanos() / waiting as u128;
-    if each >= TICK.as_nanos() {
-        return (left.div_f64(waiting as f64), 1);
+    let each = left / u32::try_from(waiting).unwrap_or(u32::MAX).max(1);
+    if each >= TICK {
+        return (each, 1);
     }
     let ticks = left.as_nanos().div_ceil(TICK.as_nanos()).max(1);
     let batch = (waiting as u128).div_ceil(ticks);
-    (TICK.min(left), usize::try_from(batch).unwrap_or(usize::MAX))
+    (TICK.min(left), usize::try_from(batch).unwrap_or(waiting))
 }
 
 #[cfg(test)]

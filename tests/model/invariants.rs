@@ -168,11 +168,7 @@ fn acceptors_are_there(world: &World) -> Result<(), String> {
         .listeners
         .iter()
         .all(|listener| listener.lost.is_none());
-    if world.acceptors == 0
-        || !is_whole
-        || world.doomed.contains(&true)
-        || !accepts(&stats)
-    {
+    if world.acceptors == 0 || !is_whole || world.doomed.contains(&true) || !accepts(&stats) {
         return Ok(());
     }
     let expected = world.acceptors * world.config.addresses;
