@@ -148,14 +148,17 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         let mut succession = succession.unwrap_or_else(|| Box::pin(pending()));
         loop {
             let control = changes.borrow_and_update().clone();
-            if !matches!(control.stage, Stage::Running) {
-                break;
-            }
+            let drains_at = match &control.stage {
+                Stage::Running => None,
+                Stage::LameDuck(lame_duck) => Some(lame_duck.until),
+                Stage::Draining(_) | Stage::Stopped(..) => break,
+            };
             self.finish_starting();
             self.finish_closing();
             self.reconcile(&control);
             tokio::select! {
                 () = self.wait(&mut changes) => {}
+                () = until(drains_at) => self.pool().end_lame_duck(),
                 () = &mut succession => succession = Box::pin(pending()),
             }
         }

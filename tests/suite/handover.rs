@@ -7,7 +7,7 @@ use crate::{
 };
 use reagent::{
     Addr, Bind, BoxError, Carried, Connection, Error, ErrorChain, Handover, Server, ServerHandle,
-    ServerStatus, handle, testing::MemoryListener,
+    ServerStatus, Shutdown, handle, testing::MemoryListener,
 };
 use std::{
     io,
@@ -223,7 +223,7 @@ async fn a_paused_server_is_handed_over_too() {
 async fn connections_that_stay_are_aborted_at_the_deadline() {
     let dir = Dir::new();
     let path = dir.path("handover.sock");
-    let handover = Handover::new(&path).deadline(Duration::from_millis(50));
+    let handover = Handover::new(&path).shutdown(Shutdown::new(Duration::from_millis(50)));
     let first = generation(1, Server::bind("127.0.0.1:0"), handover)
         .await
         .unwrap();

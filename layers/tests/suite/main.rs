@@ -24,6 +24,8 @@ mod endings;
 mod fault;
 #[cfg(feature = "framed")]
 mod framed;
+#[cfg(all(feature = "health", feature = "http"))]
+mod health;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "limit")]

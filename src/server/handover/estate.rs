@@ -9,11 +9,10 @@ use super::{
 use crate::{
     Error,
     listener::{Inheritance, Nothing, SocketListener, SocketOptions},
-    pool::{Group, Pool},
+    pool::{Group, Pool, Shutdown},
     sync::Mutex,
 };
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
-use tokio::time::Instant;
 
 /// The part of the hand-over in the start of a server: taking over from the predecessor, if there is
 /// one.
@@ -45,7 +44,7 @@ impl Heir {
         pool: &Arc<Pool>,
     ) -> Result<Pin<Box<dyn Future<Output = ()> + Send>>, Error> {
         let Handover {
-            deadline, carrier, ..
+            shutdown, carrier, ..
         } = self.handover;
         let door = match self.begin {
             Begin::First(door) => door,
@@ -63,7 +62,7 @@ impl Heir {
         };
         let estate = Estate {
             pool: pool.clone(),
-            deadline,
+            shutdown,
             offered: Mutex::default(),
         };
         Ok(Box::pin(async move {
@@ -88,7 +87,7 @@ impl Inheritance for Succession {
 /// What a server leaves to its successor.
 struct Estate {
     pool: Arc<Pool>,
-    deadline: Duration,
+    shutdown: Shutdown,
     /// The groups of the last offer.
     offered: Mutex<Vec<Arc<Group>>>,
 }
@@ -124,7 +123,6 @@ impl Predecessor for Estate {
             };
             offers.push(Offer {
                 requested: group.requested().to_owned(),
-                label: group.entry().label.as_deref().map(Into::into),
                 facts,
                 sockets: sockets.into_iter().collect::<io::Result<_>>()?,
             });
@@ -149,8 +147,8 @@ impl Predecessor for Estate {
 
     fn commit(&self, taken: &[usize]) {
         Self::give_up(&self.offered(taken));
-        let deadline = Instant::now().checked_add(self.deadline);
-        self.pool.drain(deadline, true, None);
+        // The successor serves new clients already.
+        self.pool.shut_down(self.shutdown.lame_duck(Duration::ZERO));
     }
 
     fn abandon(&self) {

@@ -28,12 +28,11 @@ const LISTENER: u16 = 2;
 
 /// The fields of a listener.
 const REQUESTED: u16 = 1;
-const LABEL: u16 = 2;
-const TCP: u16 = 3;
-const UNIX: u16 = 4;
-const FLAGS: u16 = 5;
-const FILE: u16 = 6;
-const SOCKETS: u16 = 7;
+const TCP: u16 = 2;
+const UNIX: u16 = 3;
+const FLAGS: u16 = 4;
+const FILE: u16 = 5;
+const SOCKETS: u16 = 6;
 
 const IS_FIXED: u8 = 1;
 const IS_ADOPTED: u8 = 2;
@@ -50,7 +49,6 @@ pub(super) struct Manifest {
 pub(crate) struct Entry {
     /// The address that was asked for, with port 0 if any port would do.
     pub(crate) requested: String,
-    pub(crate) label: Option<String>,
     pub(crate) facts: SocketFacts,
     /// The number of its sockets.
     pub(crate) sockets: u16,
@@ -65,9 +63,6 @@ impl Manifest {
         for entry in &self.listeners {
             let mut listener = Vec::new();
             put(&mut listener, REQUESTED, entry.requested.as_bytes());
-            if let Some(label) = &entry.label {
-                put(&mut listener, LABEL, label.as_bytes());
-            }
             put_facts(&mut listener, &entry.facts);
             put(&mut listener, SOCKETS, &entry.sockets.to_be_bytes());
             put(&mut out, LISTENER, &listener);
@@ -143,7 +138,6 @@ fn put_facts(out: &mut Vec<u8>, facts: &SocketFacts) {
 #[derive(Default)]
 struct Fact {
     requested: Option<String>,
-    label: Option<String>,
     addr: Option<Addr>,
     flags: Option<u8>,
     file: Option<SocketFile>,
@@ -156,7 +150,6 @@ impl Fact {
         for field in Fields(bytes) {
             match field? {
                 (REQUESTED, value) => once(&mut all.requested, text(value, MOST_TEXT)?)?,
-                (LABEL, value) => once(&mut all.label, text(value, MOST_TEXT)?)?,
                 (TCP, value) => once(&mut all.addr, Addr::Tcp(tcp(value)?))?,
                 (UNIX, []) => once(&mut all.addr, Addr::Unix(None))?,
                 (UNIX, value) => once(&mut all.addr, Addr::Unix(Some(path(value)?.into())))?,
@@ -190,7 +183,6 @@ impl Fact {
                 .requested
                 .take()
                 .ok_or_else(|| missing("requested address"))?,
-            label: self.label.take(),
             sockets: sockets.ok_or_else(|| missing("sockets"))?,
             facts: self.facts()?,
         })

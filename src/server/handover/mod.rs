@@ -14,7 +14,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use crate::{Carried, Error, listener::SocketListener};
+use crate::{Carried, Error, listener::SocketListener, pool::Shutdown};
 use carrier::Carrier;
 pub(super) use estate::Heir;
 use fields::{Fields, invalid, put, sized};
@@ -89,16 +89,26 @@ const SPEAKS: u16 = 1;
 /// # Example
 ///
 /// ```
-/// use reagent::Handover;
+/// use reagent::{Connection, Handover, Server, Shutdown, handle};
 /// use std::time::Duration;
 ///
-/// let handover = Handover::new("/run/app/handover.sock").deadline(Duration::from_secs(600));
+/// # async fn f() -> Result<(), reagent::BoxError> {
+/// let handover = Handover::new("/run/app/handover.sock")
+///     .shutdown(Shutdown::new(Duration::from_secs(600)));
+/// let server = Server::bind("0.0.0.0:80")
+///     .handover(handover)
+///     .start(handle(async |_: Connection| std::io::Result::Ok(())))
+///     .await?;
+/// // Returns when the connections have ended after a successor has taken over.
+/// server.wait().await?;
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "settings have no effect unless they are passed to a server"]
 pub struct Handover {
     pub(super) path: PathBuf,
-    pub(super) deadline: Duration,
+    pub(super) shutdown: Shutdown,
     pub(super) carrier: Carrier,
 }
 
@@ -110,15 +120,17 @@ impl Handover {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Handover {
             path: path.into(),
-            deadline: Duration::from_secs(30),
+            shutdown: Shutdown::new(Duration::from_secs(30)),
             carrier: Carrier::default(),
         }
     }
 
-    /// Sets how long the connections of this server may take to end after a successor has taken
-    /// over, before they are aborted. The default is 30 s.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+    /// Sets how the connections of this server end after a successor has taken over. The default is
+    /// a deadline of 30 s.
+    ///
+    /// The lame duck stage is left out, since the successor serves new clients by then.
+    pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.shutdown = shutdown;
         self
     }
 

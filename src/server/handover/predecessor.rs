@@ -55,7 +55,6 @@ pub(crate) trait Predecessor: Send + Sync + 'static {
 pub(crate) struct Offer {
     /// The address that was asked for, with port 0 if any port would do.
     pub(crate) requested: String,
-    pub(crate) label: Option<String>,
     pub(crate) facts: SocketFacts,
     /// Its queues: several with `SO_REUSEPORT`.
     pub(crate) sockets: Vec<OwnedFd>,
@@ -134,7 +133,6 @@ impl<P: Predecessor> Exchange<'_, P> {
         for offer in offers {
             listeners.push(Entry {
                 requested: offer.requested,
-                label: offer.label,
                 facts: offer.facts,
                 sockets: u16::try_from(offer.sockets.len()).unwrap_or(u16::MAX),
             });

@@ -48,17 +48,8 @@ impl Succession {
         }
     }
 
-    /// Takes all listeners that were requested as `address`, or otherwise those that are bound to
-    /// it.
-    pub(crate) fn take(&mut self, address: &str) -> Vec<Inherited> {
-        let by_request = self.take_if(|listener| listener.requested == address);
-        match by_request.is_empty() {
-            true => self.take_if(|listener| listener.facts.addr.to_string() == address),
-            false => by_request,
-        }
-    }
-
-    /// Takes the first of these listeners.
+    /// Takes the first listener that was requested as `address`, or otherwise the first one that is
+    /// bound to it.
     pub(super) fn take_one(&mut self, address: &str) -> Option<Inherited> {
         let is_requested = |listener: &Inherited| listener.requested == address;
         let is_bound = |listener: &Inherited| listener.facts.addr.to_string() == address;
@@ -69,17 +60,6 @@ impl Succession {
         let index = position(&is_requested).or_else(|| position(&is_bound))?;
         self.taken.push(u16::try_from(index).ok()?);
         self.listeners[index].take()
-    }
-
-    fn take_if(&mut self, is_wanted: impl Fn(&Inherited) -> bool) -> Vec<Inherited> {
-        let mut taken = Vec::new();
-        for (index, listener) in (0..).zip(&mut self.listeners) {
-            if let Some(wanted) = listener.take_if(|listener| is_wanted(listener)) {
-                taken.push(wanted);
-                self.taken.push(index);
-            }
-        }
-        taken
     }
 
     /// Tells the predecessor that this server is ready to accept on the listeners that it took, and

@@ -33,7 +33,6 @@ const RETRY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Inherited {
     pub(crate) requested: String,
-    pub(crate) label: Option<String>,
     pub(super) facts: SocketFacts,
     sockets: Vec<OwnedFd>,
 }
@@ -109,7 +108,6 @@ pub(super) fn sort(
     for entry in manifest.listeners {
         let Entry {
             requested,
-            label,
             facts,
             sockets: count,
         } = entry;
@@ -121,7 +119,6 @@ pub(super) fn sort(
         }
         listeners.push(Inherited {
             requested,
-            label,
             facts,
             sockets,
         });

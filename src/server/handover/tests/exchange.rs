@@ -5,7 +5,7 @@ use rustix::io::{FdFlags, fcntl_getfd};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 #[tokio::test]
-async fn a_successor_gets_sockets_labels_and_state_and_the_clients_in_the_queue() {
+async fn a_successor_gets_sockets_and_state_and_the_clients_in_the_queue() {
     let dir = Dir::new();
     let unix = SocketListener::bind_unix(&dir.path("app.sock"), &Arc::default()).unwrap();
     let old = Old::new(vec![
@@ -17,22 +17,15 @@ async fn a_successor_gets_sockets_labels_and_state_and_the_clients_in_the_queue(
     let mut client = TcpStream::connect(old.addr()).await.unwrap();
 
     let mut succession = succeed(&dir.door()).await;
-    let taken = succession.take("127.0.0.1:0");
-    assert_eq!(taken.len(), 1);
-    assert_eq!(taken[0].label.as_deref(), Some("label of 127.0.0.1:0"));
-    let mut tcp = taken
-        .into_iter()
-        .next()
-        .unwrap()
-        .open(&Arc::default())
-        .unwrap();
+    let taken = succession.take_one("127.0.0.1:0").unwrap();
+    let mut tcp = taken.open(&Arc::default()).unwrap();
     assert_eq!(tcp[0].local_addr(), old.addr());
     assert!(tcp[0].is_local_addr_fixed());
     // Found by its address, since it was requested by another name.
     let path = format!("unix:{}", dir.path("app.sock").display());
     let unix = succession
-        .take(&path)
-        .remove(0)
+        .take_one(&path)
+        .unwrap()
         .open(&Arc::default())
         .unwrap();
     assert_eq!(
@@ -136,10 +129,10 @@ async fn listeners_that_are_not_taken_are_left_to_the_predecessor() {
     let mut succession = succeed(&dir.door()).await;
     let kept: Vec<_> = ["c", "a", "nothing"]
         .into_iter()
-        .flat_map(|requested| succession.take(requested))
+        .filter_map(|requested| succession.take_one(requested))
         .collect();
     assert_eq!(kept.len(), 2);
-    assert!(succession.take("a").is_empty(), "it is taken once");
+    assert!(succession.take_one("a").is_none(), "it is taken once");
     let prepared = succession.ready(&Carrier::default()).await.unwrap();
     prepared.take_over().await.unwrap();
     tasks.join_next().await.unwrap().unwrap();
@@ -162,13 +155,14 @@ async fn more_sockets_than_fit_into_a_message_arrive() {
         .collect();
     let old = Old::new(listeners);
     let _tasks = old.beside(&dir.door(), &Carrier::default()).await;
-    let taken = succeed(&dir.door()).await.take("unix");
-    assert_eq!(taken.len(), 300);
-    for (number, listener) in taken.into_iter().enumerate() {
+    let mut succession = succeed(&dir.door()).await;
+    for number in 0..300 {
+        let listener = succession.take_one("unix").unwrap();
         let opened = listener.open(&Arc::default()).unwrap();
         let path = dir.path(&format!("{number}.sock"));
         assert_eq!(opened[0].local_addr().path(), Some(&*path));
     }
+    assert!(succession.take_one("unix").is_none());
 }
 
 #[tokio::test]

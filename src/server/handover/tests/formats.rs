@@ -75,7 +75,6 @@ impl Random {
     fn manifest(&mut self) -> Manifest {
         let entry = |random: &mut Self| Entry {
             requested: random.text(),
-            label: (random.below(2) == 0).then(|| random.text()),
             facts: random.facts(),
             sockets: random.below(100) as u16 + 1,
         };
@@ -186,10 +185,10 @@ fn fields_that_are_missing_or_wrong_are_refused() {
         put(&mut bytes, 2, &listener);
         Manifest::decode(&bytes).unwrap_err().to_string()
     };
-    let tcp: Field<'_> = (3, &[127, 0, 0, 1, 0, 80]);
+    let tcp: Field<'_> = (2, &[127, 0, 0, 1, 0, 80]);
     let name: Field<'_> = (1, b"a");
-    let flags: Field<'_> = (5, &[0]);
-    let sockets: Field<'_> = (7, &[0, 1]);
+    let flags: Field<'_> = (4, &[0]);
+    let sockets: Field<'_> = (6, &[0, 1]);
     let wrong: [(&[Field<'_>], &str); 13] = [
         (&[], "the requested address field is missing"),
         (&[name, tcp, sockets], "the flags field is missing"),
@@ -199,20 +198,20 @@ fn fields_that_are_missing_or_wrong_are_refused() {
             "the requested address field is missing",
         ),
         (
-            &[name, tcp, flags, (7, &[0, 0])],
+            &[name, tcp, flags, (6, &[0, 0])],
             "the sockets field is missing",
         ),
         (
-            &[name, tcp, flags, (7, &[1])],
+            &[name, tcp, flags, (6, &[1])],
             "a field has 1 bytes; expected 2",
         ),
         (&[name, tcp, tcp, flags, sockets], "a field occurs twice"),
         (
-            &[name, tcp, (4, b"/x"), flags, sockets],
+            &[name, tcp, (3, b"/x"), flags, sockets],
             "a field occurs twice",
         ),
         (
-            &[name, (3, &[1; 7]), flags, sockets],
+            &[name, (2, &[1; 7]), flags, sockets],
             "a field has 7 bytes; expected 26",
         ),
         (
@@ -220,15 +219,15 @@ fn fields_that_are_missing_or_wrong_are_refused() {
             "a text is not valid UTF-8",
         ),
         (
-            &[name, (2, &[b'x'; 5000]), tcp, flags, sockets],
+            &[(1, &[b'x'; 5000]), tcp, flags, sockets],
             "a text has 5000 bytes",
         ),
         (
-            &[name, (6, &[0; 15]), tcp, flags, sockets],
+            &[name, (5, &[0; 15]), tcp, flags, sockets],
             "the file of a socket is cut off",
         ),
         (
-            &[name, (6, &[0; 17]), tcp, flags, sockets],
+            &[name, (5, &[0; 17]), tcp, flags, sockets],
             "a file belongs to 127.0.0.1:80",
         ),
     ];
@@ -238,7 +237,7 @@ fn fields_that_are_missing_or_wrong_are_refused() {
     }
     let mut many = good.clone();
     let mut entry = Vec::new();
-    for (tag, value) in [name, tcp, flags, (7, &[0xff, 0xff])] {
+    for (tag, value) in [name, tcp, flags, (6, &[0xff, 0xff])] {
         put(&mut entry, tag, value);
     }
     put(&mut many, 2, &entry);

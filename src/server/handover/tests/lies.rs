@@ -31,7 +31,6 @@ impl Offered {
                 handover: door.facts(),
                 listeners: vec![Entry {
                     requested: "port".to_owned(),
-                    label: None,
                     facts: listener.facts(),
                     sockets: 1,
                 }],

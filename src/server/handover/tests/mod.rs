@@ -22,7 +22,7 @@ use super::{
     wire::{Kind, Received, Wire},
 };
 use crate::{
-    BoxError, Error, ErrorChain, Transport,
+    BoxError, Carried, Error, ErrorChain, Transport,
     listener::{Listener, SocketListener, SocketOptions},
     sync::Mutex,
 };
@@ -123,7 +123,7 @@ async fn succeed(path: &Path) -> Succession {
 /// Goes through all steps of a succession.
 async fn take_over(path: &Path, addr: &str) -> (Vec<SocketListener>, SocketListener) {
     let mut succession = succeed(path).await;
-    let taken = succession.take(addr).remove(0);
+    let taken = succession.take_one(addr).unwrap();
     let listeners = taken.open(&Arc::default()).unwrap();
     let prepared = succession.ready(&Carrier::default()).await.unwrap();
     let door = prepared.take_over().await.unwrap();

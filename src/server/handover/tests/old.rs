@@ -57,7 +57,6 @@ impl Predecessor for Old {
         let offer = |(requested, sockets): &(&str, Vec<SocketListener>)| {
             Ok(Offer {
                 requested: (*requested).to_owned(),
-                label: Some(format!("label of {requested}")),
                 facts: sockets[0].facts(),
                 sockets: sockets
                     .iter()

@@ -37,8 +37,8 @@ async fn if_it_dies_while_its_successor_starts_the_successor_goes_on() {
     let _client = tokio::net::TcpStream::connect(addr).await.unwrap();
     script.die(wire);
     let mut taken = succession
-        .take("port")
-        .remove(0)
+        .take_one("port")
+        .unwrap()
         .open(&Arc::default())
         .unwrap();
     let state = Bytes::new("state", b"own");
@@ -58,7 +58,7 @@ async fn if_it_dies_after_its_successor_was_ready_the_successor_goes_on() {
         let dir = Dir::new();
         let mut script = Script::new(&dir).await;
         let (mut succession, wire) = both(succeed(&dir.door()), script.offer()).await;
-        succession.take("port");
+        succession.take_one("port");
         let dying = async {
             assert_eq!(next(&wire).await.unwrap(), (Kind::Ready, vec![0, 0]));
             match step {
@@ -95,8 +95,8 @@ async fn if_it_stops_its_successor_goes_on_and_the_paths_remain() {
         let mut tasks = old.beside(&dir.door(), &Carrier::default()).await;
         let mut succession = succeed(&dir.door()).await;
         let taken = succession
-            .take("unix")
-            .remove(0)
+            .take_one("unix")
+            .unwrap()
             .open(&Arc::default())
             .unwrap();
         let carrier = Carrier::default();

@@ -47,7 +47,7 @@ async fn child() {
                     return;
                 }
             };
-            let taken = succession.take("127.0.0.1:0");
+            let taken = succession.take_one("127.0.0.1:0");
             say("start");
             if std::fs::exists(path.with_extension("ready")).unwrap() {
                 let _prepared = succession.ready(&Carrier::default()).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_predecessor_that_is_killed_is_survived_with_the_clients_in_its_queue(
         let mut old = Process::start("predecessor", &mut dir, own_uid());
         let addr: SocketAddr = old.reached().await.parse().unwrap();
         let mut succession = succeed(&dir.door()).await;
-        let taken = succession.take("127.0.0.1:0").remove(0);
+        let taken = succession.take_one("127.0.0.1:0").unwrap();
         let mut listeners = taken.open(&Arc::default()).unwrap();
         let _client = TcpStream::connect(addr).await.unwrap();
         if step == 0 {

@@ -37,7 +37,6 @@ impl Script {
             handover: self.door.facts(),
             listeners: vec![Entry {
                 requested: "port".to_owned(),
-                label: None,
                 facts: self.listener.facts(),
                 sockets: 1,
             }],
