@@ -16,6 +16,7 @@
 
 mod acceptor;
 mod addr;
+mod carried;
 mod cast;
 mod connection;
 mod error;
@@ -39,9 +40,11 @@ mod sync;
 pub mod testing;
 
 pub use addr::Addr;
+pub use carried::Carried;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
-    Draining, EofOnDrain, Linger, Observer, ObserverFn, Phase, event, linger, observer_fn,
+    Draining, EofOnDrain, Linger, Observer, ObserverFn, Phase, SurvivalReason, Survivor, event,
+    linger, observer_fn,
 };
 pub use error::Error;
 pub use error_chain::ErrorChain;
@@ -53,8 +56,14 @@ pub use listener::{
     Transport,
 };
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
+pub use pool::Shutdown;
 pub use prefixed_io::PrefixedIo;
-pub use server::{BoxedLayers, ListenerStats, Server, ServerHandle, ServerStatus, Starting, Stats};
+#[cfg(unix)]
+pub use server::Handover;
+pub use server::{
+    BoxedLayers, ListenerStats, Readiness, ReadinessHold, Server, ServerHandle, ServerStatus,
+    Starting, Stats,
+};
 pub use service::{
     CloneService, ConnectionService, Handler, HandlerFuture, PerConnection, PerConnectionFuture,
     Spawn, Start, TokioSpawn, Upgrade, UpgradeFuture, UpgradeLayer, UpgradeService, handle,

@@ -8,6 +8,7 @@
 //! | limit bytes per second and total bytes | [`BandwidthLayer`](bandwidth/struct.BandwidthLayer.html) | `bandwidth` |
 //! | inject faults in tests: latency, short reads and writes, resets, black holes | [`FaultLayer`](fault/struct.FaultLayer.html) | `fault` |
 //! | serve a framed protocol with a codec and a request service | [`FramedLayer`](framed/struct.FramedLayer.html) | `framed` |
+//! | answer health checks: `/ready` and `/live` | [`Health`](health/struct.Health.html) | `health` |
 //! | serve HTTP/1 and HTTP/2 with an axum router, a tonic server or any other request service | [`HttpLayer`](http/struct.HttpLayer.html) | `http` |
 //! | limit connections and connection rate per client, the overall rate, and running handlers | [`limit`](limit/index.html) | `limit` |
 //! | export counters, gauges and durations to Prometheus | [`MetricsObserver`](metrics/struct.MetricsObserver.html) | `metrics` |
@@ -110,6 +111,8 @@ pub mod fault;
 pub mod framed;
 #[cfg(feature = "full")]
 pub mod guide;
+#[cfg(feature = "health")]
+pub mod health;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "limit")]
@@ -131,6 +134,8 @@ pub mod tls;
 #[cfg(feature = "trace")]
 pub mod trace;
 
+#[cfg(any(feature = "access", feature = "tls"))]
+mod carried;
 #[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 mod client;
 #[cfg(any(

@@ -10,7 +10,7 @@ use crate::{
     connection::event,
     listener::ErrorClass,
     panic::discard,
-    pool::{Opened, Reopened},
+    pool::{OpenedSlot, Reopened},
     service::{ConnectionService, Spawn},
 };
 use std::{io, sync::atomic::Ordering};
@@ -36,12 +36,12 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     /// Begins to drive a slot, and reopens it if it is lost.
     pub(super) fn open(&mut self, slot: usize) {
         match self.group.open(slot, self.core) {
-            Ok(Opened::Source(source)) => {
+            Ok(OpenedSlot::Source(source)) => {
                 self.recovery.done(slot);
                 self.sources.insert(source);
             }
-            Ok(Opened::Lost) => self.reopen(slot),
-            Ok(Opened::Dead) => self.recovery.done(slot),
+            Ok(OpenedSlot::Lost) => self.reopen(slot),
+            Ok(OpenedSlot::Dead) => self.recovery.done(slot),
             Err(error) => {
                 let class = ErrorClass::classify(&error);
                 self.observe_failure(&error, class);

@@ -1,6 +1,6 @@
 //! The future that resolves when a connection is asked to finish.
 
-use super::{ConnectionHandle, phase::Phase};
+use super::{ConnectionHandle, entry::flag, phase::Phase};
 
 use std::{
     fmt,
@@ -43,14 +43,19 @@ pub struct Draining(Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>);
 impl Draining {
     pub(super) fn of(handle: ConnectionHandle) -> Self {
         if is_told(&handle) {
+            handle.entry.hears_drain();
             return Draining(None);
         }
-        Draining(Some(Box::pin(async move { handle.until_draining().await })))
+        Draining(Some(Box::pin(async move {
+            handle.until_draining().await;
+            handle.entry.hears_drain();
+        })))
     }
 }
 
 impl ConnectionHandle {
-    /// Waits for the same as [`draining`](Self::draining), without a box.
+    /// Waits for the same as [`draining`](Self::draining), without a box. Upgrades wait for it on
+    /// behalf of a handler that may not, so this does not count as hearing the drain.
     pub(crate) async fn until_draining(&self) {
         loop {
             let changed = self.entry.changed.notified();
@@ -64,7 +69,7 @@ impl ConnectionHandle {
 
 /// A connection that is over has nothing left to wait for.
 fn is_told(handle: &ConnectionHandle) -> bool {
-    handle.is_draining() || handle.phase() == Phase::Closed
+    handle.entry.has(flag::DRAINING) || handle.phase() == Phase::Closed
 }
 
 impl Future for Draining {

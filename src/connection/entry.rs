@@ -43,6 +43,8 @@ pub(crate) mod flag {
     // What an encrypting layer may say when it is dropped.
     pub(crate) const OPEN_ENDED: u16 = 1024;
     pub(crate) const LAST_WRITE: u16 = 2048;
+    // Whether code of the connection has learned that it is to finish.
+    pub(crate) const HEARD_DRAIN: u16 = 4096;
 }
 
 /// Called with the outcome when the connection is over.
@@ -264,6 +266,16 @@ impl Entry {
     pub(crate) fn drain(&self) {
         self.set(flag::DRAINING);
         self.changed.notify_waiters();
+    }
+
+    /// Returns whether the connection is asked to finish, to code that acts on it. That it has
+    /// asked is recorded, for the report of the drain.
+    pub(crate) fn hears_drain(&self) -> bool {
+        let hears = self.has(flag::DRAINING);
+        if hears && !self.has(flag::HEARD_DRAIN) {
+            self.set(flag::HEARD_DRAIN);
+        }
+        hears
     }
 
     pub(crate) fn abort(&self) {

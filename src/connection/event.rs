@@ -145,6 +145,14 @@ pub struct ConnectionEnded<'a> {
     pub outcome: &'a Outcome,
 }
 
+/// The beginning of the lame duck stage of a [`Shutdown`](crate::Shutdown).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LameDuckStarted {
+    /// The time until the drain, unless something brings it forward.
+    pub lasts: Duration,
+}
+
 /// The beginning of a drain.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -193,6 +201,8 @@ pub enum Event<'a> {
     ConnectionUpgraded(&'a ConnectionUpgraded<'a>),
     /// See [`Observer::connection_ended`](crate::Observer::connection_ended).
     ConnectionEnded(&'a ConnectionEnded<'a>),
+    /// See [`Observer::lame_duck_started`](crate::Observer::lame_duck_started).
+    LameDuckStarted(&'a LameDuckStarted),
     /// See [`Observer::drain_started`](crate::Observer::drain_started).
     DrainStarted(&'a DrainStarted),
     /// See [`Observer::drain_ended`](crate::Observer::drain_ended).

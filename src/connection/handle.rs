@@ -172,7 +172,7 @@ impl ConnectionHandle {
 
     /// Returns whether the connection has been asked to finish.
     pub fn is_draining(&self) -> bool {
-        self.entry.has(flag::DRAINING)
+        self.entry.hears_drain()
     }
 
     /// Returns a snapshot of everything that is known about the connection.
@@ -190,7 +190,7 @@ impl ConnectionHandle {
             bytes_read: self.bytes_read(),
             bytes_written: self.bytes_written(),
             is_secure: self.is_secure(),
-            is_draining: self.is_draining(),
+            is_draining: entry.has(flag::DRAINING),
             labels: labels(entry),
         }
     }

@@ -28,6 +28,7 @@ mod shard;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod sizes;
 mod socket;
+mod survivor;
 mod table;
 
 pub use acceptor::Acceptor;
@@ -35,6 +36,7 @@ pub use box_io::BoxIo;
 pub use connection::Connection;
 pub use drain_report::DrainReport;
 pub use draining::Draining;
+pub(crate) use entry::flag;
 pub use eof_on_drain::EofOnDrain;
 pub use handle::ConnectionHandle;
 pub use info::ConnectionInfo;
@@ -48,3 +50,4 @@ pub use parts::ConnectionParts;
 pub use phase::Phase;
 pub(crate) use registry::{Registrar, Registry};
 pub(crate) use shard::Totals;
+pub use survivor::{SurvivalReason, Survivor};

@@ -169,6 +169,12 @@ pub trait Observer: Send + Sync + 'static {
         let _ = event;
     }
 
+    /// Called when a shutdown with a lame duck stage has been requested. The server goes on
+    /// accepting, and [`drain_started`](Self::drain_started) follows.
+    fn lame_duck_started(&self, event: &event::LameDuckStarted) {
+        let _ = event;
+    }
+
     /// Called when the server begins to drain, before connections are notified.
     fn drain_started(&self, event: &event::DrainStarted) {
         let _ = event;
@@ -204,6 +210,7 @@ macro_rules! delegate_observer {
                 connection_labelled(event::ConnectionLabelled<'_>)
                 connection_upgraded(event::ConnectionUpgraded<'_>)
                 connection_ended(event::ConnectionEnded<'_>)
+                lame_duck_started(event::LameDuckStarted)
                 drain_started(event::DrainStarted)
                 drain_ended(DrainReport)
             );

@@ -172,11 +172,10 @@ impl Registry {
         }
     }
 
-    /// Asks every connection to finish, including those accepted from now on.
-    pub(crate) fn drain(&self) {
-        // Before the visit: a connection is registered first and checks this flag afterwards.
+    /// Asks connections to finish that are accepted from now on. To ask the others, visit them
+    /// afterwards: a connection is registered first and checks this flag later.
+    pub(crate) fn drain_new(&self) {
         self.draining.store(true, Ordering::SeqCst);
-        self.for_each(|handle| handle.drain());
     }
 
     /// Waits until no connection is open.

@@ -1,5 +1,6 @@
 //! The trait of listeners.
 
+use super::SocketListener;
 use crate::{Transport, addr::Addr};
 use std::{
     fmt, io,
@@ -174,6 +175,14 @@ pub trait Listener: Send + 'static {
     /// Returns `None` if that is impossible, which is the default. The listener is then lost for
     /// good.
     fn try_reopen(&self) -> Option<io::Result<Box<dyn Listener>>> {
+        None
+    }
+
+    /// Returns the listening socket, if this listener is one or wraps one.
+    ///
+    /// A server hands its sockets over to its successor: see [`Handover`](crate::Handover). With
+    /// `None`, which is the default, the listener stays with this server.
+    fn as_socket(&self) -> Option<&SocketListener> {
         None
     }
 }

@@ -3,6 +3,8 @@
 mod accept_error;
 mod address;
 mod bind;
+#[cfg(unix)]
+mod inherit;
 mod inspect;
 #[expect(
     clippy::module_inception,
@@ -27,10 +29,14 @@ mod watch;
 
 pub use accept_error::ErrorClass;
 pub use bind::{Bind, IntoBinds};
+#[cfg(unix)]
+pub(crate) use inherit::SocketFacts;
 pub use listener::{Accepted, Listener};
-pub(crate) use open::{Bound, open};
+pub(crate) use open::{Bound, Inheritance, Nothing, Opened, open};
 pub use options::{Keepalive, SocketOptions};
 pub use socket::SocketListener;
 pub(crate) use sources::{Source, Sources, Turns};
 pub(crate) use transport::PlainStream;
 pub use transport::Transport;
+#[cfg(unix)]
+pub(crate) use unix_path::SocketFile;

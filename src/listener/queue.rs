@@ -98,6 +98,11 @@ impl Queue {
         Ok(Self::new(socket.try_clone()?, kind, &self.options))
     }
 
+    #[cfg(unix)]
+    pub(super) fn socket(&self) -> SockRef<'_> {
+        self.state.socket().0
+    }
+
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.watch.is_waiting() {
             ready!(self.watch.poll_ready(cx))?;

@@ -1,8 +1,7 @@
-//! What a server is to do, and the stage of its life.
+//! What a server is to do.
 
-use crate::{connection::DrainReport, error::Error};
+use super::Stage;
 use std::sync::Arc;
-use tokio::time::Instant;
 
 /// The maximum number of acceptors per address. More would be a mistake, since each is a task and
 /// perhaps a socket.
@@ -18,26 +17,8 @@ pub(crate) struct Control {
     /// The number of changes.
     pub(crate) version: u64,
     pub(crate) stage: Stage,
-}
-
-/// // ## Running => Draining => Stopped
-#[derive(Clone, Debug)]
-pub(crate) enum Stage {
-    Running,
-    Draining(Drain),
-    Stopped(DrainReport, Option<Arc<Error>>),
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Drain {
-    /// When the remaining connections are aborted; `None` means never.
-    pub(crate) deadline: Option<Instant>,
-    /// Whether clients in the queues are still served.
-    pub(crate) sweep: bool,
-    /// The number of connections that had ended when the drain began.
-    pub(crate) over: u64,
-    /// The reason, if nobody requested the drain.
-    pub(crate) error: Option<Arc<Error>>,
+    /// The reasons why the server is not ready although it accepts clients.
+    pub(crate) holds: Vec<Arc<str>>,
 }
 
 impl Control {
@@ -48,6 +29,7 @@ impl Control {
             remakes: 0,
             version: 1,
             stage: Stage::Running,
+            holds: Vec::new(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! The listening sockets of one address.
 
+#[cfg(unix)]
+use crate::listener::SocketListener;
 use crate::{
     addr::Addr,
     connection::ListenerEntry,
-    listener::{Listener, Source, Turns},
+    listener::{Listener, Opened, Source, Turns},
     panic::{catch, discard},
     sync::Mutex,
 };
@@ -25,6 +27,14 @@ pub(crate) struct Group {
     entry: Arc<ListenerEntry>,
     is_paused: AtomicBool,
     is_closing: AtomicBool,
+    /// Whether a successor takes it over, or has done so.
+    is_leaving: AtomicBool,
+    /// The address as it was asked for, by which a successor finds it.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "sockets are handed over on Unix only")
+    )]
+    requested: String,
     slots: Mutex<Vec<Slot>>,
 }
 
@@ -55,7 +65,7 @@ impl Slot {
 }
 
 /// The result of opening a source of a slot.
-pub(crate) enum Opened {
+pub(crate) enum OpenedSlot {
     Source(Source),
     /// The slot is lost, and will be reopened.
     Lost,
@@ -73,13 +83,15 @@ pub(crate) enum Reopened {
 }
 
 impl Group {
-    pub(crate) fn new(id: u32, listener: Box<dyn Listener>, entry: Arc<ListenerEntry>) -> Self {
+    pub(crate) fn new(id: u32, opened: Opened, entry: Arc<ListenerEntry>) -> Self {
         Group {
             id,
             entry,
             is_paused: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
-            slots: Mutex::new(vec![Slot::new(listener)]),
+            is_leaving: AtomicBool::new(false),
+            requested: opened.requested,
+            slots: Mutex::new(opened.queues.into_iter().map(Slot::new).collect()),
         }
     }
 
@@ -108,6 +120,42 @@ impl Group {
     /// Returns whether the group refuses new clients, because it is about to be closed.
     pub(crate) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Returns whether a successor accepts here, or is about to.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// Leaves the group to a successor, or takes it back. Its acceptors follow when the control
+    /// changes.
+    #[cfg(unix)]
+    pub(crate) fn leave(&self, is_leaving: bool) {
+        self.is_leaving.store(is_leaving, Ordering::Release);
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn requested(&self) -> &str {
+        &self.requested
+    }
+
+    /// Calls `visit` for each queue that is a socket. Returns false if one of them is none.
+    #[cfg(unix)]
+    pub(crate) fn visit_sockets(&self, mut visit: impl FnMut(&SocketListener)) -> bool {
+        let handles = self.live().into_iter().filter_map(|slot| self.handle(slot));
+        let mut are_sockets = true;
+        for (handle, _) in handles {
+            // A listener that wraps a socket is user code.
+            let visited = catch(|| match handle.lock().as_socket() {
+                Some(socket) => {
+                    visit(socket);
+                    true
+                }
+                None => false,
+            });
+            are_sockets &= visited.unwrap_or(false);
+        }
+        are_sockets
     }
 
     /// Refuses clients that are not in the queues yet, so that none is lost when the queues are
@@ -161,12 +209,12 @@ impl Group {
     }
 
     /// Opens a handle to the queue of a slot, for an acceptor on this core.
-    pub(crate) fn open(&self, number: usize, core: usize) -> io::Result<Opened> {
+    pub(crate) fn open(&self, number: usize, core: usize) -> io::Result<OpenedSlot> {
         let (handle, generation, turns) = {
             let slots = self.slots.lock();
             match slots.get(number) {
                 Some(slot) if slot.lost.is_some() && slot.handle.is_some() => {
-                    return Ok(Opened::Lost);
+                    return Ok(OpenedSlot::Lost);
                 }
                 Some(Slot {
                     handle: Some(handle),
@@ -174,12 +222,12 @@ impl Group {
                     turns,
                     ..
                 }) => (handle.clone(), *generation, turns.clone()),
-                _ => return Ok(Opened::Dead),
+                _ => return Ok(OpenedSlot::Dead),
             }
         };
         let listener = handle.lock().try_clone()?;
         let turn = turns.of(core);
-        Ok(Opened::Source(Source::new(
+        Ok(OpenedSlot::Source(Source::new(
             number, generation, listener, turn,
         )))
     }

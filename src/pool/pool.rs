@@ -1,9 +1,9 @@
 //! The acceptor pool of one server.
 
-use super::{Control, Drain, Group, Request, Stage};
+use super::{Control, Group, Request, Shutdown, Stage};
 use crate::{
     addr::Addr,
-    connection::{DrainReport, ListenerEntry, Registry},
+    connection::{DrainReport, ListenerEntry, Registry, event},
     error::Error,
     limit::{Limit, Places, Reserve},
     listener::{Bound, SocketOptions},
@@ -83,7 +83,10 @@ impl Pool {
         {
             let own = Limit::new(settings.max_connections.unwrap_or(usize::MAX));
             let reserve = (settings.reserve > 0).then(|| Reserve::new(server, settings.reserve));
-            for listener in listeners {
+            for opened in listeners {
+                let Some(listener) = opened.queues.first() else {
+                    continue;
+                };
                 let entry = ListenerEntry::new(
                     listener.local_addr(),
                     listener.is_local_addr_fixed(),
@@ -92,7 +95,7 @@ impl Pool {
                     Places::new(own.clone(), server.clone(), reserve.clone()),
                 );
                 let id = self.next_group.fetch_add(1, Ordering::Relaxed);
-                groups.push(Arc::new(Group::new(id, listener, Arc::new(entry))));
+                groups.push(Arc::new(Group::new(id, opened, Arc::new(entry))));
             }
         }
         groups
@@ -133,37 +136,49 @@ impl Pool {
         }
     }
 
-    /// Starts a drain, or brings its deadline forward.
-    pub(crate) fn drain(&self, by: Option<Instant>, sweep: bool, error: Option<Error>) {
-        let over = self.registry.totals().over();
-        self.control
-            .send_if_modified(|control| match &mut control.stage {
-                stage @ Stage::Running => {
-                    *stage = Stage::Draining(Drain {
-                        deadline: by,
-                        sweep,
-                        over,
-                        error: error.map(Arc::new),
-                    });
-                    control.version += 1;
-                    true
-                }
-                Stage::Draining(drain) => {
-                    let sooner = by.is_some_and(|by| drain.deadline.is_none_or(|known| by < known));
-                    if sooner {
-                        drain.deadline = by;
-                    }
-                    sooner
-                }
-                Stage::Stopped(..) => false,
-            });
+    /// Starts a shutdown, or brings the ends of its stages forward.
+    pub(crate) fn shut_down(&self, shutdown: Shutdown) {
+        let mut is_new = false;
+        self.change_stage(|stage, now, over| {
+            is_new = matches!(stage, Stage::Running);
+            let changed = stage.shut_down(shutdown, now, over);
+            is_new &= matches!(stage, Stage::LameDuck(_));
+            changed
+        });
+        if is_new {
+            let event = event::LameDuckStarted {
+                lasts: shutdown.lame_duck,
+            };
+            self.registry
+                .observe(|observer| observer.lame_duck_started(&event));
+        }
+    }
+
+    /// Starts the drain that follows the lame duck stage.
+    pub(crate) fn end_lame_duck(&self) {
+        self.change_stage(Stage::end_lame_duck);
+    }
+
+    /// Stops the server at once.
+    pub(crate) fn abort(&self) {
+        self.change_stage(Stage::abort);
     }
 
     /// Stops a server that has nothing left to listen on, and must not look as if it served.
     pub(crate) fn stop_if_no_listeners(&self) {
         if self.groups().iter().all(|group| group.is_dead()) {
-            self.drain(None, false, Some(Error::ListenersLost));
+            self.change_stage(Stage::lose_listeners);
         }
+    }
+
+    /// Calls `change` with the stage, the time, and the number of connections that have ended.
+    fn change_stage(&self, change: impl FnOnce(&mut Stage, Instant, u64) -> bool) {
+        let over = self.registry.totals().over();
+        self.control.send_if_modified(|control| {
+            let changed = change(&mut control.stage, Instant::now(), over);
+            control.version += u64::from(changed);
+            changed
+        });
     }
 
     /// Waits until the server has stopped.

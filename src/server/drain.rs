@@ -3,15 +3,17 @@
 use super::{
     end::End,
     listening::{SWEEP_GRACE, SWEEP_PATIENCE},
+    notices::Notices,
     supervise::{Supervisor, Worker, until},
+    survivors::Survivors,
 };
 use crate::{
-    connection::{ConnectionHandle, DrainReport, event},
+    connection::{DrainReport, event},
     pool::{Drain, Pool, Stage},
     service::{ConnectionService, Spawn},
 };
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// How long aborted connections may take to end. A future that is dropped at its next poll takes no
 /// time. What remains after this has a blocked thread, or is held outside its handler by code that
@@ -20,66 +22,76 @@ const ABORT_GRACE: Duration = Duration::from_secs(1);
 
 impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     /// Notifies every connection, serves the clients in the queues, closes the sockets, and waits
-    /// for the connections. Those that are left at the deadline are aborted.
+    /// for the connections. Those that are left at the deadline are aborted. The queues are served
+    /// at the start, even if notifying everybody takes some time.
     pub(super) async fn drain(mut self, end: End) {
         let pool = self.pool().clone();
-        let started = Instant::now();
-        let (sweep, over) = match &pool.control.borrow().stage {
-            Stage::Draining(drain) => (drain.sweep, drain.over),
-            _ => (false, pool.registry.totals().over()),
+        let (sweep, over, lame_duck) = match &pool.control.borrow().stage {
+            Stage::Draining(drain) => (drain.sweep, drain.over, drain.lame_duck),
+            _ => (false, pool.registry.totals().over(), Duration::ZERO),
         };
         let open = pool.registry.open();
         pool.registry
             .observe(|observer| observer.drain_started(&event::DrainStarted { open }));
-        pool.registry.drain();
-
-        if sweep {
-            tokio::select! {
-                biased;
-                () = self.sweep() => {}
-                () = deadline_passed(&pool) => {}
-            }
-        }
-        self.stop_listening(&pool).await;
+        let mut notices = Notices::begin(&pool);
 
         tokio::select! {
             biased;
-            () = pool.registry.until_idle() => {}
-            () = deadline_passed(&pool) => {}
+            () = self.end_connections(&pool, sweep) => {}
+            never = notices.send(&pool) => match never {},
         }
-        let mut aborted = 0;
-        pool.registry.for_each(|connection| {
-            aborted += 1;
-            ConnectionHandle::abort(&connection);
-        });
+        let survivors = Survivors::abort_all(&pool.registry, &notices);
         let _ = timeout(ABORT_GRACE, pool.registry.until_idle()).await;
         let totals = pool.registry.totals();
         // Includes connections that ended before they could be notified, such as the last ones from
         // the queue.
         let total = usize::try_from(totals.accepted - over).unwrap_or(usize::MAX);
-        let report = DrainReport {
-            finished: total.saturating_sub(aborted),
-            aborted,
+        let mut report = DrainReport {
             remaining: totals.open(),
-            elapsed: started.elapsed(),
+            elapsed: notices.elapsed(),
+            lame_duck,
+            notified: notices.count,
+            last_notified_at: notices.last_at(),
+            ..DrainReport::default()
         };
+        survivors.report(&mut report);
+        report.finished = total.saturating_sub(report.aborted);
         pool.registry
             .observe(|observer| observer.drain_ended(&report));
         end.stop(report);
     }
 
+    /// Serves the clients in the queues, closes the sockets, and waits until no connection is open
+    /// or the deadline has passed.
+    async fn end_connections(&mut self, pool: &Pool, sweep: bool) {
+        if sweep {
+            tokio::select! {
+                biased;
+                () = self.sweep() => {}
+                () = deadline_passed(pool) => {}
+            }
+        }
+        self.stop_listening(pool).await;
+        tokio::select! {
+            biased;
+            () = pool.registry.until_idle() => {}
+            () = deadline_passed(pool) => {}
+        }
+    }
+
     /// Has every slot swept: first by its owner, and then by another acceptor if the owner fails or
     /// does not answer.
     async fn sweep(&mut self) {
-        let open: Vec<u32> = self.listening.keys().copied().collect();
-        for number in &open {
-            if let Some(listening) = self.listening.get(number) {
-                listening.group.refuse_new();
-            }
+        // The queues that a successor has taken over are not touched.
+        let own = self.listening.iter();
+        let own = own.filter(|(_, listening)| !listening.group.is_leaving());
+        let own: Vec<u32> = own.map(|(number, _)| *number).collect();
+        for number in &own {
+            self.listening[number].group.refuse_new();
             self.sweep_group(*number);
         }
         if timeout(SWEEP_PATIENCE, self.until_swept()).await.is_err() {
-            for number in open {
+            for number in own {
                 self.reassign_unswept(number);
             }
             let _ = timeout(SWEEP_GRACE, self.until_swept()).await;

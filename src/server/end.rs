@@ -19,7 +19,7 @@ impl End {
         self.0.close();
         self.0.control.send_if_modified(|control| {
             let error = match &mut control.stage {
-                Stage::Running => None,
+                Stage::Running | Stage::LameDuck(_) => None,
                 Stage::Draining(drain) => drain.error.take(),
                 Stage::Stopped(..) => return false,
             };

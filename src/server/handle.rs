@@ -13,12 +13,7 @@ use std::{
     hash::{Hash, Hasher},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
-use tokio::time::{Instant, MissedTickBehavior, interval};
-
-/// The resolution of [`ConnectionHandle::last_active_at`].
-const ACTIVITY_TICK: Duration = Duration::from_secs(1);
 
 /// Observes and controls a running server. It is cheap to clone.
 ///
@@ -106,36 +101,6 @@ impl ServerHandle {
         registry
             .for_each_in_turns(|connection| visit(&connection))
             .await;
-    }
-
-    /// Starts to note when connections were last active, for
-    /// [`ConnectionHandle::last_active_at`]. Later calls have no effect.
-    ///
-    /// It costs the server a timer each second.
-    ///
-    /// # Panics
-    ///
-    /// Panics outside of a Tokio runtime. Activity is noted for as long as that runtime runs.
-    pub fn track_activity(&self) {
-        if !self.pool.registry.activity_clock.start() {
-            return;
-        }
-        let pool = self.pool.clone();
-        let ticks = async move {
-            let mut ticks = interval(ACTIVITY_TICK);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                tokio::select! {
-                    _ = ticks.tick() => pool.registry.activity_clock.tick(),
-                    _ = pool.stopped() => return,
-                }
-            }
-        };
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the task ends with the server, which its handles report"
-        )]
-        drop(tokio::spawn(ticks));
     }
 
     /// Returns the handle of an open connection by its [id](crate::Connection::id).
@@ -282,57 +247,6 @@ impl ServerHandle {
         self.pool.change(|control| control.paused = false);
     }
 
-    /// Shuts the server down gracefully and reports how its connections ended.
-    ///
-    /// 1. Every connection is notified: its [`draining`](crate::Connection::draining) future
-    ///    resolves.
-    /// 2. Clients that are already in the queue are accepted, if the limits allow it without
-    ///    waiting.
-    /// 3. The listening sockets are closed; later clients are refused.
-    /// 4. Connections that have not finished after `deadline` are aborted.
-    ///
-    /// It returns as soon as no connection is open. If it is called more than once, all calls wait
-    /// for the same drain, and the earliest deadline applies.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: if the future is dropped, the drain continues. Call it again to wait for the
-    /// end.
-    pub async fn drain(&self, deadline: Duration) -> DrainReport {
-        // A deadline too far in the future to be represented is no deadline.
-        self.pool
-            .drain(Instant::now().checked_add(deadline), true, None);
-        self.pool.stopped().await.0
-    }
-
-    /// Waits for `signal`, or until the server stops by itself, and then [drains](Self::drain) it.
-    ///
-    /// ```no_run
-    /// # async fn f(server: reagent::ServerHandle) {
-    /// let ctrl_c = tokio::signal::ctrl_c();
-    /// let report = server.drain_on(ctrl_c, std::time::Duration::from_secs(10)).await;
-    /// println!("{} finished, {} aborted", report.finished, report.aborted);
-    /// # }
-    /// ```
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: before the signal nothing has changed, and after it the drain continues.
-    pub async fn drain_on<F: Future>(&self, signal: F, deadline: Duration) -> DrainReport {
-        tokio::select! {
-            _ = signal => {}
-            _ = self.pool.stopped() => {}
-        }
-        self.drain(deadline).await
-    }
-
-    /// Stops the server at once: connections are aborted, and clients in the queue are reset.
-    ///
-    /// This method does not wait; [`wait`](Self::wait) returns when the server has stopped.
-    pub fn abort(&self) {
-        self.pool.drain(Some(Instant::now()), false, None);
-    }
-
     /// Waits until the server has stopped, for whatever reason.
     ///
     /// # Errors
@@ -351,10 +265,11 @@ impl ServerHandle {
     }
 }
 
-fn status(control: &Control) -> ServerStatus {
+pub(super) fn status(control: &Control) -> ServerStatus {
     match control.stage {
         Stage::Running if control.is_paused() => ServerStatus::Paused,
         Stage::Running => ServerStatus::Running,
+        Stage::LameDuck(_) => ServerStatus::LameDuck,
         Stage::Draining(_) => ServerStatus::Draining,
         Stage::Stopped(..) => ServerStatus::Stopped,
     }

@@ -1,11 +1,13 @@
 //! Starting a server from its configuration.
 
+#[cfg(unix)]
+use super::handover::Heir;
 use super::{ServerHandle, config::Config, end::End, per_core::Cores, supervise::Supervisor};
 use crate::{
     acceptor::{Exhaustion, Setup, Supply},
     connection::Registry,
     error::Error,
-    listener::{self, Listener},
+    listener::{self, Listener, Nothing},
     panic::{catch, discard},
     pool::{Pool, Stage},
     service::{ConnectionService, Spawn},
@@ -31,10 +33,21 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     check_time()?;
     let cores = config.cores();
     let options = Arc::new(config.options);
-    let bound = listener::open(config.binds, &options, &[]).await?;
+    let mut nothing = Nothing;
+    #[cfg(unix)]
+    let mut heir = match config.handover {
+        Some(handover) => Some(Heir::new(handover).await?),
+        None => None,
+    };
+    #[cfg(unix)]
+    let inheritance = Heir::inheritance(heir.as_mut(), &mut nothing);
+    #[cfg(not(unix))]
+    let inheritance = &mut nothing;
+    let bound = listener::open(config.binds, &options, &[], inheritance).await?;
     if cores == 0 {
-        let mut listeners = bound.iter().flat_map(|bound| &bound.listeners);
-        listeners.try_for_each(|listener| check_io(&**listener))?;
+        let opened = bound.iter().flat_map(|bound| &bound.listeners);
+        let mut queues = opened.flat_map(|opened| &opened.queues);
+        queues.try_for_each(|queue| check_io(&**queue))?;
     }
     let registry = Registry::new(
         config.limit,
@@ -65,13 +78,19 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     };
     let mut supervisor = Supervisor::new(setup, cores, requests);
     supervisor.start().await?;
+    let succession = None;
+    #[cfg(unix)]
+    let succession = match heir {
+        Some(heir) => Some(heir.take_over(&pool).await?),
+        None => succession,
+    };
     // Whatever ends the supervisor, nothing waits for ever and no socket stays open.
     let end = End::new(&pool);
     #[expect(
         clippy::disallowed_methods,
         reason = "the task ends with the server, which its handles report"
     )]
-    drop(tokio::spawn(supervisor.run(end)));
+    drop(tokio::spawn(supervisor.run(end, succession)));
     abandoned.keep();
     Ok(ServerHandle::new(pool, first))
 }

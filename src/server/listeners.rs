@@ -57,7 +57,13 @@ impl ServerHandle {
     /// Cancel safe: if the future is dropped, the new listeners are closed again.
     pub async fn listen(&self, binds: impl IntoBinds) -> Result<Vec<Addr>, Error> {
         let known: Vec<_> = self.local_addrs().collect();
-        let bound = listener::open(binds.into_binds(), &self.pool.options, &known).await?;
+        let bound = listener::open(
+            binds.into_binds(),
+            &self.pool.options,
+            &known,
+            &mut listener::Nothing,
+        )
+        .await?;
         let groups = self.pool.make_groups(bound);
         if groups.is_empty() {
             return Err(Error::NoListener);

@@ -73,6 +73,9 @@ pub enum ServerStatus {
     Running,
     /// The server serves its connections, and new clients wait in the queue.
     Paused,
+    /// The server is about to drain. It accepts and serves clients, or is paused as before, and
+    /// reports that it is not [ready](crate::Readiness).
+    LameDuck,
     /// The server waits for its connections to finish.
     Draining,
     /// The server has stopped.
@@ -80,11 +83,12 @@ pub enum ServerStatus {
 }
 
 impl ServerStatus {
-    /// Returns the status as a label: `running`, `paused`, `draining` or `stopped`.
+    /// Returns the status as a label: `running`, `paused`, `lame_duck`, `draining` or `stopped`.
     pub const fn as_str(self) -> &'static str {
         match self {
             ServerStatus::Running => "running",
             ServerStatus::Paused => "paused",
+            ServerStatus::LameDuck => "lame_duck",
             ServerStatus::Draining => "draining",
             ServerStatus::Stopped => "stopped",
         }

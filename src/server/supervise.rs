@@ -19,7 +19,9 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
+    future::{Future, pending},
     mem,
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -32,6 +34,9 @@ use tokio::{
 /// How long the acceptors may take to end after a failed start. They end at their next poll, unless
 /// their thread is blocked.
 const JOIN_GRACE: Duration = Duration::from_secs(1);
+
+/// Waits for a successor, and returns when it has taken over.
+pub(super) type Succession = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(super) struct Supervisor<S, X> {
     pub(super) setup: Setup<S, X>,
@@ -137,18 +142,28 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         registry.observe(|observer| observer.listener_stopped(&event));
     }
 
-    pub(super) async fn run(mut self, end: End) {
+    /// Runs the server to its end. Meanwhile, `succession` waits for a successor.
+    pub(super) async fn run(mut self, end: End, succession: Option<Succession>) {
         let mut changes = self.pool().control.subscribe();
+        let mut succession = succession.unwrap_or_else(|| Box::pin(pending()));
         loop {
             let control = changes.borrow_and_update().clone();
-            if !matches!(control.stage, Stage::Running) {
-                break;
-            }
+            let drains_at = match &control.stage {
+                Stage::Running => None,
+                Stage::LameDuck(lame_duck) => Some(lame_duck.until),
+                Stage::Draining(_) | Stage::Stopped(..) => break,
+            };
             self.finish_starting();
             self.finish_closing();
             self.reconcile(&control);
-            self.wait(&mut changes).await;
+            tokio::select! {
+                () = self.wait(&mut changes) => {}
+                () = until(drains_at) => self.pool().end_lame_duck(),
+                () = &mut succession => succession = Box::pin(pending()),
+            }
         }
+        // A successor that has the sockets by now goes on without this server.
+        drop(succession);
         self.refuse_requests();
         self.drain(end).await;
     }
@@ -230,7 +245,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             if !matches!(phase, Phase::Open) {
                 continue;
             }
-            let mode = match group.is_paused() {
+            let mode = match group.is_paused() || group.is_leaving() {
                 true => Mode::Pause,
                 false => mode,
             };

@@ -2,7 +2,7 @@
 
 use crate::{
     BoxError,
-    connection::{Connection, ConnectionHandle, OpenGuard, Phase},
+    connection::{Connection, ConnectionHandle, OpenGuard, Phase, flag},
     outcome::{Disconnect, Outcome},
     panic::{Panic, catch, poll_catching},
     service::ConnectionService,
@@ -205,7 +205,7 @@ where
                     Ok(_) if entry.is_input_in_doubt() => {
                         Outcome::Disconnected(Disconnect::Truncated)
                     }
-                    Ok(_) if this.guard.handle().is_draining() => Outcome::Drained,
+                    Ok(_) if entry.has(flag::DRAINING) => Outcome::Drained,
                     Ok(_) => Outcome::Completed,
                     Err(error) => Outcome::from_error(error, |how| entry.has_client_gone(how)),
                 },

@@ -6,7 +6,7 @@ use crate::{
     unruly::obeys_drain,
     world::World,
 };
-use reagent::{DrainReport, ServerStatus};
+use reagent::{DrainReport, ServerStatus, Shutdown};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -40,7 +40,7 @@ pub async fn end(world: &mut World, ending: Ending) -> Result<(), String> {
 
     let started = Instant::now();
     let deadline = match ending {
-        Ending::Drain(deadline) => deadline,
+        Ending::Drain(deadline) | Ending::Spread(deadline) => deadline,
         Ending::DrainIdle => Duration::from_secs(60),
         Ending::Abort => Duration::ZERO,
     };
@@ -49,6 +49,10 @@ pub async fn end(world: &mut World, ending: Ending) -> Result<(), String> {
             Ending::Abort => {
                 world.main.handle.abort();
                 world.main.handle.wait().await
+            }
+            Ending::Spread(_) => {
+                let shutdown = Shutdown::new(deadline).spread(deadline / 2);
+                Ok(world.main.handle.shutdown(shutdown).await)
             }
             _ => Ok(world.main.handle.drain(deadline).await),
         }
@@ -71,7 +75,8 @@ pub async fn end(world: &mut World, ending: Ending) -> Result<(), String> {
     if took > deadline + GRACE + slack {
         return Err(format!("{ending:?} took {took:?}"));
     }
-    let at_once = nobody_waits && (is_idle || (all_obey && !began_before));
+    let are_notified_at_once = !began_before && !matches!(ending, Ending::Spread(_));
+    let at_once = nobody_waits && (is_idle || (all_obey && are_notified_at_once));
     if at_once && took > AT_ONCE + slack {
         return Err(format!("{ending:?} took {took:?} with nothing to wait for"));
     }

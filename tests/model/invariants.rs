@@ -64,8 +64,12 @@ fn clients_are_served(world: &World) -> Result<(), String> {
 
 fn takes_clients(world: &World, place: usize) -> bool {
     let (side, is_second) = world.side(place);
-    let is_up = side.handle.stats().status == ServerStatus::Running;
-    is_up && (is_second || !(world.is_pausing() || world.doomed[place]))
+    accepts(&side.handle.stats()) && (is_second || !(world.is_pausing() || world.doomed[place]))
+}
+
+/// Returns whether the server accepts clients, unless it is paused.
+fn accepts(stats: &Stats) -> bool {
+    matches!(stats.status, ServerStatus::Running | ServerStatus::LameDuck)
 }
 
 fn stack_has_room(world: &World, place: usize) -> bool {
@@ -164,11 +168,7 @@ fn acceptors_are_there(world: &World) -> Result<(), String> {
         .listeners
         .iter()
         .all(|listener| listener.lost.is_none());
-    if world.acceptors == 0
-        || !is_whole
-        || world.doomed.contains(&true)
-        || stats.status != ServerStatus::Running
-    {
+    if world.acceptors == 0 || !is_whole || world.doomed.contains(&true) || !accepts(&stats) {
         return Ok(());
     }
     let expected = world.acceptors * world.config.addresses;
@@ -226,7 +226,7 @@ fn outcomes_are_right(world: &World) -> Result<(), String> {
 fn closed_clients_are_accounted_for(world: &World) -> Result<(), String> {
     let stats = world.main.handle.stats();
     let is_lossless = world.in_memory && !world.doomed.contains(&true);
-    if !is_lossless || world.second.is_some() || stats.status != ServerStatus::Running {
+    if !is_lossless || world.second.is_some() || !accepts(&stats) {
         return Ok(());
     }
     let ungreeted = world

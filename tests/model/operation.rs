@@ -57,6 +57,8 @@ pub enum Operation {
     AbortConnection {
         client: usize,
     },
+    /// The server becomes a lame duck, without an end.
+    LameDuck,
     /// Clients leave until none is left.
     AllLeave,
     Wait(Duration),
@@ -66,6 +68,8 @@ pub enum Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Drain(Duration),
+    /// Connections are notified during the first half of the time.
+    Spread(Duration),
     /// All clients leave, and the idle server is drained.
     DrainIdle,
     Abort,
@@ -121,6 +125,7 @@ impl Operation {
             91..94 => Operation::DrainConnection { client },
             94..97 => Operation::AbortConnection { client },
             97 => Operation::AllLeave,
+            98 if dice.roll(4) == 0 => Operation::LameDuck,
             _ => Operation::Wait(Duration::from_millis(1 << dice.roll(11))),
         }
     }
@@ -128,9 +133,10 @@ impl Operation {
 
 impl Ending {
     pub fn of(dice: &mut Dice) -> Self {
-        match dice.roll(6) {
+        match dice.roll(8) {
             0 => Ending::Abort,
             1 | 2 => Ending::DrainIdle,
+            3 | 4 => Ending::Spread(Duration::from_millis(dice.pick(&[100, 5_000]))),
             _ => Ending::Drain(Duration::from_millis(dice.pick(&[0, 100, 5_000]))),
         }
     }

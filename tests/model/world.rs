@@ -10,7 +10,7 @@ use crate::{
     trouble::Trouble,
     unruly::{command, obeys_drain},
 };
-use reagent::{ConnectionHandle, Limit};
+use reagent::{ConnectionHandle, Limit, Shutdown};
 use std::{collections::BTreeMap, io, time::Duration};
 
 pub struct World {
@@ -188,6 +188,12 @@ impl World {
                     self.expect(client, "aborted");
                     connection.abort();
                 }
+            }
+            Operation::LameDuck => {
+                let shutdown = Shutdown::new(Duration::MAX).lame_duck(Duration::MAX);
+                let shutdown = self.main.handle.shutdown(shutdown);
+                // It continues after it has been requested.
+                let _ = tokio::time::timeout(Duration::ZERO, shutdown).await;
             }
             Operation::Wait(duration) => {
                 let short = duration.min(Duration::from_millis(20));

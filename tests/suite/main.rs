@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod load;
 mod skipped;
 mod support;
 
@@ -15,6 +16,8 @@ mod error_texts;
 mod events;
 mod exhaustion;
 mod handlers;
+#[cfg(unix)]
+mod handover;
 mod hostile;
 mod inherited;
 mod limits;
@@ -31,9 +34,13 @@ mod payloads;
 mod per_core;
 mod pool;
 mod reach;
+mod readiness;
 mod reuse_port;
 mod session;
 mod session_flow;
+mod shutdown;
+mod shutdown_report;
+mod shutdown_spread;
 mod socket_options;
 mod streams;
 mod survival;

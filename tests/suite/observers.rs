@@ -4,7 +4,7 @@
 use crate::support::{LONG, Moody, echo, echoes, settle};
 use reagent::{
     Acceptor, Addr, BoxError, Connection, ConnectionHandle, DrainReport, IoStream, Observer,
-    Server, Upgrade, UpgradeLayer,
+    Server, ServerStatus, Shutdown, Upgrade, UpgradeLayer,
     event::{self, Event},
     handle, observer_fn,
     testing::{FlakyListener, MemoryListener},
@@ -119,6 +119,10 @@ impl Observer for Facts {
         self.add(format!("connection ended: {fact}"));
     }
 
+    fn lame_duck_started(&self, event: &event::LameDuckStarted) {
+        self.add(format!("lame duck started: {}", event.lasts.as_secs()));
+    }
+
     fn drain_started(&self, event: &event::DrainStarted) {
         self.add(format!("drain started: {}", event.open));
     }
@@ -183,7 +187,9 @@ async fn everything_happens(observe: impl FnOnce(Server) -> Server) -> Addr {
     drop(waiting);
     settle().await;
     let mut clients = open.into_iter();
-    tokio::join!(server.drain(LONG), async {
+    let shutdown = Shutdown::new(LONG).lame_duck(Duration::from_secs(3));
+    tokio::join!(server.shutdown(shutdown), async {
+        server.status_changed(ServerStatus::LameDuck).await;
         settle().await;
         drop(clients.next());
     });
@@ -232,6 +238,7 @@ async fn events_say_where_they_happened_and_why() {
         (1, "connection labelled: 1: knock=k".to_owned()),
         (1, "connection upgraded: 2: knock: 5".to_owned()),
         (1, "connection ended: 1: completed".to_owned()),
+        (1, "lame duck started: 3".to_owned()),
         (1, "drain started: 1".to_owned()),
         (1, "drain ended: 1".to_owned()),
     ] {
@@ -281,6 +288,7 @@ async fn a_closure_receives_every_event_under_its_name() {
         Event::ConnectionLabelled(event) => by_closure.connection_labelled(event),
         Event::ConnectionUpgraded(event) => by_closure.connection_upgraded(event),
         Event::ConnectionEnded(event) => by_closure.connection_ended(event),
+        Event::LameDuckStarted(event) => by_closure.lame_duck_started(event),
         Event::DrainStarted(event) => by_closure.drain_started(event),
         Event::DrainEnded(report) => by_closure.drain_ended(report),
         other => panic!("an event without a name: {other:?}"),

@@ -378,6 +378,10 @@ impl Observer for Log {
         ));
     }
 
+    fn lame_duck_started(&self, event: &event::LameDuckStarted) {
+        self.add(format!("lame duck started: {:?}", event.lasts));
+    }
+
     fn drain_started(&self, event: &event::DrainStarted) {
         self.add(format!("drain started: {}", event.open));
     }

@@ -1,4 +1,4 @@
-//! The two events of a connection.
+//! The events of a connection.
 //!
 //! They have no parent span: a connection may end in the task, and therefore in the span, of
 //! another.
@@ -8,7 +8,7 @@ use super::{
     facts::{self, ERROR_TYPE, FIELDS},
     level::at_level,
 };
-use reagent::{Addr, ConnectionHandle, event::ConnectionEnded};
+use reagent::{Addr, ConnectionHandle, Survivor, event::ConnectionEnded};
 use std::cell::LazyCell;
 use tracing::Level;
 
@@ -62,6 +62,35 @@ pub(super) fn ended(level: Level, event: &ConnectionEnded<'_>, unseen: u64) {
             failures_unseen = (unseen > 0).then_some(unseen),
             labels = labels.others().map(tracing::field::debug),
             "connection ended",
+        )
+    );
+}
+
+pub(super) fn survived(survivor: &Survivor) {
+    let Survivor {
+        connection, reason, ..
+    } = survivor;
+    let socket = &connection.socket_addr;
+    let level = if survivor.is_open {
+        Level::WARN
+    } else {
+        Level::INFO
+    };
+    at_level!(
+        level,
+        event!(target: TARGET, parent: None,)(
+            connection.id = connection.id,
+            reason = reason.as_str(),
+            is_open = survivor.is_open,
+            notified_at = survivor.notified_at.map(|at| at.as_secs_f64()),
+            phase = connection.phase.as_str(),
+            duration = connection.age.as_secs_f64(),
+            listener = connection.listener_addr.to_string(),
+            network.transport = facts::transport(socket),
+            "network.type" = facts::network_type(socket),
+            network.peer.address = facts::address(socket),
+            network.peer.port = socket.port(),
+            "connection survived the drain",
         )
     );
 }

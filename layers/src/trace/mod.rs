@@ -88,8 +88,9 @@
 //! | `error.type` | reason of a rejection, kind of a timeout, kind of a disconnect (`reset`, `eof`, `truncated`, `timed_out`), the label `error.type` if a layer set it, an [`ErrorKind`](std::io::ErrorKind), `panic` or `_OTHER` | span at its end, end event |
 //! | `error.message` | text of a panic, or of an error followed by the texts of its sources | events |
 //! | `bytes_read`, `bytes_written` | bytes read from and written to the socket | span at its end, end event |
-//! | `duration` | lifetime of the connection in seconds | end event |
+//! | `duration` | lifetime of the connection in seconds | end event, event of a survivor |
 //! | `listener` | address of the listener, the same as the metrics label | events |
+//! | `reason`, `is_open`, `notified_at`, `phase` | see [`Survivor`](reagent::Survivor) | event of a connection that survived a drain |
 //! | `failures_unseen` | failures since the last event that were too many for [their level](TraceObserver::failure_level) | end event |
 //! | `labels` | all other labels | end event |
 //!
@@ -111,13 +112,15 @@
 //! - Connections that failed can have a [level of their own](TraceObserver::failure_level) for
 //!   their end event.
 //! - The end event of a connection that panicked is always `ERROR`.
+//! - At the end of a drain, the connections that survived it until the deadline have an event each,
+//!   at most 100: `INFO`, or `WARN` if they are still open.
 //! - Server events that clients can cause are `DEBUG`. Those that need attention are `WARN` or
 //!   `ERROR`.
 //!
 //! The number of events that a client can cause with one connection is bounded: a start event, an
-//! end event, at most one each of `connection limit reached` and `connection limit wait ended`, and
-//! `accept failed`, or `acceptor failed` if a service panics in its `call`. Reads and writes emit
-//! nothing.
+//! end event, one if it survives a drain, at most one each of `connection limit reached` and
+//! `connection limit wait ended`, and `accept failed`, or `acceptor failed` if a service panics in
+//! its `call`. Reads and writes emit nothing.
 //!
 //! A span or event whose level is disabled costs one comparison. Nothing is formatted or allocated
 //! for it.

@@ -248,16 +248,29 @@ impl Observer for TraceObserver {
         connection_event::ended(level, event, unseen);
     }
 
+    fn lame_duck_started(&self, event: &event::LameDuckStarted) {
+        info!(
+            target: TARGET,
+            duration = event.lasts.as_secs_f64(),
+            "lame duck stage started",
+        );
+    }
+
     fn drain_started(&self, event: &event::DrainStarted) {
         info!(target: TARGET, open = event.open, "drain started");
     }
 
+    /// The survivors come first, so that the last line of a shutdown is its summary.
     fn drain_ended(&self, report: &DrainReport) {
+        for survivor in &report.survivors {
+            connection_event::survived(survivor);
+        }
         info!(
             target: TARGET,
             finished = report.finished,
             aborted = report.aborted,
             remaining = report.remaining,
+            notified = report.notified,
             duration = report.elapsed.as_secs_f64(),
             "drain ended",
         );

@@ -8,6 +8,8 @@ mod support;
 
 #[cfg(feature = "access")]
 mod access;
+#[cfg(feature = "access")]
+mod access_restart;
 #[cfg(all(feature = "admin", feature = "limit", feature = "trace"))]
 mod admin;
 #[cfg(feature = "bandwidth")]
@@ -24,6 +26,8 @@ mod endings;
 mod fault;
 #[cfg(feature = "framed")]
 mod framed;
+#[cfg(all(feature = "health", feature = "http"))]
+mod health;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "limit")]

@@ -8,7 +8,7 @@ use crate::{
     trace::start,
 };
 use reagent::{
-    BoxError, Connection, Server, handle,
+    BoxError, Connection, Server, Shutdown, handle,
     testing::{FlakyListener, MemoryListener},
 };
 use reagent_layers::trace::TraceObserver;
@@ -207,6 +207,53 @@ async fn events_of_the_server_are_emitted_too() {
     let listener = server.local_addr().to_string();
     assert_eq!(field(fields, "listener"), Some(&*listener));
     assert_eq!(field(fields, "acceptor"), Some("0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_survivors_of_a_drain_are_emitted_with_their_reasons() {
+    let (capture, _guard) = Capture::up_to(Level::INFO);
+    let (listener, clients) = MemoryListener::new();
+    let (keep, mut kept) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::new(listener)
+        .observe(TraceObserver::new())
+        .start(handle(move |conn: Connection| {
+            let keep = keep.clone();
+            async move {
+                if conn.id() == 1 {
+                    // The test holds it without using it.
+                    let _ = keep.send(conn);
+                    return io::Result::Ok(());
+                }
+                let _open = conn;
+                std::future::pending().await
+            }
+        }))
+        .await
+        .unwrap();
+    let _first = clients.connect().await.unwrap();
+    let held = kept.recv().await;
+    let _second = clients.connect().await.unwrap();
+    until("the second", || server.connection(2).is_some()).await;
+    let shutdown = Shutdown::new(Duration::from_secs(9)).lame_duck(Duration::from_secs(5));
+    server.shutdown(shutdown).await;
+
+    let lame_duck = &capture.named("lame duck stage started")[0];
+    assert_eq!(field(&lame_duck.fields, "duration"), Some("5.0"));
+    let survivors = capture.named("connection survived the drain");
+    for (survivor, level, id, reason, is_open) in [
+        (&survivors[0], Level::WARN, "1", "detached", "true"),
+        (&survivors[1], Level::INFO, "2", "not_listening", "false"),
+    ] {
+        assert_eq!(survivor.level, level);
+        let fields = &survivor.fields;
+        assert_eq!(field(fields, "connection.id"), Some(id));
+        assert_eq!(field(fields, "reason"), Some(reason));
+        assert_eq!(field(fields, "is_open"), Some(is_open));
+        assert_eq!(field(fields, "notified_at"), Some("0.0"));
+    }
+    let ended = &capture.named("drain ended")[0];
+    assert_eq!(field(&ended.fields, "notified"), Some("2"));
+    drop(held);
 }
 
 #[tokio::test]

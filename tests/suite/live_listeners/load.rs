@@ -1,101 +1,11 @@
 //! No client whom the kernel has queued is lost when a listener is closed or the server drains.
 
-use crate::support::{Dir, LONG, echo, echoes, serve, soon, stop, unix};
+use crate::{
+    load::{Load, attempt},
+    support::{Dir, LONG, echo, serve, stop, unix},
+};
 use reagent::{Addr, Server, handle};
-use std::{
-    io::ErrorKind,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
-};
-use tokio::{
-    net::{TcpStream, UnixStream},
-    task::JoinSet,
-};
-
-const CLIENTS: usize = 4;
-
-/// Clients that connect again and again until they are stopped. Each must be refused or served.
-struct Load {
-    is_over: Arc<AtomicBool>,
-    served: Arc<AtomicU64>,
-    refused: Arc<AtomicU64>,
-    clients: JoinSet<()>,
-}
-
-impl Load {
-    fn on(addr: &Addr) -> Self {
-        let mut load = Load {
-            is_over: Arc::default(),
-            served: Arc::default(),
-            refused: Arc::default(),
-            clients: JoinSet::new(),
-        };
-        for _ in 0..CLIENTS {
-            let addr = addr.clone();
-            let (is_over, served, refused) = (
-                load.is_over.clone(),
-                load.served.clone(),
-                load.refused.clone(),
-            );
-            load.clients.spawn(async move {
-                while !is_over.load(Relaxed) {
-                    match attempt(&addr).await {
-                        true => served.fetch_add(1, Relaxed),
-                        false => refused.fetch_add(1, Relaxed),
-                    };
-                    tokio::task::yield_now().await;
-                }
-            });
-        }
-        load
-    }
-
-    /// Waits until so many clients have been served.
-    async fn reaches(&mut self, count: u64) {
-        while self.served.load(Relaxed) < count {
-            if let Some(ended) = self.clients.try_join_next() {
-                ended.expect("no client to be lost");
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    async fn end(mut self) -> (u64, u64) {
-        self.is_over.store(true, Relaxed);
-        while let Some(ended) = soon(self.clients.join_next()).await {
-            ended.expect("no client to be lost");
-        }
-        (self.served.load(Relaxed), self.refused.load(Relaxed))
-    }
-}
-
-/// Returns whether a client was served. One that was neither served nor refused is lost.
-async fn attempt(addr: &Addr) -> bool {
-    let served = match addr.socket_addr() {
-        Some(addr) => match TcpStream::connect(addr).await {
-            Ok(mut client) => Ok(echoes(&mut client, "hello").await),
-            Err(error) => Err(error),
-        },
-        None => match UnixStream::connect(addr.path().unwrap()).await {
-            Ok(mut client) => Ok(echoes(&mut client, "hello").await),
-            Err(error) => Err(error),
-        },
-    };
-    match served {
-        Ok(served) => {
-            assert!(served, "a client was queued and not served");
-            true
-        }
-        Err(error) => {
-            let refusals = [ErrorKind::ConnectionRefused, ErrorKind::NotFound];
-            assert!(refusals.contains(&error.kind()), "{error}");
-            false
-        }
-    }
-}
+use std::{path::PathBuf, sync::atomic::Ordering::Relaxed};
 
 async fn added_and_closed(rounds: usize, bind: impl Fn(&Addr) -> reagent::Bind, first: String) {
     let server = serve(["127.0.0.1:0".to_owned(), first]).await;

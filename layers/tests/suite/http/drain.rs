@@ -3,7 +3,7 @@
 use super::{Count, H2, Raw, SECOND, answer, in_time, start};
 use crate::support::until;
 use axum::{Router, routing::get};
-use reagent::Outcome;
+use reagent::{Outcome, SurvivalReason};
 use reagent_layers::http::HttpLayer;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -186,4 +186,17 @@ async fn a_client_that_starts_http2_in_that_moment_is_asked_to_leave_too() {
     let (report, ()) = tokio::join!(server.drain(DEADLINE), asking);
     assert_eq!((report.finished, report.aborted), (1, 0));
     assert!(report.elapsed < SECOND, "{:?}", report.elapsed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_longer_than_the_deadline_is_reported_as_unfinished() {
+    let served = Count::default();
+    let (server, clients) = start(HttpLayer::new(), router(&served)).await;
+    let mut one = Raw(clients.connect().await.unwrap());
+    one.send("GET /slow HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    let mut two = H2::new(clients.connect().await.unwrap()).await;
+    let _slow = two.send("/slow").await;
+    until("both requests", || served.now() == 2).await;
+    let report = server.drain(2 * SECOND).await;
+    assert_eq!(report.survivors_by(SurvivalReason::Unfinished), 2);
 }
