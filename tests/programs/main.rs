@@ -1,4 +1,5 @@
-//! The example programs, each run as a process, with common clients and proxies.
+//! The example programs, each run as a process, with common clients and proxies, and the admin page
+//! in a browser.
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 

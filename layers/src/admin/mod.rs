@@ -68,7 +68,7 @@
 //! | `/bans` | an array of at most 1,000 bans with `client` and `ends_in`, the longest first |
 //! | `/certificates` | an array of certificates with `name`, `not_after` and `expires_in` |
 //! | `/stats` | the counters of [`Stats`](reagent::Stats); the bytes include those of open connections |
-//! | `/ready` | 200 if new clients are welcome, otherwise 503 |
+//! | `/ready` | 200 if the server is [ready](reagent::ServerHandle::readiness), otherwise 503 and the `reason` |
 //! | `/live` | 200 unless the server has stopped |
 //!
 //! Times are in seconds. `null` means that there is no limit, or that a value is unknown. A connection has
@@ -100,7 +100,7 @@
 //! | `POST /limits/NAME` | `{"max": 10}` or `{"max": null}` | changes or lifts the limit |
 //! | `POST /bans` | `{"client": "192.0.2.1", "seconds": 600}` | bans the client; its open connections stay |
 //! | `DELETE /bans/CLIENT` | | lifts the ban |
-//! | `POST /drain` | `{"deadline": 10}` or none | drains the server |
+//! | `POST /drain` | `{"deadline": 10, "lame_duck": 0, "spread": 0}` or less | [shuts the server down](reagent::ServerHandle::shutdown) in stages |
 //!
 //! Names and addresses in paths are percent-encoded: `/listeners/%5B%3A%3A1%5D%3A80/pause`.
 //!

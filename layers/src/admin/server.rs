@@ -5,7 +5,7 @@ use super::{
     response::{self, AdminResponse},
 };
 use http::StatusCode;
-use reagent::{ServerHandle, ServerStatus};
+use reagent::{ServerHandle, ServerStatus, Shutdown};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{future::ready, time::Duration};
@@ -62,55 +62,77 @@ pub(super) async fn stats(server: &ServerHandle) -> AdminResponse {
     })
 }
 
-/// Answers the probe whether new clients are welcome.
+/// Answers the probe whether clients should be sent to the server.
 pub(super) fn readiness(server: Option<&ServerHandle>) -> AdminResponse {
-    let status = server.map(ServerHandle::status);
-    probe(status, status == Some(ServerStatus::Running))
-}
-
-/// Answers the probe whether the process is of any use. One that is still starting is.
-pub(super) fn liveness(server: Option<&ServerHandle>) -> AdminResponse {
-    let status = server.map(ServerHandle::status);
-    probe(status, status != Some(ServerStatus::Stopped))
-}
-
-fn probe(status: Option<ServerStatus>, is_ok: bool) -> AdminResponse {
-    let code = match is_ok {
-        true => StatusCode::OK,
-        false => StatusCode::SERVICE_UNAVAILABLE,
+    let reason = match server {
+        Some(server) => server.readiness().reason(),
+        None => Some("starting".into()),
     };
-    let status = status.map_or("starting", ServerStatus::as_str);
-    response::json(code, &json!({ "status": status }))
+    probe(server, reason.as_deref())
 }
 
-#[derive(Deserialize)]
+/// Answers the probe whether the process should be left alone. One that is starting should.
+pub(super) fn liveness(server: Option<&ServerHandle>) -> AdminResponse {
+    let has_stopped = |server: &&ServerHandle| server.status() == ServerStatus::Stopped;
+    probe(server, server.filter(has_stopped).map(|_| "stopped"))
+}
+
+fn probe(server: Option<&ServerHandle>, reason: Option<&str>) -> AdminResponse {
+    let status = server.map_or("starting", |server| server.status().as_str());
+    match reason {
+        None => response::ok(&json!({ "status": status })),
+        Some(reason) => response::json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({ "status": status, "reason": reason }),
+        ),
+    }
+}
+
+/// The times of a shutdown, in seconds.
+#[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Drain {
-    /// Seconds.
     #[serde(default = "deadline")]
     deadline: f64,
+    #[serde(default)]
+    lame_duck: f64,
+    #[serde(default)]
+    spread: f64,
 }
 
 fn deadline() -> f64 {
     DEADLINE
 }
 
-/// Begins a drain, and does not wait for its end.
+impl TryFrom<Drain> for Shutdown {
+    type Error = Problem;
+
+    fn try_from(drain: Drain) -> Result<Self, Problem> {
+        let [deadline, lame_duck, spread] =
+            [drain.deadline, drain.lame_duck, drain.spread].map(|seconds| {
+                Duration::try_from_secs_f64(seconds).map_err(|_| {
+                    let expected = "expected a number of seconds";
+                    Problem::bad_request(format!("invalid time {seconds}: {expected}"))
+                })
+            });
+        Ok(Shutdown::new(deadline?)
+            .lame_duck(lame_duck?)
+            .spread(spread?))
+    }
+}
+
+/// Begins a shutdown, and does not wait for its end.
 pub(super) async fn drain(server: &ServerHandle, body: &[u8]) -> Result<AdminResponse, Problem> {
     let body = if body.is_empty() { b"{}" } else { body };
-    let Drain { deadline } = super::body::parse(body)?;
-    let invalid = |_| {
-        let message = format!("invalid deadline {deadline}: expected a number of seconds");
-        Problem::bad_request(message)
-    };
-    let limit = Duration::try_from_secs_f64(deadline).map_err(invalid)?;
-    // A drain begins when its future is polled, and goes on without it.
+    let drain: Drain = super::body::parse(body)?;
+    let shutdown = drain.try_into()?;
+    // It begins when the future is first polled, and continues without it.
     tokio::select! {
         biased;
-        _ = server.drain(limit) => {}
+        _ = server.shutdown(shutdown) => {}
         () = ready(()) => {}
     }
     let status = server.status().as_str();
-    let accepted = json!({ "status": status, "deadline": deadline });
+    let accepted = json!({ "status": status, "deadline": drain.deadline });
     Ok(response::json(StatusCode::ACCEPTED, &accepted))
 }

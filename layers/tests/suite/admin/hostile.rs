@@ -123,7 +123,9 @@ async fn every_answer_has_the_headers_that_protect_it() {
 async fn the_page_names_no_other_place() {
     let watched = Watched::new().await;
     for path in ["/", "/admin.js", "/admin.css"] {
-        let content = watched.get(path).await.body;
+        let answer = watched.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let content = answer.body;
         let content = content.replace("http://www.w3.org/2000/svg", "");
         for word in [
             "http:",

@@ -235,7 +235,11 @@ async fn probes_follow_the_status_of_the_server() {
     let watched = Watched::with(admin).await;
     let probe = async |path, status, word| {
         let json = watched.get(path).await.json(status);
-        assert_eq!(json, json!({ "status": word }), "{path}");
+        let expected = match status {
+            200 => json!({ "status": word }),
+            _ => json!({ "status": word, "reason": word }),
+        };
+        assert_eq!(json, expected, "{path}");
     };
     probe("/ready", 200, "running").await;
     probe("/live", 200, "running").await;
@@ -244,6 +248,13 @@ async fn probes_follow_the_status_of_the_server() {
     probe("/live", 200, "paused").await;
     watched.server.resume();
     probe("/ready", 200, "running").await;
+    let hold = watched.server.readiness().hold("no database");
+    let json = watched.get("/ready").await.json(503);
+    assert_eq!(
+        json,
+        json!({ "status": "running", "reason": "no database" })
+    );
+    drop(hold);
     watched.server.drain(Duration::ZERO).await;
     probe("/ready", 503, "stopped").await;
     probe("/live", 503, "stopped").await;

@@ -200,6 +200,8 @@ async fn the_server_drains_and_the_answer_does_not_wait_for_it() {
     for body in [
         r#"{"deadline": -1}"#,
         r#"{"deadline": 1e400}"#,
+        r#"{"lame_duck": -1}"#,
+        r#"{"spread": 1e300}"#,
         r#"{"seconds": 1}"#,
     ] {
         watched.write("POST", "/drain", body).await.error(400);
@@ -218,6 +220,20 @@ async fn the_server_drains_and_the_answer_does_not_wait_for_it() {
         watched.write("POST", "/drain", "").await.json(202)["deadline"],
         10.0
     );
+}
+
+#[tokio::test]
+async fn a_lame_duck_comes_before_the_drain() {
+    let watched = Watched::new().await;
+    let body = r#"{"deadline": 1, "lame_duck": 1000, "spread": 1}"#;
+    let json = watched.write("POST", "/drain", body).await.json(202);
+    assert_eq!(json["status"], "lame_duck");
+    assert_eq!(watched.get("/ready").await.json(503)["reason"], "lame_duck");
+    assert_eq!(watched.get("/live").await.json(200)["status"], "lame_duck");
+    // A later request without that stage ends it.
+    let (_client, handle) = watched.client("192.0.2.1:4000", 1).await;
+    watched.write("POST", "/drain", "").await.json(202);
+    assert!(matches!(in_time(handle.closed()).await, Outcome::Drained));
 }
 
 #[tokio::test]
