@@ -112,7 +112,7 @@
 //!
 //! ## Security
 //!
-//! Anyone who can use this interface can stop the server.
+//! This interface can stop the server, so it must be reserved for its operators.
 //!
 //! - **Clients.** Without a [token](Admin::token), only clients of this machine are served:
 //!   [`check_addr`](Admin::check_addr) checks the address of the listener, and clients of an
