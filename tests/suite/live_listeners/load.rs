@@ -14,7 +14,10 @@ async fn added_and_closed(rounds: usize, bind: impl Fn(&Addr) -> reagent::Bind, 
     for round in 0..rounds {
         let before = load.served.load(Relaxed);
         assert!(server.close_listener(&addr).await, "round {round}");
-        assert_eq!(server.listen(bind(&addr)).await.unwrap(), [addr.clone()]);
+        assert_eq!(
+            server.listen(bind(&addr)).await.unwrap().pop(),
+            Some(addr.clone())
+        );
         // Whoever is connected now was served by the new listener.
         load.reaches(before + 1).await;
     }

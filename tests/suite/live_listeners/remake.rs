@@ -1,6 +1,6 @@
 //! Services that are made anew while the server runs.
 
-use crate::support::{Log, connect, echo, echoes, soon, stop};
+use crate::support::{Log, beside, connect, echo, echoes, soon, stop};
 use reagent::{Acceptor, BoxError, Connection, Server, ServerHandle, handle};
 use std::{
     future::pending,
@@ -85,7 +85,7 @@ async fn a_service_that_is_never_made_does_not_delay_a_drain() {
     tokio::task::yield_now().await;
     // The client in the queue is served by the service that there is.
     let mut client = connect(&server).await;
-    let drain = tokio::spawn({
+    let drain = beside({
         let server = server.clone();
         async move { stop(&server).await }
     });

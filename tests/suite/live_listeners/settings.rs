@@ -70,7 +70,7 @@ async fn its_options_begin_with_those_of_the_server() {
     let keepalive = reagent::Keepalive::after(std::time::Duration::from_secs(60));
     let server = server()
         .listen([bind().options(|options| options.nodelay = false), bind()])
-        .options(move |options| options.keepalive = Some(keepalive.clone()));
+        .options(move |options| options.keepalive = Some(keepalive));
     let server = server.start(report).await.unwrap();
     let mut texts = Vec::new();
     for addr in server.local_addrs() {
