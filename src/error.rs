@@ -1,7 +1,7 @@
 //! The reasons why a server cannot start or continue.
 
 use crate::{BoxError, error_chain::ErrorChain};
-use std::{error::Error as StdError, fmt, io};
+use std::{error::Error as StdError, fmt, io, path::PathBuf};
 
 /// The reason why a server could not be started, or stopped by itself.
 ///
@@ -39,6 +39,18 @@ pub enum Error {
     Runtime(io::Error),
     /// All listeners were lost for good. Connections that were open have been served to their end.
     ListenersLost,
+    /// The server drains or has stopped, so that it cannot listen on another address.
+    Stopped,
+    /// The server could not take over from the one that is running, which goes on.
+    #[non_exhaustive]
+    Handover {
+        /// The path of the hand-over.
+        path: PathBuf,
+        /// The problem, and what to do about it.
+        reason: String,
+        /// The cause, if there is one.
+        source: Option<BoxError>,
+    },
 }
 
 impl Error {
@@ -81,9 +93,17 @@ impl fmt::Display for Error {
             ),
             Error::Make(_) => f.write_str("cannot make the service of an acceptor"),
             Error::Runtime(_) => f.write_str("cannot run the server on a Tokio runtime"),
+            Error::Stopped => {
+                f.write_str("cannot listen on another address: the server drains or has stopped")
+            }
             Error::ListenersLost => {
                 f.write_str("the server stopped, because all its listeners were lost for good")
             }
+            Error::Handover { path, reason, .. } => write!(
+                f,
+                "cannot take over from the server at {}: {reason}",
+                path.display()
+            ),
         }
     }
 }
@@ -114,6 +134,17 @@ impl fmt::Debug for Error {
             Error::Make(source) => f.debug_tuple("Make").field(source).finish(),
             Error::Runtime(source) => f.debug_tuple("Runtime").field(source).finish(),
             Error::ListenersLost => f.write_str("ListenersLost"),
+            Error::Stopped => f.write_str("Stopped"),
+            Error::Handover {
+                path,
+                reason,
+                source,
+            } => f
+                .debug_struct("Handover")
+                .field("path", path)
+                .field("reason", reason)
+                .field("source", source)
+                .finish(),
         }
     }
 }
@@ -122,7 +153,11 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Error::Bind { source, .. } | Error::Runtime(source) => Some(source),
-            Error::Make(source) => Some(&**source),
+            Error::Make(source)
+            | Error::Handover {
+                source: Some(source),
+                ..
+            } => Some(&**source),
             _ => None,
         }
     }

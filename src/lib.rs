@@ -16,6 +16,7 @@
 
 mod acceptor;
 mod addr;
+mod carried;
 mod cast;
 mod connection;
 mod error;
@@ -39,6 +40,7 @@ mod sync;
 pub mod testing;
 
 pub use addr::Addr;
+pub use carried::Carried;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
     Draining, EofOnDrain, Linger, Observer, ObserverFn, Phase, SurvivalReason, Survivor, event,
@@ -56,8 +58,10 @@ pub use listener::{
 pub use outcome::{Disconnect, Outcome, OutcomeKind, Rejected, TimedOut};
 pub use pool::Shutdown;
 pub use prefixed_io::PrefixedIo;
+#[cfg(unix)]
+pub use server::Handover;
 pub use server::{
-    BoxedLayers, ListenerStatus, Readiness, ReadinessHold, Server, ServerHandle, ServerStatus,
+    BoxedLayers, ListenerStats, Readiness, ReadinessHold, Server, ServerHandle, ServerStatus,
     Starting, Stats,
 };
 pub use service::{

@@ -131,6 +131,8 @@ pub mod tls;
 #[cfg(feature = "trace")]
 pub mod trace;
 
+#[cfg(any(feature = "access", feature = "tls"))]
+mod carried;
 #[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 mod client;
 #[cfg(any(

@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     connection::{Acceptor, Registrar},
-    limit::Limit,
-    listener::{Accepted, Group, Sources},
+    limit::Places,
+    listener::{Accepted, Sources},
     panic::discard,
-    pool::{AssignmentCell, Mode, News, Pool, Reporter},
+    pool::{AssignmentCell, Group, Mode, News, Pool, Reporter},
     service::{ConnectionService, Spawn},
 };
 use std::{
@@ -52,17 +52,20 @@ impl<S, X: Clone> Clone for Setup<S, X> {
 /// An acceptor: one task, one service made for it, and the slots that the supervisor gave it.
 pub(crate) struct AcceptLoop<S, X> {
     pub(super) setup: Setup<S, X>,
+    pub(super) group: Arc<Group>,
     pub(super) acceptor: Acceptor,
     /// The core on which it takes turns at shared queues.
     pub(super) core: usize,
     pub(super) registrar: Arc<Registrar>,
-    /// The reference to the limit with which it takes the next permit. It is cloned only once,
+    /// The reference to the limits with which it takes the next place. It is cloned only once,
     /// since all acceptors share the reference count.
-    pub(super) limit: Option<Limit>,
+    pub(super) places: Option<Arc<Places>>,
     pub(super) reporter: Reporter,
     pub(super) cell: Arc<AssignmentCell>,
     /// The number of the assignment that it follows; 0 means none.
     pub(super) seen: u64,
+    /// The number of remakes that its service, or the one being made, is up to date with.
+    pub(super) remakes: u64,
     pub(super) sources: Sources,
     pub(super) state: State<S>,
     pub(super) serving: Option<Serving<S, X>>,
@@ -83,23 +86,23 @@ pub(crate) struct AcceptLoop<S, X> {
 impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     pub(crate) fn new(
         setup: Setup<S, X>,
+        group: Arc<Group>,
         reporter: Reporter,
         cell: Arc<AssignmentCell>,
         core: usize,
     ) -> Self {
-        let pool = &setup.pool;
+        let entry = group.entry();
+        let index = reporter.key.index;
         let sources = Sources::new(cell.acceptor().clone());
         AcceptLoop {
-            acceptor: Acceptor {
-                index: reporter.key.index,
-                local_addr: pool.groups[reporter.key.group].addr().clone(),
-            },
+            acceptor: Acceptor::new(index, entry),
             core,
-            registrar: Registrar::new(&pool.registry),
-            limit: None,
+            registrar: Registrar::new(&setup.pool.registry, entry, index),
+            places: None,
             reporter,
             cell,
             seen: 0,
+            remakes: 0,
             sources,
             state: State::BackingOff(Instant::now()),
             serving: None,
@@ -111,16 +114,13 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             renewed_at: None,
             recovery: Recovery::default(),
             timer: Timer::default(),
+            group,
             setup,
         }
     }
 
     pub(super) fn pool(&self) -> &Pool {
         &self.setup.pool
-    }
-
-    pub(super) fn group(&self) -> &Group {
-        &self.pool().groups[self.reporter.key.group]
     }
 
     /// Accepts clients until the supervisor stops it.
@@ -171,7 +171,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                 _,
             ) => Pin::new(acquire)
                 .poll(cx)
-                .map(|permit| Event::Permit(*slot, permit, *since)),
+                .map(|admission| Event::Admission(*slot, admission, *since)),
             (State::AtStack { slot }, Some(serving)) => serving
                 .poll_ready(cx)
                 .map(|ready| Event::Stack(*slot, ready)),
@@ -197,8 +197,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         match event {
             Event::Assigned => {}
             Event::Time => self.on_time(),
-            Event::Made(Ok(service)) => self.made(service),
-            Event::Made(Err(error)) | Event::Panicked(error) => self.fail(error),
+            Event::Made(made) => self.made(made),
+            Event::Panicked(error) => self.fail(error),
             Event::Client(slot, Err(error)) => self.accept_failed(slot, &error),
             Event::Client(slot, Ok(())) => {
                 if let State::Sweeping = self.state {
@@ -209,7 +209,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                     self.admit(slot, None);
                 }
             }
-            Event::Permit(slot, permit, since) => self.granted(slot, permit, since),
+            Event::Admission(slot, admission, since) => self.granted(slot, admission, since),
             Event::Stack(slot, ready) => self.stack_ready(slot, ready),
         }
     }
@@ -225,6 +225,14 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             return ControlFlow::Continue(());
         }
         self.take(&assignment.slots);
+        let is_live = matches!(assignment.mode, Mode::Accept | Mode::Pause);
+        if is_live && self.remakes != assignment.remakes {
+            self.make();
+        }
+        if is_live && matches!(self.state, State::Making(..)) {
+            // It follows once it has the service.
+            return ControlFlow::Continue(());
+        }
         let goes_on = match &self.state {
             State::AtLimit { slot, .. }
             | State::AtStack { slot }
@@ -255,9 +263,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     fn on_time(&mut self) {
         let now = Instant::now();
         match self.state {
-            State::Making(_, until) if until <= now => {
-                return self.fail_to_make();
-            }
+            State::Making(_, until) if until <= now => return self.too_long_to_make(),
             State::BackingOff(until) if until <= now => return self.make(),
             State::Exhausted { slot, until } if until <= now => {
                 self.admit(slot, None);

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     BoxError,
     connection::event,
-    limit::Permit,
+    limit::{Admission, Places},
     listener::{Accepted, ErrorClass},
     panic::discard,
     pool::News,
@@ -25,7 +25,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     /// Accepts the client that may wait in this slot, if the limit and the service allow it.
     /// Otherwise waits for one of them without holding anything of the other. Returns whether a
     /// client was accepted, and another may follow.
-    pub(super) fn admit(&mut self, slot: usize, permit: Option<Permit>) -> bool {
+    pub(super) fn admit(&mut self, slot: usize, admission: Option<Admission>) -> bool {
         self.state = State::Waiting;
         // What a service that was made has reserved can be given back only by making another.
         if self.is_made() && !self.is_client_there(slot) {
@@ -33,7 +33,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             self.nobody_there(slot);
             return false;
         }
-        let Some(permit) = permit.or_else(|| self.try_permit()) else {
+        let Some(admission) = admission.or_else(|| self.try_admit()) else {
             match self.reserved_for {
                 Some(_) => self.release(),
                 None => self.wait_at_limit(slot),
@@ -44,10 +44,10 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             return false;
         };
         match serving.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => return self.accept(slot, permit),
+            Poll::Ready(Ok(())) => return self.accept(slot, admission),
             Poll::Ready(Err(error)) => self.fail(error),
             Poll::Pending => {
-                drop(permit);
+                drop(admission);
                 if self.is_client_there(slot) {
                     self.wait_at_stack(slot);
                 } else {
@@ -97,18 +97,16 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             .observe(|observer| observer.limit_reached(&self.acceptor));
         self.state = State::AtLimit {
             slot,
-            acquire: pool.registry.limit.acquire(),
+            acquire: self.group.entry().places.acquire(),
             since: Instant::now(),
         };
     }
 
     /// Continues with the permit for which the client of this slot has waited.
-    pub(super) fn granted(&mut self, slot: usize, permit: Permit, since: Instant) {
-        let limit = &self.pool().registry.limit;
-        if limit.taken() > limit.max() {
-            // The limit was lowered after the permit was granted, so no client is admitted until
-            // enough connections have ended.
-            let acquire = limit.acquire();
+    pub(super) fn granted(&mut self, slot: usize, admission: Admission, since: Instant) {
+        if admission.is_excessive() {
+            drop(admission);
+            let acquire = self.group.entry().places.acquire();
             self.state = State::AtLimit {
                 slot,
                 acquire,
@@ -122,15 +120,15 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         };
         let registry = &self.pool().registry;
         registry.observe(|observer| observer.limit_waited(&event));
-        self.admit(slot, Some(permit));
+        self.admit(slot, Some(admission));
     }
 
     pub(super) fn stack_ready(&mut self, slot: usize, ready: Result<(), BoxError>) {
         self.state = State::Waiting;
-        match (ready, self.try_permit()) {
+        match (ready, self.try_admit()) {
             (Err(error), _) => self.fail(error),
-            (Ok(()), Some(permit)) => {
-                self.accept(slot, permit);
+            (Ok(()), Some(admission)) => {
+                self.accept(slot, admission);
             }
             (Ok(()), None) => {
                 self.release();
@@ -144,7 +142,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     }
 
     /// Accepts the client, for which everything is ready, or gives everything back if it has gone.
-    fn accept(&mut self, slot: usize, permit: Permit) -> bool {
+    fn accept(&mut self, slot: usize, admission: Admission) -> bool {
         let has_changed = self.cell.has_changed(self.seen);
         let accepted = match self.sources.get(slot) {
             // A server that was paused meanwhile accepts no client.
@@ -158,11 +156,11 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Ok(accepted) => {
                 self.failures.reset();
                 self.recovery.served(slot);
-                self.serve(accepted, slot, permit);
+                self.serve(accepted, slot, admission);
                 return matches!(self.state, State::Waiting);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.limit = permit.release();
+                self.places = admission.release();
                 if self.is_made() && self.is_client_there(slot) {
                     // The kernel knows of a client that the runtime does not know of yet.
                     self.reserved_for = Some(slot);
@@ -174,7 +172,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                 }
             }
             Err(error) => {
-                drop(permit);
+                drop(admission);
                 self.accept_failed(slot, &error);
                 // Another service may be expensive, and the next client can use what this one did
                 // not need.
@@ -190,21 +188,20 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         false
     }
 
-    fn serve(&mut self, accepted: Accepted, slot: usize, permit: Permit) {
+    fn serve(&mut self, accepted: Accepted, slot: usize, admission: Admission) {
         (self.reserved_for, self.misses) = (None, 0);
         if let Some(hook) = self.setup.on_accept.clone() {
             let looked =
                 catching(|| hook(&accepted)).unwrap_or_else(|error| Err(io::Error::other(error)));
             if let Err(error) = looked {
-                drop(permit);
+                drop(admission);
                 return self.refused(accepted, slot, &error);
             }
         }
         let Accepted { transport, peer } = accepted;
-        let listener = self.group().index();
-        let (place, limit) = permit.into_parts();
-        self.limit = limit;
-        let conn = self.registrar.register(listener, transport, peer, place);
+        let (place, places) = admission.into_parts();
+        self.places = places;
+        let conn = self.registrar.register(transport, peer, place);
         if let Some(serving) = &mut self.serving {
             if let Err(error) = serving.call(conn) {
                 // After a panic, the state of the service cannot be trusted.
@@ -236,8 +233,8 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             if !self.is_client_there(slot) {
                 break;
             }
-            let permit = self.try_permit();
-            let (Some(serving), Some(permit)) = (&mut self.serving, permit) else {
+            let admission = self.try_admit();
+            let (Some(serving), Some(admission)) = (&mut self.serving, admission) else {
                 break;
             };
             let Poll::Ready(Ok(())) = serving.poll_ready(&mut cx) else {
@@ -247,7 +244,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
                 break;
             };
             match source.listener.try_accept() {
-                Ok(accepted) => self.serve(accepted, slot, permit),
+                Ok(accepted) => self.serve(accepted, slot, admission),
                 Err(error) if ErrorClass::classify(&error) == ErrorClass::Connection => {}
                 // The runtime may not know yet of a client that the kernel knows of.
                 Err(error)
@@ -270,13 +267,13 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         }
     }
 
-    fn try_permit(&mut self) -> Option<Permit> {
-        let limit = self.limit.take();
-        let limit = limit.unwrap_or_else(|| self.pool().registry.limit.clone());
-        match limit.try_acquire_with() {
-            Ok(permit) => Some(permit),
-            Err(limit) => {
-                self.limit = Some(limit);
+    fn try_admit(&mut self) -> Option<Admission> {
+        let places = self.places.take();
+        let places = places.unwrap_or_else(|| self.group.entry().places.clone());
+        match Places::try_take(places) {
+            Ok(admission) => Some(admission),
+            Err(places) => {
+                self.places = Some(places);
                 None
             }
         }

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     connection::event,
-    listener::{ErrorClass, Opened, Reopened},
+    listener::ErrorClass,
     panic::discard,
+    pool::{OpenedSlot, Reopened},
     service::{ConnectionService, Spawn},
 };
 use std::{io, sync::atomic::Ordering};
@@ -34,13 +35,13 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
 
     /// Begins to drive a slot, and reopens it if it is lost.
     pub(super) fn open(&mut self, slot: usize) {
-        match self.group().open(slot, self.core) {
-            Ok(Opened::Source(source)) => {
+        match self.group.open(slot, self.core) {
+            Ok(OpenedSlot::Source(source)) => {
                 self.recovery.done(slot);
                 self.sources.insert(source);
             }
-            Ok(Opened::Lost) => self.reopen(slot),
-            Ok(Opened::Dead) => self.recovery.done(slot),
+            Ok(OpenedSlot::Lost) => self.reopen(slot),
+            Ok(OpenedSlot::Dead) => self.recovery.done(slot),
             Err(error) => {
                 let class = ErrorClass::classify(&error);
                 self.observe_failure(&error, class);
@@ -54,7 +55,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
 
     fn reopen(&mut self, slot: usize) {
         let registry = &self.setup.pool.registry;
-        let group = self.group();
+        let group = &self.group;
         let reason = group.lost();
         match group.reopen(slot) {
             Ok(Reopened::Now) => {
@@ -79,7 +80,7 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Err(error) => {
                 let delay = self.recovery.later(slot);
                 let event = event::ListenerReopenFailed {
-                    addr: self.group().addr(),
+                    addr: self.group.addr(),
                     error: &error,
                     retry_in: Some(delay),
                 };
@@ -121,7 +122,11 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             }
             ErrorClass::Fatal => {
                 if let Some(source) = self.sources.remove(slot) {
-                    let group = self.group();
+                    let group = &self.group;
+                    if group.is_closing() {
+                        // A queue that refuses new clients may fail once it is empty.
+                        return discard(source);
+                    }
                     if group.lose(slot, source.generation, error) {
                         let addr = group.addr();
                         let event = event::ListenerLost { addr, error };

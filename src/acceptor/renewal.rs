@@ -9,6 +9,7 @@ use super::{
 use crate::{
     BoxError,
     connection::event,
+    panic::discard,
     pool::News,
     service::{ConnectionService, Spawn},
 };
@@ -19,11 +20,16 @@ use tokio::time::Instant;
 const MAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
+    /// Makes a service, or makes it anew while the previous one is kept.
     pub(super) fn make(&mut self) {
+        self.remakes = self.cell.get().0.remakes;
+        if let State::AtStack { slot } = self.state {
+            self.reserved_for = Some(slot);
+        }
         self.state = match &self.setup.supply {
             Supply::Cloned { fresh, .. } => {
                 let service = fresh();
-                return self.made(service);
+                return self.made(Ok(service));
             }
             Supply::Made(make) => {
                 State::Making(make(self.acceptor.clone()), Instant::now() + MAKE_TIMEOUT)
@@ -31,18 +37,31 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         };
     }
 
-    pub(super) fn made(&mut self, service: S) {
-        let Setup { pool, spawn, .. } = &self.setup;
-        let serving = Serving::new(service, spawn.clone(), &self.acceptor, pool);
-        self.serving = Some(serving);
+    pub(super) fn made(&mut self, made: Result<S, BoxError>) {
+        match (made, &mut self.serving) {
+            (Ok(service), Some(serving)) => {
+                serving.replace(service);
+                self.reserved_for = None;
+            }
+            (Ok(service), None) => {
+                let Setup { pool, spawn, .. } = &self.setup;
+                let serving = Serving::new(service, spawn.clone(), &self.acceptor, pool);
+                self.serving = Some(serving);
+                self.reporter.send(News::Ready);
+            }
+            (Err(error), Some(_)) => {
+                self.observe_service_failure(&error, Duration::ZERO);
+                discard(error);
+            }
+            (Err(error), None) => return self.fail(error),
+        }
         self.state = State::Paused;
         self.seen = 0;
-        self.reporter.send(News::Ready);
     }
 
-    pub(super) fn fail_to_make(&mut self) {
+    pub(super) fn too_long_to_make(&mut self) {
         let message = format!("making the service took longer than {MAKE_TIMEOUT:?}");
-        self.fail(message.into());
+        self.made(Err(message.into()));
     }
 
     /// Replaces a service that panicked, or that reserved something for no client. The first
@@ -72,15 +91,18 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
     /// Reports that the service failed, and makes another one after a delay.
     pub(super) fn fail(&mut self, error: BoxError) {
         let delay = self.failures.next_delay();
+        self.observe_service_failure(&error, delay);
+        self.give_up(error, Instant::now() + delay);
+    }
+
+    fn observe_service_failure(&self, error: &BoxError, retry_in: Duration) {
         let event = event::AcceptorFailed {
             acceptor: &self.acceptor,
-            error: &error,
-            retry_in: delay,
+            error,
+            retry_in,
         };
-        self.pool()
-            .registry
-            .observe(|observer| observer.acceptor_failed(&event));
-        self.give_up(error, Instant::now() + delay);
+        let registry = &self.pool().registry;
+        registry.observe(|observer| observer.acceptor_failed(&event));
     }
 
     fn give_up(&mut self, error: BoxError, until: Instant) {

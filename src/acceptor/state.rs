@@ -2,7 +2,7 @@
 
 use super::service::Making;
 use crate::BoxError;
-use crate::limit::{Acquire, Permit};
+use crate::limit::{AcquirePlace, Admission};
 use std::io;
 use tokio::time::Instant;
 
@@ -13,7 +13,8 @@ use tokio::time::Instant;
 /// // ## any but Making and BackingOff => (Paused | Exhausted) => Waiting
 /// // ## any => Sweeping => Swept
 ///
-/// In the first two states it has no service and owns no slots. In no state does it hold one scarce
+/// In the first two states it has no service and owns no slots, except that while its service is
+/// made anew, it keeps what it has. In no state does it hold one scarce
 /// thing while it waits for another: at the limit it has nothing of its service, and at its stack
 /// it has no permit.
 pub(super) enum State<S> {
@@ -26,7 +27,7 @@ pub(super) enum State<S> {
     /// A client waits in this slot, and the maximum number of connections is open.
     AtLimit {
         slot: usize,
-        acquire: Acquire,
+        acquire: AcquirePlace,
         since: Instant,
     },
     /// A client waits in this slot, and the service is not ready.
@@ -50,7 +51,8 @@ pub(super) enum Event<S> {
     Made(Result<S, BoxError>),
     /// A client may wait in this slot.
     Client(usize, io::Result<()>),
-    Permit(usize, Permit, Instant),
+    /// The client in this slot may be admitted, after a wait since then.
+    Admission(usize, Admission, Instant),
     /// The service is ready for the client in this slot.
     Stack(usize, Result<(), BoxError>),
     /// User code panicked.

@@ -97,12 +97,18 @@ impl<Io> Connection<Io> {
         self.handle.listener_addr()
     }
 
+    /// Returns the [label](crate::Bind::label) of the listener that accepted the connection.
+    pub fn listener_label(&self) -> Option<&str> {
+        self.handle.listener_label()
+    }
+
     /// Returns the time at which the connection was accepted.
     pub fn accepted_at(&self) -> Instant {
         self.handle.accepted_at()
     }
 
-    /// Returns the value of type `T` that was passed to [`Server::state`](crate::Server::state).
+    /// Returns the value of type `T` that was passed to [`Bind::state`](crate::Bind::state) of the
+    /// listener, or else to [`Server::state`](crate::Server::state).
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.handle.state()
     }

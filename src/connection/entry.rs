@@ -1,6 +1,7 @@
 //! The shared record of one connection, which everything that holds a part of it refers to.
 
 use super::{
+    ListenerEntry,
     phase::{PHASES, Phase},
     registry::{Registrar, Registry},
     socket::SocketCell,
@@ -53,8 +54,6 @@ pub(crate) struct Entry {
     pub(crate) id: u64,
     pub(crate) accepted_at: Instant,
     pub(crate) socket_addr: Addr,
-    /// The index of the listener that accepted the connection.
-    pub(crate) listener: u32,
     /// The row of the connection in the table of open connections.
     pub(super) row: u32,
     /// Counts the parts that keep the connection open: its stream and its handler's future.
@@ -79,7 +78,7 @@ pub(crate) struct Cold {
     pub(crate) outcome: Option<Outcome>,
     /// Wakes the task that polls the handler's future, so that it sees an abort.
     pub(super) task: Option<Waker>,
-    /// The connection's place in the limit of its server, until it begins to end.
+    /// The connection's place in the limits, until it begins to end.
     pub(crate) place: Option<Place>,
     /// State that most connections do not have.
     pub(crate) rare: Option<Box<Rare>>,
@@ -114,7 +113,6 @@ impl Entry {
         registrar: Arc<Registrar>,
         id: u64,
         row: u32,
-        listener: u32,
         socket_addr: Addr,
         place: Place,
         stream: Option<PlainStream>,
@@ -123,7 +121,6 @@ impl Entry {
             id,
             accepted_at: Instant::now(),
             socket_addr,
-            listener,
             row,
             open: OpenCount::of_one(),
             flags: AtomicU16::new(0),
@@ -144,6 +141,10 @@ impl Entry {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.registrar.registry
+    }
+
+    pub(crate) fn listener(&self) -> &ListenerEntry {
+        &self.registrar.listener
     }
 
     pub(crate) fn has(&self, flag: u16) -> bool {

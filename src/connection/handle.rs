@@ -49,7 +49,12 @@ impl ConnectionHandle {
 
     /// Returns the address of the listener that accepted the connection.
     pub fn listener_addr(&self) -> &Addr {
-        &self.entry.registry().listener(self.entry.listener).addr
+        &self.entry.listener().addr
+    }
+
+    /// Returns the [label](crate::Bind::label) of the listener that accepted the connection.
+    pub fn listener_label(&self) -> Option<&str> {
+        self.entry.listener().label.as_deref()
     }
 
     /// Returns the address that the client connected to.
@@ -70,7 +75,7 @@ impl ConnectionHandle {
         if let Some(addr) = entry.local_addr.get() {
             return Ok((**addr).clone());
         }
-        let listener = entry.registry().listener(entry.listener);
+        let listener = entry.listener();
         let asked = match listener.is_fixed {
             true => None,
             false => entry.socket.ask(|stream| stream.sock_ref().local_addr()),
@@ -128,9 +133,11 @@ impl ConnectionHandle {
         self.entry.accepted_at
     }
 
-    /// Returns the value of type `T` that was passed to [`Server::state`](crate::Server::state).
+    /// Returns the value of type `T` that was passed to [`Bind::state`](crate::Bind::state) of the
+    /// listener, or else to [`Server::state`](crate::Server::state).
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        let state = self.entry.registry().state.get::<Arc<T>>();
+        let own = self.entry.listener().state.get::<Arc<T>>();
+        let state = own.or_else(|| self.entry.registry().state.get());
         state.map(|state| &**state)
     }
 
@@ -167,6 +174,7 @@ impl ConnectionHandle {
             peer_addr: self.peer_addr().clone(),
             socket_addr: entry.socket_addr.clone(),
             listener_addr: self.listener_addr().clone(),
+            listener_label: entry.listener().label.clone(),
             accepted_at: entry.accepted_at,
             age: entry.accepted_at.elapsed(),
             phase: entry.phase(),

@@ -2,7 +2,7 @@
 
 use super::Phase;
 use crate::addr::Addr;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// A snapshot of what is known about a connection.
@@ -17,6 +17,8 @@ pub struct ConnectionInfo {
     pub socket_addr: Addr,
     /// The address of the listener that accepted the connection.
     pub listener_addr: Addr,
+    /// The [label](crate::Bind::label) of that listener.
+    pub listener_label: Option<Arc<str>>,
     /// The time at which the connection was accepted.
     pub accepted_at: Instant,
     /// The time since the connection was accepted.

@@ -45,7 +45,7 @@ impl Drop for OpenGuard {
         entry.changed.notify_waiters();
         // Last of all, so that the limit is never exceeded.
         if let Some(place) = place {
-            entry.registry().limit.give_back(place);
+            entry.registrar.give_back(place);
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The connections of a server: how they begin and end, and the list of open ones.
 //!
-//! Each acceptor registers its clients through a [`Registrar`], in a shard padded to a cache line,
-//! so that acceptors on different cores do not write to the same line.
+//! Each acceptor registers its clients through a [`Registrar`], in a shard of its own.
 
 use super::{
-    Connection, ConnectionHandle, entry::Entry, event, observer::Observer, open_guard::OpenGuard,
-    table::Table,
+    Connection, ConnectionHandle, ListenerEntry,
+    entry::Entry,
+    event,
+    observer::Observer,
+    open_guard::OpenGuard,
+    shard::{Shard, Totals},
 };
 use crate::listener::Transport;
 use crate::{
@@ -13,7 +16,7 @@ use crate::{
     connection::Phase,
     extensions::Extensions,
     limit::{Limit, Place},
-    outcome::{Outcome, OutcomeKind},
+    outcome::Outcome,
     panic::{catch, discard},
     sync::Mutex,
 };
@@ -21,17 +24,11 @@ use std::{
     fmt, mem,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 use tokio::sync::Notify;
-
-/// The number of shards. If there are more acceptors, they share shards.
-const SHARDS: usize = 64;
-
-/// The number of ids that a shard takes from the server at once.
-const IDS: u64 = 64;
 
 /// All connections of one server, and the state they share.
 pub(crate) struct Registry {
@@ -39,12 +36,9 @@ pub(crate) struct Registry {
     pub(crate) limit: Limit,
     pub(crate) state: Extensions,
     observers: Vec<Arc<dyn Observer>>,
-    listeners: Vec<ListenerAddr>,
+    listeners: Mutex<Listeners>,
     /// How long clients may take to open their connections.
     pub(crate) opening_timeout: Option<Duration>,
-    shards: Box<[Shard]>,
-    /// The number of shards that were assigned to acceptors.
-    used: AtomicUsize,
     next_id: AtomicU64,
     draining: AtomicBool,
     /// Whether something waits for the last connection to end.
@@ -52,43 +46,12 @@ pub(crate) struct Registry {
     idle: Notify,
 }
 
-/// The address of a listener, and whether it is the local address of every connection it accepts.
-#[derive(Debug)]
-pub(crate) struct ListenerAddr {
-    pub(crate) addr: Addr,
-    pub(crate) is_fixed: bool,
-}
-
-// Two cache lines, since x86-64 processors prefetch lines in pairs.
-#[repr(align(128))]
-#[derive(Default)]
-struct Shard(Mutex<Records>);
-
-#[derive(Default)]
-struct Records {
-    open: Table,
-    /// The ids that are left of the current block.
-    ids: (u64, u64),
-    totals: Totals,
-}
-
-/// The numbers of connections that began and that ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) accepted: u64,
-    pub(crate) ended: [u64; OutcomeKind::ALL.len()],
-}
-
-impl Totals {
-    /// Returns the number of connections that ended, with any outcome.
-    pub(crate) fn over(&self) -> u64 {
-        self.ended.iter().sum()
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        // Shards are read one after the other, but each is consistent in itself.
-        usize::try_from(self.accepted - self.over()).unwrap_or(usize::MAX)
-    }
+#[derive(Debug, Default)]
+struct Listeners {
+    /// The listeners that are open or have open connections.
+    list: Vec<Arc<ListenerEntry>>,
+    /// The counts of those that were removed.
+    removed: Totals,
 }
 
 impl Registry {
@@ -96,17 +59,14 @@ impl Registry {
         limit: Limit,
         state: Extensions,
         observers: Vec<Arc<dyn Observer>>,
-        listeners: Vec<ListenerAddr>,
         opening_timeout: Option<Duration>,
     ) -> Self {
         Registry {
             limit,
             state,
             observers,
-            listeners,
+            listeners: Mutex::default(),
             opening_timeout,
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            used: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             draining: AtomicBool::new(false),
             is_awaited: AtomicBool::new(false),
@@ -125,22 +85,39 @@ impl Registry {
         }
     }
 
-    pub(crate) fn listener(&self, index: u32) -> &ListenerAddr {
-        &self.listeners[index as usize]
+    pub(crate) fn add_listener(&self, listener: &Arc<ListenerEntry>) {
+        self.listeners.lock().list.push(listener.clone());
     }
 
-    fn used(&self) -> &[Shard] {
-        &self.shards[..self.used.load(Ordering::Acquire).min(SHARDS)]
+    /// Records that a listener is closed. It is removed when its connections have ended.
+    pub(crate) fn close_listener(&self, listener: &ListenerEntry) {
+        listener.close();
+        self.remove_listener_if_over(listener);
+    }
+
+    fn remove_listener_if_over(&self, listener: &ListenerEntry) {
+        if !listener.is_over() {
+            return;
+        }
+        listener.places.end_reserve();
+        let removed = {
+            let mut listeners = self.listeners.lock();
+            let is_it = |known: &Arc<ListenerEntry>| std::ptr::eq(&**known, listener);
+            let Some(place) = listeners.list.iter().position(is_it) else {
+                return;
+            };
+            listeners.removed += listener.totals();
+            listeners.list.remove(place)
+        };
+        // Its state is user code.
+        discard(removed);
     }
 
     pub(crate) fn totals(&self) -> Totals {
-        let mut sum = Totals::default();
-        for shard in self.used() {
-            let totals = shard.0.lock().totals;
-            sum.accepted += totals.accepted;
-            for (sum, ended) in sum.ended.iter_mut().zip(totals.ended) {
-                *sum += ended;
-            }
+        let listeners = self.listeners.lock();
+        let mut sum = listeners.removed;
+        for listener in &listeners.list {
+            sum += listener.totals();
         }
         sum
     }
@@ -164,7 +141,8 @@ impl Registry {
 
     fn visit(&self, is_wanted: impl Fn(u64) -> bool, mut visit: impl FnMut(ConnectionHandle)) {
         let mut batch = Vec::new();
-        for shard in self.used() {
+        let listeners = self.listeners.lock().list.clone();
+        for shard in listeners.iter().flat_map(|listener| listener.shards()) {
             let mut next = Some(0);
             while let Some(row) = next {
                 next = shard.0.lock().open.copy(row, &is_wanted, &mut batch);
@@ -196,7 +174,7 @@ impl Registry {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
-            .field("listeners", &self.listeners)
+            .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
 }
@@ -204,22 +182,26 @@ impl fmt::Debug for Registry {
 /// Registers the connections of one acceptor.
 pub(crate) struct Registrar {
     pub(crate) registry: Arc<Registry>,
-    shard: usize,
+    pub(crate) listener: Arc<ListenerEntry>,
+    shard: Arc<Shard>,
 }
 
 impl Registrar {
-    pub(crate) fn new(registry: &Arc<Registry>) -> Arc<Self> {
-        let shard = registry.used.fetch_add(1, Ordering::AcqRel) % SHARDS;
+    pub(crate) fn new(
+        registry: &Arc<Registry>,
+        listener: &Arc<ListenerEntry>,
+        acceptor: usize,
+    ) -> Arc<Self> {
         Arc::new(Registrar {
             registry: registry.clone(),
-            shard,
+            listener: listener.clone(),
+            shard: listener.shard(acceptor),
         })
     }
 
     /// Turns an accepted client into a connection, which is counted and listed from here on.
     pub(crate) fn register(
         self: &Arc<Self>,
-        listener: u32,
         transport: Transport,
         peer: Addr,
         place: Place,
@@ -228,10 +210,10 @@ impl Registrar {
         let (transport, other) = transport.split();
         let peer = peer.to_canonical();
         let handle = {
-            let mut records = registry.shards[self.shard].0.lock();
+            let mut records = self.shard.0.lock();
             let id = records.next_id(&registry.next_id);
             let row = records.open.next_row();
-            let entry = Entry::new(self.clone(), id, row, listener, peer, place, transport);
+            let entry = Entry::new(self.clone(), id, row, peer, place, transport);
             let handle = ConnectionHandle {
                 entry: Arc::new(entry),
             };
@@ -253,7 +235,7 @@ impl Registrar {
     /// last.
     pub(super) fn end(&self, handle: &ConnectionHandle) -> Option<Place> {
         let registry = &*self.registry;
-        let shard = &registry.shards[self.shard].0;
+        let shard = &self.shard.0;
         let is_observed = registry.is_observed();
         if is_observed {
             // For observers, the connection is no longer listed, but still counted.
@@ -306,24 +288,20 @@ impl Registrar {
         }
         place
     }
-}
 
-impl Records {
-    fn next_id(&mut self, block: &AtomicU64) -> u64 {
-        let (next, end) = &mut self.ids;
-        if next == end {
-            *next = block.fetch_add(IDS, Ordering::Relaxed);
-            *end = *next + IDS;
+    /// Gives the place of an ended connection back.
+    pub(super) fn give_back(&self, place: Place) {
+        self.listener.places.give_back(place);
+        if self.listener.is_closed() {
+            self.registry.remove_listener_if_over(&self.listener);
         }
-        *next += 1;
-        *next - 1
     }
 }
 
 impl fmt::Debug for Registrar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registrar")
-            .field("shard", &self.shard)
+            .field("listener", &self.listener.addr)
             .finish_non_exhaustive()
     }
 }

@@ -66,30 +66,27 @@ impl Table {
 mod tests {
     use crate::{
         Addr, Connection, Extensions, Limit, Transport,
-        connection::{Registrar, Registry},
+        connection::{ListenerEntry, Registrar, Registry},
     };
     use std::{collections::BTreeSet, sync::Arc};
 
-    fn open(registry: &Registry, registrar: &Arc<Registrar>) -> Connection {
+    fn open(registrar: &Arc<Registrar>) -> Connection {
         let (stream, _) = tokio::io::duplex(1);
-        let (place, _) = registry.limit.try_acquire().unwrap().into_parts();
-        registrar.register(
-            0,
-            Transport::other(stream),
-            Addr::Other("test".into()),
-            place,
-        )
+        let place = registrar.listener.places.clone().try_take().unwrap();
+        let peer = Addr::Other("test".into());
+        registrar.register(Transport::other(stream), peer, place.into_parts().0)
     }
 
     #[test]
     fn a_visitor_sees_each_connection_once_while_others_come_and_go() {
         let (limit, state) = (Limit::unlimited(), Extensions::default());
-        let registry = Arc::new(Registry::new(limit, state, Vec::new(), Vec::new(), None));
-        let registrar = Registrar::new(&registry);
+        let registry = Arc::new(Registry::new(limit, state, Vec::new(), None));
+        let listener = ListenerEntry::plain(Addr::Other("test".into()), &registry);
+        let registrar = Registrar::new(&registry, &listener, 0);
         let (mut stay, mut go) = (Vec::new(), Vec::new());
         for _ in 0..500 {
-            stay.push(open(&registry, &registrar));
-            go.push(open(&registry, &registrar));
+            stay.push(open(&registrar));
+            go.push(open(&registrar));
         }
         let staying: BTreeSet<_> = stay.iter().map(Connection::id).collect();
         let mut seen = Vec::new();
@@ -101,7 +98,7 @@ mod tests {
             drop(gone);
             for id in ids {
                 assert!(registry.get(id).is_none());
-                stay.push(open(&registry, &registrar));
+                stay.push(open(&registrar));
             }
         });
         let once: BTreeSet<_> = seen.iter().copied().collect();

@@ -1,6 +1,6 @@
 //! The future that waits for a permit.
 
-use super::{Limit, Permit, permit::Place, state::Queued};
+use super::{Limit, Permit, state::Queued};
 use std::{
     fmt,
     future::Future,
@@ -26,7 +26,7 @@ impl Acquire {
 
     fn permit(&mut self) -> Poll<Permit> {
         self.queued = None;
-        Poll::Ready(Permit::new(self.limit.clone(), Place::new()))
+        Poll::Ready(Permit::new(self.limit.clone()))
     }
 }
 

@@ -16,6 +16,8 @@
 mod acquire;
 mod counts;
 mod permit;
+#[cfg(not(loom))]
+mod places;
 mod queue;
 mod state;
 #[cfg(all(test, not(loom)))]
@@ -23,7 +25,8 @@ mod tests;
 
 pub use acquire::Acquire;
 pub use permit::Permit;
-pub(crate) use permit::Place;
+#[cfg(not(loom))]
+pub(crate) use places::{AcquirePlace, Admission, Place, Places, Reserve};
 
 use crate::sync::Arc;
 use state::Shared;
@@ -94,7 +97,7 @@ impl Limit {
 
     /// Returns the maximum; `usize::MAX` means no maximum.
     pub fn max(&self) -> usize {
-        self.0.max()
+        self.0.max_set()
     }
 
     /// Returns the number of permits in use. Without a maximum, it is a snapshot that may miss
@@ -130,8 +133,7 @@ impl Limit {
     /// Takes a permit if one is free and no task waits for it; otherwise returns `None`.
     #[must_use = "a permit that is dropped is given back at once"]
     pub fn try_acquire(&self) -> Option<Permit> {
-        let taken = self.0.try_take();
-        taken.then(|| Permit::new(self.clone(), Place::new()))
+        self.0.try_take().then(|| Permit::new(self.clone()))
     }
 
     /// Waits for a permit. Waiters are served in the order in which they were first polled.
@@ -141,21 +143,6 @@ impl Limit {
     /// Cancel safe: no permit is lost. Dropping the future gives up its place in the queue.
     pub fn acquire(&self) -> Acquire {
         Acquire::new(self.clone())
-    }
-
-    /// Takes a permit using this reference to the limit, which is returned if there is no permit.
-    /// Without a maximum, this touches no memory that threads share.
-    pub(crate) fn try_acquire_with(self) -> Result<Permit, Limit> {
-        match self.0.try_take() {
-            true => Ok(Permit::new(self, Place::new())),
-            false => Err(self),
-        }
-    }
-
-    /// Gives back a place of this limit.
-    pub(crate) fn give_back(&self, place: Place) {
-        let Place { .. } = place;
-        self.0.release();
     }
 }
 

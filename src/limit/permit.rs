@@ -1,4 +1,4 @@
-//! Permits of a limit.
+//! A permit of a limit.
 
 use super::Limit;
 
@@ -8,45 +8,20 @@ use super::Limit;
 pub struct Permit(Option<Limit>);
 
 impl Permit {
-    pub(super) fn new(limit: Limit, place: Place) -> Self {
-        let Place { .. } = place;
+    pub(super) fn new(limit: Limit) -> Self {
         Permit(Some(limit))
     }
 
-    /// Splits the permit into its place, which must be given back by [`Limit::give_back`], and the
-    /// reference to its limit, which can be used to take the next permit.
-    pub(crate) fn into_parts(mut self) -> (Place, Option<Limit>) {
-        (Place::new(), self.0.take())
-    }
-
-    /// Gives the permit back, and returns the reference to its limit.
-    pub(crate) fn release(self) -> Option<Limit> {
-        let (place, limit) = self.into_parts();
-        if let Some(limit) = &limit {
-            limit.give_back(place);
-        }
-        limit
+    /// Leaves the permit taken, to be given back by number.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(limit) = self.0.take() {
-            limit.give_back(Place::new());
+            limit.0.release();
         }
-    }
-}
-
-/// A permit without the reference to its limit. It must be given back by [`Limit::give_back`]; if
-/// it is dropped, it is lost.
-#[derive(Debug)]
-#[must_use = "a place that is not given back is lost to the limit"]
-pub(crate) struct Place {
-    _private: (),
-}
-
-impl Place {
-    pub(super) fn new() -> Self {
-        Place { _private: () }
     }
 }

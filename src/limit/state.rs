@@ -19,7 +19,7 @@ use std::task::Waker;
 /// back or folded, but never too low. No permit is granted wrongly, and the thread that corrects
 /// the count grants what has become free.
 pub(super) struct Shared {
-    /// Modified only under the lock of `state`.
+    /// The number of permits that may be taken. Modified only under the lock of `state`.
     max: AtomicUsize,
     counts: Counts,
     state: Mutex<State>,
@@ -29,10 +29,21 @@ struct State {
     /// The permits that are not in `counts`: all of them while there is a maximum. Negative if
     /// permits were counted in `counts` when they were taken, and here when they were returned.
     taken: isize,
+    /// The maximum as it was set, which includes the reserved permits.
+    max: usize,
+    reserved: usize,
     queue: Queue,
 }
 
 impl State {
+    /// Returns the number of permits that are not reserved.
+    fn unreserved(&self) -> usize {
+        match self.max {
+            usize::MAX => usize::MAX,
+            max => max.saturating_sub(self.reserved),
+        }
+    }
+
     fn has_room(&self, max: usize) -> bool {
         usize::try_from(self.taken).unwrap_or(0) < max
     }
@@ -51,6 +62,8 @@ impl Shared {
             counts: Counts::new(),
             state: Mutex::new(State {
                 taken: 0,
+                max,
+                reserved: 0,
                 queue: Queue::new(),
             }),
         }
@@ -60,8 +73,14 @@ impl Shared {
         self.state.lock()
     }
 
+    /// Returns the number of permits that may be taken.
     pub(super) fn max(&self) -> usize {
         self.max.load(Relaxed)
+    }
+
+    /// Returns the maximum as it was set.
+    pub(super) fn max_set(&self) -> usize {
+        self.state().max
     }
 
     pub(super) fn taken(&self) -> usize {
@@ -80,8 +99,22 @@ impl Shared {
     }
 
     pub(super) fn set_max(&self, max: usize) {
+        self.change(|state| state.max = max);
+    }
+
+    /// Takes permits out of the limit until they are given back by `unreserve`.
+    pub(super) fn reserve(&self, count: usize) {
+        self.change(|state| state.reserved = state.reserved.saturating_add(count));
+    }
+
+    pub(super) fn unreserve(&self, count: usize) {
+        self.change(|state| state.reserved = state.reserved.saturating_sub(count));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
-        self.max.store(max, Relaxed);
+        change(&mut state);
+        self.max.store(state.unreserved(), Relaxed);
         self.fold(&mut state);
         self.grant(state);
     }

@@ -192,12 +192,13 @@ fn waiters_are_admitted_when_the_limit_is_lifted() {
 #[test]
 fn a_place_outlives_its_permit_until_it_is_given_back() {
     for limit in [Limit::new(2), Limit::unlimited()] {
-        let (place, reference) = limit.try_acquire().unwrap().into_parts();
-        let other = reference.unwrap().try_acquire_with().unwrap();
-        assert_eq!(limit.taken(), 2);
-        limit.give_back(place);
+        let places = Arc::new(Places::new(Limit::unlimited(), limit.clone(), None));
+        let (place, reference) = places.clone().try_take().unwrap().into_parts();
+        let other = reference.unwrap().try_take().unwrap();
+        assert_eq!((limit.taken(), places.own().taken()), (2, 2));
+        places.give_back(place);
         assert!(other.release().is_some());
-        assert_eq!(limit.taken(), 0);
+        assert_eq!((limit.taken(), places.own().taken()), (0, 0));
     }
 }
 

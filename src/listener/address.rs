@@ -1,6 +1,6 @@
 //! Reading addresses and resolving names.
 
-use super::{Bind, Listener, bind::Target};
+use super::{Bind, Listener, bind::Target, settings::Settings};
 use crate::error::{Error, Explained};
 use socket2::Socket;
 use std::{
@@ -12,6 +12,7 @@ use std::{
 pub(super) struct Plan {
     pub(super) text: String,
     pub(super) what: What,
+    pub(super) settings: Settings,
 }
 
 pub(super) enum What {
@@ -26,7 +27,7 @@ pub(super) enum What {
 impl Plan {
     pub(super) async fn new(bind: Bind) -> Result<Self, Error> {
         let text = bind.to_string();
-        let what = match bind.0 {
+        let what = match bind.target {
             Target::Text(written) => read(&written).await?,
             Target::Host(host, _) if host.is_empty() => {
                 return Err(Error::address(
@@ -50,7 +51,11 @@ impl Plan {
                 ));
             }
         };
-        Ok(Plan { text, what })
+        Ok(Plan {
+            text,
+            what,
+            settings: bind.settings,
+        })
     }
 }
 

@@ -1,12 +1,13 @@
 //! The conversions into something to listen on.
 
-use super::Listener;
+use super::{Listener, SocketOptions, settings::Settings};
 use crate::addr::Addr;
 use socket2::Socket;
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Something to listen on: an address to bind, or a socket or listener that is already open.
@@ -23,7 +24,112 @@ use std::{
 /// A socket that is passed in gets those [options](crate::SocketOptions) of the server that can be
 /// set on a listening socket. Acceptors share it regardless of `reuse_port`, and the file of a Unix
 /// socket is not removed.
-pub struct Bind(pub(super) Target);
+///
+/// # Settings
+///
+/// A `Bind` also carries what differs from the other listeners of the server. If it is a name with
+/// several addresses, they share these settings, and together have `max_connections` and the
+/// reserve.
+///
+/// ```
+/// use reagent::{Bind, Connection, Server, handle};
+/// use std::io;
+/// use tokio::{io::AsyncWriteExt, net::TcpStream};
+/// # use tokio::io::AsyncReadExt;
+///
+/// struct Greeting(&'static str);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), reagent::BoxError> {
+/// let public = Bind::new("127.0.0.1:0").label("public").state(Greeting("hello\n"));
+/// // Ten clients are served here even if 1,000 are connected to the other listener.
+/// let admin = Bind::new("127.0.0.1:0").label("admin").state(Greeting("who are you?\n")).reserve(10);
+/// let server = Server::bind([public, admin])
+///     .max_connections(1_010)
+///     .start(handle(async |mut conn: Connection| {
+///         let greeting = conn.state().map_or("", |Greeting(text)| text);
+///         conn.write_all(greeting.as_bytes()).await
+///     }))
+///     .await?;
+///
+/// let admin = server.stats().listeners[1].addr.to_string();
+/// let mut greeting = String::new();
+/// TcpStream::connect(admin).await?.read_to_string(&mut greeting).await?;
+/// assert_eq!(greeting, "who are you?\n");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Bind {
+    pub(super) target: Target,
+    pub(super) settings: Settings,
+}
+
+impl Bind {
+    /// Creates a `Bind` from an address or a listener, to which settings can be added.
+    pub fn new(addr: impl Into<Bind>) -> Self {
+        addr.into()
+    }
+
+    /// Sets the label of the listener, by which observers, statistics and a `MakeService` know it.
+    ///
+    /// Labels need not be unique.
+    pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.settings.label = Some(label.into());
+        self
+    }
+
+    /// Limits the number of connections of this listener that are open at once, in addition to the
+    /// limit of the server.
+    ///
+    /// Clients above the limit wait in the queue of this listener. The default is no limit.
+    /// [`ServerHandle::set_listener_max_connections`] changes it while the server runs.
+    ///
+    /// [`ServerHandle::set_listener_max_connections`]: crate::ServerHandle::set_listener_max_connections
+    pub fn max_connections(mut self, max: usize) -> Self {
+        self.settings.max_connections = Some(max);
+        self
+    }
+
+    /// Reserves `count` places of the [limit of the server](crate::Server::max_connections) for
+    /// this listener, such as one for administrators, who must get in when the server is full.
+    ///
+    /// The connections of all other listeners have `count` places less. This listener uses its
+    /// reserved places first, and then competes for the others. Without a limit of the server,
+    /// this has no effect. If the limit is lowered to less than what is reserved, the reserved
+    /// places remain. The default is 0.
+    pub fn reserve(mut self, count: usize) -> Self {
+        self.settings.reserve = count;
+        self
+    }
+
+    /// Changes the options of the listening socket, starting from those of the
+    /// [server](crate::Server::options). They do not apply to a custom [`Listener`].
+    pub fn options(mut self, change: impl FnOnce(&mut SocketOptions) + Send + 'static) -> Self {
+        self.settings.options.push(Box::new(change));
+        self
+    }
+
+    /// Adds a value that the connections of this listener share. [`Connection::state`] finds it by
+    /// its type, before it looks for one of [`Server::state`].
+    ///
+    /// A second value of the same type replaces the first.
+    ///
+    /// [`Connection::state`]: crate::Connection::state
+    /// [`Server::state`]: crate::Server::state
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.settings.state.insert(Arc::new(state));
+        self
+    }
+}
+
+impl From<Target> for Bind {
+    fn from(target: Target) -> Self {
+        Bind {
+            target,
+            settings: Settings::default(),
+        }
+    }
+}
 
 pub(super) enum Target {
     /// The text as written. It is read when the server starts.
@@ -40,7 +146,7 @@ pub(super) enum Target {
 
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.target {
             Target::Text(text) => f.write_str(text),
             Target::Host(host, port) if host.contains(':') && !host.starts_with('[') => {
                 write!(f, "[{host}]:{port}")
@@ -70,7 +176,7 @@ macro_rules! from {
         $(#[$meta])*
         impl From<$type> for Bind {
             fn from($value: $type) -> Self {
-                Bind($target)
+                $target.into()
             }
         }
     )+};
@@ -93,11 +199,11 @@ from! {
     &Path: path => Target::Unix(path.to_owned());
     PathBuf: path => Target::Unix(path);
     &PathBuf: path => Target::Unix(path.clone());
-    &Addr: addr => match addr {
+    &Addr: addr => (match addr {
         Addr::Tcp(addr) => Target::Tcp(*addr),
         Addr::Unix(Some(path)) => Target::Unix(path.to_path_buf()),
         Addr::Unix(None) | Addr::Other(_) => Target::Unbindable(addr.clone()),
-    };
+    });
     Box<dyn Listener>: listener => Target::Listener(listener);
     Socket: socket => Target::Socket(Ok(socket));
     std::net::TcpListener: listener => Target::Socket(Ok(listener.into()));
@@ -118,7 +224,7 @@ impl From<Addr> for Bind {
 
 impl<L: Listener> From<L> for Bind {
     fn from(listener: L) -> Self {
-        Bind(Target::Listener(Box::new(listener)))
+        Target::Listener(Box::new(listener)).into()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The trait of listeners.
 
+use super::SocketListener;
 use crate::{Transport, addr::Addr};
 use std::{
     fmt, io,
@@ -162,11 +163,26 @@ pub trait Listener: Send + 'static {
         None
     }
 
+    /// Refuses clients that are not in the queue yet, and keeps those that are.
+    ///
+    /// A server calls this method before it accepts the last clients and closes the queue, so that
+    /// no client is lost in between. Accepting may fail from then on, once the queue is empty. The
+    /// default does nothing.
+    fn refuse_new(&self) {}
+
     /// Opens a new queue at the same address to replace this one, which is lost.
     ///
     /// Returns `None` if that is impossible, which is the default. The listener is then lost for
     /// good.
     fn try_reopen(&self) -> Option<io::Result<Box<dyn Listener>>> {
+        None
+    }
+
+    /// Returns the listening socket, if this listener is one or wraps one.
+    ///
+    /// A server hands its sockets over to its successor: see [`Handover`](crate::Handover). With
+    /// `None`, which is the default, the listener stays with this server.
+    fn as_socket(&self) -> Option<&SocketListener> {
         None
     }
 }

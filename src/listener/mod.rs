@@ -3,7 +3,8 @@
 mod accept_error;
 mod address;
 mod bind;
-mod group;
+#[cfg(unix)]
+mod inherit;
 mod inspect;
 #[expect(
     clippy::module_inception,
@@ -13,6 +14,8 @@ mod listener;
 mod open;
 mod options;
 mod queue;
+mod refusal;
+mod settings;
 mod socket;
 mod sources;
 #[cfg(target_os = "linux")]
@@ -26,11 +29,14 @@ mod watch;
 
 pub use accept_error::ErrorClass;
 pub use bind::{Bind, IntoBinds};
-pub(crate) use group::{Group, Opened, Reopened};
+#[cfg(unix)]
+pub(crate) use inherit::SocketFacts;
 pub use listener::{Accepted, Listener};
-pub(crate) use open::open;
+pub(crate) use open::{Bound, Inheritance, Nothing, Opened, open};
 pub use options::{Keepalive, SocketOptions};
 pub use socket::SocketListener;
-pub(crate) use sources::{Source, Sources};
+pub(crate) use sources::{Source, Sources, Turns};
 pub(crate) use transport::PlainStream;
 pub use transport::Transport;
+#[cfg(unix)]
+pub(crate) use unix_path::SocketFile;

@@ -3,21 +3,61 @@
 use super::{
     Bind, Listener, SocketListener, SocketOptions,
     address::{Plan, What},
+    settings::Settings,
 };
-use crate::error::{Error, Explained};
-use std::{io, net::SocketAddr, sync::Arc};
+use crate::{
+    addr::Addr,
+    error::{Error, Explained},
+};
+use std::{io, mem, net::SocketAddr, sync::Arc};
 
 /// How often another port is tried if the one that was chosen is in use at another address of the
 /// same name.
 const PORTS: usize = 16;
 
-/// Opens all of `binds`, in order, or none of them. A name may yield several listeners.
+/// The listeners of one [`Bind`]. A name may yield several.
+pub(crate) struct Bound {
+    pub(crate) settings: Settings,
+    pub(crate) listeners: Vec<Opened>,
+}
+
+/// The queues of one address: several with `SO_REUSEPORT` if they were taken over.
+pub(crate) struct Opened {
+    /// The address as it was asked for, by which a successor finds it.
+    pub(crate) requested: String,
+    pub(crate) queues: Vec<Box<dyn Listener>>,
+}
+
+/// Finds the queues of an address that a predecessor has handed over.
+pub(crate) trait Inheritance: Send {
+    /// Returns the queues of the listener that was asked for by the same text, or else of the one
+    /// that has this address. Each is returned once.
+    fn take(
+        &mut self,
+        requested: &str,
+        options: &Arc<SocketOptions>,
+    ) -> io::Result<Option<Vec<SocketListener>>>;
+}
+
+/// For a server without a predecessor.
+pub(crate) struct Nothing;
+
+impl Inheritance for Nothing {
+    fn take(&mut self, _: &str, _: &Arc<SocketOptions>) -> io::Result<Option<Vec<SocketListener>>> {
+        Ok(None)
+    }
+}
+
+/// Opens all of `binds`, in order, or none of them, for a server that listens on `known` already.
+/// What is inherited is used instead of opened.
 ///
 /// Cancel safe: everything opened so far is closed.
 pub(crate) async fn open(
     binds: Vec<Bind>,
     options: &Arc<SocketOptions>,
-) -> Result<Vec<Box<dyn Listener>>, Error> {
+    known: &[Addr],
+    inheritance: &mut dyn Inheritance,
+) -> Result<Vec<Bound>, Error> {
     let mut plans: Vec<Plan> = Vec::with_capacity(binds.len());
     for bind in binds {
         let plan = Plan::new(bind).await?;
@@ -25,29 +65,48 @@ pub(crate) async fn open(
             let reason = "this server listens on the same address twice; remove one of the two";
             return Err(Error::address(&plan.text, reason));
         }
+        if known.iter().any(|addr| plan.is_at(addr)) {
+            let reason = "this server listens on the address already";
+            return Err(Error::address(&plan.text, reason));
+        }
         plans.push(plan);
     }
     let mut opening = Opening {
-        options,
-        v4_ports: v4_ports(&plans),
-        tcp: Vec::new(),
+        options: options.clone(),
+        v4_ports: v4_ports(&plans, known),
+        tcp: known.iter().filter_map(Addr::socket_addr).collect(),
         listeners: Vec::new(),
+        inheritance,
     };
-    for Plan { text, what } in plans {
+    let mut bound = Vec::with_capacity(plans.len());
+    for plan in plans {
+        let Plan {
+            text,
+            what,
+            mut settings,
+        } = plan;
+        opening.options = settings.options(options);
         let opened = match what {
             What::Tcp(addrs) => opening.tcp(&addrs),
             What::Unix(path) => opening.unix(&path).await,
             What::Systemd(name) => opening.systemd(&name),
-            What::Socket(socket) => SocketListener::adopt(socket, options)
-                .map(|listener| opening.listeners.push(Box::new(listener))),
+            What::Socket(socket) => SocketListener::adopt(socket, &opening.options)
+                .map(|listener| opening.opened(text.clone(), vec![listener])),
             What::Listener(listener) => {
-                opening.listeners.push(listener);
+                opening.listeners.push(Opened {
+                    requested: text.clone(),
+                    queues: vec![listener],
+                });
                 Ok(())
             }
         };
         opened.map_err(|error| Error::bind(&text, error))?;
+        bound.push(Bound {
+            settings,
+            listeners: mem::take(&mut opening.listeners),
+        });
     }
-    Ok(opening.listeners)
+    Ok(bound)
 }
 
 impl Plan {
@@ -59,27 +118,49 @@ impl Plan {
             _ => false,
         }
     }
+
+    fn is_at(&self, addr: &Addr) -> bool {
+        match (&self.what, addr) {
+            (What::Tcp(addrs), Addr::Tcp(addr)) => addrs.contains(addr),
+            (What::Unix(path), Addr::Unix(Some(known))) => **path == **known,
+            _ => false,
+        }
+    }
 }
 
+type Tcp = (SocketAddr, Vec<SocketListener>, SocketAddr);
+
 /// Returns the ports that are listened on at an IPv4 address.
-fn v4_ports(plans: &[Plan]) -> Vec<u16> {
-    let addrs = plans.iter().flat_map(|plan| match &plan.what {
+fn v4_ports(plans: &[Plan], known: &[Addr]) -> Vec<u16> {
+    let planned = plans.iter().flat_map(|plan| match &plan.what {
         What::Tcp(addrs) => addrs.as_slice(),
         _ => &[],
     });
+    let addrs = planned
+        .copied()
+        .chain(known.iter().filter_map(Addr::socket_addr));
     let v4 = addrs.filter(|addr| addr.is_ipv4() && addr.port() != 0);
-    v4.map(SocketAddr::port).collect()
+    v4.map(|addr| addr.port()).collect()
 }
 
 struct Opening<'a> {
-    options: &'a Arc<SocketOptions>,
+    inheritance: &'a mut dyn Inheritance,
+    options: Arc<SocketOptions>,
     v4_ports: Vec<u16>,
     /// The addresses bound so far.
     tcp: Vec<SocketAddr>,
-    listeners: Vec<Box<dyn Listener>>,
+    listeners: Vec<Opened>,
 }
 
 impl Opening<'_> {
+    fn opened(&mut self, requested: String, queues: Vec<SocketListener>) {
+        let queues = queues.into_iter().map(|queue| Box::new(queue) as _);
+        self.listeners.push(Opened {
+            requested,
+            queues: queues.collect(),
+        });
+    }
+
     fn tcp(&mut self, addrs: &[SocketAddr]) -> io::Result<()> {
         let is_chosen = addrs.len() > 1 && addrs.iter().all(|addr| addr.port() == 0);
         let mut tries = if is_chosen { PORTS } else { 1 };
@@ -90,27 +171,33 @@ impl Opening<'_> {
                 bound => break bound?,
             }
         };
-        for (listener, addr) in bound {
+        for (requested, queues, addr) in bound {
             self.tcp.push(addr);
-            self.listeners.push(Box::new(listener));
+            self.opened(requested.to_string(), queues);
         }
         Ok(())
     }
 
-    fn tcp_at_one_port(
-        &self,
-        addrs: &[SocketAddr],
-    ) -> io::Result<Vec<(SocketListener, SocketAddr)>> {
-        let mut bound: Vec<(SocketListener, SocketAddr)> = Vec::with_capacity(addrs.len());
+    /// Returns the queues of each address, with the address as it was asked for and as it is.
+    fn tcp_at_one_port(&mut self, addrs: &[SocketAddr]) -> io::Result<Vec<Tcp>> {
+        let mut bound: Vec<Tcp> = Vec::with_capacity(addrs.len());
         let mut missing = None;
-        for addr in addrs {
-            let mut addr = *addr;
-            if let (0, Some((_, first))) = (addr.port(), bound.first()) {
+        for requested in addrs {
+            let mut addr = *requested;
+            let options = &self.options_for(addr, addrs.len() > 1);
+            let text = requested.to_string();
+            if let Some(queues) = self.inheritance.take(&text, options)? {
+                let local = queues
+                    .first()
+                    .and_then(|queue| queue.local_addr().socket_addr());
+                bound.push((*requested, queues, local.unwrap_or(addr)));
+                continue;
+            }
+            if let (0, Some((.., first))) = (addr.port(), bound.first()) {
                 addr.set_port(first.port());
             }
-            let options = &self.options_for(addr, addrs.len() > 1);
             match SocketListener::bind_tcp(addr, options) {
-                Ok((listener, addr)) => bound.push((listener, addr)),
+                Ok((listener, addr)) => bound.push((*requested, vec![listener], addr)),
                 // On a machine without IPv6, names may still resolve to IPv6 addresses.
                 Err(error) if addrs.len() > 1 && is_missing(&error) => {
                     missing = Some((addr, error));
@@ -132,7 +219,7 @@ impl Opening<'_> {
         if !(is_beside_v4 && addr.is_ipv6() && addr.ip().is_unspecified()) {
             return self.options.clone();
         }
-        let mut options = (**self.options).clone();
+        let mut options = (*self.options).clone();
         options.only_v6 = Some(true);
         Arc::new(options)
     }
@@ -161,9 +248,16 @@ impl Opening<'_> {
 
     #[cfg(unix)]
     async fn unix(&mut self, path: &std::path::Path) -> io::Result<()> {
-        let listener =
-            super::unix_path::when_unlocked(|| SocketListener::bind_unix(path, self.options));
-        self.listeners.push(Box::new(listener.await?));
+        let requested = Addr::Unix(Some(path.into())).to_string();
+        let options = self.options.clone();
+        let queues = match self.inheritance.take(&requested, &options)? {
+            Some(queues) => queues,
+            None => {
+                let bind = || SocketListener::bind_unix(path, &options);
+                vec![super::unix_path::when_unlocked(bind).await?]
+            }
+        };
+        self.opened(requested, queues);
         Ok(())
     }
 
@@ -175,9 +269,17 @@ impl Opening<'_> {
 
     #[cfg(target_os = "linux")]
     fn systemd(&mut self, name: &str) -> io::Result<()> {
+        let requested = format!("systemd:{name}");
+        let options = self.options.clone();
+        while let Some(queues) = self.inheritance.take(&requested, &options)? {
+            self.opened(requested.clone(), queues);
+        }
+        if !self.listeners.is_empty() {
+            return Ok(());
+        }
         for socket in super::systemd::inherited(name)? {
-            let listener = SocketListener::adopt(socket, self.options)?;
-            self.listeners.push(Box::new(listener));
+            let listener = SocketListener::adopt(socket, &options)?;
+            self.opened(requested.clone(), vec![listener]);
         }
         Ok(())
     }
@@ -209,9 +311,9 @@ mod tests {
 
     #[tokio::test]
     async fn all_addresses_of_a_name_are_bound_to_one_port() {
-        let options = Arc::default();
         let mut opening = Opening {
-            options: &options,
+            inheritance: &mut Nothing,
+            options: Arc::default(),
             v4_ports: Vec::new(),
             tcp: Vec::new(),
             listeners: Vec::new(),

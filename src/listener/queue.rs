@@ -98,6 +98,11 @@ impl Queue {
         Ok(Self::new(socket.try_clone()?, kind, &self.options))
     }
 
+    #[cfg(unix)]
+    pub(super) fn socket(&self) -> SockRef<'_> {
+        self.state.socket().0
+    }
+
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.watch.is_waiting() {
             ready!(self.watch.poll_ready(cx))?;
@@ -133,6 +138,17 @@ impl Queue {
         self.watch.look(&self.state.socket().0)
     }
 
+    /// Refuses clients that are not in the queue yet.
+    pub(super) fn refuse_new(&self) {
+        let (socket, kind) = self.state.socket();
+        // If it fails, clients that come until the socket is closed are reset.
+        let _ = match kind {
+            Kind::Tcp => super::refusal::drop_syn(&socket),
+            // The queue can still be emptied (`unix_stream_connect` and `unix_accept` in Linux).
+            Kind::Unix => socket.shutdown(std::net::Shutdown::Read),
+        };
+    }
+
     pub(super) fn try_accept(&mut self) -> io::Result<Accepted> {
         self.register()?;
         // Before the attempt, so that a client that arrives during it is not forgotten.
@@ -148,11 +164,35 @@ impl Queue {
                 if self.note.came.load(Ordering::Acquire)
                     && is_shut_down(&self.state.socket().0) =>
             {
-                let reason = "the socket was shut down";
-                Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+                self.accept_last()
             }
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+
+    /// Accepts a client that was queued before the socket was shut down.
+    fn accept_last(&self) -> io::Result<Accepted> {
+        #[cfg(unix)]
+        if let State::Unix(registered) = &self.state {
+            // The runtime may not know yet of a client that the kernel knows of.
+            match super::unix_accept::accept(registered) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                accepted => return accepted.map(|client| self.accepted_unix(client)),
+            }
+        }
+        let reason = "the socket was shut down";
+        Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+    }
+
+    #[cfg(unix)]
+    fn accepted_unix(
+        &self,
+        (stream, peer): (tokio::net::UnixStream, Option<Arc<std::path::Path>>),
+    ) -> Accepted {
+        // Unlike those of TCP, the buffers are not inherited from the listener
+        // (`unix_stream_connect` in the kernel).
+        let _ = self.options.apply_buffers(&SockRef::from(&stream));
+        Accepted::new(stream, Addr::Unix(peer))
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
@@ -180,12 +220,7 @@ impl Queue {
                         Poll::Pending
                     }
                     Err(error) => Poll::Ready(Err(error)),
-                    Ok((stream, peer)) => {
-                        // Unlike those of TCP, the buffers are not inherited from the listener
-                        // (`unix_stream_connect` in the kernel).
-                        let _ = self.options.apply_buffers(&SockRef::from(&stream));
-                        Poll::Ready(Ok(Accepted::new(stream, Addr::Unix(peer))))
-                    }
+                    Ok(client) => Poll::Ready(Ok(self.accepted_unix(client))),
                 }
             }
         }

@@ -10,7 +10,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -44,14 +47,16 @@ pub struct SocketListener {
     // First, so that a path is removed while its socket still accepts clients: a server that starts
     // in between finds the path either in use or gone, and never left behind.
     #[cfg(unix)]
-    own_path: Option<Arc<OwnPath>>,
-    queue: Queue,
-    addr: Addr,
+    pub(super) own_path: Option<Arc<OwnPath>>,
+    pub(super) queue: Queue,
+    pub(super) addr: Addr,
     /// Bound here to a single address, so every accepted connection has that local address.
-    is_fixed: bool,
+    pub(super) is_fixed: bool,
     /// Opened elsewhere.
-    is_adopted: bool,
-    options: Arc<SocketOptions>,
+    pub(super) is_adopted: bool,
+    /// Another process serves the queue too: a predecessor, or a successor (`inherit.rs`).
+    pub(super) is_shared: Arc<AtomicBool>,
+    pub(super) options: Arc<SocketOptions>,
 }
 
 impl SocketListener {
@@ -70,7 +75,7 @@ impl SocketListener {
     }
 
     /// Binds and listens. Also returns the address, with the port that the system chose.
-    pub(super) fn bind_tcp(
+    pub(crate) fn bind_tcp(
         addr: SocketAddr,
         options: &Arc<SocketOptions>,
     ) -> io::Result<(Self, SocketAddr)> {
@@ -93,9 +98,10 @@ impl SocketListener {
     /// Binds and listens. [`WouldBlock`](io::ErrorKind::WouldBlock) means that another server has
     /// locked the directory.
     #[cfg(unix)]
-    pub(super) fn bind_unix(path: &Path, options: &Arc<SocketOptions>) -> io::Result<Self> {
+    pub(crate) fn bind_unix(path: &Path, options: &Arc<SocketOptions>) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         options.apply_unix(&socket)?;
+        let is_shared = Arc::default();
         let own_path = match path.as_os_str().as_bytes().strip_prefix(b"@") {
             Some(name) => {
                 socket
@@ -110,12 +116,15 @@ impl SocketListener {
                 socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
                 None
             }
-            None => Some(Arc::new(OwnPath::listen(&socket, path, options)?)),
+            None => Some(Arc::new(OwnPath::listen(
+                &socket, path, options, &is_shared,
+            )?)),
         };
         let listener = Self::new(socket, Addr::Unix(Some(path.into())), options)?;
         Ok(SocketListener {
             own_path,
             is_fixed: true,
+            is_shared,
             ..listener
         })
     }
@@ -134,7 +143,11 @@ impl SocketListener {
         })
     }
 
-    fn new(socket: Socket, addr: Addr, options: &Arc<SocketOptions>) -> io::Result<Self> {
+    pub(super) fn new(
+        socket: Socket,
+        addr: Addr,
+        options: &Arc<SocketOptions>,
+    ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let kind = match &addr {
             Addr::Tcp(_) => Kind::Tcp,
@@ -147,7 +160,22 @@ impl SocketListener {
             addr,
             is_fixed: false,
             is_adopted: false,
+            is_shared: Arc::default(),
             options: options.clone(),
+        })
+    }
+
+    /// Creates another handle to the same queue.
+    pub(crate) fn another_handle(&self) -> io::Result<Self> {
+        Ok(SocketListener {
+            #[cfg(unix)]
+            own_path: self.own_path.clone(),
+            queue: self.queue.try_clone()?,
+            addr: self.addr.clone(),
+            is_fixed: self.is_fixed,
+            is_adopted: self.is_adopted,
+            is_shared: self.is_shared.clone(),
+            options: self.options.clone(),
         })
     }
 
@@ -185,15 +213,20 @@ impl Listener for SocketListener {
     }
 
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
-        Ok(Box::new(SocketListener {
-            #[cfg(unix)]
-            own_path: self.own_path.clone(),
-            queue: self.queue.try_clone()?,
-            addr: self.addr.clone(),
-            is_fixed: self.is_fixed,
-            is_adopted: self.is_adopted,
-            options: self.options.clone(),
-        }))
+        Ok(Box::new(self.another_handle()?))
+    }
+
+    fn refuse_new(&self) {
+        // Other processes may accept at the socket.
+        if self.is_adopted || self.is_shared.load(Ordering::Acquire) {
+            return;
+        }
+        // First, since a server that starts now would take a socket that refuses for a stale one.
+        #[cfg(unix)]
+        if let Some(path) = &self.own_path {
+            path.remove();
+        }
+        self.queue.refuse_new();
     }
 
     fn try_another(&self) -> Option<io::Result<Box<dyn Listener>>> {
@@ -204,6 +237,10 @@ impl Listener for SocketListener {
 
     fn try_reopen(&self) -> Option<io::Result<Box<dyn Listener>>> {
         (!self.is_adopted).then(|| self.bind_again())
+    }
+
+    fn as_socket(&self) -> Option<&SocketListener> {
+        Some(self)
     }
 }
 

@@ -23,10 +23,10 @@ use tokio::task::coop::poll_proceed;
 /// woken for a client, and it passes the turn on when it has to wait for its service. Acceptors on
 /// different cores do not take turns, since a core may be blocked.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<BTreeMap<usize, Limit>>);
+pub(crate) struct Turns(Mutex<BTreeMap<usize, Limit>>);
 
 impl Turns {
-    pub(super) fn of(&self, core: usize) -> Limit {
+    pub(crate) fn of(&self, core: usize) -> Limit {
         let mut turns = self.0.lock();
         turns.entry(core).or_insert_with(|| Limit::new(1)).clone()
     }
@@ -52,7 +52,7 @@ enum Place {
 }
 
 impl Source {
-    pub(super) fn new(
+    pub(crate) fn new(
         slot: usize,
         generation: u64,
         listener: Box<dyn Listener>,

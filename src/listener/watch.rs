@@ -81,6 +81,9 @@ pub(super) fn is_shut_down(socket: &SockRef<'_>) -> bool {
     use rustix::event::PollFlags;
 
     let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    // A Unix socket that was shut down for reading only.
+    #[cfg(target_os = "linux")]
+    let gone = gone | PollFlags::RDHUP;
     poll_now(socket).is_some_and(|events| events.intersects(gone))
 }
 
@@ -93,7 +96,10 @@ pub(super) fn is_shut_down(_: &SockRef<'_>) -> bool {
 fn poll_now(socket: &SockRef<'_>) -> Option<rustix::event::PollFlags> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-    let mut fds = [PollFd::new(&**socket, PollFlags::IN)];
+    let wanted = PollFlags::IN;
+    #[cfg(target_os = "linux")]
+    let wanted = wanted | PollFlags::RDHUP;
+    let mut fds = [PollFd::new(&**socket, wanted)];
     loop {
         match poll(&mut fds, Some(&Timespec::default())) {
             Ok(_) => return Some(fds[0].revents()),

@@ -16,6 +16,8 @@ pub(crate) struct Assignment {
     pub(crate) slots: Vec<usize>,
     /// The version of the server's control that this follows.
     pub(crate) version: u64,
+    /// The number of times that every service was to be made anew.
+    pub(crate) remakes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +41,14 @@ pub(crate) struct AssignmentCell {
 }
 
 impl AssignmentCell {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(remakes: u64) -> Self {
         AssignmentCell {
             changes: AtomicU64::new(1),
             current: Mutex::new(Assignment {
                 mode: Mode::Pause,
                 slots: Vec::new(),
                 version: 0,
+                remakes,
             }),
             acceptor: Arc::default(),
         }

@@ -12,6 +12,8 @@ const MOST_ACCEPTORS: usize = 1024;
 pub(crate) struct Control {
     acceptors: usize,
     pub(crate) paused: bool,
+    /// The number of times that every service was to be made anew.
+    pub(crate) remakes: u64,
     /// The number of changes.
     pub(crate) version: u64,
     pub(crate) stage: Stage,
@@ -24,6 +26,7 @@ impl Control {
         Control {
             acceptors: acceptors.min(MOST_ACCEPTORS),
             paused: false,
+            remakes: 0,
             version: 1,
             stage: Stage::Running,
             holds: Vec::new(),

@@ -1,26 +1,37 @@
 //! The acceptor pool of one server.
 
-use super::{Control, Shutdown, Stage};
+use super::{Control, Group, Request, Shutdown, Stage};
 use crate::{
-    connection::{DrainReport, Registry, event},
+    addr::Addr,
+    connection::{DrainReport, ListenerEntry, Registry, event},
     error::Error,
-    listener::Group,
+    limit::{Limit, Places, Reserve},
+    listener::{Bound, SocketOptions},
+    sync::Mutex,
 };
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 /// The state that the acceptors, the supervisor and the handles of a server share. Connections do
 /// not refer to it, so no handle of a connection keeps a listening socket open.
 pub(crate) struct Pool {
-    pub(crate) groups: Vec<Group>,
+    /// The groups that are served.
+    groups: Mutex<Vec<Arc<Group>>>,
+    next_group: AtomicU32,
     pub(crate) registry: Arc<Registry>,
+    /// The options of new listeners.
+    pub(crate) options: Arc<SocketOptions>,
     pub(crate) control: watch::Sender<Control>,
+    pub(crate) requests: mpsc::UnboundedSender<Request>,
     /// The version of the control that every acceptor follows.
     pub(crate) settled: watch::Sender<u64>,
     /// The number of acceptors that have a service.
@@ -30,15 +41,80 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(groups: Vec<Group>, registry: Arc<Registry>, acceptors: usize) -> Self {
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        options: Arc<SocketOptions>,
+        acceptors: usize,
+        requests: mpsc::UnboundedSender<Request>,
+    ) -> Self {
         Pool {
-            groups,
+            groups: Mutex::default(),
+            next_group: AtomicU32::new(0),
             registry,
+            options,
             control: watch::Sender::new(Control::new(acceptors)),
+            requests,
             settled: watch::Sender::new(0),
             acceptors: AtomicUsize::new(0),
             turned_away: AtomicU64::new(0),
         }
+    }
+
+    /// Returns the groups that are served, in the order in which they were added.
+    pub(crate) fn groups(&self) -> Vec<Arc<Group>> {
+        self.groups.lock().clone()
+    }
+
+    /// Returns the groups that are served at an address.
+    pub(crate) fn groups_at(&self, addr: &Addr) -> Vec<Arc<Group>> {
+        let mut groups = self.groups();
+        groups.retain(|group| group.addr() == addr);
+        groups
+    }
+
+    /// Makes the groups of these listeners, without adding them.
+    pub(crate) fn make_groups(&self, bound: Vec<Bound>) -> Vec<Arc<Group>> {
+        let server = &self.registry.limit;
+        let mut groups = Vec::with_capacity(bound.len());
+        for Bound {
+            settings,
+            listeners,
+        } in bound
+        {
+            let own = Limit::new(settings.max_connections.unwrap_or(usize::MAX));
+            let reserve = (settings.reserve > 0).then(|| Reserve::new(server, settings.reserve));
+            for opened in listeners {
+                let Some(listener) = opened.queues.first() else {
+                    continue;
+                };
+                let entry = ListenerEntry::new(
+                    listener.local_addr(),
+                    listener.is_local_addr_fixed(),
+                    settings.label.clone(),
+                    settings.state.clone(),
+                    Places::new(own.clone(), server.clone(), reserve.clone()),
+                );
+                let id = self.next_group.fetch_add(1, Ordering::Relaxed);
+                groups.push(Arc::new(Group::new(id, opened, Arc::new(entry))));
+            }
+        }
+        groups
+    }
+
+    /// Adds a group, whose connections are listed from now on.
+    pub(crate) fn add(&self, group: &Arc<Group>) {
+        self.registry.add_listener(group.entry());
+        self.groups.lock().push(group.clone());
+    }
+
+    /// Removes a group. Its connections stay.
+    pub(crate) fn remove(&self, group: &Group) {
+        self.groups.lock().retain(|known| known.id() != group.id());
+    }
+
+    /// Closes all sockets.
+    pub(crate) fn close(&self) {
+        self.groups().iter().for_each(|group| group.close());
     }
 
     /// Changes what the server is to do.
@@ -90,7 +166,7 @@ impl Pool {
 
     /// Stops a server that has nothing left to listen on, and must not look as if it served.
     pub(crate) fn stop_if_no_listeners(&self) {
-        if self.groups.iter().all(Group::is_dead) {
+        if self.groups().iter().all(|group| group.is_dead()) {
             self.change_stage(Stage::lose_listeners);
         }
     }
@@ -121,7 +197,7 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("groups", &self.groups)
+            .field("groups", &self.groups())
             .finish_non_exhaustive()
     }
 }

@@ -3,10 +3,10 @@
 use crate::BoxError;
 use tokio::sync::mpsc;
 
-/// The address and the number of an acceptor.
+/// The group and the number of an acceptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    pub(crate) group: usize,
+    pub(crate) group: u32,
     pub(crate) index: usize,
 }
 

@@ -1,5 +1,7 @@
 //! The builder of a server.
 
+#[cfg(unix)]
+use super::Handover;
 use super::{Starting, config::Config, launch::launch};
 use crate::{
     BoxError,
@@ -308,6 +310,28 @@ impl<L, X> Server<L, X> {
     /// A second value of the same type replaces the first.
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
         self.config.state.insert(Arc::new(state));
+        self
+    }
+
+    /// Takes over from the server that is running with the same settings, and later hands over to
+    /// the next one: see [`Handover`].
+    ///
+    /// A path is enough: `.handover("/run/app/handover.sock")`.
+    ///
+    /// # Errors
+    ///
+    /// [`start`](Self::start) fails with [`Error::Handover`] if the server that is running goes on
+    /// instead, and with [`Error::Bind`] if the path cannot be listened on.
+    ///
+    /// # Cancel safety
+    ///
+    /// A start that is dropped in the moment in which it takes over may leave nobody to accept.
+    ///
+    /// [`Error::Bind`]: crate::Error::Bind
+    /// [`Error::Handover`]: crate::Error::Handover
+    #[cfg(unix)]
+    pub fn handover(mut self, handover: impl Into<Handover>) -> Self {
+        self.config.handover = Some(handover.into());
         self
     }
 

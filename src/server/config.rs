@@ -1,5 +1,7 @@
 //! The settings of a server, apart from its layers and its handler.
 
+#[cfg(unix)]
+use super::Handover;
 use super::per_core::MakeRuntime;
 use crate::{
     acceptor::OnAccept,
@@ -22,6 +24,8 @@ pub(super) struct Config {
     pub(super) state: Extensions,
     pub(super) observers: Vec<Arc<dyn Observer>>,
     pub(super) opening_timeout: Option<Duration>,
+    #[cfg(unix)]
+    pub(super) handover: Option<Handover>,
 }
 
 impl Config {
@@ -36,6 +40,8 @@ impl Config {
             state: Extensions::default(),
             observers: Vec::new(),
             opening_timeout: Some(OPENING_TIMEOUT),
+            #[cfg(unix)]
+            handover: None,
         }
     }
 

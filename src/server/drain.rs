@@ -2,30 +2,23 @@
 
 use super::{
     end::End,
+    listening::{SWEEP_GRACE, SWEEP_PATIENCE},
     notices::Notices,
     supervise::{Supervisor, Worker, until},
     survivors::Survivors,
 };
 use crate::{
     connection::{DrainReport, event},
-    listener::Group,
-    pool::{Assignment, Drain, Key, Mode, Pool, Stage, distribute},
+    pool::{Drain, Pool, Stage},
     service::{ConnectionService, Spawn},
 };
-use std::{mem, time::Duration};
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long aborted connections may take to end. A future that is dropped at its next poll takes no
 /// time. What remains after this has a blocked thread, or is held outside its handler by code that
 /// does not use it.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
-
-/// How long an acceptor may take to sweep its slots before another one gets them: its thread may be
-/// blocked.
-const SWEEP_PATIENCE: Duration = Duration::from_millis(50);
-
-/// How long the whole sweep may take.
-const SWEEP_GRACE: Duration = Duration::from_secs(1);
 
 impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     /// Notifies every connection, serves the clients in the queues, closes the sockets, and waits
@@ -89,26 +82,18 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     /// Has every slot swept: first by its owner, and then by another acceptor if the owner fails or
     /// does not answer.
     async fn sweep(&mut self) {
-        for number in 0..self.pool().groups.len() {
-            let group = &self.setup.pool.groups[number];
-            let live = group.live();
-            let mut owners: Vec<_> = self.accepting(number).collect();
-            let owned = distribute(&live, &owners);
-            for (index, slots) in owners.drain(..).zip(owned) {
-                let key = Key {
-                    group: number,
-                    index,
-                };
-                if let Some(worker) = self.workers.get_mut(&key) {
-                    worker.sweep(slots);
-                }
-            }
-            if self.accepting(number).next().is_none() {
-                self.orphans.push((number, live));
-            }
+        // The queues that a successor has taken over are not touched.
+        let own = self.listening.iter();
+        let own = own.filter(|(_, listening)| !listening.group.is_leaving());
+        let own: Vec<u32> = own.map(|(number, _)| *number).collect();
+        for number in &own {
+            self.listening[number].group.refuse_new();
+            self.sweep_group(*number);
         }
         if timeout(SWEEP_PATIENCE, self.until_swept()).await.is_err() {
-            self.reassign_unswept();
+            for number in own {
+                self.reassign_unswept(number);
+            }
             let _ = timeout(SWEEP_GRACE, self.until_swept()).await;
         }
     }
@@ -121,86 +106,20 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
     }
 
-    /// Gives slots whose owner failed while sweeping them to an acceptor that has a service.
-    fn reassign_orphans(&mut self) {
-        for (group, slots) in mem::take(&mut self.orphans) {
-            self.sweep_by_another(group, slots);
-        }
-    }
-
-    /// Gives the slots of acceptors that do not answer to others, if there are any.
-    fn reassign_unswept(&mut self) {
-        let silent: Vec<_> = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| worker.sweeps)
-            .map(|(key, worker)| (*key, worker.slots.clone()))
-            .collect();
-        let are_silent: Vec<_> = silent.iter().map(|(key, _)| *key).collect();
-        for (key, slots) in silent {
-            let helper = self.workers.iter_mut().find(|(other, worker)| {
-                other.group == key.group && worker.accepts && !are_silent.contains(other)
-            });
-            if let Some((_, helper)) = helper {
-                helper.sweep_also(slots);
-                if let Some(worker) = self.workers.get_mut(&key) {
-                    worker.sweeps = false;
-                }
-            }
-        }
-    }
-
-    fn sweep_by_another(&mut self, group: usize, mut slots: Vec<usize>) {
-        let queues = &self.setup.pool.groups[group];
-        slots.retain(|slot| queues.has_client(*slot));
-        if slots.is_empty() {
-            return;
-        }
-        let mut workers = self.workers.iter_mut();
-        let helper = workers.find(|(key, worker)| key.group == group && worker.accepts);
-        match helper {
-            Some((_, worker)) => worker.sweep_also(slots),
-            // No acceptor can serve them now; the first one that gets a service will.
-            None => self.orphans.push((group, slots)),
-        }
-    }
-
     /// Ends the acceptors and closes the sockets.
     async fn stop_listening(&mut self, pool: &Pool) {
-        for worker in self.workers.values_mut() {
-            worker.assign(Mode::Stop, Vec::new(), u64::MAX);
-        }
+        self.workers.values_mut().for_each(Worker::stop);
         // The sockets are closed whether or not the acceptors answer. A blocked acceptor closes its
         // handle later.
-        pool.groups.iter().for_each(Group::close);
+        let groups = pool.groups();
+        pool.close();
         let ended = async { while self.acceptor_ended().await {} };
         if timeout(SWEEP_PATIENCE, ended).await.is_err() {
             self.abort_acceptors();
         }
-        for group in &pool.groups {
-            let event = event::Listening { addr: group.addr() };
-            pool.registry
-                .observe(|observer| observer.listener_stopped(&event));
+        for group in groups {
+            self.observe_stop(&group);
         }
-    }
-}
-
-impl Worker {
-    fn sweep(&mut self, slots: Vec<usize>) {
-        self.sweeps = !slots.is_empty();
-        self.slots.clone_from(&slots);
-        self.cell.order(Assignment {
-            mode: Mode::Sweep,
-            slots,
-            version: u64::MAX,
-        });
-    }
-
-    fn sweep_also(&mut self, mut slots: Vec<usize>) {
-        if self.sweeps {
-            slots.extend(&self.slots);
-        }
-        self.sweep(slots);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::{
     connection::DrainReport,
-    listener::Group,
     pool::{Pool, Stage},
 };
 use std::sync::Arc;
@@ -17,7 +16,7 @@ impl End {
     }
 
     pub(super) fn stop(&self, report: DrainReport) {
-        self.0.groups.iter().for_each(Group::close);
+        self.0.close();
         self.0.control.send_if_modified(|control| {
             let error = match &mut control.stage {
                 Stage::Running | Stage::LameDuck(_) => None,

@@ -1,11 +1,10 @@
 //! The handle to a running server.
 
-use super::{ListenerStatus, ServerStatus, Stats};
+use super::{ListenerStats, ServerStatus, Stats};
 use crate::{
     addr::Addr,
     connection::{ConnectionHandle, ConnectionInfo, DrainReport},
     error::Error,
-    listener::Group,
     pool::{Control, Pool, Stage},
 };
 use std::{
@@ -52,22 +51,24 @@ use std::{
 #[derive(Clone)]
 pub struct ServerHandle {
     pub(super) pool: Arc<Pool>,
+    first: Addr,
 }
 
 impl ServerHandle {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
-        ServerHandle { pool }
+    pub(super) fn new(pool: Arc<Pool>, first: Addr) -> Self {
+        ServerHandle { pool, first }
     }
 
-    /// Returns the first address that the server listens on. Port 0 is replaced by the port that
-    /// the system chose.
+    /// Returns the first of the addresses that the server was started with, even if its listener
+    /// was closed since then. Port 0 is replaced by the port that the system chose.
     pub fn local_addr(&self) -> &Addr {
-        self.pool.groups[0].addr()
+        &self.first
     }
 
     /// Returns all addresses that the server listens on, in the order in which they were given.
-    pub fn local_addrs(&self) -> impl Iterator<Item = &Addr> {
-        self.pool.groups.iter().map(Group::addr)
+    pub fn local_addrs(&self) -> impl Iterator<Item = Addr> + use<> {
+        let groups = self.pool.groups().into_iter();
+        groups.map(|group| group.addr().clone())
     }
 
     /// Returns a snapshot of the open connections, oldest first. It allocates for each connection
@@ -103,15 +104,9 @@ impl ServerHandle {
         let mut stats = Stats {
             status: self.status(),
             max_connections: (max < usize::MAX).then_some(max),
-            listeners: Vec::with_capacity(self.pool.groups.len()),
+            listeners: self.pool.groups().iter().map(ListenerStats::of).collect(),
             ..Stats::default()
         };
-        for group in &self.pool.groups {
-            stats.listeners.push(ListenerStatus {
-                addr: group.addr().clone(),
-                lost: group.lost(),
-            });
-        }
         stats.acceptors = self.pool.acceptors.load(Ordering::Relaxed);
         stats.turned_away = self.pool.turned_away.load(Ordering::Relaxed);
         stats.count(&self.pool.registry.totals());
@@ -171,6 +166,19 @@ impl ServerHandle {
         self.pool.change(|control| control.set_acceptors(count));
     }
 
+    /// Replaces the service of every acceptor by a new one from the `make` of
+    /// [`start_make`](crate::Server::start_make), for example after the configuration has changed.
+    ///
+    /// An acceptor accepts no client while its service is made. If that fails, it continues with
+    /// the previous service, and observers receive
+    /// [`acceptor_failed`](crate::Observer::acceptor_failed). Open connections are not affected.
+    /// [`settled`](Self::settled) waits until every acceptor has its new service or has failed.
+    ///
+    /// With [`start`](crate::Server::start), every acceptor gets a new clone.
+    pub fn remake(&self) {
+        self.pool.change(|control| control.remakes += 1);
+    }
+
     /// Stops accepting clients, with the listening sockets left open.
     ///
     /// Clients wait in the kernel's queue, up to the size of the backlog. An acceptor that is about
@@ -181,8 +189,8 @@ impl ServerHandle {
     }
 
     /// Waits until every acceptor follows the changes made so far by [`pause`](Self::pause),
-    /// [`set_max_connections`](Self::set_max_connections) and
-    /// [`set_acceptors`](Self::set_acceptors).
+    /// [`set_max_connections`](Self::set_max_connections), [`set_acceptors`](Self::set_acceptors),
+    /// [`remake`](Self::remake), and by the methods that change one listener.
     ///
     /// Until then, each acceptor may accept one more client by the previous settings. An acceptor
     /// whose thread is blocked is waited for. The future also resolves when the server has stopped.

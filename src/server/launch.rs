@@ -1,11 +1,13 @@
 //! Starting a server from its configuration.
 
+#[cfg(unix)]
+use super::handover::Heir;
 use super::{ServerHandle, config::Config, end::End, per_core::Cores, supervise::Supervisor};
 use crate::{
     acceptor::{Exhaustion, Setup, Supply},
-    connection::{ListenerAddr, Registry},
+    connection::Registry,
     error::Error,
-    listener::{self, Group, Listener},
+    listener::{self, Listener, Nothing},
     panic::{catch, discard},
     pool::{Pool, Stage},
     service::{ConnectionService, Spawn},
@@ -16,6 +18,7 @@ use std::{
     task::{Context, Waker},
     time::Duration,
 };
+use tokio::sync::mpsc;
 
 /// Binds everything, makes every acceptor, and begins to accept once all of that has succeeded. If
 /// the future is dropped before it is done, it leaves nothing behind.
@@ -30,29 +33,37 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     check_time()?;
     let cores = config.cores();
     let options = Arc::new(config.options);
-    let mut groups = Vec::new();
-    let listeners = listener::open(config.binds, &options).await?;
-    for (index, listener) in (0..).zip(listeners) {
-        if cores == 0 {
-            check_io(&*listener)?;
-        }
-        groups.push(Group::new(index, listener));
+    let mut nothing = Nothing;
+    #[cfg(unix)]
+    let mut heir = match config.handover {
+        Some(handover) => Some(Heir::new(handover).await?),
+        None => None,
+    };
+    #[cfg(unix)]
+    let inheritance = Heir::inheritance(heir.as_mut(), &mut nothing);
+    #[cfg(not(unix))]
+    let inheritance = &mut nothing;
+    let bound = listener::open(config.binds, &options, &[], inheritance).await?;
+    if cores == 0 {
+        let opened = bound.iter().flat_map(|bound| &bound.listeners);
+        let mut queues = opened.flat_map(|opened| &opened.queues);
+        queues.try_for_each(|queue| check_io(&**queue))?;
     }
-    let addrs = groups.iter().map(|group| ListenerAddr {
-        addr: group.addr().clone(),
-        is_fixed: group.is_fixed(),
-    });
     let registry = Registry::new(
         config.limit,
         config.state,
         config.observers,
-        addrs.collect(),
         config.opening_timeout,
     );
     let registry = Arc::new(registry);
     let acceptors = config.acceptors.unwrap_or(cores.max(1));
     let exhaustion = Arc::new(Exhaustion::new(&registry));
-    let pool = Arc::new(Pool::new(groups, registry, acceptors));
+    let (sender, requests) = mpsc::unbounded_channel();
+    let pool = Arc::new(Pool::new(registry, options, acceptors, sender));
+    let groups = pool.make_groups(bound);
+    groups.iter().for_each(|group| pool.add(group));
+    let first = groups.first().map(|group| group.addr().clone());
+    let first = first.ok_or(Error::NoListener)?;
     let abandoned = Abandoned(Some(pool.clone()));
     let cores = match &config.per_core {
         Some(make) => Cores::start(cores, make, &pool).await?,
@@ -65,17 +76,23 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
         on_accept: config.on_accept,
         spawn,
     };
-    let mut supervisor = Supervisor::new(setup, cores);
+    let mut supervisor = Supervisor::new(setup, cores, requests);
     supervisor.start().await?;
+    let succession = None;
+    #[cfg(unix)]
+    let succession = match heir {
+        Some(heir) => Some(heir.take_over(&pool).await?),
+        None => succession,
+    };
     // Whatever ends the supervisor, nothing waits for ever and no socket stays open.
     let end = End::new(&pool);
     #[expect(
         clippy::disallowed_methods,
         reason = "the task ends with the server, which its handles report"
     )]
-    drop(tokio::spawn(supervisor.run(end)));
+    drop(tokio::spawn(supervisor.run(end, succession)));
     abandoned.keep();
-    Ok(ServerHandle::new(pool))
+    Ok(ServerHandle::new(pool, first))
 }
 
 /// Checks that the runtime has a timer, which every server needs.
@@ -114,7 +131,7 @@ impl Abandoned {
 impl Drop for Abandoned {
     fn drop(&mut self) {
         if let Some(pool) = self.0.take() {
-            pool.groups.iter().for_each(Group::close);
+            pool.close();
             pool.change(|control| control.stage = Stage::Stopped(Default::default(), None));
         }
     }

@@ -5,7 +5,11 @@ mod config;
 mod drain;
 mod end;
 mod handle;
+#[cfg(unix)]
+mod handover;
 mod launch;
+mod listeners;
+mod listening;
 mod notices;
 mod per_core;
 mod readiness;
@@ -14,9 +18,12 @@ mod starting;
 mod stats;
 mod supervise;
 mod survivors;
+mod sweep;
 
 pub use builder::{BoxedLayers, Server};
 pub use handle::ServerHandle;
+#[cfg(unix)]
+pub use handover::Handover;
 pub use readiness::{Readiness, ReadinessHold};
 pub use starting::Starting;
-pub use stats::{ListenerStatus, ServerStatus, Stats};
+pub use stats::{ListenerStats, ServerStatus, Stats};

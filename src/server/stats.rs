@@ -1,7 +1,7 @@
 //! The counters and the status of a server.
 
-use crate::{addr::Addr, connection::Totals, outcome::OutcomeKind};
-use std::fmt;
+use crate::{addr::Addr, connection::Totals, outcome::OutcomeKind, pool::Group};
+use std::{fmt, sync::Arc};
 
 /// The counters and the status of a server at one moment. Counters start at zero with the server.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ pub struct Stats {
     /// of descriptors. They never became connections.
     pub turned_away: u64,
     /// The listeners, one for each address.
-    pub listeners: Vec<ListenerStatus>,
+    pub listeners: Vec<ListenerStats>,
 }
 
 impl Stats {
@@ -95,12 +95,50 @@ impl fmt::Display for ServerStatus {
     }
 }
 
-/// The state of one listener of a server.
+/// The counters and the state of one listener of a server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct ListenerStatus {
+pub struct ListenerStats {
     /// The address it listens on.
     pub addr: Addr,
+    /// The [label](crate::Bind::label) that it was given.
+    pub label: Option<Arc<str>>,
     /// The reason why it currently does not accept, or `None` if it does.
     pub lost: Option<String>,
+    /// Whether it was paused by [`pause_listener`](crate::ServerHandle::pause_listener).
+    pub is_paused: bool,
+    /// The number of its open connections.
+    pub open: usize,
+    /// The maximum number of its open connections, or `None` if only the limit of the server
+    /// applies.
+    pub max_connections: Option<usize>,
+    /// The number of places that are [reserved](crate::Bind::reserve) for it.
+    pub reserved: usize,
+    /// The number of connections it has accepted so far.
+    pub accepted: u64,
+    ended: [u64; OutcomeKind::ALL.len()],
+}
+
+impl ListenerStats {
+    pub(super) fn of(group: &Arc<Group>) -> Self {
+        let entry = group.entry();
+        let totals = entry.totals();
+        let max = entry.places.own().max();
+        ListenerStats {
+            addr: entry.addr.clone(),
+            label: entry.label.clone(),
+            lost: group.lost(),
+            is_paused: group.is_paused(),
+            open: totals.open(),
+            max_connections: (max < usize::MAX).then_some(max),
+            reserved: entry.places.reserved(),
+            accepted: totals.accepted,
+            ended: totals.ended,
+        }
+    }
+
+    /// Returns the number of its connections that ended with an outcome of this kind.
+    pub fn ended(&self, kind: OutcomeKind) -> u64 {
+        self.ended[kind.index()]
+    }
 }

@@ -1,6 +1,10 @@
 //! Keeps the requested number of acceptors running, and distributes the slots among them.
 
-use super::{end::End, per_core::Cores};
+use super::{
+    end::End,
+    listening::{Listening, Phase, Start},
+    per_core::Cores,
+};
 use crate::{
     BoxError,
     acceptor::{AcceptLoop, Backoff, Setup},
@@ -8,14 +12,16 @@ use crate::{
     error::Error,
     panic::{catch, discard},
     pool::{
-        Assignment, AssignmentCell, Control, Key, Mode, News, Pool, Report, Reporter, Stage,
-        distribute,
+        Assignment, AssignmentCell, Control, Group, Key, Mode, News, Pool, Report, Reporter,
+        Request, Stage, distribute,
     },
     service::{ConnectionService, Spawn},
 };
 use std::{
     collections::{BTreeMap, HashMap},
+    future::{Future, pending},
     mem,
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -29,19 +35,26 @@ use tokio::{
 /// their thread is blocked.
 const JOIN_GRACE: Duration = Duration::from_secs(1);
 
+/// Waits for a successor, and returns when it has taken over.
+pub(super) type Succession = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 pub(super) struct Supervisor<S, X> {
     pub(super) setup: Setup<S, X>,
     cores: Cores,
     tasks: JoinSet<()>,
     keys: HashMap<Id, Key>,
     pub(super) workers: BTreeMap<Key, Worker>,
+    /// The groups by number, from before they are served until their acceptors have ended.
+    pub(super) listening: BTreeMap<u32, Listening>,
+    pub(super) starts: Vec<Start>,
     /// Slots whose acceptor failed while it swept them.
-    pub(super) orphans: Vec<(usize, Vec<usize>)>,
+    pub(super) orphans: Vec<(u32, Vec<usize>)>,
+    pub(super) requests: mpsc::UnboundedReceiver<Request>,
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
     /// When to retry what failed: opening sockets, or restarting an acceptor whose task died.
-    retry_at: Option<Instant>,
-    backoff: Backoff,
+    pub(super) retry_at: Option<Instant>,
+    pub(super) backoff: Backoff,
 }
 
 /// The supervisor's record of one acceptor.
@@ -57,9 +70,20 @@ pub(super) struct Worker {
 }
 
 impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
-    pub(super) fn new(setup: Setup<S, X>, cores: Cores) -> Self {
+    pub(super) fn new(
+        setup: Setup<S, X>,
+        cores: Cores,
+        requests: mpsc::UnboundedReceiver<Request>,
+    ) -> Self {
         let (reporter, reports) = mpsc::unbounded_channel();
+        let groups = setup.pool.groups();
+        let listening = groups
+            .into_iter()
+            .map(|group| (group.id(), Listening::open(group)));
         Supervisor {
+            listening: listening.collect(),
+            starts: Vec::new(),
+            requests,
             setup,
             cores,
             tasks: JoinSet::new(),
@@ -81,10 +105,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     /// client is accepted if the start fails.
     pub(super) async fn start(&mut self) -> Result<(), Error> {
         let acceptors = self.pool().control.borrow().acceptors();
-        for group in &self.setup.pool.groups {
-            catch(|| group.grow(acceptors))
-                .map_err(|panic| Error::Make(panic.into()))?
-                .map_err(|error| Error::bind(&group.addr().to_string(), error))?;
+        for listening in self.listening.values() {
+            grow(&listening.group, acceptors)?;
         }
         self.spawn_missing(acceptors);
         if self.retry_at.is_some() {
@@ -102,16 +124,28 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
                 return Err(Error::Make(error));
             }
         }
-        for group in &self.setup.pool.groups {
-            let registry = &self.setup.pool.registry;
-            let event = event::Listening { addr: group.addr() };
-            registry.observe(|observer| observer.listener_started(&event));
+        for listening in self.listening.values() {
+            self.observe_start(&listening.group);
         }
         Ok(())
     }
 
-    pub(super) async fn run(mut self, end: End) {
+    pub(super) fn observe_start(&self, group: &Group) {
+        let event = event::Listening { addr: group.addr() };
+        let registry = &self.pool().registry;
+        registry.observe(|observer| observer.listener_started(&event));
+    }
+
+    pub(super) fn observe_stop(&self, group: &Group) {
+        let event = event::Listening { addr: group.addr() };
+        let registry = &self.pool().registry;
+        registry.observe(|observer| observer.listener_stopped(&event));
+    }
+
+    /// Runs the server to its end. Meanwhile, `succession` waits for a successor.
+    pub(super) async fn run(mut self, end: End, succession: Option<Succession>) {
         let mut changes = self.pool().control.subscribe();
+        let mut succession = succession.unwrap_or_else(|| Box::pin(pending()));
         loop {
             let control = changes.borrow_and_update().clone();
             let drains_at = match &control.stage {
@@ -119,24 +153,32 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
                 Stage::LameDuck(lame_duck) => Some(lame_duck.until),
                 Stage::Draining(_) | Stage::Stopped(..) => break,
             };
+            self.finish_starting();
+            self.finish_closing();
             self.reconcile(&control);
             tokio::select! {
                 () = self.wait(&mut changes) => {}
                 () = until(drains_at) => self.pool().end_lame_duck(),
+                () = &mut succession => succession = Box::pin(pending()),
             }
         }
+        // A successor that has the sockets by now goes on without this server.
+        drop(succession);
+        self.refuse_requests();
         self.drain(end).await;
     }
 
     /// Waits until something may have to be done.
     async fn wait(&mut self, changes: &mut watch::Receiver<Control>) {
+        let wake_at = self.retry_at.into_iter().chain(self.closing_at()).min();
         tokio::select! {
             _ = changes.changed() => {}
+            Some(request) = self.requests.recv() => self.follow(request),
             Some(report) = self.reports.recv() => {
-                self.note(report);
+                self.hear(report);
                 // Reports that arrived together are handled in one round.
                 while let Ok(report) = self.reports.try_recv() {
-                    self.note(report);
+                    self.hear(report);
                 }
             }
             Some(ended) = self.tasks.join_next_with_id() => {
@@ -150,12 +192,22 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
                 };
                 if let Some(key) = self.keys.remove(&id) {
                     self.workers.remove(&key);
+                    self.forget_if_closed(key.group);
                 }
                 if died {
                     self.retry_at = Some(Instant::now() + self.backoff.next_delay());
                 }
             }
-            () = until(self.retry_at) => self.retry_at = None,
+            () = until(wake_at) => {
+                self.retry_at.take_if(|at| *at <= Instant::now());
+            }
+        }
+    }
+
+    fn hear(&mut self, report: Report) {
+        let group = report.from.group;
+        if let Some(error) = self.note(report) {
+            self.fail_starting(group, Error::Make(error));
         }
     }
 
@@ -189,15 +241,21 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             true => Mode::Pause,
             false => Mode::Accept,
         };
-        for number in 0..self.pool().groups.len() {
-            let accepting: Vec<usize> = self.accepting(number).collect();
+        for (number, Listening { group, phase, .. }) in &self.listening {
+            if !matches!(phase, Phase::Open) {
+                continue;
+            }
+            let mode = match group.is_paused() || group.is_leaving() {
+                true => Mode::Pause,
+                false => mode,
+            };
+            let accepting = accepting(&self.workers, *number);
             // A surplus acceptor stays as long as no other can take its slots.
             let mut owners: Vec<usize> = accepting.clone();
             owners.retain(|index| *index < ordered);
             if owners.is_empty() {
                 owners.extend(accepting.first());
             }
-            let group = &self.setup.pool.groups[number];
             if self.retry_at.is_none() {
                 // Both the listener and the hook of its options are user code.
                 match catch(|| group.grow(owners.len())) {
@@ -211,13 +269,13 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             let owned = distribute(&group.live(), &owners);
             let mut owned: BTreeMap<_, _> = owners.into_iter().zip(owned).collect();
             let workers = self.workers.iter_mut();
-            for (key, worker) in workers.filter(|(key, _)| key.group == number) {
+            for (key, worker) in workers.filter(|(key, _)| key.group == *number) {
                 let slots = owned.remove(&key.index);
                 let mode = match &slots {
                     None if key.index >= ordered => Mode::Stop,
                     _ => mode,
                 };
-                worker.assign(mode, slots.unwrap_or_default(), control.version);
+                worker.assign(mode, slots.unwrap_or_default(), control);
             }
         }
         self.publish(control.version);
@@ -226,8 +284,10 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     /// Publishes the version that all acceptors follow. An acceptor that owns no slot accepts no
     /// client, so it need not be waited for.
     fn publish(&self, version: u64) {
-        let owners = self.workers.values().filter(|worker| worker.accepts);
-        let followed = owners.map(|worker| worker.applied).min();
+        let is_open = |key: &Key| matches!(self.listening[&key.group].phase, Phase::Open);
+        let workers = self.workers.iter();
+        let owners = workers.filter(|(key, worker)| worker.accepts && is_open(key));
+        let followed = owners.map(|(_, worker)| worker.applied).min();
         let followed = followed.unwrap_or(version);
         self.pool().settled.send_if_modified(|settled| {
             let is_news = *settled < followed;
@@ -236,18 +296,31 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         });
     }
 
-    /// Returns the acceptors of an address that have a service.
-    pub(super) fn accepting(&self, group: usize) -> impl Iterator<Item = usize> {
-        let workers = self.workers.iter();
-        let workers = workers.filter(move |(key, worker)| key.group == group && worker.accepts);
-        workers.map(|(key, _)| key.index)
+    /// Returns the acceptors of a group.
+    pub(super) fn workers_of(&mut self, group: u32) -> impl Iterator<Item = (&Key, &mut Worker)> {
+        let first = Key { group, index: 0 };
+        let last = Key {
+            group,
+            index: usize::MAX,
+        };
+        self.workers.range_mut(first..=last)
     }
 
-    fn spawn_missing(&mut self, acceptors: usize) {
-        for group in 0..self.pool().groups.len() {
+    pub(super) fn spawn_missing(&mut self, acceptors: usize) {
+        let groups = self.listening.values().filter(|listening| {
+            // A group that is closed keeps the acceptors that it has.
+            matches!(listening.phase, Phase::Starting | Phase::Open)
+        });
+        for group in groups
+            .map(|listening| listening.group.clone())
+            .collect::<Vec<_>>()
+        {
             for index in 0..acceptors {
-                let key = Key { group, index };
-                if !self.workers.contains_key(&key) && !self.spawn(key) {
+                let key = Key {
+                    group: group.id(),
+                    index,
+                };
+                if !self.workers.contains_key(&key) && !self.spawn(key, &group) {
                     self.retry_at = Some(Instant::now() + self.backoff.next_delay());
                 }
             }
@@ -255,14 +328,16 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     }
 
     /// Starts an acceptor. Returns false if `Clone`, which is user code, panics.
-    fn spawn(&mut self, key: Key) -> bool {
+    fn spawn(&mut self, key: Key, group: &Arc<Group>) -> bool {
         let Ok(setup) = catch(|| self.setup.clone()) else {
             return false;
         };
-        let cell = Arc::new(AssignmentCell::new());
+        let remakes = self.pool().control.borrow().remakes;
+        let cell = Arc::new(AssignmentCell::new(remakes));
         let to = self.reporter.clone();
         let acceptor = AcceptLoop::new(
             setup,
+            group.clone(),
             Reporter { key, to },
             cell.clone(),
             self.cores.number_of(key.index),
@@ -303,14 +378,39 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
 }
 
 impl Worker {
-    pub(super) fn assign(&mut self, mode: Mode, slots: Vec<usize>, version: u64) {
+    fn assign(&mut self, mode: Mode, slots: Vec<usize>, control: &Control) {
         self.slots.clone_from(&slots);
         self.cell.set(Assignment {
             mode,
             slots,
-            version,
+            version: control.version,
+            remakes: control.remakes,
         });
     }
+
+    pub(super) fn stop(&mut self) {
+        self.slots.clear();
+        self.cell.set(Assignment {
+            mode: Mode::Stop,
+            slots: Vec::new(),
+            version: u64::MAX,
+            remakes: 0,
+        });
+    }
+}
+
+/// Opens the sockets of a group for its acceptors.
+pub(super) fn grow(group: &Group, acceptors: usize) -> Result<(), Error> {
+    catch(|| group.grow(acceptors))
+        .map_err(|panic| Error::Make(panic.into()))?
+        .map_err(|error| Error::bind(&group.addr().to_string(), error))
+}
+
+/// Returns the acceptors of a group that have a service.
+pub(super) fn accepting(workers: &BTreeMap<Key, Worker>, group: u32) -> Vec<usize> {
+    let workers = workers.iter();
+    let workers = workers.filter(|(key, worker)| key.group == group && worker.accepts);
+    workers.map(|(key, _)| key.index).collect()
 }
 
 pub(super) async fn until(deadline: Option<Instant>) {

@@ -3,7 +3,7 @@
 use super::memory::PIPE;
 use crate::{
     addr::Addr,
-    connection::{Connection, ListenerAddr, OPENING_TIMEOUT, Registrar, Registry},
+    connection::{Connection, ListenerEntry, OPENING_TIMEOUT, Registrar, Registry},
     extensions::Extensions,
     limit::Limit,
     listener::Transport,
@@ -52,23 +52,20 @@ use tokio::io::{DuplexStream, duplex};
 /// ```
 pub fn connection() -> (Connection, DuplexStream) {
     let (client, server) = duplex(PIPE);
-    let listener = ListenerAddr {
-        addr: Addr::Other("testing".into()),
-        is_fixed: true,
-    };
-    let registry = Registry::new(
+    let registry = Arc::new(Registry::new(
         Limit::unlimited(),
         Extensions::default(),
         Vec::new(),
-        vec![listener],
         Some(OPENING_TIMEOUT),
-    );
-    let Some(permit) = registry.limit.try_acquire() else {
-        unreachable!("it is unlimited");
+    ));
+    let addr = Addr::Other("testing".into());
+    let listener = ListenerEntry::plain(addr, &registry);
+    let Ok(admission) = listener.places.clone().try_take() else {
+        unreachable!("its limits are unlimited");
     };
-    let (place, _) = permit.into_parts();
-    let registrar = Registrar::new(&Arc::new(registry));
+    let (place, _) = admission.into_parts();
+    let registrar = Registrar::new(&registry, &listener, 0);
     let peer = Addr::Other("client".into());
-    let conn = registrar.register(0, Transport::other(server), peer, place);
+    let conn = registrar.register(Transport::other(server), peer, place);
     (conn, client)
 }

@@ -149,12 +149,9 @@ fn threads_that_collide_count_apart_and_exactly() {
         let limit = Limit::unlimited();
         let others = [0, 1].map(|index| {
             spawn(index, &limit, |limit| {
-                let first = limit.clone().try_acquire_with();
+                let first = limit.try_acquire();
                 let permit = limit.try_acquire();
-                if let Ok(first) = first {
-                    let (place, _) = first.into_parts();
-                    limit.give_back(place);
-                }
+                drop(first);
                 permit
             })
         });

@@ -81,7 +81,7 @@ fn stack_has_room(world: &World, place: usize) -> bool {
         // With fewer than the maximum for all acceptors, one of them has capacity.
         Some((Scope::Acceptor, size)) => {
             let addr = side.handle.local_addrs().nth(place);
-            addr.is_some_and(|addr| side.alive.at(addr) < size * world.acceptors)
+            addr.is_some_and(|addr| side.alive.at(&addr) < size * world.acceptors)
         }
     }
 }

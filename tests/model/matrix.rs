@@ -140,7 +140,7 @@ impl Case {
             }
             _ => None,
         };
-        let addrs: Vec<Addr> = server.local_addrs().cloned().collect();
+        let addrs: Vec<Addr> = server.local_addrs().collect();
         let other = second.as_ref().map(|second| second.local_addr().clone());
         let say = |what: String| {
             let (open, taken) = (server.connection_count(), limit.taken());

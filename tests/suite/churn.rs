@@ -102,7 +102,7 @@ async fn all_are_served_whatever_the_number_of_acceptors_and_addresses() {
                 .await
                 .unwrap();
             assert_eq!(server.stats().acceptors, acceptors * addresses);
-            let addrs: Vec<_> = server.local_addrs().cloned().collect();
+            let addrs: Vec<_> = server.local_addrs().collect();
             let clients: JoinSet<_> = (0..100)
                 .map(|number| {
                     let addr = addrs[number % addresses].clone();

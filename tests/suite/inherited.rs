@@ -60,7 +60,8 @@ async fn a_child() {
             let server = server.await.unwrap();
             until("both are served", || server.stats().completed == 2).await;
             stop(&server).await;
-            let path = server.local_addrs().nth(1).unwrap().path().unwrap();
+            let addr = server.local_addrs().nth(1).unwrap();
+            let path = addr.path().unwrap();
             std::fs::write(path.with_file_name("stopped"), "").unwrap();
             // The sockets are still available to the next server.
             let server = Server::bind(["systemd:web", "systemd:admin"]).start(handle(echo));

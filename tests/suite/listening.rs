@@ -35,7 +35,10 @@ async fn serves_all(addrs: impl IntoBinds) -> ServerHandle {
     let server = serve(addrs).await;
     for addr in server.local_addrs() {
         assert_ne!(addr.port(), Some(0));
-        assert!(echoes(&mut connect_to(addr).await, "hello").await, "{addr}");
+        assert!(
+            echoes(&mut connect_to(&addr).await, "hello").await,
+            "{addr}"
+        );
     }
     server
 }
@@ -155,7 +158,7 @@ async fn both_families_of_one_port_are_served() {
 async fn a_star_stands_for_all_interfaces_of_both_families() {
     for text in ["*:0", ":0", "tcp://*:0", "tcp://:0"] {
         let server = serve(text).await;
-        let addrs: Vec<_> = server.local_addrs().map(ToString::to_string).collect();
+        let addrs: Vec<_> = server.local_addrs().map(|addr| addr.to_string()).collect();
         let port = server.local_addr().port().unwrap();
         assert_eq!(addrs, [format!("0.0.0.0:{port}"), format!("[::]:{port}")]);
         assert!(reaches(own_ip(), port).await);
@@ -278,7 +281,7 @@ async fn tcp_and_unix_addresses_are_one_server() {
         .into_iter()
         .map(|info| info.listener_addr)
         .collect();
-    assert_eq!(listeners, server.local_addrs().cloned().collect::<Vec<_>>());
+    assert_eq!(listeners, server.local_addrs().collect::<Vec<_>>());
     assert_eq!(listeners[1], Addr::Unix(Some(path.as_path().into())));
     drop((tcp, local));
     stop(&server).await;

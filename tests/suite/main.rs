@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod load;
 mod skipped;
 mod support;
 
@@ -14,11 +15,14 @@ mod error_texts;
 mod events;
 mod exhaustion;
 mod handlers;
+#[cfg(unix)]
+mod handover;
 mod hostile;
 mod inherited;
 mod limits;
 mod lingering;
 mod listening;
+mod live_listeners;
 mod memory;
 mod memory_listener;
 mod observers;

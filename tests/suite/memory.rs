@@ -131,7 +131,7 @@ async fn a_server_can_listen_on_several_queues() {
         .start(handle(echo))
         .await
         .unwrap();
-    let addrs: Vec<_> = server.local_addrs().cloned().collect();
+    let addrs: Vec<_> = server.local_addrs().collect();
     assert_ne!(addrs[0], addrs[1]);
     for clients in [&to_first, &to_second] {
         assert!(echoes(&mut clients.connect().await.unwrap(), "here too").await);

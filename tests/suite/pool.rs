@@ -310,7 +310,7 @@ async fn every_acceptor_gets_a_service_that_was_made_for_it() {
     let server = Server::bind(["127.0.0.1:0", "[::1]:0"]).acceptors(3);
     let server = server.start_make(make).await.unwrap();
     let expected = |count: usize| -> Vec<_> {
-        let addrs = server.local_addrs().map(ToString::to_string);
+        let addrs = server.local_addrs().map(|addr| addr.to_string());
         addrs
             .flat_map(|addr| (0..count).map(move |index| (addr.clone(), index)))
             .collect()

@@ -2,6 +2,7 @@
 
 use crate::client::{CAPACITY, ClientKey};
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
     fmt,
     net::IpAddr,
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 /// list is bounded. When it is full, the ban that ends first is dropped, even if that is the new
 /// one. So an attacker with many networks can push out bans that end sooner than the attacker's
 /// own; where that matters, ban wider networks, and the worst clients for longer.
+///
+/// # Example
 ///
 /// ```
 /// use reagent::{Connection, Server, testing::MemoryListener};
@@ -59,10 +62,23 @@ use tokio::time::Instant;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Restarts
+///
+/// The list is [`Carried`](reagent::Carried) state: a successor of the process can take over the
+/// bans with the rest of their time. [`restore`](reagent::Carried::restore) adds them to the list,
+/// with the same rules as [`ban`](Self::ban). Of a longer list, the 131,072 bans that end last are
+/// saved.
+///
+/// If the prefixes of the successor's list are shorter, a ban extends to the whole client that
+/// contains the banned network. If they are longer, the ban is dropped. Bans in a format that this
+/// version does not know, as after a rollback, are ignored, and the restart succeeds. It fails only
+/// if the saved bans are damaged, and then none of them is restored.
 #[derive(Clone)]
 pub struct Bans {
+    pub(super) name: Cow<'static, str>,
     shared: Arc<Shared>,
-    prefixes: ClientKey,
+    pub(super) prefixes: ClientKey,
 }
 
 struct Shared {
@@ -72,10 +88,10 @@ struct Shared {
 }
 
 /// The ends of bans, by client and in the order of time.
-struct Ends {
+pub(super) struct Ends {
     capacity: usize,
     by_client: HashMap<IpAddr, Instant>,
-    in_order: BTreeSet<(Instant, IpAddr)>,
+    pub(super) in_order: BTreeSet<(Instant, IpAddr)>,
 }
 
 impl Ends {
@@ -83,6 +99,17 @@ impl Ends {
         let until = self.by_client.remove(&client)?;
         self.in_order.remove(&(until, client));
         Some(until)
+    }
+
+    /// Bans a client, unless it is banned for longer already, or the list is full of longer bans.
+    pub(super) fn ban(&mut self, client: IpAddr, now: Instant, lasts: Duration) {
+        // An end beyond the range of the clock is a year away.
+        let until = now
+            .checked_add(lasts)
+            .unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
+        if self.by_client.contains_key(&client) || self.make_room(now, until) {
+            self.insert(client, until);
+        }
     }
 
     /// Bans a client until `until`, unless it is banned for longer already.
@@ -130,6 +157,7 @@ impl Bans {
             in_order: BTreeSet::new(),
         };
         Bans {
+            name: "bans".into(),
             shared: Arc::new(Shared {
                 count: AtomicUsize::new(0),
                 ends: Mutex::new(ends),
@@ -148,7 +176,14 @@ impl Bans {
         self
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Ends) -> T) -> T {
+    /// Sets the [name](reagent::Carried::name) under which the bans are handed over to a successor of
+    /// this process. The default is `bans`. A server with several lists needs a name for each.
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Ends) -> T) -> T {
         let ends = &self.shared.ends;
         let mut ends: MutexGuard<'_, Ends> = ends.lock().unwrap_or_else(PoisonError::into_inner);
         let result = act(&mut ends);
@@ -162,17 +197,8 @@ impl Bans {
     /// are not closed. A time that is too long for the clock, such as [`Duration::MAX`], counts as
     /// 365 days.
     pub fn ban(&self, ip: IpAddr, lasts: Duration) {
-        let now = Instant::now();
-        // An end beyond the range of the clock is a year away.
-        let until = now
-            .checked_add(lasts)
-            .unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
         let client = self.prefixes.of(ip);
-        self.with(|ends| {
-            if ends.by_client.contains_key(&client) || ends.make_room(now, until) {
-                ends.insert(client, until);
-            }
-        });
+        self.with(|ends| ends.ban(client, Instant::now(), lasts));
     }
 
     /// Lifts the ban of the client with this address. Returns whether it was banned.

@@ -67,6 +67,7 @@
 mod bans;
 mod layer;
 mod rules;
+mod saved_bans;
 mod service;
 
 pub use crate::refusal::LimitFuture;

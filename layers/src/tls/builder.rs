@@ -1,7 +1,7 @@
 //! A builder for layers with more than one certificate and key.
 
 use super::{
-    TlsConfigError, TlsLayer,
+    TicketKeys, TlsConfigError, TlsLayer,
     authorities::Clients,
     source::{Pair, Source},
     store::Store,
@@ -53,6 +53,7 @@ use std::{path::Path, time::Duration};
 #[must_use]
 pub struct TlsBuilder {
     source: Source,
+    ticket_keys: Option<TicketKeys>,
 }
 
 impl TlsBuilder {
@@ -96,12 +97,25 @@ impl TlsBuilder {
     }
 
     /// Sets how long a session can be resumed with its ticket, up to 12 hours, or `None` to disable
-    /// resumption. The default is 12 hours, the time for which rustls keeps a ticket key.
+    /// resumption. The default is 12 hours.
+    ///
+    /// Some sessions end earlier, but not within 6 hours: [`TicketKeys`] are kept for 12 hours, and
+    /// encrypt new tickets for the first half of that.
     ///
     /// If clients are asked for certificates, sessions are never resumed, whatever is set here:
     /// rustls does not check the certificate of a resumed client again.
     pub fn session_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.source.session_lifetime = lifetime.into().filter(|lifetime| !lifetime.is_zero());
+        self
+    }
+
+    /// Sets the keys of session tickets, to share them between layers, or to hand them over to a
+    /// successor of this process. By default, each layer has its own.
+    ///
+    /// Share keys only between layers that may answer in each other's name: see
+    /// [`TicketKeys`](TicketKeys#security).
+    pub fn ticket_keys(mut self, keys: TicketKeys) -> Self {
+        self.ticket_keys = Some(keys);
         self
     }
 
@@ -194,7 +208,8 @@ impl TlsBuilder {
     ///
     /// Returns a [`TlsConfigError`] if a file cannot be read or used, if a certificate is not valid
     /// for its name, or if there is no certificate.
-    pub fn build(self) -> Result<TlsLayer, TlsConfigError> {
+    pub fn build(mut self) -> Result<TlsLayer, TlsConfigError> {
+        self.source.ticket_keys = self.ticket_keys.unwrap_or_default();
         Ok(TlsLayer::new(Store::from_source(self.source)?))
     }
 }

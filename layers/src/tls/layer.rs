@@ -1,7 +1,8 @@
 //! The layer and its settings.
 
 use super::{
-    Tls, TlsBuilder, TlsConfigError, TlsIo, TlsReloader, rustls::ServerConfig, store::Store,
+    TicketKeys, Tls, TlsBuilder, TlsConfigError, TlsIo, TlsReloader, rustls::ServerConfig,
+    store::Store,
 };
 use reagent::{BoxError, Connection, IoStream, UpgradeLayer, UpgradeService};
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
@@ -50,10 +51,13 @@ impl TlsLayer {
 
     /// Creates a layer that uses `config` unchanged.
     ///
-    /// The configuration decides how sessions are resumed. rustls does not check a client's
-    /// certificate again when a session is resumed, even if it has expired or its authority is no
-    /// longer trusted. If clients need certificates, disable resumption as [`TlsBuilder`] does:
-    /// leave `ticketer` at its default, set `send_tls13_tickets` to 0 and `session_storage` to
+    /// The configuration decides how sessions are resumed. To hand its ticket keys over to a
+    /// successor of this process, use the ticketer of [`TicketKeys::ticketer`].
+    ///
+    /// rustls does not check a client's certificate again when a session is resumed, even if it has
+    /// expired or its authority is no longer trusted. If clients need certificates, disable
+    /// resumption as [`TlsBuilder`] does: leave `ticketer` at its default, set `send_tls13_tickets`
+    /// to 0 and `session_storage` to
     /// [`NoServerSessionStorage`](super::rustls::server::NoServerSessionStorage).
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
         Self::new(Store::from_config(config))
@@ -123,6 +127,12 @@ impl TlsLayer {
 
     fn upgrade_layer(&self) -> UpgradeLayer<Tls> {
         UpgradeLayer::new(self.tls.clone()).timeout(self.timeout)
+    }
+
+    /// Returns the keys of session tickets, to hand them over to a successor of this process, or
+    /// `None` if the layer was made [from a configuration](Self::from_config), which has its own.
+    pub fn ticket_keys(&self) -> Option<TicketKeys> {
+        self.tls.store.ticket_keys()
     }
 
     /// Returns a handle that replaces the certificates of this layer and its clones.

@@ -208,6 +208,13 @@
 //!
 //! [`TlsLayer::require_close_notify`] makes a missing `close_notify` an error of the read instead.
 //!
+//! ## Sessions
+//!
+//! Clients resume their sessions with tickets, for up to 12 hours
+//! ([`TlsBuilder::session_lifetime`]). Reloading certificates does not end them. Restarting the
+//! process does, unless its [`TicketKeys`] are handed over to the new one. Clients that are asked
+//! for certificates need a full handshake each time.
+//!
 //! ## Monitoring
 //!
 //! [`TlsReloader::certificates`] returns when each certificate expires. [`TlsReloader::on_reload`]
@@ -257,6 +264,7 @@ mod contents;
 mod handshake_error;
 mod info;
 mod io;
+mod key_set;
 mod layer;
 mod peer;
 mod pem;
@@ -264,6 +272,8 @@ mod reload;
 mod served;
 mod source;
 mod store;
+mod ticket_key;
+mod ticket_keys;
 mod tickets;
 mod upgrade;
 
@@ -276,6 +286,7 @@ pub use layer::TlsLayer;
 pub use peer::PeerName;
 pub use reload::{LastReload, TlsReloader};
 pub use served::ServedCertificate;
+pub use ticket_keys::TicketKeys;
 /// The TLS library, whose types are part of this module's API.
 pub use tokio_rustls::rustls;
 pub use upgrade::Tls;

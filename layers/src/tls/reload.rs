@@ -1,6 +1,6 @@
 //! Certificates that are replaced while the server runs.
 
-use super::{ServedCertificate, TlsConfigError, store::Store};
+use super::{ServedCertificate, TicketKeys, TlsConfigError, store::Store};
 use std::{
     fmt,
     sync::Arc,
@@ -128,6 +128,12 @@ impl TlsReloader {
         let current = self.store.current();
         let certificates = current.certificates.as_ref();
         certificates.map_or_else(Vec::new, |certificates| certificates.served().to_vec())
+    }
+
+    /// Returns the keys of session tickets, the same as
+    /// [`TlsLayer::ticket_keys`](super::TlsLayer::ticket_keys). A reload keeps them.
+    pub fn ticket_keys(&self) -> Option<TicketKeys> {
+        self.store.ticket_keys()
     }
 
     /// Returns the time and result of the last reload, or `None` if there was none since the layer

@@ -1,11 +1,13 @@
 //! The files and options that a configuration is made from.
 
 use super::{
-    TlsConfigError,
+    TicketKeys, TlsConfigError,
     authorities::Clients,
     certificates::{Certificates, certified_key},
     contents::Contents,
-    tickets::{MAX_LIFETIME, Tickets},
+    key_set::KEPT_FOR,
+    ticket_key::Use,
+    tickets::Tickets,
 };
 use std::{
     path::{Path, PathBuf},
@@ -15,11 +17,8 @@ use std::{
 use tokio_rustls::rustls::{
     ServerConfig,
     crypto::ring,
-    server::{NoClientAuth, NoServerSessionStorage, ProducesTickets},
+    server::{NoClientAuth, NoServerSessionStorage},
 };
-
-/// The ticketer, which is kept across configurations so that sessions can be resumed.
-pub(super) type Sessions = Arc<dyn ProducesTickets>;
 
 /// The files and options from which configurations are made repeatedly.
 #[derive(Clone, Debug)]
@@ -30,6 +29,8 @@ pub(super) struct Source {
     pub(super) clients: Option<Clients>,
     /// `None` disables resumption.
     pub(super) session_lifetime: Option<Duration>,
+    /// Kept across configurations, so that sessions can be resumed.
+    pub(super) ticket_keys: TicketKeys,
 }
 
 impl Default for Source {
@@ -39,7 +40,8 @@ impl Default for Source {
             named: Vec::new(),
             alpn: Vec::new(),
             clients: None,
-            session_lifetime: Some(MAX_LIFETIME),
+            session_lifetime: Some(KEPT_FOR),
+            ticket_keys: TicketKeys::new(),
         }
     }
 }
@@ -71,12 +73,8 @@ impl Source {
         )
     }
 
-    /// Makes a configuration from `contents`. Uses the ticketer in `sessions`, or creates it there.
-    pub(super) fn configure(
-        &self,
-        contents: &Contents,
-        sessions: &mut Option<Sessions>,
-    ) -> Result<Current, TlsConfigError> {
+    /// Makes a configuration from `contents`.
+    pub(super) fn configure(&self, contents: &Contents) -> Result<Current, TlsConfigError> {
         let provider = Arc::new(ring::default_provider());
         let certificates = Arc::new(self.certificates(contents)?);
         let verifier = match &self.clients {
@@ -94,12 +92,8 @@ impl Source {
         match self.resumable_for() {
             None => config.send_tls13_tickets = 0,
             Some(lifetime) => {
-                let kept = match sessions.take() {
-                    Some(kept) => kept,
-                    None => Tickets::ticketer(lifetime).map_err(TlsConfigError::Config)?,
-                };
-                config.ticketer = kept.clone();
-                *sessions = Some(kept);
+                let keys = self.ticket_keys.clone();
+                config.ticketer = Arc::new(Tickets::new(keys, Use::Files, lifetime));
             }
         }
         Ok(Current {

@@ -1,10 +1,10 @@
 //! The configuration in use, and its replacement.
 
 use super::{
-    TlsConfigError,
+    TicketKeys, TlsConfigError,
     contents::Contents,
     reload::LastReload,
-    source::{Current, Sessions, Source},
+    source::{Current, Source},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -35,7 +35,6 @@ pub(super) struct Store {
 struct Loaded {
     /// The fingerprint of the files as they were last, valid or not.
     fingerprint: u64,
-    sessions: Option<Sessions>,
     /// The number of times that the configuration was replaced. Files that were read before that
     /// are outdated.
     replaced: u64,
@@ -47,7 +46,7 @@ impl Store {
         let mut loaded = Loaded::default();
         let contents = source.read();
         loaded.fingerprint = contents.fingerprint();
-        let current = source.configure(&contents, &mut loaded.sessions)?;
+        let current = source.configure(&contents)?;
         Ok(Store {
             current: ArcSwap::from_pointee(current),
             source: Some(Arc::new(source)),
@@ -74,6 +73,11 @@ impl Store {
 
     pub(super) fn current(&self) -> Arc<Current> {
         self.current.load_full()
+    }
+
+    pub(super) fn ticket_keys(&self) -> Option<TicketKeys> {
+        let source = self.source.as_ref()?;
+        Some(source.ticket_keys.clone())
     }
 
     pub(super) fn last_reload(&self) -> Option<LastReload> {
@@ -113,16 +117,10 @@ impl Store {
                 break;
             }
         }
-        let mut sessions = self.loaded().sessions.clone();
         let (fingerprint, configuring) = (contents.fingerprint(), source.clone());
-        let (configured, sessions) = blocking(move || {
-            let configured = configuring.configure(&contents, &mut sessions);
-            (configured, sessions)
-        })
-        .await;
+        let configured = blocking(move || configuring.configure(&contents)).await;
         let mut loaded = self.loaded();
         loaded.fingerprint = fingerprint;
-        loaded.sessions = sessions;
         let result = match configured {
             Ok(current) => {
                 if loaded.replaced == replaced {

@@ -8,6 +8,8 @@ mod support;
 
 #[cfg(feature = "access")]
 mod access;
+#[cfg(feature = "access")]
+mod access_restart;
 #[cfg(feature = "bandwidth")]
 mod bandwidth;
 #[cfg(feature = "bandwidth")]

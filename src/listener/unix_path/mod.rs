@@ -13,6 +13,10 @@ use std::{
     fs, io,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,12 +28,21 @@ mod access;
 const TRIES: u32 = 100;
 const WAIT: Duration = Duration::from_millis(10);
 
+/// The file of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SocketFile {
+    /// Absolute, since the working directory may change.
+    pub(crate) path: PathBuf,
+    /// The device and the inode.
+    pub(crate) inode: (u64, u64),
+}
+
 /// Removes the file with the last handle of its listener, if it is still the file that was created.
 #[derive(Debug)]
 pub(super) struct OwnPath {
-    /// Absolute, since the working directory may change.
-    path: PathBuf,
-    inode: (u64, u64),
+    file: SocketFile,
+    /// Another process listens on the socket too. It owns the file.
+    is_shared: Arc<AtomicBool>,
 }
 
 impl OwnPath {
@@ -40,6 +53,7 @@ impl OwnPath {
         socket: &Socket,
         path: &Path,
         options: &SocketOptions,
+        is_shared: &Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let addr = SockAddr::unix(path)?;
         let lock = Lock::take(path)?;
@@ -53,21 +67,64 @@ impl OwnPath {
         }
         // From here on, the file is removed if anything fails.
         let own = OwnPath {
-            path: std::path::absolute(path)?,
-            inode: inode(path)?,
+            file: SocketFile {
+                path: std::path::absolute(path)?,
+                inode: inode(path)?,
+            },
+            is_shared: is_shared.clone(),
         };
-        access::grant(path, own.inode, options)?;
+        access::grant(path, own.file.inode, options)?;
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
         Ok(own)
+    }
+
+    /// Takes the word of another process that this is the file of a socket that is bound to `bound`.
+    /// No other file than that of a socket of this name is ever removed.
+    pub(super) fn inherit(
+        file: SocketFile,
+        bound: &Path,
+        is_shared: &Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let is_socket = match fs::symlink_metadata(&file.path) {
+            Ok(metadata) if identity(&metadata) == file.inode => metadata.file_type().is_socket(),
+            // It is somebody else's file by now, which `drop` leaves alone.
+            _ => true,
+        };
+        match is_socket && file.path.is_absolute() && file.path.file_name() == bound.file_name() {
+            true => Ok(OwnPath {
+                file,
+                is_shared: is_shared.clone(),
+            }),
+            false => Err(Explained::refusal(
+                io::ErrorKind::InvalidData,
+                format!("{:?} is not the file of the socket {bound:?}", file.path),
+            )),
+        }
+    }
+
+    pub(super) fn file(&self) -> &SocketFile {
+        &self.file
+    }
+
+    /// Sets the permissions that are requested. An error leaves those that there are.
+    pub(super) fn grant(&self, options: &SocketOptions) {
+        let _ = access::grant(&self.file.path, self.file.inode, options);
+    }
+
+    /// Removes the file, unless it belongs to another process by now.
+    pub(super) fn remove(&self) {
+        let SocketFile { path, inode: own } = &self.file;
+        let is_shared = self.is_shared.load(Ordering::Acquire);
+        if !is_shared && inode(path).is_ok_and(|inode| inode == *own) {
+            // Nothing could report the error, and the next server replaces the file.
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
 impl Drop for OwnPath {
     fn drop(&mut self) {
-        if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
-            // Nothing could report the error, and the next server replaces the file.
-            let _ = fs::remove_file(&self.path);
-        }
+        self.remove();
     }
 }
 

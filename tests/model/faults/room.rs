@@ -14,7 +14,7 @@ use tower::limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer, RateLimit
 
 async fn is_served(server: &ServerHandle, address: usize) -> bool {
     let addr = server.local_addrs().nth(address).unwrap();
-    served(addr).await.is_some()
+    served(&addr).await.is_some()
 }
 
 const TWO: [&str; 2] = ["127.0.0.1:0", "127.0.0.1:0"];

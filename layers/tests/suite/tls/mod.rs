@@ -21,4 +21,5 @@ mod reload;
 mod running;
 mod starttls;
 mod testssl;
+mod tickets;
 mod truncation;

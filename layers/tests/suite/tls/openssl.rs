@@ -4,9 +4,9 @@ use super::{
     pki::{Ca, Dir},
     running::in_time,
 };
-use reagent::{Connection, Server, ServerHandle};
-use reagent_layers::tls::{TlsInfo, TlsLayer};
-use std::{io, path::Path, process::Stdio};
+use reagent::{Carried, Connection, Server, ServerHandle};
+use reagent_layers::tls::{TicketKeys, TlsInfo, TlsLayer};
+use std::{fs, io, path::Path, process::Stdio};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::Command,
@@ -154,4 +154,67 @@ async fn openssl_hears_why_it_is_refused() {
     }
     let report = server.drain(std::time::Duration::from_secs(10)).await;
     assert_eq!(report.aborted, 0);
+}
+
+/// Converts a session between the encodings of openssl.
+async fn convert(from: (&str, &Path), to: (&str, &Path)) {
+    let (input, output) = (text(from.1), text(to.1));
+    let args = [
+        "-inform", from.0, "-in", input, "-outform", to.0, "-out", output,
+    ];
+    let status = Command::new("openssl").arg("sess_id").args(args).status();
+    assert!(in_time(status).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn openssl_resumes_after_a_restart_and_falls_back_with_a_damaged_ticket() {
+    let (dir, ca) = (Dir::new(), Ca::new("ca"));
+    let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
+    let keys = TicketKeys::new();
+    let start = async |keys: TicketKeys| {
+        let builder = TlsLayer::builder().certificate(&cert, &key);
+        let layer = builder.ticket_keys(keys).build().unwrap();
+        let server = Server::bind("127.0.0.1:0").layer(layer);
+        server.start(reagent::handle(tell)).await.unwrap()
+    };
+    let first = start(keys.clone()).await;
+    for (flag, version) in [("-tls1_2", "1.2"), ("-tls1_3", "1.3")] {
+        let (session, der) = (dir.path(version), dir.path("der"));
+        let (new, resumed) = (
+            format!("<{version} localhost - false>"),
+            format!("<{version} localhost - true>"),
+        );
+        let args = [flag, "-servername", "localhost"];
+        let out = [&args[..], &["-sess_out", text(&session)]].concat();
+        let Some(said) = s_client(&first, &out).await else {
+            return;
+        };
+        assert!(said.contains(&new), "{said}");
+
+        let second = start(TicketKeys::new()).await;
+        let resuming = [&args[..], &["-sess_in", text(&session)]].concat();
+        let said = s_client(&second, &resuming).await.unwrap();
+        assert!(said.contains(&new), "{said}");
+        let (saved, successors) = (keys.save(), TicketKeys::new());
+        successors.restore(&saved).unwrap();
+        let third = start(successors).await;
+        let said = s_client(&third, &resuming).await.unwrap();
+        assert!(said.contains(&resumed), "{said}");
+
+        // The name of the key, with which its tickets begin.
+        let name = &saved[13..29];
+        convert(("PEM", &session), ("DER", &der)).await;
+        let whole = fs::read(&der).unwrap();
+        let begin = whole.windows(16).position(|window| window == name);
+        let begin = begin.expect("a ticket");
+        // In the name, the nonce and the encrypted session.
+        for at in [0, 20, 40] {
+            let mut damaged = whole.clone();
+            damaged[begin + at] ^= 1;
+            fs::write(&der, damaged).unwrap();
+            convert(("DER", &der), ("PEM", &session)).await;
+            let said = s_client(&third, &resuming).await.unwrap();
+            assert!(said.contains(&new), "{at}: {said}");
+        }
+    }
 }

@@ -105,7 +105,7 @@ impl Ca {
         der::in_version_1(&made.cert, |signed| self.0.key().sign(signed).unwrap())
     }
 
-    fn roots(&self) -> RootCertStore {
+    pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         roots

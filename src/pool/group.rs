@@ -1,12 +1,21 @@
 //! The listening sockets of one address.
 
-use super::{Listener, Source, sources::Turns};
+#[cfg(unix)]
+use crate::listener::SocketListener;
 use crate::{
     addr::Addr,
+    connection::ListenerEntry,
+    listener::{Listener, Opened, Source, Turns},
     panic::{catch, discard},
     sync::Mutex,
 };
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// The queues of one address: one that its acceptors share, or with `SO_REUSEPORT` one for each
 /// acceptor.
@@ -14,9 +23,18 @@ use std::{io, sync::Arc};
 /// The group keeps a handle to each queue, so a queue outlives the acceptors that drive it.
 #[derive(Debug)]
 pub(crate) struct Group {
-    index: u32,
-    addr: Addr,
-    is_fixed: bool,
+    id: u32,
+    entry: Arc<ListenerEntry>,
+    is_paused: AtomicBool,
+    is_closing: AtomicBool,
+    /// Whether a successor takes it over, or has done so.
+    is_leaving: AtomicBool,
+    /// The address as it was asked for, by which a successor finds it.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "sockets are handed over on Unix only")
+    )]
+    requested: String,
     slots: Mutex<Vec<Slot>>,
 }
 
@@ -47,7 +65,7 @@ impl Slot {
 }
 
 /// The result of opening a source of a slot.
-pub(crate) enum Opened {
+pub(crate) enum OpenedSlot {
     Source(Source),
     /// The slot is lost, and will be reopened.
     Lost,
@@ -65,25 +83,91 @@ pub(crate) enum Reopened {
 }
 
 impl Group {
-    pub(crate) fn new(index: u32, listener: Box<dyn Listener>) -> Self {
+    pub(crate) fn new(id: u32, opened: Opened, entry: Arc<ListenerEntry>) -> Self {
         Group {
-            index,
-            addr: listener.local_addr(),
-            is_fixed: listener.is_local_addr_fixed(),
-            slots: Mutex::new(vec![Slot::new(listener)]),
+            id,
+            entry,
+            is_paused: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
+            requested: opened.requested,
+            slots: Mutex::new(opened.queues.into_iter().map(Slot::new).collect()),
         }
     }
 
-    pub(crate) fn index(&self) -> u32 {
-        self.index
+    /// Returns the number of the group, which is unique within a server.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(crate) fn entry(&self) -> &Arc<ListenerEntry> {
+        &self.entry
     }
 
     pub(crate) fn addr(&self) -> &Addr {
-        &self.addr
+        &self.entry.addr
     }
 
-    pub(crate) fn is_fixed(&self) -> bool {
-        self.is_fixed
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Relaxed)
+    }
+
+    /// Pauses or resumes the group. Its acceptors follow when the control changes.
+    pub(crate) fn pause(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Ordering::Relaxed);
+    }
+
+    /// Returns whether the group refuses new clients, because it is about to be closed.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Returns whether a successor accepts here, or is about to.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// Leaves the group to a successor, or takes it back. Its acceptors follow when the control
+    /// changes.
+    #[cfg(unix)]
+    pub(crate) fn leave(&self, is_leaving: bool) {
+        self.is_leaving.store(is_leaving, Ordering::Release);
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn requested(&self) -> &str {
+        &self.requested
+    }
+
+    /// Calls `visit` for each queue that is a socket. Returns false if one of them is none.
+    #[cfg(unix)]
+    pub(crate) fn visit_sockets(&self, mut visit: impl FnMut(&SocketListener)) -> bool {
+        let handles = self.live().into_iter().filter_map(|slot| self.handle(slot));
+        let mut are_sockets = true;
+        for (handle, _) in handles {
+            // A listener that wraps a socket is user code.
+            let visited = catch(|| match handle.lock().as_socket() {
+                Some(socket) => {
+                    visit(socket);
+                    true
+                }
+                None => false,
+            });
+            are_sockets &= visited.unwrap_or(false);
+        }
+        are_sockets
+    }
+
+    /// Refuses clients that are not in the queues yet, so that none is lost when the queues are
+    /// closed after the last of them was accepted.
+    pub(crate) fn refuse_new(&self) {
+        // Before the queues refuse, since their acceptors may see that as an error.
+        self.is_closing.store(true, Ordering::Release);
+        for slot in self.live() {
+            if let Some((handle, _)) = self.handle(slot) {
+                drop(catch(|| handle.lock().refuse_new()));
+            }
+        }
     }
 
     /// Returns the reason why the address does not accept at the moment, if any.
@@ -125,12 +209,12 @@ impl Group {
     }
 
     /// Opens a handle to the queue of a slot, for an acceptor on this core.
-    pub(crate) fn open(&self, number: usize, core: usize) -> io::Result<Opened> {
+    pub(crate) fn open(&self, number: usize, core: usize) -> io::Result<OpenedSlot> {
         let (handle, generation, turns) = {
             let slots = self.slots.lock();
             match slots.get(number) {
                 Some(slot) if slot.lost.is_some() && slot.handle.is_some() => {
-                    return Ok(Opened::Lost);
+                    return Ok(OpenedSlot::Lost);
                 }
                 Some(Slot {
                     handle: Some(handle),
@@ -138,12 +222,12 @@ impl Group {
                     turns,
                     ..
                 }) => (handle.clone(), *generation, turns.clone()),
-                _ => return Ok(Opened::Dead),
+                _ => return Ok(OpenedSlot::Dead),
             }
         };
         let listener = handle.lock().try_clone()?;
         let turn = turns.of(core);
-        Ok(Opened::Source(Source::new(
+        Ok(OpenedSlot::Source(Source::new(
             number, generation, listener, turn,
         )))
     }

@@ -1,0 +1,31 @@
+//! The settings of one listener.
+
+use super::SocketOptions;
+use crate::extensions::Extensions;
+use std::sync::Arc;
+
+type Change = Box<dyn FnOnce(&mut SocketOptions) + Send>;
+
+/// The settings of the listeners of one [`Bind`](super::Bind).
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) label: Option<Arc<str>>,
+    pub(crate) max_connections: Option<usize>,
+    /// The number of places of the server's limit that only these listeners may use.
+    pub(crate) reserve: usize,
+    pub(crate) state: Extensions,
+    /// The changes to the options of the server.
+    pub(super) options: Vec<Change>,
+}
+
+impl Settings {
+    /// Returns the options of these listeners, which are those of the server unless they were
+    /// changed.
+    pub(super) fn options(&mut self, server: &Arc<SocketOptions>) -> Arc<SocketOptions> {
+        let mut options = server.clone();
+        for change in self.options.drain(..) {
+            change(Arc::make_mut(&mut options));
+        }
+        options
+    }
+}

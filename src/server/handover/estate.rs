@@ -1,0 +1,158 @@
+//! A running server, as the two sides of a hand-over see it.
+
+use super::{
+    Begin, Handover,
+    predecessor::{Offer, Predecessor},
+    serve::serve,
+    succession::Succession,
+};
+use crate::{
+    Error,
+    listener::{Inheritance, Nothing, SocketListener, SocketOptions},
+    pool::{Group, Pool, Shutdown},
+    sync::Mutex,
+};
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+
+/// The part of the hand-over in the start of a server: taking over from the predecessor, if there is
+/// one.
+pub(in crate::server) struct Heir {
+    handover: Handover,
+    begin: Begin,
+}
+
+impl Heir {
+    pub(in crate::server) async fn new(handover: Handover) -> Result<Self, Error> {
+        let begin = handover.begin().await?;
+        Ok(Heir { handover, begin })
+    }
+
+    pub(in crate::server) fn inheritance<'a>(
+        heir: Option<&'a mut Self>,
+        nothing: &'a mut Nothing,
+    ) -> &'a mut dyn Inheritance {
+        match heir.map(|heir| &mut heir.begin) {
+            Some(Begin::Succession(succession)) => succession,
+            _ => nothing,
+        }
+    }
+
+    /// Takes over from the predecessor. The result is to be run until the server drains: it waits
+    /// for a successor.
+    pub(in crate::server) async fn take_over(
+        self,
+        pool: &Arc<Pool>,
+    ) -> Result<Pin<Box<dyn Future<Output = ()> + Send>>, Error> {
+        let Handover {
+            shutdown, carrier, ..
+        } = self.handover;
+        let door = match self.begin {
+            Begin::First(door) => door,
+            Begin::Succession(succession) => {
+                let door = succession.ready(&carrier).await?.take_over().await?;
+                for group in pool.groups() {
+                    group.visit_sockets(|socket| {
+                        if socket.is_shared() {
+                            socket.take_over();
+                        }
+                    });
+                }
+                door
+            }
+        };
+        let estate = Estate {
+            pool: pool.clone(),
+            shutdown,
+            offered: Mutex::default(),
+        };
+        Ok(Box::pin(async move {
+            serve(door, &estate, &carrier).await;
+        }))
+    }
+}
+
+impl Inheritance for Succession {
+    fn take(
+        &mut self,
+        requested: &str,
+        options: &Arc<SocketOptions>,
+    ) -> io::Result<Option<Vec<SocketListener>>> {
+        let inherited = self.take_one(requested);
+        inherited
+            .map(|inherited| inherited.open(options))
+            .transpose()
+    }
+}
+
+/// What a server leaves to its successor.
+struct Estate {
+    pool: Arc<Pool>,
+    shutdown: Shutdown,
+    /// The groups of the last offer.
+    offered: Mutex<Vec<Arc<Group>>>,
+}
+
+impl Estate {
+    fn offered(&self, indexes: &[usize]) -> Vec<Arc<Group>> {
+        let offered = self.offered.lock();
+        let groups = indexes.iter().filter_map(|index| offered.get(*index));
+        groups.cloned().collect()
+    }
+
+    fn give_up(groups: &[Arc<Group>]) {
+        for group in groups {
+            group.leave(true);
+            group.visit_sockets(SocketListener::give_up);
+        }
+    }
+}
+
+impl Predecessor for Estate {
+    fn offer(&self) -> io::Result<Vec<Offer>> {
+        let mut offers = Vec::new();
+        let mut offered = Vec::new();
+        for group in self.pool.groups() {
+            let mut facts = None;
+            let mut sockets = Vec::new();
+            let are_sockets = group.visit_sockets(|socket| {
+                facts.get_or_insert_with(|| socket.facts());
+                sockets.push(socket.descriptor());
+            });
+            let (true, Some(facts)) = (are_sockets, facts) else {
+                continue;
+            };
+            offers.push(Offer {
+                requested: group.requested().to_owned(),
+                facts,
+                sockets: sockets.into_iter().collect::<io::Result<_>>()?,
+            });
+            offered.push(group);
+        }
+        *self.offered.lock() = offered;
+        Ok(offers)
+    }
+
+    async fn pause(&self, taken: &[usize]) {
+        let groups = self.offered(taken);
+        self.pool
+            .change(|_| groups.iter().for_each(|group| group.leave(true)));
+        self.pool.settled().await;
+    }
+
+    fn resume(&self) {
+        let groups = self.offered.lock().clone();
+        self.pool
+            .change(|_| groups.iter().for_each(|group| group.leave(false)));
+    }
+
+    fn commit(&self, taken: &[usize]) {
+        Self::give_up(&self.offered(taken));
+        // The successor serves new clients already.
+        self.pool.shut_down(self.shutdown.lame_duck(Duration::ZERO));
+    }
+
+    fn abandon(&self) {
+        let groups = self.offered.lock().clone();
+        Self::give_up(&groups);
+    }
+}
