@@ -63,8 +63,8 @@ pub struct AcceptorFailed<'a> {
     pub acceptor: &'a Acceptor,
     /// The error of the service or of its `MakeService`, or the message of the panic.
     pub error: &'a BoxError,
-    /// The delay before a new service is made. It is zero if the service could not be made
-    /// [anew](crate::ServerHandle::remake): the previous one remains in use.
+    /// The delay before a new service is made. It is zero if the service was to be replaced by
+    /// [`remake_services`](crate::ServerHandle::remake_services): the previous one remains in use.
     pub retry_in: Duration,
 }
 

@@ -146,8 +146,8 @@ impl Handover {
         self
     }
 
-    /// Returns the server that is to be replaced, or the socket to wait for a successor on if there
-    /// is none.
+    /// Returns the server that is to be replaced. Without one, returns the socket to wait for a
+    /// successor on.
     ///
     /// Cancel safe: a predecessor continues, and the path is removed again.
     pub(super) async fn begin(&self) -> Result<Begin, Error> {

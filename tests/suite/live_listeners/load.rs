@@ -18,7 +18,7 @@ async fn added_and_closed(rounds: usize, bind: impl Fn(&Addr) -> reagent::Bind, 
             server.listen(bind(&addr)).await.unwrap().pop(),
             Some(addr.clone())
         );
-        // Whoever is connected now was served by the new listener.
+        // At least one client is served by the new listener.
         load.reaches(before + 1).await;
     }
     let (served, _) = load.end().await;
