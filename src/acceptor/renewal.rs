@@ -20,7 +20,7 @@ use tokio::time::Instant;
 const MAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
-    /// Makes a service, or makes it anew while the previous one is kept.
+    /// Makes a service. The previous one, if there is one, is kept meanwhile.
     pub(super) fn make(&mut self) {
         self.remakes = self.cell.get().0.remakes;
         if let State::AtStack { slot } = self.state {

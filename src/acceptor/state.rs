@@ -13,10 +13,9 @@ use tokio::time::Instant;
 /// // ## any but Making and BackingOff => (Paused | Exhausted) => Waiting
 /// // ## any => Sweeping => Swept
 ///
-/// In the first two states it has no service and owns no slots, except that while its service is
-/// made anew, it keeps what it has. In no state does it hold one scarce
-/// thing while it waits for another: at the limit it has nothing of its service, and at its stack
-/// it has no permit.
+/// In the first two states it has no service and owns no slots, unless its service is being
+/// replaced on request. In no state does it hold one scarce thing while it waits for another: at the
+/// limit it has nothing of its service, and at its stack it has no place under the limit.
 pub(super) enum State<S> {
     /// The service is being made, until the deadline.
     Making(Making<S>, Instant),

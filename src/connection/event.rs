@@ -63,8 +63,8 @@ pub struct AcceptorFailed<'a> {
     pub acceptor: &'a Acceptor,
     /// The error of the service or of its `MakeService`, or the message of the panic.
     pub error: &'a BoxError,
-    /// The delay before a new service is made. It is zero if the service could not be made
-    /// [anew](crate::ServerHandle::remake): the previous one remains in use.
+    /// The delay before a new service is made. It is zero if the service was to be replaced by
+    /// [`remake_services`](crate::ServerHandle::remake_services): the previous one remains in use.
     pub retry_in: Duration,
 }
 
@@ -153,6 +153,14 @@ pub struct LameDuckStarted {
     pub lasts: Duration,
 }
 
+/// A successor that could not take over.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HandoverFailed<'a> {
+    /// The problem.
+    pub reason: &'a str,
+}
+
 /// The beginning of a drain.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -201,6 +209,8 @@ pub enum Event<'a> {
     ConnectionUpgraded(&'a ConnectionUpgraded<'a>),
     /// See [`Observer::connection_ended`](crate::Observer::connection_ended).
     ConnectionEnded(&'a ConnectionEnded<'a>),
+    /// See [`Observer::handover_failed`](crate::Observer::handover_failed).
+    HandoverFailed(&'a HandoverFailed<'a>),
     /// See [`Observer::lame_duck_started`](crate::Observer::lame_duck_started).
     LameDuckStarted(&'a LameDuckStarted),
     /// See [`Observer::drain_started`](crate::Observer::drain_started).

@@ -169,6 +169,12 @@ pub trait Observer: Send + Sync + 'static {
         let _ = event;
     }
 
+    /// Called when a successor could not take over, so that the server goes on: see
+    /// [`Handover`](crate::Handover). A successor that takes over starts a drain.
+    fn handover_failed(&self, event: &event::HandoverFailed<'_>) {
+        let _ = event;
+    }
+
     /// Called when a shutdown with a lame duck stage has been requested. The server goes on
     /// accepting, and [`drain_started`](Self::drain_started) follows.
     fn lame_duck_started(&self, event: &event::LameDuckStarted) {
@@ -210,6 +216,7 @@ macro_rules! delegate_observer {
                 connection_labelled(event::ConnectionLabelled<'_>)
                 connection_upgraded(event::ConnectionUpgraded<'_>)
                 connection_ended(event::ConnectionEnded<'_>)
+                handover_failed(event::HandoverFailed<'_>)
                 lame_duck_started(event::LameDuckStarted)
                 drain_started(event::DrainStarted)
                 drain_ended(DrainReport)

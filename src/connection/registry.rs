@@ -1,6 +1,6 @@
 //! The connections of a server: how they begin and end, and the list of open ones.
 //!
-//! Each acceptor registers its clients through a [`Registrar`], in a shard of its own.
+//! Each acceptor registers its clients through a [`Registrar`], in its own shard.
 
 use super::{
     Connection, ConnectionHandle, ListenerEntry,

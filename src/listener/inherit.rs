@@ -132,6 +132,11 @@ impl SocketListener {
         self.is_shared.load(Ordering::Acquire)
     }
 
+    /// Remains the owner, after the successor to whom the socket was offered has failed.
+    pub(crate) fn keep(&self) {
+        self.is_shared.store(false, Ordering::Release);
+    }
+
     /// Leaves the socket, and the file of a Unix socket, to the successor.
     pub(crate) fn give_up(&self) {
         self.is_shared.store(true, Ordering::Release);

@@ -32,7 +32,9 @@ pub use bind::{Bind, IntoBinds};
 #[cfg(unix)]
 pub(crate) use inherit::SocketFacts;
 pub use listener::{Accepted, Listener};
-pub(crate) use open::{Bound, Inheritance, Nothing, Opened, open};
+#[cfg(unix)]
+pub(crate) use open::Inheritance;
+pub(crate) use open::{Bound, Nothing, Opened, open};
 pub use options::{Keepalive, SocketOptions};
 pub use socket::SocketListener;
 pub(crate) use sources::{Source, Sources, Turns};

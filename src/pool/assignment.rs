@@ -16,7 +16,7 @@ pub(crate) struct Assignment {
     pub(crate) slots: Vec<usize>,
     /// The version of the server's control that this follows.
     pub(crate) version: u64,
-    /// The number of times that every service was to be made anew.
+    /// The number of times that all services were to be replaced.
     pub(crate) remakes: u64,
 }
 

@@ -12,7 +12,7 @@ const MOST_ACCEPTORS: usize = 1024;
 pub(crate) struct Control {
     acceptors: usize,
     pub(crate) paused: bool,
-    /// The number of times that every service was to be made anew.
+    /// The number of times that all services were to be replaced.
     pub(crate) remakes: u64,
     /// The number of changes.
     pub(crate) version: u64,

@@ -139,7 +139,7 @@ impl Group {
         &self.requested
     }
 
-    /// Calls `visit` for each queue that is a socket. Returns false if one of them is none.
+    /// Calls `visit` for each queue that is a socket, and returns whether all of them are.
     #[cfg(unix)]
     pub(crate) fn visit_sockets(&self, mut visit: impl FnMut(&SocketListener)) -> bool {
         let handles = self.live().into_iter().filter_map(|slot| self.handle(slot));

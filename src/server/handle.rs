@@ -190,7 +190,7 @@ impl ServerHandle {
     /// [`settled`](Self::settled) waits until every acceptor has its new service or has failed.
     ///
     /// With [`start`](crate::Server::start), every acceptor gets a new clone.
-    pub fn remake(&self) {
+    pub fn remake_services(&self) {
         self.pool.change(|control| control.remakes += 1);
     }
 
@@ -205,7 +205,7 @@ impl ServerHandle {
 
     /// Waits until every acceptor follows the changes made so far by [`pause`](Self::pause),
     /// [`set_max_connections`](Self::set_max_connections), [`set_acceptors`](Self::set_acceptors),
-    /// [`remake`](Self::remake), and by the methods that change one listener.
+    /// [`remake_services`](Self::remake_services), and by the methods that change one listener.
     ///
     /// Until then, each acceptor may accept one more client by the previous settings. An acceptor
     /// whose thread is blocked is waited for. The future also resolves when the server has stopped.

@@ -23,8 +23,9 @@ impl ServerHandle {
 ///
 /// A server is ready while its status is [`Running`](ServerStatus::Running) and nothing
 /// [holds](Self::hold) its readiness back. A paused server is not ready, since clients would wait
-/// in its queue. A server at `max_connections` is ready: the wait is usually short, and a load
-/// balancer that takes away a busy server moves its load to others.
+/// in its queue. Pausing a single listener makes no difference. A server at `max_connections` is
+/// ready: the wait is usually short, and a load balancer that takes away a busy server moves its
+/// load to others.
 ///
 /// `reagent_layers::health` answers health checks with it.
 ///

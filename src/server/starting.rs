@@ -18,7 +18,8 @@ use std::{
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: a start that is dropped leaves nothing behind.
+/// Cancel safe: a start that is dropped leaves nothing behind. The exception is a
+/// [hand-over](crate::Server::handover), whose last step must not be dropped.
 #[must_use = "a server does not start until its future is polled"]
 pub struct Starting(Pin<Box<dyn Future<Output = Result<ServerHandle, Error>> + Send>>);
 

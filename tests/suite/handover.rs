@@ -3,7 +3,9 @@
 
 use crate::{
     load::Load,
-    support::{Dir, LONG, connect_to, echo, echoes, rest, serve, settled, soon, stop, unix, until},
+    support::{
+        Dir, LONG, beside, connect_to, echo, echoes, rest, serve, settled, soon, stop, unix, until,
+    },
 };
 use reagent::{
     Addr, Bind, BoxError, Carried, Connection, Error, ErrorChain, Handover, Server, ServerHandle,
@@ -96,7 +98,10 @@ async fn what_the_successor_does_not_want_is_closed_and_what_is_new_is_opened() 
     // The address may also be written as it is.
     let third = generation(3, Server::bind(&addr), &path).await.unwrap();
     soon(second.wait()).await.unwrap();
-    assert_eq!(third.local_addrs().collect::<Vec<_>>(), [addr.clone()]);
+    assert_eq!(
+        third.local_addrs().collect::<Vec<_>>(),
+        std::slice::from_ref(&addr)
+    );
     assert_eq!(generation_of(&addr).await, 3);
     stop(&third).await;
 }
@@ -247,7 +252,7 @@ async fn a_server_that_drains_is_not_replaced_and_the_next_one_starts_by_itself(
         .unwrap();
     let mut client = connect_to(first.local_addr()).await;
     assert_eq!(client.read_u8().await.unwrap(), 1);
-    let drain = tokio::spawn({
+    let drain = beside({
         let first = first.clone();
         async move { first.drain(LONG).await }
     });

@@ -30,7 +30,7 @@ impl Load {
         Self::after(addr, 0)
     }
 
-    /// For a server that sends so many bytes before it echoes.
+    /// For a server that sends `greeting` bytes before it echoes.
     pub fn after(addr: &Addr, greeting: usize) -> Self {
         let mut load = Load {
             is_over: Arc::default(),
@@ -58,7 +58,7 @@ impl Load {
         load
     }
 
-    /// Waits until so many clients have been served.
+    /// Waits until `count` clients have been served.
     pub async fn reaches(&mut self, count: u64) {
         while self.served.load(Relaxed) < count {
             if let Some(ended) = self.clients.try_join_next() {

@@ -180,7 +180,9 @@ async fn a_client_in_the_middle_of_a_handshake_is_still_being_opened() {
 
 /// Keeps the tasks of connections and never polls them, like a runtime whose threads are blocked.
 #[derive(Clone, Default)]
-struct Stuck(Arc<Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>>);
+struct Stuck(Arc<Mutex<Vec<Task>>>);
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Spawn for Stuck {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {

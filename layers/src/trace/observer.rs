@@ -248,6 +248,10 @@ impl Observer for TraceObserver {
         connection_event::ended(level, event, unseen);
     }
 
+    fn handover_failed(&self, event: &event::HandoverFailed<'_>) {
+        warn!(target: TARGET, reason = event.reason, "hand-over failed");
+    }
+
     fn lame_duck_started(&self, event: &event::LameDuckStarted) {
         info!(
             target: TARGET,

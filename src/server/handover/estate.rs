@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Error,
+    connection::event,
     listener::{Inheritance, Nothing, SocketListener, SocketOptions},
     pool::{Group, Pool, Shutdown},
     sync::Mutex,
@@ -99,10 +100,16 @@ impl Estate {
         groups.cloned().collect()
     }
 
-    fn give_up(groups: &[Arc<Group>]) {
+    /// Leaves open whose the sockets are.
+    fn share(groups: &[Arc<Group>]) {
         for group in groups {
-            group.leave(true);
             group.visit_sockets(SocketListener::give_up);
+        }
+    }
+
+    fn keep(groups: &[Arc<Group>]) {
+        for group in groups {
+            group.visit_sockets(SocketListener::keep);
         }
     }
 }
@@ -128,6 +135,8 @@ impl Predecessor for Estate {
             });
             offered.push(group);
         }
+        // Until it is decided whose they are, a listener that is closed must not refuse clients.
+        Self::share(&offered);
         *self.offered.lock() = offered;
         Ok(offers)
     }
@@ -145,14 +154,24 @@ impl Predecessor for Estate {
             .change(|_| groups.iter().for_each(|group| group.leave(false)));
     }
 
+    fn retract(&self, reason: &str) {
+        Self::keep(&self.offered.lock());
+        let event = event::HandoverFailed { reason };
+        let registry = &self.pool.registry;
+        registry.observe(|observer| observer.handover_failed(&event));
+    }
+
     fn commit(&self, taken: &[usize]) {
-        Self::give_up(&self.offered(taken));
+        let taken = self.offered(taken);
+        Self::keep(&self.offered.lock());
+        Self::share(&taken);
         // The successor serves new clients already.
         self.pool.shut_down(self.shutdown.lame_duck(Duration::ZERO));
     }
 
     fn abandon(&self) {
-        let groups = self.offered.lock().clone();
-        Self::give_up(&groups);
+        // They are shared. This server serves the clients in the queues as well, in case that the
+        // successor dies too.
+        self.resume();
     }
 }

@@ -46,27 +46,28 @@ const SPEAKS: u16 = 1;
 ///
 /// 1. The *successor* connects to the Unix socket at the path. If no server listens there, it just
 ///    starts, and listens on the path itself.
-/// 2. The *predecessor* passes on its listening sockets (`SCM_RIGHTS`, `unix(7)`), and goes on
-///    accepting. The successor uses those whose address it was told to listen on, opens the others,
-///    and makes its services.
-/// 3. When it is ready, the predecessor pauses, and passes on the state that was given to
-///    [`carry`](Self::carry).
+/// 2. The *predecessor* passes on its listening sockets (`SCM_RIGHTS`, `unix(7)`) and continues to
+///    accept. The successor uses the sockets of the addresses that it listens on too, opens those
+///    that are new, and makes its services.
+/// 3. Once the successor is ready, the predecessor stops accepting and passes on the state that was
+///    added by [`carry`](Self::carry). Clients wait in the queues for a few milliseconds.
 /// 4. The successor accepts. The predecessor closes its sockets, drains, and ends.
 ///
 /// # Guarantees
 ///
-/// - The queues are never closed, so no client is refused or reset, and clients that are in a queue
-///   are served by one of the two.
-/// - Until step 4 the predecessor can continue, and does so if the successor fails to start, exits,
-///   is killed, hangs for more than a minute, or cannot restore the state. After step 4 it accepts
-///   no client.
-/// - If the predecessor dies once its successor has the sockets, the successor goes on.
-/// - One successor is served at a time, and others fail to start. Clients that connect to the path
-///   and are no successors have no effect.
-/// - The path, and the paths of Unix sockets, are not removed by the predecessor.
+/// - No queue that the successor takes over is closed, so no client is refused or reset. A client in
+///   a queue is served by one of the two servers.
+/// - The predecessor continues if the successor fails to start, exits, is killed, or cannot restore
+///   the state, or if it takes more than a minute to start or more than 10 s for a later step. A
+///   successor that was only slow notices that, and its start fails.
+/// - After step 4, the predecessor accepts no client.
+/// - If the predecessor dies after step 2, the successor continues.
+/// - There is one successor at a time, and the start of any other fails. Other clients of the path
+///   have no effect.
+/// - The predecessor removes neither the path nor the paths of Unix sockets.
 ///
-/// What the successor no longer listens on, the predecessor closes in its drain. A custom
-/// [`Listener`](crate::Listener) stays with its process, unless it is a socket
+/// The predecessor closes the listeners that its successor does not take. A custom
+/// [`Listener`](crate::Listener) is passed on only if it is a socket or wraps one
 /// ([`as_socket`](crate::Listener::as_socket)).
 ///
 /// # Options
@@ -79,12 +80,14 @@ const SPEAKS: u16 = 1;
 /// # Security
 ///
 /// The path is created with mode 0600, and each side checks that the other one runs as the same
-/// user, or as root. The descriptors are checked against what is said about them.
+/// user or as root. The successor checks that the descriptors which it receives are the listening
+/// sockets that it expects.
 ///
 /// # Service managers and containers
 ///
-/// The main process changes. A service manager must be told so (`MAINPID` in `sd_notify(3)`), and
-/// in a container the first process must be a supervisor, since the container ends with it.
+/// The process ID of the server changes. Announce it to a service manager (`MAINPID` in
+/// `sd_notify(3)`). A container ends with its first process, so that process must not be the server,
+/// but a parent of it that remains.
 ///
 /// # Example
 ///
@@ -143,8 +146,8 @@ impl Handover {
         self
     }
 
-    /// Returns the server that is to be replaced, or the socket to wait for a successor on if there
-    /// is none.
+    /// Returns the server that is to be replaced. Without one, returns the socket to wait for a
+    /// successor on.
     ///
     /// Cancel safe: a predecessor continues, and the path is removed again.
     pub(super) async fn begin(&self) -> Result<Begin, Error> {

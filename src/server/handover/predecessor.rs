@@ -30,7 +30,8 @@ const MOST_REASON: usize = 1024;
 
 /// What a predecessor asks of its server.
 pub(crate) trait Predecessor: Send + Sync + 'static {
-    /// Returns the listeners to hand over, with descriptors of all their sockets.
+    /// Returns the listeners to hand over, with descriptors of all their sockets. From now on the
+    /// successor may have them, until [`retract`](Self::retract) or [`commit`](Self::commit).
     fn offer(&self) -> io::Result<Vec<Offer>>;
 
     /// Ceases to accept on the listeners with these indexes of the [`offer`](Self::offer), and
@@ -40,13 +41,16 @@ pub(crate) trait Predecessor: Send + Sync + 'static {
     /// Accepts again where [`pause`](Self::pause) has stopped it: the succession has failed.
     fn resume(&self);
 
+    /// The succession has failed for this reason, and this server keeps everything.
+    fn retract(&self, reason: &str);
+
     /// Leaves the listeners with these indexes to the successor, which accepts there from now on,
     /// and drains. Their sockets must be closed without touching their queues, and the files of
     /// their Unix sockets must remain (`SocketListener::give_up`).
     fn commit(&self, taken: &[usize]);
 
     /// The server stops while a successor is starting, which will go on alone. It is not known which
-    /// listeners it will take, so `give_up` has to be called for all that were offered.
+    /// listeners it will take, so all that were offered remain shared.
     fn abandon(&self);
 }
 
@@ -78,8 +82,12 @@ pub(super) async fn hand_over<P: Predecessor>(
     };
     let ended = exchange.run(&wire, carrier).await;
     if let Err(failure) = &ended {
+        let reason = failure.to_string();
         // First, so that a successor that was only slow stops before this server accepts again.
-        refuse(&wire, failure).await;
+        if !matches!(failure, Failure::Gone) {
+            refuse(&wire, &reason).await;
+        }
+        server.retract(&reason);
     }
     exchange.is_offered = false;
     ended.is_ok()
@@ -168,13 +176,7 @@ fn own(reason: impl Into<String>) -> Failure {
 }
 
 /// Tells the successor that it must stop.
-async fn refuse(wire: &Wire, failure: &Failure) {
-    let reason = match failure {
-        Failure::Gone => return,
-        Failure::Silent => "this server did not answer in time".to_owned(),
-        Failure::Refused(reason) => reason.clone(),
-        Failure::Broken(error) => error.to_string(),
-    };
+async fn refuse(wire: &Wire, reason: &str) {
     let reason = &reason.as_bytes()[..reason.len().min(MOST_REASON)];
     let _ = timeout(REFUSAL, wire.send(Kind::Refused, reason, &[])).await;
 }

@@ -18,9 +18,9 @@ pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
 /// A successor that has received the sockets of its predecessor.
 ///
-/// From now on it goes on even if its predecessor dies: nobody else serves the queues that it holds,
-/// and the clients in them would be reset if it closed them. A predecessor that lives and wants to
-/// continue says so.
+/// From now on it continues even if its predecessor dies: no other process would serve the queues,
+/// and the clients in them would be reset. A predecessor that is alive and wants to continue says
+/// so, so the end of the connection alone means that it is gone.
 ///
 /// If it is dropped, its predecessor continues.
 #[derive(Debug)]

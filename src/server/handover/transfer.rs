@@ -8,7 +8,7 @@ use super::{
     wire::{Frame, Kind, MOST_BODY, MOST_DESCRIPTORS, Received, Wire},
 };
 use std::{
-    io,
+    fmt, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
@@ -25,6 +25,17 @@ pub(super) enum Failure {
     Refused(String),
     /// The peer broke the protocol, or the system failed.
     Broken(io::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Gone => f.write_str("the other server closed the connection"),
+            Failure::Silent => f.write_str("the other server did not answer in time"),
+            Failure::Refused(reason) => f.write_str(reason),
+            Failure::Broken(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<io::Error> for Failure {

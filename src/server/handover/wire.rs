@@ -225,7 +225,7 @@ fn receive_now(stream: &UnixStream, buf: &mut [u8], received: &mut Received) -> 
         return Err(invalid(reason));
     }
     if message.flags.contains(ReturnFlags::CTRUNC) {
-        let reason = "the limit on open files is too low for all sockets; raise RLIMIT_NOFILE";
+        let reason = "the limit on open files is too low for the sockets; raise RLIMIT_NOFILE";
         return Err(io::Error::other(reason));
     }
     Ok(message.bytes)

@@ -14,8 +14,11 @@ async fn added_and_closed(rounds: usize, bind: impl Fn(&Addr) -> reagent::Bind, 
     for round in 0..rounds {
         let before = load.served.load(Relaxed);
         assert!(server.close_listener(&addr).await, "round {round}");
-        assert_eq!(server.listen(bind(&addr)).await.unwrap(), [addr.clone()]);
-        // Whoever is connected now was served by the new listener.
+        assert_eq!(
+            server.listen(bind(&addr)).await.unwrap().pop(),
+            Some(addr.clone())
+        );
+        // At least one client is served by the new listener.
         load.reaches(before + 1).await;
     }
     let (served, _) = load.end().await;

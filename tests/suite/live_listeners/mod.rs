@@ -5,7 +5,7 @@ mod remake;
 mod settings;
 
 use crate::support::{
-    Dir, LONG, Log, connect_to, echo, echoes, rest, serve, soon, stop, unix, until,
+    Dir, LONG, Log, beside, connect_to, echo, echoes, rest, serve, soon, stop, unix, until,
 };
 use reagent::{
     Acceptor, Addr, Bind, BoxError, Connection, Error, ErrorChain, Server, handle,
@@ -129,7 +129,7 @@ async fn a_server_that_drains_adds_no_listener() {
     let server = serve("127.0.0.1:0").await;
     let mut client = connect_to(server.local_addr()).await;
     assert!(echoes(&mut client, "hello").await);
-    let drain = tokio::spawn({
+    let drain = beside({
         let server = server.clone();
         async move { server.drain(LONG).await }
     });
@@ -201,7 +201,7 @@ async fn a_listener_that_nobody_waits_for_is_closed_again() {
 #[tokio::test]
 async fn a_listener_that_is_still_being_added_does_not_delay_a_drain() {
     let server = with_odd(pending).await;
-    let listen = tokio::spawn({
+    let listen = beside({
         let server = server.clone();
         async move { server.listen(Bind::new("127.0.0.1:0").label("odd")).await }
     });

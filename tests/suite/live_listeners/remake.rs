@@ -1,6 +1,6 @@
-//! Services that are made anew while the server runs.
+//! Services that are replaced while the server runs.
 
-use crate::support::{Log, connect, echo, echoes, soon, stop};
+use crate::support::{Log, beside, connect, echo, echoes, soon, stop};
 use reagent::{Acceptor, BoxError, Connection, Server, ServerHandle, handle};
 use std::{
     future::pending,
@@ -46,7 +46,7 @@ async fn every_acceptor_gets_a_new_service() {
     let mut old = connect(&server).await;
     assert_eq!(old.read_u8().await.unwrap(), 1);
     number.store(2, Ordering::Relaxed);
-    server.remake();
+    server.remake_services();
     soon(server.settled()).await;
     for _ in 0..10 {
         assert_eq!(number_of(&server).await.unwrap(), 2);
@@ -64,13 +64,13 @@ async fn a_service_that_cannot_be_made_anew_stays() {
     let server = Server::bind("127.0.0.1:0").observe(log.clone());
     let server = numbered(server, &number).await;
     number.store(13, Ordering::Relaxed);
-    server.remake();
+    server.remake_services();
     soon(server.settled()).await;
     assert_eq!(log.count("acceptor failed"), 1, "{:?}", log.events());
     assert_eq!(log.count("acceptor stopped"), 0);
     assert_eq!(number_of(&server).await.unwrap(), 1);
     number.store(3, Ordering::Relaxed);
-    server.remake();
+    server.remake_services();
     soon(server.settled()).await;
     assert_eq!(number_of(&server).await.unwrap(), 3);
     stop(&server).await;
@@ -81,11 +81,11 @@ async fn a_service_that_is_never_made_does_not_delay_a_drain() {
     let number = Arc::new(AtomicU8::new(1));
     let server = numbered(Server::bind("127.0.0.1:0"), &number).await;
     number.store(99, Ordering::Relaxed);
-    server.remake();
+    server.remake_services();
     tokio::task::yield_now().await;
     // The client in the queue is served by the service that there is.
     let mut client = connect(&server).await;
-    let drain = tokio::spawn({
+    let drain = beside({
         let server = server.clone();
         async move { stop(&server).await }
     });
@@ -102,7 +102,7 @@ async fn a_clone_is_replaced_too_and_nobody_notices() {
         .unwrap();
     let mut client = connect(&server).await;
     assert!(echoes(&mut client, "hello").await);
-    server.remake();
+    server.remake_services();
     soon(server.settled()).await;
     assert!(echoes(&mut client, "hello").await);
     assert!(echoes(&mut connect(&server).await, "hello").await);

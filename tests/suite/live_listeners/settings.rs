@@ -70,7 +70,7 @@ async fn its_options_begin_with_those_of_the_server() {
     let keepalive = reagent::Keepalive::after(std::time::Duration::from_secs(60));
     let server = server()
         .listen([bind().options(|options| options.nodelay = false), bind()])
-        .options(move |options| options.keepalive = Some(keepalive.clone()));
+        .options(move |options| options.keepalive = Some(keepalive));
     let server = server.start(report).await.unwrap();
     let mut texts = Vec::new();
     for addr in server.local_addrs() {
@@ -187,7 +187,7 @@ async fn reserved_places_are_for_its_clients_only() {
     let mut two = connect_to(&admin).await;
     settled().await;
     assert_eq!(server.connection_count(), 3, "the limit holds for all");
-    // The client who waits longest gets the free place.
+    // The client that has waited longest gets the free place.
     drop(clients.remove(0));
     assert!(echoes(&mut clients[1], "hello").await);
     drop(clients.remove(0));

@@ -88,6 +88,8 @@ impl Predecessor for Old {
         }
     }
 
+    fn retract(&self, _: &str) {}
+
     fn abandon(&self) {
         self.note("abandon".to_owned());
         let sockets = self.listeners.iter().flat_map(|(_, sockets)| sockets);
