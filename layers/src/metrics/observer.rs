@@ -14,6 +14,8 @@ use std::{
 #[derive(Clone)]
 pub struct MetricsObserver {
     inner: Arc<Inner>,
+    /// The labels of listeners that are not measured.
+    ignored: Vec<Arc<str>>,
 }
 
 struct Inner {
@@ -53,7 +55,40 @@ impl MetricsObserver {
                 listeners: RwLock::default(),
                 source,
             }),
+            ignored: Vec::new(),
         }
+    }
+
+    /// Ignores listeners with this [label](reagent::Bind::label), such as the one that serves the
+    /// metrics. By default all listeners are measured.
+    ///
+    /// It applies to this observer and to clones that are made afterwards.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use metrics_exporter_prometheus::PrometheusBuilder;
+    /// use reagent::{Bind, Connection, Server, handle};
+    /// use reagent_layers::metrics::MetricsObserver;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// let recorder = PrometheusBuilder::new().build_recorder();
+    /// let prometheus = recorder.handle();
+    /// let metrics = MetricsObserver::with_recorder(recorder).ignore_listener("metrics");
+    /// let page = Bind::new("127.0.0.1:0").label("metrics");
+    /// let server = Server::bind([Bind::new("127.0.0.1:0"), page])
+    ///     .observe(metrics)
+    ///     .start(handle(async |_: Connection| Ok::<_, std::io::Error>(())))
+    ///     .await?;
+    /// assert_eq!(server.local_addrs().count(), 2);
+    /// assert_eq!(prometheus.render().matches("reagent_connections_active{").count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ignore_listener(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.ignored.push(label.into());
+        self
     }
 
     /// Counts the bytes that the open connections of `server` have carried so far.
@@ -102,15 +137,29 @@ impl MetricsObserver {
     /// ```
     pub fn refresh(&self, server: &ServerHandle) {
         self.inner.bytes.count_open(server, |connection, bytes| {
-            self.at(connection.listener_addr(), |listener| {
-                listener.carried(bytes);
-            });
+            self.of_connection(connection, |listener| listener.carried(bytes));
         });
     }
 
     /// Returns the source of the metrics that do not belong to a listener.
     pub(super) fn source(&self) -> &Source {
         &self.inner.source
+    }
+
+    fn of_acceptor(&self, acceptor: &Acceptor, measure: impl Fn(&Listener)) {
+        if !self.ignores(acceptor.label.as_deref()) {
+            self.at(&acceptor.local_addr, measure);
+        }
+    }
+
+    fn of_connection(&self, connection: &ConnectionHandle, measure: impl Fn(&Listener)) {
+        if !self.ignores(connection.listener_label()) {
+            self.at(connection.listener_addr(), measure);
+        }
+    }
+
+    fn ignores(&self, label: Option<&str>) -> bool {
+        label.is_some_and(|label| self.ignored.iter().any(|ignored| **ignored == *label))
     }
 
     fn at(&self, addr: &Addr, measure: impl Fn(&Listener)) {
@@ -139,11 +188,6 @@ impl Default for MetricsObserver {
 }
 
 impl Observer for MetricsObserver {
-    fn listener_started(&self, event: &event::Listening<'_>) {
-        // Creates the metrics of the listener before its first client arrives.
-        self.at(event.addr, |_| ());
-    }
-
     fn listener_lost(&self, event: &event::ListenerLost<'_>) {
         self.at(event.addr, |listener| listener.lost.increment(1));
     }
@@ -152,26 +196,27 @@ impl Observer for MetricsObserver {
         self.at(event.addr, |listener| listener.reopened.increment(1));
     }
 
+    /// Also creates the metrics of the listener before its first client arrives.
     fn acceptor_started(&self, acceptor: &Acceptor) {
-        self.at(&acceptor.local_addr, |listener| {
+        self.of_acceptor(acceptor, |listener| {
             listener.acceptors.increment(1.0);
         });
     }
 
     fn acceptor_failed(&self, event: &event::AcceptorFailed<'_>) {
-        self.at(&event.acceptor.local_addr, |listener| {
+        self.of_acceptor(event.acceptor, |listener| {
             listener.restarts.increment(1);
         });
     }
 
     fn acceptor_stopped(&self, acceptor: &Acceptor) {
-        self.at(&acceptor.local_addr, |listener| {
+        self.of_acceptor(acceptor, |listener| {
             listener.acceptors.decrement(1.0);
         });
     }
 
     fn accept_failed(&self, event: &event::AcceptFailed<'_>) {
-        self.at(&event.acceptor.local_addr, |listener| {
+        self.of_acceptor(event.acceptor, |listener| {
             listener.accept_errors.increment(event.class.as_str());
         });
     }
@@ -188,33 +233,33 @@ impl Observer for MetricsObserver {
     }
 
     fn limit_reached(&self, acceptor: &Acceptor) {
-        self.at(&acceptor.local_addr, |listener| {
+        self.of_acceptor(acceptor, |listener| {
             listener.limit_reached.increment(1);
         });
     }
 
     fn limit_waited(&self, event: &event::LimitWaited<'_>) {
-        self.at(&event.acceptor.local_addr, |listener| {
+        self.of_acceptor(event.acceptor, |listener| {
             listener.permit_wait.record(event.waited);
         });
     }
 
     fn connection_started(&self, connection: &ConnectionHandle) {
-        self.at(connection.listener_addr(), |listener| {
+        self.of_connection(connection, |listener| {
             listener.accepted.increment(1);
             listener.active.increment(1.0);
         });
     }
 
     fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {
-        self.at(event.connection.listener_addr(), |listener| {
+        self.of_connection(event.connection, |listener| {
             listener.connection_upgraded(event);
         });
     }
 
     fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
         let bytes = self.inner.bytes.rest(event.connection);
-        self.at(event.connection.listener_addr(), |listener| {
+        self.of_connection(event.connection, |listener| {
             listener.connection_ended(event);
             listener.carried(bytes);
         });
