@@ -1,0 +1,174 @@
+//! The certificates of all listeners and routes.
+
+use crate::{
+    config::Config,
+    listener::{Listener, Route, RouteTls},
+};
+use reagent::{BoxError, Carried};
+use reagent_layers::tls::{TicketKeys, TlsConfigError, TlsLayer, TlsReloader};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The files and options that a TLS layer is made from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TlsOptions {
+    cert: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+    alpn: Vec<String>,
+}
+
+impl TlsOptions {
+    fn layer(&self, keys: TicketKeys) -> Result<TlsLayer, TlsConfigError> {
+        let mut builder = TlsLayer::builder()
+            .ticket_keys(keys)
+            .certificate(&self.cert, &self.key)
+            .alpn(&self.alpn);
+        if let Some(authorities) = &self.client_ca {
+            builder = builder.require_client_certificates(authorities);
+        }
+        builder.build()
+    }
+}
+
+impl fmt::Display for TlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "certificate {}", self.cert.display())?;
+        if let Some(authorities) = &self.client_ca {
+            write!(f, ", clients certified by {}", authorities.display())?;
+        }
+        match &*self.alpn {
+            [] => Ok(()),
+            alpn => write!(f, ", ALPN {}", alpn.join(", ")),
+        }
+    }
+}
+
+impl Listener {
+    /// Returns the options of TLS for clients that match no route.
+    pub fn tls(&self) -> Option<TlsOptions> {
+        self.tls_with(&self.tls_cert, &self.tls_key, &self.alpn)
+    }
+
+    /// Returns the options of TLS for the clients of a route, unless it passes TLS through.
+    ///
+    /// A route that requires ALPN protocols negotiates one of them.
+    pub fn tls_of(&self, route: &Route) -> Option<TlsOptions> {
+        if route.tls == Some(RouteTls::PassThrough) {
+            return None;
+        }
+        let alpn = match &*route.alpn {
+            [] => &self.alpn,
+            _ => &route.alpn,
+        };
+        match &route.tls_cert {
+            Some(_) => self.tls_with(&route.tls_cert, &route.tls_key, alpn),
+            None => self.tls_with(&self.tls_cert, &self.tls_key, alpn),
+        }
+    }
+
+    fn tls_with(
+        &self,
+        cert: &Option<PathBuf>,
+        key: &Option<PathBuf>,
+        alpn: &[String],
+    ) -> Option<TlsOptions> {
+        Some(TlsOptions {
+            cert: cert.clone()?,
+            key: key.clone()?,
+            client_ca: self.client_ca.clone(),
+            alpn: alpn.to_owned(),
+        })
+    }
+}
+
+/// The layers for all options of TLS in a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Certificates {
+    layers: HashMap<TlsOptions, TlsLayer>,
+    /// The keys of session tickets, by the file of the certificate: layers with the same
+    /// certificate may answer in each other's name.
+    keys: HashMap<PathBuf, TicketKeys>,
+}
+
+impl Certificates {
+    /// Reads all files. Sessions that began with `old` can be resumed. Blocks.
+    pub fn load(config: &Config, old: &Certificates) -> Result<Self, TlsConfigError> {
+        let mut new = Certificates::default();
+        for listener in &config.listeners {
+            let of_routes = listener.route.iter().map(|route| listener.tls_of(route));
+            for options in of_routes.chain([listener.tls()]).flatten() {
+                let cert = &options.cert;
+                let keys = new.keys.get(cert).or_else(|| old.keys.get(cert));
+                let keys = keys.cloned().unwrap_or_default();
+                new.keys.insert(cert.clone(), keys.clone());
+                if let Entry::Vacant(entry) = new.layers.entry(options) {
+                    let layer = entry.key().layer(keys)?;
+                    entry.insert(layer);
+                }
+            }
+        }
+        Ok(new)
+    }
+
+    /// Returns the layer for these options, which are those of the configuration.
+    pub fn layer(&self, options: &TlsOptions) -> TlsLayer {
+        self.layers[options].clone()
+    }
+
+    pub fn reloaders(&self) -> impl Iterator<Item = TlsReloader> {
+        self.layers.values().map(TlsLayer::reloader)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+}
+
+/// The certificates in use. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct CurrentCertificates(Arc<Mutex<Certificates>>);
+
+impl CurrentCertificates {
+    pub fn get(&self) -> Certificates {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub fn set(&self, certificates: Certificates) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
+    }
+}
+
+/// The keys of session tickets, in one piece, since a reload can add certificates.
+impl Carried for CurrentCertificates {
+    fn name(&self) -> &str {
+        "tls ticket keys"
+    }
+
+    fn save(&self) -> Vec<u8> {
+        let keys = self.get().keys.into_iter();
+        let saved: Saved = keys.map(|(cert, keys)| (cert, keys.save())).collect();
+        serde_json::to_vec(&saved).unwrap_or_default()
+    }
+
+    fn restore(&self, saved: &[u8]) -> Result<(), BoxError> {
+        let saved: Saved = serde_json::from_slice(saved)?;
+        let keys = self.get().keys;
+        for (cert, saved) in saved {
+            if let Some(keys) = keys.get(&cert) {
+                keys.restore(&saved)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Saved keys, by the files of their certificates.
+type Saved = HashMap<PathBuf, Vec<u8>>;

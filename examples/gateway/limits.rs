@@ -1,0 +1,110 @@
+//! The limits and lists of a listener, which keep their state when the configuration changes.
+
+use crate::listener::Listener;
+use reagent_layers::{
+    access::{Access, Bans, Rules},
+    bandwidth::{BandwidthLimits, Rate},
+    limit::{AcceptRate, PerClient},
+};
+use std::num::NonZeroUsize;
+
+/// Handles to what the layers of a listener have counted. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub accept_rate: AcceptRate,
+    pub access: Access,
+    pub per_client: PerClient,
+    pub bandwidth: BandwidthLimits,
+}
+
+impl Limits {
+    /// Creates the limits of a listener. All listeners share `bans`.
+    pub fn new(listener: &Listener, bans: &Bans) -> Self {
+        let rate = rate(listener);
+        let limits = Limits {
+            accept_rate: AcceptRate::new(rate, rate),
+            access: Access::new(Rules::new()).with_bans(bans.clone()),
+            per_client: PerClient::new(0),
+            bandwidth: BandwidthLimits::new(),
+        };
+        limits.set(listener);
+        limits
+    }
+
+    /// Sets the limits to those of `listener`.
+    pub fn set(&self, listener: &Listener) {
+        let rate = rate(listener);
+        self.accept_rate.set(rate, rate);
+        let rules = listener
+            .allow
+            .iter()
+            .fold(Rules::new(), |rules, net| rules.allow(*net));
+        let rules = listener
+            .deny
+            .iter()
+            .fold(rules, |rules, net| rules.deny(*net));
+        self.access.set(rules);
+        let most = listener.per_client.map_or(usize::MAX, NonZeroUsize::get);
+        self.per_client.set_max(most);
+        let bytes = listener.bandwidth.map(|bytes| Rate::new(bytes.get()));
+        self.bandwidth.set_per_connection(bytes);
+    }
+}
+
+/// A limit that can be shown, and changed while the gateway runs. `None` means no limit.
+pub struct Changeable {
+    pub name: &'static str,
+    pub unit: &'static str,
+    pub get: Box<dyn Fn() -> Option<u64> + Send + Sync>,
+    pub set: Box<dyn Fn(Option<u64>) + Send + Sync>,
+}
+
+impl Limits {
+    /// Returns those limits that are in the stack of `listener`.
+    pub fn changeable(&self, listener: &Listener) -> Vec<Changeable> {
+        let mut limits = Vec::new();
+        if listener.per_client.is_some() {
+            let (get, set) = (self.per_client.clone(), self.per_client.clone());
+            limits.push(Changeable {
+                name: "per-client",
+                unit: "connections",
+                get: Box::new(move || some(get.max(), usize::MAX).map(|max| max as u64)),
+                set: Box::new(move |max| set.set_max(max.map_or(usize::MAX, |max| max as usize))),
+            });
+        }
+        if listener.accept_rate.is_some() {
+            let (get, set) = (self.accept_rate.clone(), self.accept_rate.clone());
+            limits.push(Changeable {
+                name: "accept-rate",
+                unit: "connections/s",
+                get: Box::new(move || some(get.per_second(), f64::MAX).map(|rate| rate as u64)),
+                set: Box::new(move |rate| {
+                    let rate = rate.map_or(f64::MAX, |rate| rate as f64);
+                    set.set(rate, rate);
+                }),
+            });
+        }
+        if listener.bandwidth.is_some() {
+            let (get, set) = (self.bandwidth.clone(), self.bandwidth.clone());
+            limits.push(Changeable {
+                name: "bandwidth",
+                unit: "bytes/s per connection",
+                get: Box::new(move || get.connection_rates().read_rate().map(Rate::per_second)),
+                set: Box::new(move |rate| set.set_per_connection(rate.map(Rate::new))),
+            });
+        }
+        limits
+    }
+}
+
+/// Returns a limit, unless it is the one that means no limit.
+fn some<T: PartialEq>(limit: T, unlimited: T) -> Option<T> {
+    (limit != unlimited).then_some(limit)
+}
+
+/// Returns the accept rate. The burst is one second's worth of connections.
+fn rate(listener: &Listener) -> f64 {
+    listener
+        .accept_rate
+        .map_or(f64::MAX, |rate| f64::from(rate.get()))
+}

@@ -1,0 +1,190 @@
+//! The options of a listener, and its routes.
+
+use crate::options::{defaults, path};
+use crate::values::{Seconds, Target, TimeLimit, join, list};
+use clap::{Args, ValueEnum};
+use reagent_layers::Network;
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt, iter,
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    path::{Path, PathBuf},
+};
+
+/// Addresses, and the stack of layers behind them.
+#[derive(Args, Clone, Debug, Deserialize, Serialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Listener {
+    /// The name of the listener, which is the same after a reload.
+    #[arg(skip)]
+    pub label: String,
+    /// Address to listen on: HOST:PORT or the path of a Unix socket; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    #[serde(with = "list")]
+    pub listen: Vec<String>,
+    /// Address of the upstream: HOST:PORT or the path of a Unix socket
+    #[arg(long, value_name = "ADDR")]
+    pub to: Option<Target>,
+    /// Certificate chain for TLS, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key", value_parser = path())]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_parser = path())]
+    pub tls_key: Option<PathBuf>,
+    /// Certificate authorities for clients, in PEM; clients without a certificate are refused
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub client_ca: Option<PathBuf>,
+    /// ALPN protocols in order of preference, separated by commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[serde(with = "list")]
+    pub alpn: Vec<String>,
+    /// Whether proxies in front of the gateway send a PROXY header
+    #[arg(long, value_name = "MODE", default_value = "off")]
+    pub proxy_in: ProxyIn,
+    /// Networks of trusted proxies, separated by commas; other clients are refused
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    #[serde(with = "list")]
+    pub trust: Vec<Network>,
+    /// Version of the PROXY header sent to the upstream [default: no header]
+    #[arg(long, value_name = "VERSION")]
+    pub proxy_out: Option<ProxyOut>,
+    /// Maximum number of open connections of this listener.
+    #[arg(skip)]
+    pub max_connections: Option<NonZeroUsize>,
+    /// Maximum number of open connections per IPv4 address or IPv6 /64 [default: unlimited]
+    #[arg(long, value_name = "N")]
+    pub per_client: Option<NonZeroUsize>,
+    /// Maximum number of connections accepted per second [default: unlimited]
+    #[arg(long, value_name = "N")]
+    pub accept_rate: Option<NonZeroU32>,
+    /// Maximum bandwidth of a connection in each direction, in bytes per second [default:
+    /// unlimited]
+    #[arg(long, value_name = "BYTES/S")]
+    pub bandwidth: Option<NonZeroU64>,
+    /// Time limit for the first byte of a client, in seconds [default: the idle timeout]
+    #[arg(long, value_name = "SECONDS")]
+    pub first_byte_timeout: Option<TimeLimit>,
+    /// Idle timeout in seconds, after which both sides are reset; 0 disables it
+    #[arg(long, value_name = "SECONDS", default_value = "600")]
+    pub idle_timeout: Seconds,
+    /// Maximum age of a connection in seconds. An older connection is closed once neither side has
+    /// sent anything for a second [default: unlimited]
+    #[arg(long, value_name = "SECONDS")]
+    pub max_age: Option<TimeLimit>,
+    /// Additional time for a busy connection of that age, in seconds. After that both sides are
+    /// reset, and data in transit is lost
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    pub max_age_grace: Seconds,
+    /// Networks to admit, separated by commas; all others are refused
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    #[serde(with = "list")]
+    pub allow: Vec<Network>,
+    /// Networks to refuse, separated by commas
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    #[serde(with = "list")]
+    pub deny: Vec<Network>,
+    /// Upstreams for some of the TLS clients. The first route that matches a client is used, and
+    /// the options above for clients that match none.
+    #[arg(skip)]
+    pub route: Vec<Route>,
+    /// The line of the table in the file.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub line: Option<usize>,
+}
+
+/// An upstream for TLS clients by what they ask for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Route {
+    /// Server names, such as `example.org` and `*.example.org`; without any, all clients match.
+    #[serde(default, with = "list")]
+    pub sni: Vec<String>,
+    /// ALPN protocols, one of which the client must offer; without any, all clients match.
+    #[serde(default, with = "list")]
+    pub alpn: Vec<String>,
+    /// The address of the upstream.
+    pub to: Target,
+    /// What happens to TLS. The default is to terminate it where there is a certificate.
+    pub tls: Option<RouteTls>,
+    /// Certificate chain and private key, if they are not those of the listener.
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyIn {
+    Off,
+    Optional,
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyOut {
+    V1,
+    V2,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteTls {
+    /// TLS ends here.
+    Terminate,
+    /// The upstream receives the client's bytes as they are.
+    PassThrough,
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = [join("for ", &self.sni), join("offering ", &self.alpn)];
+        let what = what.iter().filter(|what| !what.is_empty());
+        let how = match self.tls {
+            Some(RouteTls::PassThrough) => "passed through",
+            _ => "terminated",
+        };
+        write!(
+            f,
+            "TLS clients{}, {how}:",
+            what.map(|what| format!(" {what}")).collect::<String>()
+        )
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+impl Listener {
+    /// Labels the listener with its first address, unless it has a label. `is_taken` says whether
+    /// another listener has a label already.
+    pub fn set_label(&mut self, is_taken: impl Fn(&str) -> bool) {
+        if self.label.is_empty() {
+            let first = self.listen.first().cloned().unwrap_or_default();
+            let others = (2..).map(|number| format!("{first} ({number})"));
+            let mut labels = iter::once(first.clone()).chain(others);
+            self.label = labels.find(|label| !is_taken(label)).unwrap_or(first);
+        }
+    }
+
+    /// Fills in what follows from other options. `folder` is that of the configuration file.
+    pub fn complete(&mut self, folder: &Path) {
+        let files = [&mut self.tls_cert, &mut self.tls_key, &mut self.client_ca];
+        let of_routes = self.route.iter_mut();
+        let of_routes = of_routes.flat_map(|route| [&mut route.tls_cert, &mut route.tls_key]);
+        for file in files.into_iter().chain(of_routes).flatten() {
+            *file = folder.join(&file);
+        }
+        let has_certificate = self.tls_cert.is_some();
+        for route in &mut self.route {
+            let tls = match has_certificate || route.tls_cert.is_some() {
+                true => RouteTls::Terminate,
+                false => RouteTls::PassThrough,
+            };
+            route.tls.get_or_insert(tls);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A TCP and TLS gateway made of layers, such as one would put in front of a database.
+//!
+//! Run it with
+//! `cargo run --release --example gateway -- --listen 127.0.0.1:6000 --to 127.0.0.1:5432`, and
+//! connect to the database through it. `--help` lists all options. `--config FILE` reads them from
+//! a file, with any number of listeners; `--check` checks it. `kill -HUP PID` applies what has
+//! changed in the file and in the certificates. Ctrl-C or SIGTERM drains the gateway; a second one
+//! stops it at once. `RUST_LOG=debug` logs every connection.
+//!
+//! The options add these layers, in this order; without its option, a layer is not in the stack.
+//!
+//! 1. `--max-connections`, `--accept-rate`: clients in excess wait in the kernel's queue, where
+//!    they cost nothing
+//! 2. `--proxy-in`: everything below uses the client address reported by the proxy in front
+//! 3. `--allow`, `--deny`, then `--per-client`: before the handshake, which is the expensive part
+//! 4. `[[listener.route]]` in a file: everything below differs by what a TLS client asks for
+//! 5. `--tls-…`: everything below sees decrypted bytes
+//! 6. `--first-byte-timeout`, `--idle-timeout`, `--max-age`, `--max-age-grace`
+//! 7. `--bandwidth`
+//! 8. the relay to `--to`, with a PROXY header if `--proxy-out` is set
+//!
+//! `README.md` describes the configuration file, reloads, hand-overs and the use with systemd.
+//!
+//! | files | contents |
+//! |---|---|
+//! | `options.rs`, `listener.rs`, `values.rs` | the options, which are also the keys of a file |
+//! | `file.rs`, `config.rs`, `validate.rs`, `check.rs` | reading and checking a configuration |
+//! | `stack.rs`, `limits.rs`, `certificates.rs`, `upstream.rs`, `header.rs` | the stack |
+//! | `metrics_page.rs`, `admin_page.rs` | the pages |
+//! | `addresses.rs`, `services.rs` | the addresses, and the stack behind each of them |
+//! | `gateway.rs`, `reload.rs`, `systemd.rs` | the running server |
+
+#![expect(unreachable_pub, reason = "a program has no outside")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod addresses;
+mod admin_page;
+mod certificates;
+mod check;
+mod config;
+mod file;
+mod gateway;
+mod header;
+mod limits;
+mod listener;
+mod metrics_page;
+mod options;
+mod reload;
+mod services;
+mod stack;
+mod systemd;
+mod upstream;
+mod validate;
+mod values;
+
+use config::Config;
+use options::CommandLine;
+use reagent::{BoxError, ErrorChain};
+use std::{
+    io::{self, IsTerminal},
+    num::NonZeroUsize,
+    process::ExitCode,
+};
+use tokio::runtime::{self, Runtime};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Printed with `Display`, in the same form as clap's errors.
+        Err(error) => {
+            eprintln!("error: {}", ErrorChain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), BoxError> {
+    let line = CommandLine::read()?;
+    let config = Config::read(&line)?;
+    if line.dump {
+        common::print(config.dump()?.trim_end());
+        if config.global.admin_token.is_some() {
+            eprintln!("warning: the dump contains the token of the admin page");
+        }
+        return Ok(());
+    }
+    let runtime = runtime(config.global.threads)?;
+    if line.check {
+        let report = runtime.block_on(check::check(&config))?;
+        common::print(report.trim_end());
+        return Ok(());
+    }
+    let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
+    let ended = runtime.block_on(gateway::run(line, config));
+    // Does not wait for a file read that hangs on an unresponsive disk.
+    runtime.shutdown_background();
+    ended
+}
+
+fn runtime(threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
+    let threads = threads.map(NonZeroUsize::get);
+    let mut runtime = match threads {
+        Some(1) => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
+    if let Some(threads) = threads {
+        runtime.worker_threads(threads);
+    }
+    runtime.enable_all().build()
+}

@@ -1,0 +1,63 @@
+//! The page of Prometheus metrics.
+
+use crate::{
+    addresses::{ADMIN, METRICS},
+    certificates::Certificates,
+    stack::{BoxStack, page},
+    upstream,
+};
+use axum::{Router, routing::get};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use reagent::{BoxError, ServerHandle};
+use reagent_layers::{health::Health, metrics::MetricsObserver};
+
+/// The metrics of the gateway.
+pub struct MetricsPage {
+    page: PrometheusHandle,
+    pub observer: MetricsObserver,
+    pub health: Health,
+}
+
+impl MetricsPage {
+    /// Starts to record metrics.
+    pub fn new() -> Result<Self, BoxError> {
+        let recorder =
+            PrometheusBuilder::new().set_buckets(&[0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])?;
+        let page = recorder.install_recorder()?;
+        let errors = "Connections whose upstream could not be reached";
+        metrics::describe_counter!(upstream::ERRORS, errors);
+        metrics::counter!(upstream::ERRORS).absolute(0);
+        Ok(MetricsPage {
+            page,
+            observer: MetricsObserver::new()
+                .ignore_listener(METRICS)
+                .ignore_listener(ADMIN),
+            health: Health::new(),
+        })
+    }
+
+    /// Returns the stack that serves the metrics at `/metrics`, and health checks at `/ready` and
+    /// `/live`.
+    pub fn stack(&self) -> BoxStack {
+        let metrics = self.page.clone();
+        let metrics = get(move || async move { metrics.render() });
+        let router = Router::new()
+            .route("/metrics", metrics)
+            .route_service("/ready", self.health.clone())
+            .route_service("/live", self.health.clone());
+        page(router)
+    }
+
+    /// Updates the metrics that no event updates: the bytes of open connections, and the expiry of
+    /// certificates.
+    pub fn measure(&self, server: &ServerHandle, certificates: &Certificates) {
+        self.observer.refresh(server);
+        for certificate in certificates.reloaders().flat_map(|tls| tls.certificates()) {
+            if let Some(not_after) = certificate.not_after {
+                let name = certificate.name.as_deref();
+                self.observer.set_certificate_expiry(name, not_after);
+            }
+        }
+        self.page.run_upkeep();
+    }
+}

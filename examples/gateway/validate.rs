@@ -1,0 +1,111 @@
+//! Whether the options of a configuration agree with one another.
+
+use crate::{
+    addresses::{ADMIN, Address, METRICS},
+    config::Config,
+    listener::{Listener, ProxyIn, RouteTls},
+};
+use reagent::BoxError;
+use reagent_layers::route::server_name;
+use std::collections::HashSet;
+
+/// The labels of listeners that have no `[[listener]]` table.
+const RESERVED: [&str; 2] = [ADMIN, METRICS];
+
+impl Config {
+    /// Checks everything that can be known without the system.
+    pub fn validate(&self) -> Result<(), BoxError> {
+        if self.listeners.is_empty() {
+            return Err(self.error(None, "expected `listen` or a [[listener]] table"));
+        }
+        let mut labels = HashSet::new();
+        for listener in &self.listeners {
+            let error = |problem: &str| self.error(Some(listener), problem);
+            check(listener).map_err(|problem| error(&problem))?;
+            let label = &*listener.label;
+            if RESERVED.contains(&label) {
+                return Err(error(&format!("the label \"{label}\" is reserved")));
+            }
+            if !labels.insert(label) {
+                return Err(error(&format!("the label \"{label}\" is used twice")));
+            }
+        }
+        if let Some(repeated) = self.addresses().iter().find_map(Address::repeated) {
+            return Err(self.error(None, &format!("the address {repeated} is listed twice")));
+        }
+        Ok(())
+    }
+
+    /// Describes a problem and its place. Problems name options as keys of a file.
+    fn error(&self, listener: Option<&Listener>, problem: &str) -> BoxError {
+        let Some(file) = &self.file else {
+            let words = problem
+                .split('`')
+                .enumerate()
+                .map(|(index, word)| match index % 2 {
+                    0 => word.to_owned(),
+                    _ => format!("--{word}"),
+                });
+            return words.collect::<String>().into();
+        };
+        let file = file.display();
+        match listener.map(|listener| (&listener.label, listener.line)) {
+            Some((label, Some(line))) => {
+                format!("{file}, line {line}: listener \"{label}\": {problem}").into()
+            }
+            _ => format!("{file}: {problem}").into(),
+        }
+    }
+}
+
+fn check(listener: &Listener) -> Result<(), String> {
+    let fail = |problem: &str| Err(problem.to_owned());
+    if listener.listen.is_empty() {
+        return fail("`listen` is missing");
+    }
+    if listener.to.is_none() && listener.route.is_empty() {
+        return fail("`to` is missing");
+    }
+    match (&listener.tls_cert, &listener.tls_key) {
+        (Some(_), None) => return fail("`tls-cert` requires `tls-key`"),
+        (None, Some(_)) => return fail("`tls-key` requires `tls-cert`"),
+        _ => {}
+    }
+    let mut routes = listener.route.iter();
+    let has_certificate =
+        listener.tls_cert.is_some() || routes.any(|route| route.tls_cert.is_some());
+    if listener.client_ca.is_some() && !has_certificate {
+        return fail("`client-ca` requires `tls-cert`");
+    }
+    if !listener.alpn.is_empty() && !has_certificate {
+        return fail("`alpn` requires `tls-cert`");
+    }
+    match listener.proxy_in {
+        ProxyIn::Off if !listener.trust.is_empty() => return fail("`trust` requires `proxy-in`"),
+        ProxyIn::Off => {}
+        _ if listener.trust.is_empty() => {
+            return fail("`proxy-in` requires `trust`, for example 10.0.0.0/8");
+        }
+        _ => {}
+    }
+    for (index, route) in listener.route.iter().enumerate() {
+        let fail = |problem: &str| Err(format!("route {}: {problem}", index + 1));
+        let has_certificate = route.tls_cert.is_some();
+        if has_certificate != route.tls_key.is_some() {
+            return fail("`tls-cert` and `tls-key` require each other");
+        }
+        match route.tls {
+            Some(RouteTls::PassThrough) if has_certificate => {
+                return fail("`tls = \"pass-through\"` has no use for `tls-cert`");
+            }
+            Some(RouteTls::Terminate) if !has_certificate && listener.tls_cert.is_none() => {
+                return fail("`tls = \"terminate\"` requires `tls-cert`");
+            }
+            _ => {}
+        }
+        if let Err(error) = server_name::<()>(&route.sni) {
+            return fail(&error.to_string());
+        }
+    }
+    Ok(())
+}
