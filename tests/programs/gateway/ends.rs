@@ -26,6 +26,19 @@ async fn pair(gateway: &Example, listener: &TcpListener) -> (TcpStream, TcpStrea
     (client, upstream)
 }
 
+/// Waits until no more clients are accepted. While the queue is served, the packets of new clients
+/// are dropped, and they are refused when they try again, after a second.
+async fn refused(gateway: &Example) {
+    let is_accepted = async || {
+        let connecting = timeout(
+            Duration::from_millis(100),
+            TcpStream::connect(&gateway.addr),
+        );
+        matches!(connecting.await, Ok(Ok(_)))
+    };
+    in_time(async { while is_accepted().await {} }).await;
+}
+
 fn reset(stream: TcpStream) {
     let zero = Some(Duration::ZERO);
     SockRef::from(&stream).set_linger(zero).unwrap();
@@ -102,12 +115,7 @@ async fn a_drain_lets_connections_finish_and_takes_no_more() -> Result<(), BoxEr
     let mut client = gateway.connect().await;
     assert_eq!(say(&mut client, "before").await?, "<none> before");
     gateway.signal("TERM").await;
-    let refused = async {
-        while TcpStream::connect(&gateway.addr).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    };
-    in_time(refused).await;
+    refused(&gateway).await;
     assert_eq!(say(&mut client, "meanwhile").await?, "<none> meanwhile");
     client.shutdown().await?;
     assert_eq!(read_all(&mut client).await?, "");
@@ -132,12 +140,7 @@ async fn a_second_signal_ends_a_drain() -> Result<(), BoxError> {
     let (mut gateway, listener) = open(&["--drain", "1000"]).await;
     let (mut client, mut upstream) = pair(&gateway, &listener).await;
     gateway.signal("TERM").await;
-    let refused = async {
-        while TcpStream::connect(&gateway.addr).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    };
-    in_time(refused).await;
+    refused(&gateway).await;
     gateway.signal("INT").await;
     for side in [&mut client, &mut upstream] {
         let error = read_all(side).await.unwrap_err();

@@ -1,9 +1,16 @@
-//! `examples/gateway.rs` keeps its promises, with common clients and proxies.
+//! `examples/gateway/` keeps its promises, with common clients and proxies.
 
+mod admin;
+mod config;
 mod differential;
 mod ends;
+mod handover;
 mod limits;
 mod proxies;
+mod reload;
+mod routes;
+mod shutdown;
+mod systemd;
 mod tls;
 
 use crate::{
@@ -42,6 +49,16 @@ async fn gateway(to: &str, args: &[&str]) -> Example {
 async fn gateway_with_events(to: &str, args: &[&str]) -> (Example, Events) {
     let mut command = command(to, args);
     let mut gateway = Example::start_with("gateway", command.stderr(Stdio::piped())).await;
+    let stderr = gateway.process.stderr.take().unwrap();
+    (gateway, Events(BufReader::new(stderr).lines()))
+}
+
+/// Starts a gateway from a file with these options, and returns its log too.
+async fn started(files: &config::Files, args: &[&str]) -> (Example, Events) {
+    let mut command = Command::new(binary("gateway"));
+    command.args(["--config", &files.path("gateway.toml"), "--threads", "1"]);
+    let command = command.args(args).stderr(Stdio::piped());
+    let mut gateway = Example::start_with("gateway", command).await;
     let stderr = gateway.process.stderr.take().unwrap();
     (gateway, Events(BufReader::new(stderr).lines()))
 }
@@ -96,6 +113,21 @@ async fn tell(conn: Connection) -> io::Result<()> {
         line.clear();
     }
     conn.shutdown().await
+}
+
+/// Starts an upstream that echoes lines, each prefixed with a name.
+async fn named_upstream(name: &'static str) -> ServerHandle {
+    let echo = move |conn: Connection| async move {
+        let mut conn = BufReader::new(conn);
+        let mut line = String::new();
+        while conn.read_line(&mut line).await? > 0 {
+            conn.write_all(format!("{name} {line}").as_bytes()).await?;
+            line.clear();
+        }
+        conn.shutdown().await
+    };
+    let server = Server::bind("127.0.0.1:0");
+    server.start(handle(echo)).await.unwrap()
 }
 
 /// Sends a line, and returns the response.

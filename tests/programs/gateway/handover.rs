@@ -1,0 +1,155 @@
+//! `--handover`: a second gateway takes over from the first.
+
+use super::{
+    admin::{Page, WRITE},
+    config::Files,
+    in_time, named_upstream, say,
+    tls::s_client,
+};
+use crate::program::{Example, binary};
+use reagent::BoxError;
+use serde_json::json;
+use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    process::Command,
+};
+
+/// A command line that can be started several times.
+struct Gateways {
+    files: Files,
+    args: Vec<String>,
+}
+
+impl Gateways {
+    /// Chooses a free port, and a folder for the path of the hand-over.
+    async fn new(to: &str, args: &[&str]) -> Self {
+        let files = Files::new("");
+        files.certify("localhost");
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listen = free.local_addr().unwrap().to_string();
+        let path = files.path("handover.sock");
+        let args = [
+            &["--listen", &listen, "--to", to, "--handover", &path],
+            args,
+        ]
+        .concat();
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Gateways { files, args }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary("gateway"));
+        command.args(["--threads", "1"]).args(&self.args);
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        command.kill_on_drop(true);
+        command
+    }
+
+    async fn start(&self) -> Example {
+        Example::start_with("gateway", &mut self.command()).await
+    }
+}
+
+#[tokio::test]
+async fn a_successor_takes_over_the_addresses_and_the_open_connections_stay() -> Result<(), BoxError>
+{
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let pages = ["--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let gateways = Gateways::new(&to, &[&pages[..], &["--drain", "1000"]].concat()).await;
+    let mut first = gateways.start().await;
+    let pages = [first.line().await, first.line().await];
+    let mode = fs::metadata(gateways.files.path("handover.sock"))?
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let mut old = first.connect().await;
+    assert_eq!(say(&mut old, "hello").await?, "a hello");
+
+    let mut second = gateways.start().await;
+    assert_eq!(second.addr, first.addr);
+    assert_eq!(
+        [second.line().await, second.line().await],
+        pages,
+        "they are taken over too"
+    );
+    assert_eq!(say(&mut old, "hello").await?, "a hello");
+    let mut new = second.connect().await;
+    assert_eq!(say(&mut new, "hello").await?, "a hello");
+    // The first gateway exits when its client has left.
+    old.shutdown().await?;
+    first.ended().await;
+    assert_eq!(say(&mut new, "hello").await?, "a hello");
+    assert!(fs::exists(gateways.files.path("handover.sock"))?);
+    drop(new);
+    second.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn tls_sessions_are_resumed_by_a_successor() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let mut gateways = Gateways::new(&to, &[]).await;
+    let (cert, key) = (
+        gateways.files.path("cert.pem"),
+        gateways.files.path("key.pem"),
+    );
+    let tls = ["--tls-cert", &cert, "--tls-key", &key].map(str::to_owned);
+    gateways.args.extend(tls);
+    let first = gateways.start().await;
+    let session = gateways.files.path("session");
+    let args = ["-tls1_3", "-servername", "localhost"];
+    let began = [&args[..], &["-sess_out", &session]].concat();
+    let Some(said) = s_client(&first.addr, &began, "hello\n").await else {
+        return Ok(());
+    };
+    assert!(said.contains("a hello"), "{said}");
+    let second = gateways.start().await;
+    first.ended().await;
+    let resumed = [&args[..], &["-sess_in", &session]].concat();
+    let said = s_client(&second.addr, &resumed, "hello\n").await.unwrap();
+    assert!(
+        said.contains("a hello") && said.contains("Reused, TLSv1.3"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_successor_knows_who_is_banned() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let gateways = Gateways::new(&to, &["--admin", "127.0.0.1:0"]).await;
+    let mut first = gateways.start().await;
+    let page = Page::of(&mut first).await.header(WRITE);
+    let ban = json!({"client": "127.0.0.1", "seconds": 600});
+    assert_eq!(page.post("/bans", ban).await / 100, 2);
+    let second = gateways.start().await;
+    first.ended().await;
+    assert!(say(&mut second.connect().await, "hello").await.is_err());
+    assert_eq!(page.get("/bans").await.1[0]["client"], "127.0.0.1");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_successor_that_cannot_start_changes_nothing() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let gateways = Gateways::new(&upstream.local_addr().to_string(), &[]).await;
+    let first = gateways.start().await;
+    let taken = TcpListener::bind("127.0.0.1:0").await?;
+    let taken = taken.local_addr()?.to_string();
+    for args in [
+        &["--tls-cert", "/x", "--tls-key", "/x"][..],
+        &["--listen", &taken],
+    ] {
+        let output = gateways.command().args(args).output();
+        assert!(!in_time(output).await?.status.success(), "{args:?}");
+        let mut client = TcpStream::connect(&first.addr).await?;
+        assert_eq!(say(&mut client, "hello").await?, "a hello");
+    }
+    first.stop("TERM").await;
+    Ok(())
+}
