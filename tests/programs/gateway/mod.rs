@@ -8,6 +8,7 @@ mod handover;
 mod limits;
 mod proxies;
 mod reload;
+mod restarts;
 mod routes;
 mod shutdown;
 mod systemd;
