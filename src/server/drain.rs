@@ -4,8 +4,9 @@ use super::{
     end::End,
     listening::{SWEEP_GRACE, SWEEP_PATIENCE},
     notices::Notices,
-    supervise::{Supervisor, Worker, until},
+    supervise::{Supervisor, until},
     survivors::Survivors,
+    worker::Worker,
 };
 use crate::{
     connection::{DrainReport, event},

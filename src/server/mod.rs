@@ -20,6 +20,7 @@ mod stats;
 mod supervise;
 mod survivors;
 mod sweep;
+mod worker;
 
 pub use builder::{BoxedLayers, Server};
 pub use handle::ServerHandle;

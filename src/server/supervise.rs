@@ -4,6 +4,7 @@ use super::{
     end::End,
     listening::{Listening, Phase, Start},
     per_core::Cores,
+    worker::{Worker, accepting},
 };
 use crate::{
     BoxError,
@@ -12,8 +13,8 @@ use crate::{
     error::Error,
     panic::{catch, discard},
     pool::{
-        Assignment, AssignmentCell, Control, Group, Key, Mode, News, Pool, Report, Reporter,
-        Request, Stage, distribute,
+        AssignmentCell, Control, Group, Key, Mode, News, Pool, Report, Reporter, Request, Stage,
+        distribute,
     },
     service::{ConnectionService, Spawn},
 };
@@ -55,18 +56,6 @@ pub(super) struct Supervisor<S, X> {
     /// When to retry what failed: opening sockets, or restarting an acceptor whose task died.
     pub(super) retry_at: Option<Instant>,
     pub(super) backoff: Backoff,
-}
-
-/// The supervisor's record of one acceptor.
-pub(super) struct Worker {
-    pub(super) cell: Arc<AssignmentCell>,
-    /// Whether it has a service, and so may own slots.
-    pub(super) accepts: bool,
-    pub(super) slots: Vec<usize>,
-    /// The version of the control that it follows.
-    applied: u64,
-    /// Whether it still has to sweep its slots.
-    pub(super) sweeps: bool,
 }
 
 impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
@@ -347,13 +336,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             None => self.tasks.spawn(acceptor.run()),
         };
         self.keys.insert(task.id(), key);
-        let worker = Worker {
-            cell,
-            accepts: false,
-            slots: Vec::new(),
-            applied: 0,
-            sweeps: false,
-        };
+        let worker = Worker::new(cell);
         self.workers.insert(key, worker);
         true
     }
@@ -377,40 +360,11 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     }
 }
 
-impl Worker {
-    fn assign(&mut self, mode: Mode, slots: Vec<usize>, control: &Control) {
-        self.slots.clone_from(&slots);
-        self.cell.set(Assignment {
-            mode,
-            slots,
-            version: control.version,
-            remakes: control.remakes,
-        });
-    }
-
-    pub(super) fn stop(&mut self) {
-        self.slots.clear();
-        self.cell.set(Assignment {
-            mode: Mode::Stop,
-            slots: Vec::new(),
-            version: u64::MAX,
-            remakes: 0,
-        });
-    }
-}
-
 /// Opens the sockets of a group for its acceptors.
 pub(super) fn grow(group: &Group, acceptors: usize) -> Result<(), Error> {
     catch(|| group.grow(acceptors))
         .map_err(|panic| Error::Make(panic.into()))?
         .map_err(|error| Error::bind(&group.addr().to_string(), error))
-}
-
-/// Returns the acceptors of a group that have a service.
-pub(super) fn accepting(workers: &BTreeMap<Key, Worker>, group: u32) -> Vec<usize> {
-    let workers = workers.iter();
-    let workers = workers.filter(|(key, worker)| key.group == group && worker.accepts);
-    workers.map(|(key, _)| key.index).collect()
 }
 
 pub(super) async fn until(deadline: Option<Instant>) {

@@ -1,8 +1,8 @@
 //! Serving the clients that are in the queues before they are closed.
 
-use super::supervise::{Supervisor, Worker, accepting};
+use super::{supervise::Supervisor, worker::accepting};
 use crate::{
-    pool::{Assignment, Key, Mode, distribute},
+    pool::{Key, distribute},
     service::{ConnectionService, Spawn},
 };
 use std::mem;
@@ -81,25 +81,5 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             // No acceptor can serve them now; the first one that gets a service will.
             self.orphans.push((number, slots));
         }
-    }
-}
-
-impl Worker {
-    fn sweep(&mut self, slots: Vec<usize>) {
-        self.sweeps = !slots.is_empty();
-        self.slots.clone_from(&slots);
-        self.cell.order(Assignment {
-            mode: Mode::Sweep,
-            slots,
-            version: u64::MAX,
-            remakes: 0,
-        });
-    }
-
-    fn sweep_also(&mut self, mut slots: Vec<usize>) {
-        if self.sweeps {
-            slots.extend(&self.slots);
-        }
-        self.sweep(slots);
     }
 }
