@@ -5,6 +5,7 @@ use crate::{Transport, addr::Addr};
 use std::{
     fmt, io,
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// A queue of clients that wait to be accepted.
@@ -166,9 +167,13 @@ pub trait Listener: Send + 'static {
     /// Refuses clients that are not in the queue yet, and keeps those that are.
     ///
     /// A server calls this method before it accepts the last clients and closes the queue, so that
-    /// no client is lost in between. Accepting may fail from then on, once the queue is empty. The
-    /// default does nothing.
-    fn refuse_new(&self) {}
+    /// no client is lost in between. Accepting may fail from then on, once the queue is empty.
+    ///
+    /// Returns how long the queue should remain open for clients that have begun to connect. The
+    /// default does nothing and returns zero.
+    fn refuse_new(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Opens a new queue at the same address to replace this one, which is lost.
     ///

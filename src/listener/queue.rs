@@ -13,13 +13,19 @@ use crate::{addr::Addr, sync::WakerSlot};
 use socket2::{SockRef, Socket};
 use std::{
     io,
+    net::Shutdown,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker, ready},
+    time::Duration,
 };
 use tokio::net::TcpListener;
+
+/// How long a client may take for the last packet of its handshake. One that is farther away is
+/// reset when the socket is closed, since its packet finds no socket.
+const HANDSHAKE: Duration = Duration::from_millis(50);
 
 /// A handle to the queue of a listening socket. It is registered with the runtime of its first use.
 pub(super) struct Queue {
@@ -138,15 +144,17 @@ impl Queue {
         self.watch.look(&self.state.socket().0)
     }
 
-    /// Refuses clients that are not in the queue yet.
-    pub(super) fn refuse_new(&self) {
+    /// Refuses clients that are not in the queue yet, and returns how long those whose handshake has
+    /// begun may take to get there.
+    pub(super) fn refuse_new(&self) -> Duration {
         let (socket, kind) = self.state.socket();
         // If it fails, clients that come until the socket is closed are reset.
-        let _ = match kind {
-            Kind::Tcp => super::refusal::drop_syn(&socket),
+        let refused = match kind {
+            Kind::Tcp => super::refusal::drop_syn(&socket).map(|()| HANDSHAKE),
             // The queue can still be emptied (`unix_stream_connect` and `unix_accept` in Linux).
-            Kind::Unix => socket.shutdown(std::net::Shutdown::Read),
+            Kind::Unix => socket.shutdown(Shutdown::Read).map(|()| Duration::ZERO),
         };
+        refused.unwrap_or_default()
     }
 
     pub(super) fn try_accept(&mut self) -> io::Result<Accepted> {

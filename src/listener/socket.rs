@@ -15,6 +15,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 #[cfg(unix)]
@@ -216,17 +217,17 @@ impl Listener for SocketListener {
         Ok(Box::new(self.another_handle()?))
     }
 
-    fn refuse_new(&self) {
+    fn refuse_new(&self) -> Duration {
         // Other processes may accept at the socket.
         if self.is_adopted || self.is_shared.load(Ordering::Acquire) {
-            return;
+            return Duration::ZERO;
         }
         // First, since a server that starts now would take a socket that refuses for a stale one.
         #[cfg(unix)]
         if let Some(path) = &self.own_path {
             path.remove();
         }
-        self.queue.refuse_new();
+        self.queue.refuse_new()
     }
 
     fn try_another(&self) -> Option<io::Result<Box<dyn Listener>>> {

@@ -15,6 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 /// The queues of one address: one that its acceptors share, or with `SO_REUSEPORT` one for each
@@ -159,15 +160,13 @@ impl Group {
     }
 
     /// Refuses clients that are not in the queues yet, so that none is lost when the queues are
-    /// closed after the last of them was accepted.
-    pub(crate) fn refuse_new(&self) {
+    /// closed after the last of them was accepted. Returns how long the queues should remain open.
+    pub(crate) fn refuse_new(&self) -> Duration {
         // Before the queues refuse, since their acceptors may see that as an error.
         self.is_closing.store(true, Ordering::Release);
-        for slot in self.live() {
-            if let Some((handle, _)) = self.handle(slot) {
-                drop(catch(|| handle.lock().refuse_new()));
-            }
-        }
+        let handles = self.live().into_iter().filter_map(|slot| self.handle(slot));
+        let times = handles.map(|(handle, _)| catch(|| handle.lock().refuse_new()));
+        times.flatten().max().unwrap_or_default()
     }
 
     /// Returns the reason why the address does not accept at the moment, if any.

@@ -14,7 +14,7 @@ use crate::{
     service::{ConnectionService, Spawn},
 };
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long aborted connections may take to end. A future that is dropped at its next poll takes no
 /// time. What remains after this has a blocked thread, or is held outside its handler by code that
@@ -87,8 +87,11 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         let own = self.listening.iter();
         let own = own.filter(|(_, listening)| !listening.group.is_leaving());
         let own: Vec<u32> = own.map(|(number, _)| *number).collect();
+        let groups = own.iter().map(|number| &self.listening[number].group);
+        let arriving = groups.map(|group| group.refuse_new()).max();
+        // Meanwhile, acceptors go on as before.
+        sleep(arriving.unwrap_or_default()).await;
         for number in &own {
-            self.listening[number].group.refuse_new();
             self.sweep_group(*number);
         }
         if timeout(SWEEP_PATIENCE, self.until_swept()).await.is_err() {

@@ -29,6 +29,11 @@ pub(super) enum Phase {
     /// Its acceptors are being made. None of them owns a slot.
     Starting,
     Open,
+    /// Its acceptors go on for the clients that have begun to connect.
+    Refusing {
+        until: Instant,
+        done: Vec<oneshot::Sender<()>>,
+    },
     /// The clients in its queues are served.
     Closing {
         since: Instant,
@@ -133,15 +138,13 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         match &mut listening.phase {
             Phase::Starting => self.fail_starting(number, Error::Stopped),
             Phase::Open => {
-                listening.phase = Phase::Closing {
-                    since: Instant::now(),
-                    is_reassigned: false,
+                let until = Instant::now() + listening.group.refuse_new();
+                listening.phase = Phase::Refusing {
+                    until,
                     done: waiting.into_iter().collect(),
                 };
-                listening.group.refuse_new();
-                self.sweep_group(number);
             }
-            Phase::Closing { done, .. } => done.extend(waiting),
+            Phase::Refusing { done, .. } | Phase::Closing { done, .. } => done.extend(waiting),
             Phase::Closed => {}
         }
     }
@@ -150,6 +153,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     pub(super) fn closing_at(&self) -> Option<Instant> {
         let phases = self.listening.values().map(|listening| &listening.phase);
         let times = phases.filter_map(|phase| match phase {
+            Phase::Refusing { until, .. } => Some(*until),
             Phase::Closing {
                 since,
                 is_reassigned,
@@ -163,10 +167,29 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         times.min()
     }
 
+    /// Begins to sweep the groups that nobody is about to join.
+    fn sweep_refusing(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        for (number, listening) in &mut self.listening {
+            if let Phase::Refusing { until, done } = &mut listening.phase {
+                if *until <= now {
+                    due.push(*number);
+                    listening.phase = Phase::Closing {
+                        since: now,
+                        is_reassigned: false,
+                        done: mem::take(done),
+                    };
+                }
+            }
+        }
+        due.into_iter().for_each(|number| self.sweep_group(number));
+    }
+
     /// Closes the groups whose queues have been swept.
     pub(super) fn finish_closing(&mut self) {
-        self.reassign_orphans();
         let now = Instant::now();
+        self.sweep_refusing(now);
+        self.reassign_orphans();
         let closing: Vec<_> = self
             .listening
             .iter()

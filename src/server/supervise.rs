@@ -231,7 +231,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             false => Mode::Accept,
         };
         for (number, Listening { group, phase, .. }) in &self.listening {
-            if !matches!(phase, Phase::Open) {
+            if !matches!(phase, Phase::Open | Phase::Refusing { .. }) {
                 continue;
             }
             let mode = match group.is_paused() || group.is_leaving() {
@@ -298,7 +298,10 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     pub(super) fn spawn_missing(&mut self, acceptors: usize) {
         let groups = self.listening.values().filter(|listening| {
             // A group that is closed keeps the acceptors that it has.
-            matches!(listening.phase, Phase::Starting | Phase::Open)
+            matches!(
+                listening.phase,
+                Phase::Starting | Phase::Open | Phase::Refusing { .. }
+            )
         });
         for group in groups
             .map(|listening| listening.group.clone())

@@ -224,6 +224,36 @@ async fn a_paused_server_is_handed_over_too() {
     stop(&second).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_successor_waits_for_the_client_that_is_being_accepted() {
+    let dir = Dir::new();
+    let path = dir.path("handover.sock");
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let is_accepting = Arc::new(AtomicU64::new(0));
+    let accepting = is_accepting.clone();
+    let first = Server::bind("127.0.0.1:0").on_accept(move |_| {
+        accepting.store(1, Relaxed);
+        let _ = released.lock().unwrap().recv();
+        Ok(())
+    });
+    let first = generation(1, first, &path).await.unwrap();
+    let mut client = connect_to(first.local_addr()).await;
+    until("the accept", || is_accepting.load(Relaxed) == 1).await;
+    let second = beside({
+        let path = path.clone();
+        async move { generation(2, Server::bind("127.0.0.1:0"), &path).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!second.is_finished(), "the old acceptor is still accepting");
+    drop(release);
+    let second = soon(second).await.unwrap().unwrap();
+    assert_eq!(client.read_u8().await.unwrap(), 1);
+    drop(client);
+    soon(first.wait()).await.unwrap();
+    stop(&second).await;
+}
+
 #[tokio::test]
 async fn connections_that_stay_are_aborted_at_the_deadline() {
     let dir = Dir::new();

@@ -6,6 +6,7 @@ use crate::{
 };
 use reagent::{Addr, Server, handle};
 use std::{path::PathBuf, sync::atomic::Ordering::Relaxed};
+use tokio::task::JoinSet;
 
 async fn added_and_closed(rounds: usize, bind: impl Fn(&Addr) -> reagent::Bind, first: String) {
     let server = serve(["127.0.0.1:0".to_owned(), first]).await;
@@ -47,10 +48,19 @@ async fn a_tcp_listener_is_closed_and_added_under_load() {
 async fn other_listeners_are_added_and_closed_a_thousand_times_under_load() {
     let server = serve("127.0.0.1:0").await;
     let load = Load::on(server.local_addr());
-    for _ in 0..1_000 {
-        let added = server.listen("127.0.0.1:0").await.unwrap();
-        assert!(attempt(&added[0]).await);
-        assert!(server.close_listener(&added[0]).await);
+    let mut others = JoinSet::new();
+    for _ in 0..8 {
+        let server = server.clone();
+        others.spawn(async move {
+            for _ in 0..125 {
+                let added = server.listen("127.0.0.1:0").await.unwrap();
+                assert!(attempt(&added[0]).await);
+                assert!(server.close_listener(&added[0]).await);
+            }
+        });
+    }
+    while let Some(ended) = others.join_next().await {
+        ended.unwrap();
     }
     let (_, refused) = load.end().await;
     assert_eq!(refused, 0);

@@ -200,7 +200,9 @@ async fn reserved_places_are_for_its_clients_only() {
     settled().await;
     assert_eq!(server.connection_count(), 2);
 
-    // Without the listener, nothing is reserved any more.
+    // Without the listener, nothing is reserved any more, whoever has a handle.
+    let mut handles = Vec::new();
+    server.for_each_connection(|connection| handles.push(connection.clone()));
     assert!(server.close_listener(&admin).await);
     drop(two);
     assert!(echoes(&mut waits, "hello").await);
