@@ -198,7 +198,10 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
             Event::Assigned => {}
             Event::Time => self.on_time(),
             Event::Made(made) => self.made(made),
-            Event::Panicked(error) => self.fail(error),
+            Event::Panicked(error) => match self.state {
+                State::Making(..) => self.made(Err(error)),
+                _ => self.fail(error),
+            },
             Event::Client(slot, Err(error)) => self.accept_failed(slot, &error),
             Event::Client(slot, Ok(())) => {
                 if let State::Sweeping = self.state {

@@ -3,7 +3,7 @@
 use super::{
     Backoff,
     accept_loop::{AcceptLoop, Setup},
-    service::{Serving, Supply},
+    service::{Serving, Supply, catching},
     state::State,
 };
 use crate::{
@@ -26,15 +26,17 @@ impl<S: ConnectionService, X: Spawn> AcceptLoop<S, X> {
         if let State::AtStack { slot } = self.state {
             self.reserved_for = Some(slot);
         }
-        self.state = match &self.setup.supply {
+        let making = match &self.setup.supply {
             Supply::Cloned { fresh, .. } => {
-                let service = fresh();
-                return self.made(Ok(service));
+                let made = catching(|| fresh());
+                return self.made(made);
             }
-            Supply::Made(make) => {
-                State::Making(make(self.acceptor.clone()), Instant::now() + MAKE_TIMEOUT)
-            }
+            Supply::Made(make) => catching(|| make(self.acceptor.clone())),
         };
+        match making {
+            Ok(making) => self.state = State::Making(making, Instant::now() + MAKE_TIMEOUT),
+            Err(error) => self.made(Err(error)),
+        }
     }
 
     pub(super) fn made(&mut self, made: Result<S, BoxError>) {

@@ -3,10 +3,13 @@
 use super::shard::{Shard, Totals};
 #[cfg(any(test, feature = "testing"))]
 use crate::limit::Limit;
-use crate::{addr::Addr, extensions::Extensions, limit::Places, sync::Mutex};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use crate::{addr::Addr, extensions::Extensions, limit::Places, panic::discard, sync::Mutex};
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// The number of shards of a listener. If it has more acceptors, they share shards.
@@ -89,5 +92,12 @@ impl ListenerEntry {
     /// Returns whether the listener is closed and all its connections have ended.
     pub(super) fn is_over(&self) -> bool {
         self.is_closed() && self.totals().open() == 0
+    }
+}
+
+impl Drop for ListenerEntry {
+    fn drop(&mut self) {
+        // User code, whose panic must not end whatever holds the last reference.
+        discard(mem::take(&mut self.state));
     }
 }

@@ -6,7 +6,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -17,7 +20,7 @@ pub(crate) struct Places {
     /// Limits the connections of the server.
     server: Limit,
     /// Places of the server's limit that only this listener uses.
-    reserve: Option<Limit>,
+    reserve: Option<Reserved>,
     /// Keeps the reserve out of the server's limit. Handles to connections keep the places, so it is
     /// dropped before them.
     held: Mutex<Option<Arc<Held>>>,
@@ -26,8 +29,16 @@ pub(crate) struct Places {
 /// A part of a server's limit that is reserved for one or more listeners.
 #[derive(Clone)]
 pub(crate) struct Reserve {
-    limit: Limit,
+    places: Reserved,
     held: Arc<Held>,
+}
+
+#[derive(Clone)]
+struct Reserved {
+    limit: Limit,
+    /// The number of connections of these listeners that have a place of the server's limit instead,
+    /// since all reserved places were taken. It does not matter which connections these are.
+    beyond: Arc<AtomicUsize>,
 }
 
 struct Held {
@@ -46,7 +57,10 @@ impl Reserve {
     pub(crate) fn new(server: &Limit, count: usize) -> Self {
         server.0.reserve(count);
         Reserve {
-            limit: Limit::new(count),
+            places: Reserved {
+                limit: Limit::new(count),
+                beyond: Arc::default(),
+            },
             held: Arc::new(Held {
                 server: server.clone(),
                 count,
@@ -57,7 +71,9 @@ impl Reserve {
 
 impl Places {
     pub(crate) fn new(own: Limit, server: Limit, reserve: Option<Reserve>) -> Self {
-        let (reserve, held) = reserve.map(|reserve| (reserve.limit, reserve.held)).unzip();
+        let (reserve, held) = reserve
+            .map(|reserve| (reserve.places, reserve.held))
+            .unzip();
         Places {
             own,
             server,
@@ -72,7 +88,8 @@ impl Places {
 
     /// Returns the number of reserved places.
     pub(crate) fn reserved(&self) -> usize {
-        self.reserve.as_ref().map_or(0, Limit::max)
+        let reserve = self.reserve.as_ref();
+        reserve.map_or(0, |reserve| reserve.limit.max())
     }
 
     /// Gives the reserved places back to the server's limit, once no connection uses them.
@@ -86,7 +103,7 @@ impl Places {
             return Err(self);
         }
         let reserve = self.reserve.as_ref();
-        let is_reserved = reserve.is_some_and(|reserve| reserve.0.try_take());
+        let is_reserved = reserve.is_some_and(|reserve| reserve.limit.0.try_take());
         if is_reserved || self.server.0.try_take() {
             return Ok(Admission::new(self, is_reserved));
         }
@@ -98,19 +115,30 @@ impl Places {
     pub(crate) fn acquire(self: &Arc<Self>) -> AcquirePlace {
         AcquirePlace {
             own: Own::Waits(self.own.acquire()),
-            reserve: self.reserve.as_ref().map(Limit::acquire),
+            reserve: self.reserve.as_ref().map(|reserve| reserve.limit.acquire()),
             server: self.server.acquire(),
             places: self.clone(),
         }
     }
 
     pub(crate) fn give_back(&self, place: Place) {
-        let Place { is_reserved } = place;
+        let Place { .. } = place;
         match &self.reserve {
-            Some(reserve) if is_reserved => reserve.0.release(),
+            // A connection beyond the reserve moves into it.
+            Some(reserve) if !reserve.take_beyond() => reserve.limit.0.release(),
             _ => self.server.0.release(),
         }
         self.own.0.release();
+    }
+}
+
+impl Reserved {
+    /// Returns whether there was a connection beyond the reserve, which is no longer counted.
+    fn take_beyond(&self) -> bool {
+        let less = |beyond: usize| beyond.checked_sub(1);
+        self.beyond
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less)
+            .is_ok()
     }
 }
 
@@ -129,7 +157,7 @@ impl fmt::Debug for Places {
 #[derive(Debug)]
 #[must_use = "a place that is not given back is lost to the limits"]
 pub(crate) struct Place {
-    is_reserved: bool,
+    _private: (),
 }
 
 /// A place that is given back when it is dropped.
@@ -141,6 +169,9 @@ pub(crate) struct Admission {
 
 impl Admission {
     fn new(places: Arc<Places>, is_reserved: bool) -> Self {
+        if let (Some(reserve), false) = (&places.reserve, is_reserved) {
+            reserve.beyond.fetch_add(1, Ordering::AcqRel);
+        }
         Admission {
             places: Some(places),
             is_reserved,
@@ -150,7 +181,7 @@ impl Admission {
     /// Splits it into the place and the reference to the limits, with which the next place can be
     /// taken.
     pub(crate) fn into_parts(mut self) -> (Place, Option<Arc<Places>>) {
-        (self.place(), self.places.take())
+        (Place { _private: () }, self.places.take())
     }
 
     /// Gives the place back, and returns the reference to the limits.
@@ -170,18 +201,12 @@ impl Admission {
             is_over(&places.own) || !self.is_reserved && is_over(&places.server)
         })
     }
-
-    fn place(&self) -> Place {
-        Place {
-            is_reserved: self.is_reserved,
-        }
-    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         if let Some(places) = self.places.take() {
-            places.give_back(self.place());
+            places.give_back(Place { _private: () });
         }
     }
 }

@@ -93,10 +93,14 @@ impl Bind {
     /// Reserves `count` places of the [limit of the server](crate::Server::max_connections) for
     /// this listener, such as one for administrators, who must get in when the server is full.
     ///
-    /// The connections of all other listeners have `count` places less. This listener uses its
-    /// reserved places first, and then competes for the others. Without a limit of the server,
-    /// this has no effect. If the limit is lowered to less than what is reserved, the reserved
-    /// places remain. The default is 0.
+    /// The connections of all other listeners have `count` places less. Those of this listener use
+    /// the reserved places first, and compete for others when these are taken. The reserve ends with
+    /// the last connection of a listener that was closed. Without a limit of the server, this has no
+    /// effect. The default is 0.
+    ///
+    /// The reserved places remain if the limit is lowered to less than what is reserved. They are
+    /// also available at once if the listener is added to a server that is full, which may exceed
+    /// its limit by `count` until others have left.
     pub fn reserve(mut self, count: usize) -> Self {
         self.settings.reserve = count;
         self

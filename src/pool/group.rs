@@ -28,6 +28,8 @@ pub(crate) struct Group {
     entry: Arc<ListenerEntry>,
     is_paused: AtomicBool,
     is_closing: AtomicBool,
+    /// Whether a successor may have its queues, until it is decided whose they are.
+    is_offered: AtomicBool,
     /// Whether a successor takes it over, or has done so.
     is_leaving: AtomicBool,
     /// The address as it was asked for, by which a successor finds it.
@@ -90,6 +92,7 @@ impl Group {
             entry,
             is_paused: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
+            is_offered: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             requested: opened.requested,
             slots: Mutex::new(opened.queues.into_iter().map(Slot::new).collect()),
@@ -121,6 +124,17 @@ impl Group {
     /// Returns whether the group refuses new clients, because it is about to be closed.
     pub(crate) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Returns whether a successor may have the queues. Until that is decided, none may be added or
+    /// closed.
+    pub(crate) fn is_offered(&self) -> bool {
+        self.is_offered.load(Ordering::Acquire)
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn offer(&self, is_offered: bool) {
+        self.is_offered.store(is_offered, Ordering::Release);
     }
 
     /// Returns whether a successor accepts here, or is about to.

@@ -17,6 +17,7 @@ impl End {
 
     pub(super) fn stop(&self, report: DrainReport) {
         self.0.close();
+        self.0.registry.end_reserves();
         self.0.control.send_if_modified(|control| {
             let error = match &mut control.stage {
                 Stage::Running | Stage::LameDuck(_) => None,

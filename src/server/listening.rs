@@ -1,6 +1,9 @@
 //! Starting and closing listeners while the server runs.
 
-use super::supervise::{Supervisor, grow};
+use super::{
+    supervise::{Supervisor, grow},
+    worker::all_of,
+};
 use crate::{
     error::Error,
     pool::{Group, Request},
@@ -29,6 +32,10 @@ pub(super) enum Phase {
     /// Its acceptors are being made. None of them owns a slot.
     Starting,
     Open,
+    /// To be closed once it is decided whether a successor takes it.
+    Offered {
+        done: Vec<oneshot::Sender<()>>,
+    },
     /// Its acceptors go on for the clients that have begun to connect.
     Refusing {
         until: Instant,
@@ -55,6 +62,15 @@ impl Start {
     fn answer(self, answer: Result<(), Error>) {
         // If nobody waits any more, another request closes the groups.
         let _ = self.done.send(answer);
+    }
+}
+
+impl Phase {
+    pub(super) fn is_accepting(&self) -> bool {
+        matches!(
+            self,
+            Phase::Open | Phase::Offered { .. } | Phase::Refusing { .. }
+        )
     }
 }
 
@@ -137,6 +153,10 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         };
         match &mut listening.phase {
             Phase::Starting => self.fail_starting(number, Error::Stopped),
+            Phase::Open if listening.group.is_offered() => {
+                let done = waiting.into_iter().collect();
+                listening.phase = Phase::Offered { done };
+            }
             Phase::Open => {
                 let until = Instant::now() + listening.group.refuse_new();
                 listening.phase = Phase::Refusing {
@@ -144,7 +164,11 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
                     done: waiting.into_iter().collect(),
                 };
             }
-            Phase::Refusing { done, .. } | Phase::Closing { done, .. } => done.extend(waiting),
+            Phase::Offered { done }
+            | Phase::Refusing { done, .. }
+            | Phase::Closing { done, .. } => {
+                done.extend(waiting);
+            }
             Phase::Closed => {}
         }
     }
@@ -165,6 +189,18 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             _ => None,
         });
         times.min()
+    }
+
+    /// Begins to close the groups that no successor has taken.
+    fn refuse_kept(&mut self, now: Instant) {
+        for Listening { group, phase } in self.listening.values_mut() {
+            if let (Phase::Offered { done }, false) = (&mut *phase, group.is_offered()) {
+                *phase = Phase::Refusing {
+                    until: now + group.refuse_new(),
+                    done: mem::take(done),
+                };
+            }
+        }
     }
 
     /// Begins to sweep the groups that nobody is about to join.
@@ -188,6 +224,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     /// Closes the groups whose queues have been swept.
     pub(super) fn finish_closing(&mut self) {
         let now = Instant::now();
+        self.refuse_kept(now);
         self.sweep_refusing(now);
         self.reassign_orphans();
         let closing: Vec<_> = self
@@ -249,7 +286,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         else {
             return;
         };
-        if !self.workers.keys().any(|key| key.group == number) {
+        if self.workers.range(all_of(number)).next().is_none() {
             self.pool().registry.close_listener(group.entry());
             self.listening.remove(&number);
         }

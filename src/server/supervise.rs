@@ -4,7 +4,7 @@ use super::{
     end::End,
     listening::{Listening, Phase, Start},
     per_core::Cores,
-    worker::{Worker, accepting},
+    worker::{Worker, accepting, all_of},
 };
 use crate::{
     BoxError,
@@ -231,7 +231,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             false => Mode::Accept,
         };
         for (number, Listening { group, phase, .. }) in &self.listening {
-            if !matches!(phase, Phase::Open | Phase::Refusing { .. }) {
+            if !phase.is_accepting() {
                 continue;
             }
             let mode = match group.is_paused() || group.is_leaving() {
@@ -245,7 +245,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             if owners.is_empty() {
                 owners.extend(accepting.first());
             }
-            if self.retry_at.is_none() {
+            if self.retry_at.is_none() && !group.is_offered() {
                 // Both the listener and the hook of its options are user code.
                 match catch(|| group.grow(owners.len())) {
                     Ok(Ok(())) => self.backoff.reset(),
@@ -257,8 +257,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
             }
             let owned = distribute(&group.live(), &owners);
             let mut owned: BTreeMap<_, _> = owners.into_iter().zip(owned).collect();
-            let workers = self.workers.iter_mut();
-            for (key, worker) in workers.filter(|(key, _)| key.group == *number) {
+            for (key, worker) in self.workers.range_mut(all_of(*number)) {
                 let slots = owned.remove(&key.index);
                 let mode = match &slots {
                     None if key.index >= ordered => Mode::Stop,
@@ -273,7 +272,7 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     /// Publishes the version that all acceptors follow. An acceptor that owns no slot accepts no
     /// client, so it need not be waited for.
     fn publish(&self, version: u64) {
-        let is_open = |key: &Key| matches!(self.listening[&key.group].phase, Phase::Open);
+        let is_open = |key: &Key| self.listening[&key.group].phase.is_accepting();
         let workers = self.workers.iter();
         let owners = workers.filter(|(key, worker)| worker.accepts && is_open(key));
         let followed = owners.map(|(_, worker)| worker.applied).min();
@@ -287,21 +286,13 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
 
     /// Returns the acceptors of a group.
     pub(super) fn workers_of(&mut self, group: u32) -> impl Iterator<Item = (&Key, &mut Worker)> {
-        let first = Key { group, index: 0 };
-        let last = Key {
-            group,
-            index: usize::MAX,
-        };
-        self.workers.range_mut(first..=last)
+        self.workers.range_mut(all_of(group))
     }
 
     pub(super) fn spawn_missing(&mut self, acceptors: usize) {
         let groups = self.listening.values().filter(|listening| {
             // A group that is closed keeps the acceptors that it has.
-            matches!(
-                listening.phase,
-                Phase::Starting | Phase::Open | Phase::Refusing { .. }
-            )
+            matches!(listening.phase, Phase::Starting) || listening.phase.is_accepting()
         });
         for group in groups
             .map(|listening| listening.group.clone())

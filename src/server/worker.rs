@@ -1,7 +1,7 @@
 //! The supervisor's record of one acceptor.
 
 use crate::pool::{Assignment, AssignmentCell, Control, Key, Mode};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 /// The supervisor's record of one acceptor.
 pub(super) struct Worker {
@@ -67,7 +67,13 @@ impl Worker {
 
 /// Returns the acceptors of a group that have a service.
 pub(super) fn accepting(workers: &BTreeMap<Key, Worker>, group: u32) -> Vec<usize> {
-    let workers = workers.iter();
-    let workers = workers.filter(|(key, worker)| key.group == group && worker.accepts);
+    let workers = workers.range(all_of(group));
+    let workers = workers.filter(|(_, worker)| worker.accepts);
     workers.map(|(key, _)| key.index).collect()
+}
+
+/// Returns the range of the keys of a group.
+pub(super) fn all_of(group: u32) -> RangeInclusive<Key> {
+    let key = |index| Key { group, index };
+    key(0)..=key(usize::MAX)
 }

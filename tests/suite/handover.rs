@@ -224,7 +224,7 @@ async fn a_paused_server_is_handed_over_too() {
     stop(&second).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_successor_waits_for_the_client_that_is_being_accepted() {
     let dir = Dir::new();
     let path = dir.path("handover.sock");
@@ -232,7 +232,9 @@ async fn a_successor_waits_for_the_client_that_is_being_accepted() {
     let released = std::sync::Mutex::new(released);
     let is_accepting = Arc::new(AtomicU64::new(0));
     let accepting = is_accepting.clone();
-    let first = Server::bind("127.0.0.1:0").on_accept(move |_| {
+    // The acceptor has its own thread, which it may block.
+    let first = Server::bind("127.0.0.1:0").per_core().acceptors(1);
+    let first = first.on_accept(move |_| {
         accepting.store(1, Relaxed);
         let _ = released.lock().unwrap().recv();
         Ok(())
@@ -336,6 +338,78 @@ async fn restarts(rounds: u8, server: impl Fn() -> Server, path: &Path) {
         assert_eq!(refused, 0, "the queue never closes");
     }
     stop(&current).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acceptors_that_are_added_during_a_succession_lose_no_client() {
+    let dir = Dir::new();
+    let path = dir.path("handover.sock");
+    let server = || Server::bind("127.0.0.1:0").options(|options| options.reuse_port = true);
+    for _ in 0..5 {
+        let first = generation(1, server(), &path).await.unwrap();
+        let mut load = Load::after(first.local_addr(), 1);
+        load.reaches(20).await;
+        let slow = tower::service_fn(async |_: reagent::Acceptor| {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok::<_, BoxError>(handle(async |mut conn: Connection| {
+                conn.write_u8(2).await?;
+                echo(conn).await
+            }))
+        });
+        let second = beside(server().handover(&path).start_make(slow));
+        while !second.is_finished() {
+            for count in [8, 2, 6] {
+                first.set_acceptors(count);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let second = second.await.unwrap().unwrap();
+        soon(first.wait()).await.unwrap();
+        assert_eq!(load.end().await.1, 0);
+        stop(&second).await;
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_is_closed_during_a_succession_that_fails_is_closed_then() {
+    let dir = Dir::new();
+    let (path, app) = (dir.path("handover.sock"), dir.path("app.sock"));
+    let binds = || Server::bind(["127.0.0.1:0".to_owned(), unix(&app)]);
+    let first = generation(1, binds(), &path).await.unwrap();
+    let (sender, made) = tokio::sync::oneshot::channel::<()>();
+    let made = Arc::new(std::sync::Mutex::new(Some(made)));
+    let has_sockets = Arc::new(AtomicU64::new(0));
+    let makes = has_sockets.clone();
+    let fails = tower::service_fn(move |_: reagent::Acceptor| {
+        let made = made.lock().unwrap().take();
+        makes.store(1, Relaxed);
+        async move {
+            match made {
+                Some(made) => drop(made.await),
+                None => std::future::pending().await,
+            }
+            Err::<reagent::Handler<fn(Connection) -> std::future::Ready<io::Result<()>>>, BoxError>(
+                "no service".into(),
+            )
+        }
+    });
+    let second = beside(binds().handover(&path).start_make(fails));
+    until("the offer", || has_sockets.load(Relaxed) == 1).await;
+    let addr = first.local_addrs().nth(1).unwrap();
+    let closed = beside({
+        let first = first.clone();
+        async move { first.close_listener(&addr).await }
+    });
+    settled().await;
+    // Whoever comes meanwhile is served.
+    let mut client = UnixStream::connect(&app).await.unwrap();
+    assert_eq!(client.read_u8().await.unwrap(), 1);
+    drop(sender);
+    soon(second).await.unwrap().unwrap_err();
+    assert!(soon(closed).await.unwrap());
+    assert!(!app.exists());
+    drop(client);
+    stop(&first).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -110,6 +110,7 @@ impl Estate {
     fn keep(groups: &[Arc<Group>]) {
         for group in groups {
             group.visit_sockets(SocketListener::keep);
+            group.offer(false);
         }
     }
 }
@@ -117,8 +118,11 @@ impl Estate {
 impl Predecessor for Estate {
     fn offer(&self) -> io::Result<Vec<Offer>> {
         let mut offers = Vec::new();
-        let mut offered = Vec::new();
+        self.offered.lock().clear();
         for group in self.pool.groups() {
+            // First, since a queue that is opened after the offer would be lost.
+            group.offer(true);
+            self.offered.lock().push(group.clone());
             let mut facts = None;
             let mut sockets = Vec::new();
             let are_sockets = group.visit_sockets(|socket| {
@@ -126,6 +130,8 @@ impl Predecessor for Estate {
                 sockets.push(socket.descriptor());
             });
             let (true, Some(facts)) = (are_sockets, facts) else {
+                group.offer(false);
+                self.offered.lock().pop();
                 continue;
             };
             offers.push(Offer {
@@ -133,11 +139,9 @@ impl Predecessor for Estate {
                 facts,
                 sockets: sockets.into_iter().collect::<io::Result<_>>()?,
             });
-            offered.push(group);
         }
         // Until it is decided whose they are, a listener that is closed must not refuse clients.
-        Self::share(&offered);
-        *self.offered.lock() = offered;
+        Self::share(&self.offered.lock());
         Ok(offers)
     }
 
@@ -155,7 +159,8 @@ impl Predecessor for Estate {
     }
 
     fn retract(&self, reason: &str) {
-        Self::keep(&self.offered.lock());
+        // Whatever waits for the decision goes on.
+        self.pool.change(|_| Self::keep(&self.offered.lock()));
         let event = event::HandoverFailed { reason };
         let registry = &self.pool.registry;
         registry.observe(|observer| observer.handover_failed(&event));

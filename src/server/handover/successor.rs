@@ -60,8 +60,10 @@ pub(crate) async fn connect(path: &Path) -> Result<Option<Succession>, Error> {
             Ok(stream) => stream,
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => return Ok(None),
-                // The queue is full.
-                io::ErrorKind::WouldBlock if Instant::now() < until => {
+                // The queue is full, or the server ends while it is connected to.
+                io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionReset
+                    if Instant::now() < until =>
+                {
                     sleep(RETRY).await;
                     continue;
                 }

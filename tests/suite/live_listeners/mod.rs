@@ -5,7 +5,7 @@ mod remake;
 mod settings;
 
 use crate::support::{
-    Dir, LONG, Log, beside, connect_to, echo, echoes, rest, serve, soon, stop, unix, until,
+    Dir, LONG, Log, beside, connect_to, echo, echoes, rest, serve, settled, soon, stop, unix, until,
 };
 use reagent::{
     Acceptor, Addr, Bind, BoxError, Connection, Error, ErrorChain, Server, handle,
@@ -209,6 +209,29 @@ async fn a_listener_that_is_still_being_added_does_not_delay_a_drain() {
     stop(&server).await;
     let error = soon(listen).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Stopped), "{error:?}");
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("the state of a listener panics when it is dropped");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_state_whose_drop_panics_ends_nothing_but_its_listener() {
+    let server = with_odd(async || Err("no service for this one".into())).await;
+    let odd = || Bind::new("127.0.0.1:0").label("odd").state(Bomb);
+    let error = server.listen([odd(), odd()]).await.unwrap_err();
+    assert!(matches!(error, Error::Make(_)), "{error:?}");
+    let added = server.listen(Bind::new("127.0.0.1:0").state(Bomb)).await;
+    assert!(server.close_listener(&added.unwrap()[0]).await);
+    settled().await;
+    assert!(echoes(&mut connect_to(server.local_addr()).await, "hello").await);
+    stop(&server).await;
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ async fn numbered(server: Server, number: &Arc<AtomicU8>) -> ServerHandle {
         async move {
             match number {
                 13 => return Err("unlucky".into()),
+                14 => panic!("unluckier"),
                 99 => pending().await,
                 _ => {}
             }
@@ -54,6 +55,18 @@ async fn every_acceptor_gets_a_new_service() {
     assert!(echoes(&mut old, "the old connection").await);
     assert_eq!(server.stats().acceptors, 6);
     drop(old);
+    stop(&server).await;
+}
+
+#[tokio::test]
+async fn a_service_whose_replacement_panics_stays() {
+    let number = Arc::new(AtomicU8::new(1));
+    let server = numbered(Server::bind("127.0.0.1:0"), &number).await;
+    number.store(14, Ordering::Relaxed);
+    server.remake_services();
+    soon(server.settled()).await;
+    assert_eq!(server.stats().acceptors, 1);
+    assert_eq!(number_of(&server).await.unwrap(), 1);
     stop(&server).await;
 }
 
