@@ -60,6 +60,11 @@ impl Address {
             .label(&*self.label)
             .state(self.key.clone())
             .reserve(self.reserved);
+        let bind = match &*self.label {
+            // Whoever reaches the page on a Unix socket needs no token.
+            ADMIN => bind.options(|options| options.unix_mode = Some(0o600)),
+            _ => bind,
+        };
         match self.max_connections {
             Some(max) => bind.max_connections(max),
             None => bind,

@@ -35,8 +35,12 @@ struct Listeners {
 
 impl File {
     pub fn read(path: &Path) -> Result<Self, BoxError> {
-        let text = fs::read_to_string(path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let explain = |error| format!("cannot read {}: {error}", path.display());
+        // Anything else, such as a pipe, might never end or never begin.
+        if !fs::metadata(path).map_err(explain)?.is_file() {
+            return Err(format!("cannot read {}: expected a regular file", path.display()).into());
+        }
+        let text = fs::read_to_string(path).map_err(explain)?;
         Ok(File {
             path: path.to_owned(),
             text,

@@ -97,6 +97,8 @@ fn run() -> Result<(), BoxError> {
         .with_env_filter(level)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
+        // A standard error that cannot be written to is no reason to panic.
+        .log_internal_errors(false)
         .init();
     let ended = runtime.block_on(gateway::run(line, config));
     // Does not wait for a file read that hangs on an unresponsive disk.

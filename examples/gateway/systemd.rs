@@ -3,6 +3,13 @@
 
 use reagent::{ServerHandle, ServerStatus};
 use sd_notify::NotifyState;
+use std::{
+    sync::{
+        LazyLock,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread,
+};
 
 /// Tells the service manager about the state of the gateway.
 #[derive(Debug, Default)]
@@ -50,8 +57,29 @@ impl Notifier {
     }
 }
 
+/// The messages of a thread that sends them, since a service manager that does not read must not
+/// hold up the gateway.
+static MESSAGES: LazyLock<SyncSender<String>> = LazyLock::new(|| {
+    let (sender, messages) = sync_channel::<String>(WAITING);
+    thread::spawn(move || {
+        for message in messages {
+            if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&message)]) {
+                tracing::warn!(%error, "the service manager was not notified");
+            }
+        }
+    });
+    sender
+});
+
+/// How many messages may wait for the service manager.
+const WAITING: usize = 64;
+
 fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager was not notified");
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
+    if MESSAGES.try_send(lines.join("\n")).is_err() {
+        tracing::warn!("the service manager was not notified, since it does not read");
     }
 }

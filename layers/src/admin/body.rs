@@ -36,6 +36,10 @@ where
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // An array would be taken for the fields of an object.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::bad_request("invalid body: expected a JSON object"));
+    }
     serde_json::from_slice(body)
         .map_err(|error| Problem::bad_request(format!("invalid body: {error}")))
 }

@@ -337,6 +337,11 @@ async fn every_mistake_is_reported_with_its_line() {
             assert_eq!(said.lines().count(), 1, "{config}: {said}");
         }
     }
+    let said = run(Path::new("/"), &["--config", "/dev/zero", "--check"]).await;
+    assert!(
+        said.unwrap_err()
+            .contains("cannot read /dev/zero: expected a regular file")
+    );
     let files = Files::new("");
     fs::remove_file(files.path("gateway.toml")).unwrap();
     let said = files.run(&["--check"]).await.unwrap_err();

@@ -1,7 +1,7 @@
 //! SIGHUP applies what has changed in the file.
 
 use super::{Events, config::Files, in_time, metric, named_upstream, read_all, say, started};
-use crate::program::Example;
+use crate::program::{Example, binary};
 use reagent::{BoxError, ServerHandle};
 use std::sync::{
     Arc,
@@ -10,6 +10,7 @@ use std::sync::{
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
+    process::Command,
     task::JoinSet,
 };
 
@@ -350,5 +351,27 @@ async fn what_needs_a_restart_is_named_and_the_rest_applies() -> Result<(), BoxE
         gateway.events.with(RELOADED).await;
     }
     assert!(is_served(&gateway.gateway.addr).await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_ends_nothing() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let files = Files::new(&listener(&upstream, ""));
+    let mut command = Command::new(binary("gateway"));
+    command.args(["--config", &files.path("gateway.toml"), "--threads", "1"]);
+    let full = std::fs::File::options().write(true).open("/dev/full")?;
+    let gateway = Example::start_with("gateway", command.stderr(full)).await;
+    let mut client = gateway.connect().await;
+    for config in [listener(&upstream, "per-client = 9"), "nonsense".to_owned()] {
+        files.write("gateway.toml", &config);
+        gateway.signal("HUP").await;
+        for _ in 0..10 {
+            assert_eq!(say(&mut client, "hello").await?, "a hello");
+            assert!(is_served(&gateway.addr).await);
+        }
+    }
+    drop(client);
+    gateway.stop("TERM").await;
     Ok(())
 }

@@ -148,6 +148,7 @@ async fn limits_are_changed_lifted_and_refused() {
         "{}",
         "null",
         "5",
+        "[5]",
         r#"{"max": -1}"#,
         r#"{"max": 1.5}"#,
         r#"{"max": "5"}"#,
