@@ -17,8 +17,10 @@ pub(crate) struct Places {
     /// Limits the connections of the server.
     server: Limit,
     /// Places of the server's limit that only this listener uses.
-    reserve: Option<Reserve>,
-    /// Keeps the reserve out of the server's limit.
+    reserve: Option<Limit>,
+    reserved: usize,
+    /// Keeps the reserve out of the server's limit. Nothing else here refers to it, since handles of
+    /// connections that have ended keep this.
     held: Mutex<Option<Arc<Held>>>,
 }
 
@@ -56,11 +58,14 @@ impl Reserve {
 
 impl Places {
     pub(crate) fn new(own: Limit, server: Limit, reserve: Option<Reserve>) -> Self {
+        let reserved = reserve.as_ref().map_or(0, |reserve| reserve.held.count);
+        let (reserve, held) = reserve.map(|Reserve { limit, held }| (limit, held)).unzip();
         Places {
             own,
             server,
-            held: Mutex::new(reserve.as_ref().map(|reserve| reserve.held.clone())),
             reserve,
+            reserved,
+            held: Mutex::new(held),
         }
     }
 
@@ -70,9 +75,7 @@ impl Places {
 
     /// Returns the number of reserved places.
     pub(crate) fn reserved(&self) -> usize {
-        self.reserve
-            .as_ref()
-            .map_or(0, |reserve| reserve.held.count)
+        self.reserved
     }
 
     /// Gives the reserved places back to the server's limit, once no connection uses them.
@@ -86,7 +89,7 @@ impl Places {
             return Err(self);
         }
         let reserve = self.reserve.as_ref();
-        let is_reserved = reserve.is_some_and(|reserve| reserve.limit.0.try_take());
+        let is_reserved = reserve.is_some_and(|reserve| reserve.0.try_take());
         if is_reserved || self.server.0.try_take() {
             return Ok(Admission::new(self, is_reserved));
         }
@@ -98,7 +101,7 @@ impl Places {
     pub(crate) fn acquire(self: &Arc<Self>) -> AcquirePlace {
         AcquirePlace {
             own: Own::Waits(self.own.acquire()),
-            reserve: self.reserve.as_ref().map(|reserve| reserve.limit.acquire()),
+            reserve: self.reserve.as_ref().map(Limit::acquire),
             server: self.server.acquire(),
             places: self.clone(),
         }
@@ -107,7 +110,7 @@ impl Places {
     pub(crate) fn give_back(&self, place: Place) {
         let Place { is_reserved } = place;
         match &self.reserve {
-            Some(reserve) if is_reserved => reserve.limit.0.release(),
+            Some(reserve) if is_reserved => reserve.0.release(),
             _ => self.server.0.release(),
         }
         self.own.0.release();

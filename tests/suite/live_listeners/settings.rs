@@ -211,6 +211,21 @@ async fn reserved_places_are_for_its_clients_only() {
 }
 
 #[tokio::test]
+async fn a_reserve_is_given_back_although_a_handle_of_its_connection_is_kept() {
+    let (server, [public, admin]) =
+        two(server().max_connections(1), bind(), bind().reserve(1)).await;
+    let mut client = connect_to(&admin).await;
+    assert!(echoes(&mut client, "hello").await);
+    let handle = server.connection(server.connections()[0].id).unwrap();
+    assert!(server.close_listener(&admin).await);
+    drop(client);
+    handle.closed().await;
+    assert!(soon(async { echoes(&mut connect_to(&public).await, "hello").await }).await);
+    drop(handle);
+    stop(&server).await;
+}
+
+#[tokio::test]
 async fn a_reserve_of_a_listener_that_could_not_be_added_is_given_back() {
     let server = server()
         .listen(bind())
