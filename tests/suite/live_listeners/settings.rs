@@ -1,7 +1,7 @@
 //! What a listener can have for itself.
 
 use crate::support::{connect_to, echo, echoes, settled, soon, stop, until};
-use reagent::{Acceptor, Bind, BoxError, Connection, Server, ServerHandle, handle};
+use reagent::{Acceptor, Bind, BoxError, Connection, Limit, Server, ServerHandle, handle};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -222,6 +222,21 @@ async fn a_reserve_is_given_back_although_a_handle_of_its_connection_is_kept() {
     handle.closed().await;
     assert!(soon(async { echoes(&mut connect_to(&public).await, "hello").await }).await);
     drop(handle);
+    stop(&server).await;
+}
+
+#[tokio::test]
+async fn a_server_that_has_stopped_reserves_nothing_in_a_shared_limit() {
+    let limit = Limit::new(1);
+    let server_of = |bind| server().listen(bind).limit(limit.clone());
+    let stopped = server_of(bind().reserve(1)).start(handle(echo)).await;
+    let stopped = stopped.unwrap();
+    stop(&stopped).await;
+    let server = server_of(bind()).start(handle(echo)).await.unwrap();
+    assert!(
+        soon(async { echoes(&mut connect_to(server.local_addr()).await, "hello").await }).await
+    );
+    drop(stopped);
     stop(&server).await;
 }
 
