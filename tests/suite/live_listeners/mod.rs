@@ -2,6 +2,7 @@
 
 mod load;
 mod remake;
+mod reserve;
 mod settings;
 
 use crate::support::{
