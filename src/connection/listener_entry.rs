@@ -89,6 +89,13 @@ impl ListenerEntry {
         self.is_closed.load(Ordering::SeqCst)
     }
 
+    /// Gives the reserved places back, unless a connection may use them.
+    pub(crate) fn end_reserve_if_idle(&self) {
+        if self.totals().open() == 0 {
+            self.places.end_reserve();
+        }
+    }
+
     /// Returns whether the listener is closed and all its connections have ended.
     pub(super) fn is_over(&self) -> bool {
         self.is_closed() && self.totals().open() == 0

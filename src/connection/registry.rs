@@ -98,13 +98,6 @@ impl Registry {
         self.remove_listener_if_over(listener);
     }
 
-    /// Gives all reserved places back, since nobody is accepted any more.
-    pub(crate) fn end_reserves(&self) {
-        for listener in &self.listeners.lock().list {
-            listener.places.end_reserve();
-        }
-    }
-
     fn remove_listener_if_over(&self, listener: &ListenerEntry) {
         if !listener.is_over() {
             return;

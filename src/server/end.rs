@@ -17,7 +17,10 @@ impl End {
 
     pub(super) fn stop(&self, report: DrainReport) {
         self.0.close();
-        self.0.registry.end_reserves();
+        // The limit may be shared with servers that go on.
+        for group in self.0.groups() {
+            group.entry().end_reserve_if_idle();
+        }
         self.0.control.send_if_modified(|control| {
             let error = match &mut control.stage {
                 Stage::Running | Stage::LameDuck(_) => None,

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    panic::discard,
     pool::{Group, Request},
     service::{ConnectionService, Spawn},
 };
@@ -295,6 +296,10 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
     /// Refuses to start more groups, and gives up those that are being started.
     pub(super) fn refuse_requests(&mut self) {
         self.requests.close();
+        // Those that were sent before are dropped, which answers them.
+        while let Ok(request) = self.requests.try_recv() {
+            discard(request);
+        }
         while let Some(group) = self.starts.first().map(|start| start.groups[0]) {
             self.fail_starting(group, Error::Stopped);
         }

@@ -152,6 +152,10 @@ impl Listener for FlakyListener {
         )
     }
 
+    fn refuse_new(&self) -> std::time::Duration {
+        self.inner.refuse_new()
+    }
+
     /// If the inner listener cannot be reopened, another handle to it takes the place of a new one.
     fn try_reopen(&self) -> Option<io::Result<Box<dyn Listener>>> {
         let mut state = self.script.state();

@@ -76,11 +76,6 @@ impl Config {
         matches!(self.limit, LimitBy::Shared(_))
     }
 
-    /// Returns the number of places to connect to: all addresses, and the second server.
-    pub fn places(&self) -> usize {
-        self.addresses + usize::from(self.has_second_server())
-    }
-
     /// Returns the concurrency limit of the stack, and whether it applies to an acceptor or to the
     /// server.
     pub fn stack_limit(&self) -> Option<(Scope, usize)> {

@@ -1,11 +1,6 @@
 //! Invariants that hold whenever nothing more is going to happen.
 
-use crate::{
-    client::Client,
-    config::{Scope, Stack},
-    launch::Side,
-    world::World,
-};
+use crate::{client::Client, config::Stack, launch::Side, listener_invariants, world::World};
 use reagent::{ServerStatus, Stats};
 use std::{
     future::Future,
@@ -23,12 +18,13 @@ pub fn check(world: &World) -> Result<(), String> {
         handles_tell_the_outcome(side)?;
     }
     acceptors_are_there(world)?;
+    listener_invariants::check(world)?;
     limit_counts_what_is_open(world)?;
     outcomes_are_right(world)?;
     closed_clients_are_accounted_for(world)
 }
 
-fn ensure(holds: bool, violation: impl FnOnce() -> String) -> Result<(), String> {
+pub fn ensure(holds: bool, violation: impl FnOnce() -> String) -> Result<(), String> {
     match holds {
         true => Ok(()),
         false => Err(violation()),
@@ -37,7 +33,6 @@ fn ensure(holds: bool, violation: impl FnOnce() -> String) -> Result<(), String>
 
 /// No client waits while there is capacity for it, and every served client receives its echo.
 fn clients_are_served(world: &World) -> Result<(), String> {
-    let has_place = world.gauge.open() < world.max();
     for client in &world.clients {
         let place = client.place;
         if let Some(complaint) = client.complaint() {
@@ -47,9 +42,9 @@ fn clients_are_served(world: &World) -> Result<(), String> {
             ));
         }
         if client.waits()
-            && has_place
+            && world.room(place) > 0
             && takes_clients(world, place)
-            && stack_has_room(world, place)
+            && world.stack_room(place, world.acceptors) > 0
         {
             return Err(format!(
                 "a client waits at address {place} with {} of {} connections open, and {} futures alive",
@@ -64,26 +59,14 @@ fn clients_are_served(world: &World) -> Result<(), String> {
 
 fn takes_clients(world: &World, place: usize) -> bool {
     let (side, is_second) = world.side(place);
-    accepts(&side.handle.stats()) && (is_second || !(world.is_pausing() || world.doomed[place]))
+    let listening = &world.places[place].listening;
+    let is_paused = world.is_pausing() || listening.is_paused || listening.is_doomed;
+    accepts(&side.handle.stats()) && listening.is_open() && (is_second || !is_paused)
 }
 
 /// Returns whether the server accepts clients, unless it is paused.
 fn accepts(stats: &Stats) -> bool {
     matches!(stats.status, ServerStatus::Running | ServerStatus::LameDuck)
-}
-
-fn stack_has_room(world: &World, place: usize) -> bool {
-    let (side, is_second) = world.side(place);
-    match world.config.stack_limit() {
-        _ if is_second => true,
-        None => true,
-        Some((Scope::Server, size)) => side.alive.total() < size,
-        // With fewer than the maximum for all acceptors, one of them has capacity.
-        Some((Scope::Acceptor, size)) => {
-            let addr = side.handle.local_addrs().nth(place);
-            addr.is_some_and(|addr| side.alive.at(&addr) < size * world.acceptors)
-        }
-    }
 }
 
 /// Violations found immediately when an event was reported.
@@ -161,6 +144,12 @@ fn handles_tell_the_outcome(side: &Side) -> Result<(), String> {
     Ok(())
 }
 
+/// Returns whether a listener is lost permanently.
+fn has_lost(world: &World) -> bool {
+    let mut places = world.places.iter();
+    places.any(|place| place.listening.is_doomed)
+}
+
 /// The number of acceptors is as configured, unless a queue is lost.
 fn acceptors_are_there(world: &World) -> Result<(), String> {
     let stats = world.main.handle.stats();
@@ -168,10 +157,10 @@ fn acceptors_are_there(world: &World) -> Result<(), String> {
         .listeners
         .iter()
         .all(|listener| listener.lost.is_none());
-    if world.acceptors == 0 || !is_whole || world.doomed.contains(&true) || !accepts(&stats) {
+    if world.acceptors == 0 || !is_whole || has_lost(world) || !accepts(&stats) {
         return Ok(());
     }
-    let expected = world.acceptors * world.config.addresses;
+    let expected = world.acceptors * world.listeners().len();
     ensure(stats.acceptors == expected, || {
         format!("{} acceptors instead of {expected}", stats.acceptors)
     })
@@ -183,7 +172,9 @@ fn limit_counts_what_is_open(world: &World) -> Result<(), String> {
         return Ok(());
     }
     let (taken, open) = (world.limit.taken(), world.gauge.open());
-    ensure(taken == open, || {
+    // Connections in places that are reserved have no permit.
+    let is_right = (taken..=taken + world.reserved()).contains(&open);
+    ensure(is_right, || {
         format!("{taken} permits are taken, {open} connections are open")
     })
 }
@@ -201,13 +192,9 @@ fn outcomes_are_right(world: &World) -> Result<(), String> {
     }
     drop(events);
     // The connection of a client that has left or was closed has ended.
-    for (side, first, last) in [
-        (Some(&world.main), 0, world.config.addresses),
-        (world.second.as_ref(), world.config.addresses, usize::MAX),
-    ] {
-        let Some(side) = side else { continue };
+    for side in world.sides() {
         let clients = world.clients.iter();
-        let here = clients.filter(|client| (first..last).contains(&client.place));
+        let here = clients.filter(|client| std::ptr::eq(world.side(client.place).0, side));
         let ids: Vec<_> = here
             .filter(|client| !client.ended)
             .filter_map(Client::id)
@@ -225,14 +212,14 @@ fn outcomes_are_right(world: &World) -> Result<(), String> {
 /// A client that was closed without data was turned away, or its connection has ended.
 fn closed_clients_are_accounted_for(world: &World) -> Result<(), String> {
     let stats = world.main.handle.stats();
-    let is_lossless = world.in_memory && !world.doomed.contains(&true);
+    let is_lossless = world.in_memory && !has_lost(world);
     if !is_lossless || world.second.is_some() || !accepts(&stats) {
         return Ok(());
     }
     let ungreeted = world
         .clients
         .iter()
-        .filter(|client| client.ended && client.id().is_none());
+        .filter(|client| world.is_closed_ungreeted(client));
     let closed = (ungreeted.count() + world.left_ungreeted) as u64;
     let without_words = match world.config.stack {
         Stack::LoadShed(_) => stats.rejected + stats.panicked,

@@ -2,6 +2,7 @@
 
 use crate::{
     config::{Config, LimitBy, Stack, StartBy},
+    listening::Settings,
     net::Place,
     record::{Gauge, Nervous, Record},
     trouble::{Spot, Trouble},
@@ -97,14 +98,10 @@ impl Launch {
     }
 
     fn listen<L>(&mut self, server: Server<L>, is_like_socket: bool) -> Result<Server<L>, String> {
-        if self.in_memory {
-            let (listener, place) = Place::memory(is_like_socket);
-            self.places.push(place);
-            return Ok(server.listen(listener));
-        }
-        let (listener, place) = Place::tcp().map_err(|error| error.to_string())?;
+        let (bind, place) = Place::open(self.in_memory, is_like_socket, Settings::NONE)
+            .map_err(|error| error.to_string())?;
         self.places.push(place);
-        Ok(server.listen(listener))
+        Ok(server.listen(bind))
     }
 }
 

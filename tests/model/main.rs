@@ -5,16 +5,21 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod client;
+mod clients;
 mod config;
 mod dice;
 mod ending;
 mod faults;
 mod invariants;
 mod launch;
+mod listener_invariants;
+mod listeners;
+mod listening;
 mod matrix;
 mod net;
 mod operation;
 mod record;
+mod room;
 mod run;
 mod support;
 mod trouble;

@@ -1,7 +1,8 @@
 //! Connections to a server, in memory or over TCP.
 
+use crate::listening::{Listening, Phase, Settings};
 use reagent::{
-    Accepted, Addr, Listener, SocketListener,
+    Accepted, Addr, Bind, Listener, SocketListener,
     testing::{Clients, FlakyListener, MemoryListener, Script},
 };
 use std::{
@@ -20,6 +21,7 @@ use tokio::{
 pub struct Place {
     way: Way,
     pub script: Script,
+    pub listening: Listening,
 }
 
 /// A socket that is bound again when it is lost, like one opened by the server.
@@ -42,6 +44,10 @@ impl Listener for Rebound {
         self.0.pending()
     }
 
+    fn refuse_new(&self) -> Duration {
+        self.0.refuse_new()
+    }
+
     /// Only the original handle, which the group keeps, is reopened.
     fn try_clone(&self) -> io::Result<Box<dyn Listener>> {
         self.0.try_clone()
@@ -61,29 +67,52 @@ enum Way {
 }
 
 impl Place {
-    pub fn memory(is_like_socket: bool) -> (impl Listener, Place) {
-        let (listener, clients) = match is_like_socket {
-            true => MemoryListener::like_socket(),
-            false => MemoryListener::new(),
+    /// Opens a listener, to which the result connects.
+    pub fn open(
+        in_memory: bool,
+        is_like_socket: bool,
+        settings: Settings,
+    ) -> io::Result<(Bind, Place)> {
+        let (way, (listener, script)) = if in_memory {
+            let (listener, clients) = match is_like_socket {
+                true => MemoryListener::like_socket(),
+                false => MemoryListener::new(),
+            };
+            (Way::Memory(clients), FlakyListener::new(listener))
+        } else {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+            let way = Way::Tcp(socket.local_addr()?, Some(socket.try_clone()?));
+            (way, FlakyListener::new(Rebound(socket.try_into()?)))
         };
-        let (listener, script) = FlakyListener::new(listener);
-        let way = Way::Memory(clients);
-        (listener, Place { way, script })
-    }
-
-    pub fn tcp() -> io::Result<(impl Listener, Place)> {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
-        let way = Way::Tcp(socket.local_addr()?, Some(socket.try_clone()?));
-        let (listener, script) = FlakyListener::new(Rebound(SocketListener::try_from(socket)?));
-        Ok((listener, Place { way, script }))
+        let listening = Listening::new(listener.local_addr(), settings);
+        let bind = listening.bind(listener);
+        let place = Place {
+            way,
+            script,
+            listening,
+        };
+        Ok((bind, place))
     }
 
     /// Returns whether the queue is known to be empty. Clients that have left and scripted errors
     /// count too.
     pub fn is_empty(&self) -> bool {
+        self.waiting() == Some(0) && self.errors() == 0
+    }
+
+    /// Returns the number of clients in the queue, if it is known. Those that have left count too.
+    pub fn waiting(&self) -> Option<usize> {
         match &self.way {
-            Way::Memory(clients) => clients.waiting() == 0 && self.script.remaining() == 0,
-            Way::Tcp(..) => false,
+            Way::Memory(clients) => Some(clients.waiting()),
+            Way::Tcp(..) => None,
+        }
+    }
+
+    /// Returns the number of accepts that are going to fail.
+    pub fn errors(&self) -> usize {
+        match self.listening.phase {
+            Phase::Closed => 0,
+            _ => self.script.remaining(),
         }
     }
 

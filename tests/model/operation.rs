@@ -1,9 +1,9 @@
 //! Operations on a running server.
 
-use crate::{config::Config, dice::Dice, trouble::Spot};
+use crate::{dice::Dice, listening::Settings, trouble::Spot};
 use std::time::Duration;
 
-/// One step of a run. Indices of clients and connections are taken modulo their number.
+/// One step of a run. Indices of clients, places and listeners are taken modulo their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Connect {
@@ -32,18 +32,18 @@ pub enum Operation {
     SetAcceptors(usize),
     SetMax(usize),
     LoseQueue {
-        address: usize,
+        listener: usize,
         failed_reopens: usize,
     },
     LoseForGood {
-        address: usize,
+        listener: usize,
     },
     Exhaust {
-        address: usize,
+        listener: usize,
         times: usize,
     },
     ConnectionErrors {
-        address: usize,
+        listener: usize,
         times: usize,
     },
     Arm {
@@ -57,6 +57,28 @@ pub enum Operation {
     AbortConnection {
         client: usize,
     },
+    /// A listener is added. The request may be given up before it is answered.
+    Listen {
+        settings: Settings,
+        patience: Option<Duration>,
+    },
+    /// A listener is closed just after `clients` have come.
+    Close {
+        listener: usize,
+        clients: usize,
+        is_awaited: bool,
+    },
+    PauseListener {
+        listener: usize,
+    },
+    ResumeListener {
+        listener: usize,
+    },
+    SetListenerMax {
+        listener: usize,
+        max: usize,
+    },
+    RemakeServices,
     /// The server becomes a lame duck, without an end.
     LameDuck,
     /// Clients leave until none is left.
@@ -77,14 +99,16 @@ pub enum Ending {
 
 /// The maximum number of concurrent clients.
 pub const MOST_CLIENTS: usize = 12;
+/// The maximum number of open listeners.
+pub const MOST_LISTENERS: usize = 4;
 
 impl Operation {
-    pub fn of(dice: &mut Dice, config: &Config) -> Self {
+    pub fn of(dice: &mut Dice) -> Self {
         let client = dice.roll(1 << 16);
-        let address = dice.roll(config.addresses);
-        match dice.roll(100) {
+        let listener = dice.roll(1 << 16);
+        match dice.roll(116) {
             0..30 => Operation::Connect {
-                place: dice.roll(config.places()),
+                place: dice.roll(1 << 16),
             },
             30..38 => Operation::Send {
                 client,
@@ -105,16 +129,16 @@ impl Operation {
             65..69 => Operation::SetAcceptors(dice.pick(&[0, 1, 1, 2, 3, 4])),
             69..72 => Operation::SetMax(dice.pick(&[0, 1, 2, 3, 8])),
             72..75 => Operation::LoseQueue {
-                address,
+                listener,
                 failed_reopens: dice.roll(3),
             },
-            75 if dice.roll(4) == 0 => Operation::LoseForGood { address },
+            75 if dice.roll(4) == 0 => Operation::LoseForGood { listener },
             75..78 => Operation::Exhaust {
-                address,
+                listener,
                 times: 1 + dice.roll(3),
             },
             78..80 => Operation::ConnectionErrors {
-                address,
+                listener,
                 times: 1 + dice.roll(70),
             },
             80..91 => Operation::Arm {
@@ -126,6 +150,29 @@ impl Operation {
             94..97 => Operation::AbortConnection { client },
             97 => Operation::AllLeave,
             98 if dice.roll(4) == 0 => Operation::LameDuck,
+            100..104 => Operation::Listen {
+                settings: Settings {
+                    max: dice.pick(&[usize::MAX, 0, 1, 2]),
+                    reserve: dice.pick(&[0, 0, 1, 2]),
+                    is_labelled: dice.roll(2) == 0,
+                },
+                patience: match dice.roll(4) {
+                    0 => Some(Duration::from_millis(dice.pick(&[0, 0, 1, 100]))),
+                    _ => None,
+                },
+            },
+            104..107 => Operation::Close {
+                listener,
+                clients: dice.roll(3),
+                is_awaited: dice.roll(2) == 0,
+            },
+            107..109 => Operation::PauseListener { listener },
+            109..112 => Operation::ResumeListener { listener },
+            112..114 => Operation::SetListenerMax {
+                listener,
+                max: dice.pick(&[usize::MAX, 0, 1, 2, 3]),
+            },
+            114..116 => Operation::RemakeServices,
             _ => Operation::Wait(Duration::from_millis(1 << dice.roll(11))),
         }
     }

@@ -1,7 +1,7 @@
 //! The events reported to observers.
 
 use crate::trouble::{Spot, Trouble};
-use reagent::{Acceptor, ConnectionHandle, DrainReport, Observer, event};
+use reagent::{Acceptor, Addr, ConnectionHandle, DrainReport, Observer, event};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
@@ -47,6 +47,8 @@ pub struct Events {
     pub exhausted: isize,
     pub lost: usize,
     pub reopened: usize,
+    /// The number of connections at an address that must not be exceeded when one starts.
+    pub ceilings: BTreeMap<String, usize>,
     pub violations: Vec<String>,
 }
 
@@ -74,6 +76,25 @@ impl Events {
     pub fn open(&self) -> usize {
         let connections = self.connections.values();
         connections.filter(|seen| seen.outcome.is_none()).count()
+    }
+
+    /// Returns the connections of the listener with this address.
+    pub fn at(&self, addr: &Addr) -> impl Iterator<Item = &Seen> {
+        let connections = self.connections.values();
+        connections.filter(move |seen| seen.handle.listener_addr() == addr)
+    }
+
+    pub fn started_at(&self, addr: &Addr) -> usize {
+        self.at(addr).count()
+    }
+
+    pub fn ended_at(&self, addr: &Addr, as_str: &str) -> usize {
+        let outcomes = self.at(addr).map(|seen| seen.outcome.as_deref());
+        outcomes.filter(|outcome| *outcome == Some(as_str)).count()
+    }
+
+    pub fn open_at(&self, addr: &Addr) -> usize {
+        self.at(addr).filter(|seen| seen.outcome.is_none()).count()
     }
 }
 
@@ -138,6 +159,13 @@ impl Observer for Record {
         let mut events = self.events();
         if open > ceiling {
             let violation = format!("{open} connections are open under a limit of {ceiling}");
+            events.violations.push(violation);
+        }
+        let addr = connection.listener_addr();
+        let open = 1 + events.open_at(addr);
+        let ceiling = events.ceilings.get(&addr.to_string()).copied();
+        if ceiling.is_some_and(|ceiling| open > ceiling) {
+            let violation = format!("{open} connections are open at {addr}: {ceiling:?}");
             events.violations.push(violation);
         }
         let seen = Seen {

@@ -6,6 +6,7 @@ use crate::{
     dice::Dice,
     ending::{end, nothing_left},
     invariants::check,
+    net::Place,
     operation::{Ending, Operation},
     world::World,
 };
@@ -49,9 +50,7 @@ impl Plan {
         Plan {
             seed,
             config,
-            operations: (0..steps)
-                .map(|_| Operation::of(&mut dice, &config))
-                .collect(),
+            operations: (0..steps).map(|_| Operation::of(&mut dice)).collect(),
             ending: Ending::of(&mut dice),
         }
     }
@@ -160,11 +159,7 @@ impl Failure {
 async fn settle(world: &mut World) -> Result<(), String> {
     let started = Instant::now();
     // Each accept error may cause a delay of up to one second.
-    let errors: usize = world
-        .places
-        .iter()
-        .map(|place| place.script.remaining())
-        .sum();
+    let errors: usize = world.places.iter().map(Place::errors).sum();
     let patience = Duration::from_secs(errors as u64)
         + match world.in_memory {
             true => PATIENCE,
@@ -184,6 +179,6 @@ async fn settle(world: &mut World) -> Result<(), String> {
             pause = Duration::from_millis(50);
         }
     }
-    world.gauge.set_ceiling(world.max());
+    world.settled();
     Ok(())
 }

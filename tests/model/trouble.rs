@@ -47,6 +47,7 @@ pub struct Trouble(Arc<State>);
 struct State {
     armed: [AtomicUsize; Spot::ALL.len()],
     with_bomb: AtomicBool,
+    pends: AtomicBool,
 }
 
 impl Trouble {
@@ -55,12 +56,23 @@ impl Trouble {
     pub fn arm(&self, spot: Spot, times: usize, with_bomb: bool) {
         self.0.armed[spot as usize].fetch_add(times, SeqCst);
         self.0.with_bomb.store(with_bomb, SeqCst);
+        self.0.pends.fetch_or(spot == Spot::ReadyPends, SeqCst);
     }
 
     pub fn disarm(&self) {
         for armed in &self.0.armed {
             armed.store(0, SeqCst);
         }
+    }
+
+    /// Returns whether anything is going to fail.
+    pub fn is_armed(&self) -> bool {
+        self.0.armed.iter().any(|armed| armed.load(SeqCst) > 0)
+    }
+
+    /// Returns whether a service may still be pending although nothing is armed.
+    pub fn was_armed_to_pend(&self) -> bool {
+        self.0.pends.load(SeqCst)
     }
 
     /// Returns whether this call fails.

@@ -44,6 +44,10 @@ struct State {
     by_addr: BTreeMap<String, usize>,
     /// Connections whose futures panic on drop.
     grudging: BTreeSet<u64>,
+    /// The number of times that all services were to be replaced.
+    generation: u64,
+    /// The generation that every service must have reached.
+    required: u64,
     violations: Vec<String>,
 }
 
@@ -65,12 +69,30 @@ impl Alive {
         self.0.lock().unwrap().violations.clone()
     }
 
-    fn enter(&self, addr: &Addr, limit: Option<(Scope, usize)>) -> Inside {
+    pub fn next_generation(&self) {
+        self.0.lock().unwrap().generation += 1;
+    }
+
+    /// Declares that every service was replaced.
+    pub fn require_generation(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.required = state.generation;
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.lock().unwrap().generation
+    }
+
+    fn enter(&self, addr: &Addr, service: &Unruly) -> Inside {
         let addr = addr.to_string();
         let mut state = self.0.lock().unwrap();
         *state.by_addr.entry(addr.clone()).or_default() += 1;
         let total: usize = state.by_addr.values().sum();
-        if let Some((Scope::Server, size)) = limit {
+        if service.generation < state.required {
+            let violation = "a service was used that had been replaced".to_owned();
+            state.violations.push(violation);
+        }
+        if let Some((Scope::Server, size)) = service.limit {
             if total > size {
                 let violation = format!("{total} futures under a concurrency limit of {size}");
                 state.violations.push(violation);
@@ -95,6 +117,7 @@ pub struct Unruly {
     trouble: Trouble,
     alive: Alive,
     limit: Option<(Scope, usize)>,
+    generation: u64,
     pending: Option<Pin<Box<Sleep>>>,
 }
 
@@ -104,6 +127,7 @@ impl Unruly {
             trouble: trouble.clone(),
             alive: alive.clone(),
             limit: config.stack_limit(),
+            generation: alive.generation(),
             pending: None,
         }
     }
@@ -115,6 +139,7 @@ impl Clone for Unruly {
             trouble: self.trouble.clone(),
             alive: self.alive.clone(),
             limit: self.limit,
+            generation: self.alive.generation(),
             pending: None,
         }
     }
@@ -147,7 +172,7 @@ impl Service<Connection> for Unruly {
     }
 
     fn call(&mut self, conn: Connection) -> Self::Future {
-        let inside = self.alive.enter(conn.listener_addr(), self.limit);
+        let inside = self.alive.enter(conn.listener_addr(), self);
         self.trouble.maybe_panic(Spot::CallPanics);
         let grudge = self.trouble.strikes(Spot::FutureDropPanics).then(|| {
             let mut state = self.alive.0.lock().unwrap();

@@ -2,15 +2,15 @@
 
 use crate::{
     client::Client,
-    config::{Config, LimitBy},
+    config::Config,
     launch::{Launch, Side},
     net::Place,
-    operation::{MOST_CLIENTS, Operation},
+    operation::Operation,
     record::Gauge,
     trouble::Trouble,
     unruly::{command, obeys_drain},
 };
-use reagent::{ConnectionHandle, Limit, Shutdown};
+use reagent::{Limit, Shutdown};
 use std::{collections::BTreeMap, io, time::Duration};
 
 pub struct World {
@@ -27,8 +27,9 @@ pub struct World {
     pub clients: Vec<Client>,
     pub acceptors: usize,
     pub paused: bool,
-    /// Addresses that are lost permanently.
-    pub doomed: Vec<bool>,
+    /// The number of connections that may use places that are not reserved, since they did so before
+    /// there were fewer.
+    pub most_unreserved: usize,
     /// The required outcomes of connections, according to the operations on them.
     pub expected: BTreeMap<u64, &'static str>,
     /// The number of clients that were closed before a greeting, and have left.
@@ -47,7 +48,7 @@ impl World {
         };
         let places = launch.places;
         Ok(World {
-            doomed: vec![false; config.addresses],
+            most_unreserved: config.max(),
             acceptors: config.acceptors,
             config,
             in_memory,
@@ -76,18 +77,6 @@ impl World {
         }
     }
 
-    pub fn max(&self) -> usize {
-        match self.config.limit {
-            LimitBy::Shared(_) => self.limit.max(),
-            _ => self
-                .main
-                .handle
-                .stats()
-                .max_connections
-                .unwrap_or(usize::MAX),
-        }
-    }
-
     pub fn sides(&self) -> impl Iterator<Item = &Side> {
         std::iter::once(&self.main).chain(&self.second)
     }
@@ -96,11 +85,8 @@ impl World {
         let fail = io::Error::from_raw_os_error;
         match operation {
             Operation::Connect { place } => {
-                if self.clients.len() < MOST_CLIENTS {
-                    // Connecting fails if no server listens there any more.
-                    if let Ok(stream) = self.places[place].connect().await {
-                        self.clients.push(Client::new(place, stream));
-                    }
+                if let Some(place) = nth(self.open_places(|_| true), place) {
+                    self.connect(place).await;
                 }
             }
             Operation::Send { client, bytes } => self.tell(client, &vec![b'.'; bytes]),
@@ -144,32 +130,50 @@ impl World {
             Operation::SetMax(max) => {
                 // More connections than the new limit are a violation only after the server has
                 // settled.
-                self.gauge.set_ceiling(self.gauge.ceiling().max(max));
+                let most = max.saturating_add(self.reserved());
+                self.gauge.set_ceiling(self.gauge.ceiling().max(most));
                 self.main.handle.set_max_connections(max);
+                self.allow_more();
             }
             Operation::LoseQueue {
-                address,
+                listener,
                 failed_reopens,
             } => {
-                if !self.doomed[address] {
-                    self.places[address].lose(failed_reopens);
+                if let Some(place) = self.listener(listener) {
+                    if !place.listening.is_doomed {
+                        place.lose(failed_reopens);
+                    }
                 }
             }
-            Operation::LoseForGood { address } => {
-                self.doomed[address] = true;
-                self.places[address].script.never_reopen();
-                self.places[address]
-                    .script
-                    .fail_accepts([fail(libc::EINVAL)]);
+            Operation::LoseForGood { listener } => {
+                if let Some(place) = self.listener(listener) {
+                    place.listening.is_doomed = true;
+                    place.script.never_reopen();
+                    place.script.fail_accepts([fail(libc::EINVAL)]);
+                }
             }
-            Operation::Exhaust { address, times } => {
-                let errors = (0..times).map(|_| fail(libc::EMFILE));
-                self.places[address].script.fail_accepts(errors);
+            Operation::Exhaust { listener, times } => {
+                if let Some(place) = self.listener(listener) {
+                    let errors = (0..times).map(|_| fail(libc::EMFILE));
+                    place.script.fail_accepts(errors);
+                }
             }
-            Operation::ConnectionErrors { address, times } => {
-                let errors = (0..times).map(|_| fail(libc::ECONNABORTED));
-                self.places[address].script.fail_accepts(errors);
+            Operation::ConnectionErrors { listener, times } => {
+                if let Some(place) = self.listener(listener) {
+                    let errors = (0..times).map(|_| fail(libc::ECONNABORTED));
+                    place.script.fail_accepts(errors);
+                }
             }
+            Operation::Listen { settings, patience } => self.listen(settings, patience).await,
+            Operation::Close {
+                listener,
+                clients,
+                is_awaited,
+            } => self.close(listener, clients, is_awaited).await,
+            Operation::PauseListener { listener } => self.pause(listener, true),
+            Operation::ResumeListener { listener } => self.pause(listener, false),
+            Operation::SetListenerMax { listener, max } => self.set_listener_max(listener, max),
+            Operation::RemakeServices => self.remake_services().await,
             Operation::Arm {
                 spot,
                 times,
@@ -202,43 +206,18 @@ impl World {
         }
     }
 
-    fn tell(&mut self, client: usize, bytes: &[u8]) {
-        if let Some(client) = nth(&mut self.clients, client) {
-            client.send(bytes);
-        }
-    }
-
-    fn leave(&mut self, client: usize, reset: bool) {
-        if self.clients.is_empty() {
-            return;
-        }
-        let client = self.clients.remove(client % self.clients.len());
-        self.left_ungreeted += usize::from(client.id().is_none() && client.ended);
-        if reset {
-            client.reset();
-        }
-    }
-
-    /// Returns the open connection of a client of the main server.
-    fn connection(&mut self, client: usize) -> Option<ConnectionHandle> {
-        let addresses = self.config.addresses;
-        let client = nth(&mut self.clients, client)?;
-        let id = client.id().filter(|_| client.place < addresses)?;
-        self.main.handle.connection(id)
-    }
-
-    /// With a paused clock nothing can interfere, so the connection must end with this outcome.
-    fn expect(&mut self, client: usize, outcome: &'static str) {
-        let is_fresh = nth(&mut self.clients, client).is_some_and(|client| client.takes_commands());
-        if let Some(connection) = self.connection(client) {
-            if self.in_memory && is_fresh && !self.main.alive.is_grudging(connection.id()) {
-                self.expected.entry(connection.id()).or_insert(outcome);
-            }
-        }
+    /// Reports that something is wrong at once.
+    pub fn violation(&self, violation: String) {
+        self.main.record.events().violations.push(violation);
     }
 }
 
-fn nth(clients: &mut [Client], number: usize) -> Option<&mut Client> {
-    let count = clients.len();
-    clients.get_mut(number.checked_rem(count)?)
+/// Returns the item with this number, modulo their number.
+pub fn nth<T>(
+    items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    number: usize,
+) -> Option<T> {
+    let mut items = items.into_iter();
+    let index = number.checked_rem(items.len())?;
+    items.nth(index)
 }

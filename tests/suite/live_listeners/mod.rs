@@ -2,6 +2,7 @@
 
 mod load;
 mod remake;
+mod reserve;
 mod settings;
 
 use crate::support::{
@@ -18,6 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tower::service_fn;
@@ -232,6 +234,36 @@ async fn a_state_whose_drop_panics_ends_nothing_but_its_listener() {
     settled().await;
     assert!(echoes(&mut connect_to(server.local_addr()).await, "hello").await);
     stop(&server).await;
+}
+
+#[tokio::test]
+async fn listeners_that_are_added_as_a_drain_begins_do_not_wait_for_its_end() {
+    let server = Server::bind("127.0.0.1:0");
+    let server = server
+        .start(handle(async |_| pending::<io::Result<()>>().await))
+        .await;
+    let server = server.unwrap();
+    let client = connect_to(server.local_addr()).await;
+    until("a connection", || server.connection_count() == 1).await;
+    let drain = server.drain(Duration::MAX);
+    let listen = async {
+        // The supervisor may still follow the first request.
+        let add = || server.listen(MemoryListener::new().0);
+        tokio::join!(add(), add(), add())
+    };
+    tokio::select! {
+        biased;
+        _ = drain => panic!("a connection is open"),
+        (first, second, third) = soon(listen) => {
+            for added in [first, second, third] {
+                let error = added.unwrap_err();
+                assert!(matches!(error, Error::Stopped), "{error:?}");
+            }
+        }
+    }
+    server.abort();
+    server.wait().await.unwrap();
+    drop(client);
 }
 
 #[tokio::test]

@@ -8,19 +8,23 @@ use tokio::{
 };
 use tower::service_fn;
 
-async fn two(server: Server, first: Bind, second: Bind) -> (ServerHandle, [reagent::Addr; 2]) {
+pub(super) async fn two(
+    server: Server,
+    first: Bind,
+    second: Bind,
+) -> (ServerHandle, [reagent::Addr; 2]) {
     let server = server.listen([first, second]);
     let server = server.start(handle(echo)).await.unwrap();
     let addrs: Vec<_> = server.local_addrs().collect();
     (server, addrs.try_into().unwrap())
 }
 
-fn bind() -> Bind {
+pub(super) fn bind() -> Bind {
     Bind::new("127.0.0.1:0")
 }
 
 /// A server without an address yet.
-fn server() -> Server {
+pub(super) fn server() -> Server {
     let none: [&str; 0] = [];
     Server::bind(none)
 }
@@ -159,74 +163,6 @@ async fn a_name_with_two_addresses_has_one_limit() {
     drop(first);
     assert!(echoes(&mut second, "hello").await);
     drop(second);
-    stop(&server).await;
-}
-
-#[tokio::test]
-async fn reserved_places_are_for_its_clients_only() {
-    let (server, [public, admin]) = two(
-        server().max_connections(3),
-        bind(),
-        bind().reserve(1).label("admin"),
-    )
-    .await;
-    let mut clients = Vec::new();
-    for _ in 0..3 {
-        clients.push(connect_to(&public).await);
-    }
-    for client in &mut clients[..2] {
-        assert!(echoes(client, "hello").await);
-    }
-    settled().await;
-    assert_eq!(server.connection_count(), 2, "the third place is reserved");
-    assert_eq!(server.stats().listeners[1].reserved, 1);
-    assert_eq!(server.stats().max_connections, Some(3));
-
-    let mut one = connect_to(&admin).await;
-    assert!(echoes(&mut one, "hello").await);
-    let mut two = connect_to(&admin).await;
-    settled().await;
-    assert_eq!(server.connection_count(), 3, "the limit holds for all");
-    // The client that has waited longest gets the free place.
-    drop(clients.remove(0));
-    assert!(echoes(&mut clients[1], "hello").await);
-    drop(clients.remove(0));
-    assert!(echoes(&mut two, "hello").await);
-    assert_eq!(server.connection_count(), 3);
-    // Whichever of its two connections ends, the other one has the reserved place.
-    drop(one);
-    until("the end", || server.connection_count() == 2).await;
-    let mut fourth = connect_to(&public).await;
-    assert!(echoes(&mut fourth, "hello").await);
-    let mut waits = connect_to(&public).await;
-    drop(two);
-    settled().await;
-    assert_eq!(server.connection_count(), 2, "one place is reserved");
-    let mut two = connect_to(&admin).await;
-    assert!(echoes(&mut two, "hello").await);
-
-    // Without the listener, nothing is reserved any more, whoever has a handle.
-    let mut handles = Vec::new();
-    server.for_each_connection(|connection| handles.push(connection.clone()));
-    assert!(server.close_listener(&admin).await);
-    drop(two);
-    assert!(echoes(&mut waits, "hello").await);
-    drop((clients, waits, fourth));
-    stop(&server).await;
-}
-
-#[tokio::test]
-async fn a_reserve_of_a_listener_that_could_not_be_added_is_given_back() {
-    let server = server()
-        .listen(bind())
-        .max_connections(1)
-        .start(handle(echo))
-        .await
-        .unwrap();
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let bind = Bind::new(taken.local_addr().unwrap()).reserve(1);
-    server.listen(bind).await.unwrap_err();
-    assert!(echoes(&mut connect_to(server.local_addr()).await, "hello").await);
     stop(&server).await;
 }
 
