@@ -1,7 +1,7 @@
 //! The running gateway: one server for all listeners.
 
 use crate::{
-    addresses::{Address, Stacks},
+    addresses::{ADMIN, Address, METRICS, Stacks},
     admin_page::AdminPage,
     certificates::{Certificates, CurrentCertificates},
     common,
@@ -12,12 +12,13 @@ use crate::{
     services::{limits, pages, services},
     systemd::Notifier,
 };
-use reagent::{Acceptor, Bind, BoxError, Handover, Server, ServerHandle};
+use reagent::{Acceptor, Bind, BoxError, Handover, ReadinessHold, Server, ServerHandle};
 use reagent_layers::{access::Bans, trace::TraceObserver};
 use std::{
     collections::HashMap,
     convert::Infallible,
     future::{Future, ready},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -39,6 +40,8 @@ pub struct Gateway {
     pub bans: Bans,
     pub metrics: Option<MetricsPage>,
     pub admin: Option<AdminPage>,
+    /// Holds the readiness back while no client is accepted.
+    hold: Mutex<Option<ReadinessHold>>,
 }
 
 /// Why the gateway no longer serves.
@@ -110,6 +113,7 @@ impl Gateway {
             bans,
             metrics,
             admin,
+            hold: Mutex::default(),
         };
         if let Some(metrics) = &gateway.metrics {
             metrics.health.add(&gateway.server);
@@ -162,7 +166,22 @@ impl Gateway {
         }
     }
 
-    /// Updates the metrics and the status.
+    /// Holds the readiness back while all addresses but those of the pages are paused or closed.
+    fn hold_readiness(&self) {
+        let stats = self.server.stats();
+        let is_page = |label: Option<&str>| matches!(label, Some(METRICS | ADMIN));
+        let accepts = stats.listeners.iter().any(|listener| {
+            !is_page(listener.label.as_deref()) && !listener.is_paused && listener.lost.is_none()
+        });
+        let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepts {
+            *hold = None;
+        } else if hold.is_none() {
+            *hold = Some(self.server.readiness().hold("no address accepts clients"));
+        }
+    }
+
+    /// Updates the metrics, the readiness and the status.
     ///
     /// Besides, this timer saves a system call per connection. Tokio wakes its driver for a timer
     /// that is earlier than all others, and no timeout is earlier than this one.
@@ -171,6 +190,7 @@ impl Gateway {
         loop {
             ticks.tick().await;
             notifier.counts(&self.server);
+            self.hold_readiness();
             if let Some(metrics) = &self.metrics {
                 metrics.measure(&self.server, &self.certificates.get());
             }

@@ -9,7 +9,7 @@ use crate::{
     addr::Addr,
     error::{Error, Explained},
 };
-use std::{io, mem, net::SocketAddr, sync::Arc};
+use std::{io, mem, net::SocketAddr, sync::Arc, time::Duration};
 
 /// How often another port is tried if the one that was chosen is in use at another address of the
 /// same name.
@@ -37,6 +37,12 @@ pub(crate) trait Inheritance: Send {
         requested: &str,
         options: &Arc<SocketOptions>,
     ) -> io::Result<Option<Vec<SocketListener>>>;
+
+    /// Returns how long to wait before an address that is in use is tried again, or `None` to give
+    /// up.
+    fn retry_in(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// For a server without a predecessor.
@@ -87,8 +93,18 @@ pub(crate) async fn open(
         } = plan;
         opening.options = settings.options(options);
         let opened = match what {
-            What::Tcp(addrs) => opening.tcp(&addrs),
-            What::Unix(path) => opening.unix(&path).await,
+            What::Tcp(addrs) => loop {
+                match opening.tcp(&addrs) {
+                    Err(error) if opening.has_waited(&error).await => {}
+                    opened => break opened,
+                }
+            },
+            What::Unix(path) => loop {
+                match opening.unix(&path).await {
+                    Err(error) if opening.has_waited(&error).await => {}
+                    opened => break opened,
+                }
+            },
             What::Systemd(name) => opening.systemd(&name),
             What::Socket(socket) => SocketListener::adopt(socket, &opening.options)
                 .map(|listener| opening.opened(text.clone(), vec![listener])),
@@ -153,6 +169,16 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
+    /// Waits if the address is in use by a server that is about to end.
+    async fn has_waited(&mut self, error: &io::Error) -> bool {
+        match self.inheritance.retry_in() {
+            Some(delay) if error.kind() == io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(delay).await;
+                true
+            }
+            _ => false,
+        }
+    }
     fn opened(&mut self, requested: String, queues: Vec<SocketListener>) {
         let queues = queues.into_iter().map(|queue| Box::new(queue) as _);
         self.listeners.push(Opened {

@@ -300,6 +300,26 @@ async fn a_server_that_drains_is_not_replaced_and_the_next_one_starts_by_itself(
 }
 
 #[tokio::test]
+async fn a_server_that_starts_while_another_drains_waits_for_its_address() {
+    let dir = Dir::new();
+    let path = dir.path("handover.sock");
+    let server = Server::bind("127.0.0.1:0");
+    let mut current = generation(1, server, &path).await.unwrap();
+    let addr = current.local_addr().clone();
+    for number in 2..6 {
+        // The path goes first, and the sockets only after the queue.
+        let drain = beside(async move { current.drain(LONG).await });
+        until("the drain", || !path.exists()).await;
+        current = generation(number, Server::bind(&addr), &path)
+            .await
+            .unwrap();
+        assert_eq!(generation_of(&addr).await, number);
+        soon(drain).await.unwrap();
+    }
+    stop(&current).await;
+}
+
+#[tokio::test]
 async fn a_path_that_a_dead_server_left_is_replaced() {
     let dir = Dir::new();
     let path = dir.path("handover.sock");

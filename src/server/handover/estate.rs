@@ -14,27 +14,60 @@ use crate::{
     sync::Mutex,
 };
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// The part of the hand-over in the start of a server: taking over from the predecessor, if there is
 /// one.
 pub(in crate::server) struct Heir {
     handover: Handover,
     begin: Begin,
+    patience: Patience,
+}
+
+/// For a server without a predecessor. There may be one that drains, and is about to close its
+/// sockets.
+struct Patience {
+    until: Instant,
+}
+
+/// How long a server that drains may take to close its sockets.
+const CLOSING: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_millis(20);
+
+impl Inheritance for Patience {
+    fn take(&mut self, _: &str, _: &Arc<SocketOptions>) -> io::Result<Option<Vec<SocketListener>>> {
+        Ok(None)
+    }
+
+    fn retry_in(&self) -> Option<Duration> {
+        (Instant::now() < self.until).then_some(RETRY)
+    }
 }
 
 impl Heir {
     pub(in crate::server) async fn new(handover: Handover) -> Result<Self, Error> {
         let begin = handover.begin().await?;
-        Ok(Heir { handover, begin })
+        let patience = Patience {
+            until: Instant::now() + CLOSING,
+        };
+        Ok(Heir {
+            handover,
+            begin,
+            patience,
+        })
     }
 
     pub(in crate::server) fn inheritance<'a>(
         heir: Option<&'a mut Self>,
         nothing: &'a mut Nothing,
     ) -> &'a mut dyn Inheritance {
-        match heir.map(|heir| &mut heir.begin) {
-            Some(Begin::Succession(succession)) => succession,
-            _ => nothing,
+        match heir {
+            Some(Heir {
+                begin: Begin::Succession(succession),
+                ..
+            }) => succession,
+            Some(heir) => &mut heir.patience,
+            None => nothing,
         }
     }
 
@@ -50,6 +83,7 @@ impl Heir {
         let door = match self.begin {
             Begin::First(door) => door,
             Begin::Succession(succession) => {
+                try_descriptors(pool, &succession)?;
                 let door = succession.ready(&carrier).await?.take_over().await?;
                 for group in pool.groups() {
                     group.visit_sockets(|socket| {
@@ -70,6 +104,28 @@ impl Heir {
             serve(door, &estate, &carrier).await;
         }))
     }
+}
+
+/// Opens as many descriptors as the acceptors will need, so that a lack of them shows while the
+/// predecessor can still continue.
+fn try_descriptors(pool: &Pool, succession: &Succession) -> Result<(), Error> {
+    /// For its queue, and to be registered and watched.
+    const EACH: usize = 3;
+
+    let acceptors = pool.control.borrow().acceptors();
+    let mut trial = Vec::new();
+    for group in pool.groups() {
+        group.visit_sockets(|socket| {
+            trial.extend((0..EACH * acceptors).map(|_| socket.descriptor()));
+        });
+    }
+    let opened: io::Result<Vec<_>> = trial.into_iter().collect();
+    opened.map(drop).map_err(|error| {
+        succession.failed(
+        "its acceptors would have no descriptors; raise the limit of open files (RLIMIT_NOFILE)",
+        error,
+    )
+    })
 }
 
 impl Inheritance for Succession {

@@ -45,7 +45,8 @@ const SPEAKS: u16 = 1;
 /// new one with the same path. There is no other command, and both programs may be the same:
 ///
 /// 1. The *successor* connects to the Unix socket at the path. If no server listens there, it just
-///    starts, and listens on the path itself.
+///    starts, and listens on the path itself. An address in use is tried for two seconds then, since
+///    a server that drains may be about to close it.
 /// 2. The *predecessor* passes on its listening sockets (`SCM_RIGHTS`, `unix(7)`) and continues to
 ///    accept. The successor uses the sockets of the addresses that it listens on too, opens those
 ///    that are new, and makes its services.

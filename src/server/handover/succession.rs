@@ -62,6 +62,10 @@ impl Succession {
         self.listeners[index].take()
     }
 
+    pub(super) fn failed(&self, reason: &str, error: std::io::Error) -> Error {
+        failed(&self.path, reason, Some(error.into()))
+    }
+
     /// Tells the predecessor that this server is ready to accept on the listeners that it took, and
     /// restores the state of the predecessor. From then on nobody accepts there.
     ///

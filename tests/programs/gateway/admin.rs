@@ -297,3 +297,31 @@ async fn a_page_on_a_unix_socket_needs_no_token() -> Result<(), BoxError> {
     assert!(listeners.to_string().contains(&gateway.addr), "{listeners}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_gateway_whose_addresses_are_paused_is_not_ready() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let mut gateway = gateway(&to, &["--admin", "127.0.0.1:0"]).await;
+    let page = Page::of(&mut gateway).await.header(WRITE);
+    let becomes = async |status| {
+        while page.get("/ready").await.0 != status {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    in_time(becomes(200)).await;
+    let listener = format!("/listeners/{}", gateway.addr);
+    assert_eq!(
+        page.post(&format!("{listener}/pause"), Value::Null).await / 100,
+        2
+    );
+    in_time(becomes(503)).await;
+    assert_eq!(page.get("/live").await.0, 200);
+    assert_eq!(
+        page.post(&format!("{listener}/resume"), Value::Null).await / 100,
+        2
+    );
+    in_time(becomes(200)).await;
+    gateway.stop("TERM").await;
+    Ok(())
+}
