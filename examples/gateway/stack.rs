@@ -18,6 +18,7 @@ use reagent_layers::{
     sniff::{Protocol, SniffLayer, Undecided},
     timeout::TimeoutsLayer,
 };
+use std::time::Duration;
 use std::{
     fmt,
     sync::Arc,
@@ -35,10 +36,21 @@ pub struct Stack {
     lines: Vec<String>,
 }
 
+/// The time limits of the clients of a page, which has few places. Its script asks every 2 s.
+const PAGE_OPENING: Duration = Duration::from_secs(5);
+const PAGE_IDLE: Duration = Duration::from_secs(10);
+
 /// Returns the stack of a page.
 pub fn page(router: axum::Router) -> BoxStack {
-    let served = HttpLayer::new().layer(router);
-    BoxCloneSyncService::new(TimeoutsLayer::new().layer(served))
+    let http = HttpLayer::new()
+        .first_byte_timeout(PAGE_OPENING)
+        .header_timeout(PAGE_OPENING)
+        .keep_alive_timeout(PAGE_IDLE);
+    let limits = TimeoutsLayer::new()
+        .first_byte(PAGE_OPENING)
+        .idle(PAGE_IDLE)
+        .write(PAGE_IDLE);
+    BoxCloneSyncService::new(limits.layer(http.layer(router)))
 }
 
 /// The parts of the stack of a listener.

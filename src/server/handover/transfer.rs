@@ -30,8 +30,8 @@ pub(super) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Gone => f.write_str("the other server closed the connection"),
-            Failure::Silent => f.write_str("the other server did not answer in time"),
+            Failure::Gone => f.write_str("the successor closed the connection"),
+            Failure::Silent => f.write_str("the successor did not answer in time"),
             Failure::Refused(reason) => f.write_str(reason),
             Failure::Broken(error) => error.fmt(f),
         }

@@ -128,7 +128,7 @@ async fn a_successor_that_hangs_while_starting_is_given_up_after_a_minute() {
         tokio::time::sleep(Duration::from_secs(61)).await;
         let error = text(succession.ready(&Carrier::default()).await);
         assert!(
-            error.ends_with("it refused: this server did not answer in time"),
+            error.ends_with("it refused: the successor did not answer in time"),
             "{error}"
         );
         recovers(&old, &dir, tasks, &[]).await;
@@ -160,7 +160,7 @@ async fn a_successor_that_hangs_once_it_is_ready_learns_that_it_lost() {
         tokio::time::sleep(Duration::from_secs(11)).await;
         let error = text(prepared.take_over().await);
         assert!(
-            error.ends_with("it refused: this server did not answer in time"),
+            error.ends_with("it refused: the successor did not answer in time"),
             "{error}"
         );
         recovers(&old, &dir, tasks, &["pause [0]", "resume"]).await;

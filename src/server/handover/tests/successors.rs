@@ -89,7 +89,7 @@ async fn one_that_hangs_at_any_byte_is_refused_and_changes_nothing() {
                 assert_eq!(wire.stream().try_write(&frame[..cut]).unwrap(), cut);
                 let (kind, reason) = next(&wire).await.unwrap();
                 assert_eq!(kind, Kind::Refused);
-                assert_eq!(reason, b"this server did not answer in time");
+                assert_eq!(reason, b"the successor did not answer in time");
                 assert!(next(&wire).await.is_none());
                 recovered(&old, step).await;
             }
