@@ -61,7 +61,7 @@ impl Address {
             .state(self.key.clone())
             .reserve(self.reserved);
         let bind = match &*self.label {
-            // Whoever reaches the page on a Unix socket needs no token.
+            // Clients of the page on a Unix socket need no token.
             ADMIN => bind.options(|options| options.unix_mode = Some(0o600)),
             _ => bind,
         };

@@ -421,7 +421,7 @@ async fn a_listener_that_is_closed_during_a_succession_that_fails_is_closed_then
         async move { first.close_listener(&addr).await }
     });
     settled().await;
-    // Whoever comes meanwhile is served.
+    // Clients that come meanwhile are served.
     let mut client = UnixStream::connect(&app).await.unwrap();
     assert_eq!(client.read_u8().await.unwrap(), 1);
     drop(sender);

@@ -47,7 +47,7 @@ async fn reserved_places_are_for_its_clients_only() {
     let mut two = connect_to(&admin).await;
     assert!(echoes(&mut two, "hello").await);
 
-    // Without the listener, nothing is reserved any more, whoever has a handle.
+    // Without the listener, nothing is reserved any more, although handles are kept.
     let mut handles = Vec::new();
     server.for_each_connection(|connection| handles.push(connection.clone()));
     assert!(server.close_listener(&admin).await);
