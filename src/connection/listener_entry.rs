@@ -91,14 +91,18 @@ impl ListenerEntry {
 
     /// Gives the reserved places back, unless a connection may use them.
     pub(crate) fn end_reserve_if_idle(&self) {
-        if self.totals().open() == 0 {
+        if self.is_idle() {
             self.places.end_reserve();
         }
     }
 
     /// Returns whether the listener is closed and all its connections have ended.
     pub(super) fn is_over(&self) -> bool {
-        self.is_closed() && self.totals().open() == 0
+        self.is_closed() && self.is_idle()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.totals().open() == 0
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Explained},
 };
 use std::{io, mem, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// How often another port is tried if the one that was chosen is in use at another address of the
 /// same name.
@@ -45,12 +46,24 @@ pub(crate) trait Inheritance: Send {
     }
 }
 
-/// For a server without a predecessor.
-pub(crate) struct Nothing;
+/// For a server that takes nothing over.
+#[derive(Default)]
+pub(crate) struct Nothing {
+    /// Until when an address in use is tried again.
+    pub(crate) retry_until: Option<Instant>,
+}
+
+/// The delay between attempts at an address in use.
+const RETRY: Duration = Duration::from_millis(20);
 
 impl Inheritance for Nothing {
     fn take(&mut self, _: &str, _: &Arc<SocketOptions>) -> io::Result<Option<Vec<SocketListener>>> {
         Ok(None)
+    }
+
+    fn retry_in(&self) -> Option<Duration> {
+        let until = self.retry_until?;
+        (Instant::now() < until).then_some(RETRY)
     }
 }
 
@@ -338,7 +351,7 @@ mod tests {
     #[tokio::test]
     async fn all_addresses_of_a_name_are_bound_to_one_port() {
         let mut opening = Opening {
-            inheritance: &mut Nothing,
+            inheritance: &mut Nothing::default(),
             options: Arc::default(),
             v4_ports: Vec::new(),
             tcp: Vec::new(),

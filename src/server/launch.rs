@@ -33,7 +33,7 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     check_time()?;
     let cores = config.cores();
     let options = Arc::new(config.options);
-    let mut nothing = Nothing;
+    let mut nothing = Nothing::default();
     #[cfg(unix)]
     let mut heir = match config.handover {
         Some(handover) => Some(Heir::new(handover).await?),

@@ -61,7 +61,7 @@ impl ServerHandle {
             binds.into_binds(),
             &self.pool.options,
             &known,
-            &mut listener::Nothing,
+            &mut listener::Nothing::default(),
         )
         .await?;
         let groups = self.pool.make_groups(bound);

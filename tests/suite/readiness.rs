@@ -82,7 +82,7 @@ async fn a_cancelled_wait_loses_no_change() {
     settled().await;
     assert!(!readiness.changed().await);
     assert!(timeout(SECOND, readiness.changed()).await.is_err());
-    // Two changes that cancel each other out are none.
+    // Two changes that cancel each other out are not reported.
     server.resume();
     server.pause();
     assert!(timeout(SECOND, readiness.changed()).await.is_err());

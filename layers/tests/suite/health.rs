@@ -18,7 +18,7 @@ async fn checked() -> ServerHandle {
     Server::new(listener).start(serve).await.unwrap()
 }
 
-/// Requests a path on a connection of its own.
+/// Requests a path on a new connection.
 async fn ask(clients: &Clients, path: &str) -> Answer {
     Raw(clients.connect().await.unwrap()).get(path).await
 }

@@ -21,54 +21,28 @@ use tokio::time::Instant;
 pub(in crate::server) struct Heir {
     handover: Handover,
     begin: Begin,
-    patience: Patience,
 }
 
-/// For a server without a predecessor. There may be one that drains, and is about to close its
-/// sockets.
-struct Patience {
-    until: Instant,
-}
-
-/// How long a server that drains may take to close its sockets.
+/// How long an address in use is tried again without a predecessor. There may be one that drains,
+/// and is about to close its sockets.
 const CLOSING: Duration = Duration::from_secs(2);
-const RETRY: Duration = Duration::from_millis(20);
-
-impl Inheritance for Patience {
-    fn take(&mut self, _: &str, _: &Arc<SocketOptions>) -> io::Result<Option<Vec<SocketListener>>> {
-        Ok(None)
-    }
-
-    fn retry_in(&self) -> Option<Duration> {
-        (Instant::now() < self.until).then_some(RETRY)
-    }
-}
 
 impl Heir {
     pub(in crate::server) async fn new(handover: Handover) -> Result<Self, Error> {
         let begin = handover.begin().await?;
-        let patience = Patience {
-            until: Instant::now() + CLOSING,
-        };
-        Ok(Heir {
-            handover,
-            begin,
-            patience,
-        })
+        Ok(Heir { handover, begin })
     }
 
     pub(in crate::server) fn inheritance<'a>(
         heir: Option<&'a mut Self>,
         nothing: &'a mut Nothing,
     ) -> &'a mut dyn Inheritance {
-        match heir {
-            Some(Heir {
-                begin: Begin::Succession(succession),
-                ..
-            }) => succession,
-            Some(heir) => &mut heir.patience,
-            None => nothing,
+        match heir.map(|heir| &mut heir.begin) {
+            Some(Begin::Succession(succession)) => return succession,
+            Some(Begin::First(_)) => nothing.retry_until = Some(Instant::now() + CLOSING),
+            None => {}
         }
+        nothing
     }
 
     /// Takes over from the predecessor. The result is to be run until the server drains: it waits
@@ -106,26 +80,28 @@ impl Heir {
     }
 }
 
-/// Opens as many descriptors as the acceptors will need, so that a lack of them shows while the
-/// predecessor can still continue.
+/// Opens as many descriptors as the acceptors will need, and some for connections, so that a lack of
+/// them shows while the predecessor can still continue.
 fn try_descriptors(pool: &Pool, succession: &Succession) -> Result<(), Error> {
-    /// For its queue, and to be registered and watched.
-    const EACH: usize = 3;
+    /// To be registered with the runtime, and to watch the queue.
+    const EACH: usize = 2;
+    const SPARE: usize = 8;
+    const REASON: &str = "there are too few file descriptors to serve clients; raise RLIMIT_NOFILE";
 
     let acceptors = pool.control.borrow().acceptors();
     let mut trial = Vec::new();
     for group in pool.groups() {
+        // Every acceptor drives a queue, and every queue has an acceptor.
+        let handles = acceptors.div_ceil(group.live().len().max(1));
         group.visit_sockets(|socket| {
-            trial.extend((0..EACH * acceptors).map(|_| socket.descriptor()));
+            let spare = if trial.is_empty() { SPARE } else { 0 };
+            trial.extend((0..EACH * handles + spare).map(|_| socket.descriptor()));
         });
     }
     let opened: io::Result<Vec<_>> = trial.into_iter().collect();
-    opened.map(drop).map_err(|error| {
-        succession.failed(
-        "its acceptors would have no descriptors; raise the limit of open files (RLIMIT_NOFILE)",
-        error,
-    )
-    })
+    opened
+        .map(drop)
+        .map_err(|error| succession.failed(REASON, error))
 }
 
 impl Inheritance for Succession {

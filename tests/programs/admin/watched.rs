@@ -16,7 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// What a hostile client might send as its server name.
+/// A server name such as a hostile client might send.
 pub const HOSTILE: &str = "<img src=x onerror='document.title=1'>";
 
 async fn echo(mut conn: Connection) -> io::Result<()> {

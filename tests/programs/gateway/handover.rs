@@ -11,7 +11,7 @@ use reagent::BoxError;
 use serde_json::json;
 use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     process::Command,
 };
@@ -151,5 +151,48 @@ async fn a_successor_that_cannot_start_changes_nothing() -> Result<(), BoxError>
         assert_eq!(say(&mut client, "hello").await?, "a hello");
     }
     first.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_successor_with_few_descriptors_takes_over_only_if_it_can_serve() -> Result<(), BoxError>
+{
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let gateways = Gateways::new(&to, &["--listen", "127.0.0.1:0"]).await;
+    let mut current = gateways.start().await;
+    let (mut refused, mut served) = (0, 0);
+    for descriptors in 8..60 {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "ulimit -n $0 && exec \"$@\"",
+            &descriptors.to_string(),
+        ]);
+        command.arg(binary("gateway")).args(["--threads", "1"]);
+        command.args(&gateways.args).stdin(Stdio::null());
+        let mut successor = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut line = String::new();
+        let stdout = successor.stdout.take().unwrap();
+        in_time(BufReader::new(stdout).read_line(&mut line)).await?;
+        let mut client = TcpStream::connect(&current.addr).await?;
+        assert_eq!(say(&mut client, "hello").await?, "a hello", "{descriptors}");
+        drop(client);
+        if line.is_empty() {
+            assert!(!in_time(successor.wait()).await?.success(), "{descriptors}");
+            refused += 1;
+        } else {
+            served += 1;
+            current.ended().await;
+            current = gateways.start().await;
+            assert!(in_time(successor.wait()).await?.success(), "{descriptors}");
+        }
+    }
+    assert!(refused > 0 && served > 0, "{refused} and {served}");
+    current.stop("TERM").await;
     Ok(())
 }

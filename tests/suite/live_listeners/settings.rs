@@ -29,6 +29,18 @@ pub(super) fn server() -> Server {
     Server::bind(none)
 }
 
+/// Returns what each listener sends to a client.
+async fn texts(server: &ServerHandle) -> Vec<String> {
+    let mut texts = Vec::new();
+    for addr in server.local_addrs() {
+        let mut text = String::new();
+        let mut client = connect_to(&addr).await;
+        client.read_to_string(&mut text).await.unwrap();
+        texts.push(text);
+    }
+    texts
+}
+
 #[tokio::test]
 async fn its_state_is_found_before_that_of_the_server() {
     struct Name(&'static str);
@@ -50,17 +62,8 @@ async fn its_state_is_found_before_that_of_the_server() {
         .state(Name("server's"))
         .state(Shared(7));
     let server = server.start_make(make).await.unwrap();
-    let mut texts = Vec::new();
-    for addr in server.local_addrs() {
-        let mut text = String::new();
-        connect_to(&addr)
-            .await
-            .read_to_string(&mut text)
-            .await
-            .unwrap();
-        texts.push(text);
-    }
-    assert_eq!(texts, ["own own 7 one", "none server's 7 none"]);
+    let expected = ["own own 7 one", "none server's 7 none"];
+    assert_eq!(texts(&server).await, expected);
     stop(&server).await;
 }
 
@@ -76,17 +79,7 @@ async fn its_options_begin_with_those_of_the_server() {
         .listen([bind().options(|options| options.nodelay = false), bind()])
         .options(move |options| options.keepalive = Some(keepalive));
     let server = server.start(report).await.unwrap();
-    let mut texts = Vec::new();
-    for addr in server.local_addrs() {
-        let mut text = String::new();
-        connect_to(&addr)
-            .await
-            .read_to_string(&mut text)
-            .await
-            .unwrap();
-        texts.push(text);
-    }
-    assert_eq!(texts, ["false true", "true true"]);
+    assert_eq!(texts(&server).await, ["false true", "true true"]);
     stop(&server).await;
 }
 

@@ -89,7 +89,7 @@ async fn sessions_are_resumed_by_a_successor_that_has_received_the_keys() {
         let config = Arc::new(ca.believer(&[version]));
         assert!(!resumes(&mut first, &config).await);
         assert!(resumes(&mut first, &config).await);
-        // A layer with keys of its own does a full handshake, and the client loses nothing.
+        // A layer with other keys does a full handshake, and the client loses nothing.
         assert!(!resumes(&mut stranger, &config).await);
     }
     // The keys can be restored before the layer is built, or afterwards.
