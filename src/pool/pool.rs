@@ -107,9 +107,15 @@ impl Pool {
         self.groups.lock().push(group.clone());
     }
 
-    /// Removes a group. Its connections stay.
-    pub(crate) fn remove(&self, group: &Group) {
-        self.groups.lock().retain(|known| known.id() != group.id());
+    /// Removes a group that is closed. Its connections stay. Returns false if the server ends, and
+    /// so keeps the list of what it has listened on.
+    pub(crate) fn remove(&self, group: &Group) -> bool {
+        let stage = &self.control.borrow().stage;
+        let goes_on = !matches!(stage, Stage::Draining(_) | Stage::Stopped(..));
+        if goes_on {
+            self.groups.lock().retain(|known| known.id() != group.id());
+        }
+        goes_on
     }
 
     /// Closes all sockets.
