@@ -10,7 +10,7 @@ use crate::{
     metrics_page::MetricsPage,
     options::CommandLine,
     services::{limits, pages, services},
-    systemd::Notifier,
+    systemd::{self, MainProcess, Notifier},
 };
 use reagent::{Acceptor, Bind, BoxError, Handover, ReadinessHold, Server, ServerHandle};
 use reagent_layers::{access::Bans, trace::TraceObserver};
@@ -75,9 +75,11 @@ pub async fn run(line: CommandLine, config: Config) -> Result<(), BoxError> {
         }
     };
     tokio::select! {
-        () = ended => Ok(()),
+        () = ended => {}
         never = gateway.keep_up(&mut notifier) => match never {},
     }
+    systemd::flush();
+    Ok(())
 }
 
 impl Gateway {
@@ -216,6 +218,7 @@ fn server(
     }
     if let Some(path) = &config.global.handover {
         let handover = Handover::new(path).shutdown(config.global.shutdown());
+        server = server.observe(MainProcess);
         server = server.handover(handover.carry(certificates.clone()).carry(bans.clone()));
     }
     match metrics {
