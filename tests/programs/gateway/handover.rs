@@ -196,3 +196,28 @@ async fn a_successor_with_few_descriptors_takes_over_only_if_it_can_serve() -> R
     current.stop("TERM").await;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_successor_whose_page_cannot_be_opened_serves_the_clients() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let gateways = Gateways::new(&to, &[]).await;
+    let taken = TcpListener::bind("127.0.0.1:0").await?;
+    let taken = taken.local_addr()?.to_string();
+    // Without a predecessor, it does not start.
+    let mut command = gateways.command();
+    let output = in_time(command.args(["--admin", &taken]).output()).await?;
+    assert!(!output.status.success());
+
+    let first = gateways.start().await;
+    let mut command = gateways.command();
+    command.args(["--admin", &taken]).stderr(Stdio::piped());
+    let mut second = Example::start_with("gateway", &mut command).await;
+    first.ended().await;
+    let stderr = second.process.stderr.take().unwrap();
+    let mut events = super::Events(BufReader::new(stderr).lines());
+    events.with("the pages are not served").await;
+    let mut client = second.connect().await;
+    assert_eq!(say(&mut client, "hello").await?, "a hello");
+    Ok(())
+}
