@@ -7,6 +7,7 @@ use crate::{
     options::Global,
     services::{limits, services},
     serving::Services,
+    values::Count,
 };
 use reagent::{BoxError, ErrorChain};
 use tokio::task::spawn_blocking;
@@ -55,7 +56,7 @@ impl Gateway {
         }
         let max = config.global.server.max_connections;
         let server = &self.serving.server;
-        server.set_max_connections(max.map(|max| max.as_usize()));
+        server.set_max_connections(max.map(Count::as_usize));
         self.serving.replace(listeners).await;
         if let Some(serving) = &self.pages.serving {
             serving.replace(pages).await;
