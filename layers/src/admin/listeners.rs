@@ -58,9 +58,11 @@ pub(super) async fn act(
 ) -> Result<AdminResponse, Problem> {
     let none = || Problem::not_found(format!("the server does not listen on {text:?}"));
     let is_it = |addr: &Addr| addr.to_string() == text;
-    let addr = server.local_addrs().find(is_it).ok_or_else(none)?;
+    let addr = server.local_addrs().find(is_it);
     let is_own = client.is_some_and(|client| {
-        *client.listener_addr() == addr && server.connection(client.id()).as_ref() == Some(client)
+        // The page may be served by another server than the one that it shows.
+        let is_here = server.connection(client.id()).as_ref() == Some(client);
+        is_it(client.listener_addr()) && (is_here || addr.is_none())
     });
     if is_own && action != ListenerAction::Resume {
         return Err(Problem::new(
@@ -69,6 +71,7 @@ pub(super) async fn act(
              another address of the page",
         ));
     }
+    let addr = addr.ok_or_else(none)?;
     let (is_known, state) = match action {
         ListenerAction::Pause => (server.pause_listener(&addr), "paused"),
         ListenerAction::Resume => (server.resume_listener(&addr), "listening"),

@@ -99,6 +99,9 @@ async fn connections_are_listed_and_ended() -> Result<(), BoxError> {
     let page = page.header(WRITE);
     assert_eq!(page.post(&abort, Value::Null).await / 100, 2);
     assert!(read_all(&mut client).await.is_err(), "reset");
+    // The page is not one of the listeners, and cannot be closed from itself.
+    let close = format!("/listeners/{}/close", page.addr);
+    assert_eq!(page.post(&close, Value::Null).await, 409);
     for (path, expected) in [
         ("/ready", 200),
         ("/live", 200),
