@@ -96,14 +96,16 @@ impl Gateway {
         }
         let succession = Succession::default();
         let server = |binds| server(binds, &config, &certificates, &bans, &pages, &succession);
-        let serving = Serving::start(services, server).await?;
-        if hands_over {
-            if let Err(error) = pages.open(&config).await {
-                if !succession.has_happened() {
-                    serving.server.abort();
-                    return Err(error);
-                }
-                // The clients of the predecessor are worth more than the pages.
+        let serving = Serving::start(services, server).await;
+        let serving = or_close(serving, pages.serving.as_ref()).await?;
+        if hands_over && !succession.has_happened() {
+            let opened = pages.open(&config).await;
+            or_close(opened, Some(&serving)).await?;
+        }
+        serving.server.set_acceptors(1);
+        if succession.has_happened() {
+            // The clients of the predecessor are worth more than the pages.
+            if let Err(error) = pages.take_over(&config).await {
                 let error = ErrorChain(&*error);
                 tracing::error!(%error, "the pages are not served");
             }
@@ -216,6 +218,15 @@ impl Gateway {
     }
 }
 
+/// Closes what is open if the rest of the start has failed.
+async fn or_close<T>(started: Result<T, BoxError>, open: Option<&Serving>) -> Result<T, BoxError> {
+    if let (Err(_), Some(open)) = (&started, open) {
+        open.server.abort();
+        let _ = open.server.wait().await;
+    }
+    started
+}
+
 /// Configures the server of the listeners.
 fn server(
     binds: Vec<Bind>,
@@ -234,6 +245,9 @@ fn server(
         server = server.max_connections(max.as_usize());
     }
     if let Some(path) = &config.global.server.handover {
+        // Nobody is accepted before it is known whether there is a predecessor, or the pages are
+        // open.
+        server = server.acceptors(0);
         let handover = Handover::new(path)
             .shutdown(config.global.shutdown.shutdown())
             .carry(succession.clone())

@@ -16,13 +16,13 @@ use crate::{
     stack::BoxStack,
 };
 use axum::Router;
-use reagent::{BoxError, Handover, Server, ServerHandle, Shutdown};
-use reagent_layers::{access::Bans, http::HttpLayer, timeout::TimeoutsLayer, trace::TraceObserver};
+use reagent::{Addr, BoxError, Handover, Server, ServerHandle, Shutdown};
+use reagent_layers::{access::Bans, http::HttpLayer, timeout::TimeoutsLayer};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, util::BoxCloneSyncService};
 
 /// The time limits of the clients of a page. Its script asks every 2 s.
@@ -33,7 +33,10 @@ const IDLE: Duration = Duration::from_secs(10);
 const END: Duration = Duration::from_secs(1);
 
 /// The time that a successor has to take over the pages, after it has taken over the listeners.
-const TAKEN: Duration = Duration::from_secs(5);
+const SUCCESSION: Duration = Duration::from_secs(5);
+
+/// The delay between attempts to do so. The predecessor may be taking them over itself.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The pages that are configured.
 pub struct Pages {
@@ -65,7 +68,10 @@ impl Pages {
     pub async fn check(&self, config: &Config) -> Result<(), BoxError> {
         if let (Some(page), Some(address)) = (&self.admin, &config.global.pages.admin) {
             for addr in resolve(address).await? {
-                page.check_addr(&addr)?;
+                // What systemd has opened is not known. The page looks at each client, too.
+                if !matches!(addr, Addr::Other(_)) {
+                    page.check_addr(&addr)?;
+                }
             }
         }
         Ok(())
@@ -95,7 +101,6 @@ impl Pages {
             let serving = Serving::start(services, |binds| {
                 let server = Server::bind(binds)
                     .options(common::keepalive)
-                    .observe(TraceObserver::new().end_level(tracing::Level::DEBUG))
                     .observe(Crowd::default());
                 match handover {
                     Some(path) => {
@@ -110,6 +115,17 @@ impl Pages {
             self.serving = Some(serving);
         }
         Ok(())
+    }
+
+    /// Takes the pages over from a predecessor.
+    pub async fn take_over(&mut self, config: &Config) -> Result<(), BoxError> {
+        let until = Instant::now() + SUCCESSION;
+        loop {
+            match self.open(config).await {
+                Err(_) if Instant::now() < until => sleep(RETRY).await,
+                opened => return opened,
+            }
+        }
     }
 
     /// Shows the server of the gateway.
@@ -132,7 +148,7 @@ impl Pages {
     /// Waits until a successor has taken over the pages, which it may not have.
     pub async fn until_taken(&self) {
         if let Some(serving) = &self.serving {
-            let _ = timeout(TAKEN, serving.server.wait()).await;
+            let _ = timeout(SUCCESSION, serving.server.wait()).await;
         }
     }
 

@@ -71,7 +71,7 @@ pub struct Global {
     pub shutdown: ShutdownOptions,
 }
 
-/// Where the options of one theme are read from, among other keys.
+/// A table from which the options of one theme are read. It has other keys too.
 pub trait Source {
     fn read<T: DeserializeOwned>(&self) -> Result<T, BoxError>;
 }

@@ -26,7 +26,7 @@ pub struct ListenAddr {
     pub place: Place,
 }
 
-/// What an address means.
+/// The place that an address names.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Place {
     /// A host, or all interfaces, and a port.

@@ -25,7 +25,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Checks a request for a resource, or for a path that is none.
+    /// Checks a request. An unknown path has no resource.
     pub(super) fn admit(
         &self,
         request: &Parts,
