@@ -36,7 +36,9 @@ impl File {
         if !fs::metadata(path).map_err(explain)?.is_file() {
             return Err(format!("cannot read {}: expected a regular file", path.display()).into());
         }
-        let text = fs::read_to_string(path).map_err(explain)?;
+        let text = fs::read(path).map_err(explain)?;
+        let text = String::from_utf8(text)
+            .map_err(|_| format!("cannot read {}: expected text in UTF-8", path.display()))?;
         Ok(File {
             path: path.to_owned(),
             text,

@@ -120,7 +120,7 @@ fn unix(path: &Path) -> Result<Addr, BoxError> {
 pub async fn lookup(address: &str) -> Result<Vec<SocketAddr>, BoxError> {
     let found = tokio::net::lookup_host(address).await;
     let found: Vec<_> = found
-        .map_err(|error| format!("invalid address {address:?}: {}", ErrorChain(&error)))?
+        .map_err(|error| format!("cannot resolve {address:?}: {}", ErrorChain(&error)))?
         .collect();
     match found.is_empty() {
         true => Err(format!("{address} does not resolve to any address").into()),
