@@ -94,7 +94,8 @@ impl Parts<'_> {
             stack.around(layer, format!("accept-rate: {rate}/s"));
         }
         // It is there without a limit too, so that one that a reload adds counts the connections
-        // that are open by then.
+        // that are open by then. `Bind::limit` would not do, because a reload can give an address
+        // that stays open to another listener.
         let layer = InFlightLayer::new(limits.max_connections.clone());
         stack.service = BoxCloneSyncService::new(layer.layer(Inside(stack.service)));
         if let Some(max) = listener.max_connections {
