@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    crowd::{DOOR, PLACES},
+    page_clients::MAX_CONNECTIONS,
     values::{ListenAddr, Place},
 };
 use reagent::Bind;
@@ -53,7 +53,7 @@ impl Address {
 }
 
 fn of_page(bind: Bind) -> Bind {
-    bind.max_connections(PLACES + DOOR)
+    bind.max_connections(MAX_CONNECTIONS)
 }
 
 impl Config {

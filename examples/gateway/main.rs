@@ -26,7 +26,7 @@
 //! | `options/`, `values/` | the options, which are also the keys of a file |
 //! | `file.rs`, `explain.rs`, `config.rs`, `validate.rs`, `check.rs`, `overlap.rs` | reading and checking a configuration |
 //! | `stack.rs`, `limits.rs`, `certificates.rs`, `upstream.rs`, `header.rs` | the stack |
-//! | `pages.rs`, `metrics_page.rs`, `admin_page.rs`, `crowd.rs` | the pages |
+//! | `pages.rs`, `metrics_page.rs`, `admin_page.rs`, `page_clients.rs` | the pages |
 //! | `addresses.rs`, `services.rs`, `serving.rs` | the addresses, and the stack behind each of them |
 //! | `gateway.rs`, `reload.rs`, `succession.rs`, `systemd.rs` | the running gateway |
 
@@ -40,7 +40,6 @@ mod admin_page;
 mod certificates;
 mod check;
 mod config;
-mod crowd;
 mod explain;
 mod file;
 mod gateway;
@@ -49,6 +48,7 @@ mod limits;
 mod metrics_page;
 mod options;
 mod overlap;
+mod page_clients;
 mod pages;
 mod reload;
 mod services;

@@ -9,9 +9,9 @@ use crate::{
     certificates::CurrentCertificates,
     common,
     config::Config,
-    crowd::Crowd,
     metrics_page::MetricsPage,
     overlap::resolve,
+    page_clients::PageClients,
     serving::{Services, Serving},
     stack::BoxStack,
 };
@@ -101,7 +101,7 @@ impl Pages {
             let serving = Serving::start(services, |binds| {
                 let server = Server::bind(binds)
                     .options(common::keepalive)
-                    .observe(Crowd::default());
+                    .observe(PageClients::default());
                 match handover {
                     Some(path) => {
                         let handover = Handover::new(handover_path(path));
@@ -145,9 +145,11 @@ impl Pages {
         }
     }
 
-    /// Waits until a successor has taken over the pages, which it may not have.
+    /// Waits until a successor has taken over the pages, which it may not have. Their clients wait for
+    /// it too, since a server that has stopped is not worth showing.
     pub async fn until_taken(&self) {
         if let Some(serving) = &self.serving {
+            serving.server.pause();
             let _ = timeout(SUCCESSION, serving.server.wait()).await;
         }
     }

@@ -234,10 +234,20 @@ async fn other_machines_need_a_token() -> Result<(), BoxError> {
         );
     }
 
+    let mut two_words = command("127.0.0.1:1", &["--admin", "0.0.0.0:0", "--check"]);
+    let output = two_words.env("GATEWAY_ADMIN_TOKEN", "two words").output();
+    let said = String::from_utf8(in_time(output).await?.stderr)?;
+    assert!(
+        said.starts_with("error: invalid GATEWAY_ADMIN_TOKEN: expected letters, digits"),
+        "{said}"
+    );
+
+    // The option has precedence over the environment.
     let of_option = &mut command(
         "127.0.0.1:1",
         &["--admin", "0.0.0.0:0", "--admin-token", "T"],
     );
+    of_option.env("GATEWAY_ADMIN_TOKEN", "other");
     let of_environment = &mut command("127.0.0.1:1", &args);
     for command in [of_option, of_environment.env("GATEWAY_ADMIN_TOKEN", "T")] {
         let mut gateway = Example::start_with("gateway", command.stderr(Stdio::null())).await;

@@ -9,7 +9,15 @@ use super::{
 use crate::program::{Example, binary};
 use reagent::BoxError;
 use serde_json::json;
-use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -194,6 +202,35 @@ async fn a_successor_with_few_descriptors_takes_over_only_if_it_can_serve() -> R
     }
     assert!(refused > 0 && served > 0, "{refused} and {served}");
     current.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_pages_are_served_throughout_a_succession() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let gateways = Gateways::new(&to, &["--admin", "127.0.0.1:0"]).await;
+    let mut current = gateways.start().await;
+    let page = Page::of(&mut current).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let is_done = done.clone();
+    let asking = tokio::spawn(async move {
+        let mut answers = 0;
+        while !is_done.load(Relaxed) {
+            // It panics if the connection is refused or reset.
+            let status = page.get("/live").await.0;
+            assert!(matches!(status, 200 | 503), "{status}");
+            answers += 1;
+        }
+        answers
+    });
+    for _ in 0..5 {
+        let next = gateways.start().await;
+        current.ended().await;
+        current = next;
+    }
+    done.store(true, Relaxed);
+    assert!(in_time(asking).await? > 5);
     Ok(())
 }
 
