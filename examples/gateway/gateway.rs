@@ -7,13 +7,14 @@ use crate::{
     limits::Limits,
     options::CommandLine,
     pages::Pages,
+    server::server,
     services::{limits, services},
     serving::Serving,
     succession::Succession,
     systemd::Notifier,
 };
-use reagent::{Bind, BoxError, ErrorChain, Handover, ReadinessHold, Server, ServerStatus};
-use reagent_layers::{access::Bans, trace::TraceObserver};
+use reagent::{BoxError, ErrorChain, ReadinessHold, ServerStatus};
+use reagent_layers::access::Bans;
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -89,7 +90,8 @@ impl Gateway {
         let has_bans = pages.admin.is_some();
         let services = services(&config, &limits, &certificates.get(), has_bans)?;
 
-        // The addresses of the pages of a predecessor become free once it has handed over.
+        // Nobody is accepted before the pages are open, except that a predecessor hands over its
+        // pages after its listeners.
         let hands_over = config.global.server.handover.is_some();
         if !hands_over {
             pages.open(&config).await?;
@@ -225,38 +227,4 @@ async fn or_close<T>(started: Result<T, BoxError>, open: Option<&Serving>) -> Re
         let _ = open.server.wait().await;
     }
     started
-}
-
-/// Configures the server of the listeners.
-fn server(
-    binds: Vec<Bind>,
-    config: &Config,
-    certificates: &CurrentCertificates,
-    bans: &Bans,
-    pages: &Pages,
-    succession: &Succession,
-) -> Server {
-    let mut server = Server::bind(binds).options(common::keepalive).observe(
-        TraceObserver::new()
-            .end_level(tracing::Level::DEBUG)
-            .failure_level(tracing::Level::INFO),
-    );
-    if let Some(max) = config.global.server.max_connections {
-        server = server.max_connections(max.as_usize());
-    }
-    if let Some(path) = &config.global.server.handover {
-        // Nobody is accepted before it is known whether there is a predecessor, or the pages are
-        // open.
-        server = server.acceptors(0);
-        let handover = Handover::new(path)
-            .shutdown(config.global.shutdown.shutdown())
-            .carry(succession.clone())
-            .carry(certificates.clone())
-            .carry(bans.clone());
-        server = server.handover(handover);
-    }
-    match &pages.metrics {
-        Some(metrics) => server.observe(metrics.observer.clone()),
-        None => server,
-    }
 }

@@ -28,7 +28,7 @@
 //! | `stack.rs`, `limits.rs`, `certificates.rs`, `upstream.rs`, `header.rs` | the stack |
 //! | `pages.rs`, `metrics_page.rs`, `admin_page.rs`, `page_clients.rs` | the pages |
 //! | `addresses.rs`, `services.rs`, `serving.rs` | the addresses, and the stack behind each of them |
-//! | `gateway.rs`, `reload.rs`, `succession.rs`, `systemd.rs` | the running gateway |
+//! | `gateway.rs`, `server.rs`, `reload.rs`, `succession.rs`, `systemd.rs` | the running gateway |
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
@@ -51,6 +51,7 @@ mod overlap;
 mod page_clients;
 mod pages;
 mod reload;
+mod server;
 mod services;
 mod serving;
 mod stack;

@@ -19,27 +19,32 @@ impl PageClients {
     fn lock(&self) -> MutexGuard<'_, Vec<ConnectionHandle>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Adds a connection, and returns the one that it replaces.
+    fn add(&self, connection: &ConnectionHandle) -> Option<ConnectionHandle> {
+        let mut present = self.lock();
+        // The label is that of the page.
+        let of_page = present
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| other.listener_label() == connection.listener_label());
+        let is_full = of_page.clone().count() >= CLIENTS;
+        let quietest = of_page.min_by_key(|(_, other)| {
+            let active_at = other.last_active_at();
+            (active_at.max(Some(other.accepted_at())), other.id())
+        });
+        let index = quietest.filter(|_| is_full).map(|(index, _)| index);
+        let replaced = index.map(|index| present.swap_remove(index));
+        present.push(connection.clone());
+        replaced
+    }
 }
 
 impl Observer for PageClients {
     fn connection_started(&self, connection: &ConnectionHandle) {
-        let mut present = self.lock();
-        let of_page = present.iter().enumerate().filter(|(_, other)| {
-            // The label is that of the page.
-            other.listener_label() == connection.listener_label()
-        });
-        let of_page: Vec<(usize, &ConnectionHandle)> = of_page.collect();
-        if of_page.len() >= CLIENTS {
-            let quietest = of_page.into_iter().min_by_key(|(_, other)| {
-                let active_at = other.last_active_at();
-                let seen_at = active_at.max(Some(other.accepted_at()));
-                (seen_at, other.id())
-            });
-            if let Some((index, _)) = quietest {
-                present.swap_remove(index).abort();
-            }
+        if let Some(replaced) = self.add(connection) {
+            replaced.abort();
         }
-        present.push(connection.clone());
     }
 
     fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
