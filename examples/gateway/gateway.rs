@@ -11,7 +11,7 @@ use crate::{
     services::{limits, services},
     serving::Serving,
     succession::Succession,
-    systemd::Notifier,
+    systemd::{self, Notifier},
 };
 use reagent::{BoxError, ErrorChain, ReadinessHold, ServerStatus};
 use reagent_layers::access::Bans;
@@ -65,10 +65,12 @@ pub async fn run(line: CommandLine, config: Config) -> Result<(), BoxError> {
     }
     let again = common::signal()?;
     tokio::select! {
-        () = gateway.shut_down(end, again) => Ok(()),
+        () = gateway.shut_down(end, again) => {}
         never = gateway.keep_up(&mut notifier) => match never {},
         never = refuse_reloads(&mut hangups) => match never {},
     }
+    systemd::flush();
+    Ok(())
 }
 
 async fn refuse_reloads(hangups: &mut Signal) -> Infallible {

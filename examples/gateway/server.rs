@@ -1,7 +1,8 @@
 //! The server of the listeners.
 
 use crate::{
-    certificates::CurrentCertificates, common, config::Config, pages::Pages, succession::Succession,
+    certificates::CurrentCertificates, common, config::Config, pages::Pages,
+    succession::Succession, systemd::MainProcess,
 };
 use reagent::{Bind, Handover, Server};
 use reagent_layers::{access::Bans, trace::TraceObserver};
@@ -25,7 +26,7 @@ pub fn server(
     }
     if let Some(path) = &config.global.server.handover {
         // It starts paused, since it finds out only now whether there is a predecessor.
-        server = server.acceptors(0);
+        server = server.acceptors(0).observe(MainProcess);
         let handover = Handover::new(path)
             .shutdown(config.global.shutdown.shutdown())
             .carry(succession.clone())

@@ -7,6 +7,7 @@ mod ends;
 mod handover;
 mod limits;
 mod proxies;
+mod real_systemd;
 mod reload;
 mod restarts;
 mod routes;
