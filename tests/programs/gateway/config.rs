@@ -476,6 +476,10 @@ async fn a_check_finds_what_only_the_system_knows() -> Result<(), BoxError> {
             "[[listener]]\nlisten = '/nonexistent/a.sock'",
             "/nonexistent/a.sock",
         ),
+        (
+            &format!("[[listener]]\nlisten = '/tmp/{}'", "a".repeat(103)),
+            "is too long: expected at most 107 bytes",
+        ),
     ] {
         let files = Files::new(&format!("{listener}{more}"));
         let said = files.run(&["--check"]).await.expect_err(more);
