@@ -165,6 +165,15 @@ impl ConnectionHandle {
         self.entry.last_active_at()
     }
 
+    /// Returns whether a client waits for a place in a limit that this connection counts towards:
+    /// that of the server or that of the listener.
+    ///
+    /// A layer that keeps a connection without need can ask this, and close it.
+    pub fn is_place_wanted(&self) -> bool {
+        let places = &self.entry.listener().places;
+        places.own().waiting() > 0 || self.entry.registry().limit.waiting() > 0
+    }
+
     /// Returns whether a layer has encrypted the connection.
     pub fn is_secure(&self) -> bool {
         self.entry.has(flag::SECURE)
