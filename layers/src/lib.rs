@@ -159,9 +159,12 @@ mod net;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 mod refusal;
 #[cfg(any(
+    feature = "access",
     feature = "fault",
     feature = "framed",
     feature = "http",
+    feature = "limit",
+    feature = "route",
     feature = "timeout"
 ))]
 mod time;
@@ -170,7 +173,7 @@ pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 pub use reagent::PrefixedIo;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
-pub use refusal::Refusal;
+pub use refusal::{Refusal, Tarpit, TarpitStats};
 
 /// Compiles the example of the package's README.
 #[cfg(all(doctest, feature = "full"))]

@@ -7,7 +7,10 @@ use std::io;
 use std::time::Duration;
 #[cfg(unix)]
 use tokio::net::UnixStream;
-use tokio::{io::Interest, net::TcpStream};
+use tokio::{
+    io::{Interest, Ready},
+    net::TcpStream,
+};
 
 /// The innermost stream of a connection, as a [`Listener`](crate::Listener) accepts it.
 ///
@@ -126,7 +129,7 @@ impl PlainStream {
             PlainStream::Unix(stream) => stream.ready(CLOSED).await,
         };
         // It fails only if the runtime is shutting down.
-        ready.map_or(true, |ready| ready.is_read_closed())
+        ready.map_or(true, Ready::is_read_closed)
     }
 
     pub(crate) fn sock_ref(&self) -> socket2::SockRef<'_> {

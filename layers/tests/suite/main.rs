@@ -64,6 +64,8 @@ mod route;
 mod sniff;
 #[cfg(feature = "full")]
 mod stack;
+#[cfg(all(feature = "access", feature = "limit", feature = "route"))]
+mod tarpit;
 #[cfg(feature = "timeout")]
 mod timeout;
 #[cfg(feature = "tls")]
