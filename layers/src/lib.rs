@@ -15,6 +15,7 @@
 //! | learn the client's address from a proxy, or send it as a proxy | [`ProxyProtocolLayer`](proxy_protocol/struct.ProxyProtocolLayer.html) | `proxy_protocol` |
 //! | relay bytes to an upstream and back | [`relay`](relay/fn.relay.html) | `relay` |
 //! | route connections to one of several services | [`Router`](route/struct.Router.html) | `route` |
+//! | ban clients that misbehave | [`Score`](score/struct.Score.html) | `score` |
 //! | detect a client's protocol from its first bytes | [`SniffLayer`](sniff/struct.SniffLayer.html) | `sniff` |
 //! | limit times: first byte, idle, stalled reads and writes, minimum rate, age | [`TimeoutsLayer`](timeout/struct.TimeoutsLayer.html) | `timeout` |
 //! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls` |
@@ -125,6 +126,8 @@ pub mod proxy_protocol;
 pub mod relay;
 #[cfg(feature = "route")]
 pub mod route;
+#[cfg(feature = "score")]
+pub mod score;
 #[cfg(feature = "sniff")]
 pub mod sniff;
 #[cfg(feature = "timeout")]

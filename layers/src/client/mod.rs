@@ -3,11 +3,11 @@
 #[cfg(any(feature = "bandwidth", feature = "limit"))]
 pub(crate) mod bucket;
 mod key;
-#[cfg(any(feature = "bandwidth", feature = "limit"))]
+#[cfg(any(feature = "bandwidth", feature = "limit", feature = "score"))]
 mod map;
 
 pub(crate) use key::{ClientKey, ip_of};
-#[cfg(any(feature = "bandwidth", feature = "limit"))]
+#[cfg(any(feature = "bandwidth", feature = "limit", feature = "score"))]
 pub(crate) use map::BoundedMap;
 
 /// The default number of clients that a layer remembers at most.

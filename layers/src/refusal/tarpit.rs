@@ -74,7 +74,7 @@ pub struct Tarpit {
     shared: Arc<Shared>,
 }
 
-/// What a [`Tarpit`] has done so far.
+/// A snapshot of the counts of a [`Tarpit`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TarpitStats {
@@ -114,7 +114,7 @@ impl Tarpit {
         self.shared.max()
     }
 
-    /// Returns what the tarpit has done so far.
+    /// Returns a snapshot of the counts.
     pub fn stats(&self) -> TarpitStats {
         self.shared.stats()
     }

@@ -60,6 +60,15 @@ mod relayed_clients;
     feature = "tls"
 ))]
 mod route;
+#[cfg(all(
+    feature = "http",
+    feature = "limit",
+    feature = "proxy_protocol",
+    feature = "score",
+    feature = "timeout",
+    feature = "tls"
+))]
+mod score;
 #[cfg(all(feature = "sniff", feature = "tls"))]
 mod sniff;
 #[cfg(feature = "full")]
