@@ -81,7 +81,7 @@ fn fault_of_client(error: &hyper::Error) -> Option<&'static str> {
         return Some(MALFORMED);
     }
     let error = error.source()?.downcast_ref::<h2::Error>()?;
-    // An error of the peer, or of the system, is none of the library.
+    // Only the library reports what the client did wrong.
     if !error.is_library() {
         return None;
     }

@@ -30,7 +30,7 @@
 //! let login = Offence::Custom("login");
 //! let score = Score::new(bans.clone())
 //!     .exempt("10.0.0.0/8".parse::<reagent_layers::Network>()?)
-//!     .weight(login, 10.0)
+//!     .weight(login, 15.0)
 //!     .on_ban(|ban| println!("{} is banned for {:?}: {}", ban.client, ban.lasts, ban.offence));
 //! let (listener, clients) = MemoryListener::new();
 //! let reporting = score.clone();
@@ -63,9 +63,8 @@
 //! no allocation. An offence costs one lookup in a table behind a lock.
 //!
 //! The table is bounded. An offender is forgotten when its points have drained and its bans are
-//! forgotten, and never to make room for another. If the table is full, the offences of other
-//! clients are counted but not scored, so an attacker who has that many networks is not banned by
-//! all of them: see [`ScoreStats::overflowed`].
+//! forgotten, and never to make room for another. While the table is full, the offences of other
+//! clients are counted but not scored; [`ScoreStats::overflowed`] shows how many.
 //!
 //! Many users may share one IPv4 address. A ban is for all of them, so begin with short ones.
 //!
