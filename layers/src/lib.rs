@@ -19,6 +19,7 @@
 //! | detect a client's protocol from its first bytes | [`SniffLayer`](sniff/struct.SniffLayer.html) | `sniff` |
 //! | limit times: first byte, idle, stalled reads and writes, minimum rate, age | [`TimeoutsLayer`](timeout/struct.TimeoutsLayer.html) | `timeout` |
 //! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls` |
+//! | find the clients with the most connections, bytes and refusals | [`TopClients`](top/struct.TopClients.html) | `top` |
 //! | trace connections with spans and events | [`TraceLayer`](trace/struct.TraceLayer.html), [`TraceObserver`](trace/struct.TraceObserver.html) | `trace` |
 //!
 //! Each module explains when to use its layer, where the layer belongs in the stack, and with which
@@ -134,12 +135,19 @@ pub mod sniff;
 pub mod timeout;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "top")]
+pub mod top;
 #[cfg(feature = "trace")]
 pub mod trace;
 
 #[cfg(any(feature = "access", feature = "tls"))]
 mod carried;
-#[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
+#[cfg(any(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "limit",
+    feature = "top"
+))]
 mod client;
 #[cfg(any(
     feature = "bandwidth",
@@ -159,6 +167,8 @@ mod io;
     feature = "tls"
 ))]
 mod net;
+#[cfg(any(feature = "metrics", feature = "top"))]
+mod open_bytes;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 mod refusal;
 #[cfg(any(

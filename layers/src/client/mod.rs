@@ -6,9 +6,12 @@ mod key;
 #[cfg(any(feature = "bandwidth", feature = "limit", feature = "score"))]
 mod map;
 
-pub(crate) use key::{ClientKey, ip_of};
+pub(crate) use key::ClientKey;
+#[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
+pub(crate) use key::ip_of;
 #[cfg(any(feature = "bandwidth", feature = "limit", feature = "score"))]
 pub(crate) use map::BoundedMap;
 
 /// The default number of clients that a layer remembers at most.
+#[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 pub(crate) const CAPACITY: usize = 65_536;

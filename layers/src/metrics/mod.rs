@@ -101,7 +101,6 @@
 //!
 //! [naming]: https://prometheus.io/docs/practices/naming/
 
-mod bytes;
 mod certificates;
 mod family;
 mod listener;

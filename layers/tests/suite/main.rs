@@ -79,6 +79,8 @@ mod tarpit;
 mod timeout;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(all(feature = "access", feature = "proxy_protocol", feature = "top"))]
+mod top;
 #[cfg(feature = "trace")]
 mod trace;
 #[cfg(feature = "trace")]
