@@ -6,6 +6,7 @@ mod fields;
 mod manifest;
 pub(super) mod predecessor;
 pub(super) mod serve;
+pub(super) mod spare;
 pub(super) mod succession;
 pub(super) mod successor;
 mod transfer;
@@ -83,6 +84,11 @@ const SPEAKS: u16 = 1;
 /// The path is created with mode 0600, and each side checks that the other one runs as the same
 /// user or as root. The successor checks that the descriptors which it receives are the listening
 /// sockets that it expects.
+///
+/// # Descriptors
+///
+/// The server keeps a few file descriptors, and one for each listening socket, so that it can be
+/// replaced even when it has run out of them.
 ///
 /// # Service managers and containers
 ///

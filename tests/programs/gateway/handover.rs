@@ -196,3 +196,38 @@ async fn a_successor_with_few_descriptors_takes_over_only_if_it_can_serve() -> R
     current.stop("TERM").await;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_gateway_without_descriptors_can_be_replaced() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let gateways = Gateways::new(&upstream.local_addr().to_string(), &[]).await;
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 60 && exec \"$@\"", "sh"]);
+    command.arg(binary("gateway")).args(["--threads", "1"]);
+    command
+        .args(&gateways.args)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    let poor = Example::start_with("gateway", command.kill_on_drop(true)).await;
+    // Each of them takes two descriptors, until there is none for the next.
+    let mut clients = Vec::new();
+    loop {
+        let mut client = TcpStream::connect(&poor.addr).await?;
+        match say(&mut client, "hello").await {
+            Ok(_) => clients.push(client),
+            Err(_) => break,
+        }
+    }
+    assert!(clients.len() > 10, "{}", clients.len());
+
+    let next = gateways.start().await;
+    let mut client = TcpStream::connect(&next.addr).await?;
+    assert_eq!(say(&mut client, "hello").await?, "a hello");
+    for client in &mut clients {
+        assert_eq!(say(client, "still there").await?, "a still there");
+    }
+    drop(clients);
+    poor.ended().await;
+    next.stop("TERM").await;
+    Ok(())
+}

@@ -1,0 +1,5 @@
+mod load;
+mod skipped;
+mod support;
+mod live_listeners;
+mod limits;
