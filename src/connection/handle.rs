@@ -167,12 +167,11 @@ impl ConnectionHandle {
     }
 
     /// Returns whether a client waits for a place in a limit that this connection counts towards:
-    /// that of the server or that of the listener.
+    /// that of the server, that of the listener, or one between them.
     ///
     /// A layer that keeps a connection without need can ask this, and close it.
     pub fn is_place_wanted(&self) -> bool {
-        let places = &self.entry.listener().places;
-        places.own().waiting() > 0 || self.entry.registry().limit.waiting() > 0
+        self.entry.listener().places.are_wanted()
     }
 
     /// Returns whether a layer has encrypted the connection.

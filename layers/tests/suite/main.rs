@@ -35,6 +35,8 @@ mod limit;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "metrics")]
+mod metrics_clients;
+#[cfg(feature = "metrics")]
 mod metrics_counts;
 #[cfg(feature = "metrics")]
 mod metrics_names;
