@@ -15,7 +15,12 @@ use reagent_layers::{
     timeout::TimeoutsLayer,
     tls::TlsLayer,
 };
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::sleep,
@@ -54,10 +59,18 @@ async fn send(server: &ServerHandle, clients: &Clients, addr: &str, bytes: &[u8]
     until("ended", || ended() > before).await;
 }
 
-fn tls() -> TlsLayer {
+/// A layer with a certificate of its own.
+pub fn tls() -> TlsLayer {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let dir = std::env::temp_dir();
-    let file = |kind| dir.join(format!("reagent-score-{}-{kind}.pem", std::process::id()));
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let file = |kind| {
+        dir.join(format!(
+            "reagent-score-{}-{number}-{kind}.pem",
+            std::process::id()
+        ))
+    };
     let (cert, key) = (file("cert"), file("key"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
