@@ -1,6 +1,6 @@
 //! Connections that are kept open without being served.
 
-use crate::support::{connect, memory_server, rest, settle, soon, tcp_server};
+use crate::support::{beside, connect, memory_server, rest, settle, soon, tcp_server};
 use reagent::{Connection, HeldConnection, Server, ServerHandle, handle};
 use std::{
     future::Future,
@@ -75,7 +75,7 @@ async fn a_held_client_is_let_go_by_a_drain_and_by_an_abort() {
     let mut second = soon(held.recv()).await.unwrap();
     assert!(matches!(poll_once(first.ended()), Poll::Pending));
     let aborted = first.handle().clone();
-    let ended = tokio::spawn(async move { first.ended().await });
+    let ended = beside(async move { first.ended().await });
     settle().await;
     aborted.abort();
     soon(ended).await.unwrap();

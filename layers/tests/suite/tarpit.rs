@@ -17,12 +17,15 @@ use reagent_layers::{
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, DuplexStream},
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
+use tower::util::MapRequestLayer;
 
 const HELD: Duration = Duration::from_secs(30);
 
@@ -198,13 +201,14 @@ async fn every_layer_that_refuses_can_hold() {
             let (listener, clients) = MemoryListener::new();
             let $server = Server::new(listener);
             let server = $start.await.unwrap();
-            for _ in 1..$number {
+            let number: u64 = $number;
+            for _ in 1..number {
                 let mut served = client(&clients, "192.0.2.1").await;
                 assert!(echoes(&mut served, "hello").await);
             }
             let client = client(&clients, "192.0.2.1").await;
             until_held(&tarpit, 1).await;
-            let connection = server.connection($number).unwrap();
+            let connection = server.connection(number).unwrap();
             drop(client);
             let outcome = connection.closed().await.to_string();
             assert_eq!(outcome, concat!("rejected: ", $reason));
@@ -239,6 +243,27 @@ async fn the_layers_around_it_are_done_with_a_held_client() {
     assert!(echoes(&mut client(&clients, "198.51.100.1").await, "hello").await);
 }
 
+#[tokio::test]
+async fn what_layers_have_left_for_the_handler_is_dropped() {
+    let tarpit = Tarpit::new(10);
+    let left = Arc::new(());
+    let leave = {
+        let left = left.clone();
+        move |mut conn: Connection| {
+            conn.extensions_mut().insert(left.clone());
+            conn.map_io(tokio::io::BufStream::new)
+        }
+    };
+    let server = Server::bind("127.0.0.1:0").layer(MapRequestLayer::new(leave));
+    let router = Router::new().refusal(Refusal::tarpit(&tarpit));
+    let server = server.start(router).await.unwrap();
+    let layers = Arc::strong_count(&left);
+    let _client = TcpStream::connect(server.local_addr().socket_addr().unwrap()).unwrap();
+    until_held(&tarpit, 1).await;
+    until("dropped", || Arc::strong_count(&left) == layers).await;
+    assert_eq!(server.connection_count(), 1);
+}
+
 #[test]
 fn a_tarpit_outlives_the_runtime_of_its_first_client() {
     let tarpit = Tarpit::new(10);
@@ -269,10 +294,10 @@ async fn no_number_of_clients_at_once_takes_one_place_too_many() {
     let tarpit = Tarpit::new(MAX).hold_time(Duration::from_millis(5));
     let (listener, clients) = MemoryListener::new();
     let server = start(Server::new(listener).max_connections(16), &tarpit).await;
-    let mut tasks = Vec::new();
+    let mut tasks = JoinSet::new();
     for seed in 0..8 {
         let (clients, tarpit) = (clients.clone(), tarpit.clone());
-        tasks.push(tokio::spawn(async move {
+        tasks.spawn(async move {
             for step in 0..200 {
                 let mut held = client(&clients, "192.0.2.1").await;
                 assert!(tarpit.stats().held <= MAX);
@@ -281,11 +306,9 @@ async fn no_number_of_clients_at_once_takes_one_place_too_many() {
                     timeout(LONG, held.read(&mut [0])).await.unwrap().unwrap();
                 }
             }
-        }));
+        });
     }
-    for task in tasks {
-        task.await.unwrap();
-    }
+    tasks.join_all().await;
     until("all gone", || server.connection_count() == 0).await;
     let stats = tarpit.stats();
     assert_eq!(stats.held, 0);

@@ -14,6 +14,7 @@ use reagent_layers::{
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    task::JoinSet,
     time::advance,
 };
 
@@ -159,7 +160,8 @@ async fn behind_a_proxy_the_client_counts() {
 async fn no_connection_is_counted_twice_or_forgotten() {
     let top = TopClients::new();
     let (server, clients) = start(&top).await;
-    let counting = tokio::spawn({
+    let mut counting = JoinSet::new();
+    counting.spawn({
         let (top, server) = (top.clone(), server.clone());
         async move {
             loop {
@@ -168,23 +170,19 @@ async fn no_connection_is_counted_twice_or_forgotten() {
             }
         }
     });
-    let tasks: Vec<_> = (0..4)
-        .map(|_| {
-            let clients = clients.clone();
-            tokio::spawn(async move {
-                for _ in 0..250 {
-                    let mut client = connect(&clients, "192.0.2.1").await;
-                    assert!(echoes(&mut client, "hello").await);
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        tokio::time::timeout(LONG, task).await.unwrap().unwrap();
+    let mut tasks = JoinSet::new();
+    for _ in 0..4 {
+        let clients = clients.clone();
+        tasks.spawn(async move {
+            for _ in 0..250 {
+                let mut client = connect(&clients, "192.0.2.1").await;
+                assert!(echoes(&mut client, "hello").await);
+            }
+        });
     }
+    tokio::time::timeout(LONG, tasks.join_all()).await.unwrap();
     until("ended", || server.connection_count() == 0).await;
-    counting.abort();
-    let _ = counting.await;
+    counting.shutdown().await;
     assert_eq!(
         exact(top.by_connections(10)),
         expected(&[("192.0.2.1", 1000)])
