@@ -83,7 +83,7 @@ async fn a_held_client_is_let_go_by_a_drain_and_by_an_abort() {
     let both = async {
         tokio::join!(drain, async {
             second.ended().await;
-            drop(second)
+            drop(second);
         })
     };
     let (report, ()) = soon(both).await;
