@@ -188,12 +188,15 @@ impl Limit {
     }
 
     fn take(&self) -> bool {
-        self.0.take(Share::General, &mut Wakes::default())
+        let taken = self.0.take_freely();
+        taken.unwrap_or_else(|| self.0.take(Share::General, &mut Wakes::default()))
     }
 
     fn release(&self) {
-        let mut wakes = Wakes::default();
-        self.0.release(Share::General, None, &mut wakes);
+        if !self.0.release_freely() {
+            let mut wakes = Wakes::default();
+            self.0.release(Share::General, None, &mut wakes);
+        }
     }
 
     /// Waits for a permit. Waiters are served in the order in which they were first polled.

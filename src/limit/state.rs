@@ -166,27 +166,29 @@ impl Shared {
     }
 
     pub(super) fn set_max(&self, max: usize) {
-        self.change(|_| self.max.store(max, Relaxed));
+        let store = |_: &mut State| self.max.store(max, Relaxed);
+        self.change(store, &mut Wakes::default());
     }
 
     /// Keeps permits for the children that may use them, until `unreserve`.
     pub(super) fn reserve(&self, count: usize) {
-        self.change(|state| state.reserved = state.reserved.saturating_add(count));
+        let reserve = |state: &mut State| state.reserved = state.reserved.saturating_add(count);
+        self.change(reserve, &mut Wakes::default());
     }
 
     pub(super) fn unreserve(&self, count: usize) {
-        self.change(|state| {
+        let unreserve = |state: &mut State| {
             state.reserved = state.reserved.saturating_sub(count);
             state.backed = state.backed.min(state.reserved);
-        });
+        };
+        self.change(unreserve, &mut Wakes::default());
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut wakes = Wakes::default();
+    fn change(&self, change: impl FnOnce(&mut State), wakes: &mut Wakes) {
         let mut state = self.state();
         change(&mut state);
         self.fold(&mut state);
-        self.grant(&mut state, &mut wakes);
+        self.grant(&mut state, wakes);
     }
 
     /// Takes a permit here and of all limits above, or none at all.
@@ -216,18 +218,7 @@ impl Shared {
     /// Takes a permit here only.
     pub(super) fn take_here(&self, share: Share, wakes: &mut Wakes) -> bool {
         if share == Share::General && self.max() == usize::MAX {
-            self.add(1);
-            if self.max() == usize::MAX {
-                return true;
-            }
-            let mut state = self.state();
-            self.fold(&mut state);
-            state.taken -= 1;
-            // It was taken before anybody had to wait.
-            let has_room = state.has_room(self.max(), share);
-            state.taken += isize::from(has_room);
-            self.grant(&mut state, wakes);
-            return has_room;
+            return self.count(1) || self.keep_counted(wakes);
         }
         let mut state = self.state();
         let is_free = self.is_free(&mut state, share);
@@ -249,18 +240,54 @@ impl Shared {
     /// Gives a permit back here only.
     pub(super) fn release_here(&self, share: Share, wakes: &mut Wakes) {
         if share == Share::General && self.max() == usize::MAX {
-            self.add(-1);
-            if self.max() == usize::MAX {
-                return;
+            if !self.count(-1) {
+                self.change(|_| (), wakes);
             }
-            let mut state = self.state();
-            self.fold(&mut state);
-            self.grant(&mut state, wakes);
             return;
         }
         let mut state = self.state();
         state.subtract(share);
         self.grant(&mut state, wakes);
+    }
+
+    /// Takes a permit if this limit is the root of its tree and has no maximum, which takes no
+    /// lock.
+    #[inline]
+    pub(super) fn take_freely(&self) -> Option<bool> {
+        let is_free = self.parent.is_none() && self.max() == usize::MAX;
+        is_free.then(|| self.count(1) || self.keep_counted(&mut Wakes::default()))
+    }
+
+    /// Gives a permit back if this limit is the root of its tree and has no maximum.
+    #[inline]
+    pub(super) fn release_freely(&self) -> bool {
+        let is_free = self.parent.is_none() && self.max() == usize::MAX;
+        if is_free && !self.count(-1) {
+            self.change(|_| (), &mut Wakes::default());
+        }
+        is_free
+    }
+
+    /// Adds to `counts`, and returns whether there was no maximum meanwhile.
+    #[inline]
+    fn count(&self, n: isize) -> bool {
+        if !self.counts.try_add(n) {
+            self.split_and_add(n);
+        }
+        self.max() == usize::MAX
+    }
+
+    /// Returns whether there was room for a permit in `counts`, and takes it back otherwise.
+    #[cold]
+    fn keep_counted(&self, wakes: &mut Wakes) -> bool {
+        let mut state = self.state();
+        self.fold(&mut state);
+        state.taken -= 1;
+        // It was taken before anybody had to wait.
+        let has_room = state.has_room(self.max(), Share::General);
+        state.taken += isize::from(has_room);
+        self.grant(&mut state, wakes);
+        has_room
     }
 
     /// Joins the queue, unless there is room by now. Takes a permit here only.
@@ -298,14 +325,12 @@ impl Shared {
         drop(waker);
     }
 
-    /// Adds to `counts`. The caller must read `max` afterwards.
-    fn add(&self, n: isize) {
-        if !self.counts.try_add(n) {
-            let state = self.state();
-            self.counts.split();
-            drop(state);
-            self.counts.try_add(n);
-        }
+    #[cold]
+    fn split_and_add(&self, n: isize) {
+        let state = self.state();
+        self.counts.split();
+        drop(state);
+        self.counts.try_add(n);
     }
 
     /// Moves into `taken` what was counted before `max` was stored.

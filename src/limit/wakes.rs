@@ -26,9 +26,17 @@ impl Wakes {
 }
 
 impl Drop for Wakes {
+    #[inline]
     fn drop(&mut self) {
-        for waker in self.first.take().into_iter().chain(self.others.drain(..)) {
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        if let Some(first) = self.first.take() {
+            wake_all(first, std::mem::take(&mut self.others));
         }
+    }
+}
+
+#[cold]
+fn wake_all(first: Waker, others: Vec<Waker>) {
+    for waker in std::iter::once(first).chain(others) {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }

@@ -216,7 +216,10 @@ impl Predecessor for Estate {
         registry.observe(|observer| observer.handover_failed(&event));
     }
 
-    fn commit(&self, taken: &[usize]) {
+    fn commit(&self, taken: &[usize], process: Option<u32>) {
+        let event = event::HandedOver { process };
+        let registry = &self.pool.registry;
+        registry.observe(|observer| observer.handed_over(&event));
         let taken = self.offered(taken);
         Self::keep(&self.offered.lock());
         Self::share(&taken);

@@ -93,7 +93,8 @@ const SPEAKS: u16 = 1;
 /// # Service managers and containers
 ///
 /// The process ID of the server changes. Announce it to a service manager (`MAINPID` in
-/// `sd_notify(3)`). A container ends with its first process, so that process must not be the server,
+/// `sd_notify(3)`) when [`Observer::handed_over`](crate::Observer::handed_over) is called, which is
+/// before this process can end. A container ends with its first process, so that process must not be the server,
 /// but a parent of it that remains.
 ///
 /// # Example

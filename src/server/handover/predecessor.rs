@@ -49,10 +49,10 @@ pub(crate) trait Predecessor: Send + Sync + 'static {
     /// The succession has failed for this reason, and this server keeps everything.
     fn retract(&self, reason: &str);
 
-    /// Leaves the listeners with these indexes to the successor, which accepts there from now on,
-    /// and drains. Their sockets must be closed without touching their queues, and the files of
+    /// Leaves the listeners with these indexes to the successor, the process with this ID, which
+    /// accepts there from now on, and drains. Their sockets must be closed without touching their queues, and the files of
     /// their Unix sockets must remain (`SocketListener::give_up`).
-    fn commit(&self, taken: &[usize]);
+    fn commit(&self, taken: &[usize], process: Option<u32>);
 
     /// The server stops while a successor is starting, which will go on alone. It is not known which
     /// listeners it will take, so all that were offered remain shared.
@@ -133,7 +133,7 @@ impl<P: Predecessor> Exchange<'_, P> {
         send_in_time(wire, Kind::Done, &[], &[], STEP).await?;
         self.is_paused = false;
         self.door.give_up();
-        self.server.commit(&taken);
+        self.server.commit(&taken, process(wire));
         Ok(())
     }
 
@@ -176,6 +176,12 @@ impl<P: Predecessor> Drop for Exchange<'_, P> {
             self.server.resume();
         }
     }
+}
+
+/// Returns the process of the successor, unless it is outside of the namespace of this one.
+fn process(wire: &Wire) -> Option<u32> {
+    let process = wire.stream().peer_cred().ok()?.pid()?;
+    u32::try_from(process).ok().filter(|process| *process > 0)
 }
 
 /// A failure of this server, which is no fault of the successor.

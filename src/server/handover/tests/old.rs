@@ -85,7 +85,7 @@ impl Predecessor for Old {
         self.note("resume".to_owned());
     }
 
-    fn commit(&self, taken: &[usize]) {
+    fn commit(&self, taken: &[usize], _: Option<u32>) {
         self.note(format!("commit {taken:?}"));
         for index in taken {
             self.listeners[*index]

@@ -1,5 +1,0 @@
-mod load;
-mod skipped;
-mod support;
-mod live_listeners;
-mod limits;
