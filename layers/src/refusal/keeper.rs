@@ -83,14 +83,13 @@ impl Shared {
     /// Returns a place for a client, unless the tarpit is full or another client needs the place
     /// that this one has in the limits of its server.
     pub(super) fn enter(self: &Arc<Self>, client: &ConnectionHandle) -> Option<Place> {
-        let is_wanted = client.is_place_wanted();
         let mut state = self.state();
-        if is_wanted {
-            state.stats.gave_way += 1;
-            return None;
-        }
         if state.held.len() >= state.max {
             state.stats.overflowed += 1;
+            return None;
+        }
+        if client.is_place_wanted() {
+            state.stats.gave_way += 1;
             return None;
         }
         let key = (Instant::now() + state.hold_time, state.stats.total);
