@@ -1,9 +1,10 @@
 //! The limits and lists of a listener, which keep their state when the configuration changes.
 
-use crate::{options::Listener, values::Count};
+use crate::{abuse::Abuse, options::Listener, values::Count};
 use reagent::Limit;
 use reagent_layers::{
-    access::{Access, Bans, Rules},
+    Refusal,
+    access::{Access, Rules},
     bandwidth::{BandwidthLimits, Rate},
     limit::{AcceptRate, PerClient},
 };
@@ -20,14 +21,16 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Creates the limits of a listener. All listeners share `bans`.
-    pub fn new(listener: &Listener, bans: &Bans) -> Self {
+    /// Creates the limits of a listener. All listeners share `abuse`.
+    pub fn new(listener: &Listener, abuse: &Abuse) -> Self {
         let rate = rate(listener);
+        let refusal = || Refusal::tarpit(&abuse.tarpit);
+        let access = Access::new(Rules::new()).with_bans(abuse.bans.clone());
         let limits = Limits {
             max_connections: Limit::unlimited(),
             accept_rate: AcceptRate::new(rate, rate),
-            access: Access::new(Rules::new()).with_bans(bans.clone()),
-            per_client: PerClient::new(0),
+            access: access.refusal(refusal()),
+            per_client: PerClient::new(0).refusal(refusal()),
             bandwidth: BandwidthLimits::new(),
         };
         limits.set(listener);

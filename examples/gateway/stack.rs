@@ -9,6 +9,7 @@ use crate::{
 };
 use reagent::{BoxError, Connection, IoStream};
 use reagent_layers::{
+    Refusal, Tarpit,
     access::AccessLayer,
     bandwidth::BandwidthLayer,
     limit::{AcceptRateLayer, InFlightLayer, PerClientLayer},
@@ -39,7 +40,8 @@ pub struct Parts<'a> {
     pub listener: &'a Listener,
     pub limits: &'a Limits,
     pub certificates: &'a Certificates,
-    /// Whether there is an admin page, on which clients can be banned.
+    pub tarpit: &'a Tarpit,
+    /// Whether clients can be banned.
     pub has_bans: bool,
 }
 
@@ -71,7 +73,7 @@ impl Parts<'_> {
             let lists = [
                 join("allow ", &listener.allow),
                 join("deny ", &listener.deny),
-                join("", self.has_bans.then_some("bans of the admin page")),
+                join("", self.has_bans.then_some("bans")),
             ];
             let lists = lists.iter().filter(|list| !list.is_empty());
             let line = join("access: ", lists);
@@ -114,7 +116,8 @@ impl Parts<'_> {
         if let (Some(rest), []) = (&rest, &*listener.route) {
             return Ok(rest.clone());
         }
-        let (mut router, mut lines) = (Router::new(), Vec::new());
+        let refusal = Refusal::tarpit(self.tarpit);
+        let (mut router, mut lines) = (Router::new().refusal(refusal), Vec::new());
         let mut list = |title: String, stack: &Stack| {
             lines.push(title);
             lines.extend(stack.lines.iter().map(|line| format!("  {line}")));

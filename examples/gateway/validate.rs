@@ -41,6 +41,9 @@ impl Config {
                 return Err(self.error(None, &format!("the address {text} is listed twice")));
             }
         }
+        if let Some(problem) = self.global.abuse.problem() {
+            return Err(self.error(None, problem));
+        }
         match self.global.server.threads {
             Some(threads) if threads.get() > MOST_THREADS => {
                 let problem = format!("`threads` is {threads}; expected at most {MOST_THREADS}");

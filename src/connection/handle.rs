@@ -3,6 +3,7 @@
 use super::{
     ConnectionInfo, Draining,
     entry::{Entry, flag},
+    event,
     phase::Phase,
 };
 use crate::listener::PlainStream;
@@ -165,6 +166,14 @@ impl ConnectionHandle {
         self.entry.last_active_at()
     }
 
+    /// Returns whether a client waits for a place in a limit that this connection counts towards:
+    /// that of the server, that of the listener, or one between them.
+    ///
+    /// A layer that keeps a connection without need can ask this, and close it.
+    pub fn is_place_wanted(&self) -> bool {
+        self.entry.listener().places.are_wanted()
+    }
+
     /// Returns whether a layer has encrypted the connection.
     pub fn is_secure(&self) -> bool {
         self.entry.has(flag::SECURE)
@@ -201,6 +210,26 @@ impl ConnectionHandle {
         let mut labels = cold.rare.iter().flat_map(|rare| &rare.labels);
         let label = labels.find(|(known, _)| *known == key);
         label.map(|(_, value)| value.clone())
+    }
+
+    /// Sets a label, as [`Connection::label`](crate::Connection::label) does.
+    pub fn set_label(&self, key: &'static str, value: impl Into<String>) {
+        let value = value.into();
+        let entry = &self.entry;
+        let event = event::ConnectionLabelled {
+            connection: self,
+            key,
+            value: &value,
+        };
+        entry
+            .registry()
+            .observe(|observer| observer.connection_labelled(&event));
+        let mut cold = entry.cold();
+        let labels = &mut cold.rare().labels;
+        match labels.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, old)) => *old = value,
+            None => labels.push((key, value)),
+        }
     }
 
     /// Asks the connection to finish: [`Connection::draining`](crate::Connection::draining)

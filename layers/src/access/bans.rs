@@ -78,7 +78,7 @@ use tokio::time::Instant;
 pub struct Bans {
     pub(super) name: Cow<'static, str>,
     shared: Arc<Shared>,
-    pub(super) prefixes: ClientKey,
+    pub(crate) prefixes: ClientKey,
 }
 
 struct Shared {

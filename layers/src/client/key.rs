@@ -1,5 +1,6 @@
 //! The identity of a client.
 
+#[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 use reagent::Connection;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// If a proxy reports a client without an IP address (one that connected to it over a Unix socket,
 /// or whose address it does not know), the proxy itself is judged. Only a connection whose socket
 /// has no IP address either is local, and has passed the permissions of a file.
+#[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 pub(crate) fn ip_of<Io>(conn: &Connection<Io>) -> Option<IpAddr> {
     conn.peer_addr().ip().or_else(|| conn.socket_addr().ip())
 }

@@ -127,7 +127,7 @@ where
                         let is_sending = this.deadlines.activity.is_unread()
                             || result.as_ref().is_err_and(hyper::Error::is_parse);
                         let is_idle = matches!(serving.wait(), Wait::Request(..));
-                        let result = from_result(result, is_idle);
+                        let result = from_result(result, is_idle, &this.deadlines.handle);
                         let Some(mut io) = take_io(this.state) else {
                             return Poll::Ready(result);
                         };

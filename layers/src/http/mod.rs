@@ -159,7 +159,9 @@
 //!
 //! - [`TimedOut`](reagent::TimedOut), with a kind from [`kind`].
 //! - [`hyper::Error`], if the client violates the protocol or leaves in the middle of a request, or
-//!   if the service fails.
+//!   if the service fails. If the client is to blame, the connection has the label `error.type`:
+//!   `http_flood` if it exceeded a limit of HTTP/2, such as that on the streams that it may reset,
+//!   and `http_malformed` otherwise.
 //!
 //! An idle connection that is closed, by either side, has completed without an error.
 //!

@@ -35,6 +35,8 @@ mod limit;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "metrics")]
+mod metrics_clients;
+#[cfg(feature = "metrics")]
 mod metrics_counts;
 #[cfg(feature = "metrics")]
 mod metrics_names;
@@ -60,14 +62,27 @@ mod relayed_clients;
     feature = "tls"
 ))]
 mod route;
+#[cfg(all(
+    feature = "http",
+    feature = "limit",
+    feature = "proxy_protocol",
+    feature = "score",
+    feature = "timeout",
+    feature = "tls"
+))]
+mod score;
 #[cfg(all(feature = "sniff", feature = "tls"))]
 mod sniff;
 #[cfg(feature = "full")]
 mod stack;
+#[cfg(all(feature = "access", feature = "limit", feature = "route"))]
+mod tarpit;
 #[cfg(feature = "timeout")]
 mod timeout;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(all(feature = "access", feature = "proxy_protocol", feature = "top"))]
+mod top;
 #[cfg(feature = "trace")]
 mod trace;
 #[cfg(feature = "trace")]

@@ -16,6 +16,9 @@ async fn described(builder: PrometheusBuilder) -> BTreeSet<(String, String)> {
     let observer = MetricsObserver::with_recorder(recorder);
     observer.set_certificate_expiry(None, UNIX_EPOCH);
     observer.certificates_reloaded(true);
+    observer.client_banned("slow", true);
+    observer.set_tarpit(1, 2, 3);
+    observer.set_top_clients("bytes", [3, 2, 1]);
     let (server, clients, _) = start(observer).await;
     let first = tell(&clients, b'w').await;
     let second = clients.connect().await.unwrap();
@@ -75,6 +78,6 @@ async fn the_documentation_lists_every_metric_and_its_kind() {
             )
         })
         .collect();
-    assert_eq!(documented.len(), 22);
+    assert_eq!(documented.len(), 27);
     assert_eq!(described(PrometheusBuilder::new()).await, documented);
 }
