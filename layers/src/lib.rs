@@ -139,6 +139,15 @@ mod carried;
 #[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 mod client;
 #[cfg(any(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "framed",
+    feature = "http",
+    feature = "limit",
+    feature = "timeout"
+))]
+mod dry_run;
+#[cfg(any(
     feature = "bandwidth",
     feature = "fault",
     feature = "framed",
@@ -165,6 +174,15 @@ mod refusal;
     feature = "timeout"
 ))]
 mod time;
+#[cfg(any(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "framed",
+    feature = "http",
+    feature = "limit",
+    feature = "timeout"
+))]
+pub use dry_run::DryRun;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]

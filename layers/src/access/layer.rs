@@ -1,9 +1,9 @@
 //! The layer of access control and its settings.
 
 use super::{AccessService, Bans, Rules};
-use crate::{client::ip_of, refusal::Refusal};
+use crate::{client::ip_of, dry_run::DryRun, refusal::Refusal};
 use arc_swap::ArcSwap;
-use reagent::{Connection, Rejected};
+use reagent::{Connection, ConnectionHandle, Rejected};
 use std::{fmt, net::IpAddr, sync::Arc};
 use tower_layer::Layer;
 
@@ -21,6 +21,7 @@ pub struct Access {
     rules: Arc<ArcSwap<Rules>>,
     bans: Bans,
     refusal: Refusal,
+    dry_run: DryRun,
 }
 
 impl Access {
@@ -32,6 +33,7 @@ impl Access {
             rules: Arc::new(ArcSwap::from_pointee(rules)),
             bans: Bans::default(),
             refusal: Refusal::default(),
+            dry_run: DryRun::default(),
         }
     }
 
@@ -39,6 +41,13 @@ impl Access {
     /// nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
+        self
+    }
+
+    /// Sets whether the rules and bans are only tried. In a [`DryRun`], all clients are admitted, and
+    /// those that would have been refused are reported.
+    pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
+        self.dry_run = dry_run.into();
         self
     }
 
@@ -60,7 +69,7 @@ impl Access {
 
     /// Checks whether a client with this address would be admitted.
     ///
-    /// [`Rules::check`] is not called, since it needs a connection.
+    /// [`Rules::check`] is not called, since it needs a connection. A dry run makes no difference.
     ///
     /// # Errors
     ///
@@ -87,6 +96,11 @@ impl Access {
             .or_else(|| (!self.rules.load().checks(conn)).then_some(ACCESS))
     }
 
+    /// Returns whether a dry run spares a connection that would be refused.
+    pub(super) fn spares(&self, connection: &ConnectionHandle, reason: &str) -> bool {
+        self.dry_run.spares(connection, "access", reason)
+    }
+
     pub(super) fn how(&self) -> &Refusal {
         &self.refusal
     }
@@ -98,6 +112,7 @@ impl fmt::Debug for Access {
             .field("rules", &self.rules.load())
             .field("bans", &self.bans)
             .field("refusal", &self.refusal)
+            .field("dry_run", &self.dry_run.is_on())
             .finish()
     }
 }

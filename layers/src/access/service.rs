@@ -41,6 +41,9 @@ where
         let refuses = catch_unwind(AssertUnwindSafe(|| self.access.refuses_connection(&conn)));
         match refuses {
             Ok(None) => LimitFuture::serving(self.inner.call(conn), None),
+            Ok(Some(reason)) if self.access.spares(&conn.handle(), reason) => {
+                LimitFuture::serving(self.inner.call(conn), None)
+            }
             Ok(Some(reason)) => LimitFuture::refusing(self.access.how(), conn, reason),
             Err(panic) => LimitFuture::ending(async move {
                 let _conn = conn;

@@ -111,5 +111,5 @@ pub use io::BandwidthIo;
 pub use layer::BandwidthLayer;
 pub use limits::BandwidthLimits;
 pub use quota::{READ_QUOTA, TOTAL_QUOTA, WRITE_QUOTA};
-pub use rate::{Quota, Rate, Rates};
+pub use rate::{Quota, READ_RATE, Rate, Rates, WRITE_RATE};
 pub use service::Bandwidth;

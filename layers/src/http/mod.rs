@@ -165,6 +165,9 @@
 //!
 //! [`TimeoutsLayer`]: https://docs.rs/tower-reagent-layers/latest/reagent_layers/timeout/
 
+/// The name of this layer in reports of dry runs.
+const LAYER: &str = "http";
+
 mod activity;
 mod answer;
 mod config;

@@ -72,6 +72,9 @@
 //! A refused connection ends with [`Rejected`](reagent::Rejected) and the reason
 //! [`CLIENT_CONNECTIONS`], [`CLIENT_RATE`], [`ACCEPT_RATE`] or [`IN_FLIGHT`].
 
+/// The name of these layers in reports of dry runs.
+const LAYER: &str = "limit";
+
 mod accept_rate;
 mod in_flight;
 mod per_client;
