@@ -135,6 +135,8 @@ pub mod tls;
 pub mod trace;
 
 #[cfg(any(feature = "access", feature = "tls"))]
+mod apply;
+#[cfg(any(feature = "access", feature = "tls"))]
 mod carried;
 #[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
 mod client;
@@ -165,6 +167,8 @@ mod io;
     feature = "tls"
 ))]
 mod net;
+#[cfg(any(feature = "access", feature = "tls"))]
+mod open_connections;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 mod refusal;
 #[cfg(any(
@@ -174,6 +178,8 @@ mod refusal;
     feature = "timeout"
 ))]
 mod time;
+#[cfg(any(feature = "access", feature = "tls"))]
+pub use apply::Apply;
 #[cfg(any(
     feature = "access",
     feature = "bandwidth",

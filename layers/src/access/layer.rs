@@ -1,9 +1,14 @@
 //! The layer of access control and its settings.
 
-use super::{AccessService, Bans, Rules};
-use crate::{client::ip_of, dry_run::DryRun, refusal::Refusal};
+use super::{AccessService, Bans, Rules, existing::OpenClients};
+use crate::{
+    Apply, DryRun,
+    client::ip_of_handle,
+    open_connections::{OpenConnections, Registered},
+    refusal::Refusal,
+};
 use arc_swap::ArcSwap;
-use reagent::{Connection, ConnectionHandle, Rejected};
+use reagent::{ConnectionHandle, Rejected};
 use std::{fmt, net::IpAddr, sync::Arc};
 use tower_layer::Layer;
 
@@ -22,6 +27,8 @@ pub struct Access {
     bans: Bans,
     refusal: Refusal,
     dry_run: DryRun,
+    apply: Apply,
+    pub(super) open: Arc<OpenClients>,
 }
 
 impl Access {
@@ -34,6 +41,8 @@ impl Access {
             bans: Bans::default(),
             refusal: Refusal::default(),
             dry_run: DryRun::default(),
+            apply: Apply::default(),
+            open: OpenConnections::new(),
         }
     }
 
@@ -57,9 +66,25 @@ impl Access {
         self
     }
 
-    /// Replaces the rules for connections accepted from now on. Open connections stay open.
+    /// Sets which connections changes of the rules and new bans apply to. The default is
+    /// [`Apply::New`].
+    ///
+    /// With [`Apply::Existing`], open connections that are no longer admitted end with
+    /// [`Rejected`] and the reason [`REVOKED`](super::REVOKED). They are closed, or reset if the
+    /// [`refusal`](Self::refusal) is [`Refusal::Reset`]. [`Rules::check`] is called again for them.
+    /// Each connection then takes a place in a table until it ends.
+    ///
+    /// Configure it before creating the [`AccessLayer`].
+    pub fn apply(mut self, apply: Apply) -> Self {
+        self.apply = apply;
+        self
+    }
+
+    /// Replaces the rules for connections accepted from now on, and for open ones to which changes
+    /// [apply](Self::apply). The call visits each of those.
     pub fn set(&self, rules: Rules) {
         self.rules.store(Arc::new(rules));
+        self.recheck_all();
     }
 
     /// Returns the ban list. Add entries with [`Bans::ban`].
@@ -90,10 +115,23 @@ impl Access {
     }
 
     /// Returns the reason to refuse a connection, if there is one.
-    pub(super) fn refuses_connection<Io>(&self, conn: &Connection<Io>) -> Option<&'static str> {
-        ip_of(conn)
+    pub(super) fn refuses_connection(&self, connection: &ConnectionHandle) -> Option<&'static str> {
+        ip_of_handle(connection)
             .and_then(|ip| self.refuses(ip))
-            .or_else(|| (!self.rules.load().checks(conn)).then_some(ACCESS))
+            .or_else(|| (!self.rules.load().checks(connection)).then_some(ACCESS))
+    }
+
+    /// Registers a connection if changes apply to it when it is open.
+    pub(super) fn register(
+        self: &Arc<Self>,
+        connection: &ConnectionHandle,
+    ) -> Option<Registered<Option<IpAddr>, Arc<Access>>> {
+        if self.apply == Apply::New {
+            return None;
+        }
+        let ip = ip_of_handle(connection).map(|ip| ip.to_canonical());
+        let registered = self.open.register(ip, connection.clone(), self.clone());
+        Some(registered)
     }
 
     /// Returns whether a dry run spares a connection that would be refused.
@@ -113,6 +151,7 @@ impl fmt::Debug for Access {
             .field("bans", &self.bans)
             .field("refusal", &self.refusal)
             .field("dry_run", &self.dry_run.is_on())
+            .field("apply", &self.apply)
             .finish()
     }
 }
@@ -121,13 +160,18 @@ impl fmt::Debug for Access {
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct AccessLayer {
-    access: Access,
+    access: Arc<Access>,
 }
 
 impl AccessLayer {
     /// Creates a layer that checks each connection with `access`.
     pub fn new(access: Access) -> Self {
-        AccessLayer { access }
+        if access.apply == Apply::Existing {
+            access.bans.watch(&access.open);
+        }
+        AccessLayer {
+            access: Arc::new(access),
+        }
     }
 }
 

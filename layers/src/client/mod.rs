@@ -6,7 +6,11 @@ mod key;
 #[cfg(any(feature = "bandwidth", feature = "limit"))]
 mod map;
 
-pub(crate) use key::{ClientKey, ip_of};
+pub(crate) use key::ClientKey;
+#[cfg(any(feature = "bandwidth", feature = "limit"))]
+pub(crate) use key::ip_of;
+#[cfg(feature = "access")]
+pub(crate) use key::ip_of_handle;
 #[cfg(any(feature = "bandwidth", feature = "limit"))]
 pub(crate) use map::BoundedMap;
 

@@ -65,6 +65,12 @@ impl Refusal {
         Refusal::Message(bytes.as_ref().into())
     }
 
+    /// Returns whether clients get a reset.
+    #[cfg(feature = "access")]
+    pub(crate) fn is_reset(&self) -> bool {
+        matches!(self, Refusal::Reset)
+    }
+
     /// Refuses the connection and returns the error to end it with.
     pub(crate) async fn refuse<Io: IoStream>(
         &self,

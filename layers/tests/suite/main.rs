@@ -9,6 +9,8 @@ mod support;
 #[cfg(feature = "access")]
 mod access;
 #[cfg(feature = "access")]
+mod access_existing;
+#[cfg(feature = "access")]
 mod access_restart;
 #[cfg(all(feature = "admin", feature = "limit", feature = "trace"))]
 mod admin;

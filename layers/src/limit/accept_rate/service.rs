@@ -89,7 +89,7 @@ where
             dry_run,
         } = &self.layer;
         let is_within = mem::take(&mut self.is_reserved) || rate.take().is_ok();
-        if !is_within && !dry_run.spares(&conn.handle(), LAYER, ACCEPT_RATE) {
+        if !is_within && !dry_run.spares(conn.as_ref(), LAYER, ACCEPT_RATE) {
             if let Some(refusal) = shed {
                 return LimitFuture::refusing(refusal, conn, ACCEPT_RATE);
             }

@@ -72,7 +72,7 @@ where
             dry_run,
         } = &self.layer;
         let permit = self.permit.take().or_else(|| limit.try_acquire());
-        if permit.is_none() && !dry_run.spares(&conn.handle(), LAYER, IN_FLIGHT) {
+        if permit.is_none() && !dry_run.spares(conn.as_ref(), LAYER, IN_FLIGHT) {
             if let Some(refusal) = shed {
                 return LimitFuture::refusing(refusal, conn, IN_FLIGHT);
             }
