@@ -13,9 +13,9 @@ use tokio_rustls::rustls::ServerConfig;
 /// contents of its files. It is cheap to clone.
 ///
 /// A reload is all or nothing. If every file is valid, handshakes that begin afterwards use the new
-/// files; if anything is wrong with one of them, they keep using the old ones. Open connections are
-/// not affected, even if the authority of the client's certificate is no longer trusted. Clients
-/// can still resume their sessions.
+/// files; if anything is wrong with one of them, they keep using the old ones. Clients can still
+/// resume their sessions. Open connections are not affected, unless the authority of the client's
+/// certificate is no longer trusted and that [applies](super::TlsBuilder::apply) to them.
 ///
 /// # Example
 ///
