@@ -1,6 +1,6 @@
 //! The connections that a change applies to.
 
-/// Which connections a change of rules, bans or authorities applies to.
+/// The connections that a change of rules, bans or authorities applies to.
 ///
 /// ```
 /// use reagent::{Connection, Outcome, Server, testing::MemoryListener};

@@ -1,9 +1,10 @@
 //! Open connections, to be checked again when what they were admitted by changes.
 
 use reagent::ConnectionHandle;
+#[cfg(feature = "access")]
+use std::ops::RangeInclusive;
 use std::{
     collections::BTreeMap,
-    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -50,6 +51,7 @@ impl<K: Copy + Ord, V: Clone> OpenConnections<K, V> {
 
     /// Calls `is_over` for each connection with a key in `keys`, and removes those for which it
     /// returns `true`. No lock is held meanwhile.
+    #[cfg(feature = "access")]
     pub(crate) fn visit(
         &self,
         keys: RangeInclusive<K>,

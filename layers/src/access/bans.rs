@@ -1,6 +1,6 @@
 //! The ban list: clients that are refused until a time.
 
-use super::existing::{OpenClients, Watchers};
+use super::existing::Watchers;
 use crate::client::{CAPACITY, ClientKey};
 use std::{
     borrow::Cow,
@@ -78,15 +78,15 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub struct Bans {
     pub(super) name: Cow<'static, str>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(super) prefixes: ClientKey,
 }
 
-struct Shared {
+pub(super) struct Shared {
     /// The length of the list, so that looking at an empty one takes no lock.
     count: AtomicUsize,
     ends: Mutex<Ends>,
-    watchers: Watchers,
+    pub(super) watchers: Watchers,
 }
 
 /// The ends of bans, by client and in the order of time.
@@ -203,16 +203,6 @@ impl Bans {
         let client = self.prefixes.of(ip);
         self.with(|ends| ends.ban(client, Instant::now(), lasts));
         self.shared.watchers.recheck(self.prefixes.range(ip));
-    }
-
-    /// Applies new bans to these connections.
-    pub(super) fn watch(&self, open: &Arc<OpenClients>) {
-        self.shared.watchers.add(open);
-    }
-
-    /// Applies restored bans to open connections.
-    pub(super) fn recheck_all(&self) {
-        self.shared.watchers.recheck_all();
     }
 
     /// Lifts the ban of the client with this address. Returns whether it was banned.

@@ -53,8 +53,8 @@ impl Access {
         self
     }
 
-    /// Sets whether the rules and bans are only tried. In a [`DryRun`], all clients are admitted, and
-    /// those that would have been refused are reported.
+    /// Sets whether the rules and bans are only tried. In a [`DryRun`], all clients are admitted,
+    /// and those that would have been refused are reported.
     pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
         self.dry_run = dry_run.into();
         self
@@ -167,7 +167,7 @@ impl AccessLayer {
     /// Creates a layer that checks each connection with `access`.
     pub fn new(access: Access) -> Self {
         if access.apply == Apply::Existing {
-            access.bans.watch(&access.open);
+            access.bans.shared.watchers.add(&access.open);
         }
         AccessLayer {
             access: Arc::new(access),

@@ -60,6 +60,8 @@
 //! The decision is made when the connection is accepted. It costs an admitted client no allocation,
 //! unless changes [apply](Access::apply) to open connections.
 //!
+//! Rules and bans can be tried in a [`DryRun`](crate::DryRun) before they are enforced.
+//!
 //! # Errors
 //!
 //! A refused connection ends with [`Rejected`](reagent::Rejected) and the reason [`ACCESS`] or

@@ -77,7 +77,7 @@ impl Carried for Bans {
                 ends.ban(client, now, left);
             }
         });
-        self.recheck_all();
+        self.shared.watchers.recheck_all();
         Ok(())
     }
 }

@@ -87,17 +87,17 @@ impl<Io> BandwidthIo<Io> {
         let Some(spent) = &self.spent else {
             return Ok(());
         };
-        if !self.limits.is_dry_run() {
+        let reason = spent.reason(direction);
+        if !self.limits.dry_run().spares(&self.handle, LAYER, reason) {
             return Err(spent.exceed(direction));
         }
-        self.handle.report_spared(LAYER, spent.reason(direction));
         self.spent = None;
         Ok(())
     }
 
     /// Waits for a turn, unless a dry run spares the connection the wait.
     fn poll_turn(&mut self, cx: &mut Context<'_>, direction: Direction, want: u64) -> Poll<Grant> {
-        if !self.limits.is_dry_run() {
+        if !self.limits.dry_run().is_on() {
             return self.throttle().poll_turn(cx, direction, want);
         }
         self.throttle().leave(direction);

@@ -104,7 +104,8 @@ impl BandwidthLimits {
 
     /// Sets whether the limits are only tried, for all clones. In a [`DryRun`], no connection waits
     /// or ends, and those that would have are reported: once for each direction with the reason
-    /// [`READ_RATE`](super::READ_RATE) or [`WRITE_RATE`](super::WRITE_RATE), and once for the quota.
+    /// [`READ_RATE`](super::READ_RATE) or [`WRITE_RATE`](super::WRITE_RATE), and once for the
+    /// quota.
     ///
     /// The bytes of a read or write that would have waited are taken from no rate. An enforced rate
     /// slows its clients down and so changes what they do next. Therefore only the first connection
@@ -180,7 +181,7 @@ impl fmt::Debug for BandwidthLimits {
             .field("total", &rates(Scope::Total))
             .field("quota", &self.shared.quota())
             .field("clients", &self.clients())
-            .field("dry_run", &self.shared.is_dry_run())
+            .field("dry_run", &self.shared.dry_run().is_on())
             .finish_non_exhaustive()
     }
 }

@@ -93,8 +93,8 @@ impl Shared {
         *lock(&self.dry_run) = dry_run;
     }
 
-    pub(super) fn is_dry_run(&self) -> bool {
-        lock(&self.dry_run).is_on()
+    pub(super) fn dry_run(&self) -> DryRun {
+        lock(&self.dry_run).clone()
     }
 
     pub(super) fn set_capacity(&self, clients: usize) {

@@ -120,7 +120,8 @@ impl Deadlines {
         self.stall.ends(&self.activity, &self.config.stalls);
     }
 
-    /// Checks whether the connection has waited for too long, and begins to finish it if it is idle.
+    /// Checks whether the connection has waited for too long, and begins to finish it if it is
+    /// idle.
     pub(super) fn look(&mut self, wait: Wait) -> Look {
         let look = self.check(wait);
         let kind = match look {

@@ -67,6 +67,8 @@
 //! back all clients alike, so the per-client limits cannot work that way. A layer that refuses
 //! decides when a connection is accepted, which costs an admitted client no allocation.
 //!
+//! Each limit can be tried in a [`DryRun`](crate::DryRun) before it is enforced.
+//!
 //! # Errors
 //!
 //! A refused connection ends with [`Rejected`](reagent::Rejected) and the reason

@@ -158,6 +158,7 @@ async fn each_stalled_stream_of_http2_is_spared() {
     for is_dry in [false, true] {
         let mut trial = start!(HttpLayer::new().dry_run(is_dry), router());
         let (mut client, connection) = h2::client::handshake(trial.connect(1).await).await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a client's own task")]
         let connection = tokio::spawn(connection);
         let mut stalled = Vec::new();
         for _ in 0..2 {

@@ -106,7 +106,7 @@ async fn a_revoked_client_is_refused_from_the_reload_on() {
     // By default, open connections stay.
     assert!(echoes(&mut client, "hello").await);
 
-    // Nobody can know who was revoked since.
+    // Without a current list, it is unknown which clients have been revoked.
     write_list(&dir, &ca, &[&alice], true);
     reloader.reload().await.unwrap();
     let _refused = running.connect(&config(&ca, &bob), "localhost").await;
