@@ -1,6 +1,6 @@
 //! Certificates that are replaced while the server runs.
 
-use super::{ServedCertificate, TicketKeys, TlsConfigError, store::Store};
+use super::{ServedCertificate, TicketKeys, TlsConfigError, TlsLayer, store::Store};
 use std::{
     fmt,
     sync::Arc,
@@ -120,6 +120,16 @@ impl TlsReloader {
     /// [`reload`](Self::reload) returns to them.
     pub fn replace(&self, config: Arc<ServerConfig>) {
         self.store.replace(config);
+    }
+
+    /// Replaces the certificates and authorities by those that another layer has loaded, for a
+    /// program that loads everything before it changes anything. The next
+    /// [`reload`](Self::reload) returns to the files of this layer.
+    ///
+    /// If changes [apply](super::TlsBuilder::apply) to open connections, the call blocks while the
+    /// certificates of their clients are verified.
+    pub fn replace_with(&self, layer: &TlsLayer) {
+        self.store.replace_with(layer.store());
     }
 
     /// Returns the certificates that are served, in the order of the configuration. The list is

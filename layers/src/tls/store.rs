@@ -123,6 +123,17 @@ impl Store {
         }));
     }
 
+    pub(super) fn replace_with(&self, other: &Store) {
+        {
+            let mut loaded = self.loaded();
+            loaded.replaced += 1;
+            self.current.store(other.current());
+        }
+        if let Some(admitted) = &self.admitted {
+            self.current().recheck(admitted);
+        }
+    }
+
     /// Loads the files. With `only_changed`, only if they differ from those that were loaded last.
     pub(super) async fn reload(
         &self,
