@@ -19,6 +19,9 @@
 //! 7. `--bandwidth`
 //! 8. the relay to `--to`, with a PROXY header if `--proxy-out` is set
 //!
+//! `--dry-run` tries limits and lists without enforcing them. With `--apply-to existing`, changes of
+//! lists and of the authorities of clients end open connections.
+//!
 //! `README.md` describes the configuration file, reloads, hand-overs and the use with systemd.
 //!
 //! | files | contents |

@@ -192,6 +192,28 @@ async fn open_connections_end_with_the_trust_in_their_authority() {
     assert!(echoes(&mut clients[0], "still here").await);
 }
 
+#[tokio::test]
+async fn what_another_layer_has_loaded_applies_to_open_connections_too() {
+    let (dir, ca, other) = (Dir::new(), Ca::new("ca"), Ca::new("other"));
+    let builder = builder(&dir, &ca).apply(Apply::Existing);
+    let layer = builder.clone().build().unwrap();
+    let reloader = layer.reloader();
+    let mut running = Running::new(layer).await;
+    let alice = config(&ca, &ca.client("alice"));
+    let mut client = running.connect(&alice, "localhost").await.unwrap();
+    assert!(echoes(&mut client, "hello").await);
+    reloader.replace_with(&builder.clone().build().unwrap());
+    assert!(echoes(&mut client, "still here").await);
+    dir.write("ca.pem", other.pem());
+    reloader.replace_with(&builder.build().unwrap());
+    assert!(matches!(running.end().await, Outcome::Rejected(_)));
+    let _refused = running.connect(&alice, "localhost").await;
+    assert_eq!(
+        running.failure().await,
+        HandshakeErrorKind::BadClientCertificate
+    );
+}
+
 /// The reload comes at the worst moment: when the client was verified, and its handshake is not yet
 /// complete.
 #[tokio::test]
