@@ -26,8 +26,14 @@ fn requests() -> impl Strategy<Value = Requests> {
     vec((0_u64..3000, 1_u32..2500), 1..10)
 }
 
-/// Returns whether the client was slowed down, and what was decided.
-fn run(limits: &BandwidthLimits, requests: &Requests) -> (bool, Vec<(u64, String)>) {
+/// What became of a client, and what was decided.
+struct Run {
+    is_slowed: bool,
+    answered: usize,
+    decisions: Vec<(u64, String)>,
+}
+
+fn run(limits: &BandwidthLimits, requests: &Requests) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -36,17 +42,22 @@ fn run(limits: &BandwidthLimits, requests: &Requests) -> (bool, Vec<(u64, String
     runtime.block_on(async {
         let mut trial = start!(BandwidthLayer::new(limits.clone()), handle(serve));
         let mut client = trial.connect(1).await;
-        let mut is_slowed = false;
+        let (mut is_slowed, mut answered) = (false, 0);
         for (pause, size) in requests {
             sleep(Duration::from_millis(*pause)).await;
             let began = Instant::now();
             let _ = client.write_u32(*size).await;
-            let _ = client.read_exact(&mut vec![0; *size as usize]).await;
+            let answer = client.read_exact(&mut vec![0; *size as usize]).await;
+            answered += usize::from(answer.is_ok());
             is_slowed |= began.elapsed() > Duration::ZERO;
         }
         drop(client);
         trial.ended(1).await;
-        (is_slowed, trial.decisions.reasons())
+        Run {
+            is_slowed,
+            answered,
+            decisions: trial.decisions.reasons(),
+        }
     })
 }
 
@@ -58,13 +69,13 @@ fn a_rate_spares_a_connection_if_it_would_slow_it_down() {
             let rates = Rates::write(Rate::new(1000).burst(2000));
             BandwidthLimits::new().per_connection(rates)
         };
-        let (is_slowed, decisions) = run(&limits(), &requests);
-        prop_assert!(decisions.is_empty());
-        slowed.set(slowed.get() + u32::from(is_slowed));
-        let expected = is_slowed.then(|| (1, "write rate".to_owned()));
-        let (is_slowed, decisions) = run(&limits().dry_run(true), &requests);
-        prop_assert_eq!(decisions, Vec::from_iter(expected));
-        prop_assert!(!is_slowed);
+        let enforced = run(&limits(), &requests);
+        prop_assert!(enforced.decisions.is_empty());
+        slowed.set(slowed.get() + u32::from(enforced.is_slowed));
+        let expected = enforced.is_slowed.then(|| (1, "write rate".to_owned()));
+        let tried = run(&limits().dry_run(true), &requests);
+        prop_assert_eq!(tried.decisions, Vec::from_iter(expected));
+        prop_assert!(!tried.is_slowed);
         Ok(())
     });
     assert!((20..180).contains(&slowed.get()), "{slowed:?}");
@@ -75,10 +86,11 @@ fn a_quota_spares_a_connection_that_it_would_end() {
     let exceeded = std::cell::Cell::new(0);
     check(100, requests(), |requests| {
         let limits = || BandwidthLimits::new().quota(Quota::new().read(30).total(9_000));
-        let (_, enforced) = run(&limits(), &requests);
+        let enforced = run(&limits(), &requests).decisions;
         exceeded.set(exceeded.get() + enforced.len());
-        let (_, spared) = run(&limits().dry_run(true), &requests);
-        prop_assert_eq!(spared, enforced);
+        let tried = run(&limits().dry_run(true), &requests);
+        prop_assert_eq!(tried.decisions, enforced);
+        prop_assert_eq!(tried.answered, requests.len());
         Ok(())
     });
     assert!((20..80).contains(&exceeded.get()), "{exceeded:?}");
