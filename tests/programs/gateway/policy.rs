@@ -3,30 +3,15 @@
 use super::{Events, config::Files, gateway, in_time, metric, read_all, say, started, upstream};
 use crate::program::Example;
 use reagent::{BoxError, ServerHandle};
-use tokio::net::TcpStream;
 
 const RELOADED: &str = "configuration and certificates reloaded";
 
-/// Waits until a metric of tried limits has this value.
-async fn until_spared(page: &str, limit: &str, count: f64) {
-    let name = format!("reagent_dry_run_total{{listener=");
-    let waiting = async {
-        loop {
-            let mut client = TcpStream::connect(page).await.unwrap();
-            let request = b"GET /metrics HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
-            tokio::io::AsyncWriteExt::write_all(&mut client, request)
-                .await
-                .unwrap();
-            let text = read_all(&mut client).await.unwrap();
-            let mut lines = text.lines().filter(|line| line.starts_with(&name));
-            let line = lines.find(|line| line.contains(&format!("limit=\"{limit}\"")));
-            if line.is_some_and(|line| line.ends_with(&format!(" {count}"))) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    in_time(waiting).await;
+/// Waits until the page says that this many connections were spared by a limit.
+async fn until_spared(gateway: &Example, page: &str, limit: &str, count: f64) {
+    let addr = &gateway.addr;
+    let name = format!("reagent_dry_run_total{{listener=\"{addr}\",limit=\"{limit}\"}}");
+    let counted = async { while metric(page, &name).await != Some(count) {} };
+    in_time(counted).await;
 }
 
 /// Starts a gateway with a page of metrics, and returns its address too.
@@ -49,8 +34,8 @@ async fn options_are_tried_and_counted() -> Result<(), BoxError> {
         for client in &mut clients {
             assert_eq!(say(client, "hello").await?, "<none> hello");
         }
-        until_spared(&page, "access: access", 2.0).await;
-        until_spared(&page, "limit: client connections", 1.0).await;
+        until_spared(&gateway, &page, "access: access", 2.0).await;
+        until_spared(&gateway, &page, "limit: client connections", 1.0).await;
     }
     // The other option is enforced.
     let (gateway, page, _upstream) =
@@ -58,7 +43,7 @@ async fn options_are_tried_and_counted() -> Result<(), BoxError> {
     let mut first = gateway.connect().await;
     assert_eq!(say(&mut first, "hello").await?, "<none> hello");
     assert!(say(&mut gateway.connect().await, "hello").await.is_err());
-    until_spared(&page, "access: access", 2.0).await;
+    until_spared(&gateway, &page, "access: access", 2.0).await;
     assert_eq!(
         metric(&page, "reagent_connections_rejected_total").await,
         Some(1.0)
@@ -72,7 +57,7 @@ async fn a_time_limit_is_tried_beside_one_that_is_enforced() -> Result<(), BoxEr
     let args = [&args[..], &["--dry-run", "first-byte-timeout"]].concat();
     let (gateway, page, _upstream) = with_metrics(&args).await;
     let mut client = gateway.connect().await;
-    until_spared(&page, "timeout: first byte", 1.0).await;
+    until_spared(&gateway, &page, "timeout: first byte", 1.0).await;
     // It is ended by the other limit.
     assert!(read_all(&mut client).await.is_err());
     Ok(())
