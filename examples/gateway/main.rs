@@ -20,6 +20,8 @@
 //! 8. the relay to `--to`, with a PROXY header if `--proxy-out` is set
 //!
 //! `--tarpit` and `--ban-score` hold and ban clients that are refused or misbehave.
+//! `--dry-run` tries limits and lists without enforcing them. With `--apply-to existing`, changes of
+//! lists and of the authorities of clients end open connections.
 //!
 //! `README.md` describes the configuration file, reloads, hand-overs and the use with systemd.
 //!

@@ -50,6 +50,7 @@ impl Gateway {
 
         // Of what follows, only listening can fail. Then the new addresses are closed again.
         self.open(&listeners, &pages).await?;
+        let certificates = spawn_blocking(|| certificates.apply()).await?;
         for listener in &config.listeners {
             limits[&listener.label].set(listener);
         }

@@ -94,6 +94,9 @@ fn check(listener: &Listener) -> Result<(), String> {
     if listener.client_ca.is_some() && !has_certificate {
         return fail("`client-ca` requires `tls-cert`");
     }
+    if listener.client_crl.is_some() && listener.client_ca.is_none() {
+        return fail("`client-crl` requires `client-ca`");
+    }
     if !listener.alpn.is_empty() && !has_certificate {
         return fail("`alpn` requires `tls-cert`");
     }

@@ -141,6 +141,8 @@ pub mod top;
 pub mod trace;
 
 #[cfg(any(feature = "access", feature = "tls"))]
+mod apply;
+#[cfg(any(feature = "access", feature = "tls"))]
 mod carried;
 #[cfg(any(
     feature = "access",
@@ -149,6 +151,15 @@ mod carried;
     feature = "top"
 ))]
 mod client;
+#[cfg(any(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "framed",
+    feature = "http",
+    feature = "limit",
+    feature = "timeout"
+))]
+mod dry_run;
 #[cfg(any(
     feature = "bandwidth",
     feature = "fault",
@@ -169,6 +180,8 @@ mod io;
 mod net;
 #[cfg(any(feature = "metrics", feature = "top"))]
 mod open_bytes;
+#[cfg(any(feature = "access", feature = "tls"))]
+mod open_connections;
 #[cfg(any(feature = "access", feature = "limit", feature = "route"))]
 mod refusal;
 #[cfg(any(
@@ -181,6 +194,17 @@ mod refusal;
     feature = "timeout"
 ))]
 mod time;
+#[cfg(any(feature = "access", feature = "tls"))]
+pub use apply::Apply;
+#[cfg(any(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "framed",
+    feature = "http",
+    feature = "limit",
+    feature = "timeout"
+))]
+pub use dry_run::DryRun;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]

@@ -334,6 +334,13 @@ impl<Io: IoStream> Connection<Io> {
     }
 }
 
+/// The same as [`Connection::handle`], without a clone.
+impl<Io> AsRef<ConnectionHandle> for Connection<Io> {
+    fn as_ref(&self) -> &ConnectionHandle {
+        &self.handle
+    }
+}
+
 impl<Io> fmt::Debug for Connection<Io> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.handle.fmt(f)

@@ -7,7 +7,10 @@ use super::{
     phase::Phase,
 };
 use crate::listener::PlainStream;
-use crate::{addr::Addr, outcome::Outcome};
+use crate::{
+    addr::Addr,
+    outcome::{Outcome, Rejected},
+};
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::{
@@ -259,6 +262,15 @@ impl ConnectionHandle {
     /// [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) instead.
     pub fn abort(&self) {
         self.entry.abort();
+    }
+
+    /// Ends the connection as [`abort`](Self::abort) does, with the outcome
+    /// [`Rejected`](Outcome::Rejected).
+    ///
+    /// For layers that no longer admit a connection, for example because its client was banned. If
+    /// the handler has already ended otherwise than well, its outcome stays.
+    pub fn reject(&self, rejected: Rejected) {
+        self.entry.end(Outcome::Rejected(rejected));
     }
 
     /// Makes the socket close with a reset (RST) when it is dropped, wherever that happens.

@@ -29,6 +29,7 @@ mod shard;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod sizes;
 mod socket;
+mod spared;
 mod survivor;
 mod table;
 

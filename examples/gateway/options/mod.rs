@@ -14,7 +14,7 @@ use clap::{
     builder::{PathBufValueParser, TypedValueParser},
     parser::ValueSource,
 };
-pub use listener::{Listener, ProxyIn, ProxyOut, Route, RouteTls};
+pub use listener::{ApplyTo, Listener, ProxyIn, ProxyOut, Route, RouteTls};
 pub use pages::PageOptions;
 use reagent::BoxError;
 use serde::{Serialize, de::DeserializeOwned};

@@ -7,8 +7,10 @@ mod key;
 mod map;
 
 pub(crate) use key::ClientKey;
-#[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
+#[cfg(any(feature = "bandwidth", feature = "limit"))]
 pub(crate) use key::ip_of;
+#[cfg(feature = "access")]
+pub(crate) use key::ip_of_handle;
 #[cfg(any(feature = "bandwidth", feature = "limit", feature = "score"))]
 pub(crate) use map::BoundedMap;
 

@@ -37,6 +37,9 @@ pub mod kind {
     pub const FIRST_BYTE: &str = "first byte";
     /// The client did not send the head of a request, or the preface of HTTP/2, in time.
     pub const HEADER: &str = "http header";
+    /// The client sent no further request in time. A connection above this limit ends well, so this
+    /// is only in the reports of a [`DryRun`](crate::DryRun).
+    pub const KEEP_ALIVE: &str = "http keep-alive";
     /// The client did not send an awaited body, or did not take its response.
     pub const STREAM_IDLE: &str = "http stream idle";
     /// An upgraded connection moved no byte in either direction.

@@ -173,7 +173,10 @@ where
             match this.state {
                 State::Waiting(waiting) => {
                     let has_begun = !waiting.first.is_empty();
-                    return Poll::Ready(this.deadlines.gives_up(has_begun));
+                    if let Some(result) = this.deadlines.gives_up(has_begun) {
+                        return Poll::Ready(result);
+                    }
+                    *this.look_at = Instant::now() + FAR;
                 }
                 State::Serving(serving) => {
                     *this.look_at = match this.deadlines.look(serving.wait()) {

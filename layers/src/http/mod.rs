@@ -81,6 +81,8 @@
 //! of them. A request sets no timer, and an HTTP/2 stream sets one only once its client keeps it
 //! waiting.
 //!
+//! The time limits can be tried in a [`DryRun`](crate::DryRun) before they are enforced.
+//!
 //! **The size and the pace of a body are not limited here,** since only the service knows what it
 //! expects. A body is read no faster than the service asks for it. To limit it:
 //!
@@ -166,6 +168,9 @@
 //! An idle connection that is closed, by either side, has completed without an error.
 //!
 //! [`TimeoutsLayer`]: https://docs.rs/tower-reagent-layers/latest/reagent_layers/timeout/
+
+/// The name of this layer in reports of dry runs.
+const LAYER: &str = "http";
 
 mod activity;
 mod answer;

@@ -63,6 +63,7 @@
 //! | `reagent_connections_rejected_total` | counter | `listener`, `reason` | ended connections that a layer rejected |
 //! | `reagent_connections_timed_out_total` | counter | `listener`, `kind` | ended connections that exceeded a time limit |
 //! | `reagent_connections_failed_total` | counter | `listener`, `reason` | ended connections that failed with an error, by the label `error.type` if a layer set it, otherwise `other` |
+//! | `reagent_dry_run_total` | counter | `listener`, `limit` | decisions of limits in a dry run to refuse, delay or end a connection, by layer and reason, such as `limit: client connections` |
 //! | `reagent_connections_panicked_total` | counter | `listener` | ended connections whose handler panicked |
 //! | `reagent_connection_received_bytes_total` | counter | `listener` | bytes read from sockets |
 //! | `reagent_connection_sent_bytes_total` | counter | `listener` | bytes written to sockets |

@@ -42,6 +42,8 @@ metrics! {
         "Connections that a layer rejected, by reason.";
     TIMED_OUT = Counter, Count, "reagent_connections_timed_out_total",
         "Connections that exceeded a time limit, by kind.";
+    DRY_RUN = Counter, Count, "reagent_dry_run_total",
+        "Connections that a limit in a dry run would have acted on, by limit.";
     FAILED = Counter, Count, "reagent_connections_failed_total",
         "Connections that failed with an error, by reason.";
     PANICKED = Counter, Count, "reagent_connections_panicked_total",

@@ -252,6 +252,12 @@ impl Observer for MetricsObserver {
         });
     }
 
+    fn connection_spared(&self, event: &event::ConnectionSpared<'_>) {
+        self.of_connection(event.connection, |listener| {
+            listener.connection_spared(event);
+        });
+    }
+
     fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {
         self.of_connection(event.connection, |listener| {
             listener.connection_upgraded(event);

@@ -75,6 +75,12 @@ impl Refusal {
         Refusal::Tarpit(tarpit.clone())
     }
 
+    /// Returns whether clients get a reset.
+    #[cfg(feature = "access")]
+    pub(crate) fn is_reset(&self) -> bool {
+        matches!(self, Refusal::Reset)
+    }
+
     /// Refuses the connection and returns the error to end it with.
     pub(crate) async fn refuse<Io: IoStream>(
         &self,

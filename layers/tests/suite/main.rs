@@ -9,6 +9,8 @@ mod support;
 #[cfg(feature = "access")]
 mod access;
 #[cfg(feature = "access")]
+mod access_existing;
+#[cfg(feature = "access")]
 mod access_restart;
 #[cfg(all(feature = "admin", feature = "limit", feature = "trace"))]
 mod admin;
@@ -20,6 +22,8 @@ mod bandwidth_costs;
 mod bandwidth_sharing;
 #[cfg(feature = "trace")]
 mod capture;
+#[cfg(feature = "full")]
+mod dry_run;
 #[cfg(any(feature = "metrics", feature = "trace"))]
 mod endings;
 #[cfg(feature = "fault")]

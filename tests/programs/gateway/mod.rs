@@ -7,6 +7,7 @@ mod differential;
 mod ends;
 mod handover;
 mod limits;
+mod policy;
 mod proxies;
 mod real_systemd;
 mod reload;
@@ -192,7 +193,12 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn wrong_options_are_reported() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 18] = [
+        (&["--dry-run", "per-clinet"], "did you mean `per-client`?"),
+        (
+            &["--client-crl", "crl.pem"],
+            "--client-crl requires --client-ca",
+        ),
         (&["--to", "nowhere"], "expected HOST:PORT or the path"),
         (&["--to", ":5432"], "expected HOST:PORT or the path"),
         (&["--max-age", "0"], "greater than 0"),
