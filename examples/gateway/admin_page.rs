@@ -7,19 +7,28 @@ use crate::{
     limits::{Changeable, Limits},
     options::PageOptions,
     pages::stack,
+    readiness::Readiness,
+    serving::Serving,
     stack::BoxStack,
 };
 use axum::Router;
-use reagent::{Addr, BoxError, ServerHandle};
-use reagent_layers::admin::{Admin, Certificate, InsecureAddr};
-use std::collections::HashMap;
+use reagent::{Addr, BoxError, Limit, ServerHandle};
+use reagent_layers::admin::{Admin, Certificate, InsecureAddr, ListenerInfo};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// The admin page of the gateway.
 pub struct AdminPage {
-    admin: Admin,
+    pub admin: Admin,
     /// The limits that can be changed.
     names: Vec<String>,
+    listeners: Listeners,
 }
+
+/// What is shown of the listeners, by the addresses of their sockets. A reload can change it.
+type Listeners = Arc<Mutex<HashMap<Addr, (String, Limit)>>>;
 
 impl AdminPage {
     /// Creates a page without a server.
@@ -29,6 +38,15 @@ impl AdminPage {
         certificates: CurrentCertificates,
     ) -> Result<Self, BoxError> {
         let admin = Admin::new().bans(abuse.bans.clone()).top(abuse.top.clone());
+        let listeners = Listeners::default();
+        let shown = listeners.clone();
+        let admin = admin.listeners(move |addr| {
+            let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.get(addr).map(|(label, limit)| ListenerInfo {
+                label: Some(label.clone()),
+                max_connections: Some(limit.max()).filter(|max| *max < usize::MAX),
+            })
+        });
         let mut admin = admin.certificates(move || {
             let certificates = certificates.get();
             let served = certificates.reloaders().flat_map(|tls| tls.certificates());
@@ -44,6 +62,7 @@ impl AdminPage {
         Ok(AdminPage {
             admin,
             names: Vec::new(),
+            listeners,
         })
     }
 
@@ -52,8 +71,11 @@ impl AdminPage {
         self.admin.check_addr(addr)
     }
 
-    pub fn stack(&self) -> BoxStack {
-        stack(Router::new().fallback_service(self.admin.clone()))
+    pub fn stack(&self, readiness: &Readiness) -> BoxStack {
+        stack(
+            Router::new().fallback_service(self.admin.clone()),
+            readiness,
+        )
     }
 
     /// Shows this server.
@@ -62,7 +84,15 @@ impl AdminPage {
     }
 
     /// Shows the limits of this configuration. The page itself adds that of the server.
-    pub fn show(&mut self, config: &Config, limits: &HashMap<String, Limits>) {
+    pub fn show(&mut self, config: &Config, limits: &HashMap<String, Limits>, serving: &Serving) {
+        let addresses = config.addresses().into_iter();
+        let shown = addresses.flat_map(|address| {
+            let limit = limits[&address.label].max_connections.clone();
+            let addrs = serving.addrs(&address.key).into_iter();
+            addrs.map(move |addr| (addr, (address.label.clone(), limit.clone())))
+        });
+        let shown = shown.collect();
+        *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) = shown;
         for name in self.names.drain(..) {
             self.admin.remove_limit(&name);
         }

@@ -14,14 +14,8 @@ use crate::{
     succession::Succession,
     systemd::{self, Notifier},
 };
-use reagent::{BoxError, ErrorChain, ReadinessHold, ServerStatus};
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    future::Future,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use reagent::{BoxError, ServerStatus};
+use std::{collections::HashMap, convert::Infallible, future::Future, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::interval,
@@ -38,8 +32,6 @@ pub struct Gateway {
     pub limits: HashMap<String, Limits>,
     pub certificates: CurrentCertificates,
     pub abuse: Abuse,
-    /// Holds the readiness back while no client is accepted.
-    hold: Mutex<Option<ReadinessHold>>,
 }
 
 /// Why the gateway no longer serves.
@@ -96,23 +88,20 @@ impl Gateway {
         if !hands_over {
             pages.open(&config).await?;
         }
-        let succession = Succession::default();
+        let succession = Succession::new(&pages);
         let server = |binds| server(binds, &config, &certificates, &abuse, &pages, &succession);
         let serving = Serving::start(services, server).await;
         let serving = or_close(serving, pages.serving.as_ref()).await?;
+        pages.attach(&serving.server);
         if hands_over && !succession.has_happened() {
             let opened = pages.open(&config).await;
             or_close(opened, Some(&serving)).await?;
         }
         serving.server.set_acceptors(1);
         if succession.has_happened() {
-            // The clients of the predecessor are worth more than the pages.
-            if let Err(error) = pages.take_over(&config).await {
-                let error = ErrorChain(&*error);
-                tracing::error!(%error, "the pages are not served");
-            }
+            // The clients do not wait for the pages.
+            pages.take_over(&config);
         }
-        pages.attach(&serving.server);
         let mut gateway = Gateway {
             line,
             config,
@@ -121,7 +110,6 @@ impl Gateway {
             limits,
             certificates,
             abuse,
-            hold: Mutex::default(),
         };
         gateway.show();
         gateway.serving.print(&gateway.config.addresses());
@@ -132,7 +120,7 @@ impl Gateway {
     /// Shows the configuration on the admin page.
     pub fn show(&mut self) {
         if let Some(admin) = &mut self.pages.admin {
-            admin.show(&self.config, &self.limits);
+            admin.show(&self.config, &self.limits, &self.serving);
         }
     }
 
@@ -151,6 +139,11 @@ impl Gateway {
                 () = &mut stop => return End::Asked,
                 _ = &mut stopped => return End::Stopped,
                 never = self.keep_up(notifier) => match never {},
+                serving = self.pages.taken_over() => {
+                    self.pages.serving = Some(serving);
+                    self.pages.print(&self.config);
+                    continue;
+                }
                 _ = hangups.recv() => {}
             }
             if server.status() == ServerStatus::Draining {
@@ -187,22 +180,6 @@ impl Gateway {
         self.pages.close().await;
     }
 
-    /// Holds the readiness back while all addresses are paused or closed.
-    fn hold_readiness(&self) {
-        let server = &self.serving.server;
-        let stats = server.stats();
-        let accepts = stats
-            .listeners
-            .iter()
-            .any(|listener| !listener.is_paused && listener.lost.is_none());
-        let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
-        if accepts {
-            *hold = None;
-        } else if hold.is_none() {
-            *hold = Some(server.readiness().hold("no address accepts clients"));
-        }
-    }
-
     /// Updates the metrics, the readiness and the status.
     ///
     /// Besides, this timer saves a system call per connection. Tokio wakes its driver for a timer
@@ -212,7 +189,7 @@ impl Gateway {
         loop {
             ticks.tick().await;
             notifier.counts(&self.serving.server);
-            self.hold_readiness();
+            self.pages.readiness.update();
             if let Some(metrics) = &self.pages.metrics {
                 metrics.measure(&self.serving.server, &self.certificates.get());
                 self.abuse.top.refresh(&self.serving.server);

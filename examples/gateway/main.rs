@@ -30,7 +30,7 @@
 //! | `options/`, `values/` | the options, which are also the keys of a file |
 //! | `file.rs`, `explain.rs`, `config.rs`, `validate.rs`, `check.rs`, `overlap.rs` | reading and checking a configuration |
 //! | `stack.rs`, `limits.rs`, `abuse.rs`, `certificates.rs`, `upstream.rs`, `header.rs` | the stack |
-//! | `pages.rs`, `metrics_page.rs`, `admin_page.rs`, `page_clients.rs` | the pages |
+//! | `pages.rs`, `metrics_page.rs`, `admin_page.rs`, `page_clients.rs`, `readiness.rs` | the pages |
 //! | `addresses.rs`, `services.rs`, `serving.rs` | the addresses, and the stack behind each of them |
 //! | `gateway.rs`, `server.rs`, `reload.rs`, `succession.rs`, `systemd.rs` | the running gateway |
 
@@ -55,6 +55,7 @@ mod options;
 mod overlap;
 mod page_clients;
 mod pages;
+mod readiness;
 mod reload;
 mod server;
 mod services;

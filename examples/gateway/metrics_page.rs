@@ -1,6 +1,6 @@
 //! The page of Prometheus metrics.
 
-use crate::{certificates::Certificates, pages::stack, stack::BoxStack, upstream};
+use crate::{certificates::Certificates, pages::stack, readiness::Readiness, stack::BoxStack, upstream};
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reagent::{BoxError, ServerHandle};
@@ -31,14 +31,14 @@ impl MetricsPage {
 
     /// Returns the stack that serves the metrics at `/metrics`, and health checks at `/ready` and
     /// `/live`.
-    pub fn stack(&self) -> BoxStack {
+    pub fn stack(&self, readiness: &Readiness) -> BoxStack {
         let metrics = self.page.clone();
         let metrics = get(move || async move { metrics.render() });
         let router = Router::new()
             .route("/metrics", metrics)
             .route_service("/ready", self.health.clone())
             .route_service("/live", self.health.clone());
-        stack(router)
+        stack(router, readiness)
     }
 
     /// Updates the metrics that no event updates: the bytes of open connections, and the expiry of

@@ -13,18 +13,29 @@ use crate::{
     metrics_page::MetricsPage,
     overlap::resolve,
     page_clients::PageClients,
+    readiness::Readiness,
     serving::{Services, Serving},
     stack::BoxStack,
 };
-use axum::Router;
-use reagent::{Addr, BoxError, Handover, Server, ServerHandle, Shutdown};
+use axum::{Router, extract::Request};
+use reagent::{
+    Addr, BoxError, ErrorChain, Handover, Server, ServerHandle, ServerStatus, Shutdown,
+};
 use reagent_layers::{http::HttpLayer, timeout::TimeoutsLayer};
 use std::{
+    future::pending,
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::time::{Instant, sleep, timeout};
-use tower::{Layer, util::BoxCloneSyncService};
+use tokio::{
+    sync::Mutex,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tower::{
+    Layer,
+    util::{BoxCloneSyncService, MapRequestLayer},
+};
 
 /// The time limits of the clients of a page. Its script asks every 2 s.
 const OPENING: Duration = Duration::from_secs(5);
@@ -33,7 +44,11 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The time that the last clients of the pages have to finish.
 const END: Duration = Duration::from_secs(1);
 
-/// The time that a successor has to take over the pages, after it has taken over the listeners.
+/// The same after a hand-over: the time limits of a request and its body. Idle clients leave at once.
+const HANDED_OVER: Duration = Duration::from_secs(15);
+
+/// The time that a successor has to take over the pages, after the last connection of the listeners
+/// has ended.
 const SUCCESSION: Duration = Duration::from_secs(5);
 
 /// The delay between attempts to do so. The predecessor may be taking them over itself.
@@ -43,8 +58,13 @@ const RETRY: Duration = Duration::from_millis(100);
 pub struct Pages {
     pub metrics: Option<MetricsPage>,
     pub admin: Option<AdminPage>,
+    pub readiness: Readiness,
     /// The server, once it is open.
     pub serving: Option<Serving>,
+    /// The path by which they are handed over.
+    handover: Option<PathBuf>,
+    /// The task that takes them over from a predecessor.
+    successor: Mutex<JoinSet<Serving>>,
 }
 
 impl Pages {
@@ -61,7 +81,10 @@ impl Pages {
         Ok(Pages {
             metrics: metrics.transpose()?,
             admin: admin.transpose()?,
+            readiness: Readiness::default(),
             serving: None,
+            handover: config.global.server.handover.as_deref().map(handover_path),
+            successor: Mutex::default(),
         })
     }
 
@@ -80,8 +103,10 @@ impl Pages {
 
     /// Returns the stacks behind the addresses of the pages.
     pub fn services(&self, config: &Config) -> Services {
-        let metrics = self.metrics.as_ref().map(MetricsPage::stack);
-        let admin = self.admin.as_ref().map(AdminPage::stack);
+        let metrics = self.metrics.as_ref();
+        let metrics = metrics.map(|page| page.stack(&self.readiness));
+        let admin = self.admin.as_ref();
+        let admin = admin.map(|page| page.stack(&self.readiness));
         let addresses = config.page_addresses().into_iter();
         let services = addresses.filter_map(|address| {
             let stack = match &*address.label {
@@ -98,39 +123,37 @@ impl Pages {
     pub async fn open(&mut self, config: &Config) -> Result<(), BoxError> {
         let services = self.services(config);
         if !services.is_empty() {
-            let handover = config.global.server.handover.as_deref();
-            let serving = Serving::start(services, |binds| {
-                let server = Server::bind(binds)
-                    .options(common::keepalive)
-                    .observe(PageClients::default());
-                match handover {
-                    Some(path) => {
-                        let handover = Handover::new(handover_path(path));
-                        server.handover(handover.shutdown(Shutdown::new(END)))
-                    }
-                    None => server,
-                }
-            });
-            let serving = serving.await?;
-            serving.server.track_activity();
-            self.serving = Some(serving);
+            self.serving = Some(open(services, self.handover.as_deref()).await?);
         }
         Ok(())
     }
 
-    /// Takes the pages over from a predecessor.
-    pub async fn take_over(&mut self, config: &Config) -> Result<(), BoxError> {
-        let until = Instant::now() + SUCCESSION;
-        loop {
-            match self.open(config).await {
-                Err(_) if Instant::now() < until => sleep(RETRY).await,
-                opened => return opened,
+    /// Begins to take the pages over from a predecessor.
+    pub fn take_over(&mut self, config: &Config) {
+        let services = self.services(config);
+        let successor = self.successor.get_mut();
+        successor.abort_all();
+        if let (Some(path), false) = (&self.handover, services.is_empty()) {
+            successor.spawn(take_over(services, path.clone()));
+        }
+    }
+
+    /// Waits until the pages have been taken over.
+    ///
+    /// Cancel safe.
+    pub async fn taken_over(&self) -> Serving {
+        let mut successor = self.successor.lock().await;
+        while let Some(serving) = successor.join_next().await {
+            if let Ok(serving) = serving {
+                return serving;
             }
         }
+        pending().await
     }
 
     /// Shows the server of the gateway.
     pub fn attach(&self, server: &ServerHandle) {
+        self.readiness.attach(server);
         if let Some(metrics) = &self.metrics {
             metrics.health.add(server);
         }
@@ -146,20 +169,75 @@ impl Pages {
         }
     }
 
-    /// Waits until a successor has taken over the pages, which it may not have. Their clients wait for
-    /// it too, since a server that has stopped is not worth showing.
+    /// Waits until a successor has taken over the pages, which it may not have, and for the requests
+    /// that are under way.
     pub async fn until_taken(&self) {
         if let Some(serving) = &self.serving {
-            serving.server.pause();
-            let _ = timeout(SUCCESSION, serving.server.wait()).await;
+            let server = &serving.server;
+            let taken = server.status_changed(ServerStatus::Running);
+            if timeout(SUCCESSION, taken).await.is_ok() {
+                let _ = server.wait().await;
+            }
         }
     }
 
     /// Stops serving the pages.
     pub async fn close(&self) {
+        self.successor.lock().await.abort_all();
         if let Some(serving) = &self.serving {
             serving.server.drain(END).await;
         }
+    }
+}
+
+async fn open(services: Services, handover: Option<&Path>) -> Result<Serving, BoxError> {
+    let serving = Serving::start(services, |binds| {
+        let server = Server::bind(binds)
+            .options(common::keepalive)
+            .observe(PageClients::default());
+        match handover {
+            Some(path) => {
+                let handover = Handover::new(path);
+                server.handover(handover.shutdown(Shutdown::new(HANDED_OVER)))
+            }
+            None => server,
+        }
+    });
+    let serving = serving.await?;
+    serving.server.track_activity();
+    Ok(serving)
+}
+
+/// Opens the pages as soon as the predecessor hands them over or closes them.
+async fn take_over(services: Services, path: PathBuf) -> Serving {
+    let is_missing = !path.exists();
+    let mut is_reported = false;
+    loop {
+        let opening = open(services.clone(), Some(&path));
+        tokio::pin!(opening);
+        let opened = match timeout(RETRY, &mut opening).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                if is_missing && !is_reported {
+                    let path = path.display();
+                    let problem = "the pages are not served yet, since the path by which they are \
+                                   handed over is missing; waiting until their addresses are free";
+                    tracing::error!(%path, "{problem}");
+                    is_reported = true;
+                }
+                opening.await
+            }
+        };
+        match opened {
+            Ok(serving) => return serving,
+            Err(error) if !is_reported => {
+                let error = ErrorChain(&*error);
+                tracing::error!(%error, "the pages are not served yet; trying again");
+                is_reported = true;
+            }
+            Err(_) => {}
+        }
+        sleep(RETRY).await;
     }
 }
 
@@ -171,7 +249,13 @@ pub fn handover_path(path: &Path) -> PathBuf {
 }
 
 /// Returns the stack of a page.
-pub fn stack(router: Router) -> BoxStack {
+pub fn stack(router: Router, readiness: &Readiness) -> BoxStack {
+    let readiness = readiness.clone();
+    let router = router.layer(MapRequestLayer::new(move |request: Request| {
+        // What the last request has changed is in the answer to this one.
+        readiness.update();
+        request
+    }));
     let http = HttpLayer::new()
         .first_byte_timeout(OPENING)
         .header_timeout(OPENING)

@@ -59,8 +59,9 @@ impl Gateway {
         let server = &self.serving.server;
         server.set_max_connections(max.map(Count::as_usize));
         self.serving.replace(listeners).await;
-        if let Some(serving) = &self.pages.serving {
-            serving.replace(pages).await;
+        match &self.pages.serving {
+            Some(serving) => serving.replace(pages).await,
+            None => self.pages.take_over(&config),
         }
         self.certificates.set(certificates);
         (self.config, self.limits) = (config, limits);

@@ -26,7 +26,10 @@ pub fn server(
     }
     if let Some(path) = &config.global.server.handover {
         // It starts paused, since it finds out only now whether there is a predecessor.
-        server = server.acceptors(0).observe(MainProcess);
+        server = server
+            .acceptors(0)
+            .observe(MainProcess)
+            .observe(succession.clone());
         let handover = Handover::new(path)
             .shutdown(config.global.shutdown.shutdown())
             .carry(succession.clone())

@@ -81,11 +81,17 @@ impl Serving {
         }
     }
 
-    /// Stops listening on an address.
+    /// Stops listening on an address. Until then its acceptors need their stack.
     pub async fn close(&self, key: &Key) {
-        for addr in self.stacks.remove(key) {
+        for addr in self.addrs(key) {
             self.server.close_listener(&addr).await;
         }
+        self.stacks.remove(key);
+    }
+
+    /// Returns the addresses of the sockets of an address.
+    pub fn addrs(&self, key: &Key) -> Vec<Addr> {
+        self.stacks.addrs(key)
     }
 
     /// Forgets the addresses that were closed on the admin page.
@@ -131,10 +137,9 @@ impl Stacks {
         opened.insert(key.clone(), Opened { stack, addrs });
     }
 
-    /// Removes an address, and returns those of its sockets.
-    fn remove(&self, key: &Key) -> Vec<Addr> {
+    fn remove(&self, key: &Key) {
         let old = self.lock().remove(key);
-        old.map_or_else(Vec::new, |old| old.addrs)
+        drop(old);
     }
 
     fn keys(&self) -> HashSet<Key> {

@@ -1,7 +1,7 @@
 //! The list of connections, and a single one.
 
 use super::{
-    Problem,
+    Admin, Problem,
     path::ConnectionAction,
     query::{ConnectionQuery, Sort},
     rank::{Rank, Top},
@@ -43,16 +43,20 @@ fn as_map<S: Serializer>(labels: &[(&str, String)], to: S) -> Result<S::Ok, S::E
     to.collect_map(labels.iter().map(|(key, value)| (key, value)))
 }
 
-impl From<ConnectionHandle> for ConnectionView {
-    fn from(handle: ConnectionHandle) -> Self {
+impl ConnectionView {
+    fn new(admin: &Admin, handle: &ConnectionHandle) -> Self {
         let info = handle.info();
+        let label = match admin.listener(&info.listener_addr) {
+            Some(listener) => listener.label,
+            None => info.listener_label.map(|label| label.to_string()),
+        };
         let is_proxied = info.socket_addr != info.peer_addr;
         ConnectionView {
             id: info.id,
             client: info.peer_addr.to_string(),
             proxy: is_proxied.then(|| info.socket_addr.to_string()),
             listener: info.listener_addr.to_string(),
-            listener_label: info.listener_label.map(|label| label.to_string()),
+            listener_label: label,
             age: info.age.as_secs_f64(),
             idle: handle.last_active_at().map(|at| at.elapsed().as_secs_f64()),
             bytes_read: info.bytes_read,
@@ -70,10 +74,11 @@ impl From<ConnectionHandle> for ConnectionView {
 ///
 /// A connection that is active between two pages may be on both or on neither.
 pub(super) async fn list(
+    admin: &Admin,
     server: &ServerHandle,
     query: &ConnectionQuery,
-    created: Instant,
 ) -> AdminResponse {
+    let created = admin.shared.created;
     let mut top = Top::new(query.limit);
     let mut total: u64 = 0;
     let visit = |connection: &ConnectionHandle| {
@@ -88,7 +93,8 @@ pub(super) async fn list(
     };
     server.visit_connections(visit).await;
     let (connections, last) = top.finish();
-    let views = connections.into_iter().map(ConnectionView::from);
+    let views = connections.iter();
+    let views = views.map(|connection| ConnectionView::new(admin, connection));
     let mut response = response::ok(&views.collect::<Vec<_>>());
     let headers = response.headers_mut();
     headers.insert(TOTAL, total.into());
@@ -123,8 +129,13 @@ fn before(time: Instant, at: Instant) -> i64 {
     micros(time.saturating_duration_since(at)) - micros(at.saturating_duration_since(time))
 }
 
-pub(super) fn show(server: &ServerHandle, id: u64) -> Result<AdminResponse, Problem> {
-    Ok(response::ok(&ConnectionView::from(find(server, id)?)))
+pub(super) fn show(
+    admin: &Admin,
+    server: &ServerHandle,
+    id: u64,
+) -> Result<AdminResponse, Problem> {
+    let connection = find(server, id)?;
+    Ok(response::ok(&ConnectionView::new(admin, &connection)))
 }
 
 pub(super) fn act(

@@ -6,7 +6,7 @@ use super::{
 };
 use http::StatusCode;
 use reagent::{BoxError, ServerHandle};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -54,8 +54,13 @@ impl LimitView {
 #[serde(deny_unknown_fields)]
 struct Change {
     /// The attribute makes the field required, so that only an explicit `null` lifts the limit.
-    #[serde(deserialize_with = "Option::deserialize")]
+    #[serde(deserialize_with = "number")]
     max: Option<u64>,
+}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let expected = "`max` must be a whole number of at least 0, or null";
+    Option::deserialize(deserializer).map_err(|_| de::Error::custom(expected))
 }
 
 impl Limits {

@@ -1,7 +1,7 @@
 //! The listeners of the server.
 
 use super::{
-    Problem,
+    Admin, Problem,
     path::ListenerAction,
     response::{self, AdminResponse},
 };
@@ -26,16 +26,35 @@ struct ListenerView {
     ended: BTreeMap<&'static str, u64>,
 }
 
-impl From<ListenerStats> for ListenerView {
-    fn from(stats: ListenerStats) -> Self {
+/// What is shown of a listener: see [`Admin::listeners`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerInfo {
+    /// Its label.
+    pub label: Option<String>,
+    /// The maximum number of its open connections. `None` means no limit.
+    pub max_connections: Option<usize>,
+}
+
+impl Admin {
+    pub(super) fn listener(&self, addr: &Addr) -> Option<ListenerInfo> {
+        self.settings.listeners.as_ref()?(addr)
+    }
+}
+
+impl ListenerView {
+    fn new(admin: &Admin, stats: ListenerStats) -> Self {
+        let info = admin.listener(&stats.addr).unwrap_or_else(|| ListenerInfo {
+            label: stats.label.as_deref().map(str::to_owned),
+            max_connections: stats.max_connections,
+        });
         let ended = OutcomeKind::ALL.map(|kind| (kind.as_str(), stats.ended(kind)));
         ListenerView {
             addr: stats.addr.to_string(),
-            label: stats.label.map(|label| label.to_string()),
+            label: info.label,
             paused: stats.is_paused,
             lost: stats.lost,
             open: stats.open,
-            max_connections: stats.max_connections,
+            max_connections: info.max_connections,
             reserved: stats.reserved,
             accepted: stats.accepted,
             ended: ended.into(),
@@ -43,9 +62,10 @@ impl From<ListenerStats> for ListenerView {
     }
 }
 
-pub(super) fn list(server: &ServerHandle) -> AdminResponse {
+pub(super) fn list(admin: &Admin, server: &ServerHandle) -> AdminResponse {
     let listeners = server.stats().listeners.into_iter();
-    response::ok(&listeners.map(ListenerView::from).collect::<Vec<_>>())
+    let views = listeners.map(|stats| ListenerView::new(admin, stats));
+    response::ok(&views.collect::<Vec<_>>())
 }
 
 /// Changes a listener. `client` is the connection that the request came by, which must not lose its

@@ -72,6 +72,8 @@
 //! | `/ready` | 200 if the server is [ready](reagent::ServerHandle::readiness), otherwise 503 and the `reason` |
 //! | `/live` | 200 unless the server has stopped |
 //!
+//! Once a successor [has taken over](Admin::handed_over), `/ready` and `/live` answer 200.
+//!
 //! Times are in seconds. `null` means that there is no limit, or that a value is unknown. A connection has
 //! these fields: `id`, `client` (the address and port), `proxy` (the other end of the socket, if a
 //! proxy reported the client), `listener`, `listener_label`, `age`, `idle`, `bytes_read`, `bytes_written`, `phase`,
@@ -149,7 +151,7 @@
 //! | 409 | a request to pause or close the listener that it came in by |
 //! | 421 | an unknown host |
 //! | 422 | a limit that the program refuses to set |
-//! | 503 | no server is [attached](Admin::attach) yet |
+//! | 503 | no server is [attached](Admin::attach) yet, or writes are [refused](Admin::refuse_writes) |
 
 mod audit;
 mod bans;
@@ -171,10 +173,12 @@ mod response;
 mod server;
 mod service;
 mod top;
+mod writes;
 
 use problem::Problem;
 
 pub use certificates::Certificate;
 pub use error::InsecureAddr;
 pub use future::AdminFuture;
+pub use listeners::ListenerInfo;
 pub use service::Admin;

@@ -12,7 +12,7 @@ use super::{
 use crate::http::HttpConnection;
 use bytes::Bytes;
 use http::request::Parts;
-use std::future::Future;
+use std::{future::Future, sync::atomic::Ordering::Relaxed};
 
 type Answer = Result<AdminResponse, Problem>;
 
@@ -57,15 +57,18 @@ async fn read(admin: &Admin, resource: &Resource, head: &Parts) -> Answer {
     let server = admin.server();
     Ok(match resource {
         Resource::Asset(asset) => (*asset).into(),
+        Resource::Ready | Resource::Live if admin.shared.is_handed_over.load(Relaxed) => {
+            server::handed_over()
+        }
         Resource::Ready => server::readiness(server.ok()),
         Resource::Live => server::liveness(server.ok()),
         Resource::Stats => server::stats(server?).await,
         Resource::Connections => {
             let query = ConnectionQuery::parse(asked)?;
-            connections::list(server?, &query, admin.shared.created).await
+            connections::list(admin, server?, &query).await
         }
-        Resource::Connection(id) => connections::show(server?, *id)?,
-        Resource::Listeners => listeners::list(server?),
+        Resource::Connection(id) => connections::show(admin, server?, *id)?,
+        Resource::Listeners => listeners::list(admin, server?),
         Resource::Limits => admin.shared.limits.list(server?),
         Resource::Limit(name) => admin.shared.limits.show(server?, name)?,
         Resource::Bans => bans::list(admin.settings.bans.as_ref())?,
@@ -96,18 +99,30 @@ async fn write(
         true => body.await?,
         false => Bytes::new(),
     };
-    let bans = admin.settings.bans.as_ref();
     match resource {
-        Resource::ConnectionAction(id, action) => connections::act(admin.server()?, *id, *action),
+        // These begin at once, and the guard cannot be held while they go on.
         Resource::ListenerAction(addr, action) => {
+            drop(admin.shared.writes.begin()?);
             let connection = head.extensions.get::<HttpConnection>();
             let client = connection.map(HttpConnection::handle);
             listeners::act(admin.server()?, addr, *action, client).await
         }
-        Resource::Limit(name) => admin.shared.limits.change(admin.server()?, name, &body),
-        Resource::Bans => bans::ban(bans, &body),
+        Resource::Drain => {
+            drop(admin.shared.writes.begin()?);
+            server::drain(admin.server()?, &body).await
+        }
+        _ => apply(admin, resource, &body),
+    }
+}
+
+fn apply(admin: &Admin, resource: &Resource, body: &[u8]) -> Answer {
+    let _guard = admin.shared.writes.begin()?;
+    let bans = admin.settings.bans.as_ref();
+    match resource {
+        Resource::ConnectionAction(id, action) => connections::act(admin.server()?, *id, *action),
+        Resource::Limit(name) => admin.shared.limits.change(admin.server()?, name, body),
+        Resource::Bans => bans::ban(bans, body),
         Resource::Ban(client) => bans::unban(bans, client),
-        Resource::Drain => server::drain(admin.server()?, &body).await,
         // The rest is only read.
         _ => Err(Problem::not_allowed("GET, HEAD")),
     }

@@ -77,6 +77,11 @@ pub(super) fn liveness(server: Option<&ServerHandle>) -> AdminResponse {
     probe(server, server.filter(has_stopped).map(|_| "stopped"))
 }
 
+/// Answers both probes once a successor serves.
+pub(super) fn handed_over() -> AdminResponse {
+    response::ok(&json!({ "status": "handed_over" }))
+}
+
 fn probe(server: Option<&ServerHandle>, reason: Option<&str>) -> AdminResponse {
     let status = server.map_or("starting", |server| server.status().as_str());
     match reason {

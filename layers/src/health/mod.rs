@@ -59,6 +59,8 @@
 //! | `/live` | 200 if no server has stopped, and otherwise 503: the process is to be restarted |
 //! | another path | 404 |
 //!
+//! Once a successor [has taken over](Health::handed_over), both answer 200.
+//!
 //! The methods are GET and HEAD; others are answered with 405. A query is ignored. The body is one
 //! line of plain text, and no answer may be cached.
 //!

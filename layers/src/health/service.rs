@@ -8,7 +8,10 @@ use reagent::{ServerHandle, ServerStatus};
 use std::{
     convert::Infallible,
     future::{Ready, ready},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 use tower_service::Service;
@@ -20,6 +23,7 @@ use tower_service::Service;
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     servers: Arc<RwLock<Vec<ServerHandle>>>,
+    is_handed_over: Arc<AtomicBool>,
 }
 
 impl Health {
@@ -40,6 +44,13 @@ impl Health {
         servers.retain(|known| known != server);
     }
 
+    /// Reports ready and live from now on. Call it when a successor
+    /// [has taken over](reagent::Observer::handed_over): the service is well, although the server
+    /// of this process drains and stops.
+    pub fn handed_over(&self) {
+        self.is_handed_over.store(true, Relaxed);
+    }
+
     fn servers(&self) -> RwLockReadGuard<'_, Vec<ServerHandle>> {
         self.servers.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -47,6 +58,7 @@ impl Health {
     fn ready(&self) -> (StatusCode, String) {
         let servers = self.servers();
         let reason = match servers.is_empty() {
+            _ if self.is_handed_over.load(Relaxed) => None,
             true => Some("not started".into()),
             false => servers
                 .iter()
@@ -66,7 +78,8 @@ impl Health {
     fn live(&self) -> (StatusCode, String) {
         let servers = self.servers();
         let has_stopped = |server: &ServerHandle| server.status() == ServerStatus::Stopped;
-        match servers.iter().any(has_stopped) {
+        let is_replaced = self.is_handed_over.load(Relaxed);
+        match !is_replaced && servers.iter().any(has_stopped) {
             true => (StatusCode::SERVICE_UNAVAILABLE, "stopped\n".to_owned()),
             false => (StatusCode::OK, "live\n".to_owned()),
         }
