@@ -13,7 +13,7 @@ use tokio::{
 
 /// The address of a page of the gateway.
 pub struct Page {
-    addr: String,
+    pub addr: String,
     headers: String,
 }
 
@@ -411,5 +411,23 @@ async fn an_address_closed_or_paused_on_the_page_is_opened_by_a_reload() -> Resu
         assert_eq!(say(&mut client, "hello").await?, "a hello");
         assert_eq!(page.get("/listeners").await.1.as_array().unwrap().len(), 1);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_readiness_follows_the_listeners_at_once() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let pages = ["--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let mut gateway = gateway(&to, &pages).await;
+    let metrics = Page::of(&mut gateway).await;
+    let page = Page::of(&mut gateway).await.header(WRITE);
+    for (action, expected) in [("pause", 503), ("resume", 200), ("close", 503)] {
+        let path = format!("/listeners/{}/{action}", gateway.addr);
+        assert_eq!(page.post(&path, Value::Null).await, 200, "{action}");
+        assert_eq!(page.get("/ready").await.0, expected, "{action}");
+        assert_eq!(metrics.get("/ready").await.0, expected, "{action}");
+    }
+    gateway.stop("TERM").await;
     Ok(())
 }

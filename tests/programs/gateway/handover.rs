@@ -26,14 +26,14 @@ use tokio::{
 };
 
 /// A command line that can be started several times.
-struct Gateways {
-    files: Files,
-    args: Vec<String>,
+pub struct Gateways {
+    pub files: Files,
+    pub args: Vec<String>,
 }
 
 impl Gateways {
     /// Chooses a free port, and a folder for the path of the hand-over.
-    async fn new(to: &str, args: &[&str]) -> Self {
+    pub async fn new(to: &str, args: &[&str]) -> Self {
         let files = Files::new("");
         files.certify("localhost");
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -48,7 +48,7 @@ impl Gateways {
         Gateways { files, args }
     }
 
-    fn command(&self) -> Command {
+    pub fn command(&self) -> Command {
         let mut command = Command::new(binary("gateway"));
         command.args(["--threads", "1"]).args(&self.args);
         command.stdin(Stdio::null()).stderr(Stdio::null());
@@ -56,7 +56,7 @@ impl Gateways {
         command
     }
 
-    async fn start(&self) -> Example {
+    pub async fn start(&self) -> Example {
         Example::start_with("gateway", &mut self.command()).await
     }
 }
@@ -220,11 +220,13 @@ async fn a_successor_with_few_descriptors_takes_over_only_if_it_can_serve() -> R
 }
 
 #[tokio::test]
-async fn the_pages_are_served_throughout_a_succession() -> Result<(), BoxError> {
+async fn the_pages_are_served_and_healthy_throughout_a_succession() -> Result<(), BoxError> {
     let upstream = named_upstream("a").await;
     let to = upstream.local_addr().to_string();
-    let gateways = Gateways::new(&to, &["--admin", "127.0.0.1:0"]).await;
+    let pages = ["--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
+    let gateways = Gateways::new(&to, &pages).await;
     let mut current = gateways.start().await;
+    let metrics = Page::of(&mut current).await;
     let page = Page::of(&mut current).await;
     let done = Arc::new(AtomicBool::new(false));
     let is_done = done.clone();
@@ -233,8 +235,13 @@ async fn the_pages_are_served_throughout_a_succession() -> Result<(), BoxError> 
         let mut answers = 0;
         while !is_done.load(Relaxed) {
             // It panics if the connection is refused or reset.
-            let status = page.get("/live").await.0;
-            assert!(matches!(status, 200 | 503), "{status}");
+            for path in ["/live", "/ready", "/stats"] {
+                let (status, answer) = page.get(path).await;
+                assert_eq!(status, 200, "{path}: {answer}");
+            }
+            for path in ["/live", "/ready"] {
+                assert_eq!(metrics.get(path).await.0, 200, "{path}");
+            }
             answers += 1;
         }
         answers

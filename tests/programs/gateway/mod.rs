@@ -6,6 +6,7 @@ mod config;
 mod differential;
 mod ends;
 mod handover;
+mod handover_pages;
 mod limits;
 mod policy;
 mod proxies;

@@ -1,6 +1,6 @@
 //! SIGHUP applies what has changed in the file.
 
-use super::{Events, config::Files, in_time, metric, named_upstream, read_all, say, started};
+use super::{Events, admin::Page, config::Files, in_time, metric, named_upstream, read_all, say, started};
 use crate::program::{Example, binary};
 use reagent::{BoxError, ServerHandle};
 use std::sync::{
@@ -406,5 +406,42 @@ async fn a_log_that_cannot_be_written_ends_nothing() -> Result<(), BoxError> {
     }
     drop(client);
     gateway.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_admin_page_shows_listeners_as_they_are_configured_now() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let top = "admin = '127.0.0.1:0'\n";
+    let config = listener(&upstream, "max-connections = 7");
+    let mut gateway = Reloading::new(&format!("{top}{config}")).await;
+    let page = Page::of(&mut gateway.gateway).await;
+    let mut client = gateway.gateway.connect().await;
+    assert_eq!(say(&mut client, "hello").await?, "a hello");
+    for (label, max) in [("one", 7), ("two", 8)] {
+        let config = config
+            .replace("'one'", &format!("'{label}'"))
+            .replace("= 7", &format!("= {max}"));
+        gateway.reload(&format!("{top}{config}")).await;
+        let (_, listeners) = page.get("/listeners").await;
+        assert_eq!(listeners[0]["label"], label, "{listeners}");
+        assert_eq!(listeners[0]["max_connections"], max, "{listeners}");
+        let (_, connections) = page.get("/connections").await;
+        assert_eq!(connections[0]["listener_label"], label, "{connections}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_address_is_removed_without_an_error() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let one = listener(&upstream, "");
+    let others = (0..5).map(|number| one.replace("'one'", &format!("'{number}'")));
+    let mut gateway = Reloading::new(&format!("{one}{}", others.collect::<String>())).await;
+    gateway.reload(&one).await;
+    gateway.gateway.signal("TERM").await;
+    while let Some(line) = in_time(gateway.events.0.next_line()).await? {
+        assert!(!line.contains("ERROR"), "{line}");
+    }
     Ok(())
 }
