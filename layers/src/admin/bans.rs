@@ -42,7 +42,8 @@ pub(super) fn ban(bans: Option<&Bans>, body: &[u8]) -> Result<AdminResponse, Pro
     let NewBan { client, seconds } = super::body::parse(body)?;
     let client = address(&client)?;
     if !(seconds > 0.0 && seconds <= LONGEST) {
-        let message = format!("invalid seconds {seconds}: expected a number above 0, up to {LONGEST}");
+        let message =
+            format!("invalid seconds {seconds}: expected a number above 0, up to {LONGEST}");
         return Err(Problem::bad_request(message));
     }
     bans.ban(client, Duration::from_secs_f64(seconds));

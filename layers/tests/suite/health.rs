@@ -162,3 +162,14 @@ async fn a_server_can_answer_for_itself() {
     });
     assert_eq!((report.lame_duck, report.aborted), (60 * SECOND, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_was_handed_over_is_ready_and_live() {
+    let health = Health::new();
+    let (_probes, clients) = start(HttpLayer::new(), health.clone()).await;
+    let server = checked().await;
+    health.add(&server);
+    health.handed_over();
+    let _ = server.drain(SECOND).await;
+    assert_answers(&clients, (200, "ready\n"), (200, "live\n")).await;
+}

@@ -4,7 +4,7 @@ use super::{AnswerExt, Watched};
 use crate::{http::SECOND, support::echoes};
 use reagent_layers::{
     access::Bans,
-    admin::{Admin, Certificate},
+    admin::{Admin, Certificate, ListenerInfo},
     top::TopClients,
 };
 use serde_json::{Value, json};
@@ -315,4 +315,33 @@ async fn a_list_of_many_connections_has_as_many_as_were_asked_for() {
     let answer = watched.get("/connections?limit=1000").await;
     assert_eq!(answer.json(200).as_array().unwrap().len(), 1000);
     assert_eq!(answer.header("x-total-count"), Some("3000"));
+}
+
+#[tokio::test]
+async fn listeners_are_shown_as_the_program_describes_them() {
+    let described = |_: &reagent::Addr| {
+        Some(ListenerInfo {
+            label: Some("web".to_owned()),
+            max_connections: Some(7),
+        })
+    };
+    let watched = Watched::with(Admin::new().listeners(described)).await;
+    let (_client, _) = watched.client("192.0.2.1:4000", 1).await;
+    let listeners = watched.get("/listeners").await.json(200);
+    assert_eq!(listeners[0]["label"], "web");
+    assert_eq!(listeners[0]["max_connections"], 7);
+    let connections = watched.get("/connections").await.json(200);
+    assert_eq!(connections[0]["listener_label"], "web");
+}
+
+#[tokio::test]
+async fn the_probes_succeed_after_a_hand_over() {
+    let watched = Watched::new().await;
+    watched.admin.handed_over();
+    let _ = watched.server.drain(std::time::Duration::ZERO).await;
+    for path in ["/ready", "/live"] {
+        let answer = watched.get(path).await.json(200);
+        assert_eq!(answer["status"], "handed_over", "{path}");
+    }
+    assert_eq!(watched.get("/stats").await.json(200)["status"], "stopped");
 }

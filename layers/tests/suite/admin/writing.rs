@@ -297,3 +297,51 @@ async fn every_write_is_recorded_without_the_token() {
     let all = format!("{:?}", capture.events());
     assert!(!all.contains("hush") && !all.contains("guess"), "{all}");
 }
+
+#[tokio::test]
+async fn writes_can_be_refused_for_a_while() {
+    let bans = Bans::new();
+    let watched = Watched::with(Admin::new().bans(bans.clone())).await;
+    let addr = watched.server.local_addr().to_string().replace(':', "%3A");
+    let ban = r#"{"client": "192.0.2.1", "seconds": 60}"#;
+    let writes = [
+        ("POST", "/bans", ban, 200),
+        ("DELETE", "/bans/192.0.2.1", "", 200),
+        ("POST", "/limits/max-connections", r#"{"max": 5}"#, 200),
+        ("POST", &format!("/listeners/{addr}/pause"), "", 200),
+        ("POST", "/connections/1/abort", "", 404),
+        ("POST", "/drain", "", 202),
+    ];
+    watched.admin.refuse_writes("it is being replaced");
+    for (method, path, body, _) in writes {
+        let refused = watched.write(method, path, body).await.error(503);
+        assert_eq!(refused, "it is being replaced", "{path}");
+    }
+    assert!(bans.longest(1).is_empty());
+    watched.get("/bans").await.json(200);
+    watched.admin.allow_writes();
+    for (method, path, body, expected) in writes {
+        let answer = watched.write(method, path, body).await;
+        assert_eq!(answer.status, expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_are_out_of_range_are_explained() {
+    let watched = Watched::with(Admin::new().bans(Bans::new())).await;
+    for (path, body, expected) in [
+        (
+            "/limits/max-connections",
+            r#"{"max": -1}"#,
+            "`max` must be a whole number of at least 0, or null",
+        ),
+        (
+            "/bans",
+            r#"{"client": "192.0.2.1", "seconds": 0}"#,
+            "expected a number above 0",
+        ),
+    ] {
+        let refused = watched.write("POST", path, body).await.error(400);
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
