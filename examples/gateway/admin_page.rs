@@ -92,7 +92,10 @@ impl AdminPage {
             addrs.map(move |addr| (addr, (address.label.clone(), limit.clone())))
         });
         let shown = shown.collect();
-        *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        *self
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = shown;
         for name in self.names.drain(..) {
             self.admin.remove_limit(&name);
         }

@@ -6,10 +6,9 @@ use crate::{
     config::Config,
     limits::Limits,
     options::Listener,
-    overlap::{self, lookup},
+    overlap,
     pages::Pages,
     stack::{Parts, Stack},
-    values::Target,
 };
 use reagent::BoxError;
 use std::fmt::Write;
@@ -23,17 +22,12 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     let certificates = Certificates::load(config, &Certificates::default())?;
     let mut report = String::new();
     for listener in &config.listeners {
+        overlap::check_upstreams(listener).await?;
         for address in &listener.listen {
             writeln!(report, "listening on {address}")?;
         }
         let stack = describe(config, listener, &certificates, &abuse)?;
         write!(report, "{stack}")?;
-        let routes = listener.route.iter().map(|route| &route.to);
-        for to in listener.to.iter().chain(routes) {
-            if let Target::Name(name) = to {
-                lookup(name).await?;
-            }
-        }
     }
     for address in config.page_addresses() {
         writeln!(report, "{} on {}", address.what(), address.addr)?;

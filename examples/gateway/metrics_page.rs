@@ -1,6 +1,8 @@
 //! The page of Prometheus metrics.
 
-use crate::{certificates::Certificates, pages::stack, readiness::Readiness, stack::BoxStack, upstream};
+use crate::{
+    certificates::Certificates, pages::stack, readiness::Readiness, stack::BoxStack, upstream,
+};
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reagent::{BoxError, ServerHandle};

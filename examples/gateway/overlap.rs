@@ -2,8 +2,9 @@
 
 use crate::{
     config::Config,
+    options::Listener,
     pages::handover_path,
-    values::{ListenAddr, Place, same_path},
+    values::{ListenAddr, Place, Target, same_path},
 };
 use reagent::{Addr, BoxError, ErrorChain};
 use std::{
@@ -58,6 +59,44 @@ pub async fn check(config: &Config) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// Checks that no listener is its own upstream.
+pub async fn check_upstreams(listener: &Listener) -> Result<(), BoxError> {
+    let mut own = Vec::new();
+    for address in &listener.listen {
+        own.extend(resolve(address).await?);
+    }
+    let routes = listener.route.iter().map(|route| &route.to);
+    for to in listener.to.iter().chain(routes) {
+        let targets = match to {
+            Target::Tcp(addr) => vec![Addr::Tcp(*addr)],
+            Target::Name(name) => lookup(name).await?.into_iter().map(Addr::Tcp).collect(),
+            Target::Unix(path) => vec![Addr::Unix(Some(same_path(path).into()))],
+        };
+        let leads_to = |target: &Addr| own.iter().any(|own| reaches(target, own));
+        if targets.iter().any(leads_to) {
+            let label = &listener.label;
+            return Err(format!(
+                "listener \"{label}\" relays to {to}, which is its own address; change `to` or \
+                 `listen`"
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether a connection to `target` arrives at the socket at `own`.
+fn reaches(target: &Addr, own: &Addr) -> bool {
+    match (target, own) {
+        (Addr::Tcp(target), Addr::Tcp(own)) => {
+            let (to, at) = (target.ip().to_canonical(), own.ip().to_canonical());
+            let is_everywhere = at.is_unspecified() && at.is_ipv4() == to.is_ipv4();
+            target.port() == own.port() && (to == at || is_everywhere && to.is_loopback())
+        }
+        _ => target == own,
+    }
+}
+
 impl Resolved {
     fn overlaps(&self, other: &Resolved) -> bool {
         // A server that listens on both restricts the address of IPv6 to IPv6.
@@ -80,6 +119,8 @@ impl Resolved {
 
 /// Returns whether a socket at `one` also has the clients of `other`.
 fn includes(one: IpAddr, other: IpAddr, is_dual: bool) -> bool {
+    // `::ffff:127.0.0.1` is an address of IPv4.
+    let (one, other) = (one.to_canonical(), other.to_canonical());
     one == other
         || one.is_unspecified() && (one.is_ipv4() == other.is_ipv4())
         || one.is_unspecified() && one.is_ipv6() && is_dual
@@ -108,6 +149,9 @@ fn unix(path: &Path) -> Result<Addr, BoxError> {
         let problem =
             format!("the path {shown} is too long: expected at most {LONGEST_PATH} bytes");
         return Err(problem.into());
+    }
+    if path.is_dir() {
+        return Err(format!("{shown} is a folder; expected the path of a socket").into());
     }
     let is_abstract = path.as_os_str().as_encoded_bytes().starts_with(b"@");
     match is_abstract || path.parent().is_some_and(Path::is_dir) {

@@ -1,7 +1,11 @@
 //! The limit on the clients of a page, which silent clients cannot exhaust.
 
 use reagent::{ConnectionHandle, Observer, event};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until};
 
 /// The number of clients that a page serves at a time.
 const CLIENTS: usize = 20;
@@ -10,40 +14,64 @@ const CLIENTS: usize = 20;
 /// connections that make room for them end.
 pub const MAX_CONNECTIONS: usize = CLIENTS + 4;
 
-/// The connections of the pages. When a page has as many as it serves, the next one replaces the one
-/// that has been silent for longest.
-#[derive(Default)]
-pub struct PageClients(Mutex<Vec<ConnectionHandle>>);
+/// How long a client must be silent before it gives way to another one.
+const SILENT: Duration = Duration::from_millis(100);
+
+/// The connections of the pages. When a page has more than it serves, the one that has been silent
+/// for longest makes room. Those that have sent nothing are the first to go. Further clients wait in
+/// the kernel's queue.
+#[derive(Clone, Default)]
+pub struct PageClients(Arc<Mutex<Vec<ConnectionHandle>>>);
 
 impl PageClients {
     fn lock(&self) -> MutexGuard<'_, Vec<ConnectionHandle>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a connection, and returns the one that it replaces.
-    fn add(&self, connection: &ConnectionHandle) -> Option<ConnectionHandle> {
-        let mut present = self.lock();
-        // The label is that of the page.
+    /// Ends a connection of the page of `newcomer`, unless others end by themselves first.
+    async fn make_room(self, newcomer: ConnectionHandle) {
+        loop {
+            match self.quietest(&newcomer) {
+                None => return,
+                Some((connection, silent_at)) if silent_at <= Instant::now() => {
+                    self.lock().retain(|other| *other != connection);
+                    return connection.abort();
+                }
+                Some((_, silent_at)) => sleep_until(silent_at).await,
+            }
+        }
+    }
+
+    /// Returns the connection that is to make room, and the time at which it may be ended, if the
+    /// page has too many.
+    fn quietest(&self, newcomer: &ConnectionHandle) -> Option<(ConnectionHandle, Instant)> {
+        let present = self.lock();
         let of_page = present
             .iter()
-            .enumerate()
-            .filter(|(_, other)| other.listener_label() == connection.listener_label());
-        let is_full = of_page.clone().count() >= CLIENTS;
-        let quietest = of_page.min_by_key(|(_, other)| {
-            let active_at = other.last_active_at();
-            (active_at.max(Some(other.accepted_at())), other.id())
+            // The label is that of the page.
+            .filter(|other| other.listener_label() == newcomer.listener_label());
+        if of_page.clone().count() <= CLIENTS {
+            return None;
+        }
+        let silent_at = |connection: &ConnectionHandle| {
+            let active_at = connection.last_active_at();
+            active_at.map_or(connection.accepted_at(), |at| {
+                at.max(connection.accepted_at())
+            }) + SILENT
+        };
+        let quietest = of_page.min_by_key(|connection| {
+            let has_asked = connection.bytes_read() > 0;
+            (has_asked, silent_at(connection), connection.id())
         });
-        let index = quietest.filter(|_| is_full).map(|(index, _)| index);
-        let replaced = index.map(|index| present.swap_remove(index));
-        present.push(connection.clone());
-        replaced
+        quietest.map(|connection| (connection.clone(), silent_at(connection)))
     }
 }
 
 impl Observer for PageClients {
     fn connection_started(&self, connection: &ConnectionHandle) {
-        if let Some(replaced) = self.add(connection) {
-            replaced.abort();
+        self.lock().push(connection.clone());
+        if self.quietest(connection).is_some() {
+            tokio::spawn(self.clone().make_room(connection.clone()));
         }
     }
 

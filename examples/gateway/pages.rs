@@ -18,9 +18,7 @@ use crate::{
     stack::BoxStack,
 };
 use axum::{Router, extract::Request};
-use reagent::{
-    Addr, BoxError, ErrorChain, Handover, Server, ServerHandle, ServerStatus, Shutdown,
-};
+use reagent::{Addr, BoxError, ErrorChain, Handover, Server, ServerHandle, ServerStatus, Shutdown};
 use reagent_layers::{http::HttpLayer, timeout::TimeoutsLayer};
 use std::{
     future::pending,

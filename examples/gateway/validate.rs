@@ -3,7 +3,7 @@
 use crate::{
     addresses::{ADMIN, METRICS},
     config::Config,
-    options::{Listener, ProxyIn, RouteTls},
+    options::{Listener, ProxyIn, Route, RouteTls},
     values::Place,
 };
 use reagent::BoxError;
@@ -41,6 +41,10 @@ impl Config {
                 return Err(self.error(None, &format!("the address {text} is listed twice")));
             }
         }
+        let pages = &self.global.pages;
+        if pages.admin_token.is_some() && pages.admin.is_none() {
+            return Err(self.error(None, "`admin-token` requires `admin`"));
+        }
         if let Some(problem) = self.global.abuse.problem() {
             return Err(self.error(None, problem));
         }
@@ -66,13 +70,21 @@ impl Config {
             return words.collect::<String>().into();
         };
         let file = file.display();
-        match listener.map(|listener| (&listener.label, listener.line)) {
+        match listener.map(|listener| (&*listener.label, listener.line)) {
+            Some(("", Some(line))) => format!("{file}, line {line}: {problem}").into(),
             Some((label, Some(line))) => {
                 format!("{file}, line {line}: listener \"{label}\": {problem}").into()
             }
             _ => format!("{file}: {problem}").into(),
         }
     }
+}
+
+const PROTOCOL: &str = "invalid protocol in `alpn`: expected names of 1 to 255 bytes";
+
+/// Returns whether ALPN can carry this name.
+fn is_protocol(name: &String) -> bool {
+    (1..=255).contains(&name.len())
 }
 
 fn check(listener: &Listener) -> Result<(), String> {
@@ -108,8 +120,21 @@ fn check(listener: &Listener) -> Result<(), String> {
         }
         _ => {}
     }
+    if !listener.alpn.iter().all(is_protocol) {
+        return fail(PROTOCOL);
+    }
     for (index, route) in listener.route.iter().enumerate() {
         let fail = |problem: &str| Err(format!("route {}: {problem}", index + 1));
+        let mut before = listener.route[..index].iter();
+        if let Some(other) = before.position(Route::matches_all) {
+            let other = other + 1;
+            return fail(&format!(
+                "it is never used, since route {other} matches all clients"
+            ));
+        }
+        if !route.alpn.iter().all(is_protocol) {
+            return fail(PROTOCOL);
+        }
         let has_certificate = route.tls_cert.is_some();
         if has_certificate != route.tls_key.is_some() {
             return fail("`tls-cert` and `tls-key` require each other");

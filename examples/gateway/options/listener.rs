@@ -115,10 +115,10 @@ pub struct Listener {
 #[serde(rename_all = "kebab-case")]
 pub struct Route {
     /// Server names, such as `example.org` and `*.example.org`; without any, all clients match.
-    #[serde(default, with = "list")]
+    #[serde(default, with = "list::some", skip_serializing_if = "Vec::is_empty")]
     pub sni: Vec<String>,
     /// ALPN protocols, one of which the client must offer; without any, all clients match.
-    #[serde(default, with = "list")]
+    #[serde(default, with = "list::some", skip_serializing_if = "Vec::is_empty")]
     pub alpn: Vec<String>,
     /// The address of the upstream.
     pub to: Target,
@@ -171,6 +171,11 @@ pub enum RouteTls {
 
 impl Route {
     pub const KEYS: [&str; 6] = ["sni", "alpn", "to", "tls", "tls-cert", "tls-key"];
+
+    /// Returns whether it matches all TLS clients.
+    pub fn matches_all(&self) -> bool {
+        self.sni.is_empty() && self.alpn.is_empty()
+    }
 }
 
 impl fmt::Display for Route {

@@ -132,7 +132,12 @@ impl CommandLine {
         let required = |arg: Arg| arg.required_unless_present("config");
         let command = CommandLine::command()
             .mut_arg("listen", required)
-            .mut_arg("to", required);
+            .mut_arg("to", required)
+            // So that the message about a negative number says what is expected.
+            .mut_args(|arg| match arg.get_action().takes_values() {
+                true => arg.allow_negative_numbers(true),
+                false => arg,
+            });
         let matches = command.get_matches();
         let mut line = CommandLine::from_arg_matches(&matches)?;
         let is_set = |key: &str| {

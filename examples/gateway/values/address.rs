@@ -10,7 +10,8 @@ use std::{
 
 type Problem = &'static str;
 
-const NO_PORT: Problem = "a port is missing; expected HOST:PORT or the path of a Unix socket";
+const NO_PORT: Problem =
+    "a port is missing; expected HOST:PORT or the absolute path of a Unix socket";
 const BRACKETS: Problem = "an IPv6 address must be in brackets, as in [::1]:8080";
 const PORT: Problem = "expected a port from 0 to 65535 after the last colon, in digits";
 const RELATIVE: Problem = "expected an absolute path, as in unix:/run/app.sock";

@@ -19,6 +19,27 @@ where
     deserializer.deserialize_any(List(PhantomData))
 }
 
+/// A list with at least one item.
+pub mod some {
+    pub use super::serialize;
+    use serde::{Deserializer, de};
+    use std::{fmt::Display, str::FromStr};
+
+    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let items = super::deserialize(deserializer)?;
+        match items.is_empty() {
+            true => Err(de::Error::custom(
+                "the list is empty; leave it out to match all",
+            )),
+            false => Ok(items),
+        }
+    }
+}
+
 struct List<T>(PhantomData<T>);
 
 impl<'de, T: FromStr<Err: Display>> de::Visitor<'de> for List<T> {

@@ -9,6 +9,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
     process::Command,
+    task::JoinSet,
 };
 
 /// The address of a page of the gateway.
@@ -371,14 +372,14 @@ async fn silent_clients_do_not_keep_others_from_the_page() -> Result<(), BoxErro
     let mut gateway = gateway("127.0.0.1:1", &["--admin", "127.0.0.1:0"]).await;
     let page = Page::of(&mut gateway).await;
     let mut silent = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..24 {
         silent.push(TcpStream::connect(&page.addr).await?);
     }
     assert_eq!(page.get("/stats").await.0, 200);
     // The first one has made room, and the last one is still served.
     assert!(in_time(silent[0].read_u8()).await.is_err());
     let request = "GET /stats HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    assert_eq!(exchange(silent.remove(19), request).await.0, 200);
+    assert_eq!(exchange(silent.remove(23), request).await.0, 200);
     Ok(())
 }
 
@@ -429,5 +430,28 @@ async fn the_readiness_follows_the_listeners_at_once() -> Result<(), BoxError> {
         assert_eq!(metrics.get("/ready").await.0, expected, "{action}");
     }
     gateway.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn silent_clients_that_come_again_and_again_do_not_cut_off_others() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let mut gateway = gateway(&to, &["--admin", "127.0.0.1:0"]).await;
+    let page = Page::of(&mut gateway).await;
+    let mut flood = JoinSet::new();
+    for _ in 0..40 {
+        let addr = page.addr.clone();
+        flood.spawn(async move {
+            loop {
+                let mut silent = TcpStream::connect(&addr).await.unwrap();
+                let _ = silent.read_u8().await;
+            }
+        });
+    }
+    for _ in 0..10 {
+        // It panics if the connection is closed without an answer.
+        assert_eq!(page.get("/live").await.0, 200);
+    }
     Ok(())
 }

@@ -382,7 +382,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[listener]]\nto = 'a:1'",
-        "line 1: listener \"\": `listen` is missing",
+        "gateway.toml, line 1: `listen` is missing",
     ),
     (
         "\n[[listener]]\nlisten = 'a:1'",
@@ -420,6 +420,26 @@ const MISTAKES: &[(&str, &str)] = &[
         "listen = 'a:1'\n[[route]]\nto = 'b:1'\nsni = 'a..b'",
         "route 1: invalid server name \"a..b\"",
     ),
+    (
+        "listen = 'a:1'\n[[route]]\nto = 'b:1'\nsni = []",
+        "line 4: invalid `sni`: the list is empty; leave it out to match all",
+    ),
+    (
+        "listen = 'a:1'\n[[route]]\nto = 'b:1'\n[[route]]\nto = 'c:1'\nalpn = 'h2'",
+        "route 2: it is never used, since route 1 matches all clients",
+    ),
+    (
+        "listen = 'a:1'\n[[route]]\nto = 'b:1'\nalpn = ['h2', '']",
+        "route 1: invalid protocol in `alpn`: expected names of 1 to 255 bytes",
+    ),
+    (
+        "listen = 'a:1'\nto = 'b:1'\nadmin-token = 'x'",
+        "gateway.toml: `admin-token` requires `admin`",
+    ),
+    (
+        "listen = 'a:1'\nto = 'b:1'\nadmin = 'a.sock'",
+        "expected HOST:PORT or the absolute path of a Unix socket",
+    ),
 ];
 
 #[tokio::test]
@@ -452,6 +472,9 @@ async fn a_check_finds_what_only_the_system_knows() -> Result<(), BoxError> {
         ("metrics = 'nowhere'", "nowhere"),
         ("handover = '/nonexistent/a'", "/nonexistent/a"),
         ("admin = '0.0.0.0:0'", "the admin page at 0.0.0.0:0"),
+        ("admin = '/tmp'", "/tmp is a folder"),
+        ("handover = '/tmp'", "/tmp is a folder"),
+        ("handover = ''", " is a folder"),
     ] {
         let files = Files::new(&format!("{top}\n{listener}"));
         let said = files.run(&["--check"]).await.expect_err(top);
@@ -471,6 +494,16 @@ async fn a_check_finds_what_only_the_system_knows() -> Result<(), BoxError> {
         (
             "[[listener]]\nlisten = '127.0.0.1:0'\nto = 'name.invalid:1'",
             "name.invalid:1",
+        ),
+        ("[[listener]]\nlisten = '/'", "/ is a folder"),
+        (
+            "[[listener]]\nlisten = '127.0.0.1:1'",
+            "listener \"127.0.0.1:1\" relays to 127.0.0.1:1, which is its own address",
+        ),
+        ("[[listener]]\nlisten = '*:1'", "which is its own address"),
+        (
+            "[[listener]]\nlisten = 'localhost:1'",
+            "which is its own address",
         ),
         (
             "[[listener]]\nlisten = '/nonexistent/a.sock'",
@@ -506,6 +539,8 @@ async fn a_check_refuses_addresses_that_cannot_be_open_together() {
         ["0.0.0.0:8000", "127.0.0.1:8000"],
         ["127.0.0.1:8000", "*:8000"],
         ["localhost:8000", "127.0.0.1:8000"],
+        ["127.0.0.1:8000", "[::ffff:127.0.0.1]:8000"],
+        ["0.0.0.0:8000", "[::ffff:127.0.0.1]:8000"],
         ["[::]:8000", "[::1]:8000"],
         ["0.0.0.0:8000", ":8000"],
         [&path, &other_spelling],

@@ -194,7 +194,7 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn wrong_options_are_reported() {
-    let cases: [(&[&str], &str); 18] = [
+    let cases: [(&[&str], &str); 21] = [
         (&["--dry-run", "per-clinet"], "did you mean `per-client`?"),
         (
             &["--client-crl", "crl.pem"],
@@ -203,6 +203,15 @@ async fn wrong_options_are_reported() {
         (&["--to", "nowhere"], "expected HOST:PORT or the path"),
         (&["--to", ":5432"], "expected HOST:PORT or the path"),
         (&["--max-age", "0"], "greater than 0"),
+        (
+            &["--drain", "-1"],
+            "'-1' for '--drain <SECONDS>': expected a number of seconds from 0",
+        ),
+        (
+            &["--per-client", "-1"],
+            "'-1' for '--per-client <N>': expected a whole number of at least 1",
+        ),
+        (&["--admin-token", "x"], "--admin-token requires --admin"),
         (
             &["--per-client", "x"],
             "'x' for '--per-client <N>': expected a whole number of at least 1",
