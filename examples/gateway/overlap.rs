@@ -3,7 +3,7 @@
 use crate::{
     config::Config,
     options::Listener,
-    pages::handover_path,
+    page_server::handover_path,
     values::{ListenAddr, Place, Target, same_path},
 };
 use reagent::{Addr, BoxError, ErrorChain};

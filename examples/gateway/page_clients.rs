@@ -68,6 +68,10 @@ impl PageClients {
 }
 
 impl Observer for PageClients {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the task ends once the page has no more clients than it serves"
+    )]
     fn connection_started(&self, connection: &ConnectionHandle) {
         self.lock().push(connection.clone());
         if self.quietest(connection).is_some() {

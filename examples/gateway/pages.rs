@@ -8,28 +8,19 @@ use crate::{
     addresses::{ADMIN, METRICS},
     admin_page::AdminPage,
     certificates::CurrentCertificates,
-    common,
     config::Config,
     metrics_page::MetricsPage,
     overlap::resolve,
-    page_clients::PageClients,
+    page_server::{handover_path, open, take_over},
     readiness::Readiness,
     serving::{Services, Serving},
     stack::BoxStack,
 };
 use axum::{Router, extract::Request};
-use reagent::{Addr, BoxError, ErrorChain, Handover, Server, ServerHandle, ServerStatus, Shutdown};
+use reagent::{Addr, BoxError, ServerHandle, ServerStatus};
 use reagent_layers::{http::HttpLayer, timeout::TimeoutsLayer};
-use std::{
-    future::pending,
-    path::{Path, PathBuf},
-    time::Duration,
-};
-use tokio::{
-    sync::Mutex,
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use std::{future::pending, path::PathBuf, time::Duration};
+use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 use tower::{
     Layer,
     util::{BoxCloneSyncService, MapRequestLayer},
@@ -42,15 +33,9 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The time that the last clients of the pages have to finish.
 const END: Duration = Duration::from_secs(1);
 
-/// The same after a hand-over: the time limits of a request and its body. Idle clients leave at once.
-const HANDED_OVER: Duration = Duration::from_secs(15);
-
 /// The time that a successor has to take over the pages, after the last connection of the listeners
 /// has ended.
 const SUCCESSION: Duration = Duration::from_secs(5);
-
-/// The delay between attempts to do so. The predecessor may be taking them over itself.
-const RETRY: Duration = Duration::from_millis(100);
 
 /// The pages that are configured.
 pub struct Pages {
@@ -181,69 +166,18 @@ impl Pages {
 
     /// Stops serving the pages.
     pub async fn close(&self) {
-        self.successor.lock().await.abort_all();
+        let mut successor = self.successor.lock().await;
+        successor.abort_all();
+        // They may have been opened in the last moment.
+        while let Some(serving) = successor.join_next().await {
+            if let Ok(serving) = serving {
+                serving.server.drain(END).await;
+            }
+        }
         if let Some(serving) = &self.serving {
             serving.server.drain(END).await;
         }
     }
-}
-
-async fn open(services: Services, handover: Option<&Path>) -> Result<Serving, BoxError> {
-    let serving = Serving::start(services, |binds| {
-        let server = Server::bind(binds)
-            .options(common::keepalive)
-            .observe(PageClients::default());
-        match handover {
-            Some(path) => {
-                let handover = Handover::new(path);
-                server.handover(handover.shutdown(Shutdown::new(HANDED_OVER)))
-            }
-            None => server,
-        }
-    });
-    let serving = serving.await?;
-    serving.server.track_activity();
-    Ok(serving)
-}
-
-/// Opens the pages as soon as the predecessor hands them over or closes them.
-async fn take_over(services: Services, path: PathBuf) -> Serving {
-    let is_missing = !path.exists();
-    let mut is_reported = false;
-    loop {
-        let opening = open(services.clone(), Some(&path));
-        tokio::pin!(opening);
-        let opened = match timeout(RETRY, &mut opening).await {
-            Ok(opened) => opened,
-            Err(_) => {
-                if is_missing && !is_reported {
-                    let path = path.display();
-                    let problem = "the pages are not served yet, since the path by which they are \
-                                   handed over is missing; waiting until their addresses are free";
-                    tracing::error!(%path, "{problem}");
-                    is_reported = true;
-                }
-                opening.await
-            }
-        };
-        match opened {
-            Ok(serving) => return serving,
-            Err(error) if !is_reported => {
-                let error = ErrorChain(&*error);
-                tracing::error!(%error, "the pages are not served yet; trying again");
-                is_reported = true;
-            }
-            Err(_) => {}
-        }
-        sleep(RETRY).await;
-    }
-}
-
-/// Returns the path by which the pages are handed over, from that of the listeners.
-pub fn handover_path(path: &Path) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(".pages");
-    path.into()
 }
 
 /// Returns the stack of a page.

@@ -83,7 +83,7 @@ impl Config {
 const PROTOCOL: &str = "invalid protocol in `alpn`: expected names of 1 to 255 bytes";
 
 /// Returns whether ALPN can carry this name.
-fn is_protocol(name: &String) -> bool {
+fn is_protocol(name: &str) -> bool {
     (1..=255).contains(&name.len())
 }
 
@@ -120,7 +120,7 @@ fn check(listener: &Listener) -> Result<(), String> {
         }
         _ => {}
     }
-    if !listener.alpn.iter().all(is_protocol) {
+    if !listener.alpn.iter().all(|name| is_protocol(name)) {
         return fail(PROTOCOL);
     }
     for (index, route) in listener.route.iter().enumerate() {
@@ -132,7 +132,7 @@ fn check(listener: &Listener) -> Result<(), String> {
                 "it is never used, since route {other} matches all clients"
             ));
         }
-        if !route.alpn.iter().all(is_protocol) {
+        if !route.alpn.iter().all(|name| is_protocol(name)) {
             return fail(PROTOCOL);
         }
         let has_certificate = route.tls_cert.is_some();

@@ -9,7 +9,7 @@ use http::StatusCode;
 use reagent::{Addr, ConnectionHandle, ListenerStats, OutcomeKind, ServerHandle};
 use serde::Serialize;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 #[derive(Serialize)]
 struct ListenerView {
@@ -35,7 +35,21 @@ pub struct ListenerInfo {
     pub max_connections: Option<usize>,
 }
 
+/// Describes the listener at an address.
+pub(super) type Describe = dyn Fn(&Addr) -> Option<ListenerInfo> + Send + Sync;
+
 impl Admin {
+    /// Sets what is shown of a listener instead of its own label and limit, for programs that
+    /// configure them elsewhere. It is called for each listener and connection that is listed;
+    /// `None` leaves both as they are.
+    pub fn listeners(
+        mut self,
+        info: impl Fn(&Addr) -> Option<ListenerInfo> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.listeners = Some(Arc::new(info));
+        self
+    }
+
     pub(super) fn listener(&self, addr: &Addr) -> Option<ListenerInfo> {
         self.settings.listeners.as_ref()?(addr)
     }

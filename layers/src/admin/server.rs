@@ -1,14 +1,14 @@
 //! The server as a whole: its counters, its readiness and its drain.
 
 use super::{
-    Problem,
+    Admin, Problem,
     response::{self, AdminResponse},
 };
 use http::StatusCode;
 use reagent::{ServerHandle, ServerStatus, Shutdown};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{future::ready, time::Duration};
+use std::{future::ready, sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// The deadline of a drain that names none.
 const DEADLINE: f64 = 10.0;
@@ -60,6 +60,15 @@ pub(super) async fn stats(server: &ServerHandle) -> AdminResponse {
         bytes_read,
         bytes_written,
     })
+}
+
+impl Admin {
+    /// Answers `/ready` and `/live` with 200 from now on. Call it when a successor
+    /// [has taken over](reagent::Observer::handed_over): the service is well, although this server
+    /// drains and stops.
+    pub fn handed_over(&self) {
+        self.shared.is_handed_over.store(true, Relaxed);
+    }
 }
 
 /// Answers the probe whether clients should be sent to the server.

@@ -4,7 +4,7 @@ use super::{
     AdminFuture, Certificate, InsecureAddr, Problem, body,
     guard::{self, Guard},
     limits::{Limit, Limits},
-    listeners::ListenerInfo,
+    listeners::Describe,
     respond,
     writes::Writes,
 };
@@ -17,10 +17,7 @@ use reagent::{Addr, BoxError, ServerHandle};
 use std::{
     convert::Infallible,
     fmt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     task::{Context, Poll},
 };
 use tokio::time::Instant;
@@ -43,7 +40,7 @@ pub(super) struct Settings {
     pub(super) bans: Option<Bans>,
     pub(super) top: Option<TopClients>,
     pub(super) certificates: Option<Arc<dyn Fn() -> Vec<Certificate> + Send + Sync>>,
-    pub(super) listeners: Option<Arc<dyn Fn(&Addr) -> Option<ListenerInfo> + Send + Sync>>,
+    pub(super) listeners: Option<Arc<Describe>>,
 }
 
 pub(super) struct Shared {
@@ -138,17 +135,6 @@ impl Admin {
         self
     }
 
-    /// Sets what is shown of a listener instead of its own label and limit, for programs that
-    /// configure them elsewhere. It is called for each listener and connection that is listed;
-    /// `None` leaves both as they are.
-    pub fn listeners(
-        mut self,
-        info: impl Fn(&Addr) -> Option<ListenerInfo> + Send + Sync + 'static,
-    ) -> Self {
-        self.settings.listeners = Some(Arc::new(info));
-        self
-    }
-
     /// Adds a limit that can be changed, or replaces the one of that name.
     ///
     /// The limit `max-connections` is there from the start and sets that of the server.
@@ -190,30 +176,6 @@ impl Admin {
     /// Removes a limit that was added. Returns whether there was one.
     pub fn remove_limit(&self, name: &str) -> bool {
         self.shared.limits.remove(name)
-    }
-
-    /// Refuses all writes from now on with 503 and this reason, until
-    /// [`allow_writes`](Self::allow_writes). When it returns, no write to the ban list or to a
-    /// limit is still being applied.
-    ///
-    /// Call it in [`Carried::save`](reagent::Carried::save) of the first state of a
-    /// [`Handover`](reagent::Handover), so that no ban is lost that was made after the bans were
-    /// saved. Do not call it in the `set` function of a limit, for which it would wait.
-    pub fn refuse_writes(&self, reason: impl Into<Arc<str>>) {
-        self.shared.writes.refuse(reason.into());
-    }
-
-    /// Allows writes again, for example when a hand-over
-    /// [has failed](reagent::Observer::handover_failed).
-    pub fn allow_writes(&self) {
-        self.shared.writes.allow();
-    }
-
-    /// Answers `/ready` and `/live` with 200 from now on. Call it when a successor
-    /// [has taken over](reagent::Observer::handed_over): the service is well, although this server
-    /// drains and stops.
-    pub fn handed_over(&self) {
-        self.shared.is_handed_over.store(true, Relaxed);
     }
 
     /// Attaches the server to show, which may be the one that serves this service, and starts to

@@ -1,6 +1,6 @@
 //! Whether writes are served.
 
-use super::Problem;
+use super::{Admin, Problem};
 use http::StatusCode;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -11,6 +11,25 @@ pub(super) struct Writes(RwLock<Option<Arc<str>>>);
 /// Keeps writes from being refused while one of them is applied.
 pub(super) struct WriteGuard<'a> {
     _reason: RwLockReadGuard<'a, Option<Arc<str>>>,
+}
+
+impl Admin {
+    /// Refuses all writes from now on with 503 and this reason, until
+    /// [`allow_writes`](Self::allow_writes). When it returns, no write to the ban list or to a
+    /// limit is still being applied.
+    ///
+    /// Call it in [`Carried::save`](reagent::Carried::save) of the first state of a
+    /// [`Handover`](reagent::Handover), so that no ban is lost that was made after the bans were
+    /// saved. Do not call it in the `set` function of a limit, for which it would wait.
+    pub fn refuse_writes(&self, reason: impl Into<Arc<str>>) {
+        self.shared.writes.refuse(reason.into());
+    }
+
+    /// Allows writes again, for example when a hand-over
+    /// [has failed](reagent::Observer::handover_failed).
+    pub fn allow_writes(&self) {
+        self.shared.writes.allow();
+    }
 }
 
 impl Writes {

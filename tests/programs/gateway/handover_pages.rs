@@ -72,7 +72,7 @@ async fn a_successor_serves_clients_before_it_can_take_over_the_pages() -> Resul
     fs::remove_file(gateways.files.path("handover.sock.pages"))?;
 
     let (mut second, mut events) = start_with_events(&gateways).await;
-    events.with("handed over is missing").await;
+    events.with("the path is missing").await;
     assert_eq!(page.get("/ready").await.0, 200);
     second.signal("HUP").await;
     events.with("certificates reloaded").await;
@@ -99,7 +99,7 @@ async fn a_successor_that_cannot_open_the_pages_stops_when_it_is_asked_to() -> R
     assert_eq!(say(&mut old, "hello").await?, "a hello");
     fs::remove_file(gateways.files.path("handover.sock.pages"))?;
     let (second, mut events) = start_with_events(&gateways).await;
-    events.with("handed over is missing").await;
+    events.with("the path is missing").await;
     second.stop("TERM").await;
     assert_eq!(page.get("/live").await.0, 200);
     Ok(())
