@@ -41,7 +41,7 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     if let Some(max) = config.global.server.max_connections {
         writeln!(report, "max-connections: {max}")?;
     }
-    for line in config.global.abuse.lines() {
+    for line in config.global.abuse.lines(config.tries_bans()) {
         writeln!(report, "{line}")?;
     }
     Ok(report)

@@ -54,7 +54,7 @@ impl Gateway {
         for listener in &config.listeners {
             limits[&listener.label].set(listener);
         }
-        self.abuse.set(&config.global.abuse);
+        self.abuse.set(&config);
         let max = config.global.server.max_connections;
         let server = &self.serving.server;
         server.set_max_connections(max.map(Count::as_usize));
