@@ -2,6 +2,7 @@
 
 use super::{
     ListenerEntry,
+    in_use::InUse,
     phase::{PHASES, Phase},
     registry::{Registrar, Registry},
     socket::SocketCell,
@@ -62,6 +63,7 @@ pub(crate) struct Entry {
     phase: AtomicU8,
     /// The time of the last read or write, by the clock of the registry.
     active_at: AtomicU32,
+    pub(super) in_use: InUse,
     pub(crate) peer_addr: OnceLock<Box<Addr>>,
     pub(crate) local_addr: OnceLock<Box<Addr>>,
     pub(crate) bytes_read: AtomicU64,
@@ -128,6 +130,7 @@ impl Entry {
             flags: AtomicU16::new(0),
             phase: AtomicU8::new(Phase::Accepted as u8),
             active_at: AtomicU32::new(0),
+            in_use: InUse::default(),
             peer_addr: OnceLock::new(),
             local_addr: OnceLock::new(),
             bytes_read: AtomicU64::new(0),

@@ -14,6 +14,7 @@ mod entry;
 mod eof_on_drain;
 pub mod event;
 mod handle;
+mod in_use;
 mod info;
 mod linger;
 mod listener_entry;

@@ -5,6 +5,7 @@ use crate::{
     addr::Addr,
     connection::{ConnectionHandle, ConnectionInfo, DrainReport},
     error::Error,
+    limit::Limit,
     pool::{Control, Pool, Stage},
 };
 use std::{
@@ -157,6 +158,11 @@ impl ServerHandle {
                 return now;
             }
         }
+    }
+
+    /// Returns the limit on open connections, with the number of acceptors that wait for a place.
+    pub fn limit(&self) -> Limit {
+        self.pool.registry.limit.clone()
     }
 
     /// Sets the maximum number of open connections; `None` removes the limit.
