@@ -119,6 +119,8 @@ pub mod http;
 pub mod limit;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "pressure")]
+pub mod pressure;
 #[cfg(feature = "proxy_protocol")]
 pub mod proxy_protocol;
 #[cfg(feature = "relay")]
@@ -156,7 +158,12 @@ mod io;
     feature = "tls"
 ))]
 mod net;
-#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
+#[cfg(any(
+    feature = "access",
+    feature = "limit",
+    feature = "pressure",
+    feature = "route"
+))]
 mod refusal;
 #[cfg(any(
     feature = "fault",
@@ -169,7 +176,12 @@ mod time;
 pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 pub use reagent::PrefixedIo;
-#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
+#[cfg(any(
+    feature = "access",
+    feature = "limit",
+    feature = "pressure",
+    feature = "route"
+))]
 pub use refusal::Refusal;
 
 /// Compiles the example of the package's README.

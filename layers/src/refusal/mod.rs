@@ -1,9 +1,9 @@
 //! The treatment of clients that are not admitted.
 
-#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(any(feature = "access", feature = "limit", feature = "pressure"))]
 mod future;
 
-#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(any(feature = "access", feature = "limit", feature = "pressure"))]
 pub use future::LimitFuture;
 
 use reagent::{BoxError, Connection, IoStream, Linger, Rejected};
