@@ -4,8 +4,9 @@ use std::{ops::Range, time::Duration};
 
 /// What a [`Pressure`](super::Pressure) does to its server, and from which pressure on.
 ///
-/// An action ends when the pressure has fallen below its threshold by the
-/// [hysteresis](super::Builder::hysteresis).
+/// Readiness, and the pause and the refusals of a [layer](super::PressureLayer), end when the
+/// pressure has fallen below their threshold by the [hysteresis](super::Builder::hysteresis). The
+/// other actions are proportional to the pressure.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Actions {
@@ -91,8 +92,8 @@ impl Actions {
     /// Closes the connections that have been idle for longest, from this pressure on. The default
     /// is 0.85.
     ///
-    /// It closes as many as hold the part of the resource that is used above the threshold, less
-    /// the hysteresis, but no more than 16 or a sixteenth of the open connections for each sample.
+    /// It closes as many as hold the part of the resource that is used above the threshold, but no
+    /// more than 16 or a sixteenth of the open connections for each sample.
     pub fn close_idlest(mut self, threshold: impl Into<Option<f64>>) -> Self {
         self.close_idlest = threshold.into();
         self

@@ -31,7 +31,7 @@ impl Held {
 pub(super) struct Level {
     pub(super) all: Held,
     /// Of the sources that closing connections relieves.
-    pub(super) closing: Held,
+    pub(super) closing: f64,
     /// Of the sources that a pause relieves.
     pub(super) pausing: Held,
     pub(super) readings: Vec<Reading>,
@@ -47,7 +47,7 @@ impl Level {
     /// Ends a sample.
     pub(super) fn end(&mut self, worst: Worst, play: f64) {
         self.all.follow(worst.all, play);
-        self.closing.follow(worst.closing, play);
+        self.closing = worst.closing;
         self.pausing.follow(worst.pausing, play);
     }
 

@@ -109,14 +109,14 @@ impl Sampler {
         }
         let closing = self.level.closing;
         let limit = self.actions.idle_limit.as_ref();
-        let limit = limit.and_then(|limit| limit.at(closing.now));
-        let excess = match self.actions.close_idlest {
-            // The part of the connections that hold what is used above the threshold.
-            Some(threshold) if closing.held >= threshold => {
-                let target = (threshold - self.hysteresis).max(0.0);
-                (1.0 - target / closing.now).max(0.0)
-            }
-            _ => 0.0,
+        let limit = limit.and_then(|limit| limit.at(closing));
+        // The part of the connections that hold what is used above the threshold. A hysteresis would
+        // make it swing.
+        let threshold = self.actions.close_idlest.unwrap_or(f64::INFINITY);
+        let excess = if closing > threshold {
+            1.0 - threshold / closing
+        } else {
+            0.0
         };
         let counts = &self.shared.counts;
         let millis = limit.map_or(u64::MAX, |limit| limit.as_millis() as u64);
