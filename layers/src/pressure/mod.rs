@@ -1,6 +1,7 @@
 //! Acts when resources become short.
 
 mod actions;
+mod adaptive;
 mod builder;
 mod ceiling;
 mod idle;
@@ -17,6 +18,10 @@ mod source;
 mod sources;
 
 pub use actions::Actions;
+pub use adaptive::{
+    Adaptive, Aimd, Algorithm, Gradient, SampleFuture, SampleLayer, SampleService, UpgradeSamples,
+    Window,
+};
 pub use builder::Builder;
 pub use layer::{PRESSURE, PressureLayer};
 pub use level::Reading;

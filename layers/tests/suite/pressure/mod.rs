@@ -1,10 +1,12 @@
 //! Pressure: its sources, and what follows from it.
 
 mod actions;
+mod adaptive;
 mod closing;
 mod plant;
 mod protocols;
 mod sources;
+mod tower_acc;
 
 use reagent::{Connection, ServerHandle};
 use reagent_layers::pressure::{SourceFn, source_fn};
