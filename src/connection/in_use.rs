@@ -1,27 +1,19 @@
 //! Whether a connection can be closed without loss.
 
-use super::{ConnectionHandle, entry::Entry};
+use super::{
+    ConnectionHandle,
+    entry::{Entry, flag},
+};
 use crate::listener::PlainStream;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// What is known about the use of a connection. It is written by plain stores.
+/// What layers and the handler have said about the use of a connection: 0 for nothing, or one of
+/// the constants. It is written by plain stores.
 #[derive(Debug, Default)]
-pub(super) struct InUse {
-    /// What layers and the handler have said: 0 for nothing, or one of the constants.
-    said: AtomicU8,
-    /// Whether the last attempt to write had to wait for the client.
-    write_waits: AtomicBool,
-}
+pub(super) struct InUse(AtomicU8);
 
 const IDLE: u8 = 1;
 const BUSY: u8 = 2;
-
-impl InUse {
-    /// Notes that a write has to wait, or that none does.
-    pub(super) fn note_write(&self, waits: bool) {
-        self.write_waits.store(waits, Relaxed);
-    }
-}
 
 impl ConnectionHandle {
     /// Records whether the connection is in use: it serves a request, or has taken bytes that are
@@ -35,13 +27,13 @@ impl ConnectionHandle {
             true => BUSY,
             false => IDLE,
         });
-        self.entry.in_use.said.store(said, Relaxed);
+        self.entry.in_use.0.store(said, Relaxed);
     }
 
     /// Returns whether the connection is in use, or `None` if neither a layer nor the handler has
     /// [said so](Self::set_busy).
     pub fn is_busy(&self) -> Option<bool> {
-        match self.entry.in_use.said.load(Relaxed) {
+        match self.entry.in_use.0.load(Relaxed) {
             0 => None,
             said => Some(said == BUSY),
         }
@@ -54,7 +46,7 @@ impl ConnectionHandle {
     /// delivers them. It costs a system call (`FIONREAD`) if the stream is a socket.
     pub fn has_bytes_in_flight(&self) -> bool {
         let entry = &*self.entry;
-        entry.in_use.write_waits.load(Relaxed) || has_unread(entry)
+        entry.has(flag::WRITE_WAITS) || has_unread(entry)
     }
 }
 

@@ -117,7 +117,7 @@ mod note_wait {
     pub(super) fn reader(_: &Entry) {}
 
     pub(super) fn writer(entry: &Entry) {
-        entry.in_use.note_write(true);
+        entry.note_write(true);
     }
 }
 
@@ -236,7 +236,7 @@ fn written(entry: &Entry, polled: Poll<io::Result<usize>>) -> Poll<io::Result<us
 }
 
 fn flushed<T>(entry: &Entry, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-    entry.in_use.note_write(false);
+    entry.note_write(false);
     noted(entry, polled)
 }
 

@@ -58,7 +58,7 @@ async fn crowd(example: &Example) -> (Vec<TcpStream>, Vec<Option<TcpStream>>) {
     for _ in 0..IDLE {
         idle.push(get(example.addr.clone()).await.expect("an answer"));
     }
-    // Activity is known to the second, and idle is who has done nothing for two.
+    // Activity is known to the second, and a client is idle after two.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut new = Vec::new();
     for _ in 0..NEW / 20 {

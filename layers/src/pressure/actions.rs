@@ -1,8 +1,8 @@
-//! What follows from the pressure.
+//! The actions and their thresholds.
 
 use std::{ops::Range, time::Duration};
 
-/// What a [`Pressure`](super::Pressure) does to its server, and from which pressure on.
+/// The actions of a [`Pressure`](super::Pressure), and their thresholds.
 ///
 /// Readiness, and the pause and the refusals of a [layer](super::PressureLayer), end when the
 /// pressure has fallen below their threshold by the [hysteresis](super::Builder::hysteresis). The

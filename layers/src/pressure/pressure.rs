@@ -20,7 +20,7 @@ use tokio::sync::watch;
 /// Clones share it.
 ///
 /// It is made by a [`Builder`], and sampled once it is [attached](Self::attach) to a server. The
-/// [module](super) describes what follows from it.
+/// [module](super) describes the actions that follow.
 #[derive(Clone)]
 pub struct Pressure {
     pub(super) shared: Arc<Shared>,
@@ -49,7 +49,7 @@ pub(super) struct Counts {
     pub(super) idle_limit: AtomicU64,
 }
 
-/// What the pressure has led to so far.
+/// The readings of a [`Pressure`], and its actions so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct PressureStats {

@@ -22,8 +22,8 @@ const RANGE: RangeInclusive<usize> = 20..=10_000;
 ///
 /// The limit may be that of a server, to adapt
 /// [`max_connections`](reagent::Server::max_connections), or that of an `InFlightLayer`. Report
-/// samples by [`layer`](Self::layer), [`upgrades`](Self::upgrades) or [`sample`](Self::sample). How
-/// long a connection lives says nothing about load, and is not a sample.
+/// samples by [`layer`](Self::layer), [`upgrades`](Self::upgrades) or [`sample`](Self::sample). The
+/// life of a connection does not depend on load, so it is no sample.
 ///
 /// Once a second, if there are 10 samples or more, an [`Algorithm`] computes the next limit from
 /// their median, so a few slow clients do not move it. The limit stays as it is while more permits

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// Computes a limit from what happened in a window of time.
+/// Computes a limit from samples, once for each window of time.
 pub trait Algorithm: Send + 'static {
     /// Returns the next limit. [`Adaptive`](super::Adaptive) keeps it in its range, and does not
     /// let it grow while less than half of it is used.
     fn next(&mut self, window: &Window) -> f64;
 }
 
-/// What happened in a window of time.
+/// The samples and the use of a limit in a window of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Window {

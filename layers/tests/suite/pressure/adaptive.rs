@@ -266,7 +266,7 @@ async fn requests_and_upgrades_are_samples() {
         service.call(60).await.unwrap();
     }
     assert_eq!(limit.max(), 50, "twice the target");
-    // Failures are none.
+    // Failures do not count.
     sleep(SECOND).await;
     for _ in 0..100 {
         service.call(0).await.unwrap_err();

@@ -79,7 +79,8 @@ impl Stage {
         Raw(self.clients.connect().await.unwrap())
     }
 
-    /// Puts the server under the highest pressure for so many seconds.
+    /// Puts the server under the highest pressure for a number of seconds, and returns how many
+    /// connections were asked to finish.
     async fn press(&self, seconds: u32) -> u64 {
         self.knob.set(1.0);
         sleep(seconds * SECOND).await;

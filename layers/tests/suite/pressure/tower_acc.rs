@@ -123,5 +123,8 @@ async fn framed_requests_wait_for_an_adaptive_limit_which_failures_lower() {
     all(40, "fail").await;
     inside.most();
     all(6, "hello").await;
-    assert!(inside.most() <= 4, "it was lowered to 2, and grows by 1 for each answer");
+    assert!(
+        inside.most() <= 4,
+        "it was lowered to 2, and grows by 1 for each answer"
+    );
 }
