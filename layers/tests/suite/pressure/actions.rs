@@ -1,7 +1,7 @@
 //! Readiness, the pause, refusals, and the end of all of them.
 
 use super::{Knob, SECOND, echo, open};
-use crate::support::{LONG, until};
+use crate::support::{Ends, LONG, until};
 use reagent::{Outcome, Server, ServerHandle, handle, testing::MemoryListener};
 use reagent_layers::{
     Refusal,
@@ -116,7 +116,9 @@ async fn newcomers_are_refused_in_the_chosen_way_and_others_are_served() {
         .build();
     let (listener, clients) = MemoryListener::new();
     let layer = pressure.layer().pause(None);
+    let ends = Ends::default();
     let server = Server::new(listener)
+        .observe(ends.clone())
         .layer(layer.refuse(0.9, Refusal::message("busy\n")))
         .start(handle(echo))
         .await
@@ -128,13 +130,11 @@ async fn newcomers_are_refused_in_the_chosen_way_and_others_are_served() {
     sleep(SECOND).await;
     let mut newcomer = clients.connect().await.unwrap();
     let mut received = String::new();
-    let watched = server.clone();
-    let refused = tokio::spawn(async move { crate::support::outcome(&watched, 2).await });
     newcomer.read_to_string(&mut received).await.unwrap();
     assert_eq!(received, "busy\n");
     assert!(answers(&mut old).await);
     drop(newcomer);
-    match refused.await.unwrap() {
+    match ends.of(2).await {
         Outcome::Rejected(rejected) => assert_eq!(rejected.reason(), PRESSURE),
         other => panic!("{other:?}"),
     }
