@@ -160,9 +160,10 @@ impl ServerHandle {
         }
     }
 
-    /// Returns the limit on open connections, with the number of acceptors that wait for a place.
-    pub fn limit(&self) -> Limit {
-        self.pool.registry.limit.clone()
+    /// Returns the limit on open connections, whose [children](Limit::child) may limit
+    /// [groups of listeners](crate::Bind::limit) or whatever else shares it.
+    pub fn limit(&self) -> &Limit {
+        &self.pool.registry.limit
     }
 
     /// Sets the maximum number of open connections; `None` removes the limit.

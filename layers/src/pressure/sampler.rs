@@ -48,7 +48,7 @@ impl Sampler {
             idle: Idle::new(&actions),
             ceiling: actions
                 .descriptors
-                .map(|kept| Ceiling::new(server.limit(), kept)),
+                .map(|kept| Ceiling::new(server.limit().clone(), kept)),
             shared,
             server,
             sources,

@@ -51,7 +51,8 @@ impl Source for PermitWait {
     }
 
     fn sample(&mut self, moment: &Moment<'_>) -> Option<f64> {
-        let limit = self.limit.get_or_insert_with(|| moment.server.limit());
+        let limit = self.limit.as_ref();
+        let limit = limit.unwrap_or_else(|| moment.server.limit());
         if limit.waiting() == 0 {
             self.since = None;
             return Some(0.0);
