@@ -1,11 +1,27 @@
 //! The server of the listeners.
 
 use crate::{
-    certificates::CurrentCertificates, common, config::Config, pages::Pages,
+    certificates::CurrentCertificates, common, config::Config, pages::Pages, stack::BoxStack,
     succession::Succession, systemd::MainProcess,
 };
-use reagent::{Bind, Handover, Server};
-use reagent_layers::{access::Bans, trace::TraceObserver};
+use reagent::{Bind, ConnectionService, Handover, Server};
+use reagent_layers::{
+    access::Bans,
+    pressure::{Actions, Pressure},
+    trace::TraceObserver,
+};
+use tower::{Layer, util::option_layer};
+
+/// The descriptors to keep free, for the pages and for files that are read again.
+const FREE_DESCRIPTORS: u32 = 32;
+
+/// Returns the pressure of the gateway, if the configuration wants it.
+pub fn pressure(config: &Config) -> Option<Pressure> {
+    // One descriptor for the client, and one for its upstream.
+    let actions = Actions::default().keep_descriptors(FREE_DESCRIPTORS, 2);
+    let pressure = Pressure::builder().standard_sources().actions(actions);
+    config.global.server.pressure.then(|| pressure.build())
+}
 
 /// Configures the server of the listeners.
 pub fn server(
@@ -15,7 +31,8 @@ pub fn server(
     bans: &Bans,
     pages: &Pages,
     succession: &Succession,
-) -> Server {
+    pressure: Option<&Pressure>,
+) -> Server<impl Layer<BoxStack, Service: ConnectionService> + Clone + Send + use<>> {
     let mut server = Server::bind(binds).options(common::keepalive).observe(
         TraceObserver::new()
             .end_level(tracing::Level::DEBUG)
@@ -34,8 +51,8 @@ pub fn server(
             .carry(bans.clone());
         server = server.handover(handover);
     }
-    match &pages.metrics {
-        Some(metrics) => server.observe(metrics.observer.clone()),
-        None => server,
+    if let Some(metrics) = &pages.metrics {
+        server = server.observe(metrics.observer.clone());
     }
+    server.layer(option_layer(pressure.map(Pressure::layer)))
 }

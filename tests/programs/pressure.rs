@@ -1,4 +1,4 @@
-//! A server with few descriptors and many idle clients.
+//! Servers with few descriptors and many clients.
 
 use crate::{
     program::{Example, binary},
@@ -7,7 +7,7 @@ use crate::{
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     process::Command,
     task::JoinSet,
     time::timeout,
@@ -17,13 +17,14 @@ const DESCRIPTORS: u32 = 200;
 const IDLE: usize = 150;
 const NEW: usize = 80;
 
-/// Starts the `http` example with 200 descriptors.
-async fn start(args: &[&str]) -> Example {
+/// Starts an example with 200 descriptors.
+async fn start(name: &str, args: &[&str]) -> Example {
     let mut command = Command::new("sh");
     let limited = format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\"");
-    command.args(["-c", &limited]).arg(binary("http"));
+    command.args(["-c", &limited]).arg(binary(name));
     command.args(["--listen", "127.0.0.1:0"]).args(args);
-    Example::start_with("http", &mut command).await
+    command.env("RUST_LOG", "off");
+    Example::start_with(name, &mut command).await
 }
 
 /// Sends a request on a connection that is kept, and returns the client if it was answered.
@@ -70,7 +71,7 @@ async fn crowd(example: &Example) -> (Vec<TcpStream>, Vec<Option<TcpStream>>) {
 
 #[tokio::test]
 async fn under_pressure_idle_clients_make_room_and_no_new_one_is_refused() {
-    let example = start(&["--pressure"]).await;
+    let example = start("http", &["--pressure"]).await;
     // Long requests keep their connections.
     let mut busy = Vec::new();
     for _ in 0..5 {
@@ -101,9 +102,49 @@ async fn under_pressure_idle_clients_make_room_and_no_new_one_is_refused() {
 /// What the flag is for.
 #[tokio::test]
 async fn without_the_flag_new_clients_are_refused() {
-    let example = start(&[]).await;
+    let example = start("http", &[]).await;
     let (idle, new) = crowd(&example).await;
     let refused = new.iter().filter(|client| client.is_none()).count();
     assert!(refused >= 30, "{refused} of {NEW}");
     assert!(idle.iter().all(|client| !is_closed(client)));
+}
+
+/// Sends 110 clients at once through a gateway, each of which needs two descriptors and stays for a
+/// moment. Returns the number of those that were served.
+async fn through_gateway(args: &[&str]) -> usize {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = upstream.local_addr().unwrap().to_string();
+    let echo = async {
+        let mut open = JoinSet::new();
+        while let Ok((mut conn, _)) = upstream.accept().await {
+            open.spawn(async move {
+                let (mut reader, mut writer) = conn.split();
+                tokio::io::copy(&mut reader, &mut writer).await
+            });
+        }
+    };
+    let gateway = start("gateway", &[&["--to", &to], args].concat()).await;
+    let client = async |addr: String| {
+        let exchange = async {
+            let mut client = TcpStream::connect(addr).await?;
+            client.write_u8(7).await?;
+            let byte = client.read_u8().await?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            std::io::Result::Ok(byte)
+        };
+        matches!(timeout(LONG, exchange).await, Ok(Ok(7)))
+    };
+    let clients = (0..110).map(|_| client(gateway.addr.clone()));
+    let served = clients.collect::<JoinSet<_>>().join_all();
+    tokio::select! {
+        served = served => served.into_iter().filter(|served| *served).count(),
+        () = echo => unreachable!("the upstream accepts for ever"),
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_under_pressure_lets_clients_wait_for_descriptors() {
+    assert_eq!(through_gateway(&["--pressure"]).await, 110);
+    let without = through_gateway(&[]).await;
+    assert!(without < 110, "{without} of 110");
 }
