@@ -25,6 +25,7 @@ pub(super) struct Idle {
 struct Asked {
     connection: ConnectionHandle,
     at: Instant,
+    is_aborted: bool,
 }
 
 /// An idle connection. The greatest is the one that was active last.
@@ -61,36 +62,51 @@ impl Idle {
         let open = server.connection_count();
         let most = AT_LEAST.max(open / PART);
         let excess = (open as f64 * excess).ceil() as usize;
-        let excess = excess.saturating_sub(self.asked.len()).min(most);
+        // Those that were asked a moment ago are about to close.
+        let is_closing = |asked: &&Asked| !self.is_late(asked, now);
+        let closing = self.asked.values().filter(is_closing).count();
+        let excess = excess.saturating_sub(closing).min(most);
         let idlest = self.idlest(server, most, now).await;
         for (n, Candidate { since, connection }) in idlest.into_iter().enumerate() {
             let is_over = limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit);
             if !is_over && n >= excess {
                 break;
             }
+            // Other tasks have run since it was found.
+            if self.idle_since(&connection, now).is_none() || !is_settled(&connection) {
+                continue;
+            }
             connection.drain();
             counts.asked.fetch_add(1, Relaxed);
-            self.asked.insert(
-                connection.id(),
-                Asked {
-                    connection,
-                    at: now,
-                },
-            );
+            let asked = Asked {
+                connection: connection.clone(),
+                at: now,
+                is_aborted: false,
+            };
+            self.asked.insert(connection.id(), asked);
         }
+    }
+
+    fn is_late(&self, asked: &Asked, now: Instant) -> bool {
+        now.saturating_duration_since(asked.at) >= self.patience
     }
 
     /// Forgets the connections that have closed, and aborts those that are still idle.
     fn review(&mut self, now: Instant, counts: &Counts) {
         let mut asked = std::mem::take(&mut self.asked);
-        asked.retain(|_, Asked { connection, at }| {
+        asked.retain(|_, asked| {
+            let connection = &asked.connection;
             if connection.phase() == Phase::Closed {
                 return false;
             }
-            let is_late = now.saturating_duration_since(*at) >= self.patience;
-            if is_late && self.idle_since(connection, now).is_some() && is_settled(connection) {
+            if !asked.is_aborted
+                && self.is_late(asked, now)
+                && self.idle_since(connection, now).is_some()
+                && is_settled(connection)
+            {
                 connection.abort();
                 counts.aborted.fetch_add(1, Relaxed);
+                asked.is_aborted = true;
             }
             true
         });

@@ -3,6 +3,7 @@
 mod actions;
 mod adaptive;
 mod closing;
+mod costs;
 mod plant;
 mod protocols;
 mod sources;
