@@ -106,9 +106,9 @@ impl Actions {
         self
     }
 
-    /// Keeps `free` descriptors free, where each connection needs `each` of them: clients for whom
-    /// there are none wait in the kernel's queue, instead of being turned away. The default is 16,
-    /// with one for each connection. A proxy needs two for each.
+    /// Keeps `free` descriptors free, where each connection needs `each` of them: without the
+    /// descriptors to serve them, clients wait in the kernel's queue instead of being turned away.
+    /// The default is 16, with one for each connection. A proxy needs two for each.
     ///
     /// It lowers [`max_connections`](reagent::Server::max_connections) to the number for which
     /// there are descriptors, while fewer than 10,000 are free. What the server is set to applies

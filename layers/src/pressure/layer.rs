@@ -2,6 +2,7 @@
 
 use super::{Pressure, PressureService};
 use crate::Refusal;
+use std::sync::Arc;
 use tower_layer::Layer;
 
 /// The reason of a [`Rejected`](reagent::Rejected) client that came under pressure.
@@ -54,6 +55,6 @@ impl<S> Layer<S> for PressureLayer {
     type Service = PressureService<S>;
 
     fn layer(&self, inner: S) -> PressureService<S> {
-        PressureService::new(inner, self.clone())
+        PressureService::new(inner, Arc::new(self.clone()))
     }
 }

@@ -143,8 +143,8 @@
 //!
 //! ## Cost
 //!
-//! While the server is calm, pressure costs a connection nothing beyond two loads in the layer: no
-//! lock, no allocation, no observer. The server has two timers, which fire four times and once a
+//! While the server is calm, pressure costs a connection nothing: no lock, no allocation, no
+//! observer. The layer, if there is one, costs it two loads. The server has two timers, which fire four times and once a
 //! second. Under pressure, each sample visits all open connections, and lets other tasks run after
 //! every few hundred.
 //!

@@ -7,23 +7,22 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
 };
-use tower_layer::Layer;
 use tower_service::Service;
 
 /// The service of a [`PressureLayer`]. It is ready when the pressure is below the threshold of the
 /// pause and the inner service is ready.
 pub struct PressureService<S> {
     inner: S,
-    layer: PressureLayer,
+    layer: Arc<PressureLayer>,
     /// Waits for the end of a pause.
     resumed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 impl<S> PressureService<S> {
-    pub(super) fn new(inner: S, layer: PressureLayer) -> Self {
+    pub(super) fn new(inner: S, layer: Arc<PressureLayer>) -> Self {
         PressureService {
             inner,
             layer,
@@ -80,7 +79,7 @@ where
 
 impl<S: Clone> Clone for PressureService<S> {
     fn clone(&self) -> Self {
-        self.layer.layer(self.inner.clone())
+        Self::new(self.inner.clone(), self.layer.clone())
     }
 }
 

@@ -44,7 +44,9 @@ mod opening;
     feature = "framed",
     feature = "http",
     feature = "pressure",
-    feature = "relay"
+    feature = "relay",
+    feature = "sniff",
+    feature = "tls"
 ))]
 mod pressure;
 #[cfg(feature = "proxy_protocol")]

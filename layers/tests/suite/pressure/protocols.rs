@@ -4,6 +4,7 @@ use super::{Knob, SECOND};
 use crate::{
     http::{H2, Raw, answer, in_time},
     support::until,
+    tls::pki::{BOTH, Ca, Dir},
 };
 use axum::{
     Router,
@@ -19,6 +20,7 @@ use reagent_layers::{
     http::HttpLayer,
     pressure::Pressure,
     relay::{Relay, Resettable},
+    tls::TlsLayer,
 };
 use std::{
     io,
@@ -31,6 +33,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     time::sleep,
 };
+use tokio_rustls::TlsConnector;
 use tower::{Layer, service_fn};
 
 struct Stage {
@@ -54,8 +57,8 @@ async fn start(service: impl ConnectionService + Clone + Sync) -> Stage {
     }
 }
 
-async fn http() -> Stage {
-    let router = Router::new()
+fn router() -> Router {
+    Router::new()
         .route("/", get(async || "hello"))
         .route(
             "/slow",
@@ -70,8 +73,11 @@ async fn http() -> Stage {
             any(async |upgrade: WebSocketUpgrade| {
                 upgrade.on_upgrade(async |mut socket| while socket.recv().await.is_some() {})
             }),
-        );
-    start(HttpLayer::new().layer(router)).await
+        )
+}
+
+async fn http() -> Stage {
+    start(HttpLayer::new().layer(router())).await
 }
 
 impl Stage {
@@ -164,6 +170,29 @@ async fn an_http2_connection_with_an_open_stream_is_not_idle() {
     })
     .await;
     assert_eq!(answer(slow).await.unwrap(), (200, "slow".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_of_tls_is_closed_with_a_close_notify_and_one_in_a_request_is_not() {
+    let (dir, ca) = (Dir::new(), Ca::new("ca"));
+    let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
+    let tls = TlsLayer::builder().certificate(cert, key).build().unwrap();
+    let stage = start(tls.layer(HttpLayer::new().layer(router()))).await;
+    let connector = TlsConnector::from(Arc::new(ca.believer(BOTH)));
+    let connect = async || {
+        let stream = stage.clients.connect().await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        Raw(connector.connect(name, stream).await.unwrap())
+    };
+    let (mut idle, mut busy) = (connect().await, connect().await);
+    assert_eq!(idle.get("/").await.body, "hello");
+    busy.send("GET /slow HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    sleep(3 * SECOND).await;
+    assert_eq!(stage.press(20).await, 1);
+    // An end without `close_notify` would be an error.
+    assert_eq!(idle.rest().await, "");
+    assert_eq!(busy.answer().await.unwrap().body, "slow");
+    assert_eq!(stage.pressure.stats().aborted, 0);
 }
 
 #[tokio::test(start_paused = true)]
