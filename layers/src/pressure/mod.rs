@@ -179,6 +179,7 @@ mod service;
 mod source;
 mod sources;
 
+pub use crate::refusal::LimitFuture;
 pub use actions::Actions;
 pub use adaptive::{
     Adaptive, Aimd, Algorithm, Gradient, SampleFuture, SampleLayer, SampleService, UpgradeSamples,
