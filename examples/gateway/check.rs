@@ -1,6 +1,7 @@
 //! `--check`: everything that can be known without listening.
 
 use crate::{
+    abuse::Abuse,
     certificates::{Certificates, CurrentCertificates},
     config::Config,
     limits::Limits,
@@ -11,13 +12,13 @@ use crate::{
     values::Target,
 };
 use reagent::BoxError;
-use reagent_layers::access::Bans;
 use std::fmt::Write;
 
 /// Checks the configuration, and describes what the gateway would do.
 pub async fn check(config: &Config) -> Result<String, BoxError> {
     overlap::check(config).await?;
-    let pages = Pages::new(config, &Bans::new(), &CurrentCertificates::default())?;
+    let abuse = Abuse::new(&config.global.abuse);
+    let pages = Pages::new(config, &abuse, &CurrentCertificates::default())?;
     pages.check(config).await?;
     let certificates = Certificates::load(config, &Certificates::default())?;
     let mut report = String::new();
@@ -25,7 +26,7 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
         for address in &listener.listen {
             writeln!(report, "listening on {address}")?;
         }
-        let stack = describe(config, listener, &certificates)?;
+        let stack = describe(config, listener, &certificates, &abuse)?;
         write!(report, "{stack}")?;
         let routes = listener.route.iter().map(|route| &route.to);
         for to in listener.to.iter().chain(routes) {
@@ -43,15 +44,24 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     if config.global.server.pressure {
         writeln!(report, "pressure: silent connections are closed")?;
     }
+    for line in config.global.abuse.lines() {
+        writeln!(report, "{line}")?;
+    }
     Ok(report)
 }
 
-fn describe(config: &Config, listener: &Listener, tls: &Certificates) -> Result<Stack, BoxError> {
+fn describe(
+    config: &Config,
+    listener: &Listener,
+    tls: &Certificates,
+    abuse: &Abuse,
+) -> Result<Stack, BoxError> {
     Parts {
         listener,
-        limits: &Limits::new(listener, &Bans::new()),
+        limits: &Limits::new(listener, abuse),
         certificates: tls,
-        has_bans: config.global.pages.admin.is_some(),
+        tarpit: &abuse.tarpit,
+        has_bans: config.has_bans(),
     }
     .stack()
 }

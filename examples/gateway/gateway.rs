@@ -1,6 +1,7 @@
 //! The running gateway: one server for all listeners.
 
 use crate::{
+    abuse::Abuse,
     certificates::{Certificates, CurrentCertificates},
     common,
     config::Config,
@@ -14,7 +15,6 @@ use crate::{
     systemd::{self, Notifier},
 };
 use reagent::{BoxError, ErrorChain, ReadinessHold, ServerStatus};
-use reagent_layers::access::Bans;
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -37,8 +37,7 @@ pub struct Gateway {
     /// The limits of each listener, by its label.
     pub limits: HashMap<String, Limits>,
     pub certificates: CurrentCertificates,
-    /// The clients that were banned on the admin page.
-    pub bans: Bans,
+    pub abuse: Abuse,
     /// Holds the readiness back while no client is accepted.
     hold: Mutex<Option<ReadinessHold>>,
 }
@@ -85,12 +84,11 @@ impl Gateway {
     async fn start(line: CommandLine, config: Config) -> Result<Self, BoxError> {
         let certificates = CurrentCertificates::default();
         certificates.set(Certificates::load(&config, &Certificates::default())?);
-        let bans = Bans::new();
-        let mut pages = Pages::new(&config, &bans, &certificates)?;
+        let abuse = Abuse::new(&config.global.abuse);
+        let mut pages = Pages::new(&config, &abuse, &certificates)?;
         pages.check(&config).await?;
-        let limits = limits(&config, &HashMap::new(), &bans);
-        let has_bans = pages.admin.is_some();
-        let services = services(&config, &limits, &certificates.get(), has_bans)?;
+        let limits = limits(&config, &HashMap::new(), &abuse);
+        let services = services(&config, &limits, &certificates.get(), &abuse)?;
 
         // Nobody is accepted before the pages are open, except that a predecessor hands over its
         // pages after its listeners.
@@ -106,7 +104,7 @@ impl Gateway {
                 binds,
                 &config,
                 &certificates,
-                &bans,
+                &abuse,
                 &pages,
                 &succession,
                 under,
@@ -137,7 +135,7 @@ impl Gateway {
             pages,
             limits,
             certificates,
-            bans,
+            abuse,
             hold: Mutex::default(),
         };
         gateway.show();
@@ -232,6 +230,8 @@ impl Gateway {
             self.hold_readiness();
             if let Some(metrics) = &self.pages.metrics {
                 metrics.measure(&self.serving.server, &self.certificates.get());
+                self.abuse.top.refresh(&self.serving.server);
+                self.abuse.measure(&metrics.observer);
             }
         }
     }

@@ -1,12 +1,11 @@
 //! The server of the listeners.
 
 use crate::{
-    certificates::CurrentCertificates, common, config::Config, pages::Pages, stack::BoxStack,
-    succession::Succession, systemd::MainProcess,
+    abuse::Abuse, certificates::CurrentCertificates, common, config::Config, pages::Pages,
+    stack::BoxStack, succession::Succession, systemd::MainProcess,
 };
 use reagent::{Bind, ConnectionService, Handover, Server};
 use reagent_layers::{
-    access::Bans,
     pressure::{Actions, Pressure},
     trace::TraceObserver,
 };
@@ -28,7 +27,7 @@ pub fn server(
     binds: Vec<Bind>,
     config: &Config,
     certificates: &CurrentCertificates,
-    bans: &Bans,
+    abuse: &Abuse,
     pages: &Pages,
     succession: &Succession,
     pressure: Option<&Pressure>,
@@ -48,11 +47,22 @@ pub fn server(
             .shutdown(config.global.shutdown.shutdown())
             .carry(succession.clone())
             .carry(certificates.clone())
-            .carry(bans.clone());
+            .carry(abuse.bans.clone());
         server = server.handover(handover);
     }
-    if let Some(metrics) = &pages.metrics {
-        server = server.observe(metrics.observer.clone());
+    server = server.observe(abuse.tarpit.clone());
+    let metrics = pages
+        .metrics
+        .as_ref()
+        .map(|metrics| metrics.observer.clone());
+    if let Some(score) = abuse.score(config, metrics.clone()) {
+        server = server.observe(score);
+    }
+    if pages.admin.is_some() || metrics.is_some() {
+        server = server.observe(abuse.top.clone());
+    }
+    if let Some(metrics) = metrics {
+        server = server.observe(metrics);
     }
     server.layer(option_layer(pressure.map(Pressure::layer)))
 }

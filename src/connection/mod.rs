@@ -14,6 +14,7 @@ mod entry;
 mod eof_on_drain;
 pub mod event;
 mod handle;
+mod held;
 mod in_use;
 mod info;
 mod linger;
@@ -29,6 +30,7 @@ mod shard;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod sizes;
 mod socket;
+mod spared;
 mod survivor;
 mod table;
 
@@ -40,6 +42,7 @@ pub use draining::Draining;
 pub(crate) use entry::flag;
 pub use eof_on_drain::EofOnDrain;
 pub use handle::ConnectionHandle;
+pub use held::HeldConnection;
 pub use info::ConnectionInfo;
 pub use linger::{Linger, linger};
 pub(crate) use listener_entry::ListenerEntry;

@@ -2,17 +2,19 @@
 //!
 //! Each theme has a file. To add one, write a struct like those, and add it to [`Global`].
 
+mod abuse;
 mod listener;
 mod pages;
 mod server;
 mod shutdown;
 
+pub use abuse::AbuseOptions;
 use clap::{
     Arg, Args, Command, CommandFactory, FromArgMatches, Parser,
     builder::{PathBufValueParser, TypedValueParser},
     parser::ValueSource,
 };
-pub use listener::{Listener, ProxyIn, ProxyOut, Route, RouteTls};
+pub use listener::{ApplyTo, Listener, ProxyIn, ProxyOut, Route, RouteTls};
 pub use pages::PageOptions;
 use reagent::BoxError;
 use serde::{Serialize, de::DeserializeOwned};
@@ -68,6 +70,9 @@ pub struct Global {
     pub pages: PageOptions,
     #[command(flatten)]
     #[serde(flatten)]
+    pub abuse: AbuseOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub shutdown: ShutdownOptions,
 }
 
@@ -87,6 +92,7 @@ impl Global {
         Ok(Global {
             server: from.read()?,
             pages: from.read()?,
+            abuse: from.read()?,
             shutdown: from.read()?,
         })
     }
@@ -105,7 +111,13 @@ macro_rules! default {
     )+};
 }
 
-default!(ServerOptions, PageOptions, ShutdownOptions, Listener);
+default!(
+    ServerOptions,
+    PageOptions,
+    AbuseOptions,
+    ShutdownOptions,
+    Listener
+);
 
 /// Returns the keys of a file that are options of `T`.
 pub fn keys<T: Args>() -> Vec<String> {
