@@ -41,6 +41,9 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     if let Some(max) = config.global.server.max_connections {
         writeln!(report, "max-connections: {max}")?;
     }
+    if config.global.server.pressure {
+        writeln!(report, "pressure: silent connections are closed")?;
+    }
     for line in config.global.abuse.lines(config.tries_bans()) {
         writeln!(report, "{line}")?;
     }

@@ -8,7 +8,7 @@ use crate::{
     limits::Limits,
     options::CommandLine,
     pages::Pages,
-    server::server,
+    server::{pressure, server},
     services::{limits, services},
     serving::Serving,
     succession::Succession,
@@ -97,7 +97,19 @@ impl Gateway {
             pages.open(&config).await?;
         }
         let succession = Succession::default();
-        let server = |binds| server(binds, &config, &certificates, &abuse, &pages, &succession);
+        let pressure = pressure(&config);
+        let under = pressure.as_ref();
+        let server = |binds| {
+            server(
+                binds,
+                &config,
+                &certificates,
+                &abuse,
+                &pages,
+                &succession,
+                under,
+            )
+        };
         let serving = Serving::start(services, server).await;
         let serving = or_close(serving, pages.serving.as_ref()).await?;
         if hands_over && !succession.has_happened() {
@@ -113,6 +125,9 @@ impl Gateway {
             }
         }
         pages.attach(&serving.server);
+        if let Some(pressure) = &pressure {
+            pressure.attach(&serving.server);
+        }
         let mut gateway = Gateway {
             line,
             config,

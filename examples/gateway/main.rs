@@ -9,8 +9,8 @@
 //!
 //! The options add these layers, in this order; without its option, a layer is not in the stack.
 //!
-//! 1. `--max-connections`, `--accept-rate`: clients in excess wait in the kernel's queue, where
-//!    they cost nothing
+//! 1. `--pressure`, `--max-connections`, `--accept-rate`: clients in excess wait in the kernel's
+//!    queue, where they cost nothing
 //! 2. `--proxy-in`: everything below uses the client address reported by the proxy in front
 //! 3. `--allow`, `--deny`, then `--per-client`: before the handshake, which is the expensive part
 //! 4. `[[listener.route]]` in a file: everything below differs by what a TLS client asks for

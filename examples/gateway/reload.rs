@@ -96,6 +96,7 @@ impl Gateway {
         let has_new_token = admin.is_some() && old.pages.admin_token != new.pages.admin_token;
         let changed = [
             ("threads", old.server.threads != new.server.threads),
+            ("pressure", old.server.pressure != new.server.pressure),
             ("handover", old.server.handover != new.server.handover),
             ("metrics", metrics.is_none() && new.pages.metrics.is_some()),
             ("admin", admin.is_none() && new.pages.admin.is_some()),

@@ -2,10 +2,25 @@
 
 use crate::{
     abuse::Abuse, certificates::CurrentCertificates, common, config::Config, pages::Pages,
-    succession::Succession, systemd::MainProcess,
+    stack::BoxStack, succession::Succession, systemd::MainProcess,
 };
-use reagent::{Bind, Handover, Server};
-use reagent_layers::trace::TraceObserver;
+use reagent::{Bind, ConnectionService, Handover, Server};
+use reagent_layers::{
+    pressure::{Actions, Pressure},
+    trace::TraceObserver,
+};
+use tower::{Layer, util::option_layer};
+
+/// The descriptors to keep free, for the pages and for files that are read again.
+const FREE_DESCRIPTORS: u32 = 32;
+
+/// Returns the pressure of the gateway, if the configuration wants it.
+pub fn pressure(config: &Config) -> Option<Pressure> {
+    // One descriptor for the client, and one for its upstream.
+    let actions = Actions::default().keep_descriptors(FREE_DESCRIPTORS, 2);
+    let pressure = Pressure::builder().standard_sources().actions(actions);
+    config.global.server.pressure.then(|| pressure.build())
+}
 
 /// Configures the server of the listeners.
 pub fn server(
@@ -15,7 +30,8 @@ pub fn server(
     abuse: &Abuse,
     pages: &Pages,
     succession: &Succession,
-) -> Server {
+    pressure: Option<&Pressure>,
+) -> Server<impl Layer<BoxStack, Service: ConnectionService> + Clone + Send + use<>> {
     let mut server = Server::bind(binds).options(common::keepalive).observe(
         TraceObserver::new()
             .end_level(tracing::Level::DEBUG)
@@ -45,8 +61,8 @@ pub fn server(
     if pages.admin.is_some() || metrics.is_some() {
         server = server.observe(abuse.top.clone());
     }
-    match metrics {
-        Some(metrics) => server.observe(metrics),
-        None => server,
+    if let Some(metrics) = metrics {
+        server = server.observe(metrics);
     }
+    server.layer(option_layer(pressure.map(Pressure::layer)))
 }

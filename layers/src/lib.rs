@@ -12,6 +12,7 @@
 //! | serve HTTP/1 and HTTP/2 with an axum router, a tonic server or any other request service | [`HttpLayer`](http/struct.HttpLayer.html) | `http` |
 //! | limit connections and connection rate per client, the overall rate, and running handlers | [`limit`](limit/index.html) | `limit` |
 //! | export counters, gauges and durations to Prometheus | [`MetricsObserver`](metrics/struct.MetricsObserver.html) | `metrics` |
+//! | close idle connections and hold clients back when resources are short, adapt limits | [`Pressure`](pressure/struct.Pressure.html) | `pressure` |
 //! | learn the client's address from a proxy, or send it as a proxy | [`ProxyProtocolLayer`](proxy_protocol/struct.ProxyProtocolLayer.html) | `proxy_protocol` |
 //! | relay bytes to an upstream and back | [`relay`](relay/fn.relay.html) | `relay` |
 //! | route connections to one of several services | [`Router`](route/struct.Router.html) | `route` |
@@ -77,8 +78,8 @@
 //! From the outermost layer, which sees a connection first, to the innermost:
 //!
 //! 1. `fault::FaultLayer`, which takes the place of the network in tests.
-//! 2. `limit::AcceptRateLayer` and `limit::InFlightLayer`, which do not depend on the client. They
-//!    may also stand further in, but outside of the layers that wait for bytes (6 and 7).
+//! 2. `pressure::PressureLayer`, `limit::AcceptRateLayer` and `limit::InFlightLayer`, which do not
+//!    depend on the client. They may also stand further in, but outside of the layers that wait for bytes (6 and 7).
 //! 3. `proxy_protocol::ProxyProtocolLayer`, outside of all layers that use the client's address.
 //! 4. `trace::TraceLayer`, `access::AccessLayer`, `limit::PerClientLayer` and
 //!    `limit::PerClientRateLayer`, in any order. They belong outside of TLS and, except for the
@@ -121,6 +122,8 @@ pub mod http;
 pub mod limit;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "pressure")]
+pub mod pressure;
 #[cfg(feature = "proxy_protocol")]
 pub mod proxy_protocol;
 #[cfg(feature = "relay")]
@@ -182,7 +185,12 @@ mod net;
 mod open_bytes;
 #[cfg(any(feature = "access", feature = "tls"))]
 mod open_connections;
-#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
+#[cfg(any(
+    feature = "access",
+    feature = "limit",
+    feature = "pressure",
+    feature = "route"
+))]
 mod refusal;
 #[cfg(any(
     feature = "access",
@@ -190,6 +198,7 @@ mod refusal;
     feature = "framed",
     feature = "http",
     feature = "limit",
+    feature = "pressure",
     feature = "route",
     feature = "timeout"
 ))]
@@ -209,7 +218,12 @@ pub use dry_run::DryRun;
 pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 pub use reagent::PrefixedIo;
-#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
+#[cfg(any(
+    feature = "access",
+    feature = "limit",
+    feature = "pressure",
+    feature = "route"
+))]
 pub use refusal::{Refusal, Tarpit, TarpitStats};
 
 /// Compiles the example of the package's README.

@@ -12,6 +12,7 @@ mod admin;
 mod diagnostics;
 mod gateway;
 mod http;
+mod pressure;
 mod programs;
 mod redis;
 mod redis_clients;

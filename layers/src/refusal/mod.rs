@@ -1,11 +1,11 @@
 //! The treatment of clients that are not admitted.
 
-#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(any(feature = "access", feature = "limit", feature = "pressure"))]
 mod future;
 mod keeper;
 mod tarpit;
 
-#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(any(feature = "access", feature = "limit", feature = "pressure"))]
 pub use future::LimitFuture;
 pub use tarpit::{Tarpit, TarpitStats};
 

@@ -10,6 +10,7 @@ pub(crate) use timer::DeadlineTimer;
     feature = "fault",
     feature = "http",
     feature = "limit",
+    feature = "pressure",
     feature = "route",
     feature = "timeout"
 ))]

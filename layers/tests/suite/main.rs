@@ -46,6 +46,15 @@ mod metrics_counts;
 mod metrics_names;
 #[cfg(all(feature = "http", feature = "proxy_protocol", feature = "timeout"))]
 mod opening;
+#[cfg(all(
+    feature = "framed",
+    feature = "http",
+    feature = "pressure",
+    feature = "relay",
+    feature = "sniff",
+    feature = "tls"
+))]
+mod pressure;
 #[cfg(feature = "proxy_protocol")]
 mod proxy_protocol;
 #[cfg(feature = "relay")]
