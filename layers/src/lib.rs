@@ -105,6 +105,8 @@ pub mod access;
 pub mod admin;
 #[cfg(feature = "bandwidth")]
 pub mod bandwidth;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 #[cfg(feature = "fault")]
 pub mod fault;
 #[cfg(feature = "framed")]
@@ -136,7 +138,12 @@ pub mod trace;
 
 #[cfg(any(feature = "access", feature = "tls"))]
 mod carried;
-#[cfg(any(feature = "access", feature = "bandwidth", feature = "limit"))]
+#[cfg(any(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "cluster",
+    feature = "limit"
+))]
 mod client;
 #[cfg(any(
     feature = "bandwidth",
@@ -156,7 +163,12 @@ mod io;
     feature = "tls"
 ))]
 mod net;
-#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
+#[cfg(any(
+    feature = "access",
+    feature = "cluster",
+    feature = "limit",
+    feature = "route"
+))]
 mod refusal;
 #[cfg(any(
     feature = "fault",
@@ -169,7 +181,12 @@ mod time;
 pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 pub use reagent::PrefixedIo;
-#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
+#[cfg(any(
+    feature = "access",
+    feature = "cluster",
+    feature = "limit",
+    feature = "route"
+))]
 pub use refusal::Refusal;
 
 /// Compiles the example of the package's README.

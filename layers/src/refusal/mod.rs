@@ -1,8 +1,10 @@
 //! The treatment of clients that are not admitted.
 
-#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(any(feature = "access", feature = "cluster", feature = "limit"))]
 mod future;
 
+#[cfg(all(feature = "cluster", not(any(feature = "access", feature = "limit"))))]
+pub(crate) use future::LimitFuture;
 #[cfg(any(feature = "access", feature = "limit"))]
 pub use future::LimitFuture;
 

@@ -20,6 +20,8 @@ mod bandwidth_costs;
 mod bandwidth_sharing;
 #[cfg(feature = "trace")]
 mod capture;
+#[cfg(feature = "cluster_redis")]
+mod cluster;
 #[cfg(any(feature = "metrics", feature = "trace"))]
 mod endings;
 #[cfg(feature = "fault")]

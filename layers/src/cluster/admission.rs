@@ -1,0 +1,47 @@
+//! How a limit decides about a connection.
+
+use super::Cluster;
+use crate::Refusal;
+use std::{future::Future, net::IpAddr};
+
+/// What a limit says about a connection.
+#[derive(Debug)]
+pub enum Verdict<P> {
+    /// It is admitted, and keeps this until it ends.
+    Admitted(P),
+    /// It is refused for this reason.
+    Refused(&'static str),
+}
+
+/// What a limit says at first.
+#[derive(Debug)]
+pub enum First<P> {
+    Decided(Verdict<P>),
+    /// The store has to be asked.
+    Ask,
+    /// The store cannot be asked.
+    Lost(Verdict<P>),
+}
+
+/// A limit of a cluster.
+pub trait Admission: Clone + Send + Sync + 'static {
+    type Place: Send + 'static;
+
+    /// Decides without the store, if possible. `None` stands for a local client.
+    fn decide(&self, ip: Option<IpAddr>) -> First<Self::Place>;
+
+    /// Asks the store, and decides without it if that takes too long.
+    fn ask(&self, ip: Option<IpAddr>) -> impl Future<Output = Asked<Self::Place>> + Send;
+
+    fn refusal(&self) -> &Refusal;
+
+    fn cluster(&self) -> &Cluster;
+}
+
+/// The verdict after the store was asked.
+#[derive(Debug)]
+pub enum Asked<P> {
+    ByStore(Verdict<P>),
+    /// The store did not answer.
+    Lost(Verdict<P>),
+}

@@ -1,0 +1,275 @@
+//! The future that talks to the store on behalf of an instance.
+
+use super::{
+    ledger::{Ledger, Registry},
+    shared::Shared,
+    stats::Counters,
+    store::{Answer, Batch, Claim, Store},
+};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use reagent::BoxError;
+use std::{
+    fmt,
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// The number of claims in a batch. A store applies that many in well under a millisecond.
+const BATCH: usize = 128;
+
+/// The number of batches under way at a time.
+const FLIGHTS: usize = 4;
+
+/// The time after which the store has failed to answer a batch.
+const LATE: Duration = Duration::from_millis(100);
+
+/// The same for the first batch after a failure, which may have to connect.
+const LATE_PROBE: Duration = Duration::from_secs(1);
+
+/// The pause after the first failure. It doubles after each further one.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// The work of a [`Cluster`](super::Cluster): renewals, and everything that connections ask of the
+/// store.
+///
+/// Spawn it on the runtime, once. It ends when all handles, limits, layers and connections of the
+/// instance are gone. If it is dropped earlier, connections are decided as if the store could not
+/// be reached.
+///
+/// It has at most 4 batches of 128 claims under way. If one fails, or is not answered within 100
+/// ms, the circuit opens: connections no longer wait, and after a pause a single batch probes the
+/// store. The pause is 50 ms at first, and doubles up to 2 seconds or a third of the lease. It is
+/// random between half and all of that, so that instances do not come back together.
+#[must_use = "futures do nothing unless they are spawned or polled"]
+pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Driver {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        registry: &Arc<Registry>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let work = Work {
+            shared,
+            registry: Arc::downgrade(registry),
+            store,
+            flights: FuturesUnordered::new(),
+            announced: None,
+            is_connected: false,
+            failures: 0,
+            probe_at: None,
+            turn: 0,
+        };
+        Driver(Box::pin(work.run()))
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Driver")
+    }
+}
+
+type Flying = Pin<Box<dyn Future<Output = Landed> + Send>>;
+
+/// A batch that was answered or failed.
+struct Landed {
+    batch: Batch,
+    clients: Vec<IpAddr>,
+    /// `None` if the batch has no claims.
+    ledger: Option<Arc<dyn Ledger>>,
+    sent: Instant,
+    answer: Result<Answer, BoxError>,
+}
+
+// ## Connected => Lost { probe_at } => Connected
+struct Work {
+    shared: Arc<Shared>,
+    registry: Weak<Registry>,
+    store: Arc<dyn Store>,
+    flights: FuturesUnordered<Flying>,
+    /// When the instance last told the store that it is alive.
+    announced: Option<Instant>,
+    /// Whether the first batch has been answered, or has failed.
+    is_connected: bool,
+    /// The number of failures since the last answer.
+    failures: u32,
+    /// When to try again. `None` if the store answers.
+    probe_at: Option<Instant>,
+    /// The limit whose turn it is.
+    turn: usize,
+}
+
+impl Work {
+    async fn run(mut self) {
+        let shared = self.shared.clone();
+        loop {
+            let Some(registry) = self.registry.upgrade() else {
+                return;
+            };
+            let due = self.send_what_is_due(registry.all());
+            // Not held while waiting, since its drop ends the driver.
+            drop(registry);
+            let due = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(landed) = self.flights.next() => self.land(landed),
+                () = shared.wake.notified() => {}
+                () = due => {}
+            }
+        }
+    }
+
+    /// Sends batches as far as they are due and there is room, and returns when the next is due.
+    fn send_what_is_due(&mut self, ledgers: Vec<Arc<dyn Ledger>>) -> Option<Instant> {
+        let now = Instant::now();
+        if let Some(probe_at) = self.probe_at {
+            // What connections ask for is decided without the store.
+            ledgers.iter().for_each(|ledger| ledger.give_up());
+            if !self.flights.is_empty() {
+                return None;
+            }
+            if now < probe_at {
+                return Some(probe_at);
+            }
+            self.send(Vec::new(), None, now, LATE_PROBE);
+            return None;
+        }
+        if self.announced.is_none() {
+            // The first batch has to connect, and the others wait for it.
+            self.send(Vec::new(), None, now, LATE_PROBE);
+            return None;
+        }
+        if !self.is_connected {
+            return None;
+        }
+        let mut idle = 0;
+        while self.flights.len() < FLIGHTS && idle < ledgers.len() {
+            self.turn = (self.turn + 1) % ledgers.len();
+            let ledger = &ledgers[self.turn];
+            let mut claims = Vec::new();
+            ledger.collect(now, BATCH, &mut claims);
+            match claims.is_empty() {
+                true => idle += 1,
+                false => {
+                    idle = 0;
+                    self.send(claims, Some(ledger.clone()), now, LATE);
+                }
+            }
+        }
+        let announce_at = self.announced.map(|at| at + self.shared.settings.renewal());
+        let is_unsaid = self.shared.is_leaving() && !self.shared.has_left();
+        if is_unsaid && self.flights.is_empty() || announce_at.is_some_and(|at| at <= now) {
+            self.send(Vec::new(), None, now, LATE);
+        }
+        if self.flights.len() >= FLIGHTS {
+            // Sending goes on when one of them lands.
+            return None;
+        }
+        let due = ledgers.iter().filter_map(|ledger| ledger.due());
+        let announce_at = self.announced.map(|at| at + self.shared.settings.renewal());
+        due.chain(announce_at).min()
+    }
+
+    fn send(
+        &mut self,
+        claims: Vec<(IpAddr, Claim)>,
+        ledger: Option<Arc<dyn Ledger>>,
+        sent: Instant,
+        late: Duration,
+    ) {
+        let (clients, claims): (Vec<_>, Vec<_>) = claims.into_iter().unzip();
+        let counters = &self.shared.counters;
+        Counters::add(&counters.batches, 1);
+        Counters::add(&counters.claims, claims.len());
+        let settings = &self.shared.settings;
+        let batch = Batch {
+            cluster: settings.name.clone(),
+            instance: self.shared.instance.clone(),
+            lease: settings.lease,
+            instances: self.shared.instances(),
+            is_leaving: self.shared.is_leaving(),
+            claims,
+        };
+        self.announced = Some(sent);
+        let store = self.store.clone();
+        self.flights.push(Box::pin(async move {
+            let answer = match timeout(late, store.claim(&batch)).await {
+                Ok(Ok(answer)) if answer.granted.len() != batch.claims.len() => {
+                    Err("the store did not answer all claims".into())
+                }
+                Ok(answer) => answer,
+                Err(_) => Err(format!("the store did not answer within {late:?}").into()),
+            };
+            Landed {
+                batch,
+                clients,
+                ledger,
+                sent,
+                answer,
+            }
+        }));
+    }
+
+    fn land(&mut self, landed: Landed) {
+        self.is_connected = true;
+        let granted = match landed.answer {
+            Ok(answer) => {
+                if landed.batch.is_leaving {
+                    self.shared.set_left();
+                }
+                self.failures = 0;
+                self.probe_at = None;
+                if self.shared.answered(&answer) {
+                    self.renew_all();
+                }
+                Some(answer.granted)
+            }
+            Err(error) => {
+                let is_first = self.shared.failed(&error.to_string());
+                // The batches that were under way with the first one count as one failure.
+                if is_first || landed.ledger.is_none() {
+                    self.probe_at = Some(Instant::now() + self.backoff());
+                    self.failures += 1;
+                }
+                None
+            }
+        };
+        if let Some(ledger) = landed.ledger {
+            for (at, client) in landed.clients.into_iter().enumerate() {
+                let granted = granted.as_ref().map(|granted| granted[at]);
+                ledger.clone().settle(client, landed.sent, granted);
+            }
+        }
+        self.shared.progress.notify_waiters();
+    }
+
+    fn renew_all(&self) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.each(|ledger| ledger.renew_all());
+        }
+    }
+
+    fn backoff(&self) -> Duration {
+        let most = Duration::from_secs(2).min(self.shared.settings.renewal());
+        let pause = BACKOFF.saturating_mul(1 << self.failures.min(10)).min(most);
+        pause.mul_f64(0.5 + 0.5 * fastrand::f64())
+    }
+}

@@ -1,0 +1,7 @@
+//! The limit on connections per second.
+
+mod bucket;
+mod limit;
+mod table;
+
+pub use limit::{CLUSTER_CLIENT_RATE, CLUSTER_RATE, ClusterRate};
