@@ -13,35 +13,34 @@ pub enum Verdict<P> {
     Refused(&'static str),
 }
 
+/// A verdict, and by whom.
+#[derive(Debug)]
+pub enum Answered<P> {
+    /// By what the store has granted.
+    ByStore(Verdict<P>),
+    /// By the policy for a store that does not answer.
+    Lost(Verdict<P>),
+}
+
 /// What a limit says at first.
 #[derive(Debug)]
 pub enum First<P> {
-    Decided(Verdict<P>),
+    Decided(Answered<P>),
     /// The store has to be asked.
     Ask,
-    /// The store cannot be asked.
-    Lost(Verdict<P>),
 }
 
 /// A limit of a cluster.
 pub trait Admission: Clone + Send + Sync + 'static {
     type Place: Send + 'static;
 
-    /// Decides without the store, if possible. `None` stands for a local client.
+    /// Decides without asking the store, if possible. `None` stands for a local client.
     fn decide(&self, ip: Option<IpAddr>) -> First<Self::Place>;
 
     /// Asks the store, and decides without it if that takes too long.
-    fn ask(&self, ip: Option<IpAddr>) -> impl Future<Output = Asked<Self::Place>> + Send;
+    fn ask(&self, ip: Option<IpAddr>) -> impl Future<Output = Answered<Self::Place>> + Send;
 
     fn refusal(&self) -> &Refusal;
 
     fn cluster(&self) -> &Cluster;
-}
-
-/// The verdict after the store was asked.
-#[derive(Debug)]
-pub enum Asked<P> {
-    ByStore(Verdict<P>),
-    /// The store did not answer.
-    Lost(Verdict<P>),
 }

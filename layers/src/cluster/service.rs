@@ -2,7 +2,7 @@
 
 use super::{
     ClusterFuture, LOST_LABEL,
-    admission::{Admission, Asked, First, Verdict},
+    admission::{Admission, Answered, First, Verdict},
     stats::Counters,
 };
 use crate::{client::ip_of, refusal::LimitFuture};
@@ -43,8 +43,7 @@ where
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
         let verdict = match self.limit.decide(ip_of(&conn)) {
-            First::Decided(verdict) => verdict,
-            First::Lost(verdict) => lost(&self.limit, &conn, verdict),
+            First::Decided(answered) => noted(&self.limit, &conn, answered),
             First::Ask => {
                 // The service that was polled ready is the one to call: it goes with the
                 // connection.
@@ -69,12 +68,16 @@ where
     }
 }
 
-/// Counts and labels a verdict that the store did not give.
-fn lost<L: Admission, Io>(
+/// Returns the verdict. One that the store did not give is counted, and shown as a label.
+fn noted<L: Admission, Io>(
     limit: &L,
     conn: &Connection<Io>,
-    verdict: Verdict<L::Place>,
+    answered: Answered<L::Place>,
 ) -> Verdict<L::Place> {
+    let verdict = match answered {
+        Answered::ByStore(verdict) => return verdict,
+        Answered::Lost(verdict) => verdict,
+    };
     let shared = &limit.cluster().shared;
     let counters = &shared.counters;
     let counter = match verdict {
@@ -95,11 +98,8 @@ impl<L: Admission, Io: IoStream> Upgrade<Io> for Asking<L> {
     async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<Io>, BoxError> {
         let limit = &self.0;
         Counters::add(&limit.cluster().shared.counters.asked, 1);
-        let verdict = match limit.ask(ip_of(&conn)).await {
-            Asked::ByStore(verdict) => verdict,
-            Asked::Lost(verdict) => lost(limit, &conn, verdict),
-        };
-        match verdict {
+        let answered = limit.ask(ip_of(&conn)).await;
+        match noted(limit, &conn, answered) {
             Verdict::Admitted(place) => {
                 conn.keep(place);
                 Ok(conn)

@@ -50,9 +50,22 @@ pub struct Batch {
     pub claims: Vec<Claim>,
 }
 
+impl Batch {
+    /// Creates a batch without claims, which only registers the instance.
+    pub fn new(cluster: &str, instance: &str, lease: Duration) -> Self {
+        Batch {
+            cluster: cluster.to_owned(),
+            instance: instance.to_owned(),
+            lease,
+            instances: 0,
+            is_leaving: false,
+            claims: Vec::new(),
+        }
+    }
+}
+
 /// What an instance wants under one key.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Claim {
     /// Replaces the places that the instance holds.
     ///

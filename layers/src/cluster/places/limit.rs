@@ -9,7 +9,7 @@ use crate::{
     client::ClientKey,
     cluster::{
         CLUSTER_STORE, Cluster,
-        admission::{Admission, Asked, First, Verdict},
+        admission::{Admission, Answered, First, Verdict},
     },
 };
 use std::{fmt, net::IpAddr, sync::Arc};
@@ -84,11 +84,12 @@ impl ClusterPerClient {
         self.table.connections(self.prefixes.of(ip))
     }
 
-    /// Decides without the store.
-    fn lost(&self, client: IpAddr) -> Verdict<Option<Place>> {
+    /// Decides without an answer of the store.
+    fn lost(&self, client: IpAddr) -> Answered<Option<Place>> {
         match self.table.enter_lost(client) {
-            Unknown::Admitted(place) => Verdict::Admitted(place),
-            Unknown::Refused => Verdict::Refused(CLUSTER_STORE),
+            Unknown::Granted(place) => Answered::ByStore(Verdict::Admitted(Some(place))),
+            Unknown::Admitted(place) => Answered::Lost(Verdict::Admitted(place)),
+            Unknown::Refused => Answered::Lost(Verdict::Refused(CLUSTER_STORE)),
         }
     }
 }
@@ -98,18 +99,22 @@ impl Admission for ClusterPerClient {
 
     fn decide(&self, ip: Option<IpAddr>) -> First<Option<Place>> {
         let Some(ip) = ip else {
-            return First::Decided(Verdict::Admitted(None));
+            return First::Decided(Answered::ByStore(Verdict::Admitted(None)));
         };
         let client = self.prefixes.of(ip);
         match self.table.enter(client) {
-            Known::Admitted(place) => First::Decided(Verdict::Admitted(Some(place))),
-            Known::Refused => First::Decided(Verdict::Refused(CLUSTER_CONNECTIONS)),
+            Known::Admitted(place) => {
+                First::Decided(Answered::ByStore(Verdict::Admitted(Some(place))))
+            }
+            Known::Refused => {
+                First::Decided(Answered::ByStore(Verdict::Refused(CLUSTER_CONNECTIONS)))
+            }
             Known::Ask => First::Ask,
-            Known::Lost => First::Lost(self.lost(client)),
+            Known::Lost => First::Decided(self.lost(client)),
         }
     }
 
-    async fn ask(&self, ip: Option<IpAddr>) -> Asked<Option<Place>> {
+    async fn ask(&self, ip: Option<IpAddr>) -> Answered<Option<Place>> {
         let client = ip.map(|ip| self.prefixes.of(ip));
         let client = client.expect("local clients are not asked for");
         let wait = self.cluster.shared.settings.wait;
@@ -118,9 +123,9 @@ impl Admission for ClusterPerClient {
             None => None,
         };
         match answer {
-            Some(Some(place)) => Asked::ByStore(Verdict::Admitted(Some(place))),
-            Some(None) => Asked::ByStore(Verdict::Refused(CLUSTER_CONNECTIONS)),
-            None => Asked::Lost(self.lost(client)),
+            Some(Some(place)) => Answered::ByStore(Verdict::Admitted(Some(place))),
+            Some(None) => Answered::ByStore(Verdict::Refused(CLUSTER_CONNECTIONS)),
+            None => self.lost(client),
         }
     }
 

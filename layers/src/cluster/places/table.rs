@@ -46,8 +46,10 @@ struct State {
     flying: usize,
 }
 
-/// A connection that neither a granted place nor the store decides.
+/// The decision about a connection for which the store has not answered.
 pub(super) enum Unknown {
+    /// A place that was granted before has become free.
+    Granted(Place),
     Admitted(Option<Place>),
     Refused,
 }
@@ -158,16 +160,19 @@ impl Table {
                 Lost::Closed | Lost::Share => Unknown::Refused,
             };
         };
-        let is_admitted = client.has_room(max)
-            || match lost {
-                Lost::Open => true,
-                Lost::Closed => false,
-                Lost::Share => {
-                    // The least share, as long as nothing is known about other instances.
-                    let instances = self.shared.divisor().unwrap_or(usize::MAX);
-                    client.used() < share(max, instances)
-                }
-            };
+        if client.has_room(max) {
+            client.enter();
+            return Unknown::Granted(Place::new(self.clone(), ip));
+        }
+        let is_admitted = match lost {
+            Lost::Open => true,
+            Lost::Closed => false,
+            Lost::Share => {
+                // The least share, as long as nothing is known about other instances.
+                let instances = self.shared.divisor().unwrap_or(usize::MAX);
+                client.used() < share(max, instances)
+            }
+        };
         if !is_admitted {
             return Unknown::Refused;
         }

@@ -6,7 +6,7 @@ use crate::{
     client::ClientKey,
     cluster::{
         CLUSTER_STORE, Cluster,
-        admission::{Admission, Asked, First, Verdict},
+        admission::{Admission, Answered, First, Verdict},
     },
 };
 use std::{fmt, net::IpAddr, sync::Arc};
@@ -107,11 +107,11 @@ impl ClusterRate {
     }
 
     /// Decides without the store.
-    fn lost(&self, client: IpAddr) -> Verdict<()> {
-        match self.table.enter_lost(client) {
+    fn lost(&self, client: IpAddr) -> Answered<()> {
+        Answered::Lost(match self.table.enter_lost(client) {
             true => Verdict::Admitted(()),
             false => Verdict::Refused(CLUSTER_STORE),
-        }
+        })
     }
 }
 
@@ -120,17 +120,17 @@ impl Admission for ClusterRate {
 
     fn decide(&self, ip: Option<IpAddr>) -> First<()> {
         let Some(client) = self.client(ip) else {
-            return First::Decided(Verdict::Admitted(()));
+            return First::Decided(Answered::ByStore(Verdict::Admitted(())));
         };
         match self.table.enter(client) {
-            Known::Admitted => First::Decided(Verdict::Admitted(())),
-            Known::Refused => First::Decided(self.refused()),
+            Known::Admitted => First::Decided(Answered::ByStore(Verdict::Admitted(()))),
+            Known::Refused => First::Decided(Answered::ByStore(self.refused())),
             Known::Ask => First::Ask,
-            Known::Lost => First::Lost(self.lost(client)),
+            Known::Lost => First::Decided(self.lost(client)),
         }
     }
 
-    async fn ask(&self, ip: Option<IpAddr>) -> Asked<()> {
+    async fn ask(&self, ip: Option<IpAddr>) -> Answered<()> {
         let client = self.client(ip).expect("local clients are not asked for");
         let wait = self.cluster.shared.settings.wait;
         let answer = match self.table.ask(client) {
@@ -138,9 +138,9 @@ impl Admission for ClusterRate {
             None => None,
         };
         match answer {
-            Some(true) => Asked::ByStore(Verdict::Admitted(())),
-            Some(false) => Asked::ByStore(self.refused()),
-            None => Asked::Lost(self.lost(client)),
+            Some(true) => Answered::ByStore(Verdict::Admitted(())),
+            Some(false) => Answered::ByStore(self.refused()),
+            None => self.lost(client),
         }
     }
 

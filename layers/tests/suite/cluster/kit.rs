@@ -115,7 +115,12 @@ impl Instance {
     }
 
     pub async fn start_linked(link: Link, max: u32, builder: ClusterBuilder) -> Self {
-        let (cluster, driver) = builder.build(link.clone());
+        let instance = Self::start_with(link.clone(), max, builder).await;
+        Instance { link, ..instance }
+    }
+
+    pub async fn start_with(store: impl Store, max: u32, builder: ClusterBuilder) -> Self {
+        let (cluster, driver) = builder.build(store);
         let driver = tokio::spawn(driver);
         let limit = ClusterPerClient::new(&cluster, "per-client", max);
         let (listener, clients) = MemoryListener::new();
@@ -130,7 +135,7 @@ impl Instance {
         let instance = Instance {
             cluster,
             limit,
-            link,
+            link: Link::default(),
             clients,
             server,
             ends,
@@ -198,7 +203,7 @@ pub async fn three(store: &MemoryStore, max: u32, builder: ClusterBuilder) -> Ve
 }
 
 /// Greets a client, and keeps the connection until the client ends it.
-async fn greet(mut conn: Connection) -> std::io::Result<()> {
+pub async fn greet(mut conn: Connection) -> std::io::Result<()> {
     conn.write_u8(1).await?;
     conn.flush().await?;
     let mut draining = conn.draining();

@@ -98,6 +98,19 @@ async fn a_store_that_is_a_little_slow_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_place_that_is_being_given_back_is_not_used_again() {
+    let store = MemoryStore::new();
+    let instances = three(&store, 1, builder().mode(Mode::Exact).lost(Lost::Closed)).await;
+    let held = instances[0].connect(CLIENT).await.unwrap();
+    instances[0].link.delay(60 * MILLISECOND);
+    drop(held);
+    sleep(MILLISECOND).await;
+    assert!(instances[0].connect(CLIENT).await.is_none());
+    sleep(60 * MILLISECOND).await;
+    assert!(instances[1].connect(CLIENT).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_made_good_by_the_next_renewal() {
     let store = MemoryStore::new();
     let instances = three(&store, 5, builder().mode(Mode::Exact).lost(Lost::Closed)).await;

@@ -6,4 +6,7 @@ mod lost;
 mod places;
 mod quota;
 mod rates;
+mod redis;
+mod redis_rules;
+mod redis_server;
 mod simulation;
