@@ -4,7 +4,7 @@ use super::Cluster;
 use crate::Refusal;
 use std::{future::Future, net::IpAddr};
 
-/// What a limit says about a connection.
+/// The decision of a limit about a connection.
 #[derive(Debug)]
 pub enum Verdict<P> {
     /// It is admitted, and keeps this until it ends.
@@ -22,7 +22,7 @@ pub enum Answered<P> {
     Lost(Verdict<P>),
 }
 
-/// What a limit says at first.
+/// The outcome of deciding without asking the store.
 #[derive(Debug)]
 pub enum First<P> {
     Decided(Answered<P>),

@@ -17,7 +17,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// second when it saves or fails over.
 const MIN_LEASE: Duration = Duration::from_secs(1);
 
-/// This process as an instance of a cluster. Clones are the same instance.
+/// The handle of this process as an instance of a cluster. Clones are the same instance.
 ///
 /// It has a new, random name after each start, under which the store knows what it holds.
 ///
@@ -43,7 +43,7 @@ impl Cluster {
         &self.shared.instance
     }
 
-    /// Returns what has happened so far.
+    /// Returns the counters of this instance.
     pub fn stats(&self) -> ClusterStats {
         self.shared.stats()
     }
@@ -163,7 +163,7 @@ impl ClusterBuilder {
     }
 
     /// Sets the number of clients that each limit remembers at most. The default is 131,072, which
-    /// bounds its table at about 30 MB. Only clients with connections within the last third of a
+    /// bounds its table at about 40 MB. Only clients with connections within the last third of a
     /// lease are remembered.
     pub fn capacity(mut self, clients: usize) -> Self {
         self.settings.capacity = clients.max(1);

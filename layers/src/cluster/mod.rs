@@ -11,13 +11,12 @@
 //!
 //! Use it if several instances serve the same clients and a limit for each instance is not enough:
 //! with a limit of 5 and 3 instances, a client may have 15 connections. If the balancer always
-//! sends a client to the same instance, [`limit`](crate::limit) does the same without a store.
+//! sends a client to the same instance, the module `limit` does the same without a store.
 //!
 //! # Position in the stack
 //!
-//! Where [`limit::PerClientLayer`](crate::limit) stands, which is outside of TLS and inside of
-//! `proxy_protocol`. Keep a limit per instance outside of it: that one refuses a flood from a
-//! single client without asking the store.
+//! Outside of TLS and inside of `proxy_protocol`, like `limit::PerClientLayer`. Keep a limit per
+//! instance outside of it, which refuses a flood from a single client without asking the store.
 //!
 //! # Example
 //!
@@ -80,10 +79,10 @@
 //! A connection that needs the store waits for it in its own future, for at most 20 ms, and delays
 //! no other. [`Mode::Exact`] needs it for each connection. [`Mode::Quota`] takes some places ahead:
 //! half a [`share`] with the first, and it keeps as many as were in use since the last renewal, up
-//! to a share. A client that comes to an instance ten times or more in a third of the lease asks
-//! the store for at most one connection in ten.
+//! to a share. A client that comes to an instance at least once in each third of the lease asks the
+//! store for its first connection only, unless it has more than a share of them at a time.
 //!
-//! A client that the store has refused is refused without asking it again for 20 ms.
+//! A client that the store has refused is refused without asking again for 20 ms.
 //!
 //! ## What holds
 //!

@@ -152,7 +152,7 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// Drops the connection of a batch that failed or was given up, so that the next one connects anew.
+/// Drops the connection of a batch that failed or was given up, so that the next one makes a new connection.
 struct Broken<'a>(&'a RedisStore);
 
 impl Drop for Broken<'_> {

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-/// How an instance takes places and tokens from the store.
+/// The way in which an instance takes places and tokens from the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
@@ -15,8 +15,8 @@ pub enum Mode {
     Quota,
 }
 
-/// Whether an instance that cannot reach the store admits connections, or whose client does not fit
-/// into its table.
+/// The policy of an instance while it cannot reach the store. It also decides about clients for
+/// whom there is no room in the instance's table.
 ///
 /// Places and tokens that the store has granted are used in any case, until their lease ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-/// What has happened at an instance since it was made: see [`Cluster::stats`](super::Cluster::stats).
+/// The counters of an instance: see [`Cluster::stats`](super::Cluster::stats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClusterStats {

@@ -14,8 +14,8 @@ pub type StoreFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, BoxError>>
 ///
 /// The driver of a [`Cluster`](super::Cluster) is its only user. It sends a few batches at a time,
 /// drops the future of a batch that takes too long, and sends the next batch only after a pause. So
-/// a store needs no queue, no timeout and no retries of its own, but it should connect again when a
-/// batch needs it.
+/// a store needs no queue, no timeout and no retries, but it should connect again when a batch needs
+/// it.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Applies a batch of claims, in order, and registers the instance.
     ///
@@ -64,7 +64,7 @@ impl Batch {
     }
 }
 
-/// What an instance wants under one key.
+/// The claim of an instance to places or tokens under one key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Claim {
     /// Replaces the places that the instance holds.

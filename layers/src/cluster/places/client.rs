@@ -8,7 +8,7 @@ use tokio::{sync::oneshot, time::Instant};
 /// How long a client that the store has refused is refused without asking it again.
 const REFUSED: Duration = Duration::from_millis(20);
 
-/// Receives a place, or `None` if there is none. It is dropped if the store cannot be asked.
+/// Receives a place, or `None` if all are taken. It is dropped if the store cannot be asked.
 pub(super) type Waiter = oneshot::Sender<Option<Place>>;
 
 /// Answers for waiters, to be sent once the lock is released.
@@ -184,7 +184,7 @@ impl Client {
             answers.push((waiter, Some(place())));
         }
         if asked > 0 && !self.waiters.is_empty() {
-            // Those who came later would be refused as well.
+            // Later waiters would be refused as well.
             self.refused_until = Some(now + REFUSED);
             answers.extend(self.waiters.drain(..).map(|waiter| (waiter, None)));
         }

@@ -81,7 +81,7 @@ impl Tokens {
             .map(|waiter| (waiter, true))
             .collect();
         if !is_all && !self.waiters.is_empty() {
-            // Those who came later would be refused as well.
+            // Later waiters would be refused as well.
             self.refused_until = Some(now + REFUSED);
             decided.extend(self.waiters.drain(..).map(|waiter| (waiter, false)));
         }
