@@ -19,7 +19,7 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// The number of claims in a batch. A store applies that many in well under a millisecond.
+/// The number of claims in a batch, which takes Redis about a millisecond.
 const BATCH: usize = 128;
 
 /// The number of batches under way at a time.

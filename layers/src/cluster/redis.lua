@@ -75,7 +75,11 @@ local function places(key, want, hold, max, number)
     granted = math.max(granted, hold, 0)
     if granted > 0 then
         redis.call('HSET', key, me, granted .. ' ' .. int(now + lease) .. ' ' .. int(number))
-        expire(key, lease_ms)
+        if others > 0 then
+            expire(key, lease_ms)
+        else
+            redis.call('PEXPIRE', key, lease_ms)
+        end
     else
         redis.call('HDEL', key, me)
     end

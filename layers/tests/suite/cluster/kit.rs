@@ -219,3 +219,9 @@ pub async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
     let output = future.await;
     (output, began.elapsed())
 }
+
+/// Connects to a store for commands of the test itself.
+pub fn commands(url: &str) -> redis::Connection {
+    let client = redis::Client::open(url).unwrap();
+    client.get_connection().unwrap()
+}

@@ -7,6 +7,7 @@ mod places;
 mod quota;
 mod rates;
 mod redis;
+mod redis_proxy;
 mod redis_rules;
 mod redis_server;
 mod simulation;

@@ -1,8 +1,9 @@
 //! Places over a real `redis-server` that is stopped, killed and cut off.
 
 use super::{
-    kit::{CLIENT, Instance, MILLISECOND, SECOND},
-    redis_server::{Proxy, RedisServer},
+    kit::{CLIENT, Instance, MILLISECOND, SECOND, commands},
+    redis_proxy::Proxy,
+    redis_server::RedisServer,
 };
 use crate::support::LONG;
 use futures_util::future::join_all;
@@ -69,7 +70,7 @@ async fn three_hundred_clients_at_three_instances_have_five_places_each() {
         // The script is gone, and comes back.
         redis::cmd("SCRIPT")
             .arg("FLUSH")
-            .exec(&mut redis.connect())
+            .exec(&mut commands(&url))
             .unwrap();
         assert!(instances[0].connect("10.9.0.1").await.is_some());
         for instance in &instances {
@@ -77,7 +78,7 @@ async fn three_hundred_clients_at_three_instances_have_five_places_each() {
         }
         drop(held);
         sleep(2 * LEASE).await;
-        let keys: usize = redis::cmd("DBSIZE").query(&mut redis.connect()).unwrap();
+        let keys: usize = redis::cmd("DBSIZE").query(&mut commands(&url)).unwrap();
         assert!(keys <= 1, "{mode:?}: {keys} keys are left");
     }
 }

@@ -1,6 +1,6 @@
 //! The script in Redis follows the same rules as the store in memory, and copes with many keys.
 
-use super::redis_server::RedisServer;
+use super::{kit::commands, redis_server::RedisServer};
 use reagent_layers::cluster::{Batch, Claim, MemoryStore, RedisStore, Store};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -117,20 +117,25 @@ async fn a_hundred_thousand_keys_are_claimed_renewed_and_gone_after_their_lease(
         }
         println!("{KEYS} keys {round} in {:?}", began.elapsed());
     }
-    let mut connection = redis.connect();
+    let mut connection = commands(&redis.url());
     let keys: usize = redis::cmd("DBSIZE").query(&mut connection).unwrap();
     assert_eq!(keys, KEYS + 1);
-    let memory: String = redis::cmd("INFO")
-        .arg("memory")
+    let info: String = redis::cmd("INFO")
+        .arg("all")
         .query(&mut connection)
         .unwrap();
-    println!(
-        "{}",
-        memory
-            .lines()
-            .find(|line| line.starts_with("used_memory:"))
-            .unwrap()
-    );
+    let figures = [
+        "used_memory:",
+        "total_net_input",
+        "total_net_output",
+        "cmdstat_evalsha",
+    ];
+    for line in info
+        .lines()
+        .filter(|line| figures.iter().any(|name| line.starts_with(name)))
+    {
+        println!("{line}");
+    }
     let key = "{many:test}:per-client:10.0.0.7";
     let ttl: i64 = redis::cmd("PTTL").arg(key).query(&mut connection).unwrap();
     assert!(ttl > 0 && ttl <= 15_000, "{ttl}");

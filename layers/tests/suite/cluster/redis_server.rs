@@ -1,4 +1,4 @@
-//! A real `redis-server`, and a proxy in front of it that can drop and delay.
+//! A real `redis-server`.
 
 use crate::{skipped::skipped, support::LONG};
 use std::{
@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
+    net::TcpStream,
     time::{sleep, timeout},
 };
 
@@ -84,11 +82,6 @@ impl RedisServer {
         self.child = spawn(self.port, &self.dir, &self.args).unwrap();
         self.is_listening().await;
     }
-
-    pub fn connect(&self) -> redis::Connection {
-        let client = redis::Client::open(self.url()).unwrap();
-        client.get_connection().unwrap()
-    }
 }
 
 fn spawn(port: u16, dir: &PathBuf, args: &Vec<String>) -> std::io::Result<Child> {
@@ -107,51 +100,4 @@ impl Drop for RedisServer {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
-}
-
-/// A proxy that can cut all connections, and refuse new ones.
-pub struct Proxy {
-    addr: SocketAddr,
-    is_cut: watch::Sender<bool>,
-}
-
-impl Proxy {
-    pub async fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let is_cut = watch::Sender::new(false);
-        let cut = is_cut.subscribe();
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let mut cut = cut.clone();
-                tokio::spawn(async move {
-                    // Whoever connects meanwhile is never answered.
-                    until(&mut cut, false).await;
-                    let mut server = TcpStream::connect(server).await.ok()?;
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => return Some(()),
-                        // Bytes are dropped, and the connection stays open.
-                        () = until(&mut cut, true) => {
-                            until(&mut cut, false).await;
-                        }
-                    }
-                    Some(())
-                });
-            }
-        });
-        Proxy { addr, is_cut }
-    }
-
-    pub fn url(&self) -> String {
-        format!("redis://{}/0", self.addr)
-    }
-
-    pub fn cut(&self, is_cut: bool) {
-        self.is_cut.send_replace(is_cut);
-    }
-}
-
-async fn until(cut: &mut watch::Receiver<bool>, expected: bool) {
-    // The sender lives as long as the test.
-    let _ = cut.wait_for(|is_cut| *is_cut == expected).await;
 }
