@@ -5,7 +5,7 @@ use crate::{
     load::Client,
     pool::{Place, Starting},
 };
-use reagent::{Connection, IoStream, Server, ServerHandle, handle};
+use reagent::{BoxError, Connection, IoStream, Server, ServerHandle, handle};
 use reagent_layers::{
     access::{Access, AccessLayer, Rules},
     bandwidth::{BandwidthLayer, BandwidthLimits, Rate},
@@ -116,14 +116,14 @@ pub const KINDS: &[Kind] = &[
 const FAR: usize = 1_000_000;
 
 /// The store is in memory, so the cost of exact mode lacks that of Redis and its client.
-async fn cluster(mode: Mode) -> io::Result<ServerHandle> {
+async fn cluster(mode: Mode) -> Result<ServerHandle, BoxError> {
     let (cluster, driver) = Cluster::builder("bench")
         .mode(mode)
         .build(MemoryStore::new());
     tokio::spawn(driver);
     let limit = ClusterPerClient::new(&cluster, "per-client", FAR as u32);
     let server = pool().layer(ClusterLayer::new(limit));
-    server.start(handle(echo::<Connection>)).await
+    Ok(server.start(handle(echo::<Connection>)).await?)
 }
 
 fn rate() -> AcceptRate {

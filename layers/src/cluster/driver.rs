@@ -1,13 +1,13 @@
 //! The future that talks to the store on behalf of an instance.
 
 use super::{
+    flight::{Flight, Flying, Landed},
     ledger::{Ledger, Registry},
     shared::Shared,
     stats::Counters,
-    store::{Answer, Batch, Claim, Store},
+    store::{Batch, Claim, Store},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use reagent::BoxError;
 use std::{
     fmt,
     future::Future,
@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 /// The number of claims in a batch, which takes Redis about a millisecond.
 const BATCH: usize = 128;
@@ -81,18 +81,6 @@ impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Driver")
     }
-}
-
-type Flying = Pin<Box<dyn Future<Output = Landed> + Send>>;
-
-/// A batch that was answered or failed.
-struct Landed {
-    batch: Batch,
-    clients: Vec<IpAddr>,
-    /// `None` if the batch has no claims.
-    ledger: Option<Arc<dyn Ledger>>,
-    sent: Instant,
-    answer: Result<Answer, BoxError>,
 }
 
 // ## Connected => Lost { probe_at } => Connected
@@ -209,30 +197,22 @@ impl Work {
             claims,
         };
         self.announced = Some(sent);
-        let store = self.store.clone();
-        self.flights.push(Box::pin(async move {
-            let answer = match timeout(late, store.claim(&batch)).await {
-                Ok(Ok(answer)) if answer.granted.len() != batch.claims.len() => {
-                    Err("the store did not answer all claims".into())
-                }
-                Ok(answer) => answer,
-                Err(_) => Err(format!("the store did not answer within {late:?}").into()),
-            };
-            Landed {
+        self.flights.push(
+            Flight {
                 batch,
                 clients,
                 ledger,
                 sent,
-                answer,
             }
-        }));
+            .fly(self.store.clone(), late),
+        );
     }
 
     fn land(&mut self, landed: Landed) {
         self.is_connected = true;
         let granted = match landed.answer {
             Ok(answer) => {
-                if landed.batch.is_leaving {
+                if landed.flight.batch.is_leaving {
                     self.shared.set_left();
                 }
                 self.failures = 0;
@@ -245,19 +225,14 @@ impl Work {
             Err(error) => {
                 let is_first = self.shared.failed(&error.to_string());
                 // The batches that were under way with the first one count as one failure.
-                if is_first || landed.ledger.is_none() {
+                if is_first || landed.flight.ledger.is_none() {
                     self.probe_at = Some(Instant::now() + self.backoff());
                     self.failures += 1;
                 }
                 None
             }
         };
-        if let Some(ledger) = landed.ledger {
-            for (at, client) in landed.clients.into_iter().enumerate() {
-                let granted = granted.as_ref().map(|granted| granted[at]);
-                ledger.clone().settle(client, landed.sent, granted);
-            }
-        }
+        landed.flight.settle(granted.as_deref());
         self.shared.progress.notify_waiters();
     }
 
@@ -271,5 +246,15 @@ impl Work {
         let most = Duration::from_secs(2).min(self.shared.settings.renewal());
         let pause = BACKOFF.saturating_mul(1 << self.failures.min(10)).min(most);
         pause.mul_f64(0.5 + 0.5 * fastrand::f64())
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Nobody waits for a driver that was aborted, or whose store has panicked.
+        self.shared.failed("the driver has ended");
+        if let Some(registry) = self.registry.upgrade() {
+            registry.each(|ledger| ledger.give_up());
+        }
     }
 }

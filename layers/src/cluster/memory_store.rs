@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// A [`Store`] in the memory of this process. Clones share it.
 ///
 /// It is meant for tests, and for several servers of one process. It follows the same rules as
-/// [`RedisStore`](super::RedisStore), by Tokio's clock, so a test can pause it.
+/// `RedisStore`, by Tokio's clock, so a test can pause it.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     clusters: Arc<Mutex<HashMap<String, Record>>>,

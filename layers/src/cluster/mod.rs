@@ -20,9 +20,8 @@
 //!
 //! # Example
 //!
-//! Two servers, as they would run in two processes with a
-#![cfg_attr(feature = "cluster_redis", doc = "[`RedisStore`]:")]
-#![cfg_attr(not(feature = "cluster_redis"), doc = "`RedisStore`:")]
+//! Two servers, as they would run in two processes with `RedisStore`, which needs the feature
+//! `cluster_redis`:
 //!
 //! ```
 //! use reagent::{Connection, Server, testing::MemoryListener};
@@ -140,6 +139,7 @@
 
 mod admission;
 mod driver;
+mod flight;
 mod future;
 mod handle;
 mod layer;

@@ -6,8 +6,8 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 /// The future of [`Store::claim`].
 pub type StoreFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send + 'a>>;
 
-/// A store that several instances share: [`MemoryStore`](super::MemoryStore),
-/// [`RedisStore`](super::RedisStore), or your own.
+/// A store that several instances share: [`MemoryStore`](super::MemoryStore), `RedisStore`, or your
+/// own.
 ///
 /// A store keeps, for each key, what each instance holds and until when, by its own clock. Whatever
 /// is not renewed in time is dropped. It may lose everything at any time, as after a restart.

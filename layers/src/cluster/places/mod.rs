@@ -1,5 +1,6 @@
 //! The limit on the open connections of each client.
 
+mod claims;
 mod client;
 mod limit;
 mod place;

@@ -1,16 +1,7 @@
-//! All clients of a limit, and the claims that they need.
+//! All clients of a limit.
 
-use super::{
-    Place,
-    client::{Answers, Client, Purpose, Rules, Waiter, send},
-};
-use crate::cluster::{
-    Claim, Cluster, Mode,
-    ledger::{Ledger, Registry},
-    settings::Lost,
-    share,
-    shared::Shared,
-};
+use super::{Place, client::Client};
+use crate::cluster::{Cluster, Lost, Mode, ledger::Registry, share, shared::Shared};
 use std::{
     collections::{HashMap, VecDeque},
     net::IpAddr,
@@ -18,32 +9,32 @@ use std::{
 };
 use tokio::{sync::oneshot, time::Instant};
 
-/// The number of clients that are examined at a time, so that the lock is never held for long.
-const LOOKS: usize = 1024;
+/// The number of clients that are examined for each new one while the store cannot be reached.
+const FORGET: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Table {
-    name: String,
-    shared: Arc<Shared>,
+    pub(super) name: String,
+    pub(super) shared: Arc<Shared>,
     /// Keeps the driver alive while there are connections.
     _registry: Arc<Registry>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct State {
-    max: u32,
-    clients: HashMap<IpAddr, Client>,
+pub(super) struct State {
+    pub(super) max: u32,
+    pub(super) clients: HashMap<IpAddr, Client>,
     /// Clients with waiters.
-    claims: VecDeque<IpAddr>,
+    pub(super) claims: VecDeque<IpAddr>,
     /// Clients for which the store counts more or fewer places than it should.
-    corrections: VecDeque<IpAddr>,
+    pub(super) corrections: VecDeque<IpAddr>,
     /// All clients, once each, in the order of their next renewal.
-    renewals: VecDeque<IpAddr>,
+    pub(super) renewals: VecDeque<IpAddr>,
     /// The number of renewals that are due at once.
-    urgent: usize,
+    pub(super) urgent: usize,
     /// The number of claims under way.
-    flying: usize,
+    pub(super) flying: usize,
 }
 
 /// The decision about a connection for which the store has not answered.
@@ -83,7 +74,7 @@ impl Table {
         table
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -106,7 +97,7 @@ impl Table {
             .map_or(0, |client| client.used() as usize)
     }
 
-    fn mode(&self) -> Mode {
+    pub(super) fn mode(&self) -> Mode {
         match self.shared.is_leaving() {
             true => Mode::Exact,
             false => self.shared.settings.mode,
@@ -154,6 +145,9 @@ impl Table {
         let lost = self.shared.settings.lost;
         let mut state = self.lock();
         let max = state.max;
+        if lost == Lost::Closed && !state.clients.contains_key(&ip) {
+            return Unknown::Refused;
+        }
         let Some(client) = state.client(ip, &self.shared) else {
             return match lost {
                 Lost::Open => Unknown::Admitted(None),
@@ -198,6 +192,9 @@ impl State {
     /// Returns the entry of a client, or `None` if it is new and the table is full.
     fn client(&mut self, ip: IpAddr, shared: &Shared) -> Option<&mut Client> {
         if !self.clients.contains_key(&ip) {
+            if !shared.is_reachable() {
+                self.forget_some();
+            }
             if self.clients.len() >= shared.settings.capacity {
                 return None;
             }
@@ -209,132 +206,18 @@ impl State {
         self.clients.get_mut(&ip)
     }
 
-    /// Returns a client whose places are to be renewed now, and forgets those without any.
-    fn next_renewal(&mut self, now: Instant, shared: &Shared, looks: &mut usize) -> Option<IpAddr> {
-        while *looks > 0 {
-            let ip = *self.renewals.front()?;
-            let client = self.clients.get_mut(&ip).expect("queued once");
-            if self.urgent == 0 && client.renew_at > now {
-                return None;
-            }
-            *looks -= 1;
-            self.renewals.pop_front();
-            self.urgent = self.urgent.saturating_sub(1);
-            if client.is_over(now) {
-                self.clients.remove(&ip);
-                continue;
-            }
-            client.renew_at = now + shared.settings.renewal();
-            self.renewals.push_back(ip);
-            // A claim is a renewal, too.
-            if !client.has_claim() {
-                return Some(ip);
-            }
-        }
-        None
-    }
-}
-
-impl Ledger for Table {
-    fn collect(&self, now: Instant, room: usize, claims: &mut Vec<(IpAddr, Claim)>) {
-        let mut state = self.lock();
-        let mut looks = LOOKS;
-        let rules = Rules {
-            max: state.max,
-            instances: self.shared.divisor().unwrap_or(1),
-            mode: self.mode(),
-        };
-        while claims.len() < room {
-            let (ip, purpose) = if let Some(ip) = state.claims.pop_front() {
-                (ip, Purpose::Admit)
-            } else if let Some(ip) = state.corrections.pop_front() {
-                (ip, Purpose::Renew)
-            } else if let Some(ip) = state.next_renewal(now, &self.shared, &mut looks) {
-                (ip, Purpose::Renew)
-            } else {
+    /// Examines a few clients, in turn, and forgets those that are over. Renewals do the same for
+    /// all of them, but there are none while the store cannot be reached.
+    fn forget_some(&mut self) {
+        let now = Instant::now();
+        for _ in 0..FORGET.min(self.renewals.len()) {
+            let Some(ip) = self.renewals.pop_front() else {
                 break;
             };
-            state.flying += 1;
-            let client = state.clients.get_mut(&ip);
-            let client = client.expect("clients with claims are remembered");
-            let (want, hold) = client.claim(purpose, rules);
-            let claim = Claim::Places {
-                key: format!("{}:{ip}", self.name),
-                want,
-                hold,
-                max: rules.max,
-                number: self.shared.next_number(),
-            };
-            claims.push((ip, claim));
-        }
-    }
-
-    fn settle(self: Arc<Self>, ip: IpAddr, sent: Instant, granted: Option<u32>) {
-        let mode = self.mode();
-        let mut state = self.lock();
-        state.flying -= 1;
-        let max = state.max;
-        let client = state.clients.get_mut(&ip);
-        let client = client.expect("clients with claims are remembered");
-        let Some(granted) = granted else {
-            client.fail(Instant::now() + self.shared.settings.lease);
-            let waiters = client.give_up();
-            drop(state);
-            drop(waiters);
-            return;
-        };
-        let until = sent + self.shared.settings.lease;
-        let place = || Place::new(self.clone(), ip);
-        let answers: Answers = client.settle(granted, until, Instant::now(), max, place);
-        if client.needs_claim(mode) {
-            match client.has_waiters() {
-                true => state.claims.push_back(ip),
-                false => state.corrections.push_back(ip),
+            match self.clients.get(&ip) {
+                Some(client) if client.is_over(now) => drop(self.clients.remove(&ip)),
+                _ => self.renewals.push_back(ip),
             }
         }
-        drop(state);
-        send(answers);
-    }
-
-    fn due(&self) -> Option<Instant> {
-        let state = self.lock();
-        let first = state.renewals.front()?;
-        match state.urgent {
-            0 => state.clients.get(first).map(|client| client.renew_at),
-            _ => Some(Instant::now()),
-        }
-    }
-
-    fn renew_all(&self) {
-        let mut state = self.lock();
-        state.urgent = state.renewals.len();
-    }
-
-    fn give_up(&self) {
-        let mut state = self.lock();
-        let mut waiters: Vec<VecDeque<Waiter>> = Vec::new();
-        while let Some(ip) = state.claims.pop_front() {
-            let client = state.clients.get_mut(&ip);
-            let client = client.expect("clients with claims are remembered");
-            client.is_queued = false;
-            waiters.push(client.give_up());
-        }
-        drop(state);
-        drop(waiters);
-    }
-
-    fn release(&self) {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        for (ip, client) in &mut state.clients {
-            if client.needs_claim(Mode::Exact) {
-                state.corrections.push_back(*ip);
-            }
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        let state = self.lock();
-        state.claims.is_empty() && state.corrections.is_empty() && state.flying == 0
     }
 }

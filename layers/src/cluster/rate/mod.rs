@@ -1,6 +1,7 @@
 //! The limit on connections per second.
 
 mod bucket;
+mod claims;
 mod limit;
 mod table;
 

@@ -1,20 +1,14 @@
-//! All clients of a rate, and the tokens that they need.
+//! All clients of a rate.
 
-use super::bucket::{Tokens, Waiter};
+use super::bucket::Tokens;
 use crate::{
     client::{BoundedMap, bucket::Rate},
-    cluster::{
-        Claim, Cluster, Mode,
-        ledger::{Ledger, Registry},
-        settings::Lost,
-        shared::Shared,
-    },
+    cluster::{Cluster, Lost, ledger::Registry, shared::Shared},
 };
 use std::{
     collections::{HashMap, VecDeque},
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 use tokio::{sync::oneshot, time::Instant};
 
@@ -23,22 +17,22 @@ pub(super) const ALL: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 #[derive(Debug)]
 pub(super) struct Table {
-    name: String,
-    shared: Arc<Shared>,
+    pub(super) name: String,
+    pub(super) shared: Arc<Shared>,
     /// Keeps the driver alive.
     _registry: Arc<Registry>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct State {
-    per_second: f64,
-    burst: u32,
-    clients: BoundedMap<Tokens>,
+pub(super) struct State {
+    pub(super) per_second: f64,
+    pub(super) burst: u32,
+    pub(super) clients: BoundedMap<Tokens>,
     /// Clients with waiters.
-    claims: VecDeque<IpAddr>,
+    pub(super) claims: VecDeque<IpAddr>,
     /// The number of tokens that each claim under way asks for.
-    flying: HashMap<IpAddr, u32>,
+    pub(super) flying: HashMap<IpAddr, u32>,
 }
 
 /// What is known about a connection without asking the store.
@@ -69,7 +63,7 @@ impl Table {
         table
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,7 +127,7 @@ impl Table {
     }
 
     /// Returns the share of this instance in the rate. Its burst is at least 1.
-    fn share(&self) -> Rate {
+    pub(super) fn share(&self) -> Rate {
         let state = self.lock();
         let burst = f64::from(state.burst);
         match self.shared.divisor() {
@@ -156,7 +150,7 @@ fn clamped(per_second: f64, burst: f64) -> (f64, u32) {
 impl State {
     /// Calls `act` with the tokens of a client, or returns `None` if it is new and the table is
     /// full.
-    fn with<T>(
+    pub(super) fn with<T>(
         &mut self,
         ip: IpAddr,
         share: Rate,
@@ -165,91 +159,5 @@ impl State {
         let now = Instant::now();
         let is_over = |tokens: &Tokens| tokens.is_over(share, now);
         self.clients.with(ip, is_over, Tokens::default, act)
-    }
-
-    /// Returns the number of tokens to take ahead: what comes until the next renewal, but no more
-    /// than half of the instance's share in the burst.
-    fn ahead(&self, shared: &Shared) -> u32 {
-        if shared.is_leaving() || shared.settings.mode == Mode::Exact {
-            return 0;
-        }
-        let instances = shared.divisor().unwrap_or(1) as f64;
-        let soon = self.per_second * shared.settings.renewal().as_secs_f64();
-        (soon.min(f64::from(self.burst) / 2.0) / instances) as u32
-    }
-}
-
-impl Ledger for Table {
-    fn collect(&self, _: Instant, room: usize, claims: &mut Vec<(IpAddr, Claim)>) {
-        let share = self.share();
-        let mut state = self.lock();
-        let ahead = state.ahead(&self.shared);
-        while claims.len() < room {
-            let Some(ip) = state.claims.pop_front() else {
-                break;
-            };
-            let needed = state.with(ip, share, Tokens::claim).unwrap_or(0);
-            let want = u32::try_from(needed).unwrap_or(u32::MAX);
-            let want = want.saturating_add(ahead).min(state.burst);
-            state.flying.insert(ip, want);
-            let claim = Claim::Tokens {
-                key: match ip {
-                    ALL => self.name.clone(),
-                    ip => format!("{}:{ip}", self.name),
-                },
-                want,
-                interval: Duration::from_secs_f64(1.0 / state.per_second),
-                burst: state.burst,
-            };
-            claims.push((ip, claim));
-        }
-    }
-
-    fn settle(self: Arc<Self>, ip: IpAddr, sent: Instant, granted: Option<u32>) {
-        let share = self.share();
-        let mut state = self.lock();
-        let want = state.flying.remove(&ip).unwrap_or(0);
-        let Some(granted) = granted else {
-            let waiters = state.with(ip, share, Tokens::give_up);
-            drop(state);
-            drop(waiters);
-            return;
-        };
-        let until = sent + self.shared.settings.renewal();
-        let settled = state.with(ip, share, |tokens| {
-            tokens.settle(granted, granted >= want, until, Instant::now())
-        });
-        let (decided, is_queued) = settled.unwrap_or_default();
-        if is_queued {
-            state.claims.push_back(ip);
-        }
-        drop(state);
-        for (waiter, is_admitted) in decided {
-            // A token whose connection has gone is lost, like that of a refused one.
-            let _ = waiter.send(is_admitted);
-        }
-    }
-
-    fn due(&self) -> Option<Instant> {
-        None
-    }
-
-    fn renew_all(&self) {}
-
-    fn give_up(&self) {
-        let share = self.share();
-        let mut state = self.lock();
-        let mut waiters: Vec<Option<VecDeque<Waiter>>> = Vec::new();
-        while let Some(ip) = state.claims.pop_front() {
-            waiters.push(state.with(ip, share, Tokens::give_up));
-        }
-        drop(state);
-        drop(waiters);
-    }
-
-    fn release(&self) {}
-
-    fn is_settled(&self) -> bool {
-        self.lock().flying.is_empty()
     }
 }

@@ -181,9 +181,16 @@ impl Instance {
 
     /// Ends the instance as by a crash: it tells the store nothing, and its connections end.
     pub async fn kill(self) {
-        self.driver.abort();
-        let _ = self.driver.await;
+        self.end_driver().await;
         self.server.drain(Duration::ZERO).await;
+    }
+
+    /// Aborts the driver, which tells the store nothing.
+    pub async fn end_driver(&self) {
+        self.driver.abort();
+        while !self.driver.is_finished() {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub fn is_driven(&self) -> bool {

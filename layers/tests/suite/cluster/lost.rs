@@ -231,3 +231,33 @@ async fn changes_of_the_store_are_told() {
     reachable.changed().await.unwrap();
     assert!(*reachable.borrow());
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_driver_that_has_ended() {
+    let instance = Instance::start(&MemoryStore::new(), 5, builder()).await;
+    instance.end_driver().await;
+    let (admitted, took) = timed(instance.connect(CLIENT)).await;
+    assert!(admitted.is_some() && took < MILLISECOND, "{took:?}");
+    assert_eq!(
+        &*instance.cluster.last_error().unwrap(),
+        "the driver has ended"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_forgotten_while_the_store_is_gone() {
+    let instance = Instance::start(&MemoryStore::new(), 5, builder().capacity(100)).await;
+    let _held = instance.connect(CLIENT).await.unwrap();
+    instance.link.cut(true);
+    sleep(SECOND * 4).await;
+    for n in 0..1000 {
+        let ip = format!("10.0.{}.{}", n / 250, n % 250);
+        assert!(instance.connect(&ip).await.is_some(), "{n}");
+    }
+    assert!(
+        instance.limit.clients() < 10,
+        "{}",
+        instance.limit.clients()
+    );
+    assert_eq!(instance.open(CLIENT), 1);
+}
