@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    listener::{Listener, Route, RouteTls},
+    options::{Listener, Route, RouteTls},
 };
 use reagent::{BoxError, Carried};
 use reagent_layers::tls::{TicketKeys, TlsConfigError, TlsLayer, TlsReloader};

@@ -1,29 +1,29 @@
 //! `--check`: everything that can be known without listening.
 
 use crate::{
-    admin_page::AdminPage,
-    certificates::Certificates,
+    certificates::{Certificates, CurrentCertificates},
     config::Config,
     limits::Limits,
-    listener::Listener,
+    options::Listener,
+    overlap::{self, lookup},
+    pages::Pages,
     stack::{Parts, Stack},
-    values::{Target, unix_path},
+    values::Target,
 };
-use reagent::{BoxError, ErrorChain};
+use reagent::BoxError;
 use reagent_layers::access::Bans;
-use std::{fmt::Write, net::SocketAddr, path::Path};
+use std::fmt::Write;
 
 /// Checks the configuration, and describes what the gateway would do.
 pub async fn check(config: &Config) -> Result<String, BoxError> {
+    overlap::check(config).await?;
+    let pages = Pages::new(config, &Bans::new(), &CurrentCertificates::default())?;
+    pages.check(config).await?;
     let certificates = Certificates::load(config, &Certificates::default())?;
     let mut report = String::new();
     for listener in &config.listeners {
         for address in &listener.listen {
-            resolve(address).await?;
             writeln!(report, "listening on {address}")?;
-        }
-        if let Some(max) = listener.max_connections {
-            writeln!(report, "  max-connections: {max}")?;
         }
         let stack = describe(config, listener, &certificates)?;
         write!(report, "{stack}")?;
@@ -34,15 +34,10 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
             }
         }
     }
-    for (label, address) in config.pages() {
-        resolve(address).await?;
-        writeln!(report, "{label} on {address}")?;
+    for address in config.page_addresses() {
+        writeln!(report, "{} on {}", address.what(), address.addr)?;
     }
-    AdminPage::check(&config.global).await?;
-    if let Some(path) = &config.global.handover {
-        in_folder(path)?;
-    }
-    if let Some(max) = config.global.max_connections {
+    if let Some(max) = config.global.server.max_connections {
         writeln!(report, "max-connections: {max}")?;
     }
     Ok(report)
@@ -53,42 +48,7 @@ fn describe(config: &Config, listener: &Listener, tls: &Certificates) -> Result<
         listener,
         limits: &Limits::new(listener, &Bans::new()),
         certificates: tls,
-        has_bans: config.global.admin.is_some(),
+        has_bans: config.global.pages.admin.is_some(),
     }
     .stack()
-}
-
-/// Checks an address to listen on, and returns what it resolves to if it is one of TCP.
-pub async fn resolve(address: &str) -> Result<Vec<SocketAddr>, BoxError> {
-    if let Some(path) = unix_path(address) {
-        return in_folder(path).map(|()| Vec::new());
-    }
-    if address.starts_with("unix:@") || address.starts_with("systemd:") {
-        return Ok(Vec::new());
-    }
-    let host_port = address.strip_prefix("tcp://").unwrap_or(address);
-    match host_port.rsplit_once(':') {
-        Some(("" | "*", port)) => lookup(&format!("0.0.0.0:{port}")).await,
-        _ => lookup(host_port).await,
-    }
-}
-
-/// Checks that the folder of a Unix socket exists.
-fn in_folder(path: &Path) -> Result<(), BoxError> {
-    match path.parent().is_some_and(Path::is_dir) {
-        true => Ok(()),
-        false => Err(format!("the folder of {} does not exist", path.display()).into()),
-    }
-}
-
-/// Resolves `HOST:PORT`.
-async fn lookup(address: &str) -> Result<Vec<SocketAddr>, BoxError> {
-    let found = tokio::net::lookup_host(address).await;
-    let found: Vec<_> = found
-        .map_err(|error| format!("invalid address {address:?}: {}", ErrorChain(&error)))?
-        .collect();
-    match found.is_empty() {
-        true => Err(format!("{address} does not resolve to any address").into()),
-        false => Ok(found),
-    }
 }

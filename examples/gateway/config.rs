@@ -2,8 +2,7 @@
 
 use crate::{
     file::File,
-    listener::Listener,
-    options::{CommandLine, Global, folder},
+    options::{CommandLine, Global, Listener, Source, folder},
 };
 use reagent::BoxError;
 use serde::Serialize;
@@ -41,19 +40,20 @@ impl Config {
             _ => Vec::new(),
         };
         top.extend(line.set.clone());
-        let mut global: Global = top.clone().try_into()?;
-        global.handover = global.handover.map(|path| base.join(path));
+        let mut global = Global::read(&top)?;
+        let handover = &mut global.server.handover;
+        *handover = handover.take().map(|path| base.join(path));
         let mut defaults = top.clone();
         defaults.retain(|key, _| !NOT_INHERITED.contains(&key));
         let mut listeners: Vec<Listener> = Vec::new();
         if top.contains_key("listen") {
             top.remove("max-connections");
-            listeners.push(top.try_into()?);
+            listeners.push(top.read()?);
         }
         for (table, line) in tables.into_iter().zip(lines) {
             let mut merged = defaults.clone();
             merged.extend(table.try_into::<Table>()?);
-            let mut listener: Listener = merged.try_into()?;
+            let mut listener: Listener = merged.read()?;
             listener.line = Some(line);
             listeners.push(listener);
         }

@@ -1,15 +1,11 @@
 //! A configuration file, and the place of a mistake in it.
 
 use crate::{
-    listener::{Listener, Route},
-    options::Global,
+    explain::explain,
+    options::{Global, Listener, Route, Source, keys},
 };
 use reagent::BoxError;
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, Visitor, value},
-    forward_to_deserialize_any,
-};
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     fs,
     ops::Range,
@@ -40,7 +36,9 @@ impl File {
         if !fs::metadata(path).map_err(explain)?.is_file() {
             return Err(format!("cannot read {}: expected a regular file", path.display()).into());
         }
-        let text = fs::read_to_string(path).map_err(explain)?;
+        let text = fs::read(path).map_err(explain)?;
+        let text = String::from_utf8(text)
+            .map_err(|_| format!("cannot read {}: expected text in UTF-8", path.display()))?;
         Ok(File {
             path: path.to_owned(),
             text,
@@ -56,7 +54,7 @@ impl File {
     pub fn check(&self) -> Result<Vec<usize>, BoxError> {
         let top = DeTable::parse(&self.text).map_err(|error| self.invalid(&error))?;
         self.check_keys(top.get_ref())?;
-        self.parse::<Global>()?;
+        Global::read(self)?;
         self.parse::<Listener>()?;
         let tables = self.parse::<Listeners>()?.listener;
         Ok(tables.iter().map(|table| self.line(table.span())).collect())
@@ -67,24 +65,33 @@ impl File {
     }
 
     fn check_keys(&self, top: &DeTable<'_>) -> Result<(), BoxError> {
-        let (global, listener, route) = (keys::<Global>(), keys::<Listener>(), keys::<Route>());
-        self.check_table(top, &[global, listener, &["listener"]].concat())?;
-        for routes in tables(top, "route") {
-            self.check_table(routes, route)?;
-        }
-        for table in tables(top, "listener") {
-            self.check_table(table, listener)?;
-            for routes in tables(table, "route") {
-                self.check_table(routes, route)?;
-            }
+        let keys_of_listener = [keys::<Listener>(), owned(&Listener::KEYS)].concat();
+        let known = [
+            keys::<Global>(),
+            keys_of_listener.clone(),
+            owned(&["listener"]),
+        ];
+        self.check_table(top, &known.concat())?;
+        self.check_routes(top)?;
+        for table in self.tables(top, "listener", "[[listener]]")? {
+            self.check_table(table, &keys_of_listener)?;
+            self.check_routes(table)?;
         }
         Ok(())
     }
 
-    fn check_table(&self, table: &DeTable<'_>, known: &[&str]) -> Result<(), BoxError> {
+    fn check_routes(&self, table: &DeTable<'_>) -> Result<(), BoxError> {
+        let known = owned(&Route::KEYS);
+        for route in self.tables(table, "route", "[[listener.route]]")? {
+            self.check_table(route, &known)?;
+        }
+        Ok(())
+    }
+
+    fn check_table(&self, table: &DeTable<'_>, known: &[String]) -> Result<(), BoxError> {
         for key in table.keys() {
             let name = &**key.get_ref();
-            if !known.contains(&name) {
+            if !known.iter().any(|known| known == name) {
                 let problem = format!("unknown key `{name}`{}", hint(name, known));
                 return Err(self.error(Some(key.span()), &problem));
             }
@@ -92,12 +99,34 @@ impl File {
         Ok(())
     }
 
+    /// Returns the tables of an array of tables, which is written as in `form`.
+    fn tables<'t, 'i>(
+        &self,
+        table: &'t DeTable<'i>,
+        key: &str,
+        form: &str,
+    ) -> Result<Vec<&'t DeTable<'i>>, BoxError> {
+        let Some(value) = table.get(key) else {
+            return Ok(Vec::new());
+        };
+        let items = value.get_ref().as_array().map(|array| array.iter());
+        let tables = items.and_then(|items| items.map(|item| item.get_ref().as_table()).collect());
+        tables.ok_or_else(|| {
+            let problem = match value.get_ref() {
+                DeValue::Table(_) => format!("`{key}` is a single table; write {form}"),
+                _ => format!("invalid `{key}`: expected tables, each of which begins with {form}"),
+            };
+            self.error(Some(value.span()), &problem)
+        })
+    }
+
     fn invalid(&self, error: &toml::de::Error) -> BoxError {
         let at = error.span();
-        let key = at.clone().and_then(|at| self.key(at));
-        let problem = match key {
-            Some(key) => format!("invalid `{key}`: {}", error.message()),
-            None => error.message().to_owned(),
+        let text = at.clone().and_then(|at| self.text.get(at));
+        let problem = explain(error.message(), text.unwrap_or_default());
+        let problem = match at.clone().and_then(|at| self.key(at)) {
+            Some(key) => format!("invalid `{key}`: {problem}"),
+            None => problem,
         };
         self.error(at, &problem)
     }
@@ -136,56 +165,23 @@ impl File {
     }
 }
 
-/// Returns the tables of an array of tables.
-fn tables<'t, 'i>(
-    table: &'t DeTable<'i>,
-    key: &str,
-) -> impl Iterator<Item = &'t DeTable<'i>> + use<'t, 'i> {
-    let array = table.get(key).and_then(|value| value.get_ref().as_array());
-    let items = array.into_iter().flat_map(|array| array.iter());
-    items.filter_map(|item| item.get_ref().as_table())
+impl Source for File {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, BoxError> {
+        self.parse()
+    }
+}
+
+fn owned(keys: &[&str]) -> Vec<String> {
+    keys.iter().map(|key| (*key).to_owned()).collect()
 }
 
 /// Suggests the known key that is nearest to `name`, within the distance that rustc allows.
-fn hint(name: &str, known: &[&str]) -> String {
-    let distance = |known: &&&str| strsim::damerau_levenshtein(name, known);
+fn hint(name: &str, known: &[String]) -> String {
+    let distance = |known: &&String| strsim::damerau_levenshtein(name, known);
     match known.iter().min_by_key(distance) {
         Some(near) if distance(&near) <= name.len().max(3) / 3 => {
             format!("; did you mean `{near}`?")
         }
         _ => String::new(),
-    }
-}
-
-/// Returns the keys of the table that `T` is read from, which are its fields.
-fn keys<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
-    let mut keys: &[&str] = &[];
-    let _ = T::deserialize(Fields(&mut keys));
-    keys
-}
-
-/// A deserializer that only finds out the fields of a struct.
-struct Fields<'a>(&'a mut &'static [&'static str]);
-
-impl<'de> Deserializer<'de> for Fields<'_> {
-    type Error = value::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
-        Err(value::Error::custom("not a struct"))
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, value::Error> {
-        *self.0 = fields;
-        self.deserialize_any(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }

@@ -1,45 +1,44 @@
 //! The running gateway: one server for all listeners.
 
 use crate::{
-    addresses::{ADMIN, Address, METRICS, Stacks},
-    admin_page::AdminPage,
     certificates::{Certificates, CurrentCertificates},
     common,
     config::Config,
     limits::Limits,
-    metrics_page::MetricsPage,
     options::CommandLine,
-    services::{limits, pages, services},
-    systemd::Notifier,
+    pages::Pages,
+    server::server,
+    services::{limits, services},
+    serving::Serving,
+    succession::Succession,
+    systemd::{self, Notifier},
 };
-use reagent::{Acceptor, Bind, BoxError, Handover, ReadinessHold, Server, ServerHandle};
-use reagent_layers::{access::Bans, trace::TraceObserver};
+use reagent::{BoxError, ErrorChain, ReadinessHold, ServerStatus};
+use reagent_layers::access::Bans;
 use std::{
     collections::HashMap,
     convert::Infallible,
-    future::{Future, ready},
+    future::Future,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::interval,
 };
-use tower::service_fn;
 
 /// A gateway that listens.
 pub struct Gateway {
-    pub server: ServerHandle,
     pub line: CommandLine,
     pub config: Config,
-    pub stacks: Stacks,
+    /// The listeners.
+    pub serving: Serving,
+    pub pages: Pages,
     /// The limits of each listener, by its label.
     pub limits: HashMap<String, Limits>,
     pub certificates: CurrentCertificates,
     /// The clients that were banned on the admin page.
     pub bans: Bans,
-    pub metrics: Option<MetricsPage>,
-    pub admin: Option<AdminPage>,
     /// Holds the readiness back while no client is accepted.
     hold: Mutex<Option<ReadinessHold>>,
 }
@@ -56,27 +55,28 @@ enum End {
 /// Runs the gateway until it has drained.
 pub async fn run(line: CommandLine, config: Config) -> Result<(), BoxError> {
     let stop = common::signal()?;
+    let mut hangups = signal(SignalKind::hangup())?;
     let mut gateway = Gateway::start(line, config).await?;
     let mut notifier = Notifier::default();
     notifier.ready();
-    if gateway.serve(stop, &mut notifier).await? == End::Asked {
+    let end = gateway.serve(stop, &mut hangups, &mut notifier).await;
+    if end == End::Asked {
         notifier.stopping();
     }
     let again = common::signal()?;
-    let server = gateway.server.clone();
-    let shutdown = server.shutdown(gateway.config.global.shutdown());
-    let ended = async {
-        tokio::select! {
-            _ = shutdown => {}
-            () = again => {
-                server.abort();
-                let _ = server.wait().await;
-            }
-        }
-    };
     tokio::select! {
-        () = ended => Ok(()),
+        () = gateway.shut_down(end, again) => {}
         never = gateway.keep_up(&mut notifier) => match never {},
+        never = refuse_reloads(&mut hangups) => match never {},
+    }
+    systemd::flush();
+    Ok(())
+}
+
+async fn refuse_reloads(hangups: &mut Signal) -> Infallible {
+    loop {
+        hangups.recv().await;
+        tracing::warn!("SIGHUP has no effect, since the gateway is shutting down");
     }
 }
 
@@ -85,58 +85,56 @@ impl Gateway {
     async fn start(line: CommandLine, config: Config) -> Result<Self, BoxError> {
         let certificates = CurrentCertificates::default();
         certificates.set(Certificates::load(&config, &Certificates::default())?);
-        AdminPage::check(&config.global).await?;
         let bans = Bans::new();
-        let metrics = config.global.metrics.as_ref().map(|_| MetricsPage::new());
-        let metrics = metrics.transpose()?;
-        let admin = config.global.admin.as_ref();
-        let admin =
-            admin.map(|_| AdminPage::new(&config.global, bans.clone(), certificates.clone()));
-
-        let stacks = Stacks::default();
-        let make = stacks.clone();
-        let make = service_fn(move |acceptor: Acceptor| ready(make.make(&acceptor)));
+        let mut pages = Pages::new(&config, &bans, &certificates)?;
+        pages.check(&config).await?;
         let limits = limits(&config, &HashMap::new(), &bans);
-        let pages = pages(metrics.as_ref(), admin.as_ref());
-        for (address, stack) in services(&config, &limits, &certificates.get(), pages)? {
-            stacks.set(&address.key, stack);
+        let has_bans = pages.admin.is_some();
+        let services = services(&config, &limits, &certificates.get(), has_bans)?;
+
+        // Nobody is accepted before the pages are open, except that a predecessor hands over its
+        // pages after its listeners.
+        let hands_over = config.global.server.handover.is_some();
+        if !hands_over {
+            pages.open(&config).await?;
         }
-        let server = server(&config, &certificates, &bans, metrics.as_ref());
-        let server = server.start_make(make).await?;
+        let succession = Succession::default();
+        let server = |binds| server(binds, &config, &certificates, &bans, &pages, &succession);
+        let serving = Serving::start(services, server).await;
+        let serving = or_close(serving, pages.serving.as_ref()).await?;
+        if hands_over && !succession.has_happened() {
+            let opened = pages.open(&config).await;
+            or_close(opened, Some(&serving)).await?;
+        }
+        serving.server.set_acceptors(1);
+        if succession.has_happened() {
+            // The clients of the predecessor are worth more than the pages.
+            if let Err(error) = pages.take_over(&config).await {
+                let error = ErrorChain(&*error);
+                tracing::error!(%error, "the pages are not served");
+            }
+        }
+        pages.attach(&serving.server);
         let mut gateway = Gateway {
-            server,
             line,
             config,
-            stacks,
+            serving,
+            pages,
             limits,
             certificates,
             bans,
-            metrics,
-            admin,
             hold: Mutex::default(),
         };
-        if let Some(metrics) = &gateway.metrics {
-            metrics.health.add(&gateway.server);
-        }
         gateway.show();
-        gateway.print(&gateway.config.addresses());
+        gateway.serving.print(&gateway.config.addresses());
+        gateway.pages.print(&gateway.config);
         Ok(gateway)
     }
 
     /// Shows the configuration on the admin page.
     pub fn show(&mut self) {
-        if let Some(admin) = &mut self.admin {
-            admin.show(&self.server, &self.config, &self.limits);
-        }
-    }
-
-    /// Prints the addresses of sockets.
-    pub fn print(&self, addresses: &[Address]) {
-        for address in addresses {
-            let what = address.what();
-            for addr in self.stacks.addrs(&address.key) {
-                common::print(format_args!("{what} on {addr}"));
-            }
+        if let Some(admin) = &mut self.pages.admin {
+            admin.show(&self.config, &self.limits);
         }
     }
 
@@ -144,40 +142,66 @@ impl Gateway {
     async fn serve(
         &mut self,
         stop: impl Future<Output = ()>,
+        hangups: &mut Signal,
         notifier: &mut Notifier,
-    ) -> Result<End, BoxError> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let server = self.server.clone();
+    ) -> End {
+        let server = self.serving.server.clone();
         let stopped = server.wait();
         tokio::pin!(stop, stopped);
         loop {
             tokio::select! {
-                () = &mut stop => return Ok(End::Asked),
-                _ = &mut stopped => return Ok(End::Stopped),
+                () = &mut stop => return End::Asked,
+                _ = &mut stopped => return End::Stopped,
                 never = self.keep_up(notifier) => match never {},
-                _ = hangup.recv() => {}
+                _ = hangups.recv() => {}
+            }
+            if server.status() == ServerStatus::Draining {
+                tracing::warn!("SIGHUP has no effect, since the gateway drains");
+                continue;
             }
             notifier.reloading();
             tokio::select! {
                 () = self.reload() => notifier.ready(),
                 // A file may be on a disk that does not respond.
-                () = &mut stop => return Ok(End::Asked),
+                () = &mut stop => return End::Asked,
             }
         }
     }
 
-    /// Holds the readiness back while all addresses but those of the pages are paused or closed.
+    /// Shuts the listeners down, and then the pages. `again` cuts that short.
+    async fn shut_down(&self, end: End, again: impl Future<Output = ()>) {
+        let server = &self.serving.server;
+        let in_order = async {
+            server
+                .shutdown(self.config.global.shutdown.shutdown())
+                .await;
+            if end == End::Stopped && self.config.global.server.handover.is_some() {
+                self.pages.until_taken().await;
+            }
+        };
+        tokio::select! {
+            () = in_order => {}
+            () = again => {
+                server.abort();
+                let _ = server.wait().await;
+            }
+        }
+        self.pages.close().await;
+    }
+
+    /// Holds the readiness back while all addresses are paused or closed.
     fn hold_readiness(&self) {
-        let stats = self.server.stats();
-        let is_page = |label: Option<&str>| matches!(label, Some(METRICS | ADMIN));
-        let accepts = stats.listeners.iter().any(|listener| {
-            !is_page(listener.label.as_deref()) && !listener.is_paused && listener.lost.is_none()
-        });
+        let server = &self.serving.server;
+        let stats = server.stats();
+        let accepts = stats
+            .listeners
+            .iter()
+            .any(|listener| !listener.is_paused && listener.lost.is_none());
         let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
         if accepts {
             *hold = None;
         } else if hold.is_none() {
-            *hold = Some(self.server.readiness().hold("no address accepts clients"));
+            *hold = Some(server.readiness().hold("no address accepts clients"));
         }
     }
 
@@ -189,37 +213,20 @@ impl Gateway {
         let mut ticks = interval(Duration::from_secs(1));
         loop {
             ticks.tick().await;
-            notifier.counts(&self.server);
+            notifier.counts(&self.serving.server);
             self.hold_readiness();
-            if let Some(metrics) = &self.metrics {
-                metrics.measure(&self.server, &self.certificates.get());
+            if let Some(metrics) = &self.pages.metrics {
+                metrics.measure(&self.serving.server, &self.certificates.get());
             }
         }
     }
 }
 
-/// Configures the server.
-fn server(
-    config: &Config,
-    certificates: &CurrentCertificates,
-    bans: &Bans,
-    metrics: Option<&MetricsPage>,
-) -> Server {
-    let binds: Vec<Bind> = config.addresses().iter().map(Address::bind).collect();
-    let mut server = Server::bind(binds).options(common::keepalive).observe(
-        TraceObserver::new()
-            .end_level(tracing::Level::DEBUG)
-            .failure_level(tracing::Level::INFO),
-    );
-    if let Some(max) = config.max_connections() {
-        server = server.max_connections(max);
+/// Closes what is open if the rest of the start has failed.
+async fn or_close<T>(started: Result<T, BoxError>, open: Option<&Serving>) -> Result<T, BoxError> {
+    if let (Err(_), Some(open)) = (&started, open) {
+        open.server.abort();
+        let _ = open.server.wait().await;
     }
-    if let Some(path) = &config.global.handover {
-        let handover = Handover::new(path).shutdown(config.global.shutdown());
-        server = server.handover(handover.carry(certificates.clone()).carry(bans.clone()));
-    }
-    match metrics {
-        Some(metrics) => server.observe(metrics.observer.clone()),
-        None => server,
-    }
+    started
 }

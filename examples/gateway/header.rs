@@ -1,6 +1,6 @@
 //! The PROXY header that describes a client to the upstream.
 
-use crate::listener::ProxyOut;
+use crate::options::ProxyOut;
 use reagent::{Addr, BoxError, Connection};
 use reagent_layers::{
     proxy_protocol::{Header, Ssl, Tlv},

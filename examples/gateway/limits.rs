@@ -1,16 +1,18 @@
 //! The limits and lists of a listener, which keep their state when the configuration changes.
 
-use crate::listener::Listener;
+use crate::{options::Listener, values::Count};
+use reagent::Limit;
 use reagent_layers::{
     access::{Access, Bans, Rules},
     bandwidth::{BandwidthLimits, Rate},
     limit::{AcceptRate, PerClient},
 };
-use std::num::NonZeroUsize;
 
 /// Handles to what the layers of a listener have counted. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// The open connections at all addresses of the listener.
+    pub max_connections: Limit,
     pub accept_rate: AcceptRate,
     pub access: Access,
     pub per_client: PerClient,
@@ -22,6 +24,7 @@ impl Limits {
     pub fn new(listener: &Listener, bans: &Bans) -> Self {
         let rate = rate(listener);
         let limits = Limits {
+            max_connections: Limit::unlimited(),
             accept_rate: AcceptRate::new(rate, rate),
             access: Access::new(Rules::new()).with_bans(bans.clone()),
             per_client: PerClient::new(0),
@@ -33,6 +36,8 @@ impl Limits {
 
     /// Sets the limits to those of `listener`.
     pub fn set(&self, listener: &Listener) {
+        self.max_connections
+            .set_max(listener.max_connections.map(Count::as_usize));
         let rate = rate(listener);
         self.accept_rate.set(rate, rate);
         let rules = listener
@@ -44,7 +49,7 @@ impl Limits {
             .iter()
             .fold(rules, |rules, net| rules.deny(*net));
         self.access.set(rules);
-        let most = listener.per_client.map_or(usize::MAX, NonZeroUsize::get);
+        let most = listener.per_client.map_or(usize::MAX, Count::as_usize);
         self.per_client.set_max(most);
         let bytes = listener.bandwidth.map(|bytes| Rate::new(bytes.get()));
         self.bandwidth.set_per_connection(bytes);
@@ -60,9 +65,15 @@ pub struct Changeable {
 }
 
 impl Limits {
-    /// Returns those limits that are in the stack of `listener`.
+    /// Returns `max-connections`, and those other limits that are in the stack of `listener`.
     pub fn changeable(&self, listener: &Listener) -> Vec<Changeable> {
-        let mut limits = Vec::new();
+        let (get, set) = (self.max_connections.clone(), self.max_connections.clone());
+        let mut limits = vec![Changeable {
+            name: "max-connections",
+            unit: "connections",
+            get: Box::new(move || some(get.max(), usize::MAX).map(|max| max as u64)),
+            set: Box::new(move |max| set.set_max(max.map(|max| max as usize))),
+        }];
         if listener.per_client.is_some() {
             let (get, set) = (self.per_client.clone(), self.per_client.clone());
             limits.push(Changeable {
@@ -106,5 +117,5 @@ fn some<T: PartialEq>(limit: T, unlimited: T) -> Option<T> {
 fn rate(listener: &Listener) -> f64 {
     listener
         .accept_rate
-        .map_or(f64::MAX, |rate| f64::from(rate.get()))
+        .map_or(f64::MAX, |rate| rate.get() as f64)
 }

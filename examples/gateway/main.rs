@@ -23,12 +23,12 @@
 //!
 //! | files | contents |
 //! |---|---|
-//! | `options.rs`, `listener.rs`, `values.rs` | the options, which are also the keys of a file |
-//! | `file.rs`, `config.rs`, `validate.rs`, `check.rs` | reading and checking a configuration |
+//! | `options/`, `values/` | the options, which are also the keys of a file |
+//! | `file.rs`, `explain.rs`, `config.rs`, `validate.rs`, `check.rs`, `overlap.rs` | reading and checking a configuration |
 //! | `stack.rs`, `limits.rs`, `certificates.rs`, `upstream.rs`, `header.rs` | the stack |
-//! | `metrics_page.rs`, `admin_page.rs` | the pages |
-//! | `addresses.rs`, `services.rs` | the addresses, and the stack behind each of them |
-//! | `gateway.rs`, `reload.rs`, `systemd.rs` | the running server |
+//! | `pages.rs`, `metrics_page.rs`, `admin_page.rs`, `page_clients.rs` | the pages |
+//! | `addresses.rs`, `services.rs`, `serving.rs` | the addresses, and the stack behind each of them |
+//! | `gateway.rs`, `server.rs`, `reload.rs`, `succession.rs`, `systemd.rs` | the running gateway |
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
@@ -40,16 +40,22 @@ mod admin_page;
 mod certificates;
 mod check;
 mod config;
+mod explain;
 mod file;
 mod gateway;
 mod header;
 mod limits;
-mod listener;
 mod metrics_page;
 mod options;
+mod overlap;
+mod page_clients;
+mod pages;
 mod reload;
+mod server;
 mod services;
+mod serving;
 mod stack;
+mod succession;
 mod systemd;
 mod upstream;
 mod validate;
@@ -59,18 +65,18 @@ use config::Config;
 use options::CommandLine;
 use reagent::{BoxError, ErrorChain};
 use std::{
-    io::{self, IsTerminal},
-    num::NonZeroUsize,
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 use tokio::runtime::{self, Runtime};
+use values::Count;
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         // Printed with `Display`, in the same form as clap's errors.
         Err(error) => {
-            eprintln!("error: {}", ErrorChain(&*error));
+            complain(format_args!("error: {}", ErrorChain(&*error)));
             ExitCode::FAILURE
         }
     }
@@ -79,18 +85,20 @@ fn main() -> ExitCode {
 fn run() -> Result<(), BoxError> {
     let line = CommandLine::read()?;
     let config = Config::read(&line)?;
+    let warning = config.global.shutdown.warning();
     if line.dump {
-        common::print(config.dump()?.trim_end());
-        if config.global.admin_token.is_some() {
-            eprintln!("warning: the dump contains the token of the admin page");
+        if config.global.pages.admin_token.is_some() {
+            complain("warning: the dump contains the token of the admin page");
         }
-        return Ok(());
+        return print(config.dump()?.trim_end());
     }
-    let runtime = runtime(config.global.threads)?;
+    if let Some(warning) = warning {
+        complain(format_args!("warning: {warning}"));
+    }
+    let runtime = runtime(config.global.server.threads)?;
     if line.check {
         let report = runtime.block_on(check::check(&config))?;
-        common::print(report.trim_end());
-        return Ok(());
+        return print(report.trim_end());
     }
     let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     tracing_subscriber::fmt()
@@ -106,8 +114,24 @@ fn run() -> Result<(), BoxError> {
     ended
 }
 
-fn runtime(threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
-    let threads = threads.map(NonZeroUsize::get);
+/// Prints what the program was started for. A reader that has left is no error.
+fn print(text: &str) -> Result<(), BoxError> {
+    let mut stdout = io::stdout();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {error}").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a line to standard error, which may be closed.
+fn complain(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn runtime(threads: Option<Count>) -> io::Result<Runtime> {
+    let threads = threads.map(Count::as_usize);
     let mut runtime = match threads {
         Some(1) => runtime::Builder::new_current_thread(),
         _ => runtime::Builder::new_multi_thread(),

@@ -1,11 +1,6 @@
 //! The page of Prometheus metrics.
 
-use crate::{
-    addresses::{ADMIN, METRICS},
-    certificates::Certificates,
-    stack::{BoxStack, page},
-    upstream,
-};
+use crate::{certificates::Certificates, pages::stack, stack::BoxStack, upstream};
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reagent::{BoxError, ServerHandle};
@@ -29,9 +24,7 @@ impl MetricsPage {
         metrics::counter!(upstream::ERRORS).absolute(0);
         Ok(MetricsPage {
             page,
-            observer: MetricsObserver::new()
-                .ignore_listener(METRICS)
-                .ignore_listener(ADMIN),
+            observer: MetricsObserver::new(),
             health: Health::new(),
         })
     }
@@ -45,7 +38,7 @@ impl MetricsPage {
             .route("/metrics", metrics)
             .route_service("/ready", self.health.clone())
             .route_service("/live", self.health.clone());
-        page(router)
+        stack(router)
     }
 
     /// Updates the metrics that no event updates: the bytes of open connections, and the expiry of

@@ -1,13 +1,7 @@
-//! The stacks behind all addresses of a configuration.
+//! The stacks behind the addresses of all listeners.
 
 use crate::{
-    addresses::{ADMIN, Address, METRICS},
-    admin_page::AdminPage,
-    certificates::Certificates,
-    config::Config,
-    limits::Limits,
-    metrics_page::MetricsPage,
-    stack::{BoxStack, Parts},
+    certificates::Certificates, config::Config, limits::Limits, serving::Services, stack::Parts,
 };
 use reagent::BoxError;
 use reagent_layers::access::Bans;
@@ -27,25 +21,14 @@ pub fn limits(
     limits.collect()
 }
 
-/// Returns the stacks of pages, by the labels of their listeners.
-pub fn pages(
-    metrics: Option<&MetricsPage>,
-    admin: Option<&AdminPage>,
-) -> Vec<(&'static str, BoxStack)> {
-    let metrics = metrics.map(|page| (METRICS, page.stack()));
-    let admin = admin.map(|page| (ADMIN, page.stack()));
-    metrics.into_iter().chain(admin).collect()
-}
-
 /// Makes the stack behind each address.
 pub fn services(
     config: &Config,
     limits: &HashMap<String, Limits>,
     certificates: &Certificates,
-    pages: Vec<(&'static str, BoxStack)>,
-) -> Result<Vec<(Address, BoxStack)>, BoxError> {
-    let mut made: HashMap<&str, BoxStack> = pages.into_iter().collect();
-    let has_bans = made.contains_key(ADMIN);
+    has_bans: bool,
+) -> Result<Services, BoxError> {
+    let mut stacks = HashMap::new();
     for listener in &config.listeners {
         let parts = Parts {
             listener,
@@ -53,12 +36,12 @@ pub fn services(
             certificates,
             has_bans,
         };
-        made.insert(&listener.label, parts.stack()?.service);
+        stacks.insert(&*listener.label, parts.stack()?.service);
     }
     let addresses = config.addresses().into_iter();
-    let services = addresses.filter_map(|address| {
-        let stack = made.get(&*address.label)?.clone();
-        Some((address, stack))
+    let services = addresses.map(|address| {
+        let stack = stacks[&*address.label].clone();
+        (address, stack)
     });
     Ok(services.collect())
 }

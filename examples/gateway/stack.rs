@@ -3,7 +3,7 @@
 use crate::{
     certificates::{Certificates, TlsOptions},
     limits::Limits,
-    listener::{Listener, ProxyIn, ProxyOut, Route},
+    options::{Listener, ProxyIn, ProxyOut, Route},
     upstream::Upstream,
     values::{Target, join},
 };
@@ -11,14 +11,12 @@ use reagent::{BoxError, Connection, IoStream};
 use reagent_layers::{
     access::AccessLayer,
     bandwidth::BandwidthLayer,
-    http::HttpLayer,
-    limit::{AcceptRateLayer, PerClientLayer},
+    limit::{AcceptRateLayer, InFlightLayer, PerClientLayer},
     proxy_protocol::{Mode, ProxyProtocolLayer},
     route::{Router, offers, protocol, server_name},
     sniff::{Protocol, SniffLayer, Undecided},
     timeout::TimeoutsLayer,
 };
-use std::time::Duration;
 use std::{
     fmt,
     sync::Arc,
@@ -34,23 +32,6 @@ pub type BoxStack = BoxCloneSyncService<Connection, (), BoxError>;
 pub struct Stack {
     pub service: BoxStack,
     lines: Vec<String>,
-}
-
-/// The time limits of the clients of a page, which has few places. Its script asks every 2 s.
-const PAGE_OPENING: Duration = Duration::from_secs(5);
-const PAGE_IDLE: Duration = Duration::from_secs(10);
-
-/// Returns the stack of a page.
-pub fn page(router: axum::Router) -> BoxStack {
-    let http = HttpLayer::new()
-        .first_byte_timeout(PAGE_OPENING)
-        .header_timeout(PAGE_OPENING)
-        .keep_alive_timeout(PAGE_IDLE);
-    let limits = TimeoutsLayer::new()
-        .first_byte(PAGE_OPENING)
-        .idle(PAGE_IDLE)
-        .write(PAGE_IDLE);
-    BoxCloneSyncService::new(limits.layer(http.layer(router)))
 }
 
 /// The parts of the stack of a listener.
@@ -111,6 +92,14 @@ impl Parts<'_> {
         if let Some(rate) = listener.accept_rate {
             let layer = AcceptRateLayer::new(limits.accept_rate.clone());
             stack.around(layer, format!("accept-rate: {rate}/s"));
+        }
+        // It is there without a limit too, so that one that a reload adds counts the connections
+        // that are open by then. `Bind::limit` would not do, because a reload can give an address
+        // that stays open to another listener.
+        let layer = InFlightLayer::new(limits.max_connections.clone());
+        stack.service = BoxCloneSyncService::new(layer.layer(Inside(stack.service)));
+        if let Some(max) = listener.max_connections {
+            stack.lines.insert(0, format!("max-connections: {max}"));
         }
         Ok(stack)
     }

@@ -1,6 +1,6 @@
 //! The innermost service: connects to an upstream, and relays bytes in both directions.
 
-use crate::{header, listener::ProxyOut, values::Target};
+use crate::{header, options::ProxyOut, values::Target};
 use reagent::{BoxError, Connection, IoStream};
 use reagent_layers::relay::{Relay, Resettable};
 use std::{future::Future, io, path::Path, sync::Arc, time::Duration};

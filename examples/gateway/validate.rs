@@ -1,13 +1,17 @@
 //! Whether the options of a configuration agree with one another.
 
 use crate::{
-    addresses::{ADMIN, Address, METRICS},
+    addresses::{ADMIN, METRICS},
     config::Config,
-    listener::{Listener, ProxyIn, RouteTls},
+    options::{Listener, ProxyIn, RouteTls},
+    values::Place,
 };
 use reagent::BoxError;
 use reagent_layers::route::server_name;
 use std::collections::HashSet;
+
+/// More threads than any machine has cores.
+const MOST_THREADS: u64 = 4096;
 
 /// The labels of listeners that have no `[[listener]]` table.
 const RESERVED: [&str; 2] = [ADMIN, METRICS];
@@ -30,10 +34,20 @@ impl Config {
                 return Err(error(&format!("the label \"{label}\" is used twice")));
             }
         }
-        if let Some(repeated) = self.addresses().iter().find_map(Address::repeated) {
-            return Err(self.error(None, &format!("the address {repeated} is listed twice")));
+        let mut texts = HashSet::new();
+        for address in self.addresses().iter().chain(&self.page_addresses()) {
+            let text = address.addr.to_string();
+            if !matches!(address.addr.place, Place::Tcp(_, 0)) && !texts.insert(text.clone()) {
+                return Err(self.error(None, &format!("the address {text} is listed twice")));
+            }
         }
-        Ok(())
+        match self.global.server.threads {
+            Some(threads) if threads.get() > MOST_THREADS => {
+                let problem = format!("`threads` is {threads}; expected at most {MOST_THREADS}");
+                Err(self.error(None, &problem))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Describes a problem and its place. Problems name options as keys of a file.

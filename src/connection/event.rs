@@ -153,6 +153,14 @@ pub struct LameDuckStarted {
     pub lasts: Duration,
 }
 
+/// A successor that takes over.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HandedOver {
+    /// The ID of its process, if the system tells, as this process sees it.
+    pub process: Option<u32>,
+}
+
 /// A successor that could not take over.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -209,6 +217,8 @@ pub enum Event<'a> {
     ConnectionUpgraded(&'a ConnectionUpgraded<'a>),
     /// See [`Observer::connection_ended`](crate::Observer::connection_ended).
     ConnectionEnded(&'a ConnectionEnded<'a>),
+    /// See [`Observer::handed_over`](crate::Observer::handed_over).
+    HandedOver(&'a HandedOver),
     /// See [`Observer::handover_failed`](crate::Observer::handover_failed).
     HandoverFailed(&'a HandoverFailed<'a>),
     /// See [`Observer::lame_duck_started`](crate::Observer::lame_duck_started).

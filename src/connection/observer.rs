@@ -169,8 +169,17 @@ pub trait Observer: Send + Sync + 'static {
         let _ = event;
     }
 
+    /// Called when a successor has taken over, before the server drains: see
+    /// [`Handover`](crate::Handover).
+    ///
+    /// A program that a service manager watches names the new process here: if the manager sees
+    /// this process end first, it takes the service for dead.
+    fn handed_over(&self, event: &event::HandedOver) {
+        let _ = event;
+    }
+
     /// Called when a successor could not take over, so that the server goes on: see
-    /// [`Handover`](crate::Handover). A successor that takes over starts a drain.
+    /// [`Handover`](crate::Handover).
     fn handover_failed(&self, event: &event::HandoverFailed<'_>) {
         let _ = event;
     }
@@ -216,6 +225,7 @@ macro_rules! delegate_observer {
                 connection_labelled(event::ConnectionLabelled<'_>)
                 connection_upgraded(event::ConnectionUpgraded<'_>)
                 connection_ended(event::ConnectionEnded<'_>)
+                handed_over(event::HandedOver)
                 handover_failed(event::HandoverFailed<'_>)
                 lame_duck_started(event::LameDuckStarted)
                 drain_started(event::DrainStarted)

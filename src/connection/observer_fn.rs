@@ -70,6 +70,7 @@ observe_by! {
     connection_labelled(event::ConnectionLabelled<'_>) => ConnectionLabelled
     connection_upgraded(event::ConnectionUpgraded<'_>) => ConnectionUpgraded
     connection_ended(event::ConnectionEnded<'_>) => ConnectionEnded
+    handed_over(event::HandedOver) => HandedOver
     handover_failed(event::HandoverFailed<'_>) => HandoverFailed
     lame_duck_started(event::LameDuckStarted) => LameDuckStarted
     drain_started(event::DrainStarted) => DrainStarted

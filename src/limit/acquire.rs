@@ -1,18 +1,21 @@
 //! The future that waits for a permit.
 
-use super::{Limit, Permit, state::Queued};
+use super::{Limit, Permit, Share, state::Queued, wakes::Wakes};
 use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 /// The future returned by [`Limit::acquire`].
 #[must_use = "futures do nothing unless they are polled"]
 pub struct Acquire {
     limit: Limit,
-    /// The place in the queue, after a poll that found no room.
+    /// The permits that it has, after a poll that found no room: those of `limit` and of the limits
+    /// above it, up to this one.
+    reached: Option<Limit>,
+    /// The place in the queue of the next limit.
     queued: Option<usize>,
 }
 
@@ -20,13 +23,39 @@ impl Acquire {
     pub(super) fn new(limit: Limit) -> Self {
         Acquire {
             limit,
+            reached: None,
             queued: None,
         }
     }
 
-    fn permit(&mut self) -> Poll<Permit> {
-        self.queued = None;
-        Poll::Ready(Permit::new(self.limit.clone()))
+    /// Returns the limit whose permit is needed next, if there is one.
+    fn next(&self) -> Option<(Limit, Share)> {
+        match &self.reached {
+            None => Some((self.limit.clone(), Share::General)),
+            Some(reached) => {
+                let (limit, share) = reached.0.parent()?;
+                Some((limit.clone(), share))
+            }
+        }
+    }
+
+    /// Takes the next permit, or waits for it.
+    fn advance(&mut self, limit: &Limit, share: Share, waker: Waker) -> bool {
+        let is_granted = match self.queued {
+            Some(place) => limit.0.is_granted(share, place, waker),
+            None => match limit.0.enqueue(share, waker) {
+                Queued::Admitted => true,
+                Queued::Waiting(place) => {
+                    self.queued = Some(place);
+                    false
+                }
+            },
+        };
+        if is_granted {
+            self.queued = None;
+            self.reached = Some(limit.clone());
+        }
+        is_granted
     }
 }
 
@@ -34,33 +63,32 @@ impl Future for Acquire {
     type Output = Permit;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
-        // Cloned outside the lock, since a waker is foreign code.
-        let waker = || cx.waker().clone();
-        match self.queued {
-            None => {
-                if let Some(permit) = self.limit.try_acquire() {
-                    return Poll::Ready(permit);
-                }
-                match self.limit.0.enqueue(waker()) {
-                    Queued::Admitted => self.permit(),
-                    Queued::Waiting(place) => {
-                        self.queued = Some(place);
-                        Poll::Pending
-                    }
-                }
+        if self.reached.is_none() && self.queued.is_none() {
+            if let Some(permit) = self.limit.try_acquire() {
+                return Poll::Ready(permit);
             }
-            Some(place) => match self.limit.0.is_granted(place, waker()) {
-                true => self.permit(),
-                false => Poll::Pending,
-            },
         }
+        while let Some((limit, share)) = self.next() {
+            // Cloned outside the lock, since a waker is foreign code.
+            let waker = cx.waker().clone();
+            if !self.advance(&limit, share, waker) {
+                return Poll::Pending;
+            }
+        }
+        self.reached = None;
+        Poll::Ready(Permit::new(self.limit.clone()))
     }
 }
 
 impl Drop for Acquire {
     fn drop(&mut self) {
-        if let Some(place) = self.queued.take() {
-            self.limit.0.leave(place);
+        let mut wakes = Wakes::default();
+        if let (Some(place), Some((limit, share))) = (self.queued.take(), self.next()) {
+            limit.0.leave(share, place, &mut wakes);
+        }
+        if let Some(reached) = self.reached.take() {
+            let limit = &self.limit.0;
+            limit.release(Share::General, Some(&reached), &mut wakes);
         }
     }
 }

@@ -22,6 +22,9 @@ mod queue;
 mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
+#[cfg(all(test, not(loom)))]
+mod tree_tests;
+mod wakes;
 
 pub use acquire::Acquire;
 pub use permit::Permit;
@@ -29,8 +32,9 @@ pub use permit::Permit;
 pub(crate) use places::{AcquirePlace, Admission, Place, Places, Reserve};
 
 use crate::sync::Arc;
-use state::Shared;
-use std::fmt;
+use state::{Share, Shared};
+use std::{fmt, iter};
+use wakes::Wakes;
 
 /// A counting semaphore whose size can be changed, even to less than what is in use. Clones share
 /// the same limit.
@@ -38,6 +42,8 @@ use std::fmt;
 /// Permits are granted in order: one that becomes free goes to the first waiter, and nothing can
 /// overtake it. The maximum is never exceeded, except when it is lowered to less than what is in
 /// use.
+///
+/// Limits form a tree: a permit of a [child](Self::child) is also one of its parent.
 ///
 /// Without a maximum, nothing waits, and permits are counted without a lock: when threads compete,
 /// each gets its own counter. The count is exact nevertheless, even if a maximum is set later.
@@ -95,9 +101,54 @@ impl Limit {
         Self::new(usize::MAX)
     }
 
+    /// Creates a limit of `max` permits within this one: each permit of the child is also one of
+    /// its parent, of the parent's parent, and so on. All of them are taken together or not at all.
+    ///
+    /// So a limit for each of several groups stays within the limit of all, exactly. Children are
+    /// independent of each other, and their maxima may add up to more than that of the parent.
+    ///
+    /// A task that [waits](Self::acquire) takes the permits one after the other, from the child to
+    /// the root: while it waits for the parent, its permit counts as [taken](Self::taken) in the
+    /// child.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// let server = reagent::Limit::new(3);
+    /// let (tenant, other) = (server.child(2), server.child(2));
+    ///
+    /// let _held = [tenant.try_acquire(), tenant.try_acquire()];
+    /// assert!(tenant.try_acquire().is_none());
+    /// let _last = other.try_acquire();
+    /// assert!(other.try_acquire().is_none());
+    /// assert_eq!((server.taken(), tenant.taken(), other.taken()), (3, 2, 1));
+    /// ```
+    pub fn child(&self, max: usize) -> Self {
+        let parent = self.clone();
+        Limit(Arc::new(Shared::child(max, parent, Share::General)))
+    }
+
+    /// Creates a child that uses the reserved permits of this limit.
+    #[cfg(not(loom))]
+    fn reserved_child(&self, max: usize) -> Self {
+        let parent = self.clone();
+        Limit(Arc::new(Shared::child(max, parent, Share::Reserved)))
+    }
+
+    /// Returns whether a permit of this limit is also one of `ancestor`.
+    #[cfg(not(loom))]
+    pub(crate) fn is_within(&self, ancestor: &Limit) -> bool {
+        self.path().any(|limit| Arc::ptr_eq(&limit.0, &ancestor.0))
+    }
+
+    /// Returns this limit and all above it.
+    fn path(&self) -> impl Iterator<Item = &Limit> {
+        iter::successors(Some(self), |limit| Some(limit.0.parent()?.0))
+    }
+
     /// Returns the maximum; `usize::MAX` means no maximum.
     pub fn max(&self) -> usize {
-        self.0.max_set()
+        self.0.max()
     }
 
     /// Returns the number of permits in use. Without a maximum, it is a snapshot that may miss
@@ -133,7 +184,19 @@ impl Limit {
     /// Takes a permit if one is free and no task waits for it; otherwise returns `None`.
     #[must_use = "a permit that is dropped is given back at once"]
     pub fn try_acquire(&self) -> Option<Permit> {
-        self.0.try_take().then(|| Permit::new(self.clone()))
+        self.take().then(|| Permit::new(self.clone()))
+    }
+
+    fn take(&self) -> bool {
+        let taken = self.0.take_freely();
+        taken.unwrap_or_else(|| self.0.take(Share::General, &mut Wakes::default()))
+    }
+
+    fn release(&self) {
+        if !self.0.release_freely() {
+            let mut wakes = Wakes::default();
+            self.0.release(Share::General, None, &mut wakes);
+        }
     }
 
     /// Waits for a permit. Waiters are served in the order in which they were first polled.

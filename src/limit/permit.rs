@@ -21,7 +21,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(limit) = self.0.take() {
-            limit.0.release();
+            limit.release();
         }
     }
 }

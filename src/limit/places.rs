@@ -17,16 +17,16 @@ use std::{
 pub(crate) struct Places {
     /// Limits and counts the connections of this listener.
     own: Limit,
-    /// Limits the connections of the server.
-    server: Limit,
-    /// Places of the server's limit that only this listener uses.
+    /// Limits the connections of the server, or of a group of listeners.
+    shared: Limit,
+    /// Places of the shared limit that only this listener uses.
     reserve: Option<Reserved>,
-    /// Keeps the reserve out of the server's limit. Handles to connections keep the places, so it is
+    /// Keeps the reserve for this listener. Handles to connections keep the places, so it is
     /// dropped before them.
     held: Mutex<Option<Arc<Held>>>,
 }
 
-/// A part of a server's limit that is reserved for one or more listeners.
+/// A part of a limit that is reserved for one or more listeners.
 #[derive(Clone)]
 pub(crate) struct Reserve {
     places: Reserved,
@@ -36,33 +36,33 @@ pub(crate) struct Reserve {
 #[derive(Clone)]
 struct Reserved {
     limit: Limit,
-    /// The number of connections of these listeners that have a place of the server's limit instead,
+    /// The number of connections of these listeners that have a general place instead,
     /// since all reserved places were taken. It does not matter which connections these are.
     beyond: Arc<AtomicUsize>,
 }
 
 struct Held {
-    server: Limit,
+    limit: Limit,
     count: usize,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.server.0.unreserve(self.count);
+        self.limit.0.unreserve(self.count);
     }
 }
 
 impl Reserve {
-    /// Reserves `count` places of the server's limit.
-    pub(crate) fn new(server: &Limit, count: usize) -> Self {
-        server.0.reserve(count);
+    /// Reserves `count` places of a limit.
+    pub(crate) fn new(limit: &Limit, count: usize) -> Self {
+        limit.0.reserve(count);
         Reserve {
             places: Reserved {
-                limit: Limit::new(count),
+                limit: limit.reserved_child(count),
                 beyond: Arc::default(),
             },
             held: Arc::new(Held {
-                server: server.clone(),
+                limit: limit.clone(),
                 count,
             }),
         }
@@ -70,13 +70,13 @@ impl Reserve {
 }
 
 impl Places {
-    pub(crate) fn new(own: Limit, server: Limit, reserve: Option<Reserve>) -> Self {
+    pub(crate) fn new(own: Limit, shared: Limit, reserve: Option<Reserve>) -> Self {
         let (reserve, held) = reserve
             .map(|reserve| (reserve.places, reserve.held))
             .unzip();
         Places {
             own,
-            server,
+            shared,
             reserve,
             held: Mutex::new(held),
         }
@@ -92,31 +92,31 @@ impl Places {
         reserve.map_or(0, |reserve| reserve.limit.max())
     }
 
-    /// Gives the reserved places back to the server's limit, once no connection uses them.
+    /// Gives the reserved places back to all, once no connection uses them.
     pub(crate) fn end_reserve(&self) {
         let held = self.held.lock().take();
         drop(held);
     }
 
     pub(crate) fn try_take(self: Arc<Self>) -> Result<Admission, Arc<Self>> {
-        if !self.own.0.try_take() {
+        if !self.own.take() {
             return Err(self);
         }
         let reserve = self.reserve.as_ref();
-        let is_reserved = reserve.is_some_and(|reserve| reserve.limit.0.try_take());
-        if is_reserved || self.server.0.try_take() {
+        let is_reserved = reserve.is_some_and(|reserve| reserve.limit.take());
+        if is_reserved || self.shared.take() {
             return Ok(Admission::new(self, is_reserved));
         }
-        self.own.0.release();
+        self.own.release();
         Err(self)
     }
 
-    /// Waits for a place, first in the listener's own limit and then in the server's.
+    /// Waits for a place, first in the listener's own limit and then in the shared one.
     pub(crate) fn acquire(self: &Arc<Self>) -> AcquirePlace {
         AcquirePlace {
             own: Own::Waits(self.own.acquire()),
             reserve: self.reserve.as_ref().map(|reserve| reserve.limit.acquire()),
-            server: self.server.acquire(),
+            shared: self.shared.acquire(),
             places: self.clone(),
         }
     }
@@ -125,10 +125,10 @@ impl Places {
         let Place { .. } = place;
         match &self.reserve {
             // A connection beyond the reserve moves into it.
-            Some(reserve) if !reserve.take_beyond() => reserve.limit.0.release(),
-            _ => self.server.0.release(),
+            Some(reserve) if !reserve.take_beyond() => reserve.limit.release(),
+            _ => self.shared.release(),
         }
-        self.own.0.release();
+        self.own.release();
     }
 }
 
@@ -146,7 +146,7 @@ impl fmt::Debug for Places {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Places")
             .field("own", &self.own)
-            .field("server", &self.server)
+            .field("shared", &self.shared)
             .field("reserved", &self.reserved())
             .finish_non_exhaustive()
     }
@@ -196,9 +196,9 @@ impl Admission {
     /// Returns whether a limit was lowered after the place was granted, so that no client may be
     /// admitted until enough connections have ended.
     pub(crate) fn is_excessive(&self) -> bool {
-        let is_over = |limit: &Limit| limit.taken() > limit.0.max();
+        let is_over = |limit: &Limit| limit.taken() > limit.max();
         self.places.as_ref().is_some_and(|places| {
-            is_over(&places.own) || !self.is_reserved && is_over(&places.server)
+            is_over(&places.own) || !self.is_reserved && places.shared.path().any(is_over)
         })
     }
 }
@@ -213,14 +213,14 @@ impl Drop for Admission {
 
 /// The future of [`Places::acquire`].
 ///
-/// While it waits for the server's limit, it keeps its place in the listener's own, for which only
+/// While it waits for the shared limit, it keeps its place in the listener's own, for which only
 /// acceptors of this listener compete.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are polled"]
 pub(crate) struct AcquirePlace {
     own: Own,
     reserve: Option<Acquire>,
-    server: Acquire,
+    shared: Acquire,
     places: Arc<Places>,
 }
 
@@ -247,7 +247,7 @@ impl Future for AcquirePlace {
         let is_reserved = reserved.is_some();
         let permit = match reserved {
             Some(permit) => permit,
-            None => ready!(Pin::new(&mut this.server).poll(cx)),
+            None => ready!(Pin::new(&mut this.shared).poll(cx)),
         };
         permit.keep();
         if let Own::Holds(own) = &mut this.own {

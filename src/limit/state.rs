@@ -1,51 +1,107 @@
 //! The state that the clones of a limit share.
 
-use super::{counts::Counts, queue::Queue};
+use super::{Limit, counts::Counts, queue::Queue, wakes::Wakes};
 use crate::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
-use std::task::Waker;
+use std::{ptr, task::Waker};
 
 /// ## Counting without a lock
 ///
 /// While `max` is `usize::MAX`, a thread counts a permit in `counts` and then reads `max` again.
 /// `set_max` does the reverse: it stores `max` and then folds `counts` into `taken`. Both modify
 /// the same number, so one of them comes second there and sees what the first one did: either the
-/// fold includes the permit, or the thread sees the new maximum and takes the permit back under the
-/// lock. A release is counted in the same way, and folded by the thread that released.
+/// fold includes the permit, or the thread sees the new maximum and checks under the lock whether
+/// there was room for it. A release is counted in the same way, and folded by the thread that
+/// released.
 ///
 /// So while there is a maximum, `taken` may be too high for a moment, by what is about to be taken
 /// back or folded, but never too low. No permit is granted wrongly, and the thread that corrects
 /// the count grants what has become free.
+///
+/// ## Trees
+///
+/// A permit of a limit that has a parent is also one of the parent. `take` takes both or neither,
+/// and holds the lock of the child meanwhile: locks are taken from the leaves to the root. A task
+/// that waits takes one after the other, from the leaf to the root, and keeps what it has. Whoever
+/// else wants the same permit of the child would have to wait for the same parent, so nobody waits
+/// who could be admitted.
 pub(super) struct Shared {
+    parent: Option<Parent>,
     /// The number of permits that may be taken. Modified only under the lock of `state`.
     max: AtomicUsize,
     counts: Counts,
     state: Mutex<State>,
 }
 
+struct Parent {
+    limit: Limit,
+    /// Which permits of the parent this limit uses.
+    share: Share,
+}
+
+/// The permits of a limit that may be used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// Those that are not reserved.
+    General,
+    /// Those that are reserved for the child that asks.
+    Reserved,
+}
+
 struct State {
     /// The permits that are not in `counts`: all of them while there is a maximum. Negative if
     /// permits were counted in `counts` when they were taken, and here when they were returned.
     taken: isize,
-    /// The maximum as it was set, which includes the reserved permits.
-    max: usize,
+    /// The number of permits that are reserved for children, used or not.
     reserved: usize,
+    /// How many of them there are already: permits that were in use when they were reserved are
+    /// added when they come back.
+    backed: usize,
+    /// The permits among `taken` that were reserved.
+    reserved_taken: usize,
     queue: Queue,
+    /// The queue of those who wait for reserved permits that are not there yet.
+    reserved_queue: Queue,
 }
 
 impl State {
-    /// Returns the number of permits that are not reserved.
-    fn unreserved(&self) -> usize {
-        match self.max {
-            usize::MAX => usize::MAX,
-            max => max.saturating_sub(self.reserved),
+    /// Returns whether a permit may be taken, apart from the order of the queue.
+    fn has_room(&self, max: usize, share: Share) -> bool {
+        match share {
+            Share::General => self.in_use_or_kept(self.reserved) < max,
+            Share::Reserved => self.reserved_taken < self.backed,
         }
     }
 
-    fn has_room(&self, max: usize) -> bool {
-        usize::try_from(self.taken).unwrap_or(0) < max
+    /// Returns how many permits are taken, or kept for the children if this many are reserved.
+    fn in_use_or_kept(&self, reserved: usize) -> usize {
+        let taken = usize::try_from(self.taken).unwrap_or(0);
+        taken.saturating_add(reserved.saturating_sub(self.reserved_taken))
+    }
+
+    /// Reserves permits that are free, as far as some that should be reserved were not.
+    fn back(&mut self, max: usize) {
+        let free = max.saturating_sub(self.in_use_or_kept(self.backed));
+        self.backed += free.min(self.reserved - self.backed);
+    }
+
+    fn queue(&mut self, share: Share) -> &mut Queue {
+        match share {
+            Share::General => &mut self.queue,
+            Share::Reserved => &mut self.reserved_queue,
+        }
+    }
+
+    fn add(&mut self, share: Share) {
+        self.taken += 1;
+        self.reserved_taken += usize::from(share == Share::Reserved);
+    }
+
+    fn subtract(&mut self, share: Share) {
+        self.taken -= 1;
+        self.reserved_taken -= usize::from(share == Share::Reserved);
     }
 }
 
@@ -58,29 +114,39 @@ pub(super) enum Queued {
 impl Shared {
     pub(super) fn new(max: usize) -> Self {
         Shared {
+            parent: None,
             max: AtomicUsize::new(max),
             counts: Counts::new(),
             state: Mutex::new(State {
                 taken: 0,
-                max,
                 reserved: 0,
+                backed: 0,
+                reserved_taken: 0,
                 queue: Queue::new(),
+                reserved_queue: Queue::new(),
             }),
         }
+    }
+
+    pub(super) fn child(max: usize, limit: Limit, share: Share) -> Self {
+        Shared {
+            parent: Some(Parent { limit, share }),
+            ..Shared::new(max)
+        }
+    }
+
+    /// Returns the parent, and which of its permits this limit uses.
+    pub(super) fn parent(&self) -> Option<(&Limit, Share)> {
+        let parent = self.parent.as_ref()?;
+        Some((&parent.limit, parent.share))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
-    /// Returns the number of permits that may be taken.
     pub(super) fn max(&self) -> usize {
         self.max.load(Relaxed)
-    }
-
-    /// Returns the maximum as it was set.
-    pub(super) fn max_set(&self) -> usize {
-        self.state().max
     }
 
     pub(super) fn taken(&self) -> usize {
@@ -90,7 +156,8 @@ impl Shared {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.state().queue.len()
+        let state = self.state();
+        state.queue.len() + state.reserved_queue.len()
     }
 
     #[cfg(all(test, not(loom)))]
@@ -99,97 +166,171 @@ impl Shared {
     }
 
     pub(super) fn set_max(&self, max: usize) {
-        self.change(|state| state.max = max);
+        let store = |_: &mut State| self.max.store(max, Relaxed);
+        self.change(store, &mut Wakes::default());
     }
 
-    /// Takes permits out of the limit until they are given back by `unreserve`.
+    /// Keeps permits for the children that may use them, until `unreserve`.
     pub(super) fn reserve(&self, count: usize) {
-        self.change(|state| state.reserved = state.reserved.saturating_add(count));
+        let reserve = |state: &mut State| state.reserved = state.reserved.saturating_add(count);
+        self.change(reserve, &mut Wakes::default());
     }
 
     pub(super) fn unreserve(&self, count: usize) {
-        self.change(|state| state.reserved = state.reserved.saturating_sub(count));
+        let unreserve = |state: &mut State| {
+            state.reserved = state.reserved.saturating_sub(count);
+            state.backed = state.backed.min(state.reserved);
+        };
+        self.change(unreserve, &mut Wakes::default());
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut State), wakes: &mut Wakes) {
         let mut state = self.state();
         change(&mut state);
-        self.max.store(state.unreserved(), Relaxed);
         self.fold(&mut state);
-        self.grant(state);
+        self.grant(&mut state, wakes);
     }
 
-    pub(super) fn try_take(&self) -> bool {
+    /// Takes a permit here and of all limits above, or none at all.
+    pub(super) fn take(&self, share: Share, wakes: &mut Wakes) -> bool {
+        let Some(parent) = &self.parent else {
+            return self.take_here(share, wakes);
+        };
         if self.max() == usize::MAX {
-            self.add(1);
-            if self.max() == usize::MAX {
-                return true;
+            if !self.take_here(share, wakes) {
+                return false;
             }
-            let mut state = self.state();
-            self.fold(&mut state);
-            state.taken -= 1;
-            self.grant(state);
+            let is_taken = parent.limit.0.take(parent.share, wakes);
+            if !is_taken {
+                self.release_here(share, wakes);
+            }
+            return is_taken;
         }
-        self.take(&mut self.state())
+        // Under the lock, so that nobody else is refused because of a permit that is given back.
+        let mut state = self.state();
+        let is_taken = self.is_free(&mut state, share) && parent.limit.0.take(parent.share, wakes);
+        if is_taken {
+            state.add(share);
+        }
+        is_taken
     }
 
-    pub(super) fn release(&self) {
-        if self.max() == usize::MAX {
-            self.add(-1);
-            if self.max() == usize::MAX {
-                return;
+    /// Takes a permit here only.
+    pub(super) fn take_here(&self, share: Share, wakes: &mut Wakes) -> bool {
+        if share == Share::General && self.max() == usize::MAX {
+            return self.count(1) || self.keep_counted(wakes);
+        }
+        let mut state = self.state();
+        let is_free = self.is_free(&mut state, share);
+        if is_free {
+            state.add(share);
+        }
+        is_free
+    }
+
+    /// Gives a permit back here and to the limits above, up to `last`.
+    pub(super) fn release(&self, share: Share, last: Option<&Limit>, wakes: &mut Wakes) {
+        let is_last = last.is_some_and(|last| ptr::eq(self, &*last.0));
+        if let (Some(parent), false) = (&self.parent, is_last) {
+            parent.limit.0.release(parent.share, last, wakes);
+        }
+        self.release_here(share, wakes);
+    }
+
+    /// Gives a permit back here only.
+    pub(super) fn release_here(&self, share: Share, wakes: &mut Wakes) {
+        if share == Share::General && self.max() == usize::MAX {
+            if !self.count(-1) {
+                self.change(|_| (), wakes);
             }
-            let mut state = self.state();
-            self.fold(&mut state);
-            self.grant(state);
             return;
         }
         let mut state = self.state();
-        state.taken -= 1;
-        self.grant(state);
+        state.subtract(share);
+        self.grant(&mut state, wakes);
     }
 
-    /// Joins the queue, unless there is room by now.
-    pub(super) fn enqueue(&self, waker: Waker) -> Queued {
+    /// Takes a permit if this limit is the root of its tree and has no maximum, which takes no
+    /// lock.
+    #[inline]
+    pub(super) fn take_freely(&self) -> Option<bool> {
+        let is_free = self.parent.is_none() && self.max() == usize::MAX;
+        is_free.then(|| self.count(1) || self.keep_counted(&mut Wakes::default()))
+    }
+
+    /// Gives a permit back if this limit is the root of its tree and has no maximum.
+    #[inline]
+    pub(super) fn release_freely(&self) -> bool {
+        let is_free = self.parent.is_none() && self.max() == usize::MAX;
+        if is_free && !self.count(-1) {
+            self.change(|_| (), &mut Wakes::default());
+        }
+        is_free
+    }
+
+    /// Adds to `counts`, and returns whether there was no maximum meanwhile.
+    #[inline]
+    fn count(&self, n: isize) -> bool {
+        if !self.counts.try_add(n) {
+            self.split_and_add(n);
+        }
+        self.max() == usize::MAX
+    }
+
+    /// Returns whether there was room for a permit in `counts`, and takes it back otherwise.
+    #[cold]
+    fn keep_counted(&self, wakes: &mut Wakes) -> bool {
         let mut state = self.state();
-        if self.take(&mut state) {
+        self.fold(&mut state);
+        state.taken -= 1;
+        // It was taken before anybody had to wait.
+        let has_room = state.has_room(self.max(), Share::General);
+        state.taken += isize::from(has_room);
+        self.grant(&mut state, wakes);
+        has_room
+    }
+
+    /// Joins the queue, unless there is room by now. Takes a permit here only.
+    pub(super) fn enqueue(&self, share: Share, waker: Waker) -> Queued {
+        let mut state = self.state();
+        if self.is_free(&mut state, share) {
+            state.add(share);
             drop(state);
             return Queued::Admitted;
         }
-        Queued::Waiting(state.queue.push(waker))
+        Queued::Waiting(state.queue(share).push(waker))
     }
 
     /// Returns whether the waiter at this place was granted a permit, and frees the place if so.
     /// Otherwise `waker` replaces its waker.
-    pub(super) fn is_granted(&self, place: usize, waker: Waker) -> bool {
+    pub(super) fn is_granted(&self, share: Share, place: usize, waker: Waker) -> bool {
         let mut state = self.state();
-        let replaced = state.queue.replace(place, waker);
+        let replaced = state.queue(share).replace(place, waker);
         if replaced.is_err() {
-            state.queue.leave(place);
+            state.queue(share).leave(place);
         }
         drop(state);
         replaced.is_err()
     }
 
     /// Leaves the queue, and gives back the permit if it was granted.
-    pub(super) fn leave(&self, place: usize) {
+    pub(super) fn leave(&self, share: Share, place: usize, wakes: &mut Wakes) {
         let mut state = self.state();
-        let waker = state.queue.leave(place);
+        let waker = state.queue(share).leave(place);
         if waker.is_none() {
-            state.taken -= 1;
+            state.subtract(share);
         }
-        self.grant(state);
+        self.grant(&mut state, wakes);
+        drop(state);
         drop(waker);
     }
 
-    /// Adds to `counts`. The caller must read `max` afterwards.
-    fn add(&self, n: isize) {
-        if !self.counts.try_add(n) {
-            let state = self.state();
-            self.counts.split();
-            drop(state);
-            self.counts.try_add(n);
-        }
+    #[cold]
+    fn split_and_add(&self, n: isize) {
+        let state = self.state();
+        self.counts.split();
+        drop(state);
+        self.counts.try_add(n);
     }
 
     /// Moves into `taken` what was counted before `max` was stored.
@@ -197,23 +338,22 @@ impl Shared {
         state.taken += self.counts.fold();
     }
 
-    fn take(&self, state: &mut State) -> bool {
-        let has_room = state.has_room(self.max()) && state.queue.is_empty();
-        state.taken += isize::from(has_room);
-        has_room
+    /// Returns whether a permit may be taken now, without overtaking anybody.
+    fn is_free(&self, state: &mut State, share: Share) -> bool {
+        state.has_room(self.max(), share) && state.queue(share).is_empty()
     }
 
     /// Admits waiters while there is room.
-    fn grant<'a>(&'a self, mut state: MutexGuard<'a, State>) {
-        while state.has_room(self.max()) {
-            let Some(waker) = state.queue.grant_first() else {
-                return;
-            };
-            state.taken += 1;
-            // A waker may run anything, such as the drop of a permit.
-            drop(state);
-            waker.wake();
-            state = self.state();
+    fn grant(&self, state: &mut State, wakes: &mut Wakes) {
+        state.back(self.max());
+        for share in [Share::Reserved, Share::General] {
+            while state.has_room(self.max(), share) {
+                let Some(waker) = state.queue(share).grant_first() else {
+                    break;
+                };
+                state.add(share);
+                wakes.push(waker);
+            }
         }
     }
 }

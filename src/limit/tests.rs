@@ -12,18 +12,31 @@ use std::{
     thread,
 };
 
-fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+pub(super) fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_with(future, Waker::noop())
 }
 
-fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+pub(super) fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(waker))
 }
 
-fn waiters(limit: &Limit, count: usize) -> Vec<Acquire> {
+pub(super) fn waiters(limit: &Limit, count: usize) -> Vec<Acquire> {
     let mut waiters: Vec<_> = (0..count).map(|_| limit.acquire()).collect();
     assert!(waiters.iter_mut().all(|waiter| poll(waiter).is_pending()));
     waiters
+}
+
+/// Waits for a permit in this thread.
+pub(super) fn wait(limit: &Limit) -> Permit {
+    let me = thread::current();
+    let waker = Waker::from(Arc::new(Does(move || me.unpark())));
+    let mut waiter = limit.acquire();
+    loop {
+        match poll_with(&mut waiter, &waker) {
+            Poll::Ready(permit) => return permit,
+            Poll::Pending => thread::park(),
+        }
+    }
 }
 
 #[test]
@@ -117,7 +130,7 @@ fn the_memory_of_a_long_queue_is_given_back() {
 }
 
 /// A waker that does something when it is woken or dropped.
-struct Does<F: Fn() + Send + Sync>(F);
+pub(super) struct Does<F: Fn() + Send + Sync>(pub(super) F);
 
 impl<F: Fn() + Send + Sync + 'static> Wake for Does<F> {
     fn wake(self: Arc<Self>) {
@@ -262,15 +275,9 @@ fn a_limit_that_is_lifted_and_set_again_loses_nobody() {
             let (limit, done) = (&limit, &done);
             scope.spawn(move || {
                 for step in 0..3_000 {
-                    let me = thread::current();
-                    let waker = Waker::from(Arc::new(Does(move || me.unpark())));
-                    let mut waiter = limit.acquire();
-                    if (seed + step) % 3 == 0 {
-                        let _ = poll_with(&mut waiter, &waker);
-                        continue;
-                    }
-                    while poll_with(&mut waiter, &waker).is_pending() {
-                        thread::park();
+                    match (seed + step) % 3 {
+                        0 => drop(poll(&mut limit.acquire())),
+                        _ => drop(wait(limit)),
                     }
                 }
                 if seed == 0 {

@@ -1,7 +1,7 @@
 //! The conversions into something to listen on.
 
 use super::{Listener, SocketOptions, settings::Settings};
-use crate::addr::Addr;
+use crate::{addr::Addr, error::Error, limit::Limit};
 use socket2::Socket;
 use std::{
     fmt, io,
@@ -90,20 +90,67 @@ impl Bind {
         self
     }
 
+    /// Limits the connections of this listener together with those of other listeners that are
+    /// given the same `limit`, which must be a [child](Limit::child) of the
+    /// [limit of the server](crate::Server::limit), or be within one.
+    ///
+    /// [`max_connections`](Self::max_connections) still limits this listener by itself. By default,
+    /// only the limit of the server is shared.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use reagent::{Bind, Limit, Server};
+    ///
+    /// let limit = Limit::new(10_000);
+    /// // A database at two addresses, which leaves room for everybody else.
+    /// let database = limit.child(500);
+    /// let binds = [
+    ///     Bind::new("127.0.0.1:5432").limit(database.clone()),
+    ///     Bind::new("unix:/run/database.sock").limit(database),
+    ///     Bind::new("127.0.0.1:8080"),
+    /// ];
+    /// let server = Server::bind(binds).limit(limit);
+    /// # drop(server);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The server does not start, or does not [listen](crate::ServerHandle::listen), if `limit` is
+    /// not within that of the server.
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.settings.limit = Some(limit);
+        self
+    }
+
     /// Reserves `count` places of the [limit of the server](crate::Server::max_connections) for
-    /// this listener, such as one for administrators, who must get in when the server is full.
+    /// this listener, such as one for administrators, who must get in when the server is full. If
+    /// the listener has a [`limit`](Self::limit) that it shares with others, the places are
+    /// reserved in that one.
     ///
     /// The connections of all other listeners have `count` places less. Those of this listener use
     /// the reserved places first, and compete for others when these are taken. The reserve ends with
     /// the last connection of a listener that was closed. Without a limit of the server, this has no
     /// effect. The default is 0.
     ///
-    /// The reserved places remain if the limit is lowered to less than what is reserved. They are
-    /// also available at once if the listener is added to a server that is full, which may exceed
-    /// its limit by `count` until others have left.
+    /// The limit is not exceeded if the listener is added to a server that is full: the next places
+    /// that become free are reserved. Places that are reserved remain if the limit is lowered to
+    /// less than what is in use, or even to 0.
     pub fn reserve(mut self, count: usize) -> Self {
         self.settings.reserve = count;
         self
+    }
+
+    /// Checks that the connections of this listener take places of the server's limit.
+    pub(crate) fn check_limit(&self, server: &Limit) -> Result<(), Error> {
+        match &self.settings.limit {
+            Some(limit) if !limit.is_within(server) => Err(Error::address(
+                &self.to_string(),
+                "its limit is not within the limit of the server; create it by `Limit::child` of \
+                 the one that `Server::limit` is given",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Changes the options of the listening socket, starting from those of the
@@ -229,53 +276,5 @@ impl From<Addr> for Bind {
 impl<L: Listener> From<L> for Bind {
     fn from(listener: L) -> Self {
         Target::Listener(Box::new(listener)).into()
-    }
-}
-
-/// An alias for the arguments of [`Server::bind`](crate::Server::bind): anything that converts into
-/// a [`Bind`], or an array, slice or vector of such values.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an address to listen on",
-    label = "not an address",
-    note = "expected text such as \"127.0.0.1:80\" or \"unix:/run/app.sock\", a `SocketAddr`, a path, an opened listener, or a list of these"
-)]
-pub trait IntoBinds {
-    /// Converts into a list, in the same order.
-    fn into_binds(self) -> Vec<Bind>;
-}
-
-impl<T: Into<Bind>> IntoBinds for T {
-    fn into_binds(self) -> Vec<Bind> {
-        vec![self.into()]
-    }
-}
-
-impl<T: Into<Bind>, const N: usize> IntoBinds for [T; N] {
-    fn into_binds(self) -> Vec<Bind> {
-        self.into_iter().map(Into::into).collect()
-    }
-}
-
-impl<T: Into<Bind>> IntoBinds for Vec<T> {
-    fn into_binds(self) -> Vec<Bind> {
-        self.into_iter().map(Into::into).collect()
-    }
-}
-
-impl<T: Into<Bind> + Clone> IntoBinds for &[T] {
-    fn into_binds(self) -> Vec<Bind> {
-        self.iter().cloned().map(Into::into).collect()
-    }
-}
-
-impl<T: Into<Bind> + Clone, const N: usize> IntoBinds for &[T; N] {
-    fn into_binds(self) -> Vec<Bind> {
-        self.as_slice().into_binds()
-    }
-}
-
-impl<T: Into<Bind> + Clone> IntoBinds for &Vec<T> {
-    fn into_binds(self) -> Vec<Bind> {
-        self.as_slice().into_binds()
     }
 }

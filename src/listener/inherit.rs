@@ -14,7 +14,7 @@ use crate::addr::Addr;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::{
     io,
-    os::fd::OwnedFd,
+    os::fd::{BorrowedFd, OwnedFd},
     path::Path,
     sync::{
         Arc,
@@ -68,9 +68,13 @@ impl SocketListener {
         }
     }
 
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
+    }
+
     /// Returns another descriptor of the socket.
     pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
-        Ok(self.queue.socket().try_clone()?.into())
+        self.as_fd().try_clone_to_owned()
     }
 
     /// Creates a listener from a socket of the predecessor, which still owns it.

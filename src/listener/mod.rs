@@ -6,6 +6,7 @@ mod bind;
 #[cfg(unix)]
 mod inherit;
 mod inspect;
+mod into_binds;
 #[expect(
     clippy::module_inception,
     reason = "the folder is named after its main type"
@@ -28,9 +29,10 @@ mod unix_path;
 mod watch;
 
 pub use accept_error::ErrorClass;
-pub use bind::{Bind, IntoBinds};
+pub use bind::Bind;
 #[cfg(unix)]
 pub(crate) use inherit::SocketFacts;
+pub use into_binds::IntoBinds;
 pub use listener::{Accepted, Listener};
 #[cfg(unix)]
 pub(crate) use open::Inheritance;

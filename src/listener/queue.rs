@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{addr::Addr, sync::WakerSlot};
 use socket2::{SockRef, Socket};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::{
     io,
     net::Shutdown,
@@ -102,6 +104,15 @@ impl Queue {
     pub(super) fn try_clone(&self) -> io::Result<Self> {
         let (socket, kind) = self.state.socket();
         Ok(Self::new(socket.try_clone()?, kind, &self.options))
+    }
+
+    #[cfg(unix)]
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.state {
+            State::Idle(socket, _) => socket.as_fd(),
+            State::Tcp(listener) => listener.as_fd(),
+            State::Unix(listener) => listener.as_fd(),
+        }
     }
 
     #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! The settings of one listener.
 
 use super::SocketOptions;
-use crate::extensions::Extensions;
+use crate::{extensions::Extensions, limit::Limit};
 use std::sync::Arc;
 
 type Change = Box<dyn FnOnce(&mut SocketOptions) + Send>;
@@ -11,7 +11,9 @@ type Change = Box<dyn FnOnce(&mut SocketOptions) + Send>;
 pub(crate) struct Settings {
     pub(crate) label: Option<Arc<str>>,
     pub(crate) max_connections: Option<usize>,
-    /// The number of places of the server's limit that only these listeners may use.
+    /// The limit within that of the server which other listeners may share.
+    pub(crate) limit: Option<Limit>,
+    /// The number of places of this limit, or else of the server's, that only these listeners use.
     pub(crate) reserve: usize,
     pub(crate) state: Extensions,
     /// The changes to the options of the server.

@@ -74,7 +74,6 @@ impl Pool {
 
     /// Makes the groups of these listeners, without adding them.
     pub(crate) fn make_groups(&self, bound: Vec<Bound>) -> Vec<Arc<Group>> {
-        let server = &self.registry.limit;
         let mut groups = Vec::with_capacity(bound.len());
         for Bound {
             settings,
@@ -82,7 +81,8 @@ impl Pool {
         } in bound
         {
             let own = Limit::new(settings.max_connections.unwrap_or(usize::MAX));
-            let reserve = (settings.reserve > 0).then(|| Reserve::new(server, settings.reserve));
+            let limit = settings.limit.as_ref().unwrap_or(&self.registry.limit);
+            let reserve = (settings.reserve > 0).then(|| Reserve::new(limit, settings.reserve));
             for opened in listeners {
                 let Some(listener) = opened.queues.first() else {
                     continue;
@@ -92,7 +92,7 @@ impl Pool {
                     listener.is_local_addr_fixed(),
                     settings.label.clone(),
                     settings.state.clone(),
-                    Places::new(own.clone(), server.clone(), reserve.clone()),
+                    Places::new(own.clone(), limit.clone(), reserve.clone()),
                 );
                 let id = self.next_group.fetch_add(1, Ordering::Relaxed);
                 groups.push(Arc::new(Group::new(id, opened, Arc::new(entry))));
@@ -107,9 +107,15 @@ impl Pool {
         self.groups.lock().push(group.clone());
     }
 
-    /// Removes a group. Its connections stay.
-    pub(crate) fn remove(&self, group: &Group) {
-        self.groups.lock().retain(|known| known.id() != group.id());
+    /// Removes a group that is closed. Its connections stay. Returns false if the server ends, and
+    /// so keeps the list of what it has listened on.
+    pub(crate) fn remove(&self, group: &Group) -> bool {
+        let stage = &self.control.borrow().stage;
+        let goes_on = !matches!(stage, Stage::Draining(_) | Stage::Stopped(..));
+        if goes_on {
+            self.groups.lock().retain(|known| known.id() != group.id());
+        }
+        goes_on
     }
 
     /// Closes all sockets.

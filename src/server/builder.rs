@@ -354,7 +354,8 @@ impl<L, X> Server<L, X> {
     /// # Errors
     ///
     /// - [`Error::NoListener`] if there is nothing to listen on.
-    /// - [`Error::Address`] if an address is invalid, or listed twice.
+    /// - [`Error::Address`] if an address is invalid or listed twice, or the
+    ///   [limit](Bind::limit) of a listener is not within that of the server.
     /// - [`Error::Bind`] if the system refuses to listen on an address or to set a socket option.
     /// - [`Error::Runtime`] if the runtime has no I/O or time driver, or if a runtime of
     ///   [`per_core`](Self::per_core) cannot be started.

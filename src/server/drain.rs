@@ -2,11 +2,10 @@
 
 use super::{
     end::End,
-    listening::{SWEEP_GRACE, SWEEP_PATIENCE},
+    listening::SWEEP_PATIENCE,
     notices::Notices,
     supervise::{Supervisor, until},
     survivors::Survivors,
-    worker::Worker,
 };
 use crate::{
     connection::{DrainReport, event},
@@ -14,7 +13,7 @@ use crate::{
     service::{ConnectionService, Spawn},
 };
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep_until, timeout};
 
 /// How long aborted connections may take to end. A future that is dropped at its next poll takes no
 /// time. What remains after this has a blocked thread, or is held outside its handler by code that
@@ -68,11 +67,11 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         if sweep {
             tokio::select! {
                 biased;
-                () = self.sweep() => {}
+                () = self.close_listeners() => {}
                 () = deadline_passed(pool) => {}
             }
         }
-        self.stop_listening(pool).await;
+        self.stop_listening().await;
         tokio::select! {
             biased;
             () = pool.registry.until_idle() => {}
@@ -80,48 +79,27 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
     }
 
-    /// Has every slot swept: first by its owner, and then by another acceptor if the owner fails or
-    /// does not answer.
-    async fn sweep(&mut self) {
-        // The queues that a successor has taken over are not touched.
-        let own = self.listening.iter();
-        let own = own.filter(|(_, listening)| !listening.group.is_leaving());
-        let own: Vec<u32> = own.map(|(number, _)| *number).collect();
-        let groups = own.iter().map(|number| &self.listening[number].group);
-        let arriving = groups.map(|group| group.refuse_new()).max();
-        // Meanwhile, acceptors go on as before.
-        sleep(arriving.unwrap_or_default()).await;
-        for number in &own {
-            self.sweep_group(*number);
-        }
-        if timeout(SWEEP_PATIENCE, self.until_swept()).await.is_err() {
-            for number in own {
-                self.reassign_unswept(number);
+    /// Closes all listeners, each as if it were the only one.
+    async fn close_listeners(&mut self) {
+        self.refuse_all();
+        while let Some(at) = self.closing_at() {
+            tokio::select! {
+                () = self.report() => {}
+                () = sleep_until(at) => {}
             }
-            let _ = timeout(SWEEP_GRACE, self.until_swept()).await;
+            self.finish_closing();
         }
     }
 
-    async fn until_swept(&mut self) {
-        self.reassign_orphans();
-        while !self.orphans.is_empty() || self.workers.values().any(|worker| worker.sweeps) {
-            self.report().await;
-            self.reassign_orphans();
-        }
-    }
-
-    /// Ends the acceptors and closes the sockets.
-    async fn stop_listening(&mut self, pool: &Pool) {
-        self.workers.values_mut().for_each(Worker::stop);
-        // The sockets are closed whether or not the acceptors answer. A blocked acceptor closes its
-        // handle later.
-        let groups = pool.groups();
-        pool.close();
+    /// Ends the acceptors and closes the sockets, whether or not the acceptors answer. A blocked
+    /// acceptor closes its handle later.
+    async fn stop_listening(&mut self) {
+        self.close_all_now();
         let ended = async { while self.acceptor_ended().await {} };
         if timeout(SWEEP_PATIENCE, ended).await.is_err() {
             self.abort_acceptors();
         }
-        for group in groups {
+        for group in self.pool().groups() {
             self.observe_stop(&group);
         }
     }

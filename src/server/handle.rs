@@ -5,6 +5,7 @@ use crate::{
     addr::Addr,
     connection::{ConnectionHandle, ConnectionInfo, DrainReport},
     error::Error,
+    limit::Limit,
     pool::{Control, Pool, Stage},
 };
 use std::{
@@ -157,6 +158,12 @@ impl ServerHandle {
                 return now;
             }
         }
+    }
+
+    /// Returns the limit on open connections, whose [children](Limit::child) may limit
+    /// [groups of listeners](crate::Bind::limit) or whatever else shares it.
+    pub fn limit(&self) -> &Limit {
+        &self.pool.registry.limit
     }
 
     /// Sets the maximum number of open connections; `None` removes the limit.

@@ -47,7 +47,8 @@ impl ServerHandle {
     /// # Errors
     ///
     /// - [`Error::NoListener`] if `binds` is empty.
-    /// - [`Error::Address`] if an address is invalid, or the server listens on it already.
+    /// - [`Error::Address`] if an address is invalid, the server listens on it already, or the
+    ///   [limit](crate::Bind::limit) of a listener is not within that of the server.
     /// - [`Error::Bind`] if the system refuses to listen on an address or to set a socket option.
     /// - [`Error::Make`] if an acceptor cannot get its service.
     /// - [`Error::Stopped`] if the server drains or has stopped.
@@ -56,9 +57,13 @@ impl ServerHandle {
     ///
     /// Cancel safe: if the future is dropped, the new listeners are closed again.
     pub async fn listen(&self, binds: impl IntoBinds) -> Result<Vec<Addr>, Error> {
+        let binds = binds.into_binds();
+        for bind in &binds {
+            bind.check_limit(&self.pool.registry.limit)?;
+        }
         let known: Vec<_> = self.local_addrs().collect();
         let bound = listener::open(
-            binds.into_binds(),
+            binds,
             &self.pool.options,
             &known,
             &mut listener::Nothing::default(),

@@ -174,6 +174,31 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
     }
 
+    /// Begins to close all groups, except those that a successor has taken over, whose queues are
+    /// not touched.
+    pub(super) fn refuse_all(&mut self) {
+        let now = Instant::now();
+        for Listening { group, phase } in self.listening.values_mut() {
+            let done = match phase {
+                Phase::Open if !group.is_leaving() => Vec::new(),
+                Phase::Offered { done } => mem::take(done),
+                _ => continue,
+            };
+            *phase = Phase::Refusing {
+                until: now + group.refuse_new(),
+                done,
+            };
+        }
+    }
+
+    /// Closes all groups that are not closed yet.
+    pub(super) fn close_all_now(&mut self) {
+        let numbers: Vec<_> = self.listening.keys().copied().collect();
+        numbers
+            .into_iter()
+            .for_each(|number| self.close_now(number));
+    }
+
     /// Returns the time at which something is to be done about a group that is being closed.
     pub(super) fn closing_at(&self) -> Option<Instant> {
         let phases = self.listening.values().map(|listening| &listening.phase);
@@ -270,8 +295,8 @@ impl<S: ConnectionService, X: Spawn> Supervisor<S, X> {
         }
         // A blocked acceptor closes its handle later.
         group.close();
-        if !matches!(before, Phase::Starting) {
-            self.pool().remove(&group);
+        let was_open = !matches!(before, Phase::Starting | Phase::Closed);
+        if was_open && self.pool().remove(&group) {
             self.observe_stop(&group);
         }
         self.forget_if_closed(number);

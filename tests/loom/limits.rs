@@ -166,3 +166,53 @@ fn threads_that_collide_count_apart_and_exactly() {
         assert_unused(&limit);
     });
 }
+
+#[test]
+fn a_permit_of_the_parent_reaches_a_waiter_of_the_child() {
+    pair(|| {
+        let root = Limit::new(1);
+        let leaf = root.child(1);
+        let permit = root.try_acquire();
+        let waiter = spawn(1, &leaf, |leaf| drop(block_on(leaf.acquire())));
+        drop(permit);
+        waiter.join().unwrap();
+        assert_unused(&leaf);
+        assert_unused(&root);
+    });
+}
+
+#[test]
+fn nobody_is_refused_because_of_another_who_is_refused() {
+    for max in [1, usize::MAX] {
+        pair(move || {
+            let root = Limit::new(1);
+            let leaf = root.child(max);
+            let permit = root.try_acquire();
+            let other = spawn(1, &leaf, |leaf| leaf.try_acquire());
+            drop(permit);
+            let own = leaf.try_acquire();
+            assert!(own.is_some() != other.join().unwrap().is_some());
+        });
+    }
+}
+
+#[test]
+fn a_waiter_that_gives_up_passes_on_the_permits_of_all_limits() {
+    crowd(|| {
+        let root = Limit::new(1);
+        let leaf = root.child(1);
+        let permit = leaf.try_acquire();
+        let inconstant = spawn(1, &leaf, |leaf| {
+            let mut acquire = pin!(leaf.acquire());
+            let _ = acquire
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+        });
+        let waiter = spawn(0, &leaf, |leaf| drop(block_on(leaf.acquire())));
+        drop(permit);
+        inconstant.join().unwrap();
+        waiter.join().unwrap();
+        assert_unused(&leaf);
+        assert_unused(&root);
+    });
+}

@@ -172,9 +172,7 @@ fn limit_counts_what_is_open(world: &World) -> Result<(), String> {
         return Ok(());
     }
     let (taken, open) = (world.limit.taken(), world.gauge.open());
-    // Connections in places that are reserved have no permit.
-    let is_right = (taken..=taken + world.reserved()).contains(&open);
-    ensure(is_right, || {
+    ensure(taken == open, || {
         format!("{taken} permits are taken, {open} connections are open")
     })
 }

@@ -33,19 +33,24 @@ impl World {
             .sum()
     }
 
-    fn unreserved(&self) -> usize {
-        match self.max() {
-            usize::MAX => usize::MAX,
-            max => max.saturating_sub(self.reserved()),
-        }
+    /// Returns how many reserved places have no connection.
+    fn kept(&self) -> usize {
+        let used: usize = self
+            .places
+            .iter()
+            .map(|place| {
+                let open = self.main.record.events().open_at(&place.listening.addr);
+                open.min(place.listening.reserve)
+            })
+            .sum();
+        self.reserved().saturating_sub(used)
     }
 
-    /// Allows for an operation that may raise a limit, or take places from the others. More
-    /// connections than a limit are a violation only after the server has settled.
+    /// Allows for an operation that may raise the limit. More connections than the limit are a
+    /// violation only after the server has settled.
     pub fn allow_more(&mut self) {
-        self.most_unreserved = self.most_unreserved.max(self.unreserved());
-        let most = self.most_unreserved.saturating_add(self.reserved());
-        self.gauge.set_ceiling(self.gauge.ceiling().max(most));
+        self.most = self.most.max(self.max());
+        self.gauge.set_ceiling(self.gauge.ceiling().max(self.most));
     }
 
     /// Notes that nothing more is going to happen, and that the invariants hold.
@@ -63,11 +68,13 @@ impl World {
             }
         }
         drop(events);
-        let before = self.most_unreserved.min(self.gauge.open());
-        self.most_unreserved = before.max(self.unreserved());
-        self.gauge.set_ceiling(match self.reserved() {
+        let reserved = self.reserved();
+        // Of a limit that was lowered, the reserved places remain.
+        let before = self.gauge.open().saturating_add(reserved);
+        self.most = self.most.min(before).max(self.max());
+        self.gauge.set_ceiling(match reserved {
             0 => self.max(),
-            reserved => self.most_unreserved.saturating_add(reserved),
+            _ => self.most,
         });
     }
 
@@ -79,8 +86,13 @@ impl World {
             LimitBy::Shared(_) => self.limit.taken(),
             _ => self.gauge.open(),
         };
-        let reserved = listening.reserve.saturating_sub(open);
-        let unreserved = self.unreserved().saturating_sub(taken);
+        let free = self.max().saturating_sub(taken);
+        // Places that were in use when they were reserved may not be there yet.
+        let reserved = match self.kept() <= free {
+            true => listening.reserve.saturating_sub(open),
+            false => 0,
+        };
+        let unreserved = free.saturating_sub(self.kept());
         let own = listening.max.saturating_sub(open);
         own.min(reserved.saturating_add(unreserved))
     }

@@ -27,9 +27,8 @@ pub struct World {
     pub clients: Vec<Client>,
     pub acceptors: usize,
     pub paused: bool,
-    /// The number of connections that may use places that are not reserved, since they did so before
-    /// there were fewer.
-    pub most_unreserved: usize,
+    /// The maximum, or more if it was lowered: what was open then, and the reserved places.
+    pub most: usize,
     /// The required outcomes of connections, according to the operations on them.
     pub expected: BTreeMap<u64, &'static str>,
     /// The number of clients that were closed before a greeting, and have left.
@@ -48,7 +47,7 @@ impl World {
         };
         let places = launch.places;
         Ok(World {
-            most_unreserved: config.max(),
+            most: config.max(),
             acceptors: config.acceptors,
             config,
             in_memory,
@@ -128,10 +127,7 @@ impl World {
                 self.main.handle.set_acceptors(count);
             }
             Operation::SetMax(max) => {
-                // More connections than the new limit are a violation only after the server has
-                // settled.
-                let most = max.saturating_add(self.reserved());
-                self.gauge.set_ceiling(self.gauge.ceiling().max(most));
+                self.gauge.set_ceiling(self.gauge.ceiling().max(max));
                 self.main.handle.set_max_connections(max);
                 self.allow_more();
             }

@@ -4,7 +4,7 @@ use super::{
     Problem,
     response::{self, AdminResponse},
 };
-use crate::access::Bans;
+use crate::{access::Bans, net::Network};
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, time::Duration};
 
@@ -24,7 +24,7 @@ struct BanView {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewBan {
-    client: IpAddr,
+    client: String,
     seconds: f64,
 }
 
@@ -40,6 +40,7 @@ pub(super) fn list(bans: Option<&Bans>) -> Result<AdminResponse, Problem> {
 pub(super) fn ban(bans: Option<&Bans>, body: &[u8]) -> Result<AdminResponse, Problem> {
     let bans = known(bans)?;
     let NewBan { client, seconds } = super::body::parse(body)?;
+    let client = address(&client)?;
     if !(seconds > 0.0 && seconds <= LONGEST) {
         let message = format!("invalid seconds {seconds}: expected a number from 0 to {LONGEST}");
         return Err(Problem::bad_request(message));
@@ -53,16 +54,27 @@ pub(super) fn ban(bans: Option<&Bans>, body: &[u8]) -> Result<AdminResponse, Pro
 
 pub(super) fn unban(bans: Option<&Bans>, client: &str) -> Result<AdminResponse, Problem> {
     let bans = known(bans)?;
-    let invalid =
-        |_| Problem::bad_request(format!("invalid client {client:?}: expected an IP address"));
-    let ip = client.parse().map_err(invalid)?;
-    match bans.unban(ip) {
+    match bans.unban(address(client)?) {
         true => Ok(response::ok(&BanView {
             client: client.to_owned(),
             ends_in: 0.0,
         })),
         false => Err(Problem::not_found(format!("{client} is not banned"))),
     }
+}
+
+/// Reads the address of a client.
+fn address(text: &str) -> Result<IpAddr, Problem> {
+    text.parse().map_err(|_| {
+        let expected = match text.parse::<Network>() {
+            Ok(_) => {
+                "a ban is for one client, by its address; to refuse a network, use the rules of \
+                 the server, such as a deny list"
+            }
+            Err(_) => "expected an IP address",
+        };
+        Problem::bad_request(format!("invalid client {text:?}: {expected}"))
+    })
 }
 
 fn known(bans: Option<&Bans>) -> Result<&Bans, Problem> {

@@ -1,6 +1,6 @@
 //! The checks of a request: its host, its origin, its client and its token.
 
-use super::Problem;
+use super::{Problem, path::Resource};
 use crate::http::HttpConnection;
 use http::{
     HeaderMap, HeaderValue, StatusCode, Uri,
@@ -25,9 +25,14 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Checks a request for a resource, which `is_open` to clients without the token or not.
-    pub(super) fn admit(&self, request: &Parts, is_open: bool) -> Result<(), Problem> {
-        self.check_host(request)?;
+    /// Checks a request. An unknown path has no resource.
+    pub(super) fn admit(
+        &self,
+        request: &Parts,
+        resource: Option<&Resource>,
+    ) -> Result<(), Problem> {
+        let is_open = resource.is_some_and(Resource::is_open);
+        self.check_host(request, resource.is_some_and(Resource::is_probe))?;
         check_origin(request)?;
         let Some(token) = &self.token else {
             return check_peer(request);
@@ -39,10 +44,12 @@ impl Guard {
     }
 
     /// Refuses unknown names: another site may have pointed its own name at this address (DNS
-    /// rebinding). With an IP address as the host, that is impossible.
-    fn check_host(&self, request: &Parts) -> Result<(), Problem> {
+    /// rebinding). With an IP address as the host, that is impossible. A browser names a host
+    /// always, and the probes of load balancers that speak HTTP/1.0 often none.
+    fn check_host(&self, request: &Parts, is_probe: bool) -> Result<(), Problem> {
         let named: Vec<_> = named_hosts(&request.uri, &request.headers).collect();
-        if !named.is_empty() && named.iter().all(|host| self.is_known(host.as_ref())) {
+        let names_enough = is_probe || !named.is_empty();
+        if names_enough && named.iter().all(|host| self.is_known(host.as_ref())) {
             return Ok(());
         }
         Err(Problem::new(

@@ -98,7 +98,7 @@
 //! | `POST /listeners/ADDR/resume` | | accepts them again |
 //! | `POST /listeners/ADDR/close` | | closes the listener; its open connections stay |
 //! | `POST /limits/NAME` | `{"max": 10}` or `{"max": null}` | changes or lifts the limit |
-//! | `POST /bans` | `{"client": "192.0.2.1", "seconds": 600}` | bans the client; its open connections stay |
+//! | `POST /bans` | `{"client": "192.0.2.1", "seconds": 600}` | bans the client, which is an IP address and no network; its open connections stay |
 //! | `DELETE /bans/CLIENT` | | lifts the ban |
 //! | `POST /drain` | `{"deadline": 10, "lame_duck": 0, "spread": 0}` or less | [shuts the server down](reagent::ServerHandle::shutdown) in stages |
 //!
@@ -123,7 +123,8 @@
 //!   the page, `/ready` and `/live` need no token; they tell nothing but the status of the server.
 //! - **Other sites in the same browser.** A request must name `localhost`, an IP address or a
 //!   configured [`host`](Admin::host), so that no other site can give its own name to this address
-//!   (DNS rebinding). It must not have another site in `Origin`. A write needs the header
+//!   (DNS rebinding). A request of HTTP/1.0 without a host is refused too, except for `/ready` and
+//!   `/live`, since load balancers send such probes. It must not have another site in `Origin`. A write needs the header
 //!   `x-reagent-admin: 1`, which neither a form nor a script of another site can send.
 //! - **Text of clients.** Labels may contain what clients sent, such as server names. The page
 //!   shows them as text only, and its content security policy allows no script but its own file.
@@ -144,6 +145,7 @@
 //! | 404 | an unknown path, connection, limit or ban |
 //! | 405 | a method that the path does not have |
 //! | 408, 413 | a body that is too slow or too long |
+//! | 409 | a request to pause or close the listener that it came in by |
 //! | 421 | an unknown host |
 //! | 422 | a limit that the program refuses to set |
 //! | 503 | no server is [attached](Admin::attach) yet |

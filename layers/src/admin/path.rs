@@ -49,14 +49,14 @@ impl Resource {
             ["live"] => Resource::Live,
             ["stats"] => Resource::Stats,
             ["connections"] => Resource::Connections,
-            ["connections", id] => Resource::Connection(id.parse().ok()?),
+            ["connections", id] => Resource::Connection(number(id)?),
             ["connections", id, action] => {
                 let action = match action {
                     "abort" => ConnectionAction::Abort,
                     "drain" => ConnectionAction::Drain,
                     _ => return None,
                 };
-                Resource::ConnectionAction(id.parse().ok()?, action)
+                Resource::ConnectionAction(number(id)?, action)
             }
             ["listeners"] => Resource::Listeners,
             ["listeners", addr, action] => {
@@ -85,6 +85,11 @@ impl Resource {
         matches!(self, Resource::Asset(_) | Resource::Ready | Resource::Live)
     }
 
+    /// Returns whether it is a probe of a load balancer.
+    pub(super) fn is_probe(&self) -> bool {
+        matches!(self, Resource::Ready | Resource::Live)
+    }
+
     /// Returns whether a request with this method changes something.
     pub(super) fn is_write(&self, method: &Method) -> Result<bool, Problem> {
         let (reads, write, allowed) = match self {
@@ -108,4 +113,10 @@ impl Resource {
     pub(super) fn takes_body(&self) -> bool {
         matches!(self, Resource::Limit(_) | Resource::Bans | Resource::Drain)
     }
+}
+
+/// Reads a number without a sign.
+fn number(text: &str) -> Option<u64> {
+    let is_number = text.bytes().all(|digit| digit.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }

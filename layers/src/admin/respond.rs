@@ -9,6 +9,7 @@ use super::{
     response::AdminResponse,
     server,
 };
+use crate::http::HttpConnection;
 use bytes::Bytes;
 use http::request::Parts;
 use std::future::Future;
@@ -22,11 +23,11 @@ pub(super) async fn respond(
 ) -> AdminResponse {
     let Some(resource) = Resource::find(head.uri.path()) else {
         let unknown = || Problem::not_found("there is nothing at this path");
-        let refused = admin.settings.guard.admit(&head, false).err();
+        let refused = admin.settings.guard.admit(&head, None).err();
         return refused.unwrap_or_else(unknown).into();
     };
     let is_write = resource.is_write(&head.method);
-    let admitted = admin.settings.guard.admit(&head, resource.is_open());
+    let admitted = admin.settings.guard.admit(&head, Some(&resource));
     let is_admitted = admitted.is_ok();
     let (answer, audit) = match (admitted, is_write) {
         (Ok(()), Ok(true)) => {
@@ -97,7 +98,9 @@ async fn write(
     match resource {
         Resource::ConnectionAction(id, action) => connections::act(admin.server()?, *id, *action),
         Resource::ListenerAction(addr, action) => {
-            listeners::act(admin.server()?, addr, *action).await
+            let connection = head.extensions.get::<HttpConnection>();
+            let client = connection.map(HttpConnection::handle);
+            listeners::act(admin.server()?, addr, *action, client).await
         }
         Resource::Limit(name) => admin.shared.limits.change(admin.server()?, name, &body),
         Resource::Bans => bans::ban(bans, &body),

@@ -248,6 +248,10 @@ impl Observer for TraceObserver {
         connection_event::ended(level, event, unseen);
     }
 
+    fn handed_over(&self, event: &event::HandedOver) {
+        info!(target: TARGET, process = event.process, "handed over");
+    }
+
     fn handover_failed(&self, event: &event::HandoverFailed<'_>) {
         warn!(target: TARGET, reason = event.reason, "hand-over failed");
     }

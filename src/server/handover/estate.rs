@@ -4,6 +4,7 @@ use super::{
     Begin, Handover,
     predecessor::{Offer, Predecessor},
     serve::serve,
+    spare::Spare,
     succession::Succession,
 };
 use crate::{
@@ -54,10 +55,12 @@ impl Heir {
         let Handover {
             shutdown, carrier, ..
         } = self.handover;
+        let spare = Spare::default();
         let door = match self.begin {
             Begin::First(door) => door,
             Begin::Succession(succession) => {
-                try_descriptors(pool, &succession)?;
+                try_descriptors(pool, &spare)
+                    .map_err(|error| succession.failed(FEW_DESCRIPTORS, error))?;
                 let door = succession.ready(&carrier).await?.take_over().await?;
                 for group in pool.groups() {
                     group.visit_sockets(|socket| {
@@ -75,33 +78,44 @@ impl Heir {
             offered: Mutex::default(),
         };
         Ok(Box::pin(async move {
-            serve(door, &estate, &carrier).await;
+            serve(door, &estate, &carrier, &spare).await;
         }))
     }
 }
 
-/// Opens as many descriptors as the acceptors will need, and some for connections, so that a lack of
-/// them shows while the predecessor can still continue.
-fn try_descriptors(pool: &Pool, succession: &Succession) -> Result<(), Error> {
+const FEW_DESCRIPTORS: &str =
+    "there are too few file descriptors to serve clients; raise RLIMIT_NOFILE";
+
+/// Opens as many descriptors as the acceptors and the next hand-over will need, and some for
+/// connections, so that a lack of them shows while the predecessor can still continue.
+fn try_descriptors(pool: &Pool, spare: &Spare) -> io::Result<()> {
     /// To be registered with the runtime, and to watch the queue.
     const EACH: usize = 2;
-    const SPARE: usize = 8;
-    const REASON: &str = "there are too few file descriptors to serve clients; raise RLIMIT_NOFILE";
+    /// For connections, and the socket of the hand-over.
+    const OTHERS: usize = 10;
 
+    spare.fill(sockets(pool))?;
     let acceptors = pool.control.borrow().acceptors();
     let mut trial = Vec::new();
     for group in pool.groups() {
         // Every acceptor drives a queue, and every queue has an acceptor.
         let handles = acceptors.div_ceil(group.live().len().max(1));
         group.visit_sockets(|socket| {
-            let spare = if trial.is_empty() { SPARE } else { 0 };
-            trial.extend((0..EACH * handles + spare).map(|_| socket.descriptor()));
+            let others = if trial.is_empty() { OTHERS } else { 0 };
+            trial.extend((0..EACH * handles + others).map(|_| socket.descriptor()));
         });
     }
     let opened: io::Result<Vec<_>> = trial.into_iter().collect();
-    opened
-        .map(drop)
-        .map_err(|error| succession.failed(REASON, error))
+    opened.map(drop)
+}
+
+/// Returns the number of listening sockets that can be handed over.
+fn sockets(pool: &Pool) -> usize {
+    let mut count = 0;
+    for group in pool.groups() {
+        group.visit_sockets(|_| count += 1);
+    }
+    count
 }
 
 impl Inheritance for Succession {
@@ -148,7 +162,11 @@ impl Estate {
 }
 
 impl Predecessor for Estate {
-    fn offer(&self) -> io::Result<Vec<Offer>> {
+    fn sockets(&self) -> usize {
+        sockets(&self.pool)
+    }
+
+    fn offer(&self, spare: &Spare) -> io::Result<Vec<Offer>> {
         let mut offers = Vec::new();
         self.offered.lock().clear();
         for group in self.pool.groups() {
@@ -159,7 +177,7 @@ impl Predecessor for Estate {
             let mut sockets = Vec::new();
             let are_sockets = group.visit_sockets(|socket| {
                 facts.get_or_insert_with(|| socket.facts());
-                sockets.push(socket.descriptor());
+                sockets.push(spare.duplicate(socket.as_fd()));
             });
             let (true, Some(facts)) = (are_sockets, facts) else {
                 group.offer(false);
@@ -198,7 +216,10 @@ impl Predecessor for Estate {
         registry.observe(|observer| observer.handover_failed(&event));
     }
 
-    fn commit(&self, taken: &[usize]) {
+    fn commit(&self, taken: &[usize], process: Option<u32>) {
+        let event = event::HandedOver { process };
+        let registry = &self.pool.registry;
+        registry.observe(|observer| observer.handed_over(&event));
         let taken = self.offered(taken);
         Self::keep(&self.offered.lock());
         Self::share(&taken);

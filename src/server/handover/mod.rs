@@ -6,6 +6,7 @@ mod fields;
 mod manifest;
 pub(super) mod predecessor;
 pub(super) mod serve;
+pub(super) mod spare;
 pub(super) mod succession;
 pub(super) mod successor;
 mod transfer;
@@ -84,10 +85,16 @@ const SPEAKS: u16 = 1;
 /// user or as root. The successor checks that the descriptors which it receives are the listening
 /// sockets that it expects.
 ///
+/// # Descriptors
+///
+/// The server keeps a few file descriptors, and one for each listening socket, so that it can be
+/// replaced even when it has run out of them.
+///
 /// # Service managers and containers
 ///
 /// The process ID of the server changes. Announce it to a service manager (`MAINPID` in
-/// `sd_notify(3)`). A container ends with its first process, so that process must not be the server,
+/// `sd_notify(3)`) when [`Observer::handed_over`](crate::Observer::handed_over) is called, which is
+/// before this process can end. A container ends with its first process, so that process must not be the server,
 /// but a parent of it that remains.
 ///
 /// # Example

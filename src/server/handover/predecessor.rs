@@ -4,6 +4,7 @@ use super::{
     carrier::Carrier,
     fields::invalid,
     manifest::{Entry, Manifest},
+    spare::Spare,
     transfer::{Failure, expect, send, send_in_time},
     wire::{Kind, Wire},
 };
@@ -30,9 +31,13 @@ const MOST_REASON: usize = 1024;
 
 /// What a predecessor asks of its server.
 pub(crate) trait Predecessor: Send + Sync + 'static {
-    /// Returns the listeners to hand over, with descriptors of all their sockets. From now on the
-    /// successor may have them, until [`retract`](Self::retract) or [`commit`](Self::commit).
-    fn offer(&self) -> io::Result<Vec<Offer>>;
+    /// Returns the number of sockets that there are to hand over.
+    fn sockets(&self) -> usize;
+
+    /// Returns the listeners to hand over, with descriptors of all their sockets, which `spare`
+    /// makes. From now on the successor may have them, until [`retract`](Self::retract) or
+    /// [`commit`](Self::commit).
+    fn offer(&self, spare: &Spare) -> io::Result<Vec<Offer>>;
 
     /// Ceases to accept on the listeners with these indexes of the [`offer`](Self::offer), and
     /// returns once no acceptor is accepting there. The queues stay open.
@@ -44,10 +49,10 @@ pub(crate) trait Predecessor: Send + Sync + 'static {
     /// The succession has failed for this reason, and this server keeps everything.
     fn retract(&self, reason: &str);
 
-    /// Leaves the listeners with these indexes to the successor, which accepts there from now on,
-    /// and drains. Their sockets must be closed without touching their queues, and the files of
+    /// Leaves the listeners with these indexes to the successor, the process with this ID, which
+    /// accepts there from now on, and drains. Their sockets must be closed without touching their queues, and the files of
     /// their Unix sockets must remain (`SocketListener::give_up`).
-    fn commit(&self, taken: &[usize]);
+    fn commit(&self, taken: &[usize], process: Option<u32>);
 
     /// The server stops while a successor is starting, which will go on alone. It is not known which
     /// listeners it will take, so all that were offered remain shared.
@@ -73,10 +78,12 @@ pub(super) async fn hand_over<P: Predecessor>(
     server: &P,
     carrier: &Carrier,
     door: SocketListener,
+    spare: &Spare,
 ) -> bool {
     let mut exchange = Exchange {
         server,
         door,
+        spare,
         is_offered: false,
         is_paused: false,
     };
@@ -97,6 +104,7 @@ struct Exchange<'a, P: Predecessor> {
     server: &'a P,
     /// The socket on which successors connect.
     door: SocketListener,
+    spare: &'a Spare,
     /// The successor may have the sockets.
     is_offered: bool,
     is_paused: bool,
@@ -125,14 +133,14 @@ impl<P: Predecessor> Exchange<'_, P> {
         send_in_time(wire, Kind::Done, &[], &[], STEP).await?;
         self.is_paused = false;
         self.door.give_up();
-        self.server.commit(&taken);
+        self.server.commit(&taken, process(wire));
         Ok(())
     }
 
     /// Returns what is offered, with the socket of the hand-over first.
     fn offer(&self) -> Result<(Manifest, Vec<OwnedFd>), Failure> {
-        let offers = self.server.offer();
-        let door = self.door.descriptor();
+        let offers = self.server.offer(self.spare);
+        let door = self.spare.duplicate(self.door.as_fd());
         let (offers, door) = offers
             .and_then(|offers| Ok((offers, door?)))
             .map_err(|error| own(format!("its sockets cannot be passed on: {error}")))?;
@@ -168,6 +176,12 @@ impl<P: Predecessor> Drop for Exchange<'_, P> {
             self.server.resume();
         }
     }
+}
+
+/// Returns the process of the successor, unless it is outside of the namespace of this one.
+fn process(wire: &Wire) -> Option<u32> {
+    let process = wire.stream().peer_cred().ok()?.pid()?;
+    u32::try_from(process).ok().filter(|process| *process > 0)
 }
 
 /// A failure of this server, which is no fault of the successor.

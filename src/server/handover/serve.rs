@@ -3,10 +3,11 @@
 use super::{
     carrier::Carrier,
     predecessor::{Predecessor, hand_over},
+    spare::Spare,
     transfer::answer,
     wire::{Kind, Received, Wire},
 };
-use crate::listener::{Listener, PlainStream, SocketListener};
+use crate::listener::{ErrorClass, Listener, PlainStream, SocketListener};
 use std::{
     collections::VecDeque,
     future::{Future, pending, poll_fn},
@@ -43,10 +44,19 @@ pub(crate) async fn serve<P: Predecessor>(
     mut socket: SocketListener,
     server: &P,
     carrier: &Carrier,
+    spare: &Spare,
 ) {
     let mut greetings = Greetings::default();
     let mut succession: Option<Exchange<'_>> = None;
+    let mut door = None;
     loop {
+        // What the last client has used.
+        let sockets = server.sockets();
+        if door.is_none() {
+            door = socket.another_handle().ok();
+        }
+        // Without them, a succession still succeeds unless the server runs out of descriptors.
+        let _ = spare.fill(sockets);
         let current = async {
             match &mut succession {
                 Some(succession) => succession.await,
@@ -60,14 +70,17 @@ pub(crate) async fn serve<P: Predecessor>(
                     return;
                 }
             }
-            wire = greetings.next() => match (&succession, socket.another_handle()) {
-                (Some(_), _) => refuse(&wire, "another succession is in progress"),
-                (None, Ok(door)) => {
-                    succession = Some(Box::pin(hand_over(wire, server, carrier, door)));
+            wire = greetings.next() => match (&succession, door.take()) {
+                (None, Some(door)) => {
+                    succession = Some(Box::pin(hand_over(wire, server, carrier, door, spare)));
                 }
-                (None, Err(error)) => refuse(&wire, &error.to_string()),
+                (None, None) => refuse(&wire, "it has no file descriptor left"),
+                (Some(_), unused) => {
+                    door = unused;
+                    refuse(&wire, "another succession is in progress");
+                }
             },
-            stream = accept(&mut socket) => greetings.add(stream).await,
+            stream = accept(&mut socket, spare, sockets) => greetings.add(stream).await,
         }
     }
 }
@@ -76,8 +89,10 @@ fn refuse(wire: &Wire, reason: &str) {
     wire.try_send(Kind::Refused, reason.as_bytes());
 }
 
+/// Uses the descriptors that are kept beyond those for the sockets, if there is no other.
+///
 /// Cancel safe.
-async fn accept(socket: &mut SocketListener) -> UnixStream {
+async fn accept(socket: &mut SocketListener, spare: &Spare, sockets: usize) -> UnixStream {
     loop {
         let ready = poll_fn(|cx| socket.poll_ready(cx)).await;
         match ready.and_then(|()| socket.try_accept()) {
@@ -87,6 +102,8 @@ async fn accept(socket: &mut SocketListener) -> UnixStream {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if ErrorClass::lacks_descriptors(&error) && spare.make_room(sockets + 1) => {
+            }
             Err(_) => sleep(RETRY).await,
         }
     }

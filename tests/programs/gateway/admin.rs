@@ -99,6 +99,9 @@ async fn connections_are_listed_and_ended() -> Result<(), BoxError> {
     let page = page.header(WRITE);
     assert_eq!(page.post(&abort, Value::Null).await / 100, 2);
     assert!(read_all(&mut client).await.is_err(), "reset");
+    // The page is not one of the listeners, and cannot be closed from itself.
+    let close = format!("/listeners/{}/close", page.addr);
+    assert_eq!(page.post(&close, Value::Null).await, 409);
     for (path, expected) in [
         ("/ready", 200),
         ("/live", 200),
@@ -110,6 +113,8 @@ async fn connections_are_listed_and_ended() -> Result<(), BoxError> {
     gateway.stop("TERM").await;
     Ok(())
 }
+
+const PER_CLIENT: &str = "/limits/127.0.0.1:0%20per-client";
 
 #[tokio::test]
 async fn limits_of_the_gateway_are_shown_and_changed() -> Result<(), BoxError> {
@@ -131,29 +136,24 @@ async fn limits_of_the_gateway_are_shown_and_changed() -> Result<(), BoxError> {
     let limits: Vec<_> = limits
         .map(|limit| (limit["name"].as_str().unwrap(), &limit["max"]))
         .collect();
-    // Connections that are reserved for the page are not counted.
+    // Names are those of the listener and the option, however many listeners there are.
     let expected = [
-        ("accept-rate", &json!(1000)),
-        ("bandwidth", &json!(1_000_000)),
+        ("127.0.0.1:0 accept-rate", &json!(1000)),
+        ("127.0.0.1:0 bandwidth", &json!(1_000_000)),
+        ("127.0.0.1:0 max-connections", &Value::Null),
+        ("127.0.0.1:0 per-client", &json!(1)),
         ("max-connections", &json!(7)),
-        ("per-client", &json!(1)),
     ];
     assert_eq!(limits, expected);
 
     let mut first = gateway.connect().await;
     assert_eq!(say(&mut first, "hello").await?, "a hello");
     assert!(say(&mut gateway.connect().await, "hello").await.is_err());
-    assert_eq!(
-        page.post("/limits/per-client", json!({"max": 2})).await / 100,
-        2
-    );
+    assert_eq!(page.post(PER_CLIENT, json!({"max": 2})).await / 100, 2);
     let mut second = gateway.connect().await;
     assert_eq!(say(&mut second, "hello").await?, "a hello");
-    assert_eq!(
-        page.post("/limits/per-client", json!({"max": null})).await / 100,
-        2
-    );
-    assert_eq!(page.get("/limits/per-client").await.1["max"], Value::Null);
+    assert_eq!(page.post(PER_CLIENT, json!({"max": null})).await / 100, 2);
+    assert_eq!(page.get(PER_CLIENT).await.1["max"], Value::Null);
 
     assert_eq!(
         page.post("/limits/max-connections", json!({"max": 2}))
@@ -165,6 +165,9 @@ async fn limits_of_the_gateway_are_shown_and_changed() -> Result<(), BoxError> {
     third.write_all(b"waiting\n").await?;
     assert_eq!(say(&mut first, "still two").await?, "a still two");
     assert_eq!(page.connections(&gateway.addr).await.len(), 2);
+    // The page is no client.
+    assert_eq!(page.get("/limits/max-connections").await.1["used"], 2);
+    assert_eq!(page.get("/stats").await.1["open"], 2);
     drop(second);
     assert_eq!(say(&mut third, "").await?, "a waiting");
     Ok(())
@@ -231,10 +234,20 @@ async fn other_machines_need_a_token() -> Result<(), BoxError> {
         );
     }
 
+    let mut two_words = command("127.0.0.1:1", &["--admin", "0.0.0.0:0", "--check"]);
+    let output = two_words.env("GATEWAY_ADMIN_TOKEN", "two words").output();
+    let said = String::from_utf8(in_time(output).await?.stderr)?;
+    assert!(
+        said.starts_with("error: invalid GATEWAY_ADMIN_TOKEN: expected letters, digits"),
+        "{said}"
+    );
+
+    // The option has precedence over the environment.
     let of_option = &mut command(
         "127.0.0.1:1",
         &["--admin", "0.0.0.0:0", "--admin-token", "T"],
     );
+    of_option.env("GATEWAY_ADMIN_TOKEN", "other");
     let of_environment = &mut command("127.0.0.1:1", &args);
     for command in [of_option, of_environment.env("GATEWAY_ADMIN_TOKEN", "T")] {
         let mut gateway = Example::start_with("gateway", command.stderr(Stdio::null())).await;
@@ -323,5 +336,80 @@ async fn a_gateway_whose_addresses_are_paused_is_not_ready() -> Result<(), BoxEr
     );
     in_time(becomes(200)).await;
     gateway.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_listener_has_its_maximum_at_all_its_addresses_together() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let config = format!(
+        "admin = '127.0.0.1:0'\nto = '{}'\n[[listener]]\nlabel = 'one'\n\
+         listen = ['127.0.0.1:0', '127.0.0.1:0']\nmax-connections = 1\n",
+        upstream.local_addr()
+    );
+    let files = Files::new(&config);
+    let (mut gateway, _events) = started(&files, &[]).await;
+    let second = gateway.line().await;
+    let second = second.strip_prefix("listening on ").unwrap().to_owned();
+    let page = Page::of(&mut gateway).await.header(WRITE);
+    let limit = "/limits/one%20max-connections";
+    assert_eq!(page.get(limit).await.1["max"], 1);
+
+    let mut served = gateway.connect().await;
+    assert_eq!(say(&mut served, "hello").await?, "a hello");
+    let mut waiting = TcpStream::connect(&second).await?;
+    waiting.write_all(b"waiting\n").await?;
+    assert_eq!(say(&mut served, "still alone").await?, "a still alone");
+    assert_eq!(upstream.stats().accepted, 1);
+    assert_eq!(page.post(limit, json!({"max": 2})).await, 200);
+    assert_eq!(say(&mut waiting, "").await?, "a waiting");
+    Ok(())
+}
+
+#[tokio::test]
+async fn silent_clients_do_not_keep_others_from_the_page() -> Result<(), BoxError> {
+    let mut gateway = gateway("127.0.0.1:1", &["--admin", "127.0.0.1:0"]).await;
+    let page = Page::of(&mut gateway).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(&page.addr).await?);
+    }
+    assert_eq!(page.get("/stats").await.0, 200);
+    // The first one has made room, and the last one is still served.
+    assert!(in_time(silent[0].read_u8()).await.is_err());
+    let request = "GET /stats HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    assert_eq!(exchange(silent.remove(19), request).await.0, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_address_closed_or_paused_on_the_page_is_opened_by_a_reload() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let files = Files::new(&format!(
+        "admin = '127.0.0.1:0'\nto = '{to}'\nlisten = '127.0.0.1:0'\n"
+    ));
+    let (of_file, events) = started(&files, &[]).await;
+    let of_options = super::gateway_with_events(&to, &["--admin", "127.0.0.1:0"]).await;
+    for (mut gateway, mut events) in [(of_file, events), of_options] {
+        let page = Page::of(&mut gateway).await.header(WRITE);
+        let pause = format!("/listeners/{}/pause", gateway.addr);
+        assert_eq!(page.post(&pause, Value::Null).await, 200);
+        gateway.signal("HUP").await;
+        events.with("reloaded").await;
+        let mut client = gateway.connect().await;
+        assert_eq!(say(&mut client, "hello").await?, "a hello");
+
+        let close = format!("/listeners/{}/close", gateway.addr);
+        assert_eq!(page.post(&close, Value::Null).await, 200);
+        assert!(TcpStream::connect(&gateway.addr).await.is_err());
+        gateway.signal("HUP").await;
+        events.with("reloaded").await;
+        let line = gateway.line().await;
+        let opened = line.strip_prefix("listening on ").expect(&line);
+        let mut client = TcpStream::connect(opened).await?;
+        assert_eq!(say(&mut client, "hello").await?, "a hello");
+        assert_eq!(page.get("/listeners").await.1.as_array().unwrap().len(), 1);
+    }
     Ok(())
 }

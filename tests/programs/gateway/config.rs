@@ -3,7 +3,12 @@
 use super::in_time;
 use crate::program::binary;
 use reagent::BoxError;
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    fs,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::Path,
+    process::Stdio,
+};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -240,19 +245,99 @@ const MISTAKES: &[(&str, &str)] = &[
         "line 1: unknown key `--drain`; did you mean `drain`?",
     ),
     ("drain = ", "line 1: "),
-    ("drain = 1\ndrain = 2", "line 2: duplicate key"),
+    ("drain = 1\ndrain = 2", "line 2: `drain` is given twice\n"),
     (
         "per-client = 'x'",
-        "line 1: invalid `per-client`: invalid type: string \"x\"",
+        "line 1: invalid `per-client`: expected a whole number of at least 1, not the string \"x\"\n",
     ),
     (
         "per-client = 0",
-        "line 1: invalid `per-client`: invalid value: integer `0`",
+        "line 1: invalid `per-client`: expected a whole number of at least 1; leave it out for no limit",
     ),
-    ("\ndrain = -1", "line 2: invalid `drain`: "),
+    (
+        "\ndrain = -1",
+        "line 2: invalid `drain`: expected a number of seconds from 0 to 1000000000, not -1\n",
+    ),
+    (
+        "drain = 99999999999999999999",
+        "expected a number of seconds from 0 to 1000000000, not the number 99999999999999999999\n",
+    ),
+    (
+        "max-connections = 99999999999999999999",
+        "line 1: invalid `max-connections`: the number is too large; leave it out for no limit",
+    ),
+    (
+        "accept-rate = 2.5",
+        "line 1: invalid `accept-rate`: expected a whole number of at least 1, not the number 2.5\n",
+    ),
+    (
+        "bandwidth = true",
+        "line 1: invalid `bandwidth`: expected a whole number of at least 1, not true\n",
+    ),
+    (
+        "threads = [1]",
+        "line 1: invalid `threads`: expected a whole number of at least 1, not an array\n",
+    ),
+    (
+        "listen = 'a:1'\nto = 'b:1'\nthreads = 100000",
+        "gateway.toml: `threads` is 100000; expected at most 4096",
+    ),
+    (
+        "drain = 1979-05-27",
+        "line 1: invalid `drain`: expected a number of seconds from 0 to 1000000000, not a date\n",
+    ),
+    (
+        "proxy-in = 3",
+        "line 1: invalid `proxy-in`: expected a string\n",
+    ),
+    (
+        "tls-cert = 3",
+        "line 1: invalid `tls-cert`: expected a string, not the number 3; write it in quotes",
+    ),
+    (
+        "admin-token = 'two words'",
+        "line 1: invalid `admin-token`: expected letters, digits and punctuation of ASCII",
+    ),
+    (
+        "admin-token = 'é'",
+        "line 1: invalid `admin-token`: expected letters, digits and punctuation of ASCII",
+    ),
+    (
+        "listen = 'nowhere'",
+        "line 1: invalid `listen`: invalid address \"nowhere\": a port is missing",
+    ),
+    (
+        "listen = 'a:+80'",
+        "invalid address \"a:+80\": expected a port from 0 to 65535 after the last colon, in digits",
+    ),
+    (
+        "listen = ['a:1', '::1:80']",
+        "invalid address \"::1:80\": an IPv6 address must be in brackets, as in [::1]:8080",
+    ),
+    (
+        "to = '::1:80'",
+        "invalid address \"::1:80\": an IPv6 address must be in brackets, as in [::1]:8080",
+    ),
+    (
+        "listen = 'systemd:'",
+        "invalid address \"systemd:\": expected systemd:NAME",
+    ),
+    (
+        "listen = 'unix:app.sock'",
+        "invalid address \"unix:app.sock\": expected an absolute path",
+    ),
+    (
+        "admin = 'http://a:1'",
+        "invalid address \"http://a:1\": unknown scheme; expected HOST:PORT, unix:/PATH or systemd:NAME",
+    ),
+    (
+        "listen = 'a:1'\nto = 'b:1'\nadmin = 'a:1'",
+        "the address a:1 is listed twice",
+    ),
     (
         "drain = '1'",
-        "line 1: invalid `drain`: invalid type: string \"1\", expected a number of seconds",
+        "line 1: invalid `drain`: expected a number of seconds from 0 to 1000000000, not the string \
+         \"1\"; write it without quotes",
     ),
     (
         "max-age = 0",
@@ -260,7 +345,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "proxy-in = 'maybe'",
-        "line 1: invalid `proxy-in`: unknown variant `maybe`, expected one of `off`, ",
+        "line 1: invalid `proxy-in`: unknown value `maybe`, expected one of `off`, ",
     ),
     (
         "to = 'nowhere'",
@@ -270,14 +355,26 @@ const MISTAKES: &[(&str, &str)] = &[
         "allow = [\n'::1',\n'10.0.0.0/33']",
         "line 1: invalid `allow`: invalid network \"10.0.0.0/33\"",
     ),
-    ("listener = 1", "line 1: invalid `listener`: "),
+    (
+        "listener = 1",
+        "line 1: invalid `listener`: expected tables, each of which begins with [[listener]]",
+    ),
+    (
+        "[listener]\nlisten = 'a:1'",
+        "line 1: `listener` is a single table; write [[listener]]",
+    ),
+    (
+        "[[listener]]\nlisten = 'a:1'\nto = 'b:1'\n[listener.route]\nto = 'b:1'",
+        "line 4: `route` is a single table; write [[listener.route]]",
+    ),
     (
         "[[listener]]\nlisten = 1",
-        "line 2: invalid `listen`: invalid type: integer `1`, expected a string or an array",
+        "line 2: invalid `listen`: expected a string or an array of strings, not the number 1; write it \
+         in quotes",
     ),
     (
         "[[listener]]\nlisten = 'a:1'\nto = 'b:1'\n[[listener.route]]\nsni = 'a'",
-        "line 4: missing field `to`",
+        "line 4: `to` is missing",
     ),
     (
         "",
@@ -379,6 +476,10 @@ async fn a_check_finds_what_only_the_system_knows() -> Result<(), BoxError> {
             "[[listener]]\nlisten = '/nonexistent/a.sock'",
             "/nonexistent/a.sock",
         ),
+        (
+            &format!("[[listener]]\nlisten = '/tmp/{}'", "a".repeat(103)),
+            "is too long: expected at most 107 bytes",
+        ),
     ] {
         let files = Files::new(&format!("{listener}{more}"));
         let said = files.run(&["--check"]).await.expect_err(more);
@@ -388,6 +489,103 @@ async fn a_check_finds_what_only_the_system_knows() -> Result<(), BoxError> {
         );
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_check_refuses_addresses_that_cannot_be_open_together() {
+    let files = Files::new("");
+    let path = files.path("a.sock");
+    let other_spelling = files.path("./a.sock");
+    let more = |listen: &str| format!("[[listener]]\nlisten = '{listen}'\nto = 'unix:/a'\n");
+    let check = async |top: &str, addresses: [&str; 2]| {
+        let listeners = addresses.map(more).concat();
+        files.write("gateway.toml", &format!("{top}\n{listeners}"));
+        files.run(&["--check"]).await
+    };
+    let overlapping = [
+        ["0.0.0.0:8000", "127.0.0.1:8000"],
+        ["127.0.0.1:8000", "*:8000"],
+        ["localhost:8000", "127.0.0.1:8000"],
+        ["[::]:8000", "[::1]:8000"],
+        ["0.0.0.0:8000", ":8000"],
+        [&path, &other_spelling],
+        [&path, &format!("unix:{path}")],
+    ];
+    for pair in overlapping {
+        let said = check("", pair).await.expect_err(pair[1]);
+        let expected = format!("the addresses {} and {} overlap", pair[0], pair[1]);
+        assert!(said.contains(&expected), "{said}");
+    }
+    // The pages have a server of their own, so an address of IPv6 includes those of IPv4 there.
+    for (top, one) in [
+        ("admin = '127.0.0.1:8000'", "0.0.0.0:8000"),
+        ("metrics = '127.0.0.1:8000'", "[::]:8000"),
+        (&format!("handover = '{path}'"), &path),
+    ] {
+        let said = check(top, [one, "127.0.0.1:9"]).await.expect_err(top);
+        assert!(said.contains("overlap"), "{said}");
+    }
+    let apart = [
+        ["0.0.0.0:8000", "127.0.0.1:8001"],
+        ["0.0.0.0:8000", "[::]:8000"],
+        ["127.0.0.1:0", "127.0.0.1:0"],
+        [&path, &files.path("b.sock")],
+        ["systemd:a", "systemd:b"],
+    ];
+    for pair in apart {
+        check("", pair).await.expect(pair[1]);
+    }
+}
+
+#[tokio::test]
+async fn a_check_warns_of_a_spread_that_the_drain_cuts_short() {
+    let args = ["--to", "unix:/a", "--listen", "127.0.0.1:0", "--check"];
+    for (spread, expected) in [
+        (
+            "11",
+            "warning: `spread` is 11 s, but the drain ends after 10 s",
+        ),
+        ("10", ""),
+    ] {
+        let mut command = Command::new(binary("gateway"));
+        let command = command.args(args).args(["--spread", spread]);
+        let output = in_time(command.kill_on_drop(true).output()).await.unwrap();
+        assert!(output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.starts_with(expected), "{said}");
+        assert_eq!(said.is_empty(), expected.is_empty(), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_cannot_be_written_is_an_error_unless_its_reader_has_left() {
+    let files = Files::new("listen = '127.0.0.1:0'\nto = '127.0.0.1:1'\n");
+    for option in ["--check", "--dump"] {
+        let start = |stdout: Stdio| {
+            let mut command = Command::new(binary("gateway"));
+            command.args(["--config", &files.path("gateway.toml"), option]);
+            let command = command.stdout(stdout).stderr(Stdio::piped());
+            command.kill_on_drop(true).spawn().unwrap()
+        };
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = in_time(start(full.into()).wait_with_output())
+            .await
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{option}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.starts_with("error: cannot write to standard output: "),
+            "{said}"
+        );
+
+        let (reader, writer) = UnixStream::pair().unwrap();
+        drop(reader);
+        let output = in_time(start(OwnedFd::from(writer).into()).wait_with_output())
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{option}");
+        assert!(output.stderr.is_empty(), "{option}");
+    }
 }
 
 #[tokio::test]

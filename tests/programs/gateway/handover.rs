@@ -9,11 +9,20 @@ use super::{
 use crate::program::{Example, binary};
 use reagent::BoxError;
 use serde_json::json;
-use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     process::Command,
+    task::JoinSet,
 };
 
 /// A command line that can be started several times.
@@ -194,5 +203,95 @@ async fn a_successor_with_few_descriptors_takes_over_only_if_it_can_serve() -> R
     }
     assert!(refused > 0 && served > 0, "{refused} and {served}");
     current.stop("TERM").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_pages_are_served_throughout_a_succession() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let gateways = Gateways::new(&to, &["--admin", "127.0.0.1:0"]).await;
+    let mut current = gateways.start().await;
+    let page = Page::of(&mut current).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let is_done = done.clone();
+    let mut asking = JoinSet::new();
+    asking.spawn(async move {
+        let mut answers = 0;
+        while !is_done.load(Relaxed) {
+            // It panics if the connection is refused or reset.
+            let status = page.get("/live").await.0;
+            assert!(matches!(status, 200 | 503), "{status}");
+            answers += 1;
+        }
+        answers
+    });
+    for _ in 0..5 {
+        let next = gateways.start().await;
+        current.ended().await;
+        current = next;
+    }
+    done.store(true, Relaxed);
+    assert!(in_time(asking.join_all()).await[0] > 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_successor_whose_page_cannot_be_opened_serves_the_clients() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let gateways = Gateways::new(&to, &[]).await;
+    let taken = TcpListener::bind("127.0.0.1:0").await?;
+    let taken = taken.local_addr()?.to_string();
+    // Without a predecessor, it does not start.
+    let mut command = gateways.command();
+    let output = in_time(command.args(["--admin", &taken]).output()).await?;
+    assert!(!output.status.success());
+
+    let first = gateways.start().await;
+    let mut command = gateways.command();
+    command.args(["--admin", &taken]).stderr(Stdio::piped());
+    let mut second = Example::start_with("gateway", &mut command).await;
+    first.ended().await;
+    let stderr = second.process.stderr.take().unwrap();
+    let mut events = super::Events(BufReader::new(stderr).lines());
+    events.with("the pages are not served").await;
+    let mut client = second.connect().await;
+    assert_eq!(say(&mut client, "hello").await?, "a hello");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gateway_without_descriptors_can_be_replaced() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let gateways = Gateways::new(&upstream.local_addr().to_string(), &[]).await;
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 60 && exec \"$@\"", "sh"]);
+    command.arg(binary("gateway")).args(["--threads", "1"]);
+    command
+        .args(&gateways.args)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    let poor = Example::start_with("gateway", command.kill_on_drop(true)).await;
+    // Each of them takes two descriptors, until there is none for the next.
+    let mut clients = Vec::new();
+    loop {
+        let mut client = TcpStream::connect(&poor.addr).await?;
+        match say(&mut client, "hello").await {
+            Ok(_) => clients.push(client),
+            Err(_) => break,
+        }
+    }
+    assert!(clients.len() > 10, "{}", clients.len());
+
+    let next = gateways.start().await;
+    let mut client = TcpStream::connect(&next.addr).await?;
+    assert_eq!(say(&mut client, "hello").await?, "a hello");
+    for client in &mut clients {
+        assert_eq!(say(client, "still there").await?, "a still there");
+    }
+    drop(clients);
+    poor.ended().await;
+    next.stop("TERM").await;
     Ok(())
 }

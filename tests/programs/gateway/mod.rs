@@ -7,6 +7,7 @@ mod ends;
 mod handover;
 mod limits;
 mod proxies;
+mod real_systemd;
 mod reload;
 mod restarts;
 mod routes;
@@ -190,10 +191,26 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn wrong_options_are_reported() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["--to", "nowhere"], "expected HOST:PORT or the path"),
         (&["--to", ":5432"], "expected HOST:PORT or the path"),
         (&["--max-age", "0"], "greater than 0"),
+        (
+            &["--per-client", "x"],
+            "'x' for '--per-client <N>': expected a whole number of at least 1",
+        ),
+        (
+            &["--accept-rate", "0"],
+            "expected a whole number of at least 1; leave it out for no limit",
+        ),
+        (
+            &["--drain", "-"],
+            "expected a number of seconds from 0 to 1000000000",
+        ),
+        (
+            &["--admin-token", "two words"],
+            "expected letters, digits and punctuation of ASCII, without spaces",
+        ),
         (&["--tls-cert", "/nonexistent.pem"], "--tls-key <FILE>"),
         (
             &[

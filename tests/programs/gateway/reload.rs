@@ -226,6 +226,39 @@ async fn nothing_changes_if_anything_is_wrong() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
+async fn listeners_and_pages_change_together_or_not_at_all() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let of_listener = listener(&upstream, "");
+    let mut gateway = Reloading::new(&format!("metrics = '127.0.0.1:0'\n{of_listener}")).await;
+    let line = gateway.gateway.line().await;
+    let old = line.strip_prefix("metrics on ").expect(&line).to_owned();
+
+    let taken = TcpListener::bind("127.0.0.1:0").await?;
+    let path = gateway.files.path("new.sock");
+    let more = format!("[[listener]]\nlisten = '{path}'\nto = '127.0.0.1:1'\n");
+    let config = |metrics: &str| format!("metrics = '{metrics}'\n{of_listener}{more}");
+    let event = gateway
+        .hang_up(&config(&taken.local_addr()?.to_string()), REFUSED)
+        .await;
+    assert!(event.contains("in use"), "{event}");
+    assert!(!std::fs::exists(&path)?);
+    assert!(metric(&old, "reagent").await.is_some());
+
+    // The same with an address that is free.
+    let page = gateway.files.path("metrics.sock");
+    gateway.reload(&config(&page)).await;
+    let lines = [gateway.gateway.line().await, gateway.gateway.line().await];
+    let expected = [
+        format!("metrics on unix:{page}"),
+        format!("listening on unix:{path}"),
+    ];
+    assert_eq!(lines, expected);
+    assert!(TcpStream::connect(&old).await.is_err());
+    assert!(is_served(&gateway.gateway.addr).await);
+    Ok(())
+}
+
+#[tokio::test]
 async fn no_client_is_lost_while_files_are_reloaded() -> Result<(), BoxError> {
     let (a, b) = (named_upstream("a").await, named_upstream("b").await);
     let mut gateway = Reloading::new(&listener(&a, "")).await;

@@ -1,7 +1,12 @@
 //! The stages of a shutdown.
 
-use super::{admin::Page, gateway, in_time, named_upstream, read_all, say};
+use super::{
+    admin::{Page, WRITE},
+    gateway, gateway_with_events, in_time, named_upstream, read_all, say,
+};
 use reagent::BoxError;
+use serde_json::Value;
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn a_lame_duck_serves_new_clients_until_a_second_signal() -> Result<(), BoxError> {
@@ -65,6 +70,39 @@ async fn a_spread_reaches_one_connection_after_the_other() -> Result<(), BoxErro
     assert_eq!(say(&mut second, "hello").await?, "a hello");
     gateway.signal("INT").await;
     assert!(read_all(&mut second).await.is_err(), "reset");
+    gateway.ended().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_pages_are_served_until_the_last_connection_has_ended() -> Result<(), BoxError> {
+    let upstream = named_upstream("a").await;
+    let to = upstream.local_addr().to_string();
+    let pages = ["--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let args = [&pages[..], &["--spread", "1000", "--drain", "1000"]].concat();
+    let (mut gateway, mut events) = gateway_with_events(&to, &args).await;
+    let (metrics, admin) = (Page::of(&mut gateway).await, Page::of(&mut gateway).await);
+    let admin = admin.header(WRITE);
+    let (mut first, mut second) = (gateway.connect().await, gateway.connect().await);
+    for client in [&mut first, &mut second] {
+        assert_eq!(say(client, "hello").await?, "a hello");
+    }
+    gateway.signal("TERM").await;
+    assert_eq!(read_all(&mut first).await?, "");
+    assert!(TcpStream::connect(&gateway.addr).await.is_err());
+    for page in [&metrics, &admin] {
+        assert_eq!(page.get("/ready").await.0, 503);
+        assert_eq!(page.get("/live").await.0, 200);
+    }
+    let (_, listed) = admin.get("/connections").await;
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed[0]["client"], second.local_addr()?.to_string());
+
+    gateway.signal("HUP").await;
+    events.with("SIGHUP has no effect").await;
+    assert_eq!(say(&mut second, "hello").await?, "a hello");
+    let abort = format!("/connections/{}/abort", listed[0]["id"]);
+    assert_eq!(admin.post(&abort, Value::Null).await, 202);
     gateway.ended().await;
     Ok(())
 }

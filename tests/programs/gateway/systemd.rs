@@ -38,6 +38,16 @@ impl Manager {
         };
         in_time(received).await
     }
+
+    /// Returns all notifications that have arrived.
+    fn received(&self) -> Result<String, BoxError> {
+        let mut received = String::new();
+        let mut buffer = [0; 1024];
+        while let Ok(length) = self.socket.try_recv(&mut buffer) {
+            received += &String::from_utf8(buffer[..length].to_vec())?;
+        }
+        Ok(received)
+    }
 }
 
 #[tokio::test]
@@ -77,15 +87,18 @@ async fn a_successor_is_the_main_process_and_its_predecessor_is_silent() -> Resu
     manager
         .receives("STATUS=0 connections open, 0 accepted")
         .await;
-    let second = manager.start(&mut command("127.0.0.1:1", &args)).await;
+    // Only the predecessor tells the manager, who must know before it sees that process end.
+    let mut silent = command("127.0.0.1:1", &args);
+    let second = Example::start_with("gateway", silent.stderr(Stdio::null())).await;
     let pid = second.process.id().unwrap();
     first.ended().await;
-    second.stop("TERM").await;
-    let mut received = String::new();
-    let mut buffer = [0; 1024];
-    while let Ok(length) = manager.socket.try_recv(&mut buffer) {
-        received += &String::from_utf8(buffer[..length].to_vec())?;
-    }
+    assert!(manager.received()?.contains(&format!("MAINPID={pid}\n")));
+
+    let third = manager.start(&mut command("127.0.0.1:1", &args)).await;
+    let pid = third.process.id().unwrap();
+    second.ended().await;
+    third.stop("TERM").await;
+    let received = manager.received()?;
     assert!(
         received.contains(&format!("READY=1\nMAINPID={pid}\n")),
         "{received}"

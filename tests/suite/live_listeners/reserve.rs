@@ -101,3 +101,80 @@ async fn a_reserve_of_a_listener_that_could_not_be_added_is_given_back() {
     assert!(echoes(&mut connect_to(server.local_addr()).await, "hello").await);
     stop(&server).await;
 }
+
+#[tokio::test]
+async fn a_reserve_that_a_full_server_gets_takes_the_next_places() {
+    let server = server()
+        .listen(bind())
+        .max_connections(2)
+        .start(handle(echo))
+        .await
+        .unwrap();
+    let public = server.local_addr().clone();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(connect_to(&public).await);
+    }
+    assert!(echoes(&mut clients[1], "hello").await);
+    let added = server.listen(bind().reserve(1)).await.unwrap();
+    let mut admin = connect_to(&added[0]).await;
+    settled().await;
+    assert_eq!(server.connection_count(), 2, "the limit is not exceeded");
+
+    drop(clients.remove(0));
+    assert!(echoes(&mut admin, "hello").await);
+    assert_eq!(server.connection_count(), 2, "the other client waits");
+    drop(clients.remove(0));
+    assert!(echoes(&mut clients[0], "hello").await);
+
+    // An administrator gets in although nobody else does.
+    drop(admin);
+    server.set_max_connections(0);
+    server.settled().await;
+    let mut admin = connect_to(&added[0]).await;
+    assert!(echoes(&mut admin, "hello").await);
+    drop((admin, clients));
+    stop(&server).await;
+}
+
+#[tokio::test]
+async fn listeners_of_a_group_share_its_limit_within_that_of_the_server() {
+    let limit = Limit::new(3);
+    let group = limit.child(2);
+    let grouped = || bind().limit(group.clone());
+    let (server, [one, two]) = two(server().limit(limit.clone()), grouped(), grouped()).await;
+    let other = server.listen(bind()).await.unwrap().remove(0);
+    let mut clients = Vec::new();
+    for addr in [&one, &two] {
+        clients.push(connect_to(addr).await);
+        assert!(echoes(clients.last_mut().unwrap(), "hello").await);
+    }
+    let mut waits = connect_to(&one).await;
+    settled().await;
+    assert_eq!((group.taken(), limit.taken()), (2, 2), "the group is full");
+    let mut third = connect_to(&other).await;
+    assert!(echoes(&mut third, "hello").await);
+
+    drop(clients.remove(1));
+    assert!(echoes(&mut waits, "hello").await);
+    assert_eq!((group.taken(), server.limit().taken()), (2, 3));
+    drop((clients, waits, third));
+    until("all have left", || limit.taken() == 0).await;
+    assert_eq!(group.taken(), 0);
+    stop(&server).await;
+}
+
+#[tokio::test]
+async fn a_listener_with_a_limit_outside_of_that_of_the_server_is_refused() {
+    let expected = "its limit is not within the limit of the server; create it by `Limit::child`";
+    let foreign = || Bind::new("127.0.0.1:0").limit(Limit::new(1).child(1));
+    let refused = server().listen(foreign()).start(handle(echo)).await;
+    assert!(refused.unwrap_err().to_string().contains(expected));
+
+    let server = server().listen(bind()).start(handle(echo)).await.unwrap();
+    let refused = server.listen(foreign()).await.unwrap_err();
+    assert!(refused.to_string().contains(expected));
+    let added = server.listen(bind().limit(server.limit().child(1))).await;
+    assert_eq!(added.unwrap().len(), 1);
+    stop(&server).await;
+}

@@ -16,7 +16,7 @@ use reagent::{
 };
 use reagent_layers::{admin::Admin, http::HttpLayer};
 use std::{io, net::SocketAddr};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
 /// Echoes until the client leaves or the server drains.
 async fn serve(mut conn: Connection) -> io::Result<()> {
@@ -114,7 +114,13 @@ impl Watched {
 }
 
 /// Sends a request with these headers and no others.
-pub async fn send(to: &mut Raw, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+pub async fn send<Io: AsyncRead + AsyncWrite + Unpin>(
+    to: &mut Raw<Io>,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Answer {
     let length = match body {
         "" => String::new(),
         body => format!("content-length: {}\r\n", body.len()),

@@ -9,7 +9,7 @@ use reagent::{
 };
 use reagent_layers::{admin::Admin, http::HttpLayer};
 use std::{net::SocketAddr, time::Duration};
-use tokio::io::DuplexStream;
+use tokio::{io::DuplexStream, net::TcpStream};
 
 async fn connect(clients: &Clients) -> DuplexStream {
     let local: SocketAddr = "127.0.0.1:1".parse().unwrap();
@@ -46,6 +46,30 @@ async fn it_is_served_by_the_server_that_it_shows() {
     );
     // The handle inside the server does not keep it from ending.
     server.drain(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn the_listener_of_a_request_is_neither_paused_nor_closed() {
+    let admin = Admin::new();
+    let server = Server::bind(["127.0.0.1:0", "127.0.0.1:0"]).layer(HttpLayer::new());
+    let server = server.start(admin.clone()).await.unwrap();
+    admin.attach(&server);
+    let addrs: Vec<_> = server.local_addrs().map(|addr| addr.to_string()).collect();
+    let act = async |of: &str, verb: &str| {
+        let mut browser = Raw(TcpStream::connect(&addrs[0]).await.unwrap());
+        let path = format!("/listeners/{of}/{verb}");
+        let headers = "host: localhost\r\nx-reagent-admin: 1\r\n";
+        send(&mut browser, "POST", &path, headers, "").await
+    };
+    for verb in ["pause", "close"] {
+        let error = act(&addrs[0], verb).await.error(409);
+        assert!(error.contains("came in by the same listener"), "{error}");
+    }
+    act(&addrs[0], "resume").await.json(200);
+    for verb in ["pause", "resume", "close"] {
+        act(&addrs[1], verb).await.json(200);
+    }
+    assert_eq!(server.local_addrs().count(), 1);
 }
 
 #[tokio::test]

@@ -98,6 +98,17 @@ async fn only_known_names_of_the_host_are_served() {
     let mut browser = watched.browser().await;
     browser.send("GET /stats HTTP/1.0\r\n\r\n").await;
     browser.answer().await.unwrap().error(421);
+    // The probes of load balancers are such clients.
+    for (path, status) in [
+        ("/ready", 200),
+        ("/live", 200),
+        ("/", 421),
+        ("/nothing", 421),
+    ] {
+        let mut browser = watched.browser().await;
+        browser.send(&format!("GET {path} HTTP/1.0\r\n\r\n")).await;
+        assert_eq!(browser.answer().await.unwrap().status, status, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -14,9 +14,12 @@ use tracing::Level;
 #[tokio::test]
 async fn an_abort_ends_one_connection_and_no_other() {
     let watched = Watched::new().await;
-    let (_client, handle) = watched.client("192.0.2.1:4000", 1).await;
+    let (mut client, handle) = watched.client("192.0.2.1:4000", 1).await;
     let (mut other, _) = watched.client("192.0.2.1:4001", 1).await;
     let path = format!("/connections/{}/abort", handle.id());
+    let signed = format!("/connections/+{}/abort", handle.id());
+    watched.write("POST", &signed, "").await.error(404);
+    assert!(echoes(&mut client, "still here").await);
     let json = watched.write("POST", &path, "").await.json(202);
     assert_eq!(json["client"], "192.0.2.1:4000");
     assert!(matches!(in_time(handle.closed()).await, Outcome::Aborted));
@@ -192,6 +195,18 @@ async fn clients_are_banned_and_pardoned() {
         watched.write("POST", "/bans", body).await.error(400);
     }
     watched.write("DELETE", "/bans/nobody", "").await.error(400);
+    // A list of bans holds clients.
+    let body = r#"{"client": "10.0.0.0/8", "seconds": 60}"#;
+    for error in [
+        watched.write("POST", "/bans", body).await.error(400),
+        watched
+            .write("DELETE", "/bans/10.0.0.0%2F8", "")
+            .await
+            .error(400),
+    ] {
+        let expected = "invalid client \"10.0.0.0/8\": a ban is for one client";
+        assert!(error.starts_with(expected), "{error}");
+    }
     assert!(bans.is_empty());
 }
 

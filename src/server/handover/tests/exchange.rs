@@ -91,7 +91,9 @@ async fn a_successor_has_a_successor() {
         tasks.join_next().await.unwrap().unwrap();
         old = Old::new(vec![("127.0.0.1:0", listeners)]);
         let next = old.clone();
-        tasks.spawn(async move { serve(door, &*next, &Carrier::default()).await });
+        tasks.spawn(
+            async move { serve(door, &*next, &Carrier::default(), &Spare::default()).await },
+        );
         TcpStream::connect(addr).await.unwrap();
     }
     tasks.shutdown().await;

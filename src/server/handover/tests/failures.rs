@@ -232,8 +232,9 @@ async fn a_server_begins_as_the_first_or_as_a_successor() {
     };
     let old = Old::on_a_port();
     let carrier = Carrier::default();
+    let spare = Spare::default();
     tokio::select! {
-        () = serve(door, &*old, &carrier) => unreachable!(),
+        () = serve(door, &*old, &carrier, &spare) => unreachable!(),
         begin = handover.begin() => {
             let Begin::Succession(mut succession) = begin.unwrap() else {
                 panic!("there is a predecessor");

@@ -17,6 +17,7 @@ use super::{
     carrier::Carrier,
     predecessor::{Offer, Predecessor},
     serve::serve,
+    spare::Spare,
     succession::{Prepared, Succession},
     successor::connect,
     wire::{Kind, Received, Wire},

@@ -53,14 +53,21 @@ pub(super) struct Old {
 }
 
 impl Predecessor for Old {
-    fn offer(&self) -> io::Result<Vec<Offer>> {
+    fn sockets(&self) -> usize {
+        self.listeners
+            .iter()
+            .map(|(_, sockets)| sockets.len())
+            .sum()
+    }
+
+    fn offer(&self, spare: &Spare) -> io::Result<Vec<Offer>> {
         let offer = |(requested, sockets): &(&str, Vec<SocketListener>)| {
             Ok(Offer {
                 requested: (*requested).to_owned(),
                 facts: sockets[0].facts(),
                 sockets: sockets
                     .iter()
-                    .map(SocketListener::descriptor)
+                    .map(|socket| spare.duplicate(socket.as_fd()))
                     .collect::<io::Result<_>>()?,
             })
         };
@@ -78,7 +85,7 @@ impl Predecessor for Old {
         self.note("resume".to_owned());
     }
 
-    fn commit(&self, taken: &[usize]) {
+    fn commit(&self, taken: &[usize], _: Option<u32>) {
         self.note(format!("commit {taken:?}"));
         for index in taken {
             self.listeners[*index]
@@ -127,7 +134,7 @@ impl Old {
     /// Waits for a successor at this path.
     pub(super) async fn wait(self: Arc<Self>, path: PathBuf, carrier: Carrier) {
         let door = SocketListener::private(&path).await.unwrap();
-        serve(door, &*self, &carrier).await;
+        serve(door, &*self, &carrier, &Spare::default()).await;
     }
 
     /// Waits for a successor at this path while the test goes on.

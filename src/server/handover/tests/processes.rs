@@ -37,7 +37,7 @@ async fn child() {
             let old = Old::on_a_port();
             let door = SocketListener::private(&path).await.unwrap();
             say(&old.addr().to_string());
-            serve(door, &*old, &Carrier::default()).await;
+            serve(door, &*old, &Carrier::default(), &Spare::default()).await;
         }
         "successor" => {
             let mut succession = match connect(&path).await {

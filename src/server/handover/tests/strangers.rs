@@ -53,8 +53,9 @@ async fn a_successor_that_is_first_in_a_full_queue_is_heard() {
     }
     let old = Old::on_a_port();
     let carrier = Carrier::default();
+    let spare = Spare::default();
     tokio::select! {
-        () = serve(door, &*old, &carrier) => unreachable!(),
+        () = serve(door, &*old, &carrier, &spare) => unreachable!(),
         answer = next(&successor) => assert_eq!(answer.unwrap().0, Kind::Last),
     }
 }

@@ -1,13 +1,12 @@
 //! The options of a listener, and its routes.
 
-use crate::options::{defaults, path};
-use crate::values::{Seconds, Target, TimeLimit, join, list};
+use super::path;
+use crate::values::{Count, ListenAddr, Seconds, Target, TimeLimit, join, list};
 use clap::{Args, ValueEnum};
 use reagent_layers::Network;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt, iter,
-    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
 };
 
@@ -21,7 +20,7 @@ pub struct Listener {
     /// Address to listen on: HOST:PORT or the path of a Unix socket; may be repeated
     #[arg(long, value_name = "ADDR")]
     #[serde(with = "list")]
-    pub listen: Vec<String>,
+    pub listen: Vec<ListenAddr>,
     /// Address of the upstream: HOST:PORT or the path of a Unix socket
     #[arg(long, value_name = "ADDR")]
     pub to: Option<Target>,
@@ -48,19 +47,19 @@ pub struct Listener {
     /// Version of the PROXY header sent to the upstream [default: no header]
     #[arg(long, value_name = "VERSION")]
     pub proxy_out: Option<ProxyOut>,
-    /// Maximum number of open connections of this listener.
+    /// Maximum number of open connections of this listener, at all its addresses together.
     #[arg(skip)]
-    pub max_connections: Option<NonZeroUsize>,
+    pub max_connections: Option<Count>,
     /// Maximum number of open connections per IPv4 address or IPv6 /64 [default: unlimited]
     #[arg(long, value_name = "N")]
-    pub per_client: Option<NonZeroUsize>,
+    pub per_client: Option<Count>,
     /// Maximum number of connections accepted per second [default: unlimited]
     #[arg(long, value_name = "N")]
-    pub accept_rate: Option<NonZeroU32>,
+    pub accept_rate: Option<Count>,
     /// Maximum bandwidth of a connection in each direction, in bytes per second [default:
     /// unlimited]
     #[arg(long, value_name = "BYTES/S")]
-    pub bandwidth: Option<NonZeroU64>,
+    pub bandwidth: Option<Count>,
     /// Time limit for the first byte of a client, in seconds [default: the idle timeout]
     #[arg(long, value_name = "SECONDS")]
     pub first_byte_timeout: Option<TimeLimit>,
@@ -136,6 +135,10 @@ pub enum RouteTls {
     PassThrough,
 }
 
+impl Route {
+    pub const KEYS: [&str; 6] = ["sni", "alpn", "to", "tls", "tls-cert", "tls-key"];
+}
+
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = [join("for ", &self.sni), join("offering ", &self.alpn)];
@@ -152,18 +155,16 @@ impl fmt::Display for Route {
     }
 }
 
-impl Default for Listener {
-    fn default() -> Self {
-        defaults()
-    }
-}
-
 impl Listener {
+    /// The keys of a file that are no options.
+    pub const KEYS: [&str; 3] = ["label", "max-connections", "route"];
+
     /// Labels the listener with its first address, unless it has a label. `is_taken` says whether
     /// another listener has a label already.
     pub fn set_label(&mut self, is_taken: impl Fn(&str) -> bool) {
         if self.label.is_empty() {
-            let first = self.listen.first().cloned().unwrap_or_default();
+            let first = self.listen.first().map(ToString::to_string);
+            let first = first.unwrap_or_default();
             let others = (2..).map(|number| format!("{first} ({number})"));
             let mut labels = iter::once(first.clone()).chain(others);
             self.label = labels.find(|label| !is_taken(label)).unwrap_or(first);

@@ -1,18 +1,24 @@
 //! The options, which are also the keys of a configuration file.
+//!
+//! Each theme has a file. To add one, write a struct like those, and add it to [`Global`].
 
-use crate::listener::Listener;
-use crate::values::{Seconds, Secret};
+mod listener;
+mod pages;
+mod server;
+mod shutdown;
+
 use clap::{
-    Args, Command, CommandFactory, FromArgMatches, Parser,
+    Arg, Args, Command, CommandFactory, FromArgMatches, Parser,
     builder::{PathBufValueParser, TypedValueParser},
     parser::ValueSource,
 };
-use reagent::{BoxError, Shutdown};
-use serde::{Deserialize, Serialize};
-use std::{
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-};
+pub use listener::{Listener, ProxyIn, ProxyOut, Route, RouteTls};
+pub use pages::PageOptions;
+use reagent::BoxError;
+use serde::{Serialize, de::DeserializeOwned};
+use server::ServerOptions;
+use shutdown::ShutdownOptions;
+use std::path::{Path, PathBuf};
 use toml::Table;
 
 const ABOUT: &str = "Relays TCP connections, plain or TLS, to other servers";
@@ -50,81 +56,68 @@ pub struct CommandLine {
     pub set: Table,
 }
 
-/// The options of the whole gateway.
-#[derive(Args, Clone, Debug, Deserialize, Serialize)]
+/// The options of the whole gateway, by theme.
+#[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Options of the gateway")]
-#[serde(default, rename_all = "kebab-case")]
 pub struct Global {
-    /// Maximum number of open connections [default: unlimited]
-    #[arg(long, value_name = "N")]
-    pub max_connections: Option<NonZeroUsize>,
-    /// Address to serve Prometheus metrics on: http://ADDR/metrics
-    #[arg(long, value_name = "ADDR")]
-    pub metrics: Option<String>,
-    /// Address of the admin page: HOST:PORT or the path of a Unix socket. Other machines can reach
-    /// it only with a token
-    #[arg(long, value_name = "ADDR")]
-    pub admin: Option<String>,
-    /// Token that the admin page requires. The environment variable GATEWAY_ADMIN_TOKEN keeps it
-    /// out of the list of processes
-    #[arg(long, value_name = "TOKEN")]
-    pub admin_token: Option<Secret>,
-    /// Path of the Unix socket by which a gateway that is started later, with the same option,
-    /// takes over the addresses. This one then drains and exits
-    #[arg(long, value_name = "PATH", value_parser = path())]
-    pub handover: Option<PathBuf>,
-    /// Number of worker threads [default: number of cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
-    /// Time limit of a drain in seconds. Connections are closed once neither side has sent anything
-    /// for a second; those that remain at the limit are reset on both sides
-    #[arg(long, value_name = "SECONDS", default_value = "10")]
-    pub drain: Seconds,
-    /// Time in seconds between SIGTERM and the drain. Clients are still accepted, while /ready of
-    /// the pages answers 503, so that a load balancer sends them elsewhere
-    #[arg(long, value_name = "SECONDS", default_value = "0")]
-    pub lame_duck: Seconds,
-    /// Time in seconds over which a drain reaches all connections, so that their clients do not
-    /// reconnect at the same time
-    #[arg(long, value_name = "SECONDS", default_value = "0")]
-    pub spread: Seconds,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub server: ServerOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub pages: PageOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub shutdown: ShutdownOptions,
+}
+
+/// A table from which the options of one theme are read. It has other keys too.
+pub trait Source {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, BoxError>;
+}
+
+impl Source for Table {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, BoxError> {
+        Ok(self.clone().try_into()?)
+    }
 }
 
 impl Global {
-    pub fn shutdown(&self) -> Shutdown {
-        Shutdown::new(self.drain.0)
-            .lame_duck(self.lame_duck.0)
-            .spread(self.spread.0)
-    }
-
-    /// Returns the token of the admin page. The environment is not part of the configuration, so a
-    /// token from there is not in a dump.
-    pub fn admin_token(&self) -> Option<String> {
-        let from_environment = || std::env::var("GATEWAY_ADMIN_TOKEN").ok();
-        let token = self.admin_token.as_ref().map(|Secret(token)| token.clone());
-        token
-            .or_else(from_environment)
-            .filter(|token| !token.is_empty())
+    pub fn read(from: &impl Source) -> Result<Self, BoxError> {
+        Ok(Global {
+            server: from.read()?,
+            pages: from.read()?,
+            shutdown: from.read()?,
+        })
     }
 }
 
-impl Default for Global {
-    fn default() -> Self {
-        defaults()
-    }
+/// Implements `Default` with the defaults of the command line, which are also those of a file.
+macro_rules! default {
+    ($($options:ty),+) => {$(
+        impl Default for $options {
+            fn default() -> Self {
+                let command = Self::augment_args(Command::new("gateway"));
+                let matches = command.get_matches_from([""]);
+                Self::from_arg_matches(&matches).expect("no option is required")
+            }
+        }
+    )+};
 }
 
-/// Returns the defaults of the command line, which are also those of a file.
-pub fn defaults<T: Args>() -> T {
+default!(ServerOptions, PageOptions, ShutdownOptions, Listener);
+
+/// Returns the keys of a file that are options of `T`.
+pub fn keys<T: Args>() -> Vec<String> {
     let command = T::augment_args(Command::new("gateway"));
-    let matches = command.get_matches_from([""]);
-    T::from_arg_matches(&matches).expect("no option is required")
+    let names = command.get_arguments().map(Arg::get_long);
+    names.flatten().map(str::to_owned).collect()
 }
 
 impl CommandLine {
     /// Parses the arguments of the program. Exits if they are invalid, or for `--help`.
     pub fn read() -> Result<Self, BoxError> {
-        let required = |arg: clap::Arg| arg.required_unless_present("config");
+        let required = |arg: Arg| arg.required_unless_present("config");
         let command = CommandLine::command()
             .mut_arg("listen", required)
             .mut_arg("to", required);

@@ -1,0 +1,41 @@
+//! The server of the listeners.
+
+use crate::{
+    certificates::CurrentCertificates, common, config::Config, pages::Pages,
+    succession::Succession, systemd::MainProcess,
+};
+use reagent::{Bind, Handover, Server};
+use reagent_layers::{access::Bans, trace::TraceObserver};
+
+/// Configures the server of the listeners.
+pub fn server(
+    binds: Vec<Bind>,
+    config: &Config,
+    certificates: &CurrentCertificates,
+    bans: &Bans,
+    pages: &Pages,
+    succession: &Succession,
+) -> Server {
+    let mut server = Server::bind(binds).options(common::keepalive).observe(
+        TraceObserver::new()
+            .end_level(tracing::Level::DEBUG)
+            .failure_level(tracing::Level::INFO),
+    );
+    if let Some(max) = config.global.server.max_connections {
+        server = server.max_connections(max.as_usize());
+    }
+    if let Some(path) = &config.global.server.handover {
+        // It starts paused, since it finds out only now whether there is a predecessor.
+        server = server.acceptors(0).observe(MainProcess);
+        let handover = Handover::new(path)
+            .shutdown(config.global.shutdown.shutdown())
+            .carry(succession.clone())
+            .carry(certificates.clone())
+            .carry(bans.clone());
+        server = server.handover(handover);
+    }
+    match &pages.metrics {
+        Some(metrics) => server.observe(metrics.observer.clone()),
+        None => server,
+    }
+}
