@@ -21,6 +21,8 @@ pub struct MemoryStore {
 #[derive(Debug)]
 struct Record {
     born: Instant,
+    /// When it was found that the store had lost its data.
+    learning_since: Option<Instant>,
     /// When what has ended was last removed.
     swept: Instant,
     /// The end of the lease of each instance.
@@ -72,9 +74,11 @@ impl MemoryStore {
         if now - record.swept >= batch.lease {
             record.sweep(now);
         }
-        let age = now - record.born;
         let instances = record.instances.len();
-        let learning = (age < batch.lease).then(|| instances.max(batch.instances));
+        let is_learning = record
+            .learning_since
+            .is_some_and(|since| now - since < batch.lease);
+        let learning = is_learning.then(|| instances.max(batch.instances));
         let granted = batch
             .claims
             .iter()
@@ -82,7 +86,7 @@ impl MemoryStore {
             .collect();
         Answer {
             instances,
-            age,
+            is_learning,
             granted,
         }
     }
@@ -99,6 +103,7 @@ impl Record {
     fn new(now: Instant) -> Self {
         Record {
             born: now,
+            learning_since: None,
             swept: now,
             instances: HashMap::new(),
             places: HashMap::new(),
@@ -112,7 +117,10 @@ impl Record {
             self.instances.remove(&batch.instance);
         } else {
             let until = now + batch.lease;
-            self.instances.insert(batch.instance.clone(), until);
+            let known = self.instances.insert(batch.instance.clone(), until);
+            if known.is_none() && batch.instances > 0 && now - self.born < batch.lease {
+                self.learning_since.get_or_insert(now);
+            }
         }
     }
 

@@ -115,8 +115,10 @@
 //! | the store has lost its data | *b* once | none |
 //!
 //! A store that has lost its data *learns* for a lease: instances announce what they hold as soon
-//! as it answers, and it grants no more than shares. A store that is new learns as well, but then
-//! the first instance is the only one, and its share is the whole limit.
+//! as it answers, and it grants no more than shares. It notices its loss by the first instance that
+//! it does not know and that knows it. So an instance that starts before any other has come back,
+//! which takes them up to 2 seconds, may be granted up to `max` places that others hold. A fleet
+//! that is new has nothing to learn.
 //!
 //! Leases assume that the clocks of the store and the instances run at the same speed. What time it
 //! is on each does not matter.

@@ -1,6 +1,7 @@
 -- Applies a batch of claims; see `store.rs`. Times are in microseconds, by the clock of the server.
 --
--- KEYS[1]   the record of the cluster: INSTANCE -> end of its lease, "#" -> first heard of
+-- KEYS[1]   the record of the cluster: INSTANCE -> end of its lease, "#" -> when it was made,
+--           "?" -> when it was found that the data had been lost
 -- KEYS[2…]  one key for each claim
 -- ARGV      the instance, the lease, the number of instances it knows of, whether it is leaving,
 --           then for each claim: want, hold or "rate", max or burst, number or interval
@@ -22,15 +23,19 @@ local function expire(key, ms)
 end
 
 local function register()
-    local born, instances = nil, 0
+    local born, since, is_known, instances = nil, nil, false, 0
     local record = redis.call('HGETALL', KEYS[1])
     for i = 1, #record, 2 do
         local name, value = record[i], tonumber(record[i + 1])
         if name == '#' then
             born = value
+        elseif name == '?' then
+            since = value
         elseif value <= now then
             redis.call('HDEL', KEYS[1], name)
-        elseif name ~= me then
+        elseif name == me then
+            is_known = true
+        else
             instances = instances + 1
         end
     end
@@ -43,15 +48,19 @@ local function register()
     else
         instances = instances + 1
         redis.call('HSET', KEYS[1], me, int(now + lease))
+        if not is_known and not since and known > 0 and now - born < lease then
+            since = now
+            redis.call('HSET', KEYS[1], '?', int(now))
+        end
     end
     -- Long enough to be remembered by an instance that misses some renewals.
     expire(KEYS[1], 2 * lease_ms)
-    return instances, now - born
+    return instances, since ~= nil and now - since < lease
 end
 
-local instances, age = register()
+local instances, is_learning = register()
 -- `nil` unless the store is learning.
-local sharers = age < lease and math.max(instances, known, 1) or nil
+local sharers = is_learning and math.max(instances, known, 1) or nil
 
 local function places(key, want, hold, max, number)
     local others = 0
@@ -98,7 +107,7 @@ local function tokens(key, want, burst, interval)
     return granted
 end
 
-local answer = { instances, age }
+local answer = { instances, is_learning and 1 or 0 }
 for i = 2, #KEYS do
     local at = 4 * i - 3
     local want, max, last = tonumber(ARGV[at]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])

@@ -128,12 +128,12 @@ impl RedisStore {
         let broken = Broken(self);
         let answer: Vec<i64> = call.invoke_async(&mut connection).await?;
         std::mem::forget(broken);
-        let [instances, age, granted @ ..] = &answer[..] else {
+        let [instances, is_learning, granted @ ..] = &answer[..] else {
             return Err("the script answered with less than its head".into());
         };
         Ok(Answer {
             instances: usize::try_from(*instances)?,
-            age: Duration::from_micros(u64::try_from(*age).unwrap_or(0)),
+            is_learning: *is_learning != 0,
             granted: granted
                 .iter()
                 .map(|granted| u32::try_from(*granted))

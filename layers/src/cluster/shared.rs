@@ -78,7 +78,7 @@ impl Shared {
 
     /// Closes the circuit. Returns whether it was open.
     pub(super) fn answered(&self, answer: &Answer) -> bool {
-        match answer.age < self.settings.lease {
+        match answer.is_learning {
             // A store that has just restarted has not heard of all of them yet.
             true => self.instances.fetch_max(answer.instances, Relaxed),
             false => self.instances.swap(answer.instances, Relaxed),

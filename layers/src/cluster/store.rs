@@ -42,7 +42,8 @@ pub struct Batch {
     pub instance: String,
     /// The time for which the store keeps the instance and its places.
     pub lease: Duration,
-    /// The number of instances that the store last reported to this one, or 0.
+    /// The number of instances that the store last reported to this one. It is 0 if the store has
+    /// never answered.
     pub instances: usize,
     /// Whether the instance is leaving, and no longer counts as one.
     pub is_leaving: bool,
@@ -70,7 +71,7 @@ pub enum Claim {
     /// Replaces the places that the instance holds.
     ///
     /// The store grants `want`, or as many as others have left of `max`. While it
-    /// [learns](Answer::age), it grants no more than the [`share`]. It always grants `hold`, even
+    /// [learns](Answer::is_learning), it grants no more than the [`share`]. It always grants `hold`, even
     /// if that exceeds the limit, since these places are in use.
     Places {
         /// The key of a limit and a client.
@@ -103,9 +104,13 @@ pub enum Claim {
 pub struct Answer {
     /// The number of live instances of the cluster.
     pub instances: usize,
-    /// The time since the store has first heard of the cluster. Until that is a lease, the store is
-    /// learning: other instances may hold places that it does not know of.
-    pub age: Duration,
+    /// Whether the store is learning, since it has lost its data: other instances may hold places
+    /// that it does not know of.
+    ///
+    /// It begins to learn when a batch is from an instance that the store has
+    /// [answered before](Batch::instances) and does not know, unless it has known the cluster for a
+    /// lease. It has learned after a lease.
+    pub is_learning: bool,
     /// What was granted for each claim, in their order.
     pub granted: Vec<u32>,
 }

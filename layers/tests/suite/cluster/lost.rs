@@ -156,6 +156,22 @@ async fn a_store_that_restarts_empty_learns_before_it_grants_more_than_shares() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_notices_its_loss_though_a_new_instance_was_first() {
+    let store = MemoryStore::new();
+    let instances = three(&store, 6, builder()).await;
+    let held = instances[0].connect_many(CLIENT, 3).await;
+    store.clear();
+    let new = Instance::start(&store, 6, builder()).await;
+    // Within a renewal interval the others have noticed.
+    sleep(LEASE / 3).await;
+    let taken = new.connect_many(CLIENT, 6).await;
+    assert_eq!(taken.len(), 1, "a share of 6 among 4 instances");
+    sleep(LEASE).await;
+    assert_eq!(new.connect_many(CLIENT, 6).await.len(), 2);
+    assert_eq!(held.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_that_was_cut_off_for_a_lease_announces_what_it_holds() {
     let store = MemoryStore::new();
     let instances = three(&store, 5, builder().lost(Lost::Closed)).await;

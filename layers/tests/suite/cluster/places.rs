@@ -25,6 +25,16 @@ async fn a_client_has_one_limit_over_all_instances() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_fleet_has_the_whole_limit_at_once() {
+    let store = MemoryStore::new();
+    let mut instances = Vec::new();
+    for _ in 0..3 {
+        instances.push(Instance::start(&store, 5, builder()).await);
+    }
+    assert_eq!(instances[2].connect_many(CLIENT, 6).await.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn three_hundred_clients_never_have_more_than_five_places_each() {
     for mode in [Mode::Exact, Mode::Quota] {
         let store = MemoryStore::new();
