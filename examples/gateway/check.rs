@@ -2,6 +2,7 @@
 
 use crate::{
     certificates::{Certificates, CurrentCertificates},
+    cluster::Instance,
     config::Config,
     limits::Limits,
     options::Listener,
@@ -11,7 +12,7 @@ use crate::{
     values::Target,
 };
 use reagent::BoxError;
-use reagent_layers::access::Bans;
+use reagent_layers::{access::Bans, cluster::ClusterPerClient};
 use std::fmt::Write;
 
 /// Checks the configuration, and describes what the gateway would do.
@@ -20,12 +21,14 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     let pages = Pages::new(config, &Bans::new(), &CurrentCertificates::default())?;
     pages.check(config).await?;
     let certificates = Certificates::load(config, &Certificates::default())?;
+    let instance = Instance::new(&config.global.cluster)?;
+    let cluster = instance.as_ref().map(|(instance, _)| &instance.per_client);
     let mut report = String::new();
     for listener in &config.listeners {
         for address in &listener.listen {
             writeln!(report, "listening on {address}")?;
         }
-        let stack = describe(config, listener, &certificates)?;
+        let stack = describe(config, listener, &certificates, cluster)?;
         write!(report, "{stack}")?;
         let routes = listener.route.iter().map(|route| &route.to);
         for to in listener.to.iter().chain(routes) {
@@ -43,10 +46,15 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     Ok(report)
 }
 
-fn describe(config: &Config, listener: &Listener, tls: &Certificates) -> Result<Stack, BoxError> {
+fn describe(
+    config: &Config,
+    listener: &Listener,
+    tls: &Certificates,
+    cluster: Option<&ClusterPerClient>,
+) -> Result<Stack, BoxError> {
     Parts {
         listener,
-        limits: &Limits::new(listener, &Bans::new()),
+        limits: &Limits::new(listener, &Bans::new(), cluster),
         certificates: tls,
         has_bans: config.global.pages.admin.is_some(),
     }

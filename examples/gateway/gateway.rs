@@ -2,6 +2,7 @@
 
 use crate::{
     certificates::{Certificates, CurrentCertificates},
+    cluster::Instance,
     common,
     config::Config,
     limits::Limits,
@@ -39,6 +40,8 @@ pub struct Gateway {
     pub certificates: CurrentCertificates,
     /// The clients that were banned on the admin page.
     pub bans: Bans,
+    /// What this gateway shares with others.
+    pub instance: Option<Instance>,
     /// Holds the readiness back while no client is accepted.
     hold: Mutex<Option<ReadinessHold>>,
 }
@@ -88,7 +91,9 @@ impl Gateway {
         let bans = Bans::new();
         let mut pages = Pages::new(&config, &bans, &certificates)?;
         pages.check(&config).await?;
-        let limits = limits(&config, &HashMap::new(), &bans);
+        let instance = Instance::start(&config.global.cluster)?;
+        let cluster = instance.as_ref().map(|instance| &instance.per_client);
+        let limits = limits(&config, &HashMap::new(), &bans, cluster);
         let has_bans = pages.admin.is_some();
         let services = services(&config, &limits, &certificates.get(), has_bans)?;
 
@@ -99,7 +104,18 @@ impl Gateway {
             pages.open(&config).await?;
         }
         let succession = Succession::default();
-        let server = |binds| server(binds, &config, &certificates, &bans, &pages, &succession);
+        let server = |binds| {
+            let instance = instance.as_ref();
+            server(
+                binds,
+                &config,
+                &certificates,
+                &bans,
+                instance,
+                &pages,
+                &succession,
+            )
+        };
         let serving = Serving::start(services, server).await;
         let serving = or_close(serving, pages.serving.as_ref()).await?;
         if hands_over && !succession.has_happened() {
@@ -123,6 +139,7 @@ impl Gateway {
             limits,
             certificates,
             bans,
+            instance,
             hold: Mutex::default(),
         };
         gateway.show();
@@ -186,6 +203,10 @@ impl Gateway {
                 let _ = server.wait().await;
             }
         }
+        if let Some(instance) = &self.instance {
+            // The places of the last connections.
+            instance.cluster.leave().await;
+        }
         self.pages.close().await;
     }
 
@@ -217,6 +238,7 @@ impl Gateway {
             self.hold_readiness();
             if let Some(metrics) = &self.pages.metrics {
                 metrics.measure(&self.serving.server, &self.certificates.get());
+                self.instance.iter().for_each(Instance::measure);
             }
         }
     }

@@ -5,6 +5,7 @@ use reagent::Limit;
 use reagent_layers::{
     access::{Access, Bans, Rules},
     bandwidth::{BandwidthLimits, Rate},
+    cluster::ClusterPerClient,
     limit::{AcceptRate, PerClient},
 };
 
@@ -16,18 +17,21 @@ pub struct Limits {
     pub accept_rate: AcceptRate,
     pub access: Access,
     pub per_client: PerClient,
+    /// The limit that all listeners share with other gateways.
+    pub cluster: Option<ClusterPerClient>,
     pub bandwidth: BandwidthLimits,
 }
 
 impl Limits {
-    /// Creates the limits of a listener. All listeners share `bans`.
-    pub fn new(listener: &Listener, bans: &Bans) -> Self {
+    /// Creates the limits of a listener. All listeners share `bans` and `cluster`.
+    pub fn new(listener: &Listener, bans: &Bans, cluster: Option<&ClusterPerClient>) -> Self {
         let rate = rate(listener);
         let limits = Limits {
             max_connections: Limit::unlimited(),
             accept_rate: AcceptRate::new(rate, rate),
             access: Access::new(Rules::new()).with_bans(bans.clone()),
             per_client: PerClient::new(0),
+            cluster: cluster.cloned(),
             bandwidth: BandwidthLimits::new(),
         };
         limits.set(listener);

@@ -12,7 +12,7 @@
 //! 1. `--max-connections`, `--accept-rate`: clients in excess wait in the kernel's queue, where
 //!    they cost nothing
 //! 2. `--proxy-in`: everything below uses the client address reported by the proxy in front
-//! 3. `--allow`, `--deny`, then `--per-client`: before the handshake, which is the expensive part
+//! 3. `--allow`, `--deny`, `--per-client`, then `--cluster`: before the handshake, which is the expensive part
 //! 4. `[[listener.route]]` in a file: everything below differs by what a TLS client asks for
 //! 5. `--tls-…`: everything below sees decrypted bytes
 //! 6. `--first-byte-timeout`, `--idle-timeout`, `--max-age`, `--max-age-grace`
@@ -25,7 +25,7 @@
 //! |---|---|
 //! | `options/`, `values/` | the options, which are also the keys of a file |
 //! | `file.rs`, `explain.rs`, `config.rs`, `validate.rs`, `check.rs`, `overlap.rs` | reading and checking a configuration |
-//! | `stack.rs`, `limits.rs`, `certificates.rs`, `upstream.rs`, `header.rs` | the stack |
+//! | `stack.rs`, `limits.rs`, `cluster.rs`, `certificates.rs`, `upstream.rs`, `header.rs` | the stack |
 //! | `pages.rs`, `metrics_page.rs`, `admin_page.rs`, `page_clients.rs` | the pages |
 //! | `addresses.rs`, `services.rs`, `serving.rs` | the addresses, and the stack behind each of them |
 //! | `gateway.rs`, `server.rs`, `reload.rs`, `succession.rs`, `systemd.rs` | the running gateway |
@@ -39,6 +39,7 @@ mod addresses;
 mod admin_page;
 mod certificates;
 mod check;
+mod cluster;
 mod config;
 mod explain;
 mod file;
@@ -89,6 +90,9 @@ fn run() -> Result<(), BoxError> {
     if line.dump {
         if config.global.pages.admin_token.is_some() {
             complain("warning: the dump contains the token of the admin page");
+        }
+        if config.global.cluster.has_password() {
+            complain("warning: the dump contains the password of the store");
         }
         return print(config.dump()?.trim_end());
     }

@@ -44,7 +44,8 @@ impl Gateway {
         let (mut config, certificates) = read.await??;
         self.defer(&mut config.global);
         self.pages.check(&config).await?;
-        let limits = limits(&config, &self.limits, &self.bans);
+        let cluster = self.instance.as_ref().map(|instance| &instance.per_client);
+        let limits = limits(&config, &self.limits, &self.bans, cluster);
         let has_bans = self.pages.admin.is_some();
         let listeners = services(&config, &limits, &certificates, has_bans)?;
         let pages = self.pages.services(&config);
@@ -53,6 +54,9 @@ impl Gateway {
         self.open(&listeners, &pages).await?;
         for listener in &config.listeners {
             limits[&listener.label].set(listener);
+        }
+        if let Some(instance) = &self.instance {
+            instance.set(&config.global.cluster);
         }
         let max = config.global.server.max_connections;
         let server = &self.serving.server;
@@ -99,6 +103,7 @@ impl Gateway {
             ("metrics", metrics.is_none() && new.pages.metrics.is_some()),
             ("admin", admin.is_none() && new.pages.admin.is_some()),
             ("admin-token", has_new_token),
+            ("cluster", !old.cluster.is_same_instance(&new.cluster)),
         ];
         for (key, _) in changed.iter().filter(|(_, has_changed)| *has_changed) {
             tracing::warn!("`{key}` takes effect after a restart");

@@ -1,7 +1,7 @@
 //! The server of the listeners.
 
 use crate::{
-    certificates::CurrentCertificates, common, config::Config, pages::Pages,
+    certificates::CurrentCertificates, cluster::Instance, common, config::Config, pages::Pages,
     succession::Succession, systemd::MainProcess,
 };
 use reagent::{Bind, Handover, Server};
@@ -13,6 +13,7 @@ pub fn server(
     config: &Config,
     certificates: &CurrentCertificates,
     bans: &Bans,
+    instance: Option<&Instance>,
     pages: &Pages,
     succession: &Succession,
 ) -> Server {
@@ -33,6 +34,10 @@ pub fn server(
             .carry(certificates.clone())
             .carry(bans.clone());
         server = server.handover(handover);
+    }
+    if let Some(instance) = instance {
+        // It gives places back when the server begins to drain.
+        server = server.observe(instance.cluster.clone());
     }
     match &pages.metrics {
         Some(metrics) => server.observe(metrics.observer.clone()),

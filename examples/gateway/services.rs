@@ -4,7 +4,7 @@ use crate::{
     certificates::Certificates, config::Config, limits::Limits, serving::Services, stack::Parts,
 };
 use reagent::BoxError;
-use reagent_layers::access::Bans;
+use reagent_layers::{access::Bans, cluster::ClusterPerClient};
 use std::collections::HashMap;
 
 /// Returns the limits of all listeners, with the state of those that are known.
@@ -12,10 +12,11 @@ pub fn limits(
     config: &Config,
     known: &HashMap<String, Limits>,
     bans: &Bans,
+    cluster: Option<&ClusterPerClient>,
 ) -> HashMap<String, Limits> {
     let limits = config.listeners.iter().map(|listener| {
         let known = known.get(&listener.label).cloned();
-        let limits = known.unwrap_or_else(|| Limits::new(listener, bans));
+        let limits = known.unwrap_or_else(|| Limits::new(listener, bans, cluster));
         (listener.label.clone(), limits)
     });
     limits.collect()

@@ -11,6 +11,7 @@ use reagent::{BoxError, Connection, IoStream};
 use reagent_layers::{
     access::AccessLayer,
     bandwidth::BandwidthLayer,
+    cluster::ClusterLayer,
     limit::{AcceptRateLayer, InFlightLayer, PerClientLayer},
     proxy_protocol::{Mode, ProxyProtocolLayer},
     route::{Router, offers, protocol, server_name},
@@ -63,6 +64,11 @@ impl Parts<'_> {
             listener, limits, ..
         } = self;
         let mut stack = self.routes()?;
+        if let Some(limit) = &limits.cluster {
+            let line = format!("cluster-per-client: {} connections", limit.max());
+            stack.around(ClusterLayer::new(limit.clone()), line);
+        }
+        // Outside of the limit that may have to ask the store.
         if let Some(max) = listener.per_client {
             let layer = PerClientLayer::new(limits.per_client.clone());
             stack.around(layer, format!("per-client: {max} connections"));

@@ -41,6 +41,8 @@ impl Config {
                 return Err(self.error(None, &format!("the address {text} is listed twice")));
             }
         }
+        let cluster = self.global.cluster.check();
+        cluster.map_err(|problem| self.error(None, problem))?;
         match self.global.server.threads {
             Some(threads) if threads.get() > MOST_THREADS => {
                 let problem = format!("`threads` is {threads}; expected at most {MOST_THREADS}");

@@ -2,6 +2,7 @@
 //!
 //! Each theme has a file. To add one, write a struct like those, and add it to [`Global`].
 
+mod cluster;
 mod listener;
 mod pages;
 mod server;
@@ -12,6 +13,7 @@ use clap::{
     builder::{PathBufValueParser, TypedValueParser},
     parser::ValueSource,
 };
+pub use cluster::ClusterOptions;
 pub use listener::{Listener, ProxyIn, ProxyOut, Route, RouteTls};
 pub use pages::PageOptions;
 use reagent::BoxError;
@@ -68,6 +70,9 @@ pub struct Global {
     pub pages: PageOptions,
     #[command(flatten)]
     #[serde(flatten)]
+    pub cluster: ClusterOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub shutdown: ShutdownOptions,
 }
 
@@ -87,6 +92,7 @@ impl Global {
         Ok(Global {
             server: from.read()?,
             pages: from.read()?,
+            cluster: from.read()?,
             shutdown: from.read()?,
         })
     }
@@ -105,7 +111,13 @@ macro_rules! default {
     )+};
 }
 
-default!(ServerOptions, PageOptions, ShutdownOptions, Listener);
+default!(
+    ServerOptions,
+    PageOptions,
+    ClusterOptions,
+    ShutdownOptions,
+    Listener
+);
 
 /// Returns the keys of a file that are options of `T`.
 pub fn keys<T: Args>() -> Vec<String> {

@@ -1,6 +1,7 @@
 //! `examples/gateway/` keeps its promises, with common clients and proxies.
 
 mod admin;
+mod cluster;
 mod config;
 mod differential;
 mod ends;
