@@ -9,7 +9,7 @@ const INSTANCES: &str = "gateway_cluster_instances";
 const ROUND_TRIPS: &str = "gateway_cluster_round_trips_total";
 const WITHOUT_STORE: &str = "gateway_cluster_without_store_total";
 
-/// This gateway as an instance of a cluster.
+/// The handle of this gateway as an instance of a cluster.
 #[derive(Clone, Debug)]
 pub struct Instance {
     pub cluster: Cluster,

@@ -76,7 +76,7 @@ impl Fleet {
     }
 }
 
-/// Connects as the client of a PROXY header. Whoever is refused receives no bytes.
+/// Connects as the client of a PROXY header. A client that is refused receives no bytes.
 async fn connect(gateway: &Example) -> Option<TcpStream> {
     let mut stream = gateway.connect().await;
     let header = format!("PROXY TCP4 {CLIENT} 192.0.2.99 4000 443\r\n");
@@ -139,6 +139,41 @@ async fn a_drain_gives_places_back_long_before_the_lease_ends() -> Result<(), Bo
     drained.stop("TERM").await;
     let mut others = Vec::new();
     fleet.until_open(&mut others, 5).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hand_over_gives_places_back_long_before_the_lease_ends() -> Result<(), BoxError> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("handover").display().to_string();
+    let lease = (LONG * 3).as_secs().to_string();
+    let args = ["--cluster-lease", &lease, "--handover", &path];
+    let Some(redis) = RedisServer::start(&[]).await else {
+        return Ok(());
+    };
+    let upstream = upstream().await;
+    let (to, url) = (upstream.local_addr().to_string(), redis.url());
+    let cluster = ["--cluster", &url, "--cluster-per-client", "5"];
+    let proxy = ["--proxy-in", "required", "--trust", "127.0.0.0/8"];
+    let args = [&args[..], &cluster, &proxy].concat();
+    let old = gateway(&to, &args).await;
+    let mut open = Vec::new();
+    while let Some(stream) = connect(&old).await {
+        open.push(stream);
+    }
+    assert_eq!(open.len(), 5);
+    drop(open);
+    let new = gateway(&to, &[&args[..], &["--listen", &old.addr]].concat()).await;
+    old.ended().await;
+    let mut open = Vec::new();
+    soon(async {
+        while open.len() < 5 {
+            open.extend(connect(&new).await);
+            sleep(Duration::from_millis(25)).await;
+        }
+    })
+    .await;
+    assert!(connect(&new).await.is_none());
     Ok(())
 }
 

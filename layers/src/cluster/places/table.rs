@@ -207,7 +207,7 @@ impl State {
     }
 
     /// Examines a few clients, in turn, and forgets those that are over. Renewals do the same for
-    /// all of them, but there are none while the store cannot be reached.
+    /// all of them, but not while the store cannot be reached.
     fn forget_some(&mut self) {
         let now = Instant::now();
         for _ in 0..FORGET.min(self.renewals.len()) {

@@ -45,6 +45,8 @@ pub struct LinkState {
     /// In milliseconds, before a batch is applied.
     delay: AtomicU64,
     batches: AtomicU64,
+    under_way: AtomicU64,
+    most_under_way: AtomicU64,
 }
 
 impl Link {
@@ -68,8 +70,30 @@ impl Link {
         self.state.delay.store(millis, Relaxed);
     }
 
+    /// Returns the highest number of batches that were under way at a time.
+    pub fn most_under_way(&self) -> u64 {
+        self.state.most_under_way.load(Relaxed)
+    }
+
     pub fn batches(&self) -> u64 {
         self.state.batches.load(Relaxed)
+    }
+}
+
+/// A batch, until it is answered or dropped.
+struct UnderWay<'a>(&'a LinkState);
+
+impl<'a> UnderWay<'a> {
+    fn new(state: &'a LinkState) -> Self {
+        let count = state.under_way.fetch_add(1, Relaxed) + 1;
+        state.most_under_way.fetch_max(count, Relaxed);
+        UnderWay(state)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Relaxed);
     }
 }
 
@@ -78,6 +102,7 @@ impl Store for Link {
         Box::pin(async {
             let state = &self.state;
             state.batches.fetch_add(1, Relaxed);
+            let _flight = UnderWay::new(state);
             let delay = state.delay.load(Relaxed);
             if delay > 0 {
                 sleep(Duration::from_millis(delay)).await;

@@ -277,3 +277,19 @@ async fn clients_are_forgotten_while_the_store_is_gone() {
     );
     assert_eq!(instance.open(CLIENT), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_has_at_most_four_batches_to_do() {
+    let instance = Instance::start(&MemoryStore::new(), 5, builder()).await;
+    instance.link.delay(90 * MILLISECOND);
+    let ips: Vec<String> = (0..2000)
+        .map(|n| format!("10.0.{}.{}", n / 250, n % 250))
+        .collect();
+    let attempts = ips.iter().map(|ip| timed(instance.connect(ip)));
+    for (admitted, took) in futures_util::future::join_all(attempts).await {
+        assert!(admitted.is_some() && took <= WAIT + MILLISECOND, "{took:?}");
+    }
+    sleep(SECOND).await;
+    assert_eq!(instance.link.most_under_way(), 4);
+    assert!(instance.cluster.stats().is_reachable);
+}

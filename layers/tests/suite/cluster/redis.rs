@@ -49,7 +49,7 @@ async fn three_hundred_clients_at_three_instances_have_five_places_each() {
     };
     let url = redis.url();
     for mode in [Mode::Exact, Mode::Quota] {
-        // Whoever is not decided by the store is refused, so that none exceeds the limit.
+        // Clients for whom the store does not decide are refused, so that none exceeds the limit.
         let builder = builder().mode(mode).lost(Lost::Closed).wait(LONG);
         let instances = three([&url; 3], builder).await;
         let ips: Vec<String> = (0..300)

@@ -23,7 +23,7 @@ impl Proxy {
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut cut = cut.clone();
                 tokio::spawn(async move {
-                    // Whoever connects meanwhile is never answered.
+                    // Connections that are made meanwhile wait.
                     until(&mut cut, false).await;
                     let mut server = TcpStream::connect(server).await.ok()?;
                     tokio::select! {

@@ -1,9 +1,10 @@
 //! The script in Redis follows the same rules as the store in memory, and copes with many keys.
 
 use super::{kit::commands, redis_server::RedisServer};
+use crate::support::LONG;
 use reagent_layers::cluster::{Batch, Claim, MemoryStore, RedisStore, Store};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 fn batch(instance: &str, lease: Duration, claims: Vec<Claim>) -> Batch {
     let mut batch = Batch::new("test", instance, lease);
@@ -89,6 +90,40 @@ async fn both_stores_grant_the_same() {
         }
         assert_eq!(learned > 0, is_learning);
     }
+}
+
+#[tokio::test]
+async fn the_keys_of_a_cluster_are_in_one_slot_of_a_redis_cluster() {
+    let Some(redis) = RedisServer::start(&["--cluster-enabled", "yes"]).await else {
+        return;
+    };
+    let mut slots = redis::cmd("CLUSTER");
+    slots.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
+    slots.exec(&mut commands(&redis.url())).unwrap();
+    let store = RedisStore::new(&redis.url()).unwrap();
+    let claims = (0..10).map(|n| Claim::Places {
+        key: format!("per-client:10.0.0.{n}"),
+        want: 1,
+        hold: 0,
+        max: 5,
+        number: 1,
+    });
+    let batch = batch("one", Duration::from_secs(10), claims.collect());
+    // A node that has just got its slots takes a moment to serve them.
+    let answered = async {
+        loop {
+            match store.claim(&batch).await {
+                Ok(answer) => return answer,
+                Err(error) if error.to_string().contains("ClusterDown") => {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                // A script whose keys are in several slots is an error.
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let answer = timeout(LONG, answered).await.expect("an answer");
+    assert_eq!(answer.granted, [1; 10]);
 }
 
 #[tokio::test]
