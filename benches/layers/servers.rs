@@ -116,6 +116,7 @@ pub const KINDS: &[Kind] = &[
 const FAR: usize = 1_000_000;
 
 /// The store is in memory, so the cost of exact mode lacks that of Redis and its client.
+#[expect(clippy::disallowed_methods, reason = "the program spawns the driver")]
 async fn cluster(mode: Mode) -> Result<ServerHandle, BoxError> {
     let (cluster, driver) = Cluster::builder("bench")
         .mode(mode)

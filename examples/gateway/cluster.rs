@@ -38,6 +38,10 @@ impl Instance {
     }
 
     /// Does the same, and starts the driver.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tasks of the process, which are not of a connection"
+    )]
     pub fn start(options: &ClusterOptions) -> Result<Option<Self>, BoxError> {
         let Some((instance, driver)) = Instance::new(options)? else {
             return Ok(None);

@@ -6,7 +6,8 @@ use reagent::{
     testing::{Clients, MemoryListener},
 };
 use reagent_layers::cluster::{
-    Batch, Cluster, ClusterBuilder, ClusterLayer, ClusterPerClient, MemoryStore, Store, StoreFuture,
+    Batch, Cluster, ClusterBuilder, ClusterLayer, ClusterPerClient, Driver, MemoryStore, Store,
+    StoreFuture,
 };
 use std::{
     net::SocketAddr,
@@ -146,7 +147,7 @@ impl Instance {
 
     pub async fn start_with(store: impl Store, max: u32, builder: ClusterBuilder) -> Self {
         let (cluster, driver) = builder.build(store);
-        let driver = tokio::spawn(driver);
+        let driver = drive(driver);
         let limit = ClusterPerClient::new(&cluster, "per-client", max);
         let (listener, clients) = MemoryListener::new();
         let ends = Ends::default();
@@ -221,6 +222,11 @@ impl Instance {
     pub fn is_driven(&self) -> bool {
         !self.driver.is_finished()
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the program spawns the driver")]
+pub fn drive(driver: Driver) -> JoinHandle<()> {
+    tokio::spawn(driver)
 }
 
 /// Starts three instances of one cluster.

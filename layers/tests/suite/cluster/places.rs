@@ -1,6 +1,6 @@
 //! Places per client while the store answers.
 
-use super::kit::{CLIENT, Instance, LEASE, MILLISECOND, SECOND, builder, three, timed};
+use super::kit::{CLIENT, Instance, LEASE, MILLISECOND, SECOND, builder, drive, three, timed};
 use reagent_layers::cluster::{CLUSTER_CONNECTIONS, Cluster, ClusterPerClient, MemoryStore, Mode};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -177,7 +177,7 @@ async fn a_full_table_refuses_new_clients_and_serves_known_ones() {
 async fn the_driver_ends_with_the_last_handle() {
     let (cluster, driver) = Cluster::builder("test").build(MemoryStore::new());
     let limit = ClusterPerClient::new(&cluster, "per-client", 1);
-    let driver = tokio::spawn(driver);
+    let driver = drive(driver);
     sleep(60 * SECOND).await;
     drop(cluster);
     sleep(60 * SECOND).await;

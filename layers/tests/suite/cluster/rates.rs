@@ -1,6 +1,6 @@
 //! Rates over all instances.
 
-use super::kit::{CLIENT, LEASE, Link, MILLISECOND, SECOND, builder, greet};
+use super::kit::{CLIENT, LEASE, Link, MILLISECOND, SECOND, builder, drive, greet};
 use crate::support::LONG;
 use reagent::{
     Server, ServerHandle, handle,
@@ -30,7 +30,7 @@ async fn three(builder: ClusterBuilder, make: impl Fn(&Cluster) -> ClusterRate) 
     for _ in 0..3 {
         let link = Link::to(&store);
         let (cluster, driver) = builder.clone().build(link.clone());
-        tokio::spawn(driver);
+        drive(driver);
         let rate = make(&cluster);
         let (listener, clients) = MemoryListener::new();
         let server = Server::new(listener).layer(ClusterLayer::new(rate.clone()));

@@ -1,5 +1,10 @@
 //! A proxy in front of a server.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a proxy of a test, which ends with it"
+)]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::{
     io::copy_bidirectional,
