@@ -116,6 +116,19 @@ async fn tls_sessions_are_resumed_by_a_successor() -> Result<(), BoxError> {
         return Ok(());
     };
     assert!(said.contains("a hello"), "{said}");
+    // A successor whose certificate cannot be used changes nothing.
+    let good = fs::read(&cert)?;
+    gateways.files.write("cert.pem", "junk");
+    let failed = in_time(gateways.command().stderr(Stdio::piped()).output()).await?;
+    let reason = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(
+        !failed.status.success() && reason.contains(&cert),
+        "{reason}"
+    );
+    let said = s_client(&first.addr, &args, "hello\n").await.unwrap();
+    assert!(said.contains("a hello"), "{said}");
+    fs::write(&cert, good)?;
+
     let second = gateways.start().await;
     first.ended().await;
     let resumed = [&args[..], &["-sess_in", &session]].concat();
