@@ -127,7 +127,7 @@ class Fleet:
             "--proxy-in", "required", "--trust", "127.0.0.0/8",
             "--cluster", f"redis://127.0.0.1:{self.redis_port}/0",
             "--cluster-name", "fleet", "--cluster-per-client", LIMIT,
-            "--cluster-lease", LEASE, "--cluster-lost", self.args.lost,
+            "--cluster-wait", "0.2", "--cluster-lease", LEASE, "--cluster-lost", self.args.lost,
         )
 
     def start_haproxy(self):

@@ -25,6 +25,7 @@ impl Instance {
         let expected = options.cluster_instances.map_or(0, Count::as_usize);
         let (cluster, driver) = Cluster::builder(&options.cluster_name)
             .lease(options.cluster_lease.0)
+            .wait(options.cluster_wait.0)
             .mode(options.mode())
             .lost(options.lost())
             .expected_instances(expected)

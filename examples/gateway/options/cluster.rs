@@ -24,6 +24,10 @@ pub struct ClusterOptions {
     /// Time in seconds after which the places of a crashed gateway are free, at least 1
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     pub cluster_lease: Seconds,
+    /// Time in seconds that a connection waits for the store. The store is lost if it takes five
+    /// times as long to answer
+    #[arg(long, value_name = "SECONDS", default_value = "0.02")]
+    pub cluster_wait: Seconds,
     /// Whether each connection asks the store, or places are taken ahead
     #[arg(long, value_name = "MODE", default_value = "quota")]
     pub cluster_mode: ClusterMode,

@@ -25,11 +25,11 @@ const BATCH: usize = 128;
 /// The number of batches under way at a time.
 const FLIGHTS: usize = 4;
 
-/// The time after which the store has failed to answer a batch.
-const LATE: Duration = Duration::from_millis(100);
+/// A batch that takes as many times as long as a connection waits is late. The store has failed.
+const LATE: u32 = 5;
 
-/// The same for the first batch after a failure, which may have to connect.
-const LATE_PROBE: Duration = Duration::from_secs(1);
+/// The least time limit for the first batch after a failure, which may have to connect.
+const CONNECT: Duration = Duration::from_secs(1);
 
 /// The pause after the first failure. It doubles after each further one.
 const BACKOFF: Duration = Duration::from_millis(50);
@@ -41,9 +41,9 @@ const BACKOFF: Duration = Duration::from_millis(50);
 /// instance are gone. If it is dropped earlier, connections are decided as if the store could not
 /// be reached.
 ///
-/// It has at most 4 batches of 128 claims under way. If one fails, or is not answered within 100
-/// ms, the circuit opens: connections no longer wait, and after a pause a single batch probes the
-/// store. The pause is 50 ms at first, and doubles up to 2 seconds or a third of the lease. It is
+/// It has at most 4 batches of 128 claims under way. If one fails, or takes five times as long as a
+/// connection [waits](super::ClusterBuilder::wait), the circuit opens: connections no longer wait,
+/// and after a pause a single batch probes the store. The pause is 50 ms at first, and doubles up to 2 seconds or a third of the lease. It is
 /// random between half and all of that, so that instances do not come back together.
 #[must_use = "futures do nothing unless they are spawned or polled"]
 pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -128,6 +128,7 @@ impl Work {
     /// Sends batches as far as they are due and there is room, and returns when the next is due.
     fn send_what_is_due(&mut self, ledgers: Vec<Arc<dyn Ledger>>) -> Option<Instant> {
         let now = Instant::now();
+        let late = self.shared.settings.wait * LATE;
         if let Some(probe_at) = self.probe_at {
             // What connections ask for is decided without the store.
             ledgers.iter().for_each(|ledger| ledger.give_up());
@@ -137,12 +138,12 @@ impl Work {
             if now < probe_at {
                 return Some(probe_at);
             }
-            self.send(Vec::new(), None, now, LATE_PROBE);
+            self.send(Vec::new(), None, now, late.max(CONNECT));
             return None;
         }
         if self.announced.is_none() {
             // The first batch has to connect, and the others wait for it.
-            self.send(Vec::new(), None, now, LATE_PROBE);
+            self.send(Vec::new(), None, now, late.max(CONNECT));
             return None;
         }
         if !self.is_connected {
@@ -158,14 +159,14 @@ impl Work {
                 true => idle += 1,
                 false => {
                     idle = 0;
-                    self.send(claims, Some(ledger.clone()), now, LATE);
+                    self.send(claims, Some(ledger.clone()), now, late);
                 }
             }
         }
         let announce_at = self.announced.map(|at| at + self.shared.settings.renewal());
         let is_unsaid = self.shared.is_leaving() && !self.shared.has_left();
         if is_unsaid && self.flights.is_empty() || announce_at.is_some_and(|at| at <= now) {
-            self.send(Vec::new(), None, now, LATE);
+            self.send(Vec::new(), None, now, late);
         }
         if self.flights.len() >= FLIGHTS {
             // Sending goes on when one of them lands.

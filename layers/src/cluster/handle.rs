@@ -13,6 +13,10 @@ use tokio::{sync::watch, time::timeout};
 /// The time that [`Cluster::leave`] takes at most.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The bounds of the time that a connection waits.
+const MIN_WAIT: Duration = Duration::from_millis(1);
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
 /// The shortest lease: three renewals of it are a second apart, and a store may be silent for a
 /// second when it saves or fails over.
 const MIN_LEASE: Duration = Duration::from_secs(1);
@@ -156,9 +160,11 @@ impl ClusterBuilder {
         self
     }
 
-    /// Sets the time that a connection waits for the store at most. The default is 20 ms.
+    /// Sets the time that a connection waits for the store at most, and a fifth of the time after
+    /// which the store is considered lost. The default is 20 ms, the minimum 1 ms and the maximum 10
+    /// seconds.
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.settings.wait = wait;
+        self.settings.wait = wait.clamp(MIN_WAIT, MAX_WAIT);
         self
     }
 

@@ -31,7 +31,15 @@ impl Fleet {
         let redis = RedisServer::start(&[]).await?;
         let url = redis.url();
         let common = ["--proxy-in", "required", "--trust", "127.0.0.0/8"];
-        let cluster = ["--cluster", &url, "--cluster-per-client", "5"];
+        // A machine under load may take longer than 20 ms for a round trip.
+        let cluster = [
+            "--cluster",
+            &url,
+            "--cluster-per-client",
+            "5",
+            "--cluster-wait",
+            "0.2",
+        ];
         let args = [&common[..], &cluster, args].concat();
         let mut fleet = Fleet {
             gateways: Vec::new(),
