@@ -166,7 +166,8 @@ async fn a_wrong_password_is_told_and_is_in_no_debug_output() {
             !format!("{store:?}").contains(user.trim_start_matches(':')),
             "{store:?}"
         );
-        let instance = Instance::start_with(store, 5, builder().lost(Lost::Closed)).await;
+        let builder = builder().lost(Lost::Closed).wait(LONG);
+        let instance = Instance::start_with(store, 5, builder).await;
         if is_right {
             assert!(instance.connect(CLIENT).await.is_some());
         } else {
