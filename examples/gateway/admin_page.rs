@@ -1,6 +1,7 @@
 //! The admin page.
 
 use crate::{
+    abuse::Abuse,
     certificates::CurrentCertificates,
     config::Config,
     limits::{Changeable, Limits},
@@ -10,10 +11,7 @@ use crate::{
 };
 use axum::Router;
 use reagent::{Addr, BoxError, ServerHandle};
-use reagent_layers::{
-    access::Bans,
-    admin::{Admin, Certificate, InsecureAddr},
-};
+use reagent_layers::admin::{Admin, Certificate, InsecureAddr};
 use std::collections::HashMap;
 
 /// The admin page of the gateway.
@@ -27,10 +25,11 @@ impl AdminPage {
     /// Creates a page without a server.
     pub fn new(
         options: &PageOptions,
-        bans: Bans,
+        abuse: &Abuse,
         certificates: CurrentCertificates,
     ) -> Result<Self, BoxError> {
-        let mut admin = Admin::new().bans(bans).certificates(move || {
+        let admin = Admin::new().bans(abuse.bans.clone()).top(abuse.top.clone());
+        let mut admin = admin.certificates(move || {
             let certificates = certificates.get();
             let served = certificates.reloaders().flat_map(|tls| tls.certificates());
             let certificates = served.map(|served| Certificate {

@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    options::{Listener, Route, RouteTls},
+    options::{ApplyTo, Listener, Route, RouteTls},
 };
 use reagent::{BoxError, Carried};
 use reagent_layers::tls::{TicketKeys, TlsConfigError, TlsLayer, TlsReloader};
@@ -19,6 +19,8 @@ pub struct TlsOptions {
     cert: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
+    client_crl: Option<PathBuf>,
+    apply_to: ApplyTo,
     alpn: Vec<String>,
 }
 
@@ -31,7 +33,10 @@ impl TlsOptions {
         if let Some(authorities) = &self.client_ca {
             builder = builder.require_client_certificates(authorities);
         }
-        builder.build()
+        if let Some(lists) = &self.client_crl {
+            builder = builder.client_crls(lists);
+        }
+        builder.apply(self.apply_to.into()).build()
     }
 }
 
@@ -40,6 +45,9 @@ impl fmt::Display for TlsOptions {
         write!(f, "certificate {}", self.cert.display())?;
         if let Some(authorities) = &self.client_ca {
             write!(f, ", clients certified by {}", authorities.display())?;
+        }
+        if let Some(lists) = &self.client_crl {
+            write!(f, ", unless revoked by {}", lists.display())?;
         }
         match &*self.alpn {
             [] => Ok(()),
@@ -81,6 +89,8 @@ impl Listener {
             cert: cert.clone()?,
             key: key.clone()?,
             client_ca: self.client_ca.clone(),
+            client_crl: self.client_crl.clone(),
+            apply_to: self.apply_to,
             alpn: alpn.to_owned(),
         })
     }
@@ -93,10 +103,13 @@ pub struct Certificates {
     /// The keys of session tickets, by the file of the certificate: layers with the same
     /// certificate may answer in each other's name.
     keys: HashMap<PathBuf, TicketKeys>,
+    /// What was read for layers that are in use already, and remain so.
+    read: Vec<(TlsReloader, TlsLayer)>,
 }
 
 impl Certificates {
-    /// Reads all files. Sessions that began with `old` can be resumed. Blocks.
+    /// Reads all files. Sessions that began with `old` can be resumed. Layers of `old` remain as
+    /// they are until [`apply`](Self::apply). Blocks.
     pub fn load(config: &Config, old: &Certificates) -> Result<Self, TlsConfigError> {
         let mut new = Certificates::default();
         for listener in &config.listeners {
@@ -108,11 +121,23 @@ impl Certificates {
                 new.keys.insert(cert.clone(), keys.clone());
                 if let Entry::Vacant(entry) = new.layers.entry(options) {
                     let layer = entry.key().layer(keys)?;
-                    entry.insert(layer);
+                    let known = old.layers.get(entry.key());
+                    if let Some(known) = known {
+                        new.read.push((known.reloader(), layer.clone()));
+                    }
+                    entry.insert(known.cloned().unwrap_or(layer));
                 }
             }
         }
         Ok(new)
+    }
+
+    /// Uses what was read. Blocks while certificates of clients are verified again.
+    pub fn apply(mut self) -> Self {
+        for (known, layer) in self.read.drain(..) {
+            known.replace_with(&layer);
+        }
+        self
     }
 
     /// Returns the layer for these options, which are those of the configuration.

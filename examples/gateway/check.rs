@@ -1,6 +1,7 @@
 //! `--check`: everything that can be known without listening.
 
 use crate::{
+    abuse::Abuse,
     certificates::{Certificates, CurrentCertificates},
     cluster::Instance,
     config::Config,
@@ -12,13 +13,14 @@ use crate::{
     values::Target,
 };
 use reagent::BoxError;
-use reagent_layers::{access::Bans, cluster::ClusterPerClient};
+use reagent_layers::cluster::ClusterPerClient;
 use std::fmt::Write;
 
 /// Checks the configuration, and describes what the gateway would do.
 pub async fn check(config: &Config) -> Result<String, BoxError> {
     overlap::check(config).await?;
-    let pages = Pages::new(config, &Bans::new(), &CurrentCertificates::default())?;
+    let abuse = Abuse::new(&config.global.abuse);
+    let pages = Pages::new(config, &abuse, &CurrentCertificates::default())?;
     pages.check(config).await?;
     let certificates = Certificates::load(config, &Certificates::default())?;
     let instance = Instance::new(&config.global.cluster)?;
@@ -28,7 +30,7 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
         for address in &listener.listen {
             writeln!(report, "listening on {address}")?;
         }
-        let stack = describe(config, listener, &certificates, cluster)?;
+        let stack = describe(config, listener, &certificates, &abuse, cluster)?;
         write!(report, "{stack}")?;
         let routes = listener.route.iter().map(|route| &route.to);
         for to in listener.to.iter().chain(routes) {
@@ -43,6 +45,9 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     if let Some(max) = config.global.server.max_connections {
         writeln!(report, "max-connections: {max}")?;
     }
+    for line in config.global.abuse.lines() {
+        writeln!(report, "{line}")?;
+    }
     Ok(report)
 }
 
@@ -50,13 +55,15 @@ fn describe(
     config: &Config,
     listener: &Listener,
     tls: &Certificates,
+    abuse: &Abuse,
     cluster: Option<&ClusterPerClient>,
 ) -> Result<Stack, BoxError> {
     Parts {
         listener,
-        limits: &Limits::new(listener, &Bans::new(), cluster),
+        limits: &Limits::new(listener, abuse, cluster),
         certificates: tls,
-        has_bans: config.global.pages.admin.is_some(),
+        tarpit: &abuse.tarpit,
+        has_bans: config.has_bans(),
     }
     .stack()
 }

@@ -72,6 +72,11 @@ impl Config {
         Ok(config)
     }
 
+    /// Returns whether clients can be banned: on the admin page, or by their score.
+    pub fn has_bans(&self) -> bool {
+        self.global.pages.admin.is_some() || self.global.abuse.ban_score.is_some()
+    }
+
     /// Returns the configuration as a file that means the same.
     pub fn dump(&self) -> Result<String, BoxError> {
         Ok(toml::to_string(self)?)

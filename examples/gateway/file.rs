@@ -176,9 +176,9 @@ fn owned(keys: &[&str]) -> Vec<String> {
 }
 
 /// Suggests the known key that is nearest to `name`, within the distance that rustc allows.
-fn hint(name: &str, known: &[String]) -> String {
-    let distance = |known: &&String| strsim::damerau_levenshtein(name, known);
-    match known.iter().min_by_key(distance) {
+pub fn hint(name: &str, known: &[impl AsRef<str>]) -> String {
+    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
+    match known.iter().map(AsRef::as_ref).min_by_key(distance) {
         Some(near) if distance(&near) <= name.len().max(3) / 3 => {
             format!("; did you mean `{near}`?")
         }

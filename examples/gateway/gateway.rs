@@ -1,6 +1,7 @@
 //! The running gateway: one server for all listeners.
 
 use crate::{
+    abuse::Abuse,
     certificates::{Certificates, CurrentCertificates},
     cluster::Instance,
     common,
@@ -15,7 +16,6 @@ use crate::{
     systemd::{self, Notifier},
 };
 use reagent::{BoxError, ErrorChain, ReadinessHold, ServerStatus};
-use reagent_layers::access::Bans;
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -38,8 +38,7 @@ pub struct Gateway {
     /// The limits of each listener, by its label.
     pub limits: HashMap<String, Limits>,
     pub certificates: CurrentCertificates,
-    /// The clients that were banned on the admin page.
-    pub bans: Bans,
+    pub abuse: Abuse,
     /// What this gateway shares with others.
     pub instance: Option<Instance>,
     /// Holds the readiness back while no client is accepted.
@@ -88,14 +87,13 @@ impl Gateway {
     async fn start(line: CommandLine, config: Config) -> Result<Self, BoxError> {
         let certificates = CurrentCertificates::default();
         certificates.set(Certificates::load(&config, &Certificates::default())?);
-        let bans = Bans::new();
-        let mut pages = Pages::new(&config, &bans, &certificates)?;
+        let abuse = Abuse::new(&config.global.abuse);
+        let mut pages = Pages::new(&config, &abuse, &certificates)?;
         pages.check(&config).await?;
         let instance = Instance::start(&config.global.cluster)?;
         let cluster = instance.as_ref().map(|instance| &instance.per_client);
-        let limits = limits(&config, &HashMap::new(), &bans, cluster);
-        let has_bans = pages.admin.is_some();
-        let services = services(&config, &limits, &certificates.get(), has_bans)?;
+        let limits = limits(&config, &HashMap::new(), &abuse, cluster);
+        let services = services(&config, &limits, &certificates.get(), &abuse)?;
 
         // Nobody is accepted before the pages are open, except that a predecessor hands over its
         // pages after its listeners.
@@ -110,7 +108,7 @@ impl Gateway {
                 binds,
                 &config,
                 &certificates,
-                &bans,
+                &abuse,
                 instance,
                 &pages,
                 &succession,
@@ -138,7 +136,7 @@ impl Gateway {
             pages,
             limits,
             certificates,
-            bans,
+            abuse,
             instance,
             hold: Mutex::default(),
         };
@@ -239,6 +237,8 @@ impl Gateway {
             if let Some(metrics) = &self.pages.metrics {
                 metrics.measure(&self.serving.server, &self.certificates.get());
                 self.instance.iter().for_each(Instance::measure);
+                self.abuse.top.refresh(&self.serving.server);
+                self.abuse.measure(&metrics.observer);
             }
         }
     }

@@ -1,9 +1,10 @@
 //! The limits and lists of a listener, which keep their state when the configuration changes.
 
-use crate::{options::Listener, values::Count};
+use crate::{abuse::Abuse, options::Listener, values::Count};
 use reagent::Limit;
 use reagent_layers::{
-    access::{Access, Bans, Rules},
+    Refusal,
+    access::{Access, Rules},
     bandwidth::{BandwidthLimits, Rate},
     cluster::ClusterPerClient,
     limit::{AcceptRate, PerClient},
@@ -16,6 +17,8 @@ pub struct Limits {
     pub max_connections: Limit,
     pub accept_rate: AcceptRate,
     pub access: Access,
+    /// All rules, where some of them are only tried.
+    pub tried_access: Access,
     pub per_client: PerClient,
     /// The limit that all listeners share with other gateways.
     pub cluster: Option<ClusterPerClient>,
@@ -23,14 +26,17 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Creates the limits of a listener. All listeners share `bans` and `cluster`.
-    pub fn new(listener: &Listener, bans: &Bans, cluster: Option<&ClusterPerClient>) -> Self {
+    /// Creates the limits of a listener. All listeners share `abuse`.
+    pub fn new(listener: &Listener, abuse: &Abuse, cluster: Option<&ClusterPerClient>) -> Self {
         let rate = rate(listener);
+        let refusal = || Refusal::tarpit(&abuse.tarpit);
+        let access = Access::new(Rules::new()).with_bans(abuse.bans.clone());
         let limits = Limits {
             max_connections: Limit::unlimited(),
             accept_rate: AcceptRate::new(rate, rate),
-            access: Access::new(Rules::new()).with_bans(bans.clone()),
-            per_client: PerClient::new(0),
+            access: access.refusal(refusal()),
+            tried_access: Access::new(Rules::new()).dry_run(true),
+            per_client: PerClient::new(0).refusal(refusal()),
             cluster: cluster.cloned(),
             bandwidth: BandwidthLimits::new(),
         };
@@ -44,19 +50,15 @@ impl Limits {
             .set_max(listener.max_connections.map(Count::as_usize));
         let rate = rate(listener);
         self.accept_rate.set(rate, rate);
-        let rules = listener
-            .allow
-            .iter()
-            .fold(Rules::new(), |rules, net| rules.allow(*net));
-        let rules = listener
-            .deny
-            .iter()
-            .fold(rules, |rules, net| rules.deny(*net));
-        self.access.set(rules);
+        self.access
+            .set(rules(listener, |list| !listener.tries(list)));
+        self.tried_access.set(rules(listener, |_| true));
         let most = listener.per_client.map_or(usize::MAX, Count::as_usize);
         self.per_client.set_max(most);
         let bytes = listener.bandwidth.map(|bytes| Rate::new(bytes.get()));
         self.bandwidth.set_per_connection(bytes);
+        // It is shared by all clones.
+        let _ = (self.bandwidth.clone()).dry_run(listener.tries("bandwidth"));
     }
 }
 
@@ -115,6 +117,14 @@ impl Limits {
 /// Returns a limit, unless it is the one that means no limit.
 fn some<T: PartialEq>(limit: T, unlimited: T) -> Option<T> {
     (limit != unlimited).then_some(limit)
+}
+
+/// Returns the rules of those lists for which `is_in` returns `true`.
+fn rules(listener: &Listener, is_in: impl Fn(&str) -> bool) -> Rules {
+    let allow = listener.allow.iter().filter(|_| is_in("allow"));
+    let deny = listener.deny.iter().filter(|_| is_in("deny"));
+    let rules = allow.fold(Rules::new(), |rules, net| rules.allow(*net));
+    deny.fold(rules, |rules, net| rules.deny(*net))
 }
 
 /// Returns the accept rate. The burst is one second's worth of connections.

@@ -19,13 +19,17 @@
 //! 7. `--bandwidth`
 //! 8. the relay to `--to`, with a PROXY header if `--proxy-out` is set
 //!
+//! `--tarpit` and `--ban-score` hold and ban clients that are refused or misbehave.
+//! `--dry-run` tries limits and lists without enforcing them. With `--apply-to existing`, changes of
+//! lists and of the authorities of clients end open connections.
+//!
 //! `README.md` describes the configuration file, reloads, hand-overs and the use with systemd.
 //!
 //! | files | contents |
 //! |---|---|
 //! | `options/`, `values/` | the options, which are also the keys of a file |
 //! | `file.rs`, `explain.rs`, `config.rs`, `validate.rs`, `check.rs`, `overlap.rs` | reading and checking a configuration |
-//! | `stack.rs`, `limits.rs`, `cluster.rs`, `certificates.rs`, `upstream.rs`, `header.rs` | the stack |
+//! | `stack.rs`, `limits.rs`, `abuse.rs`, `certificates.rs`, `upstream.rs`, `header.rs` | the stack |
 //! | `pages.rs`, `metrics_page.rs`, `admin_page.rs`, `page_clients.rs` | the pages |
 //! | `addresses.rs`, `services.rs`, `serving.rs` | the addresses, and the stack behind each of them |
 //! | `gateway.rs`, `server.rs`, `reload.rs`, `succession.rs`, `systemd.rs` | the running gateway |
@@ -35,6 +39,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod abuse;
 mod addresses;
 mod admin_page;
 mod certificates;

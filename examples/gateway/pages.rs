@@ -4,6 +4,7 @@
 //! whatever happens to its listeners, and have no part in its limits.
 
 use crate::{
+    abuse::Abuse,
     addresses::{ADMIN, METRICS},
     admin_page::AdminPage,
     certificates::CurrentCertificates,
@@ -17,7 +18,7 @@ use crate::{
 };
 use axum::Router;
 use reagent::{Addr, BoxError, Handover, Server, ServerHandle, Shutdown};
-use reagent_layers::{access::Bans, http::HttpLayer, timeout::TimeoutsLayer};
+use reagent_layers::{http::HttpLayer, timeout::TimeoutsLayer};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -50,13 +51,13 @@ impl Pages {
     /// Makes the pages without serving them.
     pub fn new(
         config: &Config,
-        bans: &Bans,
+        abuse: &Abuse,
         certificates: &CurrentCertificates,
     ) -> Result<Self, BoxError> {
         let pages = &config.global.pages;
         let metrics = pages.metrics.as_ref().map(|_| MetricsPage::new());
         let admin = pages.admin.as_ref();
-        let admin = admin.map(|_| AdminPage::new(pages, bans.clone(), certificates.clone()));
+        let admin = admin.map(|_| AdminPage::new(pages, abuse, certificates.clone()));
         Ok(Pages {
             metrics: metrics.transpose()?,
             admin: admin.transpose()?,

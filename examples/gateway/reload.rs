@@ -4,7 +4,7 @@ use crate::{
     certificates::Certificates,
     config::Config,
     gateway::Gateway,
-    options::Global,
+    options::{AbuseOptions, Global},
     services::{limits, services},
     serving::Services,
     values::Count,
@@ -45,16 +45,17 @@ impl Gateway {
         self.defer(&mut config.global);
         self.pages.check(&config).await?;
         let cluster = self.instance.as_ref().map(|instance| &instance.per_client);
-        let limits = limits(&config, &self.limits, &self.bans, cluster);
-        let has_bans = self.pages.admin.is_some();
-        let listeners = services(&config, &limits, &certificates, has_bans)?;
+        let limits = limits(&config, &self.limits, &self.abuse, cluster);
+        let listeners = services(&config, &limits, &certificates, &self.abuse)?;
         let pages = self.pages.services(&config);
 
         // Of what follows, only listening can fail. Then the new addresses are closed again.
         self.open(&listeners, &pages).await?;
+        let certificates = spawn_blocking(|| certificates.apply()).await?;
         for listener in &config.listeners {
             limits[&listener.label].set(listener);
         }
+        self.abuse.set(&config.global.abuse);
         if let Some(instance) = &self.instance {
             instance.set(&config.global.cluster);
         }
@@ -89,8 +90,8 @@ impl Gateway {
         Ok(())
     }
 
-    /// Names the options that take effect only after a restart, and leaves out pages that were not
-    /// there at the start.
+    /// Names the options that take effect only after a restart, and restores those of the score and
+    /// of pages that were not there at the start.
     fn defer(&self, new: &mut Global) {
         let (old, (metrics, admin)) = (
             &self.config.global,
@@ -104,10 +105,15 @@ impl Gateway {
             ("admin", admin.is_none() && new.pages.admin.is_some()),
             ("admin-token", has_new_token),
             ("cluster", !old.cluster.is_same_instance(&new.cluster)),
+            ("ban-score", !old.abuse.has_same_score(&new.abuse)),
         ];
         for (key, _) in changed.iter().filter(|(_, has_changed)| *has_changed) {
             tracing::warn!("`{key}` takes effect after a restart");
         }
+        new.abuse = AbuseOptions {
+            tarpit: new.abuse.tarpit,
+            ..old.abuse.clone()
+        };
         if metrics.is_none() {
             new.pages.metrics = None;
         }

@@ -1,18 +1,18 @@
 //! The server of the listeners.
 
 use crate::{
-    certificates::CurrentCertificates, cluster::Instance, common, config::Config, pages::Pages,
-    succession::Succession, systemd::MainProcess,
+    abuse::Abuse, certificates::CurrentCertificates, cluster::Instance, common, config::Config,
+    pages::Pages, succession::Succession, systemd::MainProcess,
 };
 use reagent::{Bind, Handover, Server};
-use reagent_layers::{access::Bans, trace::TraceObserver};
+use reagent_layers::trace::TraceObserver;
 
 /// Configures the server of the listeners.
 pub fn server(
     binds: Vec<Bind>,
     config: &Config,
     certificates: &CurrentCertificates,
-    bans: &Bans,
+    abuse: &Abuse,
     instance: Option<&Instance>,
     pages: &Pages,
     succession: &Succession,
@@ -32,15 +32,26 @@ pub fn server(
             .shutdown(config.global.shutdown.shutdown())
             .carry(succession.clone())
             .carry(certificates.clone())
-            .carry(bans.clone());
+            .carry(abuse.bans.clone());
         server = server.handover(handover);
     }
     if let Some(instance) = instance {
         // It gives places back when the server begins to drain.
         server = server.observe(instance.cluster.clone());
     }
-    match &pages.metrics {
-        Some(metrics) => server.observe(metrics.observer.clone()),
+    server = server.observe(abuse.tarpit.clone());
+    let metrics = pages
+        .metrics
+        .as_ref()
+        .map(|metrics| metrics.observer.clone());
+    if let Some(score) = abuse.score(config, metrics.clone()) {
+        server = server.observe(score);
+    }
+    if pages.admin.is_some() || metrics.is_some() {
+        server = server.observe(abuse.top.clone());
+    }
+    match metrics {
+        Some(metrics) => server.observe(metrics),
         None => server,
     }
 }

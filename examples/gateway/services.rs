@@ -1,22 +1,23 @@
 //! The stacks behind the addresses of all listeners.
 
 use crate::{
-    certificates::Certificates, config::Config, limits::Limits, serving::Services, stack::Parts,
+    abuse::Abuse, certificates::Certificates, config::Config, limits::Limits, serving::Services,
+    stack::Parts,
 };
 use reagent::BoxError;
-use reagent_layers::{access::Bans, cluster::ClusterPerClient};
+use reagent_layers::cluster::ClusterPerClient;
 use std::collections::HashMap;
 
 /// Returns the limits of all listeners, with the state of those that are known.
 pub fn limits(
     config: &Config,
     known: &HashMap<String, Limits>,
-    bans: &Bans,
+    abuse: &Abuse,
     cluster: Option<&ClusterPerClient>,
 ) -> HashMap<String, Limits> {
     let limits = config.listeners.iter().map(|listener| {
         let known = known.get(&listener.label).cloned();
-        let limits = known.unwrap_or_else(|| Limits::new(listener, bans, cluster));
+        let limits = known.unwrap_or_else(|| Limits::new(listener, abuse, cluster));
         (listener.label.clone(), limits)
     });
     limits.collect()
@@ -27,7 +28,7 @@ pub fn services(
     config: &Config,
     limits: &HashMap<String, Limits>,
     certificates: &Certificates,
-    has_bans: bool,
+    abuse: &Abuse,
 ) -> Result<Services, BoxError> {
     let mut stacks = HashMap::new();
     for listener in &config.listeners {
@@ -35,7 +36,8 @@ pub fn services(
             listener,
             limits: &limits[&listener.label],
             certificates,
-            has_bans,
+            tarpit: &abuse.tarpit,
+            has_bans: config.has_bans(),
         };
         stacks.insert(&*listener.label, parts.stack()?.service);
     }

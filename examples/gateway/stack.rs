@@ -3,12 +3,13 @@
 use crate::{
     certificates::{Certificates, TlsOptions},
     limits::Limits,
-    options::{Listener, ProxyIn, ProxyOut, Route},
+    options::{ApplyTo, Listener, ProxyIn, ProxyOut, Route},
     upstream::Upstream,
     values::{Target, join},
 };
 use reagent::{BoxError, Connection, IoStream};
 use reagent_layers::{
+    Refusal, Tarpit,
     access::AccessLayer,
     bandwidth::BandwidthLayer,
     cluster::ClusterLayer,
@@ -22,6 +23,7 @@ use std::{
     fmt,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tower::{Layer, Service, service_fn, util::BoxCloneSyncService};
 
@@ -35,12 +37,16 @@ pub struct Stack {
     lines: Vec<String>,
 }
 
+/// The end of the line of a layer that is only tried.
+const DRY_RUN: &str = " (dry run)";
+
 /// The parts of the stack of a listener.
 pub struct Parts<'a> {
     pub listener: &'a Listener,
     pub limits: &'a Limits,
     pub certificates: &'a Certificates,
-    /// Whether there is an admin page, on which clients can be banned.
+    pub tarpit: &'a Tarpit,
+    /// Whether clients can be banned.
     pub has_bans: bool,
 }
 
@@ -70,19 +76,12 @@ impl Parts<'_> {
         }
         // Outside of the limit that may have to ask the store.
         if let Some(max) = listener.per_client {
-            let layer = PerClientLayer::new(limits.per_client.clone());
-            stack.around(layer, format!("per-client: {max} connections"));
+            let limit = limits.per_client.clone();
+            let limit = limit.dry_run(listener.tries("per-client"));
+            let line = format!("per-client: {max} connections");
+            stack.around(PerClientLayer::new(limit), self.line("per-client", line));
         }
-        if !listener.allow.is_empty() || !listener.deny.is_empty() || self.has_bans {
-            let lists = [
-                join("allow ", &listener.allow),
-                join("deny ", &listener.deny),
-                join("", self.has_bans.then_some("bans of the admin page")),
-            ];
-            let lists = lists.iter().filter(|list| !list.is_empty());
-            let line = join("access: ", lists);
-            stack.around(AccessLayer::new(limits.access.clone()), line);
-        }
+        self.add_access(&mut stack);
         let mode = match listener.proxy_in {
             ProxyIn::Off => None,
             ProxyIn::Optional => Some((Mode::Optional, "optional")),
@@ -97,7 +96,9 @@ impl Parts<'_> {
         }
         if let Some(rate) = listener.accept_rate {
             let layer = AcceptRateLayer::new(limits.accept_rate.clone());
-            stack.around(layer, format!("accept-rate: {rate}/s"));
+            let layer = layer.dry_run(listener.tries("accept-rate"));
+            let line = format!("accept-rate: {rate}/s");
+            stack.around(layer, self.line("accept-rate", line));
         }
         // It is there without a limit too, so that one that a reload adds counts the connections
         // that are open by then. `Bind::limit` would not do, because a reload can give an address
@@ -110,6 +111,50 @@ impl Parts<'_> {
         Ok(stack)
     }
 
+    /// Adds the layers of access rules: one for those that are enforced, and inside of it one for
+    /// all of them if some are only tried.
+    fn add_access(&self, stack: &mut Stack) {
+        let Parts {
+            listener, limits, ..
+        } = self;
+        let lists = |is_tried: bool| {
+            let is_in = |list: &str| listener.tries(list) == is_tried;
+            let allow = listener.allow.iter().filter(|_| is_in("allow"));
+            let deny = listener.deny.iter().filter(|_| is_in("deny"));
+            let bans = !is_tried && self.has_bans;
+            let lists = [
+                join("allow ", allow),
+                join("deny ", deny),
+                join("", bans.then_some("bans")),
+            ];
+            join("access: ", lists.iter().filter(|list| !list.is_empty()))
+        };
+        let tried = lists(true);
+        if !tried.is_empty() {
+            let access = limits.tried_access.clone().apply(listener.apply_to.into());
+            stack.around(AccessLayer::new(access), tried + DRY_RUN);
+        }
+        let enforced = lists(false);
+        // Rules that a reload adds can apply only to connections that have passed the layer.
+        let applies_later = listener.apply_to == ApplyTo::Existing;
+        if !enforced.is_empty() || applies_later {
+            let access = limits.access.clone().apply(listener.apply_to.into());
+            let line = match enforced.is_empty() {
+                true => "access: no rules".to_owned(),
+                false => enforced,
+            };
+            stack.around(AccessLayer::new(access), line);
+        }
+    }
+
+    /// Returns the line of an option, which says whether it is only tried.
+    fn line(&self, option: &str, line: String) -> String {
+        match self.listener.tries(option) {
+            true => line + DRY_RUN,
+            false => line,
+        }
+    }
+
     /// Makes the part of the stack that differs by route.
     fn routes(&self) -> Result<Stack, BoxError> {
         let Parts { listener, .. } = self;
@@ -120,7 +165,8 @@ impl Parts<'_> {
         if let (Some(rest), []) = (&rest, &*listener.route) {
             return Ok(rest.clone());
         }
-        let (mut router, mut lines) = (Router::new(), Vec::new());
+        let refusal = Refusal::tarpit(self.tarpit);
+        let (mut router, mut lines) = (Router::new().refusal(refusal), Vec::new());
         let mut list = |title: String, stack: &Stack| {
             lines.push(title);
             lines.extend(stack.lines.iter().map(|line| format!("  {line}")));
@@ -165,10 +211,13 @@ impl Parts<'_> {
         };
         if let Some(bytes) = listener.bandwidth {
             let layer = BandwidthLayer::new(self.limits.bandwidth.clone());
-            stack.around(layer, format!("bandwidth: {bytes} bytes/s per connection"));
+            let line = format!("bandwidth: {bytes} bytes/s per connection");
+            stack.around(layer, self.line("bandwidth", line));
         }
-        if let Some((layer, line)) = timeouts(listener) {
-            stack.around(layer, line);
+        for is_tried in [true, false] {
+            if let Some((layer, line)) = timeouts(listener, is_tried) {
+                stack.around(layer, line);
+            }
         }
         if let Some(options) = tls {
             stack.around(self.certificates.layer(&options), format!("tls: {options}"));
@@ -177,11 +226,15 @@ impl Parts<'_> {
     }
 }
 
-/// Returns the layer of time limits, if there is one.
-fn timeouts(listener: &Listener) -> Option<(TimeoutsLayer, String)> {
+/// Returns the layer of the time limits that are tried or enforced, if there are any.
+fn timeouts(listener: &Listener, is_tried: bool) -> Option<(TimeoutsLayer, String)> {
+    let only = |option: &'static str| move |_: &Duration| listener.tries(option) == is_tried;
     let idle = Some(listener.idle_timeout.0).filter(|limit| !limit.is_zero());
+    let idle = idle.filter(only("idle-timeout"));
     let first_byte = listener.first_byte_timeout.map(|limit| limit.0);
+    let first_byte = first_byte.filter(only("first-byte-timeout"));
     let age = listener.max_age.map(|limit| limit.0);
+    let age = age.filter(only("max-age"));
     let limits = [("first byte", first_byte), ("idle", idle), ("age", age)];
     let lines = limits
         .iter()
@@ -192,8 +245,10 @@ fn timeouts(listener: &Listener) -> Option<(TimeoutsLayer, String)> {
         .idle(idle)
         .write(idle)
         // The jitter keeps clients that connected together from reconnecting together.
-        .max_age(age, age.unwrap_or_default() / 10, listener.max_age_grace.0);
-    (!lines.is_empty()).then(|| (layer, join("timeouts: ", &lines)))
+        .max_age(age, age.unwrap_or_default() / 10, listener.max_age_grace.0)
+        .dry_run(is_tried);
+    let end = if is_tried { DRY_RUN } else { "" };
+    (!lines.is_empty()).then(|| (layer, join("timeouts: ", &lines) + end))
 }
 
 /// Returns the condition of a route.

@@ -41,6 +41,9 @@ impl Config {
                 return Err(self.error(None, &format!("the address {text} is listed twice")));
             }
         }
+        if let Some(problem) = self.global.abuse.problem() {
+            return Err(self.error(None, problem));
+        }
         let cluster = self.global.cluster.check();
         cluster.map_err(|problem| self.error(None, problem))?;
         match self.global.server.threads {
@@ -92,6 +95,9 @@ fn check(listener: &Listener) -> Result<(), String> {
         listener.tls_cert.is_some() || routes.any(|route| route.tls_cert.is_some());
     if listener.client_ca.is_some() && !has_certificate {
         return fail("`client-ca` requires `tls-cert`");
+    }
+    if listener.client_crl.is_some() && listener.client_ca.is_none() {
+        return fail("`client-crl` requires `client-ca`");
     }
     if !listener.alpn.is_empty() && !has_certificate {
         return fail("`alpn` requires `tls-cert`");

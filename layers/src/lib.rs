@@ -16,9 +16,11 @@
 //! | learn the client's address from a proxy, or send it as a proxy | [`ProxyProtocolLayer`](proxy_protocol/struct.ProxyProtocolLayer.html) | `proxy_protocol` |
 //! | relay bytes to an upstream and back | [`relay`](relay/fn.relay.html) | `relay` |
 //! | route connections to one of several services | [`Router`](route/struct.Router.html) | `route` |
+//! | ban clients that misbehave | [`Score`](score/struct.Score.html) | `score` |
 //! | detect a client's protocol from its first bytes | [`SniffLayer`](sniff/struct.SniffLayer.html) | `sniff` |
 //! | limit times: first byte, idle, stalled reads and writes, minimum rate, age | [`TimeoutsLayer`](timeout/struct.TimeoutsLayer.html) | `timeout` |
 //! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls` |
+//! | find the clients with the most connections, bytes and refusals | [`TopClients`](top/struct.TopClients.html) | `top` |
 //! | trace connections with spans and events | [`TraceLayer`](trace/struct.TraceLayer.html), [`TraceObserver`](trace/struct.TraceObserver.html) | `trace` |
 //!
 //! Each module explains when to use its layer, where the layer belongs in the stack, and with which
@@ -128,24 +130,40 @@ pub mod proxy_protocol;
 pub mod relay;
 #[cfg(feature = "route")]
 pub mod route;
+#[cfg(feature = "score")]
+pub mod score;
 #[cfg(feature = "sniff")]
 pub mod sniff;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "top")]
+pub mod top;
 #[cfg(feature = "trace")]
 pub mod trace;
 
+#[cfg(any(feature = "access", feature = "tls"))]
+mod apply;
 #[cfg(any(feature = "access", feature = "tls"))]
 mod carried;
 #[cfg(any(
     feature = "access",
     feature = "bandwidth",
     feature = "cluster",
-    feature = "limit"
+    feature = "limit",
+    feature = "top"
 ))]
 mod client;
+#[cfg(any(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "framed",
+    feature = "http",
+    feature = "limit",
+    feature = "timeout"
+))]
+mod dry_run;
 #[cfg(any(
     feature = "bandwidth",
     feature = "fault",
@@ -164,6 +182,10 @@ mod io;
     feature = "tls"
 ))]
 mod net;
+#[cfg(any(feature = "metrics", feature = "top"))]
+mod open_bytes;
+#[cfg(any(feature = "access", feature = "tls"))]
+mod open_connections;
 #[cfg(any(
     feature = "access",
     feature = "cluster",
@@ -172,12 +194,27 @@ mod net;
 ))]
 mod refusal;
 #[cfg(any(
+    feature = "access",
+    feature = "cluster",
     feature = "fault",
     feature = "framed",
     feature = "http",
+    feature = "limit",
+    feature = "route",
     feature = "timeout"
 ))]
 mod time;
+#[cfg(any(feature = "access", feature = "tls"))]
+pub use apply::Apply;
+#[cfg(any(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "framed",
+    feature = "http",
+    feature = "limit",
+    feature = "timeout"
+))]
+pub use dry_run::DryRun;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
@@ -188,7 +225,7 @@ pub use reagent::PrefixedIo;
     feature = "limit",
     feature = "route"
 ))]
-pub use refusal::Refusal;
+pub use refusal::{Refusal, Tarpit, TarpitStats};
 
 /// Compiles the example of the package's README.
 #[cfg(all(doctest, feature = "full"))]

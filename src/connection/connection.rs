@@ -152,22 +152,7 @@ impl<Io> Connection<Io> {
     ///
     /// A later value for the same key replaces the earlier one.
     pub fn label(&self, key: &'static str, value: impl Into<String>) {
-        let value = value.into();
-        let entry = &self.handle.entry;
-        let event = event::ConnectionLabelled {
-            connection: &self.handle,
-            key,
-            value: &value,
-        };
-        entry
-            .registry()
-            .observe(|observer| observer.connection_labelled(&event));
-        let mut cold = entry.cold();
-        let labels = &mut cold.rare().labels;
-        match labels.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, old)) => *old = value,
-            None => labels.push((key, value)),
-        }
+        self.handle.set_label(key, value);
     }
 
     /// Keeps `guard` until the connection is over, wherever its stream goes.
@@ -346,6 +331,13 @@ impl<Io: IoStream> Connection<Io> {
     /// Erases the type of the stream.
     pub fn boxed(self) -> Connection {
         self.map_io(BoxIo::new)
+    }
+}
+
+/// The same as [`Connection::handle`], without a clone.
+impl<Io> AsRef<ConnectionHandle> for Connection<Io> {
+    fn as_ref(&self) -> &ConnectionHandle {
+        &self.handle
     }
 }
 

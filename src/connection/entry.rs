@@ -279,15 +279,26 @@ impl Entry {
     }
 
     pub(crate) fn abort(&self) {
-        self.set(flag::ABORTED);
+        self.end(Outcome::Aborted);
+    }
+
+    /// Ends the connection from outside, with this outcome unless it has failed already.
+    pub(crate) fn end(&self, outcome: Outcome) {
         let (old, task) = {
             let mut cold = self.cold();
-            let went_well = matches!(&cold.outcome, Some(Outcome::Completed | Outcome::Drained));
-            // The handler ended well, but the connection does not, unless it has ended already.
-            let old = match went_well && !cold.is_over() {
-                true => cold.outcome.replace(Outcome::Aborted),
-                false => None,
+            let applies = match &cold.outcome {
+                _ if cold.is_over() => false,
+                // A layer may abort a connection and then return the reason as its error.
+                None => !matches!(outcome, Outcome::Aborted),
+                // The handler ended well, but the connection does not.
+                Some(outcome) => matches!(outcome, Outcome::Completed | Outcome::Drained),
             };
+            let old = match applies {
+                true => cold.outcome.replace(outcome),
+                false => Some(outcome),
+            };
+            // A task that sees the flag also finds the outcome.
+            self.set(flag::ABORTED);
             (old, cold.task.take())
         };
         discard(old);

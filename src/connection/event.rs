@@ -123,6 +123,18 @@ pub struct ConnectionLabelled<'a> {
     pub value: &'a str,
 }
 
+/// A connection that a limit would have refused, delayed or ended, had it not been in a dry run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ConnectionSpared<'a> {
+    /// The connection.
+    pub connection: &'a ConnectionHandle,
+    /// The layer of the limit, such as `timeout`.
+    pub layer: &'static str,
+    /// The reason or kind that the outcome would have had, such as `first byte`.
+    pub reason: &'a str,
+}
+
 /// A completed [upgrade](crate::Upgrade) of a connection.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -213,6 +225,8 @@ pub enum Event<'a> {
     ConnectionStarted(&'a ConnectionHandle),
     /// See [`Observer::connection_labelled`](crate::Observer::connection_labelled).
     ConnectionLabelled(&'a ConnectionLabelled<'a>),
+    /// See [`Observer::connection_spared`](crate::Observer::connection_spared).
+    ConnectionSpared(&'a ConnectionSpared<'a>),
     /// See [`Observer::connection_upgraded`](crate::Observer::connection_upgraded).
     ConnectionUpgraded(&'a ConnectionUpgraded<'a>),
     /// See [`Observer::connection_ended`](crate::Observer::connection_ended).

@@ -3,10 +3,14 @@
 use super::{
     ConnectionInfo, Draining,
     entry::{Entry, flag},
+    event,
     phase::Phase,
 };
 use crate::listener::PlainStream;
-use crate::{addr::Addr, outcome::Outcome};
+use crate::{
+    addr::Addr,
+    outcome::{Outcome, Rejected},
+};
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::{
@@ -165,6 +169,14 @@ impl ConnectionHandle {
         self.entry.last_active_at()
     }
 
+    /// Returns whether a client waits for a place in a limit that this connection counts towards:
+    /// that of the server, that of the listener, or one between them.
+    ///
+    /// A layer that keeps a connection without need can ask this, and close it.
+    pub fn is_place_wanted(&self) -> bool {
+        self.entry.listener().places.are_wanted()
+    }
+
     /// Returns whether a layer has encrypted the connection.
     pub fn is_secure(&self) -> bool {
         self.entry.has(flag::SECURE)
@@ -203,6 +215,26 @@ impl ConnectionHandle {
         label.map(|(_, value)| value.clone())
     }
 
+    /// Sets a label, as [`Connection::label`](crate::Connection::label) does.
+    pub fn set_label(&self, key: &'static str, value: impl Into<String>) {
+        let value = value.into();
+        let entry = &self.entry;
+        let event = event::ConnectionLabelled {
+            connection: self,
+            key,
+            value: &value,
+        };
+        entry
+            .registry()
+            .observe(|observer| observer.connection_labelled(&event));
+        let mut cold = entry.cold();
+        let labels = &mut cold.rare().labels;
+        match labels.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, old)) => *old = value,
+            None => labels.push((key, value)),
+        }
+    }
+
     /// Asks the connection to finish: [`Connection::draining`](crate::Connection::draining)
     /// resolves, and [`on_drain`](crate::Session::on_drain) of a session is called.
     ///
@@ -230,6 +262,15 @@ impl ConnectionHandle {
     /// [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) instead.
     pub fn abort(&self) {
         self.entry.abort();
+    }
+
+    /// Ends the connection as [`abort`](Self::abort) does, with the outcome
+    /// [`Rejected`](Outcome::Rejected).
+    ///
+    /// For layers that no longer admit a connection, for example because its client was banned. If
+    /// the handler has already ended otherwise than well, its outcome stays.
+    pub fn reject(&self, rejected: Rejected) {
+        self.entry.end(Outcome::Rejected(rejected));
     }
 
     /// Makes the socket close with a reset (RST) when it is dropped, wherever that happens.

@@ -14,6 +14,7 @@ mod entry;
 mod eof_on_drain;
 pub mod event;
 mod handle;
+mod held;
 mod info;
 mod linger;
 mod listener_entry;
@@ -28,6 +29,7 @@ mod shard;
 #[cfg(all(test, target_pointer_width = "64"))]
 mod sizes;
 mod socket;
+mod spared;
 mod survivor;
 mod table;
 
@@ -39,6 +41,7 @@ pub use draining::Draining;
 pub(crate) use entry::flag;
 pub use eof_on_drain::EofOnDrain;
 pub use handle::ConnectionHandle;
+pub use held::HeldConnection;
 pub use info::ConnectionInfo;
 pub use linger::{Linger, linger};
 pub(crate) use listener_entry::ListenerEntry;

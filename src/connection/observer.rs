@@ -157,6 +157,15 @@ pub trait Observer: Send + Sync + 'static {
         let _ = event;
     }
 
+    /// Called when a limit in a dry run would have refused, delayed or ended a connection. The
+    /// connection goes on. Each decision is reported once.
+    ///
+    /// It is called before the limit appears in the [label](crate::ConnectionInfo::labels)
+    /// `dry_run` of the connection.
+    fn connection_spared(&self, event: &event::ConnectionSpared<'_>) {
+        let _ = event;
+    }
+
     /// Called when an [upgrade](crate::Upgrade) of a connection has succeeded, such as a TLS
     /// handshake. A failed upgrade is reported only as the outcome of the connection.
     fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {
@@ -223,6 +232,7 @@ macro_rules! delegate_observer {
                 limit_waited(event::LimitWaited<'_>)
                 connection_started(ConnectionHandle)
                 connection_labelled(event::ConnectionLabelled<'_>)
+                connection_spared(event::ConnectionSpared<'_>)
                 connection_upgraded(event::ConnectionUpgraded<'_>)
                 connection_ended(event::ConnectionEnded<'_>)
                 handed_over(event::HandedOver)

@@ -68,6 +68,7 @@ observe_by! {
     limit_waited(event::LimitWaited<'_>) => LimitWaited
     connection_started(ConnectionHandle) => ConnectionStarted
     connection_labelled(event::ConnectionLabelled<'_>) => ConnectionLabelled
+    connection_spared(event::ConnectionSpared<'_>) => ConnectionSpared
     connection_upgraded(event::ConnectionUpgraded<'_>) => ConnectionUpgraded
     connection_ended(event::ConnectionEnded<'_>) => ConnectionEnded
     handed_over(event::HandedOver) => HandedOver

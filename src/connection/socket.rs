@@ -45,6 +45,17 @@ impl SocketCell {
         self.0.lock().stream.as_ref().map(question)
     }
 
+    /// Takes the socket out of the reach of the connection's stream.
+    pub(super) fn take(&self) -> Option<PlainStream> {
+        self.0.lock().stream.take()
+    }
+
+    /// Registers the task to be woken by an abort, in place of one that reads.
+    pub(super) fn register_reader(&self, cx: &Context<'_>) {
+        let old = register(&mut self.0.lock().reader, cx);
+        drop(old);
+    }
+
     /// Wakes the tasks that wait to read or write.
     pub(super) fn wake(&self) {
         let (reader, writer) = {

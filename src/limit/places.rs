@@ -86,6 +86,12 @@ impl Places {
         &self.own
     }
 
+    /// Returns whether somebody waits for a place in one of these limits.
+    pub(crate) fn are_wanted(&self) -> bool {
+        let mut limits = self.own.path().chain(self.shared.path());
+        limits.any(|limit| limit.waiting() > 0)
+    }
+
     /// Returns the number of reserved places.
     pub(crate) fn reserved(&self) -> usize {
         let reserve = self.reserve.as_ref();

@@ -5,9 +5,12 @@ use crate::io::{BoxedStream, IoStream, delegate_io};
 #[cfg(unix)]
 use std::io;
 use std::time::Duration;
-use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio::{
+    io::{Interest, Ready},
+    net::TcpStream,
+};
 
 /// The innermost stream of a connection, as a [`Listener`](crate::Listener) accepts it.
 ///
@@ -71,6 +74,15 @@ impl From<UnixStream> for Transport {
     }
 }
 
+/// The interest in the end of the peer's input. Priority data is not asked for when the socket is
+/// registered, so that only the end is ever reported.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CLOSED: Interest = Interest::PRIORITY;
+
+/// Elsewhere, input that is not read hides the end.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const CLOSED: Interest = Interest::READABLE;
+
 /// A socket of the system.
 #[derive(Debug)]
 pub(crate) enum PlainStream {
@@ -106,6 +118,18 @@ impl PlainStream {
             #[cfg(unix)]
             PlainStream::Unix(stream) => cast(stream).map_err(PlainStream::Unix),
         }
+    }
+
+    /// Waits for the end of the peer's input without reading it. Returns `false` if that can no
+    /// longer be noticed, because there is input to read.
+    pub(crate) async fn closed_by_peer(&self) -> bool {
+        let ready = match self {
+            PlainStream::Tcp(stream) => stream.ready(CLOSED).await,
+            #[cfg(unix)]
+            PlainStream::Unix(stream) => stream.ready(CLOSED).await,
+        };
+        // It fails only if the runtime is shutting down.
+        ready.map_or(true, Ready::is_read_closed)
     }
 
     pub(crate) fn sock_ref(&self) -> socket2::SockRef<'_> {

@@ -4,7 +4,7 @@ use crate::support::{
     beside, connect, echo, echoes, memory_server, rest, settled, soon, tcp_server, until,
 };
 use reagent::{
-    Addr, Connection, ConnectionService, Outcome, Phase, Server, ServerHandle, handle,
+    Addr, Connection, ConnectionService, Outcome, Phase, Rejected, Server, ServerHandle, handle,
     testing::{self, Clients},
 };
 use std::{
@@ -329,6 +329,28 @@ async fn an_abort_ends_a_running_handler() {
     assert_eq!((server.connection_count(), server.stats().aborted), (0, 1));
 }
 
+#[tokio::test]
+async fn a_rejection_ends_a_running_handler_with_its_reason() {
+    let (server, mut accepted) = tcp_server();
+    let server = server
+        .start(handle(|conn: Connection| async move {
+            let _held = conn;
+            pending::<io::Result<()>>().await
+        }))
+        .await
+        .unwrap();
+    let mut client = connect(&server).await;
+    let connection = accepted.next().await;
+    connection.reject(Rejected::new("banned"));
+    // The outcome is that of the first call.
+    connection.reject(Rejected::new("late"));
+    connection.abort();
+    let outcome = soon(connection.closed()).await;
+    assert!(matches!(&outcome, Outcome::Rejected(rejected) if rejected.reason() == "banned"));
+    assert_eq!(rest(&mut client).await.unwrap(), b"");
+    assert_eq!((server.stats().aborted, server.stats().rejected), (0, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_abort_fails_what_a_moved_stream_waits_for() {
     let Held {
@@ -488,6 +510,19 @@ async fn a_stream_that_outlived_its_handler_and_is_aborted_ends_as_aborted() {
     drop(conn);
     assert!(matches!(soon(handle.closed()).await, Outcome::Aborted));
     assert_eq!((server.stats().completed, server.stats().aborted), (0, 1));
+}
+
+#[tokio::test]
+async fn a_stream_that_outlived_its_handler_and_is_rejected_ends_as_rejected() {
+    let Held { server, conn, .. } = held(|server| server).await;
+    let handle = conn.handle();
+    handle.reject(Rejected::new("banned"));
+    drop(conn);
+    assert!(matches!(soon(handle.closed()).await, Outcome::Rejected(_)));
+    // It is too late for a connection that is over.
+    handle.reject(Rejected::new("late"));
+    assert_eq!(handle.outcome().unwrap().to_string(), "rejected: banned");
+    assert_eq!((server.stats().completed, server.stats().rejected), (0, 1));
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod exhaustion;
 mod handlers;
 #[cfg(unix)]
 mod handover;
+mod held;
 mod hostile;
 mod inherited;
 mod limits;

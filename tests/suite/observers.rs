@@ -108,6 +108,16 @@ impl Observer for Facts {
         self.add(format!("connection labelled: {fact}"));
     }
 
+    fn connection_spared(&self, event: &event::ConnectionSpared<'_>) {
+        let fact = format!(
+            "{}: {}: {}",
+            event.connection.id(),
+            event.layer,
+            event.reason
+        );
+        self.add(format!("connection spared: {fact}"));
+    }
+
     fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {
         let (id, took) = (event.connection.id(), event.took.as_secs());
         let fact = format!("{id}: {}: {took}", event.upgrade);
@@ -141,6 +151,7 @@ impl<Io: IoStream> Upgrade<Io> for Knock {
     async fn upgrade(&self, mut conn: Connection<Io>) -> Result<Connection<Io>, BoxError> {
         let byte = conn.read_u8().await?;
         conn.label("knock", char::from(byte));
+        conn.handle().report_spared("knock", "once");
         Ok(conn)
     }
 
@@ -236,6 +247,7 @@ async fn events_say_where_they_happened_and_why() {
         (1, "limit waited: ADDR/0: 3".to_owned()),
         (1, "connection started: 1".to_owned()),
         (1, "connection labelled: 1: knock=k".to_owned()),
+        (1, "connection spared: 1: knock: once".to_owned()),
         (1, "connection upgraded: 2: knock: 5".to_owned()),
         (1, "connection ended: 1: completed".to_owned()),
         (1, "lame duck started: 3".to_owned()),
@@ -286,6 +298,7 @@ async fn a_closure_receives_every_event_under_its_name() {
         Event::LimitWaited(event) => by_closure.limit_waited(event),
         Event::ConnectionStarted(connection) => by_closure.connection_started(connection),
         Event::ConnectionLabelled(event) => by_closure.connection_labelled(event),
+        Event::ConnectionSpared(event) => by_closure.connection_spared(event),
         Event::ConnectionUpgraded(event) => by_closure.connection_upgraded(event),
         Event::ConnectionEnded(event) => by_closure.connection_ended(event),
         Event::LameDuckStarted(event) => by_closure.lame_duck_started(event),

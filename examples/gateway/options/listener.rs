@@ -1,9 +1,9 @@
 //! The options of a listener, and its routes.
 
 use super::path;
-use crate::values::{Count, ListenAddr, Seconds, Target, TimeLimit, join, list};
+use crate::values::{Count, ListenAddr, Seconds, Target, TimeLimit, Tried, join, list};
 use clap::{Args, ValueEnum};
-use reagent_layers::Network;
+use reagent_layers::{Apply, Network};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt, iter,
@@ -33,6 +33,9 @@ pub struct Listener {
     /// Certificate authorities for clients, in PEM; clients without a certificate are refused
     #[arg(long, value_name = "FILE", value_parser = path())]
     pub client_ca: Option<PathBuf>,
+    /// Certificate revocation lists for clients, in PEM
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub client_crl: Option<PathBuf>,
     /// ALPN protocols in order of preference, separated by commas
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     #[serde(with = "list")]
@@ -82,6 +85,21 @@ pub struct Listener {
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     #[serde(with = "list")]
     pub deny: Vec<Network>,
+    /// Which connections changes of `allow`, `deny`, bans, `client-ca` and `client-crl` apply to.
+    /// With `existing`, open connections that are no longer admitted are ended
+    #[arg(long, value_name = "CONNECTIONS", default_value = "new")]
+    pub apply_to: ApplyTo,
+    /// Options to try, separated by commas, or all of them: what they would refuse, delay or end is
+    /// reported, and goes on
+    #[arg(
+        long,
+        value_name = "OPTION",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        default_missing_value = "all"
+    )]
+    #[serde(with = "list")]
+    pub dry_run: Vec<Tried>,
     /// Upstreams for some of the TLS clients. The first route that matches a client is used, and
     /// the options above for clients that match none.
     #[arg(skip)]
@@ -109,6 +127,22 @@ pub struct Route {
     /// Certificate chain and private key, if they are not those of the listener.
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApplyTo {
+    New,
+    Existing,
+}
+
+impl From<ApplyTo> for Apply {
+    fn from(to: ApplyTo) -> Self {
+        match to {
+            ApplyTo::New => Apply::New,
+            ApplyTo::Existing => Apply::Existing,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ValueEnum)]
@@ -171,9 +205,19 @@ impl Listener {
         }
     }
 
+    /// Returns whether this option is only tried.
+    pub fn tries(&self, option: &str) -> bool {
+        self.dry_run.iter().any(|tried| tried.covers(option))
+    }
+
     /// Fills in what follows from other options. `folder` is that of the configuration file.
     pub fn complete(&mut self, folder: &Path) {
-        let files = [&mut self.tls_cert, &mut self.tls_key, &mut self.client_ca];
+        let files = [
+            &mut self.tls_cert,
+            &mut self.tls_key,
+            &mut self.client_ca,
+            &mut self.client_crl,
+        ];
         let of_routes = self.route.iter_mut();
         let of_routes = of_routes.flat_map(|route| [&mut route.tls_cert, &mut route.tls_key]);
         for file in files.into_iter().chain(of_routes).flatten() {

@@ -2,19 +2,21 @@
 //!
 //! Each theme has a file. To add one, write a struct like those, and add it to [`Global`].
 
+mod abuse;
 mod cluster;
 mod listener;
 mod pages;
 mod server;
 mod shutdown;
 
+pub use abuse::AbuseOptions;
 use clap::{
     Arg, Args, Command, CommandFactory, FromArgMatches, Parser,
     builder::{PathBufValueParser, TypedValueParser},
     parser::ValueSource,
 };
 pub use cluster::ClusterOptions;
-pub use listener::{Listener, ProxyIn, ProxyOut, Route, RouteTls};
+pub use listener::{ApplyTo, Listener, ProxyIn, ProxyOut, Route, RouteTls};
 pub use pages::PageOptions;
 use reagent::BoxError;
 use serde::{Serialize, de::DeserializeOwned};
@@ -70,6 +72,9 @@ pub struct Global {
     pub pages: PageOptions,
     #[command(flatten)]
     #[serde(flatten)]
+    pub abuse: AbuseOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub cluster: ClusterOptions,
     #[command(flatten)]
     #[serde(flatten)]
@@ -92,6 +97,7 @@ impl Global {
         Ok(Global {
             server: from.read()?,
             pages: from.read()?,
+            abuse: from.read()?,
             cluster: from.read()?,
             shutdown: from.read()?,
         })
@@ -112,9 +118,10 @@ macro_rules! default {
 }
 
 default!(
+    ClusterOptions,
     ServerOptions,
     PageOptions,
-    ClusterOptions,
+    AbuseOptions,
     ShutdownOptions,
     Listener
 );

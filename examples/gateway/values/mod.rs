@@ -5,12 +5,14 @@ mod count;
 pub mod list;
 mod seconds;
 mod secret;
+mod tried;
 
 pub use address::{ListenAddr, Place, Target, same_path};
 pub use count::Count;
 pub use seconds::{Seconds, TimeLimit};
 pub use secret::Secret;
 use std::fmt;
+pub use tried::Tried;
 
 /// Lists items after `title`, or returns an empty text if the list is empty.
 pub fn join(title: &str, items: impl IntoIterator<Item: fmt::Display>) -> String {

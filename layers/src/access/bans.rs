@@ -1,5 +1,6 @@
 //! The ban list: clients that are refused until a time.
 
+use super::existing::Watchers;
 use crate::client::{CAPACITY, ClientKey};
 use std::{
     borrow::Cow,
@@ -77,14 +78,15 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub struct Bans {
     pub(super) name: Cow<'static, str>,
-    shared: Arc<Shared>,
-    pub(super) prefixes: ClientKey,
+    pub(super) shared: Arc<Shared>,
+    pub(crate) prefixes: ClientKey,
 }
 
-struct Shared {
+pub(super) struct Shared {
     /// The length of the list, so that looking at an empty one takes no lock.
     count: AtomicUsize,
     ends: Mutex<Ends>,
+    pub(super) watchers: Watchers,
 }
 
 /// The ends of bans, by client and in the order of time.
@@ -161,6 +163,7 @@ impl Bans {
             shared: Arc::new(Shared {
                 count: AtomicUsize::new(0),
                 ends: Mutex::new(ends),
+                watchers: Watchers::default(),
             }),
             prefixes: ClientKey::default(),
         }
@@ -194,11 +197,12 @@ impl Bans {
     /// Bans the client with this address for the duration `lasts`, starting now.
     ///
     /// If the client is already banned until later, that ban stays. The client's open connections
-    /// are not closed. A time that is too long for the clock, such as [`Duration::MAX`], counts as
-    /// 365 days.
+    /// end if changes [apply](super::Access::apply) to them. A time that is too long for the clock,
+    /// such as [`Duration::MAX`], counts as 365 days.
     pub fn ban(&self, ip: IpAddr, lasts: Duration) {
         let client = self.prefixes.of(ip);
         self.with(|ends| ends.ban(client, Instant::now(), lasts));
+        self.shared.watchers.recheck(self.prefixes.range(ip));
     }
 
     /// Lifts the ban of the client with this address. Returns whether it was banned.

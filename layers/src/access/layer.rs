@@ -1,9 +1,14 @@
 //! The layer of access control and its settings.
 
-use super::{AccessService, Bans, Rules};
-use crate::{client::ip_of, refusal::Refusal};
+use super::{AccessService, Bans, Rules, existing::OpenClients};
+use crate::{
+    Apply, DryRun,
+    client::ip_of_handle,
+    open_connections::{OpenConnections, Registered},
+    refusal::Refusal,
+};
 use arc_swap::ArcSwap;
-use reagent::{Connection, Rejected};
+use reagent::{ConnectionHandle, Rejected};
 use std::{fmt, net::IpAddr, sync::Arc};
 use tower_layer::Layer;
 
@@ -21,6 +26,9 @@ pub struct Access {
     rules: Arc<ArcSwap<Rules>>,
     bans: Bans,
     refusal: Refusal,
+    dry_run: DryRun,
+    apply: Apply,
+    pub(super) open: Arc<OpenClients>,
 }
 
 impl Access {
@@ -32,6 +40,9 @@ impl Access {
             rules: Arc::new(ArcSwap::from_pointee(rules)),
             bans: Bans::default(),
             refusal: Refusal::default(),
+            dry_run: DryRun::default(),
+            apply: Apply::default(),
+            open: OpenConnections::new(),
         }
     }
 
@@ -42,15 +53,38 @@ impl Access {
         self
     }
 
+    /// Sets whether the rules and bans are only tried. In a [`DryRun`], all clients are admitted,
+    /// and those that would have been refused are reported.
+    pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
+        self.dry_run = dry_run.into();
+        self
+    }
+
     /// Uses `bans` as the ban list, for example one that several servers share.
     pub fn with_bans(mut self, bans: Bans) -> Self {
         self.bans = bans;
         self
     }
 
-    /// Replaces the rules for connections accepted from now on. Open connections stay open.
+    /// Sets which connections changes of the rules and new bans apply to. The default is
+    /// [`Apply::New`].
+    ///
+    /// With [`Apply::Existing`], open connections that are no longer admitted end with
+    /// [`Rejected`] and the reason [`REVOKED`](super::REVOKED). They are closed, or reset if the
+    /// [`refusal`](Self::refusal) is [`Refusal::Reset`]. [`Rules::check`] is called again for them.
+    /// Each connection then takes a place in a table until it ends.
+    ///
+    /// Configure it before creating the [`AccessLayer`].
+    pub fn apply(mut self, apply: Apply) -> Self {
+        self.apply = apply;
+        self
+    }
+
+    /// Replaces the rules for connections accepted from now on, and for open ones to which changes
+    /// [apply](Self::apply). The call visits each of those.
     pub fn set(&self, rules: Rules) {
         self.rules.store(Arc::new(rules));
+        self.recheck_all();
     }
 
     /// Returns the ban list. Add entries with [`Bans::ban`].
@@ -60,7 +94,7 @@ impl Access {
 
     /// Checks whether a client with this address would be admitted.
     ///
-    /// [`Rules::check`] is not called, since it needs a connection.
+    /// [`Rules::check`] is not called, since it needs a connection. A dry run makes no difference.
     ///
     /// # Errors
     ///
@@ -81,10 +115,28 @@ impl Access {
     }
 
     /// Returns the reason to refuse a connection, if there is one.
-    pub(super) fn refuses_connection<Io>(&self, conn: &Connection<Io>) -> Option<&'static str> {
-        ip_of(conn)
+    pub(super) fn refuses_connection(&self, connection: &ConnectionHandle) -> Option<&'static str> {
+        ip_of_handle(connection)
             .and_then(|ip| self.refuses(ip))
-            .or_else(|| (!self.rules.load().checks(conn)).then_some(ACCESS))
+            .or_else(|| (!self.rules.load().checks(connection)).then_some(ACCESS))
+    }
+
+    /// Registers a connection if changes apply to it when it is open.
+    pub(super) fn register(
+        self: &Arc<Self>,
+        connection: &ConnectionHandle,
+    ) -> Option<Registered<Option<IpAddr>, Arc<Access>>> {
+        if self.apply == Apply::New {
+            return None;
+        }
+        let ip = ip_of_handle(connection).map(|ip| ip.to_canonical());
+        let registered = self.open.register(ip, connection.clone(), self.clone());
+        Some(registered)
+    }
+
+    /// Returns whether a dry run spares a connection that would be refused.
+    pub(super) fn spares(&self, connection: &ConnectionHandle, reason: &str) -> bool {
+        self.dry_run.spares(connection, "access", reason)
     }
 
     pub(super) fn how(&self) -> &Refusal {
@@ -98,6 +150,8 @@ impl fmt::Debug for Access {
             .field("rules", &self.rules.load())
             .field("bans", &self.bans)
             .field("refusal", &self.refusal)
+            .field("dry_run", &self.dry_run.is_on())
+            .field("apply", &self.apply)
             .finish()
     }
 }
@@ -106,13 +160,18 @@ impl fmt::Debug for Access {
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless it is added to a server or a stack"]
 pub struct AccessLayer {
-    access: Access,
+    access: Arc<Access>,
 }
 
 impl AccessLayer {
     /// Creates a layer that checks each connection with `access`.
     pub fn new(access: Access) -> Self {
-        AccessLayer { access }
+        if access.apply == Apply::Existing {
+            access.bans.shared.watchers.add(&access.open);
+        }
+        AccessLayer {
+            access: Arc::new(access),
+        }
     }
 }
 

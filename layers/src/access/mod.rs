@@ -57,14 +57,18 @@
 //! connection over a Unix socket has no IP address at all: networks and bans do not apply to it,
 //! but its [`check`](Rules::check) does.
 //!
-//! The decision is made when the connection is accepted. It costs an admitted client no allocation.
+//! The decision is made when the connection is accepted. It costs an admitted client no allocation,
+//! unless changes [apply](Access::apply) to open connections.
+//!
+//! Rules and bans can be tried in a [`DryRun`](crate::DryRun) before they are enforced.
 //!
 //! # Errors
 //!
 //! A refused connection ends with [`Rejected`](reagent::Rejected) and the reason [`ACCESS`] or
-//! [`BANNED`].
+//! [`BANNED`], and an open connection that is no longer admitted with [`REVOKED`].
 
 mod bans;
+mod existing;
 mod layer;
 mod rules;
 mod saved_bans;
@@ -72,6 +76,7 @@ mod service;
 
 pub use crate::refusal::LimitFuture;
 pub use bans::Bans;
+pub use existing::REVOKED;
 pub use layer::{ACCESS, Access, AccessLayer, BANNED};
 pub use rules::Rules;
 pub use service::AccessService;

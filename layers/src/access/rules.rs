@@ -3,7 +3,7 @@
 use crate::net::{InvalidNetwork, Network, canonical};
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
-use reagent::{Connection, ConnectionHandle};
+use reagent::ConnectionHandle;
 use std::{fmt, net::IpAddr, sync::Arc};
 
 /// Networks to allow and to deny, and an optional check of each connection.
@@ -111,10 +111,8 @@ impl Rules {
         rule.map_or(!self.is_closed, |(_, allow)| *allow)
     }
 
-    pub(super) fn checks<Io>(&self, conn: &Connection<Io>) -> bool {
-        self.check
-            .as_ref()
-            .is_none_or(|check| check(&conn.handle()))
+    pub(super) fn checks(&self, connection: &ConnectionHandle) -> bool {
+        self.check.as_ref().is_none_or(|check| check(connection))
     }
 }
 

@@ -77,6 +77,7 @@ impl Carried for Bans {
                 ends.ban(client, now, left);
             }
         });
+        self.shared.watchers.recheck_all();
         Ok(())
     }
 }

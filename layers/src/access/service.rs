@@ -2,9 +2,10 @@
 
 use super::Access;
 use crate::refusal::LimitFuture;
-use reagent::{BoxError, Connection, IoStream};
+use reagent::{BoxError, Connection, ConnectionHandle, IoStream};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
     task::{Context, Poll},
 };
 use tower_service::Service;
@@ -13,11 +14,11 @@ use tower_service::Service;
 #[derive(Clone, Debug)]
 pub struct AccessService<S> {
     inner: S,
-    access: Access,
+    access: Arc<Access>,
 }
 
 impl<S> AccessService<S> {
-    pub(super) fn new(inner: S, access: Access) -> Self {
+    pub(super) fn new(inner: S, access: Arc<Access>) -> Self {
         AccessService { inner, access }
     }
 }
@@ -37,10 +38,21 @@ where
     }
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
+        let connection: &ConnectionHandle = conn.as_ref();
+        // Before the check, so that no change is missed.
+        let registered = self.access.register(connection);
         // The check is user code: if it panics, that ends the connection and not the acceptor.
-        let refuses = catch_unwind(AssertUnwindSafe(|| self.access.refuses_connection(&conn)));
-        match refuses {
-            Ok(None) => LimitFuture::serving(self.inner.call(conn), None),
+        let refuses = || self.access.refuses_connection(connection);
+        match catch_unwind(AssertUnwindSafe(refuses)) {
+            Ok(None) => {
+                if let Some(registered) = registered {
+                    conn.keep(registered);
+                }
+                LimitFuture::serving(self.inner.call(conn), None)
+            }
+            Ok(Some(reason)) if self.access.spares(connection, reason) => {
+                LimitFuture::serving(self.inner.call(conn), None)
+            }
             Ok(Some(reason)) => LimitFuture::refusing(self.access.how(), conn, reason),
             Err(panic) => LimitFuture::ending(async move {
                 let _conn = conn;

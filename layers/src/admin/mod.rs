@@ -67,6 +67,7 @@
 //! | `/limits`, `/limits/NAME` | an array of limits with `name`, `max`, `unit`, or one of them |
 //! | `/bans` | an array of at most 1,000 bans with `client` and `ends_in`, the longest first |
 //! | `/certificates` | an array of certificates with `name`, `not_after` and `expires_in` |
+//! | `/top` | an array of the clients with the most `connections`, `bytes` or `refusals`, by the key `by` of the query, with `client`, `count`, and the `error` by which the count may be too high; `limit` is 10 by default |
 //! | `/stats` | the counters of [`Stats`](reagent::Stats); the bytes include those of open connections |
 //! | `/ready` | 200 if the server is [ready](reagent::ServerHandle::readiness), otherwise 503 and the `reason` |
 //! | `/live` | 200 unless the server has stopped |
@@ -169,6 +170,7 @@ mod respond;
 mod response;
 mod server;
 mod service;
+mod top;
 
 use problem::Problem;
 

@@ -21,6 +21,7 @@ pub(super) enum Resource {
     Bans,
     Ban(String),
     Certificates,
+    Top,
     Drain,
 }
 
@@ -73,6 +74,7 @@ impl Resource {
             ["bans"] => Resource::Bans,
             ["bans", client] => Resource::Ban(client.to_owned()),
             ["certificates"] => Resource::Certificates,
+            ["top"] => Resource::Top,
             ["drain"] => Resource::Drain,
             [name] => Resource::Asset(Asset::find(name)?),
             _ => return None,

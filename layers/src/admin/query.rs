@@ -1,9 +1,8 @@
-//! The query of `/connections`.
+//! The queries of requests, above all that of `/connections`.
 
 use super::{Problem, rank::Rank};
 use crate::net::Network;
 use reagent::ConnectionHandle;
-use std::fmt::Display;
 
 /// The number of connections on a page, unless the query says otherwise, and at most.
 const LIMIT: usize = 100;
@@ -38,43 +37,32 @@ impl ConnectionQuery {
             limit: LIMIT,
             after: None,
         };
-        let mut seen = Vec::new();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            let invalid = |expected: &dyn Display| {
-                Problem::bad_request(format!("invalid {key} {value:?}: expected {expected}"))
-            };
-            match &*key {
+        each(query, |key, value| {
+            let invalid = |expected: &str| invalid(key, value, expected);
+            match key {
                 "sort" => {
-                    parsed.sort = match &*value {
+                    parsed.sort = match value {
                         "age" => Sort::Age,
                         "bytes" => Sort::Bytes,
                         "idle" => Sort::Idle,
-                        _ => return Err(invalid(&"age, bytes or idle")),
+                        _ => return Err(invalid("age, bytes or idle")),
                     }
                 }
                 "client" => {
                     let network = value.parse().map_err(Problem::bad_request)?;
                     parsed.client = Some(network);
                 }
-                "limit" => {
-                    let limit = value.parse().ok();
-                    let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit));
-                    let expected = format!("a number from 1 to {MAX_LIMIT}");
-                    parsed.limit = limit.ok_or_else(|| invalid(&expected))?;
-                }
+                "limit" => parsed.limit = limit(key, value)?,
                 "after" => {
                     let rank = value.parse().map_err(|()| {
-                        invalid(&"the value from the `link` header of the previous page")
+                        invalid("the value from the `link` header of the previous page")
                     })?;
                     parsed.after = Some(rank);
                 }
-                _ => return Err(unknown(&key)),
+                _ => return Err(unknown(key)),
             }
-            if seen.contains(&key) {
-                return Err(Problem::bad_request(format!("{key} is given twice")));
-            }
-            seen.push(key);
-        }
+            Ok(())
+        })?;
         Ok(parsed)
     }
 
@@ -105,6 +93,33 @@ impl ConnectionQuery {
     }
 }
 
+/// Calls `read` with each key and value of a query, which may have each key once.
+pub(super) fn each(
+    query: &str,
+    mut read: impl FnMut(&str, &str) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let mut seen = Vec::new();
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        read(&key, &value)?;
+        if seen.contains(&key) {
+            return Err(Problem::bad_request(format!("{key} is given twice")));
+        }
+        seen.push(key);
+    }
+    Ok(())
+}
+
+/// Reads the number of items to list.
+pub(super) fn limit(key: &str, value: &str) -> Result<usize, Problem> {
+    let limit = value.parse().ok();
+    let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| invalid(key, value, &format!("a number from 1 to {MAX_LIMIT}")))
+}
+
+pub(super) fn invalid(key: &str, value: &str, expected: &str) -> Problem {
+    Problem::bad_request(format!("invalid {key} {value:?}: expected {expected}"))
+}
+
 /// Refuses any query.
 pub(super) fn refuse(query: &str) -> Result<(), Problem> {
     match form_urlencoded::parse(query.as_bytes()).next() {
@@ -113,6 +128,6 @@ pub(super) fn refuse(query: &str) -> Result<(), Problem> {
     }
 }
 
-fn unknown(key: &str) -> Problem {
+pub(super) fn unknown(key: &str) -> Problem {
     Problem::bad_request(format!("unknown query key {key:?}"))
 }

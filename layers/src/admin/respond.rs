@@ -7,7 +7,7 @@ use super::{
     path::Resource,
     query::{self, ConnectionQuery},
     response::AdminResponse,
-    server,
+    server, top,
 };
 use crate::http::HttpConnection;
 use bytes::Bytes;
@@ -50,7 +50,8 @@ pub(super) async fn respond(
 
 async fn read(admin: &Admin, resource: &Resource, head: &Parts) -> Answer {
     let asked = head.uri.query().unwrap_or_default();
-    if !resource.is_open() && *resource != Resource::Connections {
+    let has_query = matches!(resource, Resource::Connections | Resource::Top);
+    if !resource.is_open() && !has_query {
         query::refuse(asked)?;
     }
     let server = admin.server();
@@ -72,6 +73,7 @@ async fn read(admin: &Admin, resource: &Resource, head: &Parts) -> Answer {
             let certificates = admin.settings.certificates.as_ref();
             certificates::list(certificates.map_or_else(Vec::new, |list| list()))
         }
+        Resource::Top => top::list(admin.settings.top.as_ref(), server?, asked)?,
         // They are only written to.
         Resource::ConnectionAction(..)
         | Resource::ListenerAction(..)

@@ -6,7 +6,7 @@ use super::{
     limits::{Limit, Limits},
     respond,
 };
-use crate::access::Bans;
+use crate::{access::Bans, top::TopClients};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -23,7 +23,7 @@ use tower_service::Service;
 
 /// A service of HTTP requests that shows a server and changes it.
 ///
-/// Set the token, host names, bans and certificates before you clone it or pass it to a server.
+/// Set the token, host names, bans, certificates and the ranking of clients before you clone it or pass it to a server.
 /// Limits and the [attached](Self::attach) server are shared by all clones.
 #[derive(Clone)]
 #[must_use = "a service does nothing unless it is served"]
@@ -36,6 +36,7 @@ pub struct Admin {
 pub(super) struct Settings {
     pub(super) guard: Arc<Guard>,
     pub(super) bans: Option<Bans>,
+    pub(super) top: Option<TopClients>,
     pub(super) certificates: Option<Arc<dyn Fn() -> Vec<Certificate> + Send + Sync>>,
 }
 
@@ -91,6 +92,13 @@ impl Admin {
     /// [`Access`](crate::access::Access).
     pub fn bans(mut self, bans: Bans) -> Self {
         self.settings.bans = Some(bans);
+        self
+    }
+
+    /// Sets the ranking of clients to show. It must also [observe](reagent::Server::observe) the
+    /// server.
+    pub fn top(mut self, top: TopClients) -> Self {
+        self.settings.top = Some(top);
         self
     }
 

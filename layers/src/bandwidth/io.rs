@@ -1,16 +1,24 @@
 //! The stream that reads and writes no faster than its limits allow.
 
-use super::{BandwidthLimits, grant::Grant, quota::Spent, shared::Shared, throttle::Throttle};
+use super::{
+    BandwidthLimits, READ_RATE, WRITE_RATE, grant::Grant, quota::Spent, shared::Shared,
+    throttle::Throttle,
+};
 use crate::io::{Direction, vectored};
+use reagent::ConnectionHandle;
 use std::{
     fmt,
     io::{self, IoSlice},
+    mem,
     net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// The name of the layer in reports of dry runs.
+const LAYER: &str = "bandwidth";
 
 /// The stream that a [`BandwidthLayer`](super::BandwidthLayer) passes to the inner service. It
 /// reads and writes no faster than the limits allow.
@@ -28,12 +36,16 @@ pub struct BandwidthIo<Io> {
     peeked: Option<u8>,
     throttle: Option<Box<Throttle>>,
     spent: Option<Arc<Spent>>,
+    handle: ConnectionHandle,
+    /// Whether a dry run has spared the connection a wait, in each direction.
+    is_spared: [bool; 2],
 }
 
 impl<Io> BandwidthIo<Io> {
     pub(super) fn new(
         io: Io,
         limits: &BandwidthLimits,
+        handle: ConnectionHandle,
         ip: Option<IpAddr>,
         spent: Option<Arc<Spent>>,
     ) -> Self {
@@ -44,6 +56,8 @@ impl<Io> BandwidthIo<Io> {
             peeked: None,
             throttle: None,
             spent,
+            handle,
+            is_spared: [false; 2],
         }
     }
 
@@ -68,11 +82,30 @@ impl<Io> BandwidthIo<Io> {
         left.min(want as u64)
     }
 
-    fn exceed(&self, direction: Direction) -> io::Error {
-        match &self.spent {
-            Some(spent) => spent.exceed(direction),
-            None => unreachable!("without a quota there is always some left"),
+    /// Ends the connection because of its quota, unless a dry run spares it.
+    fn exceed(&mut self, direction: Direction) -> io::Result<()> {
+        let Some(spent) = &self.spent else {
+            return Ok(());
+        };
+        let reason = spent.reason(direction);
+        if !self.limits.dry_run().spares(&self.handle, LAYER, reason) {
+            return Err(spent.exceed(direction));
         }
+        self.spent = None;
+        Ok(())
+    }
+
+    /// Waits for a turn, unless a dry run spares the connection the wait.
+    fn poll_turn(&mut self, cx: &mut Context<'_>, direction: Direction, want: u64) -> Poll<Grant> {
+        if !self.limits.dry_run().is_on() {
+            return self.throttle().poll_turn(cx, direction, want);
+        }
+        self.throttle().leave(direction);
+        if !mem::replace(&mut self.is_spared[direction as usize], true) {
+            let reason = [READ_RATE, WRITE_RATE][direction as usize];
+            self.handle.report_spared(LAYER, reason);
+        }
+        Poll::Ready(Grant::unlimited(want))
     }
 
     /// Takes what may be read or written at once; `None` if the connection has to wait.
@@ -150,15 +183,16 @@ impl<Io: AsyncRead + Unpin> BandwidthIo<Io> {
         let want = self.left(Direction::Read, buf.remaining());
         if want == 0 {
             // The end of the stream is not above the quota.
-            return Poll::Ready(match ready!(self.poll_peek(cx))? {
-                true => Err(self.exceed(Direction::Read)),
-                false => Ok(()),
-            });
+            if !ready!(self.poll_peek(cx))? {
+                return Poll::Ready(Ok(()));
+            }
+            self.exceed(Direction::Read)?;
+            return self.poll_read_limited(cx, buf);
         }
         let grant = match self.take(Direction::Read, want) {
             Some(grant) => grant,
             None if !ready!(self.poll_peek(cx))? => return Poll::Ready(Ok(())),
-            None => ready!(self.throttle().poll_turn(cx, Direction::Read, want)),
+            None => ready!(self.poll_turn(cx, Direction::Read, want)),
         };
         let before = buf.filled().len();
         let polled = self.poll_read_at_most(cx, buf, want.min(grant.bytes));
@@ -189,11 +223,12 @@ impl<Io: AsyncWrite + Unpin> BandwidthIo<Io> {
     ) -> Poll<io::Result<usize>> {
         let want = self.left(Direction::Write, len);
         if want == 0 {
-            return Poll::Ready(Err(self.exceed(Direction::Write)));
+            self.exceed(Direction::Write)?;
+            return self.poll_write_limited(cx, len, write);
         }
         let grant = match self.take(Direction::Write, want) {
             Some(grant) => grant,
-            None => ready!(self.throttle().poll_turn(cx, Direction::Write, want)),
+            None => ready!(self.poll_turn(cx, Direction::Write, want)),
         };
         let most = want.min(grant.bytes) as usize;
         let polled = write(Pin::new(&mut self.io), cx, most);

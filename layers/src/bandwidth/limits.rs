@@ -4,7 +4,7 @@ use super::{
     Quota, Rates,
     shared::{Scope, Shared},
 };
-use crate::{client::ClientKey, io::Direction};
+use crate::{DryRun, client::ClientKey, io::Direction};
 use std::{fmt, net::IpAddr, sync::Arc};
 
 /// Limits on bytes, which can be changed while a server runs. Clones share them, even across
@@ -102,6 +102,19 @@ impl BandwidthLimits {
         self
     }
 
+    /// Sets whether the limits are only tried, for all clones. In a [`DryRun`], no connection waits
+    /// or ends, and those that would have are reported: once for each direction with the reason
+    /// [`READ_RATE`](super::READ_RATE) or [`WRITE_RATE`](super::WRITE_RATE), and once for the
+    /// quota.
+    ///
+    /// The bytes of a read or write that would have waited are taken from no rate. An enforced rate
+    /// slows its clients down and so changes what they do next. Therefore only the first connection
+    /// that a rate spares is certain to be the first that would have waited.
+    pub fn dry_run(self, dry_run: impl Into<DryRun>) -> Self {
+        self.shared.set_dry_run(dry_run.into());
+        self
+    }
+
     /// Changes the rates of each connection. [`Rates::NONE`] lifts the limit.
     pub fn set_per_connection(&self, rates: impl Into<Rates>) {
         self.shared.set(Scope::Connection, rates.into());
@@ -168,6 +181,7 @@ impl fmt::Debug for BandwidthLimits {
             .field("total", &rates(Scope::Total))
             .field("quota", &self.shared.quota())
             .field("clients", &self.clients())
+            .field("dry_run", &self.shared.dry_run().is_on())
             .finish_non_exhaustive()
     }
 }

@@ -78,6 +78,8 @@
 //! but no more than a 1024th of what is left. It gives back what it has not used when it ends. Only
 //! a connection that waits has a timer.
 //!
+//! The limits can be tried in a [`DryRun`](crate::DryRun) before they are enforced.
+//!
 //! # Errors
 //!
 //! A connection ends with [`Rejected`](reagent::Rejected) as soon as its client sends, or its
@@ -111,5 +113,5 @@ pub use io::BandwidthIo;
 pub use layer::BandwidthLayer;
 pub use limits::BandwidthLimits;
 pub use quota::{READ_QUOTA, TOTAL_QUOTA, WRITE_QUOTA};
-pub use rate::{Quota, Rate, Rates};
+pub use rate::{Quota, READ_RATE, Rate, Rates, WRITE_RATE};
 pub use service::Bandwidth;

@@ -60,14 +60,24 @@ impl Spent {
         counter.store(counter.load(Relaxed).saturating_add(bytes), Relaxed);
     }
 
+    /// Returns which part of the quota is used up, as an index of `REASONS`.
+    fn used_up(&self, direction: Direction) -> u8 {
+        let is_way = self.bytes()[direction as usize] >= self.quota.ways[direction as usize];
+        if is_way { direction as u8 } else { 2 }
+    }
+
+    /// Returns the reason for which the quota is exceeded.
+    pub(super) fn reason(&self, direction: Direction) -> &'static str {
+        REASONS[usize::from(self.used_up(direction))]
+    }
+
     /// Notes that the quota was exceeded, and returns the error for the handler.
     pub(super) fn exceed(&self, direction: Direction) -> io::Error {
-        let is_way = self.bytes()[direction as usize] >= self.quota.ways[direction as usize];
-        let reason = if is_way { direction as u8 } else { 2 };
-        let _ = self.over.compare_exchange(0, reason + 1, Relaxed, Relaxed);
+        let over = self.used_up(direction) + 1;
+        let _ = self.over.compare_exchange(0, over, Relaxed, Relaxed);
         io::Error::new(
             io::ErrorKind::QuotaExceeded,
-            Rejected::new(REASONS[usize::from(reason)]),
+            Rejected::new(self.reason(direction)),
         )
     }
 

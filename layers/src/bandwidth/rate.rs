@@ -2,6 +2,14 @@
 
 use crate::client::bucket;
 
+/// The reason with which a dry run reports a connection whose client sends more bytes per second
+/// than the rates allow.
+pub const READ_RATE: &str = "read rate";
+
+/// The reason with which a dry run reports a connection whose handler wants to send more bytes per
+/// second than the rates allow.
+pub const WRITE_RATE: &str = "write rate";
+
 /// The longest turn, in bytes, so that the connections behind it do not wait long. A TLS record
 /// holds as much (RFC 8446, section 5.1).
 const TURN: u64 = 16 * 1024;

@@ -38,10 +38,10 @@ where
     }
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
-        let ip = ip_of(&conn);
+        let (ip, handle) = (ip_of(&conn), conn.handle());
         let quota = self.limits.shared.quota();
         let spent = (quota != Quota::NONE).then(|| Arc::new(Spent::new(quota)));
-        let conn = conn.map_io(|io| BandwidthIo::new(io, &self.limits, ip, spent.clone()));
+        let conn = conn.map_io(|io| BandwidthIo::new(io, &self.limits, handle, ip, spent.clone()));
         BandwidthFuture::new(self.inner.call(conn), spent)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Quota, Rate, Rates, bucket::FairBucket};
 use crate::{
+    DryRun,
     client::{BoundedMap, CAPACITY},
     io::Direction,
 };
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     quota: [AtomicU64; 3],
     /// The number of changes to rates.
     changes: AtomicU32,
+    /// Looked at only where a limit acts.
+    dry_run: Mutex<DryRun>,
 }
 
 /// The limits of one direction that connections share.
@@ -82,7 +85,16 @@ impl Shared {
             other_clients: Arc::default(),
             quota: [const { AtomicU64::new(u64::MAX) }; 3],
             changes: AtomicU32::new(0),
+            dry_run: Mutex::default(),
         }
+    }
+
+    pub(super) fn set_dry_run(&self, dry_run: DryRun) {
+        *lock(&self.dry_run) = dry_run;
+    }
+
+    pub(super) fn dry_run(&self) -> DryRun {
+        lock(&self.dry_run).clone()
     }
 
     pub(super) fn set_capacity(&self, clients: usize) {

@@ -62,6 +62,13 @@ impl Throttle {
         self.lanes[direction as usize].wait.is_some()
     }
 
+    /// Gives up a wait.
+    pub(super) fn leave(&mut self, direction: Direction) {
+        if let Some(Wait { grant, .. }) = self.lanes[direction as usize].wait.take() {
+            self.give_back(direction, grant.taken, grant.bytes);
+        }
+    }
+
     /// Returns whether every limit was lifted, so that nothing is left to do.
     pub(super) fn is_over(&self) -> bool {
         Direction::BOTH

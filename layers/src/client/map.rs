@@ -35,6 +35,11 @@ impl<V> BoundedMap<V> {
         self.map.len()
     }
 
+    #[cfg(feature = "score")]
+    pub(crate) fn get(&self, client: IpAddr) -> Option<&V> {
+        self.map.get(&client)
+    }
+
     /// Calls `act` with the entry of `client`, made by `make` if it is new. Returns `None` if the
     /// table is full of other clients.
     pub(crate) fn with<T>(

@@ -153,6 +153,11 @@ impl Input {
         since.checked_add(limit.saturating_sub(self.clock.spent))
     }
 
+    /// Lifts the time limit of frames.
+    pub(super) fn lift_timeout(&mut self) {
+        self.clock.limit = None;
+    }
+
     /// Stops the clock while nothing is read from the client.
     pub(super) fn pause(&mut self) {
         self.clock.pause();

@@ -103,6 +103,11 @@ impl Output {
         Poll::Ready(Ok(()))
     }
 
+    /// Lifts the time limit.
+    pub(super) fn lift_timeout(&mut self) {
+        self.timeout = None;
+    }
+
     /// Returns the time by which the client has to take something, and starts the clock. Called
     /// only while something is left to write.
     pub(super) fn deadline(&mut self) -> Option<Instant> {

@@ -354,6 +354,11 @@ where
             true => WRITE_TIMEOUT,
             false => FRAME_TIMEOUT,
         };
+        if (self.settings.dry_run).spares(self.conn.as_ref(), "framed", kind) {
+            self.input.lift_timeout();
+            self.output.lift_timeout();
+            return Poll::Pending;
+        }
         Poll::Ready(TimedOut::new(kind).into())
     }
 

@@ -1,6 +1,7 @@
 //! The settings of the layers.
 
 use super::{FrameError, OnError};
+use crate::DryRun;
 use reagent::Linger;
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ pub(super) struct Settings<R> {
     pub(super) write_buffer: usize,
     pub(super) write_timeout: Option<Duration>,
     pub(super) linger: Linger,
+    pub(super) dry_run: DryRun,
     pub(super) on_error: Option<Arc<ErrorHandler<R>>>,
     pub(super) close_after: Option<Arc<Predicate<R>>>,
 }
@@ -30,6 +32,7 @@ impl<R> Settings<R> {
             write_timeout: Some(Duration::from_secs(30)),
             // Bounded by time alone, since a client may still send a frame that it has begun.
             linger: Linger::new().bytes(u64::MAX).total(Duration::from_secs(1)),
+            dry_run: DryRun::default(),
             on_error: None,
             close_after: None,
         }
@@ -46,6 +49,7 @@ impl<R> Settings<R> {
 impl<R> Clone for Settings<R> {
     fn clone(&self) -> Self {
         Settings {
+            dry_run: self.dry_run.clone(),
             on_error: self.on_error.clone(),
             close_after: self.close_after.clone(),
             ..*self
@@ -63,6 +67,7 @@ impl<R> fmt::Debug for Settings<R> {
             .field("write_buffer", &self.write_buffer)
             .field("write_timeout", &self.write_timeout)
             .field("linger", &self.linger)
+            .field("dry_run", &self.dry_run.is_on())
             .finish_non_exhaustive()
     }
 }
@@ -139,6 +144,16 @@ macro_rules! shared_settings {
         /// A connection above the limit ends with [`WRITE_TIMEOUT`](super::WRITE_TIMEOUT).
         pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
             self.settings.write_timeout = limit.into();
+            self
+        }
+
+        /// Sets whether the [`frame_timeout`](Self::frame_timeout) and the
+        /// [`write_timeout`](Self::write_timeout) are only tried. In a
+        /// [`DryRun`](crate::DryRun), a connection above one of them is reported and goes on,
+        /// without either. Limits on sizes are always enforced, since they bound the memory of a
+        /// connection.
+        pub fn dry_run(mut self, dry_run: impl Into<crate::DryRun>) -> Self {
+            self.settings.dry_run = dry_run.into();
             self
         }
 

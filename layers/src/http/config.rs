@@ -1,10 +1,10 @@
 //! The settings of an `HttpLayer`.
 
-use super::{StreamExecutor, stall::StallLimits, version::Version};
-use crate::time::FAR;
+use super::{LAYER, StreamExecutor, stall::StallLimits, version::Version};
+use crate::{DryRun, dry_run::Trial, time::FAR};
 use http::Extensions;
 use hyper::server::conn::{http1, http2};
-use reagent::ConnectionParts;
+use reagent::{ConnectionHandle, ConnectionParts};
 use std::{sync::Arc, time::Duration};
 
 /// hyper's own limit for a head, and that of `TimeoutsLayer` for the first byte.
@@ -51,6 +51,8 @@ pub(super) struct Config {
     pub(super) header: Option<Duration>,
     pub(super) keep_alive: Option<Duration>,
     pub(super) stalls: StallLimits,
+    /// `None` unless set, so that connections need no handle to it.
+    pub(super) dry_run: Option<DryRun>,
     pub(super) http1: http1::Builder,
     pub(super) http2: Vec<Arc<Http2Options>>,
     pub(super) parallel_streams: bool,
@@ -73,6 +75,7 @@ impl Default for Config {
                 stream: Some(STREAM_IDLE),
                 upgraded: Some(UPGRADED_IDLE),
             },
+            dry_run: None,
             http1,
             http2: Vec::new(),
             parallel_streams: false,
@@ -93,6 +96,15 @@ impl Config {
         .into_iter()
         .flatten()
         .fold(FAR, Duration::min)
+    }
+
+    /// Returns the dry run of the limits of a connection, if there may be one.
+    pub(super) fn trial(&self, connection: &ConnectionHandle) -> Option<Trial> {
+        self.dry_run.as_ref().map(|dry_run| Trial {
+            dry_run: dry_run.clone(),
+            connection: connection.clone(),
+            layer: LAYER,
+        })
     }
 
     pub(super) fn configure_http2(&self, builder: &mut http2::Builder<StreamExecutor>) {

@@ -1,7 +1,7 @@
 //! The time limits of a connection, and its drain.
 
 use super::{
-    Config,
+    Config, LAYER,
     activity::{Activity, Wait},
     kind,
     stall::Stall,
@@ -37,6 +37,8 @@ pub(super) struct Deadlines {
     /// The time at which an answer was last seen to move since the wait for a request began, and
     /// the bytes written by then.
     progress: Option<(Instant, u64)>,
+    /// Whether a dry run has spared the connection.
+    is_spared: bool,
 }
 
 pub(super) enum Look {
@@ -66,6 +68,7 @@ impl Deadlines {
             drained: None,
             finishing: None,
             progress: None,
+            is_spared: false,
         }
     }
 
@@ -91,13 +94,25 @@ impl Deadlines {
         self.finishing = Some(Instant::now());
     }
 
-    /// Returns the result of a connection whose client took too long over its first bytes.
-    pub(super) fn gives_up(&self, has_begun: bool) -> Result<(), BoxError> {
-        match (has_begun, self.drained) {
-            (false, Some(_)) => Ok(()),
-            (false, None) => Err(TimedOut::new(kind::FIRST_BYTE).into()),
-            (true, _) => Err(TimedOut::new(kind::HEADER).into()),
-        }
+    /// Returns the result of a connection whose client took too long over its first bytes, or
+    /// `None` if a dry run spares it.
+    pub(super) fn gives_up(&mut self, has_begun: bool) -> Option<Result<(), BoxError>> {
+        let kind = match has_begun {
+            false if self.drained.is_some() => return Some(Ok(())),
+            false => kind::FIRST_BYTE,
+            true => kind::HEADER,
+        };
+        // The grace of a drain is no limit of this layer.
+        let is_spared = self.drained.is_none() && self.spares(kind);
+        (!is_spared).then(|| Err(TimedOut::new(kind).into()))
+    }
+
+    /// Returns whether a dry run spares the connection, which has exceeded a limit.
+    fn spares(&mut self, kind: &str) -> bool {
+        let dry_run = self.config.dry_run.as_ref();
+        let is_spared = dry_run.is_some_and(|it| it.spares(&self.handle, LAYER, kind));
+        self.is_spared |= is_spared;
+        is_spared
     }
 
     /// Notes the time since which the client is waited for.
@@ -105,14 +120,38 @@ impl Deadlines {
         self.stall.ends(&self.activity, &self.config.stalls);
     }
 
-    /// Checks whether the connection has waited for too long.
+    /// Checks whether the connection has waited for too long, and begins to finish it if it is
+    /// idle.
+    pub(super) fn look(&mut self, wait: Wait) -> Look {
+        let look = self.check(wait);
+        let kind = match look {
+            Look::Again(_) | Look::End(kind::CLOSE) => return look,
+            Look::Finish => kind::KEEP_ALIVE,
+            Look::End(kind) => kind,
+        };
+        let now = Instant::now();
+        if self.spares(kind) {
+            return Look::Again(now + self.config.shortest());
+        }
+        if let Look::Finish = look {
+            self.finishing = Some(now);
+        }
+        look
+    }
+
+    /// Returns whether a limit is exceeded, or when to check again.
     ///
     /// A wait that begins now cannot exceed a limit before the shortest of them has passed, and the
     /// check is made at least that often. So nothing that begins or ends has to set the timer.
-    pub(super) fn look(&mut self, wait: Wait) -> Look {
+    fn check(&mut self, wait: Wait) -> Look {
         let now = Instant::now();
         let mut next = now + self.config.shortest();
-        if let Some(ends) = self.stall.ends(&self.activity, &self.config.stalls) {
+        let is_finishing = self.finishing.is_some() && matches!(wait, Wait::Request(..));
+        if self.is_spared && !is_finishing {
+            return Look::Again(next);
+        }
+        let stall = self.stall.ends(&self.activity, &self.config.stalls);
+        if let Some(ends) = stall.filter(|_| !self.is_spared) {
             if ends <= now {
                 return Look::End(kind::STREAM_IDLE);
             }
@@ -144,9 +183,6 @@ impl Deadlines {
         let ends = since + limit.min(FAR);
         if now < ends {
             return Look::Again(ends.min(next));
-        }
-        if let Look::Finish = over {
-            self.finishing = Some(now);
         }
         over
     }

@@ -1,6 +1,6 @@
 //! The result of a connection, from what hyper reports.
 
-use reagent::{BoxError, TimedOut};
+use reagent::{BoxError, ConnectionHandle, TimedOut};
 use std::{error::Error, io};
 
 /// The kinds of [`TimedOut`](reagent::TimedOut) that this layer ends connections with; see
@@ -37,6 +37,9 @@ pub mod kind {
     pub const FIRST_BYTE: &str = "first byte";
     /// The client did not send the head of a request, or the preface of HTTP/2, in time.
     pub const HEADER: &str = "http header";
+    /// The client sent no further request in time. A connection above this limit ends well, so this
+    /// is only in the reports of a [`DryRun`](crate::DryRun).
+    pub const KEEP_ALIVE: &str = "http keep-alive";
     /// The client did not send an awaited body, or did not take its response.
     pub const STREAM_IDLE: &str = "http stream idle";
     /// An upgraded connection moved no byte in either direction.
@@ -47,13 +50,46 @@ pub mod kind {
     pub const CLOSE: &str = "http close";
 }
 
+/// The label `error.type` of a client that sent something other than HTTP.
+const MALFORMED: &str = "http_malformed";
+
+/// The label `error.type` of a client that sent more than HTTP/2 can bear, such as resets of the
+/// streams that it has just opened.
+const FLOOD: &str = "http_flood";
+
 /// Turns a time limit of hyper into a timeout, and an I/O error between two requests into an
 /// ordinary end: a client may leave then in any way. Passes on other errors.
-pub(super) fn from_result(result: hyper::Result<()>, is_idle: bool) -> Result<(), BoxError> {
+pub(super) fn from_result(
+    result: hyper::Result<()>,
+    is_idle: bool,
+    handle: &ConnectionHandle,
+) -> Result<(), BoxError> {
     match result {
         Ok(()) => Ok(()),
         Err(error) if error.is_timeout() => Err(TimedOut::new(kind::PING).into()),
         Err(error) if is_idle && error.source().is_some_and(<dyn Error>::is::<io::Error>) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            if let Some(error_type) = fault_of_client(&error) {
+                // For spans, metrics and scores, which do not know this error type.
+                handle.set_label("error.type", error_type);
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Returns the class of an error that the client has caused by what it sent.
+fn fault_of_client(error: &hyper::Error) -> Option<&'static str> {
+    if error.is_parse() {
+        return Some(MALFORMED);
+    }
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    // Only the library reports what the client did wrong.
+    if !error.is_library() {
+        return None;
+    }
+    match error.reason()? {
+        h2::Reason::ENHANCE_YOUR_CALM => Some(FLOOD),
+        _ => Some(MALFORMED),
     }
 }

@@ -2,10 +2,11 @@
 //! longer.
 
 use super::{
-    activity::Activity,
+    activity::{Activity, Stalled},
+    kind,
     stall::{Stall, StallLimits},
 };
-use crate::time::DeadlineTimer;
+use crate::{dry_run::Trial, time::DeadlineTimer};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
@@ -36,6 +37,7 @@ struct Shared {
     /// execute.
     begun: Option<Arc<Activity>>,
     limits: StallLimits,
+    trial: Option<Trial>,
 }
 
 enum Place {
@@ -62,11 +64,12 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
             // A task that an upgraded stream leaves behind.
             return shared.place.execute(task);
         };
-        let limits = shared.limits;
+        let (limits, trial) = (shared.limits, shared.trial.clone());
         shared.place.execute(StreamTask {
             task,
             activity,
             limits,
+            trial,
             stall: Stall::default(),
             timer: DeadlineTimer::new(),
         });
@@ -90,6 +93,7 @@ pin_project! {
         task: F,
         activity: Arc<Activity>,
         limits: StallLimits,
+        trial: Option<Trial>,
         stall: Stall,
         #[pin]
         timer: DeadlineTimer,
@@ -108,6 +112,14 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
             return Poll::Pending;
         };
         ready!(this.timer.poll(cx, ends));
+        let kind = match this.activity.stalled() {
+            Some(Stalled::Conversation) => kind::UPGRADED_IDLE,
+            _ => kind::STREAM_IDLE,
+        };
+        if this.trial.as_ref().is_some_and(|it| it.spares(kind)) {
+            *this.limits = StallLimits::NONE;
+            return Poll::Pending;
+        }
         Poll::Ready(())
     }
 }
@@ -128,7 +140,7 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(in_parallel: bool, limits: StallLimits) -> Self {
+    pub(super) fn new(in_parallel: bool, limits: StallLimits, trial: Option<Trial>) -> Self {
         let place = match in_parallel {
             true => Place::Runtime(JoinSet::new()),
             false => Place::Here(Vec::new()),
@@ -138,6 +150,7 @@ impl Streams {
                 place,
                 begun: None,
                 limits,
+                trial,
             }))),
             polled: FuturesUnordered::new(),
             panic: None,

@@ -127,7 +127,7 @@ where
                         let is_sending = this.deadlines.activity.is_unread()
                             || result.as_ref().is_err_and(hyper::Error::is_parse);
                         let is_idle = matches!(serving.wait(), Wait::Request(..));
-                        let result = from_result(result, is_idle);
+                        let result = from_result(result, is_idle, &this.deadlines.handle);
                         let Some(mut io) = take_io(this.state) else {
                             return Poll::Ready(result);
                         };
@@ -173,7 +173,10 @@ where
             match this.state {
                 State::Waiting(waiting) => {
                     let has_begun = !waiting.first.is_empty();
-                    return Poll::Ready(this.deadlines.gives_up(has_begun));
+                    if let Some(result) = this.deadlines.gives_up(has_begun) {
+                        return Poll::Ready(result);
+                    }
+                    *this.look_at = Instant::now() + FAR;
                 }
                 State::Serving(serving) => {
                     *this.look_at = match this.deadlines.look(serving.wait()) {

@@ -1,6 +1,7 @@
 //! The layer that serves HTTP, and its settings.
 
 use super::{Config, Http, StreamExecutor, version::Version};
+use crate::DryRun;
 use ::http::Extensions;
 use hyper::server::conn::{http1, http2};
 use reagent::ConnectionParts;
@@ -104,6 +105,18 @@ impl HttpLayer {
     /// whose connections have HTTP/2's own pings.
     pub fn upgraded_idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.change(|config| config.stalls.upgraded = limit.into())
+    }
+
+    /// Sets whether the time limits above are only tried. In a [`DryRun`], a connection that
+    /// exceeds one is reported and goes on, without the time limits of this layer.
+    ///
+    /// With HTTP/2, a stream that exceeds [`stream_idle_timeout`](Self::stream_idle_timeout) is
+    /// reported, and goes on without that limit. The end of a connection above the
+    /// [`keep_alive_timeout`](Self::keep_alive_timeout) is reported as
+    /// [`kind::KEEP_ALIVE`](super::kind::KEEP_ALIVE). Pings, limits on sizes and numbers, and the
+    /// time to leave after a GOAWAY are always enforced.
+    pub fn dry_run(self, dry_run: impl Into<DryRun>) -> Self {
+        self.change(|config| config.dry_run = Some(dry_run.into()))
     }
 
     /// Sets the maximum size of a request's head, in bytes. The default is 32 KiB, the total of

@@ -81,6 +81,8 @@
 //! of them. A request sets no timer, and an HTTP/2 stream sets one only once its client keeps it
 //! waiting.
 //!
+//! The time limits can be tried in a [`DryRun`](crate::DryRun) before they are enforced.
+//!
 //! **The size and the pace of a body are not limited here,** since only the service knows what it
 //! expects. A body is read no faster than the service asks for it. To limit it:
 //!
@@ -159,11 +161,16 @@
 //!
 //! - [`TimedOut`](reagent::TimedOut), with a kind from [`kind`].
 //! - [`hyper::Error`], if the client violates the protocol or leaves in the middle of a request, or
-//!   if the service fails.
+//!   if the service fails. If the client is to blame, the connection has the label `error.type`:
+//!   `http_flood` if it exceeded a limit of HTTP/2, such as that on the streams that it may reset,
+//!   and `http_malformed` otherwise.
 //!
 //! An idle connection that is closed, by either side, has completed without an error.
 //!
 //! [`TimeoutsLayer`]: https://docs.rs/tower-reagent-layers/latest/reagent_layers/timeout/
+
+/// The name of this layer in reports of dry runs.
+const LAYER: &str = "http";
 
 mod activity;
 mod answer;

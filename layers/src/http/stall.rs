@@ -12,6 +12,13 @@ pub(super) struct StallLimits {
     pub(super) upgraded: Option<Duration>,
 }
 
+impl StallLimits {
+    pub(super) const NONE: Self = StallLimits {
+        stream: None,
+        upgraded: None,
+    };
+}
+
 /// The current wait for the client: its beginning, and the counter of moves at that time.
 #[derive(Debug, Default)]
 pub(super) struct Stall(Option<(Instant, u32)>);

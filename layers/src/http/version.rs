@@ -142,10 +142,12 @@ impl<Io: IoStream, S> Waiting<Io, S> {
             self.io,
             activity.clone(),
             config.stalls.upgraded,
+            config.trial(handle),
         );
         let io = TokioIo::new(io);
         if version == Version::Http2 {
-            let streams = Streams::new(config.parallel_streams, config.stalls);
+            let streams =
+                Streams::new(config.parallel_streams, config.stalls, config.trial(handle));
             let mut builder = http2::Builder::new(streams.executor());
             config.configure_http2(&mut builder);
             builder.timer(TokioTimer::new());

@@ -67,10 +67,15 @@
 //! back all clients alike, so the per-client limits cannot work that way. A layer that refuses
 //! decides when a connection is accepted, which costs an admitted client no allocation.
 //!
+//! Each limit can be tried in a [`DryRun`](crate::DryRun) before it is enforced.
+//!
 //! # Errors
 //!
 //! A refused connection ends with [`Rejected`](reagent::Rejected) and the reason
 //! [`CLIENT_CONNECTIONS`], [`CLIENT_RATE`], [`ACCEPT_RATE`] or [`IN_FLIGHT`].
+
+/// The name of these layers in reports of dry runs.
+const LAYER: &str = "limit";
 
 mod accept_rate;
 mod in_flight;

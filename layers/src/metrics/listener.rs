@@ -18,6 +18,7 @@ pub(super) struct Listener {
     rejected: Family<Counter>,
     timed_out: Family<Counter>,
     failed: Family<Counter>,
+    spared: Family<Counter>,
     panicked: Counter,
     received: Counter,
     sent: Counter,
@@ -53,6 +54,7 @@ impl Listener {
             rejected: family(names::REJECTED, "reason", &[]),
             timed_out: family(names::TIMED_OUT, "kind", &[]),
             failed: family(names::FAILED, "reason", &[]),
+            spared: family(names::DRY_RUN, "limit", &[]),
             panicked: source.counter(&names::PANICKED, labels()),
             received: source.counter(&names::RECEIVED, labels()),
             sent: source.counter(&names::SENT, labels()),
@@ -77,6 +79,11 @@ impl Listener {
             lost: source.counter(&names::LOST, labels()),
             reopened: source.counter(&names::REOPENED, labels()),
         }
+    }
+
+    pub(super) fn connection_spared(&self, event: &event::ConnectionSpared<'_>) {
+        let event::ConnectionSpared { layer, reason, .. } = event;
+        self.spared.increment(&format!("{layer}: {reason}"));
     }
 
     pub(super) fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {

@@ -63,6 +63,7 @@
 //! | `reagent_connections_rejected_total` | counter | `listener`, `reason` | ended connections that a layer rejected |
 //! | `reagent_connections_timed_out_total` | counter | `listener`, `kind` | ended connections that exceeded a time limit |
 //! | `reagent_connections_failed_total` | counter | `listener`, `reason` | ended connections that failed with an error, by the label `error.type` if a layer set it, otherwise `other` |
+//! | `reagent_dry_run_total` | counter | `listener`, `limit` | decisions of limits in a dry run to refuse, delay or end a connection, by layer and reason, such as `limit: client connections` |
 //! | `reagent_connections_panicked_total` | counter | `listener` | ended connections whose handler panicked |
 //! | `reagent_connection_received_bytes_total` | counter | `listener` | bytes read from sockets |
 //! | `reagent_connection_sent_bytes_total` | counter | `listener` | bytes written to sockets |
@@ -79,6 +80,11 @@
 //! | `reagent_clients_turned_away_total` | counter | | clients closed for lack of descriptors, counted when that state ends |
 //! | `reagent_tls_certificate_expiry_timestamp_seconds` | gauge | `name` | expiry of a certificate in seconds since 1970-01-01 UTC, set by [`set_certificate_expiry`](MetricsObserver::set_certificate_expiry) |
 //! | `reagent_tls_certificate_reloads_total` | counter | `result` | attempts to reload certificates, `success` or `failure`, counted by [`certificates_reloaded`](MetricsObserver::certificates_reloaded) |
+//! | `reagent_bans_total` | counter | `dry_run`, `offence` | bans of a score, counted by [`client_banned`](MetricsObserver::client_banned); `dry_run` is `true` for those that were not carried out |
+//! | `reagent_tarpit_held` | gauge | | clients that are held in a tarpit, set by [`set_tarpit`](MetricsObserver::set_tarpit) |
+//! | `reagent_tarpit_overflowed_total` | counter | | clients that were closed because the tarpit was full, set by [`set_tarpit`](MetricsObserver::set_tarpit) |
+//! | `reagent_tarpit_gave_way_total` | counter | | clients that were closed or released because others waited for a place, set by [`set_tarpit`](MetricsObserver::set_tarpit) |
+//! | `reagent_top_clients` | gauge | `by`, `rank` | the counts of the first ten clients by `connections`, `bytes` or `refusals`, set by [`set_top_clients`](MetricsObserver::set_top_clients) |
 //!
 //! Durations and outcomes are recorded when a connection ends. So are its bytes, unless
 //! [`MetricsObserver::refresh`] is called earlier.
@@ -101,8 +107,8 @@
 //!
 //! [naming]: https://prometheus.io/docs/practices/naming/
 
-mod bytes;
 mod certificates;
+mod clients;
 mod family;
 mod listener;
 mod names;

@@ -42,6 +42,8 @@ metrics! {
         "Connections that a layer rejected, by reason.";
     TIMED_OUT = Counter, Count, "reagent_connections_timed_out_total",
         "Connections that exceeded a time limit, by kind.";
+    DRY_RUN = Counter, Count, "reagent_dry_run_total",
+        "Connections that a limit in a dry run would have acted on, by limit.";
     FAILED = Counter, Count, "reagent_connections_failed_total",
         "Connections that failed with an error, by reason.";
     PANICKED = Counter, Count, "reagent_connections_panicked_total",
@@ -75,6 +77,15 @@ metrics! {
         "Attempts to reload certificates, by result.";
     TURNED_AWAY = Counter, Count, "reagent_clients_turned_away_total",
         "Clients closed for lack of descriptors.";
+    BANS = Counter, Count, "reagent_bans_total",
+        "Bans of a score, by offence; those of a dry run were not carried out.";
+    TARPIT_HELD = Gauge, Count, "reagent_tarpit_held", "Clients that are held in a tarpit.";
+    TARPIT_OVERFLOWED = Counter, Count, "reagent_tarpit_overflowed_total",
+        "Clients that were closed because the tarpit was full.";
+    TARPIT_GAVE_WAY = Counter, Count, "reagent_tarpit_gave_way_total",
+        "Clients that were closed or released because others waited for a place.";
+    TOP_CLIENTS = Gauge, Count, "reagent_top_clients",
+        "Counts of the first ten clients, by connections, bytes or refusals.";
 }
 
 impl Metric {

@@ -1,6 +1,7 @@
 //! The observer that records metrics.
 
-use super::{bytes::Bytes, listener::Listener, names, source::Source};
+use super::{listener::Listener, names, source::Source};
+use crate::open_bytes::OpenBytes;
 use ::metrics::{Counter, Gauge, Recorder};
 use reagent::{Acceptor, Addr, ConnectionHandle, Observer, ServerHandle, event};
 use std::{
@@ -22,7 +23,7 @@ struct Inner {
     source: Source,
     exhausted: Gauge,
     turned_away: Counter,
-    bytes: Bytes,
+    bytes: OpenBytes,
     /// There are as many as the server has addresses, too few for a hash map.
     listeners: RwLock<Vec<(Addr, Listener)>>,
 }
@@ -51,7 +52,7 @@ impl MetricsObserver {
             inner: Arc::new(Inner {
                 exhausted: source.gauge(&names::EXHAUSTED, Vec::new()),
                 turned_away: source.counter(&names::TURNED_AWAY, Vec::new()),
-                bytes: Bytes::default(),
+                bytes: OpenBytes::default(),
                 listeners: RwLock::default(),
                 source,
             }),
@@ -136,8 +137,8 @@ impl MetricsObserver {
     /// # }
     /// ```
     pub fn refresh(&self, server: &ServerHandle) {
-        self.inner.bytes.count_open(server, |connection, bytes| {
-            self.of_connection(connection, |listener| listener.carried(bytes));
+        self.inner.bytes.count_open(server, |connection, growth| {
+            self.of_connection(connection, |listener| listener.carried(growth.bytes));
         });
     }
 
@@ -251,6 +252,12 @@ impl Observer for MetricsObserver {
         });
     }
 
+    fn connection_spared(&self, event: &event::ConnectionSpared<'_>) {
+        self.of_connection(event.connection, |listener| {
+            listener.connection_spared(event);
+        });
+    }
+
     fn connection_upgraded(&self, event: &event::ConnectionUpgraded<'_>) {
         self.of_connection(event.connection, |listener| {
             listener.connection_upgraded(event);
@@ -258,10 +265,10 @@ impl Observer for MetricsObserver {
     }
 
     fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
-        let bytes = self.inner.bytes.rest(event.connection);
+        let growth = self.inner.bytes.rest(event.connection);
         self.of_connection(event.connection, |listener| {
             listener.connection_ended(event);
-            listener.carried(bytes);
+            listener.carried(growth.bytes);
         });
     }
 }

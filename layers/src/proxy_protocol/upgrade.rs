@@ -158,6 +158,8 @@ fn note<Io>(conn: &mut Connection<Io>, header: Header) {
     }
     if header.command() == Command::Local {
         conn.label("proxy", "local");
+    } else if header.source().is_none() {
+        conn.label("proxy", "unknown");
     }
     conn.extensions_mut().insert(ProxyInfo(header));
 }

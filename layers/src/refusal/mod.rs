@@ -2,11 +2,14 @@
 
 #[cfg(any(feature = "access", feature = "cluster", feature = "limit"))]
 mod future;
+mod keeper;
+mod tarpit;
 
 #[cfg(all(feature = "cluster", not(any(feature = "access", feature = "limit"))))]
 pub(crate) use future::LimitFuture;
 #[cfg(any(feature = "access", feature = "limit"))]
 pub use future::LimitFuture;
+pub use tarpit::{Tarpit, TarpitStats};
 
 use reagent::{BoxError, Connection, IoStream, Linger, Rejected};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
@@ -58,6 +61,8 @@ pub enum Refusal {
     ///
     /// Sending may take up to 1 second, and the client then has up to 1 second to close its side.
     Message(Arc<[u8]>),
+    /// Keeps the connection open without an answer, or closes it if the tarpit is full.
+    Tarpit(Tarpit),
 }
 
 impl Refusal {
@@ -65,6 +70,17 @@ impl Refusal {
     /// closed.
     pub fn message(bytes: impl AsRef<[u8]>) -> Self {
         Refusal::Message(bytes.as_ref().into())
+    }
+
+    /// Creates a [`Refusal::Tarpit`], which keeps the client waiting: see [`Tarpit`].
+    pub fn tarpit(tarpit: &Tarpit) -> Self {
+        Refusal::Tarpit(tarpit.clone())
+    }
+
+    /// Returns whether clients get a reset.
+    #[cfg(feature = "access")]
+    pub(crate) fn is_reset(&self) -> bool {
+        matches!(self, Refusal::Reset)
     }
 
     /// Refuses the connection and returns the error to end it with.
@@ -76,6 +92,7 @@ impl Refusal {
         match self {
             Refusal::Close => {}
             Refusal::Reset => conn.reset(),
+            Refusal::Tarpit(tarpit) => tarpit.take(conn),
             Refusal::Message(bytes) => {
                 // If the client does not accept the message, the connection is closed without it.
                 let message = async {
@@ -100,6 +117,7 @@ impl fmt::Debug for Refusal {
             Refusal::Close => f.write_str("Close"),
             Refusal::Reset => f.write_str("Reset"),
             Refusal::Message(bytes) => write!(f, "Message({} bytes)", bytes.len()),
+            Refusal::Tarpit(tarpit) => tarpit.fmt(f),
         }
     }
 }

@@ -5,5 +5,13 @@ mod timer;
 pub(crate) use timer::DeadlineTimer;
 
 /// A limit that is never reached: 30 years.
-#[cfg(any(feature = "fault", feature = "http", feature = "timeout"))]
+#[cfg(any(
+    feature = "access",
+    feature = "cluster",
+    feature = "fault",
+    feature = "http",
+    feature = "limit",
+    feature = "route",
+    feature = "timeout"
+))]
 pub(crate) const FAR: std::time::Duration = std::time::Duration::from_secs(30 * 365 * 24 * 3600);

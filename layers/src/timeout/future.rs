@@ -45,16 +45,20 @@ where
         if let Poll::Ready(result) = this.inner.poll(cx) {
             return Poll::Ready(result.map_err(Into::into));
         }
-        loop {
+        while !this.watch.is_spared {
             if !this.watch.is_answered() {
                 ready!(this.timer.as_mut().poll(cx, this.watch.look_at));
             }
             let now = this.watch.activity.began.elapsed();
-            if let Some(kind) = this.watch.look(now, cx) {
-                this.watch.let_go();
-                return Poll::Ready(Err(TimedOut::new(kind).into()));
+            match this.watch.look(now, cx) {
+                Some(kind) if !this.watch.spares(kind) => {
+                    this.watch.let_go();
+                    return Poll::Ready(Err(TimedOut::new(kind).into()));
+                }
+                _ => {}
             }
         }
+        Poll::Pending
     }
 }
 

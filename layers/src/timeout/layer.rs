@@ -1,6 +1,7 @@
 //! The layer and its settings.
 
 use super::Timeouts;
+use crate::DryRun;
 use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
@@ -41,6 +42,7 @@ pub(super) struct Limits {
     pub(super) write: Option<Duration>,
     pub(super) rate: Option<Rate>,
     pub(super) age: Option<Age>,
+    pub(super) dry_run: DryRun,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +67,7 @@ impl Default for Limits {
             write: Some(Duration::from_secs(60)),
             rate: None,
             age: None,
+            dry_run: DryRun::default(),
         }
     }
 }
@@ -202,6 +205,15 @@ impl TimeoutsLayer {
     ) -> Self {
         let age = age.into();
         self.change(|limits| limits.age = age.map(|age| Age { age, jitter, grace }))
+    }
+
+    /// Sets whether the limits are only tried. In a [`DryRun`], a connection that exceeds a limit is
+    /// reported and goes on, without any limit of this layer. With [`max_age`](Self::max_age), a
+    /// connection is reported when it would be drained.
+    ///
+    /// To try some limits and enforce others, add a layer for each.
+    pub fn dry_run(self, dry_run: impl Into<DryRun>) -> Self {
+        self.change(|limits| limits.dry_run = dry_run.into())
     }
 }
 

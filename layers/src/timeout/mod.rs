@@ -56,6 +56,8 @@
 //! [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted). A stream that outlives the
 //! handler's future has no limits.
 //!
+//! The limits can be tried in a [`DryRun`](crate::DryRun) before they are enforced.
+//!
 //! # Errors
 //!
 //! The layer ends a connection with [`TimedOut`](reagent::TimedOut), of the kind [`FIRST_BYTE`],

@@ -27,6 +27,8 @@ pub(super) struct Watch {
     old_at: Duration,
     ended_at: Duration,
     window: Window,
+    /// Whether a dry run has spared the connection.
+    pub(super) is_spared: bool,
 }
 
 /// The current window of the minimum rate: its end, and the totals at its start.
@@ -63,6 +65,7 @@ impl Watch {
                 bytes: 0,
                 awaited: Duration::ZERO,
             },
+            is_spared: false,
             first_byte,
             activity,
             limits,
@@ -116,6 +119,9 @@ impl Watch {
         }
         if let (Some(age), true) = (self.limits.age, now >= self.old_at) {
             self.old_at = FAR;
+            if self.spares(AGE) {
+                return None;
+            }
             self.ended_at = now.saturating_add(age.grace);
             self.handle.drain();
         }
@@ -151,6 +157,12 @@ impl Watch {
             awaited: read.awaited(now) + written.awaited(now),
         };
         false
+    }
+
+    /// Returns whether a dry run spares the connection, which has exceeded a limit.
+    pub(super) fn spares(&mut self, kind: &'static str) -> bool {
+        self.is_spared = self.limits.dry_run.spares(&self.handle, "timeout", kind);
+        self.is_spared
     }
 
     /// Ends the connection's stream as well as its handler, whose future is dropped.

@@ -1,6 +1,7 @@
 //! The authorities that sign client certificates.
 
 use super::{TlsConfigError, contents::Contents};
+use reagent::BoxError;
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -9,7 +10,7 @@ use std::{
 use tokio_rustls::rustls::{
     RootCertStore,
     crypto::CryptoProvider,
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use x509_parser::{
     prelude::{FromDer, X509Certificate},
@@ -31,6 +32,7 @@ impl Clients {
         &self,
         contents: &Contents,
         provider: &Arc<CryptoProvider>,
+        crls: Option<&Path>,
     ) -> Result<Arc<dyn ClientCertVerifier>, TlsConfigError> {
         let path: &Path = &self.authorities;
         let mut roots = RootCertStore::empty();
@@ -51,16 +53,26 @@ impl Clients {
                     source,
                 })?;
         }
-        let verifier =
+        let mut verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        match self.required {
-            true => verifier,
-            false => verifier.allow_unauthenticated(),
+        if let Some(crls) = crls {
+            let lists = contents.revocation_lists(crls)?;
+            verifier = verifier.with_crls(lists).enforce_revocation_expiration();
         }
-        .build()
-        .map_err(|source| TlsConfigError::ClientAuthority {
-            path: path.to_owned(),
-            source: source.into(),
+        if !self.required {
+            verifier = verifier.allow_unauthenticated();
+        }
+        verifier.build().map_err(|error| match (error, crls) {
+            (VerifierBuilderError::InvalidCrl(error), Some(crls)) => {
+                TlsConfigError::RevocationList {
+                    path: crls.to_owned(),
+                    source: BoxError::from(format!("{error:?}")),
+                }
+            }
+            (error, _) => TlsConfigError::ClientAuthority {
+                path: path.to_owned(),
+                source: error.into(),
+            },
         })
     }
 }

@@ -6,6 +6,7 @@ use super::{
     source::{Pair, Source},
     store::Store,
 };
+use crate::Apply;
 use std::{path::Path, time::Duration};
 
 /// A builder that makes a [`TlsLayer`] from PEM files.
@@ -192,6 +193,38 @@ impl TlsBuilder {
     /// clients without one. An invalid certificate is refused.
     pub fn request_client_certificates(self, authorities: impl AsRef<Path>) -> Self {
         self.clients(authorities, false)
+    }
+
+    /// Refuses clients whose certificate was revoked by one of these lists: the CRLs (RFC 5280) in a
+    /// PEM file. They are read again at every [reload](super::TlsReloader). By default, revocation is
+    /// not checked.
+    ///
+    /// As in nginx and OpenSSL, the file needs a list of every authority in a client's chain that has
+    /// issued a certificate, and no list may be older than its `nextUpdate`. Otherwise the client is
+    /// refused.
+    ///
+    /// Clients must be [required](Self::require_client_certificates) or
+    /// [requested](Self::request_client_certificates) to show a certificate.
+    pub fn client_crls(mut self, lists: impl AsRef<Path>) -> Self {
+        self.source.crls = Some(lists.as_ref().to_owned());
+        self
+    }
+
+    /// Sets which connections new authorities and revocation lists apply to. The default is
+    /// [`Apply::New`].
+    ///
+    /// With [`Apply::Existing`], a successful [reload](super::TlsReloader) verifies the certificates
+    /// of all clients with open connections again. Connections whose certificate is no longer valid,
+    /// because of its authority, a revocation list or its dates, end with
+    /// [`Rejected`](reagent::Rejected) and the reason
+    /// [`CLIENT_CERTIFICATE`](super::CLIENT_CERTIFICATE). They are verified on Tokio's threads for
+    /// blocking work, each certificate once.
+    ///
+    /// A configuration that was passed to [`TlsReloader::replace`](super::TlsReloader::replace)
+    /// ends no connections.
+    pub fn apply(mut self, apply: Apply) -> Self {
+        self.source.apply = apply;
+        self
     }
 
     fn clients(mut self, authorities: impl AsRef<Path>, required: bool) -> Self {

@@ -97,6 +97,23 @@ pub enum TlsConfigError {
         /// The error of rustls.
         source: BoxError,
     },
+    /// A file contains no certificate revocation list.
+    NoRevocationList {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate revocation list cannot be used.
+    RevocationList {
+        /// The file.
+        path: PathBuf,
+        /// The error of rustls.
+        source: BoxError,
+    },
+    /// Revocation lists were set, but clients are not asked for certificates.
+    UnusedRevocationLists {
+        /// The file.
+        path: PathBuf,
+    },
     /// The layer was made from a `ServerConfig`, so there are no files to reload.
     NoFiles,
     /// rustls rejected the configuration.
@@ -183,6 +200,22 @@ impl fmt::Display for TlsConfigError {
                 "cannot use the authorities for client certificates in {}",
                 path.display()
             ),
+            NoRevocationList { path } => write!(
+                f,
+                "no revocation list in {}: expected a PEM section X509 CRL",
+                path.display()
+            ),
+            RevocationList { path, .. } => write!(
+                f,
+                "cannot use the revocation lists in {}: expected X.509 CRLs of version 2",
+                path.display()
+            ),
+            UnusedRevocationLists { path } => write!(
+                f,
+                "the revocation lists in {} have no use: request client certificates on the \
+                 `TlsBuilder`",
+                path.display()
+            ),
             NoFiles => f.write_str(
                 "no files to reload: the layer was made from a `ServerConfig`; use \
                  `TlsReloader::replace`",
@@ -206,7 +239,8 @@ impl Error for TlsConfigError {
             TlsConfigError::BadCertificate { source, .. }
             | TlsConfigError::BadKey { source, .. }
             | TlsConfigError::Config(source) => Some(source),
-            TlsConfigError::ClientAuthority { source, .. } => Some(&**source),
+            TlsConfigError::ClientAuthority { source, .. }
+            | TlsConfigError::RevocationList { source, .. } => Some(&**source),
             _ => None,
         }
     }

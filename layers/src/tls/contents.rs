@@ -11,7 +11,9 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
 };
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
+};
 use zeroize::Zeroizing;
 
 /// The largest file that is read. A bundle of all public authorities has about 200 KB.
@@ -98,6 +100,22 @@ impl Contents {
         match entries.is_empty() {
             false => Ok(entries),
             true => Err(TlsConfigError::NoCertificate {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    pub(super) fn revocation_lists(
+        &self,
+        path: &Path,
+    ) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsConfigError> {
+        let mut lists = Vec::new();
+        for section in self.sections(path)? {
+            lists.extend(section.revocation_list(path)?);
+        }
+        match lists.is_empty() {
+            false => Ok(lists),
+            true => Err(TlsConfigError::NoRevocationList {
                 path: path.to_owned(),
             }),
         }

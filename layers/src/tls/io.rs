@@ -1,5 +1,7 @@
 //! The stream of a connection after its handshake.
 
+use super::TlsInfo;
+use crate::open_connections::Registered;
 use reagent::{ConnectionHandle, IoStream};
 use std::{
     fmt,
@@ -34,6 +36,8 @@ pub struct TlsIo<Io: IoStream> {
     is_truncated: bool,
     /// The error of a bad record, while data from earlier records is still to be read.
     bad_record: Option<io::Error>,
+    /// Lists the connection for as long as the stream exists.
+    _registered: Option<Registered<(), TlsInfo>>,
 }
 
 impl<Io: IoStream> TlsIo<Io> {
@@ -41,6 +45,7 @@ impl<Io: IoStream> TlsIo<Io> {
         stream: TlsStream<Io>,
         handle: ConnectionHandle,
         requires_close_notify: bool,
+        registered: Option<Registered<(), TlsInfo>>,
     ) -> Self {
         TlsIo {
             stream,
@@ -50,6 +55,7 @@ impl<Io: IoStream> TlsIo<Io> {
             is_unsent: false,
             is_truncated: false,
             bad_record: None,
+            _registered: registered,
         }
     }
 

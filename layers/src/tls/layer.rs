@@ -125,6 +125,10 @@ impl TlsLayer {
         self.upgrade_layer().upgrade(conn)
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.tls.store
+    }
+
     fn upgrade_layer(&self) -> UpgradeLayer<Tls> {
         UpgradeLayer::new(self.tls.clone()).timeout(self.timeout)
     }

@@ -253,9 +253,12 @@
 //!   failed. Its kind is also set as the label `error.type`.
 //! - [`TimedOut`](reagent::TimedOut) with the kind `tls handshake`: the handshake took longer than
 //!   [`TlsLayer::timeout`], 10 seconds by default.
+//! - [`Rejected`](reagent::Rejected) with the reason [`CLIENT_CERTIFICATE`]: the client's certificate
+//!   was no longer valid after a reload that [applies](TlsBuilder::apply) to open connections.
 //!
 //! Building a layer or reloading its files can fail with a [`TlsConfigError`].
 
+mod admitted;
 mod authorities;
 mod builder;
 mod certificates;
@@ -277,6 +280,7 @@ mod ticket_keys;
 mod tickets;
 mod upgrade;
 
+pub use admitted::CLIENT_CERTIFICATE;
 pub use builder::TlsBuilder;
 pub use config_error::TlsConfigError;
 pub use handshake_error::{HandshakeError, HandshakeErrorKind};

@@ -3,7 +3,7 @@
 use super::TlsConfigError;
 use std::path::Path;
 use tokio_rustls::rustls::pki_types::{
-    CertificateDer, PrivateKeyDer,
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
     pem::{Error as PemError, PemObject},
 };
 use zeroize::Zeroizing;
@@ -107,13 +107,26 @@ impl Section<'_> {
             )),
             "X509 CRL" | "CRL" => Err(self.bad(
                 path,
-                "revocation lists are not supported in files; set one in a `ServerConfig`",
+                "it is a revocation list; pass its file to `TlsBuilder::client_crls`",
             )),
             label if label.contains("CERTIFICATE") => {
                 Err(self.bad(path, "expected a CERTIFICATE"))
             }
             _ => Ok(None),
         }
+    }
+
+    /// Returns the certificate revocation list, if the section is one.
+    pub(super) fn revocation_list(
+        &self,
+        path: &Path,
+    ) -> Result<Option<CertificateRevocationListDer<'static>>, TlsConfigError> {
+        if !["X509 CRL", "CRL"].contains(&self.label) {
+            return Ok(None);
+        }
+        CertificateRevocationListDer::from_pem_slice(self.text("X509 CRL").as_bytes())
+            .map(Some)
+            .map_err(|error| self.damaged(path, &error))
     }
 
     /// Returns the key, if the section is one.

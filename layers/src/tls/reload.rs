@@ -1,6 +1,6 @@
 //! Certificates that are replaced while the server runs.
 
-use super::{ServedCertificate, TicketKeys, TlsConfigError, store::Store};
+use super::{ServedCertificate, TicketKeys, TlsConfigError, TlsLayer, store::Store};
 use std::{
     fmt,
     sync::Arc,
@@ -13,9 +13,9 @@ use tokio_rustls::rustls::ServerConfig;
 /// contents of its files. It is cheap to clone.
 ///
 /// A reload is all or nothing. If every file is valid, handshakes that begin afterwards use the new
-/// files; if anything is wrong with one of them, they keep using the old ones. Open connections are
-/// not affected, even if the authority of the client's certificate is no longer trusted. Clients
-/// can still resume their sessions.
+/// files; if anything is wrong with one of them, they keep using the old ones. Clients can still
+/// resume their sessions. Open connections are not affected, unless the authority of the client's
+/// certificate is no longer trusted and that [applies](super::TlsBuilder::apply) to them.
 ///
 /// # Example
 ///
@@ -120,6 +120,16 @@ impl TlsReloader {
     /// [`reload`](Self::reload) returns to them.
     pub fn replace(&self, config: Arc<ServerConfig>) {
         self.store.replace(config);
+    }
+
+    /// Replaces the certificates and authorities by those that another layer has loaded, for a
+    /// program that loads everything before it changes anything. The next
+    /// [`reload`](Self::reload) returns to the files of this layer.
+    ///
+    /// If changes [apply](super::TlsBuilder::apply) to open connections, the call blocks while the
+    /// certificates of their clients are verified.
+    pub fn replace_with(&self, layer: &TlsLayer) {
+        self.store.replace_with(layer.store());
     }
 
     /// Returns the certificates that are served, in the order of the configuration. The list is

@@ -9,6 +9,7 @@ use super::{
     ticket_key::Use,
     tickets::Tickets,
 };
+use crate::Apply;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,7 +18,7 @@ use std::{
 use tokio_rustls::rustls::{
     ServerConfig,
     crypto::ring,
-    server::{NoClientAuth, NoServerSessionStorage},
+    server::{NoClientAuth, NoServerSessionStorage, danger::ClientCertVerifier},
 };
 
 /// The files and options from which configurations are made repeatedly.
@@ -27,6 +28,10 @@ pub(super) struct Source {
     pub(super) named: Vec<(String, Pair)>,
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) clients: Option<Clients>,
+    /// Revocation lists for the certificates of clients.
+    pub(super) crls: Option<PathBuf>,
+    /// Which connections new authorities and revocation lists apply to.
+    pub(super) apply: Apply,
     /// `None` disables resumption.
     pub(super) session_lifetime: Option<Duration>,
     /// Kept across configurations, so that sessions can be resumed.
@@ -40,6 +45,8 @@ impl Default for Source {
             named: Vec::new(),
             alpn: Vec::new(),
             clients: None,
+            crls: None,
+            apply: Apply::New,
             session_lifetime: Some(KEPT_FOR),
             ticket_keys: TicketKeys::new(),
         }
@@ -57,6 +64,8 @@ pub(super) struct Current {
     pub(super) config: Arc<ServerConfig>,
     /// `None` if the configuration was supplied by the user.
     pub(super) certificates: Option<Arc<Certificates>>,
+    /// `None` if clients are not asked for certificates, or the configuration was supplied.
+    pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Source {
@@ -69,7 +78,8 @@ impl Source {
         Contents::read(
             pairs
                 .flat_map(|pair| [&*pair.certificate, &*pair.key])
-                .chain(authorities),
+                .chain(authorities)
+                .chain(self.crls.as_deref()),
         )
     }
 
@@ -77,14 +87,20 @@ impl Source {
     pub(super) fn configure(&self, contents: &Contents) -> Result<Current, TlsConfigError> {
         let provider = Arc::new(ring::default_provider());
         let certificates = Arc::new(self.certificates(contents)?);
-        let verifier = match &self.clients {
-            Some(clients) => clients.verifier(contents, &provider)?,
-            None => Arc::new(NoClientAuth),
+        let verifier = match (&self.clients, self.crls.as_deref()) {
+            (Some(clients), crls) => Some(clients.verifier(contents, &provider, crls)?),
+            (None, None) => None,
+            (None, Some(path)) => {
+                return Err(TlsConfigError::UnusedRevocationLists {
+                    path: path.to_owned(),
+                });
+            }
         };
+        let required = verifier.clone().unwrap_or_else(|| Arc::new(NoClientAuth));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsConfigError::Config)?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(required)
             .with_cert_resolver(certificates.clone());
         config.alpn_protocols.clone_from(&self.alpn);
         // The ticket holds everything that must be known about a session, including its age.
@@ -99,6 +115,7 @@ impl Source {
         Ok(Current {
             config: Arc::new(config),
             certificates: Some(certificates),
+            verifier,
         })
     }
 

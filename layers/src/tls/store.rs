@@ -1,12 +1,15 @@
 //! The configuration in use, and its replacement.
 
 use super::{
-    TicketKeys, TlsConfigError,
+    TicketKeys, TlsConfigError, TlsInfo,
+    admitted::{Admitted, CLIENT_CERTIFICATE},
     contents::Contents,
     reload::LastReload,
     source::{Current, Source},
 };
+use crate::{Apply, open_connections::Registered};
 use arc_swap::ArcSwap;
+use reagent::{ConnectionHandle, Rejected};
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -29,6 +32,8 @@ pub(super) struct Store {
     loading: sync::Mutex<()>,
     /// Never locked while files are read.
     loaded: Mutex<Loaded>,
+    /// The open connections, if new authorities apply to them.
+    pub(super) admitted: Option<Arc<Admitted>>,
 }
 
 #[derive(Default)]
@@ -47,7 +52,9 @@ impl Store {
         let contents = source.read();
         loaded.fingerprint = contents.fingerprint();
         let current = source.configure(&contents)?;
+        let is_watched = source.apply == Apply::Existing && source.clients.is_some();
         Ok(Store {
+            admitted: is_watched.then(Admitted::new),
             current: ArcSwap::from_pointee(current),
             source: Some(Arc::new(source)),
             loading: sync::Mutex::default(),
@@ -57,14 +64,36 @@ impl Store {
 
     pub(super) fn from_config(config: Arc<ServerConfig>) -> Self {
         Store {
+            admitted: None,
             current: ArcSwap::from_pointee(Current {
                 config,
                 certificates: None,
+                verifier: None,
             }),
             source: None,
             loading: sync::Mutex::default(),
             loaded: Mutex::default(),
         }
+    }
+
+    /// Registers a connection whose client was admitted by `then`, if new authorities apply to it.
+    /// Fails if the client is no longer admitted.
+    pub(super) fn register(
+        &self,
+        connection: &ConnectionHandle,
+        info: &TlsInfo,
+        then: Option<Arc<Current>>,
+    ) -> Result<Option<Registered<(), TlsInfo>>, Rejected> {
+        let (Some(admitted), Some(then)) = (&self.admitted, then) else {
+            return Ok(None);
+        };
+        // Registered first and checked afterwards, so that no reload is missed.
+        let registered = admitted.register((), connection.clone(), info.clone());
+        let now = self.current();
+        if Arc::ptr_eq(&now, &then) || now.admits(info.peer_certificates()) {
+            return Ok(Some(registered));
+        }
+        Err(Rejected::new(CLIENT_CERTIFICATE))
     }
 
     pub(super) fn has_files(&self) -> bool {
@@ -90,7 +119,19 @@ impl Store {
         self.current.store(Arc::new(Current {
             config,
             certificates: None,
+            verifier: None,
         }));
+    }
+
+    pub(super) fn replace_with(&self, other: &Store) {
+        {
+            let mut loaded = self.loaded();
+            loaded.replaced += 1;
+            self.current.store(other.current());
+        }
+        if let Some(admitted) = &self.admitted {
+            self.current().recheck(admitted);
+        }
     }
 
     /// Loads the files. With `only_changed`, only if they differ from those that were loaded last.
@@ -119,22 +160,33 @@ impl Store {
         }
         let (fingerprint, configuring) = (contents.fingerprint(), source.clone());
         let configured = blocking(move || configuring.configure(&contents)).await;
+        let result = self.load(configured, fingerprint, replaced);
+        if let (Ok(()), Some(admitted)) = (&result, &self.admitted) {
+            let (current, admitted) = (self.current(), admitted.clone());
+            blocking(move || current.recheck(&admitted)).await;
+        }
+        Some(result)
+    }
+
+    /// Uses what was made of the files, unless the configuration was replaced meanwhile.
+    fn load(
+        &self,
+        configured: Result<Current, TlsConfigError>,
+        fingerprint: u64,
+        replaced: u64,
+    ) -> Result<(), Arc<TlsConfigError>> {
         let mut loaded = self.loaded();
         loaded.fingerprint = fingerprint;
-        let result = match configured {
-            Ok(current) => {
-                if loaded.replaced == replaced {
-                    self.current.store(Arc::new(current));
-                }
-                Ok(())
+        let result = configured.map_err(Arc::new).map(|current| {
+            if loaded.replaced == replaced {
+                self.current.store(Arc::new(current));
             }
-            Err(error) => Err(Arc::new(error)),
-        };
+        });
         loaded.last = Some(LastReload {
             at: SystemTime::now(),
             result: result.clone(),
         });
-        Some(result)
+        result
     }
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {

@@ -33,15 +33,25 @@ pub struct Tls {
     pub(super) requires_close_notify: bool,
 }
 
+/// A stream after its handshake, and the configuration by which its client was admitted, if that may
+/// be asked for.
+type Shaken<Io> = (TlsStream<Io>, Option<Arc<Current>>);
+
 impl<Io: IoStream> Upgrade<Io> for Tls {
     type Io = TlsIo<Io>;
 
     async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<TlsIo<Io>>, BoxError> {
         let (io, parts) = conn.into_parts();
         match self.handshake(io).await {
-            Ok(stream) => {
+            Ok((stream, by)) => {
                 let info = TlsInfo::of(stream.get_ref().1);
-                let io = TlsIo::new(stream, parts.handle.clone(), self.requires_close_notify);
+                let registered = self.store.register(&parts.handle, &info, by)?;
+                let io = TlsIo::new(
+                    stream,
+                    parts.handle.clone(),
+                    self.requires_close_notify,
+                    registered,
+                );
                 let mut conn = parts.with_io(io);
                 info.put_on(&mut conn);
                 Ok(conn)
@@ -63,7 +73,7 @@ impl<Io: IoStream> Upgrade<Io> for Tls {
 }
 
 impl Tls {
-    async fn handshake<Io: IoStream>(&self, io: Io) -> Result<TlsStream<Io>, Failure> {
+    async fn handshake<Io: IoStream>(&self, io: Io) -> Result<Shaken<Io>, Failure> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), io)
             .await
             .map_err(|error| Failure::new(Stage::Hello, error))?;
@@ -75,7 +85,7 @@ impl Tls {
     async fn answer<Io: IoStream>(
         &self,
         mut start: StartHandshake<Io>,
-    ) -> Result<TlsStream<Io>, Failure> {
+    ) -> Result<Shaken<Io>, Failure> {
         let current = self.store.current();
         if let Some(alert) = current.refusal(&start.client_hello()) {
             let failure = Failure::unknown_name(start.client_hello().server_name());
@@ -84,7 +94,7 @@ impl Tls {
             return Err(failure);
         }
         let config = current.config.clone();
-        drop(current);
+        let by = self.store.admitted.is_some().then_some(current);
         let place = match &self.places {
             None => None,
             Some(places) => Some(places.acquire().await),
@@ -97,7 +107,10 @@ impl Tls {
             None => (&mut handshake).await,
             Some(places) => in_turns(places, &mut handshake).await,
         };
-        result.map_err(|error| Failure::new(Stage::Rest, error))
+        match result {
+            Ok(stream) => Ok((stream, by)),
+            Err(error) => Err(Failure::new(Stage::Rest, error)),
+        }
     }
 }
 

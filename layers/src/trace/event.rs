@@ -8,7 +8,10 @@ use super::{
     facts::{self, ERROR_TYPE, FIELDS},
     level::at_level,
 };
-use reagent::{Addr, ConnectionHandle, Survivor, event::ConnectionEnded};
+use reagent::{
+    Addr, ConnectionHandle, Survivor,
+    event::{ConnectionEnded, ConnectionSpared},
+};
 use std::cell::LazyCell;
 use tracing::Level;
 
@@ -24,6 +27,32 @@ pub(super) fn started(level: Level, connection: &ConnectionHandle) {
             network.peer.address = facts::address(socket),
             network.peer.port = socket.port(),
             "connection started",
+        )
+    );
+}
+
+pub(super) fn spared(level: Level, event: &ConnectionSpared<'_>, unseen: u64) {
+    let ConnectionSpared {
+        connection,
+        layer,
+        reason,
+        ..
+    } = event;
+    let socket = connection.socket_addr();
+    let client = LazyCell::new(|| facts::client(connection));
+    at_level!(
+        level,
+        event!(target: TARGET, parent: None,)(
+            connection.id = connection.id(),
+            layer = *layer,
+            reason = *reason,
+            listener = connection.listener_addr().to_string(),
+            network.peer.address = facts::address(socket),
+            network.peer.port = socket.port(),
+            client.address = client.and_then(facts::address),
+            client.port = client.and_then(Addr::port),
+            failures_unseen = (unseen > 0).then_some(unseen),
+            "connection spared by a dry run",
         )
     );
 }

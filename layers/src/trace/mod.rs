@@ -82,7 +82,7 @@
 //! | `network.type` | `ipv4` or `ipv6` | span, events |
 //! | `network.peer.address`, `network.peer.port` | peer of the socket | span, events |
 //! | `network.local.address`, `network.local.port` | address that the client connected to | span |
-//! | `client.address`, `client.port` | client address reported by a proxy, if it differs from the peer | span, end event |
+//! | `client.address`, `client.port` | client address reported by a proxy, if it differs from the peer | span, end event, event of a spared connection |
 //! | `tls.protocol.version`, `tls.cipher`, `tls.next_protocol`, `server.address` | connection labels with these names | span, end event |
 //! | `outcome` | [`Outcome::as_str`](reagent::Outcome::as_str) | span at its end, end event |
 //! | `error.type` | reason of a rejection, kind of a timeout, kind of a disconnect (`reset`, `eof`, `truncated`, `timed_out`), the label `error.type` if a layer set it, an [`ErrorKind`](std::io::ErrorKind), `panic` or `_OTHER` | span at its end, end event |
@@ -91,7 +91,8 @@
 //! | `duration` | lifetime of the connection in seconds | end event, event of a survivor |
 //! | `listener` | address of the listener, the same as the metrics label | events |
 //! | `reason`, `is_open`, `notified_at`, `phase` | see [`Survivor`](reagent::Survivor) | event of a connection that survived a drain |
-//! | `failures_unseen` | failures since the last event that were too many for [their level](TraceObserver::failure_level) | end event |
+//! | `layer`, `reason` | the limit that would have acted on the connection: see [`ConnectionSpared`](reagent::event::ConnectionSpared) | event of a connection that a dry run spared |
+//! | `failures_unseen` | failures since the last event that were too many for [their level](TraceObserver::failure_level) | end event, event of a spared connection |
 //! | `labels` | all other labels | end event |
 //!
 //! `server.address` also holds the server name of TLS (SNI), since the registry has deprecated
@@ -118,7 +119,8 @@
 //!   `ERROR`.
 //!
 //! The number of events that a client can cause with one connection is bounded: a start event, an
-//! end event, one if it survives a drain, at most one each of `connection limit reached` and
+//! end event, one if it survives a drain, one for each limit in a dry run that it exceeds (with
+//! HTTP/2, also for each stream), at most one each of `connection limit reached` and
 //! `connection limit wait ended`, and `accept failed`, or `acceptor failed` if a service panics in
 //! its `call`. Reads and writes emit nothing.
 //!

@@ -42,7 +42,8 @@ impl TraceObserver {
     /// that of other ends.
     ///
     /// A connection has failed if it was rejected, exceeded a time limit, was cut off by its
-    /// client, or ended with an error, such as that of a handshake.
+    /// client, or ended with an error, such as that of a handshake. Connections that were spared by a
+    /// dry run have an event of the same level.
     ///
     /// Clients can cause such failures, so at most ten events per second are emitted at this level.
     /// Further ones have the level of other ends, and the next event at this level has their number
@@ -95,6 +96,12 @@ impl TraceObserver {
     pub fn failure_level(mut self, level: Level) -> Self {
         self.failures = Some(Arc::new(Failures::new(level)));
         self
+    }
+
+    /// Returns the level of the next event of a failure, and the number of failures that had none.
+    fn failure(&self) -> (Level, u64) {
+        let admitted = self.failures.as_ref().and_then(|it| it.admit());
+        admitted.unwrap_or((self.end, 0))
     }
 }
 
@@ -237,13 +244,16 @@ impl Observer for TraceObserver {
         }
     }
 
+    fn connection_spared(&self, event: &event::ConnectionSpared<'_>) {
+        let (level, unseen) = self.failure();
+        connection_event::spared(level, event, unseen);
+    }
+
     fn connection_ended(&self, event: &event::ConnectionEnded<'_>) {
-        let (level, unseen) = match (event.outcome, &self.failures) {
-            (Outcome::Panicked(_), _) => (Level::ERROR, 0),
-            (Outcome::Completed | Outcome::Drained | Outcome::Aborted, _) | (_, None) => {
-                (self.end, 0)
-            }
-            (_, Some(failures)) => failures.admit().unwrap_or((self.end, 0)),
+        let (level, unseen) = match event.outcome {
+            Outcome::Panicked(_) => (Level::ERROR, 0),
+            Outcome::Completed | Outcome::Drained | Outcome::Aborted => (self.end, 0),
+            _ => self.failure(),
         };
         connection_event::ended(level, event, unseen);
     }

@@ -9,6 +9,8 @@ mod support;
 #[cfg(feature = "access")]
 mod access;
 #[cfg(feature = "access")]
+mod access_existing;
+#[cfg(feature = "access")]
 mod access_restart;
 #[cfg(all(feature = "admin", feature = "limit", feature = "trace"))]
 mod admin;
@@ -22,6 +24,8 @@ mod bandwidth_sharing;
 mod capture;
 #[cfg(feature = "cluster_redis")]
 mod cluster;
+#[cfg(feature = "full")]
+mod dry_run;
 #[cfg(any(feature = "metrics", feature = "trace"))]
 mod endings;
 #[cfg(feature = "fault")]
@@ -36,6 +40,8 @@ mod http;
 mod limit;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "metrics")]
+mod metrics_clients;
 #[cfg(feature = "metrics")]
 mod metrics_counts;
 #[cfg(feature = "metrics")]
@@ -62,14 +68,27 @@ mod relayed_clients;
     feature = "tls"
 ))]
 mod route;
+#[cfg(all(
+    feature = "http",
+    feature = "limit",
+    feature = "proxy_protocol",
+    feature = "score",
+    feature = "timeout",
+    feature = "tls"
+))]
+mod score;
 #[cfg(all(feature = "sniff", feature = "tls"))]
 mod sniff;
 #[cfg(feature = "full")]
 mod stack;
+#[cfg(all(feature = "access", feature = "limit", feature = "route"))]
+mod tarpit;
 #[cfg(feature = "timeout")]
 mod timeout;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(all(feature = "access", feature = "proxy_protocol", feature = "top"))]
+mod top;
 #[cfg(feature = "trace")]
 mod trace;
 #[cfg(feature = "trace")]

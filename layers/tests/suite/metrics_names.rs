@@ -16,12 +16,17 @@ async fn described(builder: PrometheusBuilder) -> BTreeSet<(String, String)> {
     let observer = MetricsObserver::with_recorder(recorder);
     observer.set_certificate_expiry(None, UNIX_EPOCH);
     observer.certificates_reloaded(true);
+    observer.client_banned("slow", true);
+    observer.set_tarpit(1, 2, 3);
+    observer.set_top_clients("bytes", [3, 2, 1]);
     let (server, clients, _) = start(observer).await;
     let first = tell(&clients, b'w').await;
     let second = clients.connect().await.unwrap();
     let at_limit = || page.render().contains("reagent_limit_reached_total{");
     until("the limit", at_limit).await;
-    server.connection(1).unwrap().drain();
+    let connection = server.connection(1).unwrap();
+    connection.report_spared("limit", "client connections");
+    connection.drain();
     drop((first, second));
     end(&clients, b'r').await;
     end(&clients, b't').await;
@@ -75,6 +80,6 @@ async fn the_documentation_lists_every_metric_and_its_kind() {
             )
         })
         .collect();
-    assert_eq!(documented.len(), 22);
+    assert_eq!(documented.len(), 28);
     assert_eq!(described(PrometheusBuilder::new()).await, documented);
 }

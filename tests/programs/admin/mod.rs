@@ -127,6 +127,16 @@ async fn the_page_filters_bans_pauses_changes_limits_and_drains() {
         .await;
     until("the ban is lifted", || !watched.bans.is_banned(banned)).await;
 
+    let top = "document.querySelector('#top').textContent";
+    browser.until(&format!("{top} === '127.0.0.11'")).await;
+    browser
+        .eval(
+            "document.querySelector('#top-by').value = 'bytes', \
+             document.querySelector('#top-by').dispatchEvent(new Event('change'))",
+        )
+        .await;
+    browser.until(&format!("{top} === '127.0.0.110 B'")).await;
+
     let filter = |text: &str| {
         format!(
             "document.querySelector('#client').value = '{text}', \

@@ -6,6 +6,7 @@ use reagent_layers::{
     admin::{Admin, Certificate},
     http::HttpLayer,
     limit::{PerClient, PerClientLayer},
+    top::TopClients,
 };
 use std::{
     io,
@@ -42,8 +43,10 @@ impl Watched {
     pub async fn start(admin: Admin) -> Self {
         let per_client = PerClient::new(2000);
         let bans = Bans::new();
+        let top = TopClients::new();
         let server = Server::bind("127.0.0.1:0")
             .max_connections(5000)
+            .observe(top.clone())
             .layer(AccessLayer::new(
                 Access::new(Rules::new()).with_bans(bans.clone()),
             ))
@@ -56,7 +59,7 @@ impl Watched {
             name: name.map(str::to_owned),
             not_after: Some(SystemTime::now() + day * days),
         };
-        let admin = admin.bans(bans.clone()).certificates(move || {
+        let admin = admin.bans(bans.clone()).top(top).certificates(move || {
             vec![
                 certificate(None, 80),
                 certificate(Some("db.example.org"), 9),

@@ -1,5 +1,6 @@
 //! `examples/gateway/` keeps its promises, with common clients and proxies.
 
+mod abuse;
 mod admin;
 mod cluster;
 mod config;
@@ -7,6 +8,7 @@ mod differential;
 mod ends;
 mod handover;
 mod limits;
+mod policy;
 mod proxies;
 mod real_systemd;
 mod reload;
@@ -192,7 +194,12 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn wrong_options_are_reported() {
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 18] = [
+        (&["--dry-run", "per-clinet"], "did you mean `per-client`?"),
+        (
+            &["--client-crl", "crl.pem"],
+            "--client-crl requires --client-ca",
+        ),
         (&["--to", "nowhere"], "expected HOST:PORT or the path"),
         (&["--to", ":5432"], "expected HOST:PORT or the path"),
         (&["--max-age", "0"], "greater than 0"),
@@ -229,6 +236,15 @@ async fn wrong_options_are_reported() {
             "invalid network \"10.0.0.0/33\": expected an address or a CIDR",
         ),
         (&["--listen", "nowhere"], "a port is missing"),
+        (&["--ban-dry-run"], "--ban-dry-run requires --ban-score"),
+        (
+            &["--ban-exempt", "10.0.0.0/8"],
+            "--ban-exempt requires --ban-score",
+        ),
+        (
+            &["--ban-time", "60", "--ban-time-max", "59"],
+            "--ban-time is longer than --ban-time-max",
+        ),
     ];
     for (args, expected) in cases {
         let mut command = command("127.0.0.1:1", &[]);

@@ -3,14 +3,18 @@
 use super::{Events, gateway_with_events, in_time, metric, upstream};
 use crate::program::Example;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams,
 };
 use reagent::{BoxError, ServerHandle};
-use std::{fmt::Display, fs, io::ErrorKind, process::Stdio};
+use std::{fmt::Display, fs, io::ErrorKind, process::Stdio, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::Command,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore, pki_types::PrivateKeyDer},
 };
 
 /// Returns the output of `openssl s_client` after it has sent `text` and received a response.
@@ -192,5 +196,80 @@ async fn a_hangup_reloads_the_certificate_unless_it_is_bad() -> Result<(), BoxEr
     let expiry = "reagent_tls_certificate_expiry_timestamp_seconds{name=\"default\"}";
     assert!(metric(metrics, expiry).await.is_some_and(|at| at > 0.0));
     gateway.stop("TERM").await;
+    Ok(())
+}
+
+/// Writes a list of revoked certificates, by their serial numbers.
+fn revoke(pki: &Pki, serials: &[u64]) {
+    let revoked = serials.iter().map(|&serial| RevokedCertParams {
+        serial_number: serial.into(),
+        revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let list = CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2020, 1, 1),
+        next_update: rcgen::date_time_ymd(2100, 1, 1),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&pki.authority).unwrap();
+    fs::write(pki.path("crl.pem"), list.pem().unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn a_reload_ends_the_connections_of_revoked_clients() -> Result<(), BoxError> {
+    let pki = Pki::new();
+    revoke(&pki, &[1]);
+    let (ca, crl) = (pki.path("ca.pem"), pki.path("crl.pem"));
+    let args = [
+        "--client-ca",
+        &ca,
+        "--client-crl",
+        &crl,
+        "--apply-to",
+        "existing",
+    ];
+    let (gateway, _upstream, mut events) = open(&pki, &args).await;
+    let mut clients = Vec::new();
+    for serial in [2_u64, 3] {
+        let mut params = CertificateParams::default();
+        params.serial_number = Some(serial.into());
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate()?;
+        let cert = params.signed_by(&key, &pki.authority)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(pki.authority.der().clone())?;
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(
+                vec![cert.der().clone()],
+                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            )?;
+        let connector = TlsConnector::from(Arc::new(config));
+        let name = "localhost".try_into()?;
+        let client = connector.connect(name, gateway.connect().await);
+        clients.push(in_time(client).await?);
+    }
+    // Twice, since the second reload has to know the connections as well as the first.
+    for _ in 0..2 {
+        for client in &mut clients {
+            client.write_all(b"hello\n").await?;
+            let mut answer = [0; 13];
+            in_time(client.read_exact(&mut answer)).await?;
+            assert_eq!(&answer, b"<none> hello\n");
+        }
+        gateway.signal("HUP").await;
+        events.with("certificates reloaded").await;
+    }
+    revoke(&pki, &[1, 2]);
+    gateway.signal("HUP").await;
+    events.with("certificates reloaded").await;
+    let end = in_time(clients[0].read(&mut [0])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    clients[1].write_all(b"hello\n").await?;
+    in_time(clients[1].read_exact(&mut [0; 13])).await?;
     Ok(())
 }

@@ -475,15 +475,40 @@ async function showRest() {
   update($("limits"), limits, (limit) => limit.name, makeLimit, fillLimit, none("No limits"));
   update($("listeners"), listeners, (listener) => listener.addr, makeListener, fillListener, none("No listeners"));
   update($("certificates"), certificates, (one) => one.name ?? " ", makeCertificate, fillCertificate, none("No certificates"));
-  try {
+  await section("bans-section", async () => {
     const bans = await get("bans");
     const fill = (item, ban) => text(item.note, `${time(ban.ends_in)} left`);
     update($("bans"), bans, (ban) => ban.client, makeBan, fill, none("No bans"));
-    $("bans-section").hidden = false;
+  });
+  await section("top-section", showTop);
+}
+
+// Shows a section, or hides it if the server has nothing to show in it.
+async function section(id, show) {
+  try {
+    await show();
+    $(id).hidden = false;
   } catch (error) {
     if (error.status !== 404) throw error;
-    $("bans-section").hidden = true;
+    $(id).hidden = true;
   }
+}
+
+async function showTop() {
+  const by = $("top-by").value;
+  const top = await get(`top?by=${by}`);
+  const format = by === "bytes" ? bytes : (n) => whole.format(n);
+  const make = ({ client }) => {
+    const row = element("tr");
+    row.sum = element("td", { class: "sum" });
+    row.append(element("td", {}, client), row.sum);
+    return row;
+  };
+  const fill = (row, { count, error }) => {
+    text(row.sum, error ? `${format(count - error)} to ${format(count)}` : format(count));
+  };
+  const nothing = () => element("tr", { class: "nothing" }, element("td", { colspan: "2" }, "No clients"));
+  update($("top"), top, (one) => one.client, make, fill, nothing);
 }
 
 // Polling ----------------------------------------------------------------------------------------
@@ -579,6 +604,10 @@ $("filter").onsubmit = (event) => {
   filter();
 };
 $("sort").onchange = filter;
+$("top-by").onchange = () => {
+  state.slowAt = 0;
+  poll();
+};
 $("first").onclick = filter;
 $("next").onclick = () => {
   state.after = state.next;

@@ -2,7 +2,7 @@
 
 use super::AcceptRateService;
 use crate::{
-    Refusal,
+    DryRun, Refusal,
     client::bucket::{Bucket, Rate},
 };
 use std::{
@@ -96,12 +96,17 @@ impl AcceptRate {
 pub struct AcceptRateLayer {
     pub(super) rate: AcceptRate,
     pub(super) shed: Option<Refusal>,
+    pub(super) dry_run: DryRun,
 }
 
 impl AcceptRateLayer {
     /// Creates a layer that leaves clients above the rate in the kernel's queue.
     pub fn new(rate: AcceptRate) -> Self {
-        AcceptRateLayer { rate, shed: None }
+        AcceptRateLayer {
+            rate,
+            shed: None,
+            dry_run: DryRun::default(),
+        }
     }
 
     /// Refuses clients above the rate, instead of leaving them in the kernel's queue. By default
@@ -109,6 +114,22 @@ impl AcceptRateLayer {
     pub fn shed(mut self, refusal: Refusal) -> Self {
         self.shed = Some(refusal);
         self
+    }
+
+    /// Sets whether the limit is only tried. In a [`DryRun`], all connections are accepted at once,
+    /// and those that would have been refused or left in the queue are reported.
+    ///
+    /// A connection that is spared takes no token. Without [`shed`](Self::shed), an enforced limit
+    /// would let it wait for one, so from the first spared connection on, those that are spared may
+    /// differ from those that would have waited.
+    pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
+        self.dry_run = dry_run.into();
+        self
+    }
+
+    /// Returns whether clients above the limit wait in the kernel's queue.
+    pub(super) fn waits(&self) -> bool {
+        self.shed.is_none() && !self.dry_run.is_on()
     }
 }
 

@@ -1,10 +1,11 @@
 //! The service that limits the accept rate.
 
-use super::{ACCEPT_RATE, AcceptRateLayer};
+use super::{super::LAYER, ACCEPT_RATE, AcceptRateLayer};
 use crate::refusal::LimitFuture;
 use reagent::{BoxError, Connection, IoStream};
 use std::{
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -65,7 +66,7 @@ where
     type Future = LimitFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        while !self.is_reserved && self.layer.shed.is_none() {
+        while !self.is_reserved && self.layer.waits() {
             if let Some(sleep) = &mut self.sleep {
                 ready!(sleep.as_mut().poll(cx));
                 self.sleep = None;
@@ -82,9 +83,14 @@ where
     }
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
-        self.is_reserved = false;
-        if let Some(refusal) = &self.layer.shed {
-            if self.layer.rate.take().is_err() {
+        let AcceptRateLayer {
+            rate,
+            shed,
+            dry_run,
+        } = &self.layer;
+        let is_within = mem::take(&mut self.is_reserved) || rate.take().is_ok();
+        if !is_within && !dry_run.spares(conn.as_ref(), LAYER, ACCEPT_RATE) {
+            if let Some(refusal) = shed {
                 return LimitFuture::refusing(refusal, conn, ACCEPT_RATE);
             }
         }

@@ -1,7 +1,7 @@
 //! The layer that limits the handlers in flight, and its settings.
 
 use super::InFlight;
-use crate::Refusal;
+use crate::{DryRun, Refusal};
 use reagent::limit::Limit;
 use tower_layer::Layer;
 
@@ -59,12 +59,17 @@ pub const IN_FLIGHT: &str = "in flight";
 pub struct InFlightLayer {
     pub(super) limit: Limit,
     pub(super) shed: Option<Refusal>,
+    pub(super) dry_run: DryRun,
 }
 
 impl InFlightLayer {
     /// Creates a layer that leaves clients above the limit in the kernel's queue.
     pub fn new(limit: Limit) -> Self {
-        InFlightLayer { limit, shed: None }
+        InFlightLayer {
+            limit,
+            shed: None,
+            dry_run: DryRun::default(),
+        }
     }
 
     /// Refuses clients above the limit, instead of leaving them in the kernel's queue. By default
@@ -72,6 +77,25 @@ impl InFlightLayer {
     pub fn shed(mut self, refusal: Refusal) -> Self {
         self.shed = Some(refusal);
         self
+    }
+
+    /// Sets whether the limit is only tried. In a [`DryRun`], all connections are accepted at once,
+    /// and those that would have been refused or left in the queue are reported.
+    ///
+    /// A connection that is spared takes no place. Without [`shed`](Self::shed), an enforced limit
+    /// would let it wait for one, so from the first spared connection on, those that are spared may
+    /// differ from those that would have waited.
+    ///
+    /// If the dry run is turned on while an acceptor waits, that acceptor waits until a handler has
+    /// ended.
+    pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
+        self.dry_run = dry_run.into();
+        self
+    }
+
+    /// Returns whether clients above the limit wait in the kernel's queue.
+    pub(super) fn waits(&self) -> bool {
+        self.shed.is_none() && !self.dry_run.is_on()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The service that limits the handlers in flight.
 
-use super::{IN_FLIGHT, InFlightLayer};
+use super::{super::LAYER, IN_FLIGHT, InFlightLayer};
 use crate::refusal::LimitFuture;
 use reagent::{
     BoxError, Connection, IoStream,
@@ -54,21 +54,26 @@ where
     type Future = LimitFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if self.layer.shed.is_none() && self.permit.is_none() {
+        if self.permit.is_none() && self.layer.waits() {
             let acquiring = self
                 .acquiring
                 .get_or_insert_with(|| self.layer.limit.acquire());
             self.permit = Some(ready!(Pin::new(acquiring).poll(cx)));
-            self.acquiring = None;
         }
+        // A dry run gives up the turn of a wait.
+        self.acquiring = None;
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
-        let mut permit = self.permit.take();
-        if let Some(refusal) = &self.layer.shed {
-            permit = self.layer.limit.try_acquire();
-            if permit.is_none() {
+        let InFlightLayer {
+            limit,
+            shed,
+            dry_run,
+        } = &self.layer;
+        let permit = self.permit.take().or_else(|| limit.try_acquire());
+        if permit.is_none() && !dry_run.spares(conn.as_ref(), LAYER, IN_FLIGHT) {
+            if let Some(refusal) = shed {
                 return LimitFuture::refusing(refusal, conn, IN_FLIGHT);
             }
         }

@@ -1,5 +1,6 @@
 //! The future of a service that limits connections by client.
 
+use super::wait::Shadow;
 use crate::refusal::LimitFuture;
 use pin_project_lite::pin_project;
 use reagent::{BoxError, Connection, UpgradeFuture};
@@ -32,6 +33,8 @@ pin_project! {
     {
         Decided { #[pin] future: LimitFuture<S::Future> },
         Waiting { future: UpgradeFuture<S, Io> },
+        // Served in a dry run, beside the wait for a place.
+        Spared { #[pin] future: S::Future, waiting: Option<Shadow> },
     }
 }
 
@@ -47,6 +50,12 @@ impl<S: Service<Connection<Io>>, Io> PerClientFuture<S, Io> {
             state: State::Waiting { future },
         }
     }
+
+    pub(super) fn spared(future: S::Future, waiting: Option<Shadow>) -> Self {
+        PerClientFuture {
+            state: State::Spared { future, waiting },
+        }
+    }
 }
 
 impl<S, Io> Future for PerClientFuture<S, Io>
@@ -60,6 +69,14 @@ where
         match self.project().state.project() {
             StateProj::Decided { future } => future.poll(cx),
             StateProj::Waiting { future } => Pin::new(future).poll(cx),
+            StateProj::Spared { future, waiting } => {
+                if let Some(shadow) = waiting {
+                    if shadow.as_mut().poll(cx).is_ready() {
+                        *waiting = None;
+                    }
+                }
+                future.poll(cx).map_err(Into::into)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{
     PerClientService,
     clients::{Clients, Place},
 };
-use crate::{Refusal, client::ClientKey};
+use crate::{DryRun, Refusal, client::ClientKey};
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
@@ -21,6 +21,7 @@ pub struct PerClient {
     prefixes: ClientKey,
     pub(super) wait: Option<Wait>,
     refusal: Refusal,
+    pub(super) dry_run: DryRun,
 }
 
 /// The number of connections of a client that may wait, and the time that each may.
@@ -39,6 +40,7 @@ impl PerClient {
             prefixes: ClientKey::default(),
             wait: None,
             refusal: Refusal::default(),
+            dry_run: DryRun::default(),
         }
     }
 
@@ -107,6 +109,17 @@ impl PerClient {
         self
     }
 
+    /// Sets whether the limit is only tried. In a [`DryRun`], all connections are served, and those
+    /// that would have been refused are reported.
+    ///
+    /// A connection that would have to [wait](Self::wait) is served at once. In the meantime it
+    /// keeps its turn in the queue, and takes the place that it would have got. It is reported only
+    /// if its time is up before that.
+    pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
+        self.dry_run = dry_run.into();
+        self
+    }
+
     /// Returns the number of connections that each client may have.
     pub fn max(&self) -> usize {
         self.clients.max()
@@ -123,7 +136,8 @@ impl PerClient {
         self.clients.len()
     }
 
-    /// Returns the number of connections of the client with this address, without those that wait.
+    /// Returns the number of connections of the client with this address, without those that wait
+    /// and those that a dry run has spared.
     pub fn connections(&self, ip: IpAddr) -> usize {
         self.clients.connections(self.prefixes.of(ip))
     }

@@ -1,6 +1,9 @@
 //! The service that limits connections by client.
 
-use super::{CLIENT_CONNECTIONS, PerClient, PerClientFuture, wait::InLine};
+use super::{
+    CLIENT_CONNECTIONS, PerClient, PerClientFuture,
+    wait::{self, InLine},
+};
 use crate::{client::ip_of, refusal::LimitFuture};
 use reagent::{BoxError, Connection, IoStream, UpgradeLayer};
 use std::{
@@ -42,6 +45,10 @@ where
         if let Some(ip) = ip_of(&conn) {
             match self.limit.enter(ip) {
                 Some(place) => conn.keep(place),
+                None if self.limit.dry_run.is_on() => {
+                    let waiting = wait::in_dry_run(&self.limit, &conn, ip);
+                    return PerClientFuture::spared(self.inner.call(conn), waiting);
+                }
                 None if self.limit.wait.is_some() => {
                     // The service that was polled ready is the one to call: it goes with the
                     // connection.

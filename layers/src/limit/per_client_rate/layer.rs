@@ -1,13 +1,14 @@
 //! The layer that limits the rate of each client, and its settings.
 
-use super::PerClientRateService;
+use super::{super::LAYER, PerClientRateService};
 use crate::{
-    Refusal,
+    DryRun, Refusal,
     client::{
         BoundedMap, CAPACITY, ClientKey,
         bucket::{Bucket, Rate},
     },
 };
+use reagent::ConnectionHandle;
 use std::{
     fmt,
     net::IpAddr,
@@ -58,6 +59,7 @@ pub struct PerClientRate {
     shared: Arc<Mutex<State>>,
     prefixes: ClientKey,
     refusal: Refusal,
+    dry_run: DryRun,
 }
 
 struct State {
@@ -84,6 +86,7 @@ impl PerClientRate {
             shared: Arc::new(Mutex::new(state)),
             prefixes: ClientKey::default(),
             refusal: Refusal::default(),
+            dry_run: DryRun::default(),
         }
     }
 
@@ -110,6 +113,13 @@ impl PerClientRate {
     /// them nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
+        self
+    }
+
+    /// Sets whether the limit is only tried. In a [`DryRun`], all connections are served, and those
+    /// that would have been refused are reported.
+    pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
+        self.dry_run = dry_run.into();
         self
     }
 
@@ -142,6 +152,11 @@ impl PerClientRate {
             |bucket| bucket.take(*rate, now).is_ok(),
         );
         known.unwrap_or_else(|| others.take(*rate, now).is_ok())
+    }
+
+    /// Returns whether a dry run spares a connection that would be refused.
+    pub(super) fn spares(&self, connection: &ConnectionHandle) -> bool {
+        self.dry_run.spares(connection, LAYER, CLIENT_RATE)
     }
 
     pub(super) fn how(&self) -> &Refusal {

@@ -36,7 +36,7 @@ where
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
         match ip_of(&conn) {
-            Some(ip) if !self.rate.admits(ip) => {
+            Some(ip) if !self.rate.admits(ip) && !self.rate.spares(conn.as_ref()) => {
                 LimitFuture::refusing(self.rate.how(), conn, CLIENT_RATE)
             }
             _ => LimitFuture::serving(self.inner.call(conn), None),

@@ -5,6 +5,7 @@ use crate::{http::SECOND, support::echoes};
 use reagent_layers::{
     access::Bans,
     admin::{Admin, Certificate},
+    top::TopClients,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -220,12 +221,52 @@ async fn counters_limits_listeners_bans_and_certificates_are_shown() {
 }
 
 #[tokio::test]
+async fn the_first_clients_are_shown_by_connections_bytes_or_refusals() {
+    let watched = Watched::with(Admin::new().top(TopClients::new())).await;
+    let _open = [
+        watched.client("192.0.2.1:4000", 10).await,
+        watched.client("192.0.2.1:4001", 10).await,
+        watched.client("[2001:db8::1]:4000", 100).await,
+    ];
+    let view = |client: &str, count: u64| json!({ "client": client, "count": count, "error": 0 });
+    let (one, other) = ("192.0.2.1", "2001:db8::");
+    for (query, expected) in [
+        ("", json!([view(one, 2), view(other, 1)])),
+        ("?by=connections&limit=1", json!([view(one, 2)])),
+        ("?by=bytes", json!([view(other, 200), view(one, 40)])),
+        ("?by=refusals", json!([])),
+    ] {
+        let top = watched.get(&format!("/top{query}")).await.json(200);
+        assert_eq!(top, expected, "{query}");
+    }
+    for (query, expected) in [
+        (
+            "?by=age",
+            "invalid by \"age\": expected connections, bytes or refusals",
+        ),
+        (
+            "?limit=0",
+            "invalid limit \"0\": expected a number from 1 to 1000",
+        ),
+        ("?sort=bytes", "unknown query key \"sort\""),
+        ("?limit=1&limit=1", "limit is given twice"),
+    ] {
+        let error = watched.get(&format!("/top{query}")).await.error(400);
+        assert_eq!(error, expected);
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_certificates_and_bans_says_so() {
     let watched = Watched::new().await;
     assert_eq!(watched.get("/certificates").await.json(200), json!([]));
     assert_eq!(
         watched.get("/bans").await.error(404),
         "this server has no ban list"
+    );
+    assert_eq!(
+        watched.get("/top").await.error(404),
+        "this server has no ranking of clients"
     );
 }
 

@@ -18,6 +18,7 @@ mod openssl;
 mod pem;
 pub mod pki;
 mod reload;
+mod revocation;
 mod running;
 mod starttls;
 mod testssl;

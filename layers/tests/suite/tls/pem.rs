@@ -83,7 +83,7 @@ fn unread_sections_are_named_with_their_line() {
         ),
         ("CERTIFICATE REQUEST", "it is a certificate request;"),
         ("PKCS7", "it is PKCS #7; convert it"),
-        ("X509 CRL", "revocation lists are not supported in files"),
+        ("X509 CRL", "it is a revocation list"),
         ("ATTRIBUTE CERTIFICATE", "expected a CERTIFICATE"),
     ] {
         let second = ca.pem().replace("CERTIFICATE", label);

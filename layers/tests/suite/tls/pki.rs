@@ -64,13 +64,17 @@ impl Ca {
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, name);
         Ca(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
     pub fn pem(&self) -> String {
         self.0.pem()
+    }
+
+    pub fn key_pem(&self) -> String {
+        self.0.key().serialize_pem()
     }
 
     fn issue(&self, params: CertificateParams) -> Made {

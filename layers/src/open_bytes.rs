@@ -11,20 +11,28 @@ use std::{
 
 /// The bytes that have been counted for connections before their end.
 #[derive(Default)]
-pub(super) struct Bytes {
+pub(crate) struct OpenBytes {
     /// Set at the first call of `count_open`. Until then, no connection's end needs to look at
     /// `counted`.
     is_used: AtomicBool,
     counted: Mutex<HashMap<ConnectionHandle, [u64; 2]>>,
 }
 
-impl Bytes {
-    /// Calls `count` for each open connection of the server with the bytes received and sent since
-    /// the last call.
-    pub(super) fn count_open(
+/// What is new about a connection since it was last counted.
+pub(crate) struct Growth {
+    /// The bytes received and sent.
+    pub(crate) bytes: [u64; 2],
+    /// Whether the connection had not been counted before.
+    #[cfg(feature = "top")]
+    pub(crate) is_new: bool,
+}
+
+impl OpenBytes {
+    /// Calls `count` for each open connection of the server with what is new since the last call.
+    pub(crate) fn count_open(
         &self,
         server: &ServerHandle,
-        mut count: impl FnMut(&ConnectionHandle, [u64; 2]),
+        mut count: impl FnMut(&ConnectionHandle, Growth),
     ) {
         self.is_used.store(true, Ordering::Release);
         // A connection is removed from the server's list before the observer learns of its end, and
@@ -38,11 +46,11 @@ impl Bytes {
         });
     }
 
-    /// Returns the bytes that an ended connection has received and sent since it was last counted.
-    pub(super) fn rest(&self, connection: &ConnectionHandle) -> [u64; 2] {
+    /// Returns what is new about an ended connection since it was last counted.
+    pub(crate) fn rest(&self, connection: &ConnectionHandle) -> Growth {
         let now = bytes(connection);
         if !self.is_used.load(Ordering::Acquire) {
-            return now;
+            return since(None, now);
         }
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         since(counted.remove(connection), now)
@@ -53,7 +61,11 @@ fn bytes(connection: &ConnectionHandle) -> [u64; 2] {
     [connection.bytes_read(), connection.bytes_written()]
 }
 
-fn since(before: Option<[u64; 2]>, [read, written]: [u64; 2]) -> [u64; 2] {
+fn since(before: Option<[u64; 2]>, [read, written]: [u64; 2]) -> Growth {
     let [read_before, written_before] = before.unwrap_or_default();
-    [read - read_before, written - written_before]
+    Growth {
+        bytes: [read - read_before, written - written_before],
+        #[cfg(feature = "top")]
+        is_new: before.is_none(),
+    }
 }
