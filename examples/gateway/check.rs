@@ -3,6 +3,7 @@
 use crate::{
     abuse::Abuse,
     certificates::{Certificates, CurrentCertificates},
+    cluster::Instance,
     config::Config,
     limits::Limits,
     options::Listener,
@@ -12,6 +13,7 @@ use crate::{
     values::Target,
 };
 use reagent::BoxError;
+use reagent_layers::cluster::ClusterPerClient;
 use std::fmt::Write;
 
 /// Checks the configuration, and describes what the gateway would do.
@@ -21,12 +23,14 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     let pages = Pages::new(config, &abuse, &CurrentCertificates::default())?;
     pages.check(config).await?;
     let certificates = Certificates::load(config, &Certificates::default())?;
+    let instance = Instance::new(&config.global.cluster)?;
+    let cluster = instance.as_ref().map(|(instance, _)| &instance.per_client);
     let mut report = String::new();
     for listener in &config.listeners {
         for address in &listener.listen {
             writeln!(report, "listening on {address}")?;
         }
-        let stack = describe(config, listener, &certificates, &abuse)?;
+        let stack = describe(config, listener, &certificates, &abuse, cluster)?;
         write!(report, "{stack}")?;
         let routes = listener.route.iter().map(|route| &route.to);
         for to in listener.to.iter().chain(routes) {
@@ -55,10 +59,11 @@ fn describe(
     listener: &Listener,
     tls: &Certificates,
     abuse: &Abuse,
+    cluster: Option<&ClusterPerClient>,
 ) -> Result<Stack, BoxError> {
     Parts {
         listener,
-        limits: &Limits::new(listener, abuse),
+        limits: &Limits::new(listener, abuse, cluster),
         certificates: tls,
         tarpit: &abuse.tarpit,
         has_bans: config.has_bans(),

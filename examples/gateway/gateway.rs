@@ -3,6 +3,7 @@
 use crate::{
     abuse::Abuse,
     certificates::{Certificates, CurrentCertificates},
+    cluster::Instance,
     common,
     config::Config,
     limits::Limits,
@@ -38,6 +39,8 @@ pub struct Gateway {
     pub limits: HashMap<String, Limits>,
     pub certificates: CurrentCertificates,
     pub abuse: Abuse,
+    /// What this gateway shares with others.
+    pub instance: Option<Instance>,
     /// Holds the readiness back while no client is accepted.
     hold: Mutex<Option<ReadinessHold>>,
 }
@@ -87,7 +90,9 @@ impl Gateway {
         let abuse = Abuse::new(&config.global.abuse);
         let mut pages = Pages::new(&config, &abuse, &certificates)?;
         pages.check(&config).await?;
-        let limits = limits(&config, &HashMap::new(), &abuse);
+        let instance = Instance::start(&config.global.cluster)?;
+        let cluster = instance.as_ref().map(|instance| &instance.per_client);
+        let limits = limits(&config, &HashMap::new(), &abuse, cluster);
         let services = services(&config, &limits, &certificates.get(), &abuse)?;
 
         // Nobody is accepted before the pages are open, except that a predecessor hands over its
@@ -100,11 +105,13 @@ impl Gateway {
         let pressure = pressure(&config);
         let under = pressure.as_ref();
         let server = |binds| {
+            let instance = instance.as_ref();
             server(
                 binds,
                 &config,
                 &certificates,
                 &abuse,
+                instance,
                 &pages,
                 &succession,
                 under,
@@ -136,6 +143,7 @@ impl Gateway {
             limits,
             certificates,
             abuse,
+            instance,
             hold: Mutex::default(),
         };
         gateway.show();
@@ -199,6 +207,10 @@ impl Gateway {
                 let _ = server.wait().await;
             }
         }
+        if let Some(instance) = &self.instance {
+            // The places of the last connections.
+            instance.cluster.leave().await;
+        }
         self.pages.close().await;
     }
 
@@ -230,6 +242,7 @@ impl Gateway {
             self.hold_readiness();
             if let Some(metrics) = &self.pages.metrics {
                 metrics.measure(&self.serving.server, &self.certificates.get());
+                self.instance.iter().for_each(Instance::measure);
                 self.abuse.top.refresh(&self.serving.server);
                 self.abuse.measure(&metrics.observer);
             }

@@ -1,8 +1,8 @@
 //! The server of the listeners.
 
 use crate::{
-    abuse::Abuse, certificates::CurrentCertificates, common, config::Config, pages::Pages,
-    stack::BoxStack, succession::Succession, systemd::MainProcess,
+    abuse::Abuse, certificates::CurrentCertificates, cluster::Instance, common, config::Config,
+    pages::Pages, stack::BoxStack, succession::Succession, systemd::MainProcess,
 };
 use reagent::{Bind, ConnectionService, Handover, Server};
 use reagent_layers::{
@@ -28,6 +28,7 @@ pub fn server(
     config: &Config,
     certificates: &CurrentCertificates,
     abuse: &Abuse,
+    instance: Option<&Instance>,
     pages: &Pages,
     succession: &Succession,
     pressure: Option<&Pressure>,
@@ -49,6 +50,10 @@ pub fn server(
             .carry(certificates.clone())
             .carry(abuse.bans.clone());
         server = server.handover(handover);
+    }
+    if let Some(instance) = instance {
+        // It gives places back when the server begins to drain.
+        server = server.observe(instance.cluster.clone());
     }
     server = server.observe(abuse.tarpit.clone());
     let metrics = pages

@@ -6,6 +6,7 @@
 //! | admit and refuse clients by address, ban clients | [`AccessLayer`](access/struct.AccessLayer.html) | `access` |
 //! | show a server on a page, and change it: connections, listeners, limits, bans | [`Admin`](admin/struct.Admin.html) | `admin` |
 //! | limit bytes per second and total bytes | [`BandwidthLayer`](bandwidth/struct.BandwidthLayer.html) | `bandwidth` |
+//! | limit connections and rates over several instances, in Redis or Valkey | [`cluster`](cluster/index.html) | `cluster`, `cluster_redis` |
 //! | inject faults in tests: latency, short reads and writes, resets, black holes | [`FaultLayer`](fault/struct.FaultLayer.html) | `fault` |
 //! | serve a framed protocol with a codec and a request service | [`FramedLayer`](framed/struct.FramedLayer.html) | `framed` |
 //! | answer health checks: `/ready` and `/live` | [`Health`](health/struct.Health.html) | `health` |
@@ -81,9 +82,9 @@
 //! 2. `pressure::PressureLayer`, `limit::AcceptRateLayer` and `limit::InFlightLayer`, which do not
 //!    depend on the client. They may also stand further in, but outside of the layers that wait for bytes (6 and 7).
 //! 3. `proxy_protocol::ProxyProtocolLayer`, outside of all layers that use the client's address.
-//! 4. `trace::TraceLayer`, `access::AccessLayer`, `limit::PerClientLayer` and
-//!    `limit::PerClientRateLayer`, in any order. They belong outside of TLS and, except for the
-//!    trace, outside of `sniff`. A client that is turned away then costs no handshake, and the
+//! 4. `trace::TraceLayer`, `access::AccessLayer`, `limit::PerClientLayer`,
+//!    `limit::PerClientRateLayer` and `cluster::ClusterLayer`, in any order. They belong outside of
+//!    TLS and, except for the trace, outside of `sniff`. A client that is turned away then costs no handshake, and the
 //!    server does not wait for its first bytes.
 //! 5. `bandwidth::BandwidthLayer`. Here it counts the bytes on the wire; inside of TLS, it counts
 //!    the decrypted bytes. Inside of `timeout::TimeoutsLayer`, its waits do not count as stalls.
@@ -108,6 +109,8 @@ pub mod access;
 pub mod admin;
 #[cfg(feature = "bandwidth")]
 pub mod bandwidth;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 #[cfg(feature = "fault")]
 pub mod fault;
 #[cfg(feature = "framed")]
@@ -150,6 +153,7 @@ mod carried;
 #[cfg(any(
     feature = "access",
     feature = "bandwidth",
+    feature = "cluster",
     feature = "limit",
     feature = "top"
 ))]
@@ -187,6 +191,7 @@ mod open_bytes;
 mod open_connections;
 #[cfg(any(
     feature = "access",
+    feature = "cluster",
     feature = "limit",
     feature = "pressure",
     feature = "route"
@@ -194,6 +199,7 @@ mod open_connections;
 mod refusal;
 #[cfg(any(
     feature = "access",
+    feature = "cluster",
     feature = "fault",
     feature = "framed",
     feature = "http",
@@ -220,6 +226,7 @@ pub use net::{InvalidNetwork, Network};
 pub use reagent::PrefixedIo;
 #[cfg(any(
     feature = "access",
+    feature = "cluster",
     feature = "limit",
     feature = "pressure",
     feature = "route"

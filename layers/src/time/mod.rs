@@ -7,6 +7,7 @@ pub(crate) use timer::DeadlineTimer;
 /// A limit that is never reached: 30 years.
 #[cfg(any(
     feature = "access",
+    feature = "cluster",
     feature = "fault",
     feature = "http",
     feature = "limit",

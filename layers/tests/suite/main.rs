@@ -22,6 +22,8 @@ mod bandwidth_costs;
 mod bandwidth_sharing;
 #[cfg(feature = "trace")]
 mod capture;
+#[cfg(feature = "cluster_redis")]
+mod cluster;
 #[cfg(feature = "full")]
 mod dry_run;
 #[cfg(any(feature = "metrics", feature = "trace"))]

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod admin;
+mod cluster;
 mod config;
 mod differential;
 mod ends;
