@@ -1,7 +1,8 @@
 //! How a limit decides about a connection.
 
 use super::Cluster;
-use crate::Refusal;
+use crate::{DryRun, Refusal};
+use reagent::Connection;
 use std::{future::Future, net::IpAddr};
 
 /// The decision of a limit about a connection.
@@ -41,6 +42,13 @@ pub trait Admission: Clone + Send + Sync + 'static {
     fn ask(&self, ip: Option<IpAddr>) -> impl Future<Output = Answered<Self::Place>> + Send;
 
     fn refusal(&self) -> &Refusal;
+
+    fn dry_run(&self) -> &DryRun;
+
+    /// Returns whether a connection that is refused is served all the same, in a dry run.
+    fn spares<Io>(&self, conn: &Connection<Io>, reason: &str) -> bool {
+        self.dry_run().spares(conn.as_ref(), "cluster", reason)
+    }
 
     fn cluster(&self) -> &Cluster;
 }

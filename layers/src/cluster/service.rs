@@ -60,6 +60,9 @@ where
                 }
                 ClusterFuture::decided(LimitFuture::serving(self.inner.call(conn), None))
             }
+            Verdict::Refused(reason) if self.limit.spares(&conn, reason) => {
+                ClusterFuture::decided(LimitFuture::serving(self.inner.call(conn), None))
+            }
             Verdict::Refused(reason) => {
                 let refusing = LimitFuture::refusing(self.limit.refusal(), conn, reason);
                 ClusterFuture::decided(refusing)
@@ -104,6 +107,7 @@ impl<L: Admission, Io: IoStream> Upgrade<Io> for Asking<L> {
                 conn.keep(place);
                 Ok(conn)
             }
+            Verdict::Refused(reason) if limit.spares(&conn, reason) => Ok(conn),
             Verdict::Refused(reason) => Err(limit.refusal().refuse(conn, reason).await),
         }
     }

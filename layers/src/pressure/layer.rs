@@ -1,7 +1,7 @@
 //! The layer and its settings.
 
 use super::{Pressure, PressureService};
-use crate::Refusal;
+use crate::{DryRun, Refusal};
 use std::sync::Arc;
 use tower_layer::Layer;
 
@@ -22,6 +22,7 @@ pub struct PressureLayer {
     pub(super) pressure: Pressure,
     pub(super) pause: Option<f64>,
     pub(super) refuse: Option<(f64, Refusal)>,
+    pub(super) dry_run: DryRun,
 }
 
 impl PressureLayer {
@@ -30,6 +31,7 @@ impl PressureLayer {
             pressure,
             pause: Some(PAUSE),
             refuse: None,
+            dry_run: DryRun::default(),
         }
     }
 
@@ -47,6 +49,13 @@ impl PressureLayer {
     /// below that of the pause, or the [pause](Self::pause) to `None`.
     pub fn refuse(mut self, threshold: f64, refusal: Refusal) -> Self {
         self.refuse = Some((threshold, refusal));
+        self
+    }
+
+    /// Sets whether refusals are only tried. In a [`DryRun`], all clients are served, and those
+    /// that would have been refused are reported. It does not affect the [pause](Self::pause).
+    pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
+        self.dry_run = dry_run.into();
         self
     }
 }

@@ -68,7 +68,8 @@ where
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
         if let Some((threshold, refusal)) = &self.layer.refuse {
             let shared = &self.layer.pressure.shared;
-            if shared.all() >= *threshold {
+            let dry_run = &self.layer.dry_run;
+            if shared.all() >= *threshold && !dry_run.spares(conn.as_ref(), "pressure", PRESSURE) {
                 shared.counts.refused.fetch_add(1, Relaxed);
                 return LimitFuture::refusing(refusal, conn, PRESSURE);
             }

@@ -5,7 +5,7 @@ use super::{
     table::{Known, Table, Unknown},
 };
 use crate::{
-    Refusal,
+    DryRun, Refusal,
     client::ClientKey,
     cluster::{
         CLUSTER_STORE, Cluster,
@@ -27,6 +27,7 @@ pub struct ClusterPerClient {
     table: Arc<Table>,
     prefixes: ClientKey,
     refusal: Refusal,
+    dry_run: DryRun,
 }
 
 impl ClusterPerClient {
@@ -45,6 +46,7 @@ impl ClusterPerClient {
             table: Table::new(cluster, name, max),
             prefixes: ClientKey::default(),
             refusal: Refusal::default(),
+            dry_run: DryRun::default(),
         }
     }
 
@@ -60,6 +62,14 @@ impl ClusterPerClient {
     /// the client nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
+        self
+    }
+
+    /// Sets whether the limit is only tried. In a [`DryRun`], all connections are served, and those
+    /// that would have been refused are reported. They still wait for the store where an enforced
+    /// limit would, and those that were spared hold no place.
+    pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
+        self.dry_run = dry_run.into();
         self
     }
 
@@ -131,6 +141,10 @@ impl Admission for ClusterPerClient {
 
     fn refusal(&self) -> &Refusal {
         &self.refusal
+    }
+
+    fn dry_run(&self) -> &DryRun {
+        &self.dry_run
     }
 
     fn cluster(&self) -> &Cluster {

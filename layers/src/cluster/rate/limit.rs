@@ -2,7 +2,7 @@
 
 use super::table::{ALL, Known, Table};
 use crate::{
-    Refusal,
+    DryRun, Refusal,
     client::ClientKey,
     cluster::{
         CLUSTER_STORE, Cluster,
@@ -28,6 +28,7 @@ pub struct ClusterRate {
     /// `None` if all clients share the rate.
     prefixes: Option<ClientKey>,
     refusal: Refusal,
+    dry_run: DryRun,
 }
 
 impl ClusterRate {
@@ -58,6 +59,7 @@ impl ClusterRate {
             table: Table::new(cluster, name, per_second, burst),
             prefixes: None,
             refusal: Refusal::default(),
+            dry_run: DryRun::default(),
         }
     }
 
@@ -73,6 +75,14 @@ impl ClusterRate {
     /// tells the client nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusal = refusal;
+        self
+    }
+
+    /// Sets whether the limit is only tried. In a [`DryRun`], all connections are served, and those
+    /// that would have been refused are reported. They still wait for the store where an enforced
+    /// limit would.
+    pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
+        self.dry_run = dry_run.into();
         self
     }
 
@@ -146,6 +156,10 @@ impl Admission for ClusterRate {
 
     fn refusal(&self) -> &Refusal {
         &self.refusal
+    }
+
+    fn dry_run(&self) -> &DryRun {
+        &self.dry_run
     }
 
     fn cluster(&self) -> &Cluster {

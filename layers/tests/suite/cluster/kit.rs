@@ -5,9 +5,12 @@ use reagent::{
     Connection, Outcome, Server, ServerHandle, handle,
     testing::{Clients, MemoryListener},
 };
-use reagent_layers::cluster::{
-    Batch, Cluster, ClusterBuilder, ClusterLayer, ClusterPerClient, Driver, MemoryStore, Store,
-    StoreFuture,
+use reagent_layers::{
+    DryRun,
+    cluster::{
+        Batch, Cluster, ClusterBuilder, ClusterLayer, ClusterPerClient, Driver, MemoryStore, Store,
+        StoreFuture,
+    },
 };
 use std::{
     net::SocketAddr,
@@ -146,9 +149,18 @@ impl Instance {
     }
 
     pub async fn start_with(store: impl Store, max: u32, builder: ClusterBuilder) -> Self {
+        Self::start_in(DryRun::default(), store, max, builder).await
+    }
+
+    pub async fn start_in(
+        dry_run: DryRun,
+        store: impl Store,
+        max: u32,
+        builder: ClusterBuilder,
+    ) -> Self {
         let (cluster, driver) = builder.build(store);
         let driver = drive(driver);
-        let limit = ClusterPerClient::new(&cluster, "per-client", max);
+        let limit = ClusterPerClient::new(&cluster, "per-client", max).dry_run(dry_run);
         let (listener, clients) = MemoryListener::new();
         let ends = Ends::default();
         let server = Server::new(listener)

@@ -1,7 +1,10 @@
 //! Places per client while the store answers.
 
 use super::kit::{CLIENT, Instance, LEASE, MILLISECOND, SECOND, builder, drive, three, timed};
-use reagent_layers::cluster::{CLUSTER_CONNECTIONS, Cluster, ClusterPerClient, MemoryStore, Mode};
+use reagent_layers::{
+    DryRun,
+    cluster::{CLUSTER_CONNECTIONS, Cluster, ClusterPerClient, MemoryStore, Mode},
+};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -192,4 +195,34 @@ async fn two_limits_of_one_name_are_refused() {
     let (cluster, _driver) = Cluster::builder("test").build(MemoryStore::new());
     let _limit = ClusterPerClient::new(&cluster, "per-client", 1);
     ClusterPerClient::new(&cluster, "per-client", 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_only_tried_serves_everybody_and_counts_as_if_it_was_enforced() {
+    for mode in [Mode::Exact, Mode::Quota] {
+        let (store, dry_run) = (MemoryStore::new(), DryRun::new(true));
+        let mut instances = Vec::new();
+        for _ in 0..2 {
+            let builder = builder().mode(mode);
+            instances.push(Instance::start_in(dry_run.clone(), store.clone(), 3, builder).await);
+        }
+        let mut open = Vec::new();
+        for instance in &instances {
+            open.extend(instance.connect_many(CLIENT, 3).await);
+        }
+        assert_eq!(open.len(), 6, "{mode:?}");
+        let places: usize = instances.iter().map(|instance| instance.open(CLIENT)).sum();
+        assert_eq!(places, 3, "{mode:?}");
+        let spared = |instance: &Instance| {
+            let connections = instance.server.connections();
+            let labels = connections.iter().flat_map(|connection| &connection.labels);
+            labels
+                .filter(|(key, value)| *key == "dry_run" && value == "cluster: cluster connections")
+                .count()
+        };
+        assert_eq!(instances.iter().map(spared).sum::<usize>(), 3, "{mode:?}");
+
+        dry_run.set(false);
+        assert!(instances[1].connect(CLIENT).await.is_none(), "{mode:?}");
+    }
 }

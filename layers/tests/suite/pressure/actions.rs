@@ -144,6 +144,30 @@ async fn newcomers_are_refused_in_the_chosen_way_and_others_are_served() {
     assert_eq!(pressure.stats().refused, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn refusals_that_are_only_tried_are_reported_and_everybody_is_served() {
+    let knob = Knob::default();
+    let pressure = Pressure::builder()
+        .source(knob.source())
+        .actions(Actions::none())
+        .build();
+    let (listener, clients) = MemoryListener::new();
+    let layer = pressure.layer().pause(None).refuse(0.9, Refusal::Close);
+    let server = Server::new(listener)
+        .layer(layer.dry_run(true))
+        .start(handle(echo))
+        .await
+        .unwrap();
+    pressure.attach(&server);
+    knob.set(0.9);
+    sleep(SECOND).await;
+    let mut newcomer = clients.connect().await.unwrap();
+    assert!(answers(&mut newcomer).await);
+    let labels = &server.connections()[0].labels;
+    assert_eq!(labels[..], [("dry_run", "pressure: pressure".to_owned())]);
+    assert_eq!(pressure.stats().refused, 0);
+}
+
 /// A resource that only some actions relieve.
 struct Helps(Knob, [bool; 2]);
 
