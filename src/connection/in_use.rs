@@ -4,7 +4,6 @@ use super::{
     ConnectionHandle,
     entry::{Entry, flag},
 };
-use crate::listener::PlainStream;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// What layers and the handler have said about the use of a connection: 0 for nothing, or one of
@@ -52,7 +51,8 @@ impl ConnectionHandle {
 
 #[cfg(unix)]
 fn has_unread(entry: &Entry) -> bool {
-    let unread = |stream: &PlainStream| rustix::io::ioctl_fionread(&*stream.sock_ref());
+    let unread =
+        |stream: &crate::listener::PlainStream| rustix::io::ioctl_fionread(&*stream.sock_ref());
     matches!(entry.socket.ask(unread), Some(Ok(1..)))
 }
 
