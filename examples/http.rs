@@ -37,6 +37,7 @@ use reagent_layers::{
     http::{HttpConnection, HttpLayer},
     limit::{PerClient, PerClientLayer},
     metrics::MetricsObserver,
+    pressure::Pressure,
     proxy_protocol::{Mode, ProxyProtocolLayer},
     route::{self, protocol},
     sniff::{Protocol, SniffLayer},
@@ -82,6 +83,9 @@ struct Options {
     /// Time limit for a client that stalls a request or its response, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     stream_idle_timeout: NonZeroU64,
+    /// Close idle connections, and let new clients wait, when descriptors or memory become short
+    #[arg(long)]
+    pressure: bool,
 }
 
 /// Ends the program with an error about its options.
@@ -265,15 +269,21 @@ async fn main() -> Result<(), BoxError> {
     let per_client = options
         .per_client
         .map(|max| PerClientLayer::new(PerClient::new(max.get())));
+    let pressure = Pressure::builder().standard_sources().build();
+    let under_pressure = options.pressure.then(|| pressure.layer());
     let server = Server::bind(options.listen.as_str())
         .max_connections(options.max_connections.get())
         .options(common::keepalive)
         .observe(observer.clone())
+        .layer(option_layer(under_pressure))
         .layer(proxy)
         .layer(option_layer(per_client))
         .layer(SniffLayer::new())
         .start(by_protocol)
         .await?;
+    if options.pressure {
+        pressure.attach(&server);
+    }
     let _ = app.server.set(server.clone());
     let reload = common::on_reload(async || match &reloader {
         Some(tls) => {

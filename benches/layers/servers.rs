@@ -5,10 +5,11 @@ use crate::{
     load::Client,
     pool::{Place, Starting},
 };
-use reagent::{Connection, IoStream, Server, handle};
+use reagent::{BoxError, Connection, IoStream, Server, ServerHandle, handle};
 use reagent_layers::{
     access::{Access, AccessLayer, Rules},
     bandwidth::{BandwidthLayer, BandwidthLimits, Rate},
+    cluster::{Cluster, ClusterLayer, ClusterPerClient, MemoryStore, Mode},
     fault::FaultLayer,
     limit::{
         AcceptRate, AcceptRateLayer, InFlightLayer, PerClient, PerClientLayer, PerClientRate,
@@ -74,6 +75,8 @@ pub const KINDS: &[Kind] = &[
     kind!("limit: in flight", NONE, Plain, |_| layers!(InFlightLayer::new(reagent::Limit::new(FAR)))),
     kind!("limit: per client", NONE, Plain, |_| layers!(PerClientLayer::new(PerClient::new(FAR)))),
     kind!("limit: per client rate", NONE, Plain, |_| layers!(PerClientRateLayer::new(client_rate()))),
+    kind!("cluster: per client, quota", NONE, Plain, |_| Place::of_pool(cluster(Mode::Quota))),
+    kind!("cluster: per client, exact", NONE, Plain, |_| Place::of_pool(cluster(Mode::Exact))),
     kind!("access", NONE, Plain, |_| layers!(AccessLayer::new(access()))),
     kind!("bandwidth, no limit", NONE, Plain, |_| layers!(BandwidthLayer::new(BandwidthLimits::new()))),
     kind!("bandwidth, all limits", NONE, Plain, |_| layers!(BandwidthLayer::new(bandwidth()))),
@@ -111,6 +114,18 @@ pub const KINDS: &[Kind] = &[
 
 /// A limit that is never reached.
 const FAR: usize = 1_000_000;
+
+/// The store is in memory, so the cost of exact mode lacks that of Redis and its client.
+#[expect(clippy::disallowed_methods, reason = "the program spawns the driver")]
+async fn cluster(mode: Mode) -> Result<ServerHandle, BoxError> {
+    let (cluster, driver) = Cluster::builder("bench")
+        .mode(mode)
+        .build(MemoryStore::new());
+    tokio::spawn(driver);
+    let limit = ClusterPerClient::new(&cluster, "per-client", FAR as u32);
+    let server = pool().layer(ClusterLayer::new(limit));
+    Ok(server.start(handle(echo::<Connection>)).await?)
+}
 
 fn rate() -> AcceptRate {
     AcceptRate::new(1e9, 1e9)

@@ -8,7 +8,10 @@ use reagent_layers::{
     score::{Banned, Score},
     top::{TopBy, TopClients},
 };
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// The time in which as many offences are forgotten as lead to a ban.
 const DRAIN_TIME: Duration = Duration::from_secs(60);
@@ -26,6 +29,8 @@ pub struct Abuse {
     /// Without the option it holds nobody.
     pub tarpit: Tarpit,
     pub top: TopClients,
+    /// The score that the server was started with.
+    score: Arc<OnceLock<Score>>,
 }
 
 impl Abuse {
@@ -34,13 +39,17 @@ impl Abuse {
             bans: Bans::new(),
             tarpit: Tarpit::new(options.tarpit.map_or(0, Count::as_usize)),
             top: TopClients::new().half_life(HALF_LIFE),
+            score: Arc::default(),
         }
     }
 
     /// Applies the options that can change while the gateway runs.
-    pub fn set(&self, options: &AbuseOptions) {
-        self.tarpit
-            .set_max(options.tarpit.map_or(0, Count::as_usize));
+    pub fn set(&self, config: &Config) {
+        let max = config.global.abuse.tarpit;
+        self.tarpit.set_max(max.map_or(0, Count::as_usize));
+        if let Some(score) = self.score.get() {
+            score.set_dry_run(config.tries_bans());
+        }
     }
 
     /// Makes the score of clients, if it is configured. It adds to the bans.
@@ -49,12 +58,13 @@ impl Abuse {
         let score = Score::new(self.bans.clone())
             .points(options.ban_score?.get() as f64, DRAIN_TIME)
             .ban_time(options.ban_time.0, options.ban_time_max.0)
-            .dry_run(options.ban_dry_run)
+            .dry_run(config.tries_bans())
             .on_ban(move |ban| report(ban, metrics.as_ref()));
         // An invalid header or a health check is not the fault of the proxy.
         let trusted = config.listeners.iter().flat_map(|listener| &listener.trust);
         let exempt = options.ban_exempt.iter().chain(trusted);
-        Some(exempt.fold(score, |score, network| score.exempt(*network)))
+        let score = exempt.fold(score, |score, network| score.exempt(*network));
+        Some(self.score.get_or_init(|| score).clone())
     }
 
     /// Updates the metrics.

@@ -3,6 +3,7 @@
 use crate::{
     abuse::Abuse,
     certificates::{Certificates, CurrentCertificates},
+    cluster::Instance,
     config::Config,
     limits::Limits,
     options::Listener,
@@ -11,6 +12,7 @@ use crate::{
     stack::{Parts, Stack},
 };
 use reagent::BoxError;
+use reagent_layers::cluster::ClusterPerClient;
 use std::fmt::Write;
 
 /// Checks the configuration, and describes what the gateway would do.
@@ -20,13 +22,15 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     let pages = Pages::new(config, &abuse, &CurrentCertificates::default())?;
     pages.check(config).await?;
     let certificates = Certificates::load(config, &Certificates::default())?;
+    let instance = Instance::new(&config.global.cluster)?;
+    let cluster = instance.as_ref().map(|(instance, _)| &instance.per_client);
     let mut report = String::new();
     for listener in &config.listeners {
         overlap::check_upstreams(listener).await?;
         for address in &listener.listen {
             writeln!(report, "listening on {address}")?;
         }
-        let stack = describe(config, listener, &certificates, &abuse)?;
+        let stack = describe(config, listener, &certificates, &abuse, cluster)?;
         write!(report, "{stack}")?;
     }
     for address in config.page_addresses() {
@@ -35,7 +39,10 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     if let Some(max) = config.global.server.max_connections {
         writeln!(report, "max-connections: {max}")?;
     }
-    for line in config.global.abuse.lines() {
+    if config.global.server.pressure {
+        writeln!(report, "pressure: silent connections are closed")?;
+    }
+    for line in config.global.abuse.lines(config.tries_bans()) {
         writeln!(report, "{line}")?;
     }
     Ok(report)
@@ -46,10 +53,11 @@ fn describe(
     listener: &Listener,
     tls: &Certificates,
     abuse: &Abuse,
+    cluster: Option<&ClusterPerClient>,
 ) -> Result<Stack, BoxError> {
     Parts {
         listener,
-        limits: &Limits::new(listener, abuse),
+        limits: &Limits::new(listener, abuse, cluster),
         certificates: tls,
         tarpit: &abuse.tarpit,
         has_bans: config.has_bans(),

@@ -77,6 +77,12 @@ impl Config {
         self.global.pages.admin.is_some() || self.global.abuse.ban_score.is_some()
     }
 
+    /// Returns whether the bans of scores are only tried: on all listeners, which share them.
+    pub fn tries_bans(&self) -> bool {
+        let mut listeners = self.listeners.iter();
+        listeners.all(|listener| listener.tries("ban-score"))
+    }
+
     /// Returns the configuration as a file that means the same.
     pub fn dump(&self) -> Result<String, BoxError> {
         Ok(toml::to_string(self)?)

@@ -3,12 +3,13 @@
 use crate::{
     abuse::Abuse,
     certificates::{Certificates, CurrentCertificates},
+    cluster::Instance,
     common,
     config::Config,
     limits::Limits,
     options::CommandLine,
     pages::Pages,
-    server::server,
+    server::{pressure, server},
     services::{limits, services},
     serving::Serving,
     succession::Succession,
@@ -32,6 +33,8 @@ pub struct Gateway {
     pub limits: HashMap<String, Limits>,
     pub certificates: CurrentCertificates,
     pub abuse: Abuse,
+    /// What this gateway shares with others.
+    pub instance: Option<Instance>,
 }
 
 /// Why the gateway no longer serves.
@@ -79,7 +82,9 @@ impl Gateway {
         let abuse = Abuse::new(&config.global.abuse);
         let mut pages = Pages::new(&config, &abuse, &certificates)?;
         pages.check(&config).await?;
-        let limits = limits(&config, &HashMap::new(), &abuse);
+        let instance = Instance::start(&config.global.cluster)?;
+        let cluster = instance.as_ref().map(|instance| &instance.per_client);
+        let limits = limits(&config, &HashMap::new(), &abuse, cluster);
         let services = services(&config, &limits, &certificates.get(), &abuse)?;
 
         // Nobody is accepted before the pages are open, except that a predecessor hands over its
@@ -89,7 +94,21 @@ impl Gateway {
             pages.open(&config).await?;
         }
         let succession = Succession::new(&pages);
-        let server = |binds| server(binds, &config, &certificates, &abuse, &pages, &succession);
+        let pressure = pressure(&config);
+        let under = pressure.as_ref();
+        let server = |binds| {
+            let instance = instance.as_ref();
+            server(
+                binds,
+                &config,
+                &certificates,
+                &abuse,
+                instance,
+                &pages,
+                &succession,
+                under,
+            )
+        };
         let serving = Serving::start(services, server).await;
         let serving = or_close(serving, pages.serving.as_ref()).await?;
         pages.attach(&serving.server);
@@ -102,6 +121,9 @@ impl Gateway {
             // The clients do not wait for the pages.
             pages.take_over(&config);
         }
+        if let Some(pressure) = &pressure {
+            pressure.attach(&serving.server);
+        }
         let mut gateway = Gateway {
             line,
             config,
@@ -110,6 +132,7 @@ impl Gateway {
             limits,
             certificates,
             abuse,
+            instance,
         };
         gateway.show();
         gateway.serving.print(&gateway.config.addresses());
@@ -177,6 +200,10 @@ impl Gateway {
                 let _ = server.wait().await;
             }
         }
+        if let Some(instance) = &self.instance {
+            // The places of the last connections.
+            instance.cluster.leave().await;
+        }
         self.pages.close().await;
     }
 
@@ -192,6 +219,7 @@ impl Gateway {
             self.pages.readiness.update();
             if let Some(metrics) = &self.pages.metrics {
                 metrics.measure(&self.serving.server, &self.certificates.get());
+                self.instance.iter().for_each(Instance::measure);
                 self.abuse.top.refresh(&self.serving.server);
                 self.abuse.measure(&metrics.observer);
             }

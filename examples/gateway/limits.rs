@@ -6,6 +6,7 @@ use reagent_layers::{
     Refusal,
     access::{Access, Rules},
     bandwidth::{BandwidthLimits, Rate},
+    cluster::ClusterPerClient,
     limit::{AcceptRate, PerClient},
 };
 
@@ -19,12 +20,14 @@ pub struct Limits {
     /// All rules, where some of them are only tried.
     pub tried_access: Access,
     pub per_client: PerClient,
+    /// The limit that all listeners share with other gateways.
+    pub cluster: Option<ClusterPerClient>,
     pub bandwidth: BandwidthLimits,
 }
 
 impl Limits {
     /// Creates the limits of a listener. All listeners share `abuse`.
-    pub fn new(listener: &Listener, abuse: &Abuse) -> Self {
+    pub fn new(listener: &Listener, abuse: &Abuse, cluster: Option<&ClusterPerClient>) -> Self {
         let rate = rate(listener);
         let refusal = || Refusal::tarpit(&abuse.tarpit);
         let access = Access::new(Rules::new()).with_bans(abuse.bans.clone());
@@ -34,6 +37,7 @@ impl Limits {
             access: access.refusal(refusal()),
             tried_access: Access::new(Rules::new()).dry_run(true),
             per_client: PerClient::new(0).refusal(refusal()),
+            cluster: cluster.cloned(),
             bandwidth: BandwidthLimits::new(),
         };
         limits.set(listener);

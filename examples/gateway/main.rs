@@ -9,10 +9,10 @@
 //!
 //! The options add these layers, in this order; without its option, a layer is not in the stack.
 //!
-//! 1. `--max-connections`, `--accept-rate`: clients in excess wait in the kernel's queue, where
-//!    they cost nothing
+//! 1. `--pressure`, `--max-connections`, `--accept-rate`: clients in excess wait in the kernel's
+//!    queue, where they cost nothing
 //! 2. `--proxy-in`: everything below uses the client address reported by the proxy in front
-//! 3. `--allow`, `--deny`, then `--per-client`: before the handshake, which is the expensive part
+//! 3. `--allow`, `--deny`, `--per-client`, then `--cluster`: before the handshake, which is the expensive part
 //! 4. `[[listener.route]]` in a file: everything below differs by what a TLS client asks for
 //! 5. `--tls-…`: everything below sees decrypted bytes
 //! 6. `--first-byte-timeout`, `--idle-timeout`, `--max-age`, `--max-age-grace`
@@ -44,6 +44,7 @@ mod addresses;
 mod admin_page;
 mod certificates;
 mod check;
+mod cluster;
 mod config;
 mod explain;
 mod file;
@@ -96,6 +97,9 @@ fn run() -> Result<(), BoxError> {
     if line.dump {
         if config.global.pages.admin_token.is_some() {
             complain("warning: the dump contains the token of the admin page");
+        }
+        if config.global.cluster.has_password() {
+            complain("warning: the dump contains the password of the store");
         }
         return print(config.dump()?.trim_end());
     }

@@ -44,7 +44,8 @@ impl Gateway {
         let (mut config, certificates) = read.await??;
         self.defer(&mut config.global);
         self.pages.check(&config).await?;
-        let limits = limits(&config, &self.limits, &self.abuse);
+        let cluster = self.instance.as_ref().map(|instance| &instance.per_client);
+        let limits = limits(&config, &self.limits, &self.abuse, cluster);
         let listeners = services(&config, &limits, &certificates, &self.abuse)?;
         let pages = self.pages.services(&config);
 
@@ -54,7 +55,10 @@ impl Gateway {
         for listener in &config.listeners {
             limits[&listener.label].set(listener);
         }
-        self.abuse.set(&config.global.abuse);
+        self.abuse.set(&config);
+        if let Some(instance) = &self.instance {
+            instance.set(&config.global.cluster);
+        }
         let max = config.global.server.max_connections;
         let server = &self.serving.server;
         server.set_max_connections(max.map(Count::as_usize));
@@ -97,10 +101,12 @@ impl Gateway {
         let has_new_token = admin.is_some() && old.pages.admin_token != new.pages.admin_token;
         let changed = [
             ("threads", old.server.threads != new.server.threads),
+            ("pressure", old.server.pressure != new.server.pressure),
             ("handover", old.server.handover != new.server.handover),
             ("metrics", metrics.is_none() && new.pages.metrics.is_some()),
             ("admin", admin.is_none() && new.pages.admin.is_some()),
             ("admin-token", has_new_token),
+            ("cluster", !old.cluster.is_same_instance(&new.cluster)),
             ("ban-score", !old.abuse.has_same_score(&new.abuse)),
         ];
         for (key, _) in changed.iter().filter(|(_, has_changed)| *has_changed) {

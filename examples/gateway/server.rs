@@ -1,11 +1,26 @@
 //! The server of the listeners.
 
 use crate::{
-    abuse::Abuse, certificates::CurrentCertificates, common, config::Config, pages::Pages,
-    succession::Succession, systemd::MainProcess,
+    abuse::Abuse, certificates::CurrentCertificates, cluster::Instance, common, config::Config,
+    pages::Pages, stack::BoxStack, succession::Succession, systemd::MainProcess,
 };
-use reagent::{Bind, Handover, Server};
-use reagent_layers::trace::TraceObserver;
+use reagent::{Bind, ConnectionService, Handover, Server};
+use reagent_layers::{
+    pressure::{Actions, Pressure},
+    trace::TraceObserver,
+};
+use tower::{Layer, util::option_layer};
+
+/// The descriptors to keep free, for the pages and for files that are read again.
+const FREE_DESCRIPTORS: u32 = 32;
+
+/// Returns the pressure of the gateway, if the configuration wants it.
+pub fn pressure(config: &Config) -> Option<Pressure> {
+    // One descriptor for the client, and one for its upstream.
+    let actions = Actions::default().keep_descriptors(FREE_DESCRIPTORS, 2);
+    let pressure = Pressure::builder().standard_sources().actions(actions);
+    config.global.server.pressure.then(|| pressure.build())
+}
 
 /// Configures the server of the listeners.
 pub fn server(
@@ -13,9 +28,11 @@ pub fn server(
     config: &Config,
     certificates: &CurrentCertificates,
     abuse: &Abuse,
+    instance: Option<&Instance>,
     pages: &Pages,
     succession: &Succession,
-) -> Server {
+    pressure: Option<&Pressure>,
+) -> Server<impl Layer<BoxStack, Service: ConnectionService> + Clone + Send + use<>> {
     let mut server = Server::bind(binds).options(common::keepalive).observe(
         TraceObserver::new()
             .end_level(tracing::Level::DEBUG)
@@ -37,6 +54,10 @@ pub fn server(
             .carry(abuse.bans.clone());
         server = server.handover(handover);
     }
+    if let Some(instance) = instance {
+        // It gives places back when the server begins to drain.
+        server = server.observe(instance.cluster.clone());
+    }
     server = server.observe(abuse.tarpit.clone());
     let metrics = pages
         .metrics
@@ -48,8 +69,8 @@ pub fn server(
     if pages.admin.is_some() || metrics.is_some() {
         server = server.observe(abuse.top.clone());
     }
-    match metrics {
-        Some(metrics) => server.observe(metrics),
-        None => server,
+    if let Some(metrics) = metrics {
+        server = server.observe(metrics);
     }
+    server.layer(option_layer(pressure.map(Pressure::layer)))
 }

@@ -5,6 +5,7 @@ use crate::{
     stack::Parts,
 };
 use reagent::BoxError;
+use reagent_layers::cluster::ClusterPerClient;
 use std::collections::HashMap;
 
 /// Returns the limits of all listeners, with the state of those that are known.
@@ -12,10 +13,11 @@ pub fn limits(
     config: &Config,
     known: &HashMap<String, Limits>,
     abuse: &Abuse,
+    cluster: Option<&ClusterPerClient>,
 ) -> HashMap<String, Limits> {
     let limits = config.listeners.iter().map(|listener| {
         let known = known.get(&listener.label).cloned();
-        let limits = known.unwrap_or_else(|| Limits::new(listener, abuse));
+        let limits = known.unwrap_or_else(|| Limits::new(listener, abuse, cluster));
         (listener.label.clone(), limits)
     });
     limits.collect()

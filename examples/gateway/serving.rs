@@ -5,13 +5,13 @@ use crate::{
     common,
     stack::BoxStack,
 };
-use reagent::{Acceptor, Addr, Bind, BoxError, Server, ServerHandle};
+use reagent::{Acceptor, Addr, Bind, BoxError, ConnectionService, Server, ServerHandle};
 use std::{
     collections::{HashMap, HashSet},
     future::ready,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tower::service_fn;
+use tower::{Layer, service_fn};
 
 /// The stacks of a configuration, with their addresses.
 pub type Services = Vec<(Address, BoxStack)>;
@@ -24,10 +24,13 @@ pub struct Serving {
 
 impl Serving {
     /// Listens on all addresses of `services`, with a server that `configure` makes.
-    pub async fn start(
+    pub async fn start<L>(
         services: Services,
-        configure: impl FnOnce(Vec<Bind>) -> Server,
-    ) -> Result<Self, BoxError> {
+        configure: impl FnOnce(Vec<Bind>) -> Server<L>,
+    ) -> Result<Self, BoxError>
+    where
+        L: Layer<BoxStack, Service: ConnectionService> + Clone + Send + 'static,
+    {
         let stacks = Stacks::default();
         let binds = services.iter().map(|(address, _)| address.bind()).collect();
         for (address, stack) in services {

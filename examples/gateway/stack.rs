@@ -12,6 +12,7 @@ use reagent_layers::{
     Refusal, Tarpit,
     access::AccessLayer,
     bandwidth::BandwidthLayer,
+    cluster::ClusterLayer,
     limit::{AcceptRateLayer, InFlightLayer, PerClientLayer},
     proxy_protocol::{Mode, ProxyProtocolLayer},
     route::{Router, offers, protocol, server_name},
@@ -69,6 +70,11 @@ impl Parts<'_> {
             listener, limits, ..
         } = self;
         let mut stack = self.routes()?;
+        if let Some(limit) = &limits.cluster {
+            let line = format!("cluster-per-client: {} connections", limit.max());
+            stack.around(ClusterLayer::new(limit.clone()), line);
+        }
+        // Outside of the limit that may have to ask the store.
         if let Some(max) = listener.per_client {
             let limit = limits.per_client.clone();
             let limit = limit.dry_run(listener.tries("per-client"));

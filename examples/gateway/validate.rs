@@ -48,6 +48,8 @@ impl Config {
         if let Some(problem) = self.global.abuse.problem() {
             return Err(self.error(None, problem));
         }
+        let cluster = self.global.cluster.check();
+        cluster.map_err(|problem| self.error(None, problem))?;
         match self.global.server.threads {
             Some(threads) if threads.get() > MOST_THREADS => {
                 let problem = format!("`threads` is {threads}; expected at most {MOST_THREADS}");

@@ -6,12 +6,14 @@
 //! | admit and refuse clients by address, ban clients | [`AccessLayer`](access/struct.AccessLayer.html) | `access` |
 //! | show a server on a page, and change it: connections, listeners, limits, bans | [`Admin`](admin/struct.Admin.html) | `admin` |
 //! | limit bytes per second and total bytes | [`BandwidthLayer`](bandwidth/struct.BandwidthLayer.html) | `bandwidth` |
+//! | limit connections and rates over several instances, in Redis or Valkey | [`cluster`](cluster/index.html) | `cluster`, `cluster_redis` |
 //! | inject faults in tests: latency, short reads and writes, resets, black holes | [`FaultLayer`](fault/struct.FaultLayer.html) | `fault` |
 //! | serve a framed protocol with a codec and a request service | [`FramedLayer`](framed/struct.FramedLayer.html) | `framed` |
 //! | answer health checks: `/ready` and `/live` | [`Health`](health/struct.Health.html) | `health` |
 //! | serve HTTP/1 and HTTP/2 with an axum router, a tonic server or any other request service | [`HttpLayer`](http/struct.HttpLayer.html) | `http` |
 //! | limit connections and connection rate per client, the overall rate, and running handlers | [`limit`](limit/index.html) | `limit` |
 //! | export counters, gauges and durations to Prometheus | [`MetricsObserver`](metrics/struct.MetricsObserver.html) | `metrics` |
+//! | close idle connections and hold clients back when resources are short, adapt limits | [`Pressure`](pressure/struct.Pressure.html) | `pressure` |
 //! | learn the client's address from a proxy, or send it as a proxy | [`ProxyProtocolLayer`](proxy_protocol/struct.ProxyProtocolLayer.html) | `proxy_protocol` |
 //! | relay bytes to an upstream and back | [`relay`](relay/fn.relay.html) | `relay` |
 //! | route connections to one of several services | [`Router`](route/struct.Router.html) | `route` |
@@ -77,12 +79,12 @@
 //! From the outermost layer, which sees a connection first, to the innermost:
 //!
 //! 1. `fault::FaultLayer`, which takes the place of the network in tests.
-//! 2. `limit::AcceptRateLayer` and `limit::InFlightLayer`, which do not depend on the client. They
-//!    may also stand further in, but outside of the layers that wait for bytes (6 and 7).
+//! 2. `pressure::PressureLayer`, `limit::AcceptRateLayer` and `limit::InFlightLayer`, which do not
+//!    depend on the client. They may also stand further in, but outside of the layers that wait for bytes (6 and 7).
 //! 3. `proxy_protocol::ProxyProtocolLayer`, outside of all layers that use the client's address.
-//! 4. `trace::TraceLayer`, `access::AccessLayer`, `limit::PerClientLayer` and
-//!    `limit::PerClientRateLayer`, in any order. They belong outside of TLS and, except for the
-//!    trace, outside of `sniff`. A client that is turned away then costs no handshake, and the
+//! 4. `trace::TraceLayer`, `access::AccessLayer`, `limit::PerClientLayer`,
+//!    `limit::PerClientRateLayer` and `cluster::ClusterLayer`, in any order. They belong outside of
+//!    TLS and, except for the trace, outside of `sniff`. A client that is turned away then costs no handshake, and the
 //!    server does not wait for its first bytes.
 //! 5. `bandwidth::BandwidthLayer`. Here it counts the bytes on the wire; inside of TLS, it counts
 //!    the decrypted bytes. Inside of `timeout::TimeoutsLayer`, its waits do not count as stalls.
@@ -107,6 +109,8 @@ pub mod access;
 pub mod admin;
 #[cfg(feature = "bandwidth")]
 pub mod bandwidth;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 #[cfg(feature = "fault")]
 pub mod fault;
 #[cfg(feature = "framed")]
@@ -121,6 +125,8 @@ pub mod http;
 pub mod limit;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "pressure")]
+pub mod pressure;
 #[cfg(feature = "proxy_protocol")]
 pub mod proxy_protocol;
 #[cfg(feature = "relay")]
@@ -147,6 +153,7 @@ mod carried;
 #[cfg(any(
     feature = "access",
     feature = "bandwidth",
+    feature = "cluster",
     feature = "limit",
     feature = "top"
 ))]
@@ -182,14 +189,22 @@ mod net;
 mod open_bytes;
 #[cfg(any(feature = "access", feature = "tls"))]
 mod open_connections;
-#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
+#[cfg(any(
+    feature = "access",
+    feature = "cluster",
+    feature = "limit",
+    feature = "pressure",
+    feature = "route"
+))]
 mod refusal;
 #[cfg(any(
     feature = "access",
+    feature = "cluster",
     feature = "fault",
     feature = "framed",
     feature = "http",
     feature = "limit",
+    feature = "pressure",
     feature = "route",
     feature = "timeout"
 ))]
@@ -209,7 +224,13 @@ pub use dry_run::DryRun;
 pub use net::{InvalidNetwork, Network};
 #[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
 pub use reagent::PrefixedIo;
-#[cfg(any(feature = "access", feature = "limit", feature = "route"))]
+#[cfg(any(
+    feature = "access",
+    feature = "cluster",
+    feature = "limit",
+    feature = "pressure",
+    feature = "route"
+))]
 pub use refusal::{Refusal, Tarpit, TarpitStats};
 
 /// Compiles the example of the package's README.

@@ -2,6 +2,7 @@
 
 use super::{
     ListenerEntry,
+    in_use::InUse,
     phase::{PHASES, Phase},
     registry::{Registrar, Registry},
     socket::SocketCell,
@@ -26,7 +27,7 @@ use std::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-/// Facts that are set once and never cleared.
+/// Facts that are set once and never cleared, but for one.
 pub(crate) mod flag {
     pub(crate) const SECURE: u16 = 1;
     pub(crate) const DRAINING: u16 = 2;
@@ -45,6 +46,8 @@ pub(crate) mod flag {
     pub(crate) const LAST_WRITE: u16 = 2048;
     // Whether code of the connection has learned that it is to finish.
     pub(crate) const HEARD_DRAIN: u16 = 4096;
+    // Whether the last attempt to write had to wait for the client. It is cleared.
+    pub(crate) const WRITE_WAITS: u16 = 8192;
 }
 
 /// Called with the outcome when the connection is over.
@@ -62,6 +65,7 @@ pub(crate) struct Entry {
     phase: AtomicU8,
     /// The time of the last read or write, by the clock of the registry.
     active_at: AtomicU32,
+    pub(super) in_use: InUse,
     pub(crate) peer_addr: OnceLock<Box<Addr>>,
     pub(crate) local_addr: OnceLock<Box<Addr>>,
     pub(crate) bytes_read: AtomicU64,
@@ -128,6 +132,7 @@ impl Entry {
             flags: AtomicU16::new(0),
             phase: AtomicU8::new(Phase::Accepted as u8),
             active_at: AtomicU32::new(0),
+            in_use: InUse::default(),
             peer_addr: OnceLock::new(),
             local_addr: OnceLock::new(),
             bytes_read: AtomicU64::new(0),
@@ -156,6 +161,17 @@ impl Entry {
 
     pub(crate) fn set(&self, flag: u16) {
         self.flags.fetch_or(flag, Ordering::AcqRel);
+    }
+
+    /// Notes whether a write has to wait for the client, which seldom changes.
+    pub(super) fn note_write(&self, waits: bool) {
+        if self.flags.load(Ordering::Relaxed) & flag::WRITE_WAITS != 0 {
+            if !waits {
+                self.flags.fetch_and(!flag::WRITE_WAITS, Ordering::AcqRel);
+            }
+        } else if waits {
+            self.set(flag::WRITE_WAITS);
+        }
     }
 
     pub(crate) fn phase(&self) -> Phase {

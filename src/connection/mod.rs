@@ -15,6 +15,7 @@ mod eof_on_drain;
 pub mod event;
 mod handle;
 mod held;
+mod in_use;
 mod info;
 mod linger;
 mod listener_entry;

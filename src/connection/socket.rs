@@ -121,6 +121,17 @@ fn register(slot: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     }
 }
 
+/// Notes that a task waits to read or write.
+mod note_wait {
+    use super::Entry;
+
+    pub(super) fn reader(_: &Entry) {}
+
+    pub(super) fn writer(entry: &Entry) {
+        entry.note_write(true);
+    }
+}
+
 /// Polls the stream; if that is pending, an abort wakes the task.
 macro_rules! poll_stream {
     ($socket:ident, $cx:ident, $waker:ident, $stream:ident => $poll:expr) => {{
@@ -154,6 +165,7 @@ macro_rules! poll_stream {
         };
         drop(old);
         if polled.is_pending() {
+            note_wait::$waker(entry);
             // An abort before the waker was registered has woken no task.
             return aborted(entry).unwrap_or(Poll::Pending);
         }
@@ -217,12 +229,12 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (polled, entry) = poll_stream!(self, cx, writer, stream => stream.poll_flush(cx));
-        noted(entry, polled)
+        flushed(entry, polled)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (polled, entry) = poll_stream!(self, cx, writer, stream => stream.poll_shutdown(cx));
-        noted(entry, polled)
+        flushed(entry, polled)
     }
 }
 
@@ -231,6 +243,11 @@ fn written(entry: &Entry, polled: Poll<io::Result<usize>>) -> Poll<io::Result<us
         add(&entry.bytes_written, n);
         entry.touch();
     }
+    flushed(entry, polled)
+}
+
+fn flushed<T>(entry: &Entry, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    entry.note_write(false);
     noted(entry, polled)
 }
 

@@ -4,14 +4,18 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod program;
+#[path = "../../layers/tests/suite/cluster/redis_server.rs"]
+mod redis_server;
 #[path = "../suite/skipped.rs"]
 mod skipped;
 mod support;
 
 mod admin;
 mod diagnostics;
+mod fleet;
 mod gateway;
 mod http;
+mod pressure;
 mod programs;
 mod redis;
 mod redis_clients;

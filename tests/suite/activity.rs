@@ -1,7 +1,7 @@
 //! What a server tells about the activity of its connections.
 
-use crate::support::{LONG, echo, soon};
-use reagent::{Server, handle, testing::MemoryListener};
+use crate::support::{LONG, echo, soon, until};
+use reagent::{Connection, Server, handle, testing::MemoryListener};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -64,7 +64,7 @@ async fn a_visit_lets_other_tasks_run_and_leaves_no_connection_out() {
     for _ in 0..2000 {
         open.push(clients.connect().await.unwrap());
     }
-    crate::support::until("all are accepted", || server.connection_count() == 2000).await;
+    until("all are accepted", || server.connection_count() == 2000).await;
     let (mut seen, mut turns) = (Vec::new(), 0);
     let visit = server.visit_connections(|connection| seen.push(connection.id()));
     let others = async {
@@ -93,7 +93,67 @@ async fn the_bytes_of_connections_are_counted_when_they_end() {
         client.shutdown().await.unwrap();
         client.read_to_end(&mut Vec::new()).await.unwrap();
     }
-    crate::support::until("both have ended", || server.stats().completed == 2).await;
+    until("both have ended", || server.stats().completed == 2).await;
     let stats = server.stats();
     assert_eq!((stats.bytes_read, stats.bytes_written), (30, 30));
+}
+
+#[tokio::test]
+async fn a_handler_says_whether_its_connection_is_in_use() {
+    let server = Server::bind("127.0.0.1:0")
+        .start(handle(async |mut conn: Connection| {
+            let handle = conn.handle();
+            while let Ok(byte) = conn.read_u8().await {
+                match byte {
+                    b'?' => handle.set_busy(None),
+                    byte => handle.set_busy(byte == b'b'),
+                }
+                conn.write_u8(b'.').await?;
+            }
+            std::io::Result::Ok(())
+        }))
+        .await
+        .unwrap();
+    let addr = server.local_addr().socket_addr().unwrap();
+    let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
+    until("it is accepted", || server.connection(1).is_some()).await;
+    assert_eq!(server.connection(1).unwrap().is_busy(), None);
+    for (byte, said) in [(b'b', Some(true)), (b'i', Some(false)), (b'?', None)] {
+        client.write_u8(byte).await.unwrap();
+        client.read_u8().await.unwrap();
+        assert_eq!(server.connection(1).unwrap().is_busy(), said);
+    }
+}
+
+#[tokio::test]
+async fn bytes_in_flight_are_those_that_a_close_could_lose() {
+    let (go, told) = tokio::sync::watch::channel(0);
+    let server = Server::bind("127.0.0.1:0")
+        .start(handle(move |mut conn: Connection| {
+            let mut told = told.clone();
+            async move {
+                told.wait_for(|stage| *stage == 1).await.unwrap();
+                conn.read_u8().await?;
+                told.wait_for(|stage| *stage == 2).await.unwrap();
+                // More than the system takes for the client.
+                conn.write_all(&vec![0; 32 << 20]).await?;
+                std::future::pending::<std::io::Result<()>>().await
+            }
+        }))
+        .await
+        .unwrap();
+    let addr = server.local_addr().socket_addr().unwrap();
+    let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
+    until("it is accepted", || server.connection(1).is_some()).await;
+    let connection = server.connection(1).unwrap();
+    let are_in_flight = || connection.has_bytes_in_flight();
+    assert!(!are_in_flight());
+    client.write_u8(7).await.unwrap();
+    until("a byte is unread", are_in_flight).await;
+    go.send_replace(1);
+    until("the byte is read", || !are_in_flight()).await;
+    go.send_replace(2);
+    until("the write waits", are_in_flight).await;
+    client.read_exact(&mut vec![0; 32 << 20]).await.unwrap();
+    until("everything is written", || !are_in_flight()).await;
 }

@@ -28,9 +28,6 @@ pub struct AbuseOptions {
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     #[serde(with = "list")]
     pub ban_exempt: Vec<Network>,
-    /// Log and count the bans of `ban-score` without banning anybody
-    #[arg(long)]
-    pub ban_dry_run: bool,
 }
 
 impl AbuseOptions {
@@ -45,10 +42,10 @@ impl AbuseOptions {
     }
 
     /// Describes the options that are set.
-    pub fn lines(&self) -> Vec<String> {
+    pub fn lines(&self, is_dry: bool) -> Vec<String> {
         let tarpit = self.tarpit.map(|max| format!("tarpit: {max} clients"));
         let score = self.ban_score.map(|score| {
-            let dry = if self.ban_dry_run { ", dry run" } else { "" };
+            let dry = if is_dry { " (dry run)" } else { "" };
             let (first, longest) = (self.ban_time.0, self.ban_time_max.0);
             format!("ban-score: {score}, for {first:?} to {longest:?}{dry}")
         });
@@ -57,11 +54,7 @@ impl AbuseOptions {
 
     /// Returns what is wrong with the options.
     pub fn problem(&self) -> Option<&'static str> {
-        let has_score = self.ban_score.is_some();
-        if self.ban_dry_run && !has_score {
-            return Some("`ban-dry-run` requires `ban-score`");
-        }
-        if !self.ban_exempt.is_empty() && !has_score {
+        if !self.ban_exempt.is_empty() && self.ban_score.is_none() {
             return Some("`ban-exempt` requires `ban-score`");
         }
         (self.ban_time.0 > self.ban_time_max.0)

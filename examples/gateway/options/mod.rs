@@ -3,6 +3,7 @@
 //! Each theme has a file. To add one, write a struct like those, and add it to [`Global`].
 
 mod abuse;
+mod cluster;
 mod listener;
 mod pages;
 mod server;
@@ -14,6 +15,7 @@ use clap::{
     builder::{PathBufValueParser, TypedValueParser},
     parser::ValueSource,
 };
+pub use cluster::ClusterOptions;
 pub use listener::{ApplyTo, Listener, ProxyIn, ProxyOut, Route, RouteTls};
 pub use pages::PageOptions;
 use reagent::BoxError;
@@ -73,6 +75,9 @@ pub struct Global {
     pub abuse: AbuseOptions,
     #[command(flatten)]
     #[serde(flatten)]
+    pub cluster: ClusterOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub shutdown: ShutdownOptions,
 }
 
@@ -93,6 +98,7 @@ impl Global {
             server: from.read()?,
             pages: from.read()?,
             abuse: from.read()?,
+            cluster: from.read()?,
             shutdown: from.read()?,
         })
     }
@@ -112,6 +118,7 @@ macro_rules! default {
 }
 
 default!(
+    ClusterOptions,
     ServerOptions,
     PageOptions,
     AbuseOptions,

@@ -19,4 +19,7 @@ pub struct ServerOptions {
     /// Number of worker threads [default: number of cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<Count>,
+    /// Close silent connections, and let new clients wait, when descriptors or memory become short
+    #[arg(long)]
+    pub pressure: bool,
 }

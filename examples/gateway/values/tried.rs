@@ -5,10 +5,11 @@ use std::{fmt, str::FromStr};
 
 const ALL: &str = "all";
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     ALL,
     "accept-rate",
     "allow",
+    "ban-score",
     "bandwidth",
     "deny",
     "first-byte-timeout",

@@ -55,7 +55,7 @@ impl Bucket {
     }
 
     /// Takes a token, or returns the time until there is one; `None` means never.
-    #[cfg(feature = "limit")]
+    #[cfg(any(feature = "cluster", feature = "limit"))]
     pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Option<Duration>> {
         if self.take_some(rate, now, 1.0, 1.0) > 0.0 {
             return Ok(());
@@ -112,6 +112,7 @@ impl Bucket {
         Duration::try_from_secs_f64((count - self.tokens) / rate.per_second).ok()
     }
 
+    #[cfg(any(feature = "bandwidth", feature = "limit"))]
     pub(crate) fn give_back(&mut self, count: f64) {
         self.tokens += count;
     }

@@ -1,6 +1,6 @@
 //! The identity of a client.
 
-#[cfg(any(feature = "bandwidth", feature = "limit"))]
+#[cfg(any(feature = "bandwidth", feature = "cluster", feature = "limit"))]
 use reagent::Connection;
 use reagent::ConnectionHandle;
 use std::{
@@ -14,7 +14,7 @@ use std::{
 /// If a proxy reports a client without an IP address (one that connected to it over a Unix socket,
 /// or whose address it does not know), the proxy itself is judged. Only a connection whose socket
 /// has no IP address either is local, and has passed the permissions of a file.
-#[cfg(any(feature = "bandwidth", feature = "limit"))]
+#[cfg(any(feature = "bandwidth", feature = "cluster", feature = "limit"))]
 pub(crate) fn ip_of<Io>(conn: &Connection<Io>) -> Option<IpAddr> {
     ip_of_handle(conn.as_ref())
 }

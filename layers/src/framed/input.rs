@@ -142,10 +142,15 @@ impl Input {
         }
     }
 
+    /// Returns whether the client has begun a frame.
+    pub(super) fn has_part(&self) -> bool {
+        !self.buf.is_empty() || self.taken > 0
+    }
+
     /// Returns the time by which the client has to send the rest of a frame that it has begun, and
     /// starts the clock.
     pub(super) fn deadline(&mut self) -> Option<Instant> {
-        if self.buf.is_empty() && self.taken == 0 {
+        if !self.has_part() {
             return None;
         }
         let limit = self.clock.limit?;

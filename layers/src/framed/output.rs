@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::codec::Encoder;
 
 pub(super) struct Output {
-    handle: ConnectionHandle,
+    pub(super) handle: ConnectionHandle,
     buf: BytesMut,
     /// With this many bytes or more, no more requests are served.
     high_water: usize,

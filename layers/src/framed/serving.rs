@@ -155,6 +155,9 @@ where
             if state.last_read.is_none() && Pin::new(&mut state.draining).poll(cx).is_ready() {
                 continue;
             }
+            let is_hungry = matches!(stop, Stop::Hungry) && !state.input.has_part();
+            let is_idle = is_hungry && is_written && in_flight.len() == 0;
+            state.output.handle.set_busy(!is_idle);
             return state.wait(cx, timer, is_written, deadline).map(Err);
         }
         state.close(cx, timer).map(Ok)

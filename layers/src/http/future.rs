@@ -121,12 +121,17 @@ where
                         *this.look_at = look_at.min(*this.look_at);
                         continue;
                     }
+                    this.deadlines.handle.set_busy(!waiting.first.is_empty());
                 }
                 State::Serving(serving) => {
-                    if let Poll::Ready(result) = serving.poll(cx) {
+                    let polled = serving.poll(cx);
+                    let is_idle = matches!(serving.wait(), Wait::Request(..));
+                    // An upgraded connection is in use until its stream is dropped.
+                    let is_busy = !is_idle || this.deadlines.activity.is_upgraded();
+                    this.deadlines.handle.set_busy(is_busy);
+                    if let Poll::Ready(result) = polled {
                         let is_sending = this.deadlines.activity.is_unread()
                             || result.as_ref().is_err_and(hyper::Error::is_parse);
-                        let is_idle = matches!(serving.wait(), Wait::Request(..));
                         let result = from_result(result, is_idle, &this.deadlines.handle);
                         let Some(mut io) = take_io(this.state) else {
                             return Poll::Ready(result);

@@ -1,11 +1,21 @@
 //! The treatment of clients that are not admitted.
 
-#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(any(
+    feature = "access",
+    feature = "cluster",
+    feature = "limit",
+    feature = "pressure"
+))]
 mod future;
 mod keeper;
 mod tarpit;
 
-#[cfg(any(feature = "access", feature = "limit"))]
+#[cfg(all(
+    feature = "cluster",
+    not(any(feature = "access", feature = "limit", feature = "pressure"))
+))]
+pub(crate) use future::LimitFuture;
+#[cfg(any(feature = "access", feature = "limit", feature = "pressure"))]
 pub use future::LimitFuture;
 pub use tarpit::{Tarpit, TarpitStats};
 

@@ -182,12 +182,16 @@ impl Relay {
         U: IoStream + Resettable,
     {
         let mut sides = ResetGuard::new(conn, upstream);
+        let handle = sides.client.handle();
         let mut both = Both::default();
         let ended = {
             let mut stop = pin!(stop);
             let mut quiet = None;
             poll_fn(|cx| {
                 let polled = both.poll(cx, &mut sides.client, &mut sides.upstream);
+                // Whether a silent peer is at work is not known.
+                let holds = both.settled().is_none().then_some(true);
+                handle.set_busy(holds);
                 if polled.is_ready() || both.is_stopped {
                     return polled;
                 }

@@ -64,7 +64,11 @@ impl Transfer {
     /// Returns whether the transfer is waiting for the writer, with bytes or an end to pass on,
     /// rather than for the reader.
     pub(super) fn waits_for_writer(&self) -> bool {
-        self.state != State::Flowing || self.needs_flush || !self.held.is_empty()
+        match self.state {
+            State::Flowing => self.needs_flush || !self.held.is_empty(),
+            State::Ending | State::Cut => true,
+            State::Ended | State::Broken => false,
+        }
     }
 
     /// Returns whether the writer failed.

@@ -7,9 +7,11 @@ pub(crate) use timer::DeadlineTimer;
 /// A limit that is never reached: 30 years.
 #[cfg(any(
     feature = "access",
+    feature = "cluster",
     feature = "fault",
     feature = "http",
     feature = "limit",
+    feature = "pressure",
     feature = "route",
     feature = "timeout"
 ))]

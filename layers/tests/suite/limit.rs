@@ -1,6 +1,6 @@
 //! The limits of `limit` are exact, adjustable and shareable, and use bounded memory.
 
-use crate::support::{Ends, LONG, Served, echo, echoes};
+use crate::support::{Ends, LONG, Served, echo, echoes, until};
 use reagent::{
     Addr, Limit, Outcome, Server, handle,
     testing::{Clients, MemoryListener},
@@ -66,6 +66,31 @@ async fn a_client_has_a_number_of_connections_and_another_has_its_own() {
     server.ends.of(1).await;
     let mut fourth = client(&clients, "192.0.2.1").await;
     assert!(echoes(&mut fourth, "hello").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_clients_have_a_limit_in_which_each_has_its_own() {
+    let all = Limit::new(3);
+    let limit = PerClient::within(&all, 2).wait(1, SECOND);
+    let (server, clients) = start!(PerClientLayer::new(limit.clone()));
+    let mut held = Vec::new();
+    for ip in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        held.push(client(&clients, ip).await);
+        assert!(echoes(held.last_mut().unwrap(), "hello").await);
+    }
+    // One waits for another connection of the client, and one for a place among all.
+    let mut own = client(&clients, "192.0.2.1").await;
+    let mut other = client(&clients, "192.0.2.3").await;
+    drop(held.remove(2));
+    assert!(echoes(&mut other, "hello").await);
+    drop(held.remove(0));
+    assert!(echoes(&mut own, "hello").await);
+    let mut late = client(&clients, "192.0.2.4").await;
+    assert_eq!(late.read(&mut [0]).await.unwrap(), 0);
+    assert!(is_refused(&server, 6, "client connections").await);
+    drop((held, own, other));
+    until("all have left", || all.taken() == 0).await;
+    assert_eq!(limit.clients(), 0);
 }
 
 #[tokio::test(start_paused = true)]

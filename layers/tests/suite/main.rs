@@ -22,6 +22,8 @@ mod bandwidth_costs;
 mod bandwidth_sharing;
 #[cfg(feature = "trace")]
 mod capture;
+#[cfg(feature = "cluster_redis")]
+mod cluster;
 #[cfg(feature = "full")]
 mod dry_run;
 #[cfg(any(feature = "metrics", feature = "trace"))]
@@ -46,6 +48,15 @@ mod metrics_counts;
 mod metrics_names;
 #[cfg(all(feature = "http", feature = "proxy_protocol", feature = "timeout"))]
 mod opening;
+#[cfg(all(
+    feature = "framed",
+    feature = "http",
+    feature = "pressure",
+    feature = "relay",
+    feature = "sniff",
+    feature = "tls"
+))]
+mod pressure;
 #[cfg(feature = "proxy_protocol")]
 mod proxy_protocol;
 #[cfg(feature = "relay")]

@@ -171,6 +171,38 @@ async fn a_relay_that_is_stopped_closes_both_sides_in_order() {
     assert_eq!(ends.of(1).await.to_string(), "completed");
 }
 
+/// A side that has ended has nothing to send, and what is left is the silence of the other.
+#[tokio::test]
+async fn a_relay_that_is_stopped_closes_a_side_that_waits_for_the_end_of_the_other() {
+    for client_ends in [true, false] {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = upstream.local_addr().unwrap();
+        let server = Server::bind("127.0.0.1:0")
+            .start(handle(move |conn: Connection| async move {
+                let upstream = TcpStream::connect(to).await?;
+                let stop = conn.draining();
+                let relay = Relay::new().quiet(Duration::from_millis(50));
+                relay.run_until(conn, upstream, stop).await?;
+                Ok::<_, BoxError>(())
+            }))
+            .await
+            .unwrap();
+        let addr = server.local_addr().socket_addr().unwrap();
+        let mut client = TcpStream::connect(addr).await.unwrap();
+        let (mut upstream, _) = in_time(upstream.accept()).await.unwrap();
+        let (ends, stays) = match client_ends {
+            true => (&mut client, &mut upstream),
+            false => (&mut upstream, &mut client),
+        };
+        ends.write_all(b"ping").await.unwrap();
+        ends.shutdown().await.unwrap();
+        assert_eq!(read(stays).await.unwrap(), "ping");
+        let report = in_time(server.drain(LONG)).await;
+        assert_eq!((report.finished, report.aborted), (1, 0));
+        assert_eq!(read(ends).await.unwrap(), "", "an orderly end");
+    }
+}
+
 /// A client that pauses is not quiet while there is data for it.
 #[tokio::test]
 async fn a_relay_that_is_stopped_loses_nothing_for_a_client_that_pauses() {

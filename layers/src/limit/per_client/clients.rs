@@ -13,6 +13,8 @@ use std::{
 /// The limit, and every client that has or wants connections.
 pub(super) struct Clients {
     max: AtomicUsize,
+    /// The limit of all clients together.
+    all: Option<Limit>,
     clients: Mutex<HashMap<IpAddr, Client>>,
 }
 
@@ -33,9 +35,10 @@ pub(super) struct Place {
 }
 
 impl Clients {
-    pub(super) fn new(max: usize) -> Arc<Self> {
+    pub(super) fn new(max: usize, all: Option<Limit>) -> Arc<Self> {
         Arc::new(Clients {
             max: AtomicUsize::new(max),
+            all,
             clients: Mutex::default(),
         })
     }
@@ -90,7 +93,10 @@ impl Clients {
 
     fn client(&self) -> Client {
         Client {
-            limit: Limit::new(self.max()),
+            limit: match &self.all {
+                Some(all) => all.child(self.max()),
+                None => Limit::new(self.max()),
+            },
             users: 0,
             waiting: 0,
         }

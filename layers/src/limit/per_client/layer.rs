@@ -5,6 +5,7 @@ use super::{
     clients::{Clients, Place},
 };
 use crate::{DryRun, Refusal, client::ClientKey};
+use reagent::Limit;
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
@@ -35,8 +36,35 @@ impl PerClient {
     /// Allows `max` connections per client and closes any beyond that. With 0, all clients with an
     /// IP address are refused.
     pub fn new(max: usize) -> Self {
+        Self::of(Clients::new(max, None))
+    }
+
+    /// Allows `max` connections per client, and closes any beyond that or beyond the limit of all
+    /// clients together, `all`. Several `PerClient`s may share that limit, or have
+    /// [children](Limit::child) of one.
+    ///
+    /// Do not use the limit of the server: each connection has a place there already.
+    ///
+    /// # Example
+    ///
+    /// All clients of two listeners together, those of each, and each client:
+    ///
+    /// ```
+    /// use reagent::Limit;
+    /// use reagent_layers::limit::PerClient;
+    ///
+    /// let all = Limit::new(1_000);
+    /// let guests = PerClient::within(&all.child(100), 2);
+    /// let members = PerClient::within(&all, 20);
+    /// # drop((guests, members));
+    /// ```
+    pub fn within(all: &Limit, max: usize) -> Self {
+        Self::of(Clients::new(max, Some(all.clone())))
+    }
+
+    fn of(clients: Arc<Clients>) -> Self {
         PerClient {
-            clients: Clients::new(max),
+            clients,
             prefixes: ClientKey::default(),
             wait: None,
             refusal: Refusal::default(),

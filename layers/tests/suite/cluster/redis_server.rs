@@ -1,0 +1,103 @@
+//! A real `redis-server`.
+
+use crate::{skipped::skipped, support::LONG};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+pub struct RedisServer {
+    child: Child,
+    port: u16,
+    dir: PathBuf,
+    args: Vec<String>,
+}
+
+impl RedisServer {
+    /// Starts a server without data, or skips the test if there is none to start.
+    pub async fn start(args: &[&str]) -> Option<Self> {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Relaxed);
+        let dir = std::env::temp_dir().join(format!("cluster-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let free = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let args = args.iter().map(ToString::to_string).collect();
+        match spawn(port, &dir, &args) {
+            Ok(child) => {
+                let server = RedisServer {
+                    child,
+                    port,
+                    dir,
+                    args,
+                };
+                server.is_listening().await;
+                Some(server)
+            }
+            Err(error) => {
+                skipped(format_args!("redis-server cannot be started: {error}"));
+                None
+            }
+        }
+    }
+
+    async fn is_listening(&self) {
+        let listening = async {
+            while TcpStream::connect(self.addr()).await.is_err() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(LONG, listening).await.expect("redis-server starts");
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}/0", self.addr())
+    }
+
+    /// Sends a signal to the server, such as `STOP`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), &pid])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Kills the server, and starts it again without its data.
+    pub async fn restart_empty(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(self.port, &self.dir, &self.args).unwrap();
+        self.is_listening().await;
+    }
+}
+
+fn spawn(port: u16, dir: &PathBuf, args: &Vec<String>) -> std::io::Result<Child> {
+    Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--save", "", "--appendonly", "no", "--dir"])
+        .arg(dir)
+        .args(args)
+        .stdout(Stdio::null())
+        .spawn()
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
