@@ -1,6 +1,6 @@
 //! Rates and quotas.
 
-use super::start;
+use super::try_out;
 use crate::support::check;
 use proptest::{collection::vec, prelude::*};
 use reagent::{Connection, handle};
@@ -40,7 +40,7 @@ fn run(limits: &BandwidthLimits, requests: &Requests) -> Run {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut trial = start!(BandwidthLayer::new(limits.clone()), handle(serve));
+        let mut trial = try_out!(BandwidthLayer::new(limits.clone()), handle(serve));
         let mut client = trial.connect(1).await;
         let (mut is_slowed, mut answered) = (false, 0);
         for (pause, size) in requests {
@@ -101,7 +101,7 @@ async fn a_slow_read_is_spared_once_and_keeps_its_bytes() {
     let limits = BandwidthLimits::new()
         .total(Rates::read(Rate::new(10)))
         .dry_run(true);
-    let mut trial = start!(BandwidthLayer::new(limits), handle(crate::support::echo));
+    let mut trial = try_out!(BandwidthLayer::new(limits), handle(crate::support::echo));
     let mut clients = [trial.connect(1).await, trial.connect(2).await];
     let began = Instant::now();
     for client in &mut clients {
@@ -119,7 +119,7 @@ async fn a_connection_that_already_waits_goes_on_when_the_dry_run_begins() {
     let limits = BandwidthLimits::new()
         .per_connection(Rates::write(Rate::new(0)))
         .dry_run(dry_run.clone());
-    let mut trial = start!(BandwidthLayer::new(limits), handle(serve));
+    let mut trial = try_out!(BandwidthLayer::new(limits), handle(serve));
     let mut client = trial.connect(1).await;
     client.write_u32(100).await.unwrap();
     sleep(Duration::from_secs(60)).await;

@@ -1,6 +1,6 @@
 //! Limits that decide when a connection is accepted.
 
-use super::{Trial, read_all, settle, start};
+use super::{Trial, read_all, settle, try_out};
 use crate::support::check;
 use proptest::{collection::vec, prelude::*};
 use reagent::{Limit, handle};
@@ -87,23 +87,23 @@ fn run(which: Which, is_dry: bool, steps: &[Step]) -> Vec<(u64, String)> {
         let rules = Rules::new().deny_all(["192.0.2.2/31"]).unwrap();
         let access = Access::new(rules).dry_run(is_dry);
         let trial = match which {
-            Which::Access => start!(AccessLayer::new(access.clone()), handle(read_all)),
+            Which::Access => try_out!(AccessLayer::new(access.clone()), handle(read_all)),
             Which::PerClient => {
                 let limit = PerClient::new(2).dry_run(is_dry);
-                start!(PerClientLayer::new(limit), handle(read_all))
+                try_out!(PerClientLayer::new(limit), handle(read_all))
             }
             Which::PerClientRate => {
                 let rate = PerClientRate::new(1.0, 2.0).dry_run(is_dry);
-                start!(PerClientRateLayer::new(rate), handle(read_all))
+                try_out!(PerClientRateLayer::new(rate), handle(read_all))
             }
             Which::AcceptRate => {
                 let layer = AcceptRateLayer::new(AcceptRate::new(2.0, 3.0));
                 let layer = layer.shed(Refusal::Close).dry_run(is_dry);
-                start!(layer, handle(read_all))
+                try_out!(layer, handle(read_all))
             }
             Which::InFlight => {
                 let layer = InFlightLayer::new(Limit::new(3)).shed(Refusal::Close);
-                start!(layer.dry_run(is_dry), handle(read_all))
+                try_out!(layer.dry_run(is_dry), handle(read_all))
             }
         };
         play(trial, &access, steps).await
@@ -127,7 +127,7 @@ fn a_limit_spares_exactly_the_connections_that_it_would_refuse() {
 #[tokio::test(start_paused = true)]
 async fn a_spared_connection_takes_no_place() {
     let limit = PerClient::new(2).dry_run(true);
-    let mut trial = start!(PerClientLayer::new(limit.clone()), handle(read_all));
+    let mut trial = try_out!(PerClientLayer::new(limit.clone()), handle(read_all));
     let mut clients = Vec::new();
     for _ in 0..3 {
         clients.push(trial.connect(1).await);
@@ -158,7 +158,7 @@ async fn a_spared_connection_takes_no_place() {
 async fn a_connection_that_would_wait_is_served_and_keeps_its_turn() {
     for is_dry in [false, true] {
         let limit = PerClient::new(1).wait(1, 5 * SECOND).dry_run(is_dry);
-        let mut trial = start!(PerClientLayer::new(limit.clone()), handle(read_all));
+        let mut trial = try_out!(PerClientLayer::new(limit.clone()), handle(read_all));
         let first = trial.connect(1).await;
         let _waits_for_too_long = trial.connect(1).await;
         let _one_too_many = trial.connect(1).await;
@@ -181,12 +181,12 @@ async fn a_connection_that_would_wait_is_served_and_keeps_its_turn() {
 #[tokio::test(start_paused = true)]
 async fn clients_that_would_wait_in_the_queue_are_accepted_at_once() {
     let layer = AcceptRateLayer::new(AcceptRate::new(0.1, 1.0)).dry_run(true);
-    let mut trial = start!(layer, handle(read_all));
+    let mut trial = try_out!(layer, handle(read_all));
     let _held = [trial.connect(1).await, trial.connect(1).await];
     assert_eq!(trial.decisions.reasons(), [(2, "accept rate".to_owned())]);
 
     let layer = InFlightLayer::new(Limit::new(1)).dry_run(true);
-    let mut trial = start!(layer, handle(read_all));
+    let mut trial = try_out!(layer, handle(read_all));
     let _held = [trial.connect(1).await, trial.connect(1).await];
     assert_eq!(trial.decisions.reasons(), [(2, "in flight".to_owned())]);
 }

@@ -83,7 +83,7 @@ pub struct Trial {
 }
 
 /// Starts a server with a layer, or several.
-macro_rules! start {
+macro_rules! try_out {
     ($layer:expr, $handler:expr) => {{
         let (listener, clients, decisions) = $crate::dry_run::parts();
         let server = reagent::Server::new(listener)
@@ -95,7 +95,7 @@ macro_rules! start {
         $crate::dry_run::Trial::new(server, decisions, clients)
     }};
 }
-use start;
+use try_out;
 
 pub fn parts() -> (MemoryListener, Clients, Decisions) {
     let (listener, clients) = MemoryListener::new();

@@ -1,6 +1,6 @@
 //! Time limits of protocols.
 
-use super::{Decision, Trial, settle, start};
+use super::{Decision, Trial, settle, try_out};
 use axum::{
     Router,
     body::Body,
@@ -64,7 +64,7 @@ fn router() -> Router {
 
 /// Sends a part of a request, and returns what is decided within two hours.
 async fn stall(text: &str, is_dry: bool) -> (Trial, Vec<Decision>, tokio::io::DuplexStream) {
-    let mut trial = start!(HttpLayer::new().dry_run(is_dry), router());
+    let mut trial = try_out!(HttpLayer::new().dry_run(is_dry), router());
     let mut client = trial.connect(1).await;
     client.write_all(text.as_bytes()).await.unwrap();
     sleep(2 * HOUR).await;
@@ -156,7 +156,7 @@ async fn a_silent_websocket_is_spared() {
 #[tokio::test(start_paused = true)]
 async fn each_stalled_stream_of_http2_is_spared() {
     for is_dry in [false, true] {
-        let mut trial = start!(HttpLayer::new().dry_run(is_dry), router());
+        let mut trial = try_out!(HttpLayer::new().dry_run(is_dry), router());
         let (mut client, connection) = h2::client::handshake(trial.connect(1).await).await.unwrap();
         #[expect(clippy::disallowed_methods, reason = "a client's own task")]
         let connection = tokio::spawn(connection);
@@ -187,7 +187,7 @@ async fn frames_are_spared_and_answered_when_they_are_whole() {
     for is_dry in [false, true] {
         let layer = FramedLayer::new(LinesCodec::new()).dry_run(is_dry);
         let same = service_fn(|line: String| async move { Ok::<_, std::io::Error>(line) });
-        let mut trial = start!(layer, same);
+        let mut trial = try_out!(layer, same);
         let mut client = trial.connect(1).await;
         client.write_all(b"he").await.unwrap();
         sleep(HOUR).await;
@@ -207,7 +207,7 @@ async fn a_client_that_takes_no_frames_is_spared_once() {
     for is_dry in [false, true] {
         let layer = FramedLayer::new(LinesCodec::new()).dry_run(is_dry);
         let big = service_fn(|_: String| async { Ok::<_, std::io::Error>("x".repeat(200_000)) });
-        let mut trial = start!(layer, big);
+        let mut trial = try_out!(layer, big);
         let mut client = trial.connect(1).await;
         client.write_all(b"go\n").await.unwrap();
         sleep(HOUR).await;

@@ -1,6 +1,6 @@
 //! Dry runs that begin and end while a server runs.
 
-use super::{read_all, start};
+use super::{read_all, try_out};
 use reagent::{Limit, handle};
 use reagent_layers::{
     DryRun, Refusal,
@@ -22,7 +22,7 @@ async fn one_switch_enforces_several_limits_and_leaves_the_spared_alone() {
         .layer(AccessLayer::new(access.dry_run(dry_run.clone())))
         .layer(PerClientLayer::new(limit))
         .layer(timeouts.dry_run(dry_run.clone()));
-    let mut trial = start!(layers, handle(read_all));
+    let mut trial = try_out!(layers, handle(read_all));
     let _spared = [trial.connect(9).await, trial.connect(9).await];
     sleep(Duration::from_secs(20)).await;
     let spared = trial.decisions.reasons();
@@ -48,7 +48,7 @@ async fn one_switch_enforces_several_limits_and_leaves_the_spared_alone() {
 async fn an_acceptor_that_waits_for_a_token_notices_a_dry_run() {
     let dry_run = DryRun::default();
     let layer = AcceptRateLayer::new(AcceptRate::new(0.0, 1.0)).dry_run(dry_run.clone());
-    let mut trial = start!(layer, handle(read_all));
+    let mut trial = try_out!(layer, handle(read_all));
     let _first = trial.connect(1).await;
     let _second = trial.dial(2).await;
     sleep(Duration::from_secs(60)).await;
@@ -63,7 +63,7 @@ async fn an_acceptor_that_waits_for_a_token_notices_a_dry_run() {
 async fn what_a_limit_counted_in_a_dry_run_counts_when_it_is_enforced() {
     let dry_run = DryRun::new(true);
     let layer = InFlightLayer::new(Limit::new(1)).shed(Refusal::Close);
-    let mut trial = start!(layer.dry_run(dry_run.clone()), handle(read_all));
+    let mut trial = try_out!(layer.dry_run(dry_run.clone()), handle(read_all));
     let first = trial.connect(1).await;
     dry_run.set(false);
     let _refused = trial.connect(1).await;

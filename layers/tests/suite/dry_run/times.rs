@@ -1,6 +1,6 @@
 //! Time limits.
 
-use super::start;
+use super::try_out;
 use crate::support::check;
 use proptest::{collection::vec, prelude::*};
 use reagent::{Connection, handle};
@@ -55,7 +55,7 @@ fn run(case: &Case, is_dry: bool) -> Vec<super::Decision> {
             .write(write)
             .min_rate(1, seconds(50))
             .max_age(age.map(|age| 3 * age), Duration::ZERO, Duration::ZERO);
-        let mut trial = start!(layer.dry_run(is_dry), handle(answer));
+        let mut trial = try_out!(layer.dry_run(is_dry), handle(answer));
         let mut client = trial.connect(1).await;
         for (pause, takes) in &case.pauses {
             sleep(seconds(*pause)).await;
@@ -96,7 +96,7 @@ async fn a_connection_of_age_is_reported_and_not_drained() {
         .first_byte(None)
         .max_age(seconds(60), Duration::ZERO, seconds(10))
         .dry_run(true);
-    let mut trial = start!(layer, handle(answer));
+    let mut trial = try_out!(layer, handle(answer));
     let _client = trial.connect(1).await;
     sleep(seconds(600)).await;
     assert_eq!(trial.decisions.all(), [(1, "age".to_owned(), seconds(60))]);
