@@ -9,7 +9,7 @@ use crate::{
     limits::Limits,
     options::CommandLine,
     pages::Pages,
-    server::{pressure, server},
+    server::{Parts, pressure},
     services::{limits, services},
     serving::Serving,
     succession::Succession,
@@ -95,21 +95,16 @@ impl Gateway {
         }
         let succession = Succession::new(&pages);
         let pressure = pressure(&config);
-        let under = pressure.as_ref();
-        let server = |binds| {
-            let instance = instance.as_ref();
-            server(
-                binds,
-                &config,
-                &certificates,
-                &abuse,
-                instance,
-                &pages,
-                &succession,
-                under,
-            )
+        let parts = Parts {
+            config: &config,
+            certificates: &certificates,
+            abuse: &abuse,
+            instance: instance.as_ref(),
+            pages: &pages,
+            succession: &succession,
+            pressure: pressure.as_ref(),
         };
-        let serving = Serving::start(services, server).await;
+        let serving = Serving::start(services, |binds| parts.server(binds)).await;
         let serving = or_close(serving, pages.serving.as_ref()).await?;
         pages.attach(&serving.server);
         if hands_over && !succession.has_happened() {
