@@ -26,7 +26,7 @@ struct ListenerView {
     ended: BTreeMap<&'static str, u64>,
 }
 
-/// What is shown of a listener: see [`Admin::listeners`].
+/// The label and the limit to show for a listener. The function of [`Admin::listeners`] returns it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListenerInfo {
     /// Its label.
@@ -39,9 +39,10 @@ pub struct ListenerInfo {
 pub(super) type Describe = dyn Fn(&Addr) -> Option<ListenerInfo> + Send + Sync;
 
 impl Admin {
-    /// Sets what is shown of a listener instead of its own label and limit, for programs that
-    /// configure them elsewhere. It is called for each listener and connection that is listed;
-    /// `None` leaves both as they are.
+    /// Sets a function that returns the label and the limit to show for the listener at an address,
+    /// for programs that change labels while a listener is open, or limit it by a layer. It is
+    /// called for each listener and connection that is listed. If it returns `None`, those of the
+    /// listener itself are shown.
     pub fn listeners(
         mut self,
         info: impl Fn(&Addr) -> Option<ListenerInfo> + Send + Sync + 'static,
