@@ -22,7 +22,7 @@ pub fn pressure(config: &Config) -> Option<Pressure> {
     config.global.server.pressure.then(|| pressure.build())
 }
 
-/// What the server of the listeners is made of.
+/// The parts that make up the server of the listeners.
 pub struct Parts<'a> {
     pub config: &'a Config,
     pub certificates: &'a CurrentCertificates,
