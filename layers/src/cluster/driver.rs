@@ -43,8 +43,9 @@ const BACKOFF: Duration = Duration::from_millis(50);
 ///
 /// It has at most 4 batches of 128 claims under way. If one fails, or takes five times as long as a
 /// connection [waits](super::ClusterBuilder::wait), the circuit opens: connections no longer wait,
-/// and after a pause a single batch probes the store. The pause is 50 ms at first, and doubles up to 2 seconds or a third of the lease. It is
-/// random between half and all of that, so that instances do not come back together.
+/// and after a pause a single batch probes the store. The pause is 50 ms at first, and doubles up to
+/// 2 seconds or a third of the lease, until claims are answered again. It is random between half
+/// and all of that, so that instances do not come back together.
 #[must_use = "futures do nothing unless they are spawned or polled"]
 pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
 
@@ -93,7 +94,7 @@ struct Work {
     announced: Option<Instant>,
     /// Whether the first batch has been answered, or has failed.
     is_connected: bool,
-    /// The number of failures since the last answer.
+    /// The number of failures since the last answer to claims.
     failures: u32,
     /// When to try again. `None` if the store answers.
     probe_at: Option<Instant>,
@@ -216,7 +217,10 @@ impl Work {
                 if landed.flight.batch.is_leaving {
                     self.shared.set_left();
                 }
-                self.failures = 0;
+                // A store that answers probes but no claims has not recovered.
+                if landed.flight.ledger.is_some() {
+                    self.failures = 0;
+                }
                 self.probe_at = None;
                 if self.shared.answered(&answer) {
                     self.renew_all();

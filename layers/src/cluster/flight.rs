@@ -45,10 +45,10 @@ impl Flight {
     }
 
     /// Passes on what was granted for each claim, or that it is unknown.
-    pub(super) fn settle(self, granted: Option<&[u32]>) {
+    pub(super) fn settle(self, granted: Option<&[Option<u32>]>) {
         let Some(ledger) = self.ledger else { return };
         for (at, client) in self.clients.into_iter().enumerate() {
-            let granted = granted.map(|granted| granted[at]);
+            let granted = granted.and_then(|granted| granted[at]);
             ledger.clone().settle(client, self.sent, granted);
         }
     }

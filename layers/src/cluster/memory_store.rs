@@ -82,7 +82,7 @@ impl MemoryStore {
         let granted = batch
             .claims
             .iter()
-            .map(|claim| record.grant(batch, claim, learning, now))
+            .map(|claim| Some(record.grant(batch, claim, learning, now)))
             .collect();
         Answer {
             instances,

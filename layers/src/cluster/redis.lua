@@ -111,10 +111,13 @@ local answer = { instances, is_learning and 1 or 0 }
 for i = 2, #KEYS do
     local at = 4 * i - 3
     local want, max, last = tonumber(ARGV[at]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+    local applied, granted
     if ARGV[at + 1] == 'rate' then
-        answer[i + 1] = tokens(KEYS[i], want, max, last)
+        applied, granted = pcall(tokens, KEYS[i], want, max, last)
     else
-        answer[i + 1] = places(KEYS[i], want, tonumber(ARGV[at + 1]), max, last)
+        applied, granted = pcall(places, KEYS[i], want, tonumber(ARGV[at + 1]), max, last)
     end
+    -- A key that is used for something else is a matter of one client.
+    answer[i + 1] = applied and granted or -1
 end
 return answer

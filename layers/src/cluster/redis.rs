@@ -136,8 +136,8 @@ impl RedisStore {
             is_learning: *is_learning != 0,
             granted: granted
                 .iter()
-                .map(|granted| u32::try_from(*granted))
-                .collect::<Result<_, _>>()?,
+                .map(|granted| u32::try_from(*granted).ok())
+                .collect(),
         })
     }
 }

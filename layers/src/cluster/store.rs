@@ -111,8 +111,10 @@ pub struct Answer {
     /// [answered before](Batch::instances) and does not know, unless it has known the cluster for a
     /// lease. It has learned after a lease.
     pub is_learning: bool,
-    /// What was granted for each claim, in their order.
-    pub granted: Vec<u32>,
+    /// What was granted for each claim, in their order; `None` if the claim could not be applied,
+    /// for example because its key is used for something else. Its client is then decided as if the
+    /// store could not be reached, and the others are not affected.
+    pub granted: Vec<Option<u32>>,
 }
 
 /// Returns the share of one instance in `max` places: `max` divided by the number of instances,

@@ -44,6 +44,8 @@ pub struct Link {
 #[derive(Debug, Default)]
 pub struct LinkState {
     is_cut: AtomicBool,
+    /// Whether batches with claims fail.
+    refuses_claims: AtomicBool,
     /// Whether batches are applied and their answers lost.
     is_deaf: AtomicBool,
     /// In milliseconds, before a batch is applied.
@@ -63,6 +65,10 @@ impl Link {
 
     pub fn cut(&self, is_cut: bool) {
         self.state.is_cut.store(is_cut, Relaxed);
+    }
+
+    pub fn refuse_claims(&self) {
+        self.state.refuses_claims.store(true, Relaxed);
     }
 
     pub fn deafen(&self, is_deaf: bool) {
@@ -113,6 +119,9 @@ impl Store for Link {
             }
             if state.is_cut.load(Relaxed) {
                 return Err("the link is cut".into());
+            }
+            if state.refuses_claims.load(Relaxed) && !batch.claims.is_empty() {
+                return Err("no permission for the keys of claims".into());
             }
             let answer = self.store.claim(batch).await;
             if state.is_deaf.load(Relaxed) {

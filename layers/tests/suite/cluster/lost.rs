@@ -234,6 +234,19 @@ async fn a_store_that_is_gone_is_probed_at_growing_and_random_intervals() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_answers_probes_but_no_claims_is_asked_less_and_less() {
+    let instance = Instance::start(&MemoryStore::new(), 5, builder()).await;
+    let _open = instance.connect(CLIENT).await.unwrap();
+    instance.link.refuse_claims();
+    sleep(2 * LEASE).await;
+    let before = instance.link.batches();
+    sleep(100 * SECOND).await;
+    // A probe and the claims after it, each second or two.
+    let batches = instance.link.batches() - before;
+    assert!((100..=200).contains(&batches), "{batches}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn changes_of_the_store_are_told() {
     let store = MemoryStore::new();
     let instance = Instance::start(&store, 5, builder()).await;

@@ -189,3 +189,34 @@ fn an_invalid_url_is_an_error() {
         assert!(error.to_string().starts_with("invalid store URL"));
     }
 }
+
+#[tokio::test]
+async fn a_key_that_is_used_for_something_else_is_a_matter_of_its_client() {
+    let Some(redis) = RedisServer::start(&[]).await else {
+        return;
+    };
+    let url = redis.url();
+    for mode in [Mode::Exact, Mode::Quota] {
+        let builder = builder().mode(mode).lost(Lost::Closed).wait(LONG);
+        let instance = instance(&url, builder).await;
+        redis::cmd("SET")
+            .arg("{reagent:test}:per-client:192.0.2.9")
+            .arg("something")
+            .exec(&mut commands(&url))
+            .unwrap();
+        let failures = instance.cluster.stats().failures;
+        for n in 0..20 {
+            assert!(instance.connect("192.0.2.9").await.is_none(), "{mode:?}");
+            let other = instance.connect(&format!("10.0.0.{n}")).await;
+            assert!(other.is_some(), "{mode:?}, {n}");
+        }
+        let stats = instance.cluster.stats();
+        assert_eq!((stats.is_reachable, stats.failures), (true, failures));
+        assert_eq!(stats.refused_without_store, 20, "{mode:?}");
+        redis::cmd("DEL")
+            .arg("{reagent:test}:per-client:192.0.2.9")
+            .exec(&mut commands(&url))
+            .unwrap();
+        assert!(instance.connect("192.0.2.9").await.is_some(), "{mode:?}");
+    }
+}
