@@ -10,7 +10,7 @@ use crate::{
 use reagent::{BoxError, Connection, IoStream};
 use reagent_layers::{
     Refusal, Tarpit,
-    access::AccessLayer,
+    access::{Access, AccessLayer},
     bandwidth::BandwidthLayer,
     cluster::ClusterLayer,
     limit::{AcceptRateLayer, InFlightLayer, PerClientLayer},
@@ -129,21 +129,24 @@ impl Parts<'_> {
             ];
             join("access: ", lists.iter().filter(|list| !list.is_empty()))
         };
-        let tried = lists(true);
-        if !tried.is_empty() {
-            let access = limits.tried_access.clone().apply(listener.apply_to.into());
-            stack.around(AccessLayer::new(access), tried + DRY_RUN);
-        }
-        let enforced = lists(false);
+        let mut add = |access: &Access, rules: String, end: &str| {
+            let layer = AccessLayer::new(access.clone().apply(listener.apply_to.into()));
+            let line = match rules.is_empty() {
+                true => "access: no rules".to_owned(),
+                false => rules,
+            };
+            stack.around(layer, line + end);
+        };
         // Rules that a reload adds can apply only to connections that have passed the layer.
         let applies_later = listener.apply_to == ApplyTo::Existing;
+        let (tried, enforced) = (lists(true), lists(false));
+        let tries_later =
+            applies_later && ["allow", "deny"].iter().any(|list| listener.tries(list));
+        if !tried.is_empty() || tries_later {
+            add(&limits.tried_access, tried, DRY_RUN);
+        }
         if !enforced.is_empty() || applies_later {
-            let access = limits.access.clone().apply(listener.apply_to.into());
-            let line = match enforced.is_empty() {
-                true => "access: no rules".to_owned(),
-                false => enforced,
-            };
-            stack.around(AccessLayer::new(access), line);
+            add(&limits.access, enforced, "");
         }
     }
 

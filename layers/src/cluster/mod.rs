@@ -97,6 +97,7 @@
 //! | the store does not answer, [`Lost::Share`] | (*n* − 1) × *share* | *max* − *n* × *share* |
 //! | the store does not answer, [`Lost::Open`] | no bound | none |
 //! | an instance is cut off for longer than *L* | what it holds then, until these connections end, and its share | none |
+//! | the store has lost single keys, as by eviction (use `noeviction`) | what was held under them, until these connections end | none |
 //! | the store has lost its data | (*n* − 1) × *share*, until these connections end | all but a share for each instance, for *L* |
 //! | an answer of the store is lost | none | what was granted, until the next renewal, at most *L* |
 //!

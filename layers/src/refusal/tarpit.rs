@@ -16,7 +16,8 @@ use tokio::runtime::Handle;
 ///
 /// A held client counts towards the server's
 /// [`max_connections`](reagent::Server::max_connections), the limit of its listener, and a limit by
-/// client that has admitted it. So choose `max` well below `max_connections`, and add the tarpit to
+/// client that has admitted it. It has left its handler, so `InFlightLayer` does not count it. So
+/// choose `max` well below `max_connections`, and add the tarpit to
 /// the server as an observer: it then releases a held client whenever another client waits for a
 /// place. While clients wait for a place, no client is held, whether or not the tarpit observes the
 /// server.

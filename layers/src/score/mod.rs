@@ -68,8 +68,9 @@
 //!
 //! Many users may share one IPv4 address. A ban is for all of them, so begin with short ones.
 //!
-//! Open connections of a banned client are not closed by the ban. A connection is scored at its end,
-//! so a client in a [`Tarpit`](crate::Tarpit) is scored when it is released.
+//! Open connections of a banned client are closed only where bans
+//! [apply](crate::access::Access::apply) to them. A connection is scored at its end, so a client in
+//! a [`Tarpit`](crate::Tarpit) is scored when it is released.
 //!
 //! # Errors
 //!

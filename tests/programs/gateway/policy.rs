@@ -98,6 +98,20 @@ fn config(to: &ServerHandle, more: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_list_that_a_reload_adds_is_tried_on_open_connections() -> Result<(), BoxError> {
+    let tried = "dry-run = 'deny'\napply-to = 'existing'";
+    let mut changing = Changing::new(tried).await;
+    let mut client = changing.gateway.connect().await;
+    assert_eq!(say(&mut client, "hello").await?, "<none> hello");
+    let config = config(&changing.upstream, &format!("{tried}\ndeny = '127.0.0.1'"));
+    changing.files.write("gateway.toml", &config);
+    changing.gateway.signal("HUP").await;
+    changing.events.with("access revoked").await;
+    assert_eq!(say(&mut client, "still here").await?, "<none> still here");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_list_is_tried_and_then_enforced_by_a_reload() -> Result<(), BoxError> {
     let mut changing = Changing::new("deny = '127.0.0.0/8'\ndry-run = ['deny', 'max-age']").await;
     let mut spared = changing.gateway.connect().await;
