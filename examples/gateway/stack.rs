@@ -72,7 +72,10 @@ impl Parts<'_> {
         let mut stack = self.routes()?;
         if let Some(limit) = &limits.cluster {
             let line = format!("cluster-per-client: {} connections", limit.max());
-            stack.around(ClusterLayer::new(limit.clone()), line);
+            let limit = limit.clone();
+            let limit = limit.dry_run(listener.tries("cluster-per-client"));
+            let line = self.line("cluster-per-client", line);
+            stack.around(ClusterLayer::new(limit), line);
         }
         // Outside of the limit that may have to ask the store.
         if let Some(max) = listener.per_client {

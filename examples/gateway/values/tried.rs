@@ -5,12 +5,13 @@ use std::{fmt, str::FromStr};
 
 const ALL: &str = "all";
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     ALL,
     "accept-rate",
     "allow",
     "ban-score",
     "bandwidth",
+    "cluster-per-client",
     "deny",
     "first-byte-timeout",
     "idle-timeout",

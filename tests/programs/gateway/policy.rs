@@ -52,6 +52,27 @@ async fn options_are_tried_and_counted() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
+async fn a_limit_of_several_gateways_is_tried() -> Result<(), BoxError> {
+    let cluster = [
+        "--cluster",
+        "redis://127.0.0.1:1/0",
+        "--cluster-lost",
+        "closed",
+    ];
+    let limit = [
+        "--cluster-per-client",
+        "1",
+        "--dry-run",
+        "cluster-per-client",
+    ];
+    let (gateway, page, _upstream) = with_metrics(&[cluster, limit].concat()).await;
+    let mut client = gateway.connect().await;
+    assert_eq!(say(&mut client, "hello").await?, "<none> hello");
+    until_spared(&gateway, &page, "cluster: cluster store", 1.0).await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_time_limit_is_tried_beside_one_that_is_enforced() -> Result<(), BoxError> {
     let args = ["--first-byte-timeout", "0.1", "--idle-timeout", "0.5"];
     let args = [&args[..], &["--dry-run", "first-byte-timeout"]].concat();
