@@ -138,6 +138,12 @@ async fn a_file_that_is_no_socket_is_left_alone() {
         )
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    let folder = dir.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let error = refusal(unix(&folder)).await;
+    let reason = ": the path is a directory; choose a path inside it";
+    let expected = format!("cannot listen on {}{reason}", unix(&folder));
+    assert!(error.starts_with(&expected), "{error}");
 
     // A file behind a symbolic link is not removed either.
     let link = dir.path("link.sock");

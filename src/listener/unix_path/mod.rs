@@ -166,8 +166,12 @@ impl Lock {
 
 /// Removes the file of a socket that nobody listens on, or explains why it stays.
 fn remove_stale(path: &Path, lock: &Lock, in_use: io::Error) -> io::Result<()> {
-    if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        let reason = "the path is a file that is not a socket; remove it or choose another path";
+    let found = fs::symlink_metadata(path)?.file_type();
+    if !found.is_socket() {
+        let reason = match found.is_dir() {
+            true => "the path is a directory; choose a path inside it",
+            false => "the path is a file that is not a socket; remove it or choose another path",
+        };
         return Err(Explained::error(reason, in_use));
     }
     // Non-blocking, since a live server with a full queue would make the client wait.
