@@ -161,9 +161,11 @@ mod client;
 #[cfg(any(
     feature = "access",
     feature = "bandwidth",
+    feature = "cluster",
     feature = "framed",
     feature = "http",
     feature = "limit",
+    feature = "pressure",
     feature = "timeout"
 ))]
 mod dry_run;
@@ -214,9 +216,11 @@ pub use apply::Apply;
 #[cfg(any(
     feature = "access",
     feature = "bandwidth",
+    feature = "cluster",
     feature = "framed",
     feature = "http",
     feature = "limit",
+    feature = "pressure",
     feature = "timeout"
 ))]
 pub use dry_run::DryRun;

@@ -2,6 +2,12 @@
 
 #[cfg(any(feature = "bandwidth", feature = "cluster", feature = "limit"))]
 use reagent::Connection;
+#[cfg(any(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "cluster",
+    feature = "limit"
+))]
 use reagent::ConnectionHandle;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -20,6 +26,12 @@ pub(crate) fn ip_of<Io>(conn: &Connection<Io>) -> Option<IpAddr> {
 }
 
 /// Does the same for a handle.
+#[cfg(any(
+    feature = "access",
+    feature = "bandwidth",
+    feature = "cluster",
+    feature = "limit"
+))]
 pub(crate) fn ip_of_handle(connection: &ConnectionHandle) -> Option<IpAddr> {
     let peer = connection.peer_addr().ip();
     peer.or_else(|| connection.socket_addr().ip())
