@@ -28,7 +28,7 @@ use std::sync::{
 ///
 /// If the switch is turned off, decisions made from then on are enforced. Connections that were
 /// spared before stay free of the limit until they end, unless a change of rules applies to open
-/// connections ([`Apply::Existing`](crate::Apply::Existing)).
+/// connections (`Apply::Existing`).
 ///
 /// # Example
 ///
