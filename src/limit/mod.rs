@@ -16,6 +16,7 @@
 mod acquire;
 mod counts;
 mod permit;
+mod permits;
 #[cfg(not(loom))]
 mod places;
 mod queue;
@@ -32,7 +33,8 @@ pub use permit::Permit;
 pub(crate) use places::{AcquirePlace, Admission, Place, Places, Reserve};
 
 use crate::sync::Arc;
-use state::{Share, Shared};
+use permits::Share;
+use state::Shared;
 use std::{fmt, iter};
 use wakes::Wakes;
 

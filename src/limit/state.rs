@@ -1,6 +1,11 @@
 //! The state that the clones of a limit share.
 
-use super::{Limit, counts::Counts, queue::Queue, wakes::Wakes};
+use super::{
+    Limit,
+    counts::Counts,
+    permits::{Permits, Share},
+    wakes::Wakes,
+};
 use crate::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering::Relaxed},
@@ -24,85 +29,21 @@ use std::{ptr, task::Waker};
 ///
 /// A permit of a limit that has a parent is also one of the parent. `take` takes both or neither,
 /// and holds the lock of the child meanwhile: locks are taken from the leaves to the root. A task
-/// that waits takes one after the other, from the leaf to the root, and keeps what it has. Whoever
-/// else wants the same permit of the child would have to wait for the same parent, so nobody waits
-/// who could be admitted.
+/// that waits takes one after the other, from the leaf to the root, and keeps what it has. Other
+/// tasks that want the same permit of the child would have to wait for the same parent, so nobody
+/// waits who could be admitted.
 pub(super) struct Shared {
     parent: Option<Parent>,
     /// The number of permits that may be taken. Modified only under the lock of `state`.
     max: AtomicUsize,
     counts: Counts,
-    state: Mutex<State>,
+    state: Mutex<Permits>,
 }
 
 struct Parent {
     limit: Limit,
     /// Which permits of the parent this limit uses.
     share: Share,
-}
-
-/// The permits of a limit that may be used.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Share {
-    /// Those that are not reserved.
-    General,
-    /// Those that are reserved for the child that asks.
-    Reserved,
-}
-
-struct State {
-    /// The permits that are not in `counts`: all of them while there is a maximum. Negative if
-    /// permits were counted in `counts` when they were taken, and here when they were returned.
-    taken: isize,
-    /// The number of permits that are reserved for children, used or not.
-    reserved: usize,
-    /// How many of them there are already: permits that were in use when they were reserved are
-    /// added when they come back.
-    backed: usize,
-    /// The permits among `taken` that were reserved.
-    reserved_taken: usize,
-    queue: Queue,
-    /// The queue of those who wait for reserved permits that are not there yet.
-    reserved_queue: Queue,
-}
-
-impl State {
-    /// Returns whether a permit may be taken, apart from the order of the queue.
-    fn has_room(&self, max: usize, share: Share) -> bool {
-        match share {
-            Share::General => self.in_use_or_kept(self.reserved) < max,
-            Share::Reserved => self.reserved_taken < self.backed,
-        }
-    }
-
-    /// Returns how many permits are taken, or kept for the children if this many are reserved.
-    fn in_use_or_kept(&self, reserved: usize) -> usize {
-        let taken = usize::try_from(self.taken).unwrap_or(0);
-        taken.saturating_add(reserved.saturating_sub(self.reserved_taken))
-    }
-
-    /// Reserves permits that are free, as far as some that should be reserved were not.
-    fn back(&mut self, max: usize) {
-        let free = max.saturating_sub(self.in_use_or_kept(self.backed));
-        self.backed += free.min(self.reserved - self.backed);
-    }
-
-    fn queue(&mut self, share: Share) -> &mut Queue {
-        match share {
-            Share::General => &mut self.queue,
-            Share::Reserved => &mut self.reserved_queue,
-        }
-    }
-
-    fn add(&mut self, share: Share) {
-        self.taken += 1;
-        self.reserved_taken += usize::from(share == Share::Reserved);
-    }
-
-    fn subtract(&mut self, share: Share) {
-        self.taken -= 1;
-        self.reserved_taken -= usize::from(share == Share::Reserved);
-    }
 }
 
 /// The result of joining the queue.
@@ -117,14 +58,7 @@ impl Shared {
             parent: None,
             max: AtomicUsize::new(max),
             counts: Counts::new(),
-            state: Mutex::new(State {
-                taken: 0,
-                reserved: 0,
-                backed: 0,
-                reserved_taken: 0,
-                queue: Queue::new(),
-                reserved_queue: Queue::new(),
-            }),
+            state: Mutex::new(Permits::new()),
         }
     }
 
@@ -141,7 +75,7 @@ impl Shared {
         Some((&parent.limit, parent.share))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Permits> {
         self.state.lock()
     }
 
@@ -156,35 +90,34 @@ impl Shared {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        let state = self.state();
-        state.queue.len() + state.reserved_queue.len()
+        self.state().waiting()
     }
 
     #[cfg(all(test, not(loom)))]
     pub(super) fn places(&self) -> usize {
-        self.state().queue.places()
+        self.state().queue(Share::General).places()
     }
 
     pub(super) fn set_max(&self, max: usize) {
-        let store = |_: &mut State| self.max.store(max, Relaxed);
+        let store = |_: &mut Permits| self.max.store(max, Relaxed);
         self.change(store, &mut Wakes::default());
     }
 
     /// Keeps permits for the children that may use them, until `unreserve`.
     pub(super) fn reserve(&self, count: usize) {
-        let reserve = |state: &mut State| state.reserved = state.reserved.saturating_add(count);
+        let reserve = |state: &mut Permits| state.reserved = state.reserved.saturating_add(count);
         self.change(reserve, &mut Wakes::default());
     }
 
     pub(super) fn unreserve(&self, count: usize) {
-        let unreserve = |state: &mut State| {
+        let unreserve = |state: &mut Permits| {
             state.reserved = state.reserved.saturating_sub(count);
             state.backed = state.backed.min(state.reserved);
         };
         self.change(unreserve, &mut Wakes::default());
     }
 
-    fn change(&self, change: impl FnOnce(&mut State), wakes: &mut Wakes) {
+    fn change(&self, change: impl FnOnce(&mut Permits), wakes: &mut Wakes) {
         let mut state = self.state();
         change(&mut state);
         self.fold(&mut state);
@@ -334,17 +267,17 @@ impl Shared {
     }
 
     /// Moves into `taken` what was counted before `max` was stored.
-    fn fold(&self, state: &mut State) {
+    fn fold(&self, state: &mut Permits) {
         state.taken += self.counts.fold();
     }
 
     /// Returns whether a permit may be taken now, without overtaking anybody.
-    fn is_free(&self, state: &mut State, share: Share) -> bool {
+    fn is_free(&self, state: &mut Permits, share: Share) -> bool {
         state.has_room(self.max(), share) && state.queue(share).is_empty()
     }
 
     /// Admits waiters while there is room.
-    fn grant(&self, state: &mut State, wakes: &mut Wakes) {
+    fn grant(&self, state: &mut Permits, wakes: &mut Wakes) {
         state.back(self.max());
         for share in [Share::Reserved, Share::General] {
             while state.has_room(self.max(), share) {
