@@ -1,4 +1,4 @@
-//! How many permits of a limit are taken or reserved, and who waits.
+//! How many permits of a limit are taken or reserved, and the queues for them.
 
 use super::queue::Queue;
 

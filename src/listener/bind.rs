@@ -141,18 +141,6 @@ impl Bind {
         self
     }
 
-    /// Checks that the connections of this listener take places of the server's limit.
-    pub(crate) fn check_limit(&self, server: &Limit) -> Result<(), Error> {
-        match &self.settings.limit {
-            Some(limit) if !limit.is_within(server) => Err(Error::address(
-                &self.to_string(),
-                "its limit is not within the limit of the server; create it by `Limit::child` of \
-                 the one that `Server::limit` is given",
-            )),
-            _ => Ok(()),
-        }
-    }
-
     /// Changes the options of the listening socket, starting from those of the
     /// [server](crate::Server::options). They do not apply to a custom [`Listener`].
     pub fn options(mut self, change: impl FnOnce(&mut SocketOptions) + Send + 'static) -> Self {
@@ -170,6 +158,22 @@ impl Bind {
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
         self.settings.state.insert(Arc::new(state));
         self
+    }
+}
+
+/// Checks that the connections of these listeners take places of the server's limit.
+pub(crate) fn check_limits(binds: &[Bind], server: &Limit) -> Result<(), Error> {
+    let is_foreign = |bind: &&Bind| {
+        let limit = bind.settings.limit.as_ref();
+        limit.is_some_and(|limit| !limit.is_within(server))
+    };
+    match binds.iter().find(is_foreign) {
+        None => Ok(()),
+        Some(bind) => Err(Error::address(
+            &bind.to_string(),
+            "its limit is not within the limit of the server; create it by `Limit::child` of \
+             the one that `Server::limit` is given",
+        )),
     }
 }
 

@@ -30,6 +30,7 @@ mod watch;
 
 pub use accept_error::ErrorClass;
 pub use bind::Bind;
+pub(crate) use bind::check_limits;
 #[cfg(unix)]
 pub(crate) use inherit::SocketFacts;
 pub use into_binds::IntoBinds;

@@ -30,9 +30,7 @@ pub(super) async fn launch<S: ConnectionService, X: Spawn>(
     if config.binds.is_empty() {
         return Err(Error::NoListener);
     }
-    for bind in &config.binds {
-        bind.check_limit(&config.limit)?;
-    }
+    listener::check_limits(&config.binds, &config.limit)?;
     check_time()?;
     let cores = config.cores();
     let options = Arc::new(config.options);

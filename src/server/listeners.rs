@@ -58,9 +58,7 @@ impl ServerHandle {
     /// Cancel safe: if the future is dropped, the new listeners are closed again.
     pub async fn listen(&self, binds: impl IntoBinds) -> Result<Vec<Addr>, Error> {
         let binds = binds.into_binds();
-        for bind in &binds {
-            bind.check_limit(&self.pool.registry.limit)?;
-        }
+        listener::check_limits(&binds, &self.pool.registry.limit)?;
         let known: Vec<_> = self.local_addrs().collect();
         let bound = listener::open(
             binds,

@@ -54,20 +54,14 @@ where
             }
         };
         match verdict {
-            Verdict::Admitted(place) => {
-                if mem::needs_drop::<L::Place>() {
-                    conn.keep(place);
-                }
-                ClusterFuture::decided(LimitFuture::serving(self.inner.call(conn), None))
-            }
-            Verdict::Refused(reason) if self.limit.spares(&conn, reason) => {
-                ClusterFuture::decided(LimitFuture::serving(self.inner.call(conn), None))
-            }
-            Verdict::Refused(reason) => {
+            Verdict::Refused(reason) if !self.limit.spares(&conn, reason) => {
                 let refusing = LimitFuture::refusing(self.limit.refusal(), conn, reason);
-                ClusterFuture::decided(refusing)
+                return ClusterFuture::decided(refusing);
             }
+            Verdict::Admitted(place) if mem::needs_drop::<L::Place>() => conn.keep(place),
+            Verdict::Admitted(_) | Verdict::Refused(_) => {}
         }
+        ClusterFuture::decided(LimitFuture::serving(self.inner.call(conn), None))
     }
 }
 

@@ -12,7 +12,10 @@ use std::sync::{
         Ordering::{Acquire, Relaxed, Release},
     },
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    time::timeout,
+};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -48,6 +51,12 @@ impl Shared {
             last_error: Mutex::default(),
             settings,
         }
+    }
+
+    /// Waits for the answer to a question, if one could be asked. Returns `None` if it does not come
+    /// in time.
+    pub(super) async fn wait<T>(&self, asked: Option<oneshot::Receiver<T>>) -> Option<T> {
+        timeout(self.settings.wait, asked?).await.ok()?.ok()
     }
 
     pub(super) fn next_number(&self) -> u64 {

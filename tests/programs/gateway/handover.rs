@@ -293,7 +293,7 @@ async fn a_gateway_without_descriptors_can_be_replaced() -> Result<(), BoxError>
         .stdin(Stdio::null())
         .stderr(Stdio::null());
     let poor = Example::start_with("gateway", command.kill_on_drop(true)).await;
-    // Each of them takes two descriptors, until there is none for the next.
+    // Each of them takes two descriptors, until the next client gets none.
     let mut clients = Vec::new();
     loop {
         let mut client = TcpStream::connect(&poor.addr).await?;

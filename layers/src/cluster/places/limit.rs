@@ -13,7 +13,6 @@ use crate::{
     },
 };
 use std::{fmt, net::IpAddr, sync::Arc};
-use tokio::time::timeout;
 
 /// The reason of a [`Rejected`](reagent::Rejected) connection above its client's limit in the
 /// cluster.
@@ -127,12 +126,7 @@ impl Admission for ClusterPerClient {
     async fn ask(&self, ip: Option<IpAddr>) -> Answered<Option<Place>> {
         let client = ip.map(|ip| self.prefixes.of(ip));
         let client = client.expect("local clients are not asked for");
-        let wait = self.cluster.shared.settings.wait;
-        let answer = match self.table.ask(client) {
-            Some(answer) => timeout(wait, answer).await.ok().and_then(Result::ok),
-            None => None,
-        };
-        match answer {
+        match self.cluster.shared.wait(self.table.ask(client)).await {
             Some(Some(place)) => Answered::ByStore(Verdict::Admitted(Some(place))),
             Some(None) => Answered::ByStore(Verdict::Refused(CLUSTER_CONNECTIONS)),
             None => self.lost(client),

@@ -10,7 +10,6 @@ use crate::{
     },
 };
 use std::{fmt, net::IpAddr, sync::Arc};
-use tokio::time::timeout;
 
 /// The reason of a [`Rejected`](reagent::Rejected) connection above its client's rate in the
 /// cluster.
@@ -142,12 +141,7 @@ impl Admission for ClusterRate {
 
     async fn ask(&self, ip: Option<IpAddr>) -> Answered<()> {
         let client = self.client(ip).expect("local clients are not asked for");
-        let wait = self.cluster.shared.settings.wait;
-        let answer = match self.table.ask(client) {
-            Some(answer) => timeout(wait, answer).await.ok().and_then(Result::ok),
-            None => None,
-        };
-        match answer {
+        match self.cluster.shared.wait(self.table.ask(client)).await {
             Some(true) => Answered::ByStore(Verdict::Admitted(())),
             Some(false) => Answered::ByStore(self.refused()),
             None => self.lost(client),

@@ -21,7 +21,7 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts a server without data, or skips the test if there is none to start.
+    /// Starts a server without data, or skips the test if it cannot be started.
     pub async fn start(args: &[&str]) -> Option<Self> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Relaxed);

@@ -40,7 +40,7 @@ struct Open {
     _client: DuplexStream,
     /// Whether the store has granted the place, and has known of it ever since.
     is_known: bool,
-    /// Whether its lease may have ended while it was open, so that its place was granted anew.
+    /// Whether its lease may have ended while it was open, so that its place was granted again.
     has_lapsed: bool,
 }
 

@@ -137,7 +137,7 @@ impl Trial {
     }
 }
 
-/// Lets every task run that can, while the clock stands still.
+/// Lets other tasks run, while the clock stands still.
 pub async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
