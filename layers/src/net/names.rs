@@ -61,6 +61,12 @@ impl<V> Default for Names<V> {
     }
 }
 
+/// Returns whether this is a host name, in any case and with or without a trailing dot.
+#[cfg(feature = "connect")]
+pub(crate) fn is_host_name(name: &str) -> bool {
+    normal(name).is_some()
+}
+
 /// Returns the name in lower case and without a trailing dot, if it is a host name.
 fn normal(name: &str) -> Option<Box<str>> {
     let name = name.strip_suffix('.').unwrap_or(name);
