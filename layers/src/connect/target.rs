@@ -1,6 +1,6 @@
 //! Where to connect to.
 
-use crate::net::names::is_host_name;
+use crate::net::host_name;
 use std::{
     error::Error,
     fmt,
@@ -79,7 +79,7 @@ impl Target {
     }
 
     fn named(host: &str, port: u16) -> Result<Self, &'static str> {
-        match is_host_name(host) || is_scoped(host) {
+        match host_name::normal(host).is_some() || is_scoped(host) {
             true => Ok(Target::Name {
                 host: host.into(),
                 port,
