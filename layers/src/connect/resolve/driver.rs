@@ -32,7 +32,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Spawn it on the runtime, once. It looks a name up again when nine tenths of its time to live have
 /// passed, if it was used since the last lookup, at most 16 names at a time and each for at most
 /// 20 s. A lookup that fails is repeated [later](Cached::retry_after), for as long as the name is
-/// used. The future completes when all clones of the resolver are gone.
+/// used. The future completes when all clones of the resolver are gone and the lookups under way
+/// have ended.
 #[must_use = "futures do nothing unless they are spawned or polled"]
 pub struct CacheDriver(Pin<Box<dyn Future<Output = ()> + Send>>);
 
