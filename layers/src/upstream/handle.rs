@@ -33,12 +33,8 @@ impl<T> Clone for Upstreams<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Upstreams<T> {
-    /// Creates a set with the default settings. See [`builder`](Self::builder) for others.
-    pub fn new(upstreams: impl IntoIterator<Item = Upstream<T>>) -> Self {
-        Self::builder().build(upstreams)
-    }
-
+// The type of the targets is that of `build`.
+impl Upstreams<()> {
     /// Begins to configure a set.
     pub fn builder() -> UpstreamsBuilder {
         UpstreamsBuilder {
@@ -46,6 +42,13 @@ impl<T: Send + Sync + 'static> Upstreams<T> {
             on_change: None,
             seed: None,
         }
+    }
+}
+
+impl<T: Send + Sync + 'static> Upstreams<T> {
+    /// Creates a set with the default settings. See [`builder`](Self::builder) for others.
+    pub fn new(upstreams: impl IntoIterator<Item = Upstream<T>>) -> Self {
+        Upstreams::builder().build(upstreams)
     }
 
     /// Replaces the upstreams of the set.

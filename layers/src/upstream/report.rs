@@ -62,10 +62,13 @@ impl<T> Set<T> {
 
     /// Ejects an upstream, unless too many are ejected already or it is the last.
     fn eject(&mut self, number: u64, now: Instant) {
-        let in_use = || self.members.iter().filter(|member| member.is_in_use());
-        let ejected = in_use().filter(|member| member.health.is_ejected()).count();
-        let has_others = in_use().any(|member| member.number != number && member.is_healthy());
-        if !has_others || ejected >= self.settings.ejection.cap(in_use().count()) {
+        let members = || self.members.iter();
+        let has_others = members()
+            .any(|other| other.number != number && other.is_in_use() && other.is_healthy());
+        // Those that are drained count too, since they may be resumed.
+        let ejected = members().filter(|member| member.health.is_ejected());
+        let all = members().filter(|member| !member.is_removed);
+        if !has_others || ejected.count() >= self.settings.ejection.cap(all.count()) {
             return;
         }
         if let Some(member) = find(&mut self.members, number) {

@@ -106,3 +106,5 @@ mod trace_events;
 mod trace_levels;
 #[cfg(feature = "full")]
 mod upgrade_drain;
+#[cfg(feature = "upstream")]
+mod upstream;
