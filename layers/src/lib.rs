@@ -7,6 +7,7 @@
 //! | show a server on a page, and change it: connections, listeners, limits, bans | [`Admin`](admin/struct.Admin.html) | `admin` |
 //! | limit bytes per second and total bytes | [`BandwidthLayer`](bandwidth/struct.BandwidthLayer.html) | `bandwidth` |
 //! | limit connections and rates over several instances, in Redis or Valkey | [`cluster`](cluster/index.html) | `cluster`, `cluster_redis` |
+//! | connect to upstreams: names, several addresses, TLS, the PROXY header | [`Connect`](connect/struct.Connect.html) | `connect`, `connect_tls` |
 //! | inject faults in tests: latency, short reads and writes, resets, black holes | [`FaultLayer`](fault/struct.FaultLayer.html) | `fault` |
 //! | serve a framed protocol with a codec and a request service | [`FramedLayer`](framed/struct.FramedLayer.html) | `framed` |
 //! | answer health checks: `/ready` and `/live` | [`Health`](health/struct.Health.html) | `health` |
@@ -112,6 +113,8 @@ pub mod admin;
 pub mod bandwidth;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+#[cfg(feature = "connect")]
+pub mod connect;
 #[cfg(feature = "fault")]
 pub mod fault;
 #[cfg(feature = "framed")]
@@ -184,6 +187,7 @@ mod dry_run;
 mod io;
 #[cfg(any(
     feature = "access",
+    feature = "connect",
     feature = "http",
     feature = "proxy_protocol",
     feature = "route",

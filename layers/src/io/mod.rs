@@ -15,5 +15,7 @@ pub(crate) mod vectored;
 pub(crate) use ahead::read_ahead;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 pub(crate) use direction::Direction;
+#[cfg(all(feature = "connect", feature = "relay"))]
+pub(crate) use resettable::Borrowed;
 #[cfg(feature = "relay")]
 pub use resettable::Resettable;

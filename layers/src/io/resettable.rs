@@ -1,13 +1,14 @@
 //! Streams with a socket underneath.
 
+#[cfg(unix)]
+pub(crate) use std::os::fd::BorrowedFd as Borrowed;
 #[cfg(windows)]
-use std::os::windows::io::{AsSocket, BorrowedSocket as Borrowed};
+use std::os::windows::io::AsSocket;
+#[cfg(windows)]
+pub(crate) use std::os::windows::io::BorrowedSocket as Borrowed;
 use tokio::net::TcpStream;
 #[cfg(unix)]
-use {
-    std::os::fd::{AsFd, BorrowedFd as Borrowed},
-    tokio::net::UnixStream,
-};
+use {std::os::fd::AsFd, tokio::net::UnixStream};
 
 /// A stream with a socket underneath, so that it can be closed by a reset. `relay` requires it of
 /// an upstream.

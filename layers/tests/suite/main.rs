@@ -24,6 +24,8 @@ mod bandwidth_sharing;
 mod capture;
 #[cfg(feature = "cluster_redis")]
 mod cluster;
+#[cfg(all(feature = "connect_tls", feature = "proxy_protocol", feature = "relay"))]
+mod connect;
 #[cfg(feature = "full")]
 mod dry_run;
 #[cfg(any(feature = "metrics", feature = "trace"))]

@@ -1,0 +1,4 @@
+//! Connections to upstreams.
+
+mod places;
+mod race;
