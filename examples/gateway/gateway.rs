@@ -9,6 +9,7 @@ use crate::{
     limits::Limits,
     options::CommandLine,
     pages::Pages,
+    pools::Pools,
     server::{Parts, pressure},
     services::{limits, services},
     serving::Serving,
@@ -32,6 +33,7 @@ pub struct Gateway {
     pub pages: Pages,
     /// The limits of each listener, by its label.
     pub limits: HashMap<String, Limits>,
+    pub pools: Pools,
     pub certificates: CurrentCertificates,
     pub abuse: Abuse,
     /// What this gateway shares with others.
@@ -87,7 +89,8 @@ impl Gateway {
         let instance = Instance::start(&config.global.cluster)?;
         let cluster = instance.as_ref().map(|instance| &instance.per_client);
         let limits = limits(&config, &HashMap::new(), &abuse, cluster);
-        let services = services(&config, &limits, &certificates.get(), &abuse)?;
+        let mut pools = Pools::new(&config, &Pools::default())?;
+        let services = services(&config, &limits, &certificates.get(), &abuse, &pools)?;
 
         // Nobody is accepted before the pages are open, except that a predecessor hands over its
         // pages after its listeners.
@@ -121,12 +124,14 @@ impl Gateway {
         if let Some(pressure) = &pressure {
             pressure.attach(&serving.server);
         }
+        pools.apply();
         let mut gateway = Gateway {
             line,
             config,
             serving,
             pages,
             limits,
+            pools,
             certificates,
             abuse,
             instance,
@@ -218,6 +223,7 @@ impl Gateway {
             if let Some(metrics) = &self.pages.metrics {
                 metrics.measure(&self.serving.server, &self.certificates.get());
                 self.instance.iter().for_each(Instance::measure);
+                self.pools.measure();
                 self.abuse.top.refresh(&self.serving.server);
                 self.abuse.measure(&metrics.observer);
                 if let Some(pressure) = &self.pressure {

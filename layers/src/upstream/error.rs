@@ -52,7 +52,12 @@ impl fmt::Display for UpstreamError {
             let FailedAttempt {
                 upstream, error, ..
             } = attempt;
-            write!(f, "{separator}{upstream}: {error}")?;
+            f.write_str(separator)?;
+            // Many connectors name it.
+            if !error.contains(&**upstream) {
+                write!(f, "{upstream}: ")?;
+            }
+            f.write_str(error)?;
         }
         Ok(())
     }
@@ -60,28 +65,50 @@ impl fmt::Display for UpstreamError {
 
 impl Error for UpstreamError {}
 
+/// An error that is not the fault of the upstream. If a connector returns it, or an error that has it
+/// as a source, another upstream is tried, and this one is not ejected.
+///
+/// An [`io::Error`] for which [`is_local`](Self::is_local) is true has the same effect.
+#[derive(Debug)]
+pub struct Blameless(BoxError);
+
+impl Blameless {
+    /// Marks an error.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Blameless(error.into())
+    }
+
+    /// Returns whether this machine has run out of something, so that it could not have connected to
+    /// any upstream: descriptors, memory or ports.
+    pub fn is_local(error: &io::Error) -> bool {
+        // ENFILE and EMFILE have these numbers on all systems like Unix.
+        let is_out_of_descriptors = cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24));
+        let kinds = [io::ErrorKind::OutOfMemory, io::ErrorKind::AddrNotAvailable];
+        is_out_of_descriptors || kinds.contains(&error.kind())
+    }
+}
+
+impl fmt::Display for Blameless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Blameless {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
 /// Returns the text of an error, and whose failure it is.
 pub(super) fn classify(error: &BoxError) -> (Failure, Arc<str>) {
     let mut source: Option<&(dyn Error + 'static)> = Some(&**error);
     let mut failure = Failure::Connect;
     while let Some(error) = source {
-        if error.downcast_ref().is_some_and(is_local) {
+        if error.is::<Blameless>() || error.downcast_ref().is_some_and(Blameless::is_local) {
             failure = Failure::Local;
         }
         source = error.source();
     }
     (failure, ErrorChain(&**error).to_string().into())
-}
-
-/// Returns whether this machine has run out of something, so that no connection could be made to
-/// anything.
-fn is_local(error: &io::Error) -> bool {
-    // ENFILE and EMFILE have these numbers on all systems like Unix.
-    let is_out_of_descriptors = cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24));
-    let kind = error.kind();
-    is_out_of_descriptors
-        || matches!(
-            kind,
-            io::ErrorKind::OutOfMemory | io::ErrorKind::AddrNotAvailable
-        )
 }

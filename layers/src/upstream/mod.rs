@@ -23,7 +23,7 @@ pub use check::Check;
 pub use connect::Connected;
 pub use description::Upstream;
 pub use driver::Driver;
-pub use error::{FailedAttempt, UpstreamError};
+pub use error::{Blameless, FailedAttempt, UpstreamError};
 pub use guard::UpstreamGuard;
 pub use handle::{Upstreams, UpstreamsBuilder};
 pub use key::Key;
