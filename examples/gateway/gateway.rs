@@ -9,6 +9,7 @@ use crate::{
     limits::Limits,
     options::CommandLine,
     pages::Pages,
+    pools::Pools,
     server::{Parts, pressure},
     services::{limits, services},
     serving::Serving,
@@ -16,6 +17,7 @@ use crate::{
     systemd::{self, Notifier},
 };
 use reagent::{BoxError, ServerStatus};
+use reagent_layers::pressure::Pressure;
 use std::{collections::HashMap, convert::Infallible, future::Future, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -31,10 +33,12 @@ pub struct Gateway {
     pub pages: Pages,
     /// The limits of each listener, by its label.
     pub limits: HashMap<String, Limits>,
+    pub pools: Pools,
     pub certificates: CurrentCertificates,
     pub abuse: Abuse,
     /// What this gateway shares with others.
     pub instance: Option<Instance>,
+    pub pressure: Option<Pressure>,
 }
 
 /// Why the gateway no longer serves.
@@ -85,7 +89,8 @@ impl Gateway {
         let instance = Instance::start(&config.global.cluster)?;
         let cluster = instance.as_ref().map(|instance| &instance.per_client);
         let limits = limits(&config, &HashMap::new(), &abuse, cluster);
-        let services = services(&config, &limits, &certificates.get(), &abuse)?;
+        let mut pools = Pools::new(&config, &Pools::default())?;
+        let services = services(&config, &limits, &certificates.get(), &abuse, &pools)?;
 
         // Nobody is accepted before the pages are open, except that a predecessor hands over its
         // pages after its listeners.
@@ -119,15 +124,18 @@ impl Gateway {
         if let Some(pressure) = &pressure {
             pressure.attach(&serving.server);
         }
+        pools.apply();
         let mut gateway = Gateway {
             line,
             config,
             serving,
             pages,
             limits,
+            pools,
             certificates,
             abuse,
             instance,
+            pressure,
         };
         gateway.show();
         gateway.serving.print(&gateway.config.addresses());
@@ -215,8 +223,12 @@ impl Gateway {
             if let Some(metrics) = &self.pages.metrics {
                 metrics.measure(&self.serving.server, &self.certificates.get());
                 self.instance.iter().for_each(Instance::measure);
+                self.pools.measure();
                 self.abuse.top.refresh(&self.serving.server);
                 self.abuse.measure(&metrics.observer);
+                if let Some(pressure) = &self.pressure {
+                    metrics.measure_pressure(&pressure.stats());
+                }
             }
         }
     }

@@ -30,6 +30,15 @@ pub fn encode(conn: &Connection, version: ProxyOut) -> Result<Vec<u8>, BoxError>
     Ok(header.encode()?)
 }
 
+/// Returns the header of a connection that the gateway makes for itself.
+pub fn of_check(version: ProxyOut) -> Result<Vec<u8>, BoxError> {
+    let header = match version {
+        ProxyOut::V1 => Header::v1_unknown(),
+        ProxyOut::V2 => Header::v2_local(),
+    };
+    Ok(header.encode()?)
+}
+
 fn ssl(tls: &TlsInfo) -> Ssl {
     let has_certificate = !tls.peer_certificates().is_empty();
     // PP2_CLIENT_SSL, with PP2_CLIENT_CERT_CONN or PP2_CLIENT_CERT_SESS.

@@ -1,12 +1,13 @@
 //! The page of Prometheus metrics.
 
 use crate::{
-    certificates::Certificates, pages::stack, readiness::Readiness, stack::BoxStack, upstream,
+    certificates::Certificates, pages::stack, pools::Pools, readiness::Readiness, stack::BoxStack,
+    upstream,
 };
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reagent::{BoxError, ServerHandle};
-use reagent_layers::{health::Health, metrics::MetricsObserver};
+use reagent_layers::{health::Health, metrics::MetricsObserver, pressure::PressureStats};
 
 /// The metrics of the gateway.
 pub struct MetricsPage {
@@ -24,6 +25,7 @@ impl MetricsPage {
         let errors = "Connections whose upstream could not be reached";
         metrics::describe_counter!(upstream::ERRORS, errors);
         metrics::counter!(upstream::ERRORS).absolute(0);
+        Pools::describe();
         Ok(MetricsPage {
             page,
             observer: MetricsObserver::new(),
@@ -54,5 +56,13 @@ impl MetricsPage {
             }
         }
         self.page.run_upkeep();
+    }
+
+    /// Updates the metrics of the pressure.
+    pub fn measure_pressure(&self, stats: &PressureStats) {
+        let readings = stats.readings.iter();
+        let metrics = &self.observer;
+        metrics.set_pressure(readings.map(|reading| (reading.name, reading.value)));
+        metrics.set_pressure_actions(stats.asked, stats.aborted, stats.refused);
     }
 }

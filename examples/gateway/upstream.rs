@@ -3,7 +3,7 @@
 use crate::{header, options::ProxyOut, values::Target};
 use reagent::{BoxError, Connection, IoStream};
 use reagent_layers::relay::{Relay, Resettable};
-use std::{future::Future, io, path::Path, sync::Arc, time::Duration};
+use std::{fmt::Display, future::Future, io, path::Path, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpStream, UnixStream},
@@ -64,10 +64,9 @@ impl Upstream {
         let upstream = connected
             .unwrap_or_else(|elapsed| Err(elapsed.into()))
             .map_err(|error| {
-                let (to, id) = (&self.to, conn.id());
-                tracing::warn!(upstream = %to, connection.id = id, %error, "upstream not reached");
-                metrics::counter!(ERRORS).increment(1);
-                format!("could not reach the upstream {to}: {error}")
+                let error = format!("could not reach the upstream {}: {error}", self.to);
+                not_reached(conn.id(), &error);
+                error
             })?;
         let draining = conn.draining();
         Relay::new().run_until(conn, upstream, draining).await?;
@@ -92,4 +91,10 @@ async fn unix(path: &Path) -> io::Result<UnixStream> {
             connected => return connected,
         }
     }
+}
+
+/// Reports that no upstream was reached.
+pub fn not_reached(id: u64, error: &dyn Display) {
+    tracing::warn!(connection.id = id, %error, "upstream not reached");
+    metrics::counter!(ERRORS).increment(1);
 }

@@ -24,6 +24,7 @@
 //! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls` |
 //! | find the clients with the most connections, bytes and refusals | [`TopClients`](top/struct.TopClients.html) | `top` |
 //! | trace connections with spans and events | [`TraceLayer`](trace/struct.TraceLayer.html), [`TraceObserver`](trace/struct.TraceObserver.html) | `trace` |
+//! | connect to one of several upstreams, by load or by client, with health checks | [`Upstreams`](upstream/struct.Upstreams.html) | `upstream` |
 //!
 //! Each module explains when to use its layer, where the layer belongs in the stack, and with which
 //! errors it ends connections. To write your own layer, see the guide [`reagent::guide::layer`].
@@ -148,6 +149,8 @@ pub mod tls;
 pub mod top;
 #[cfg(feature = "trace")]
 pub mod trace;
+#[cfg(feature = "upstream")]
+pub mod upstream;
 
 #[cfg(any(feature = "access", feature = "tls"))]
 mod apply;
@@ -158,7 +161,8 @@ mod carried;
     feature = "bandwidth",
     feature = "cluster",
     feature = "limit",
-    feature = "top"
+    feature = "top",
+    feature = "upstream"
 ))]
 mod client;
 #[cfg(any(

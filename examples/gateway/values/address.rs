@@ -1,5 +1,6 @@
 //! Addresses.
 
+use reagent_layers::connect;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -131,6 +132,21 @@ impl FromStr for Target {
                 Err(_) => Target::Name(text.to_owned()),
             }),
             _ => Err(invalid(text, TARGET)),
+        }
+    }
+}
+
+impl Target {
+    /// Returns the address in the form of the connector.
+    pub fn to_connect(&self) -> connect::Target {
+        match self {
+            Target::Tcp(addr) => connect::Target::from(*addr),
+            Target::Unix(path) => connect::Target::unix(path),
+            Target::Name(name) => {
+                let (host, port) = host_port(name).unwrap_or((name, 0));
+                let host = connect::Target::host(host, port);
+                host.unwrap_or_else(|_| connect::Target::unix(name))
+            }
         }
     }
 }

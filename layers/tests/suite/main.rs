@@ -80,6 +80,7 @@ mod relayed_clients;
 ))]
 mod route;
 #[cfg(all(
+    feature = "cluster",
     feature = "http",
     feature = "limit",
     feature = "proxy_protocol",
@@ -108,3 +109,5 @@ mod trace_events;
 mod trace_levels;
 #[cfg(feature = "full")]
 mod upgrade_drain;
+#[cfg(feature = "upstream")]
+mod upstream;

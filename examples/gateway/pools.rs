@@ -1,0 +1,121 @@
+//! The upstreams of all listeners and routes.
+
+use crate::{
+    config::Config,
+    options::{Listener, Route},
+    pool::{Pool, Shared, Spec},
+    values::WeightedTarget,
+};
+use reagent::BoxError;
+use reagent_layers::upstream::{Driver, UpstreamState, UpstreamStats};
+use std::{collections::HashMap, sync::Arc};
+use tokio::task::JoinSet;
+
+const OPEN: &str = "gateway_upstream_connections_open";
+const TOTAL: &str = "gateway_upstream_connections_total";
+const FAILURES: &str = "gateway_upstream_failures_total";
+const AVAILABLE: &str = "gateway_upstream_available";
+
+/// A listener, and one of its routes or the rest of its clients.
+type Place = (String, Option<String>);
+
+/// The sets of upstreams.
+#[derive(Default)]
+pub struct Pools {
+    pools: HashMap<Place, Pool>,
+    /// Those that were made for this configuration.
+    new: Vec<(Place, Driver)>,
+    /// The checks, which end with their pools.
+    checks: HashMap<Place, Arc<JoinSet<()>>>,
+}
+
+impl Pools {
+    /// Makes the sets of a configuration, with the state of those that are known. Nothing is in
+    /// effect before [`apply`](Self::apply).
+    pub fn new(config: &Config, known: &Pools) -> Result<Self, BoxError> {
+        let mut pools = Pools::default();
+        for listener in &config.listeners {
+            pools.add(listener, None, &listener.to, known)?;
+            for route in &listener.route {
+                pools.add(listener, Some(route), &route.to, known)?;
+            }
+        }
+        Ok(pools)
+    }
+
+    fn add(
+        &mut self,
+        listener: &Listener,
+        route: Option<&Route>,
+        to: &[WeightedTarget],
+        known: &Pools,
+    ) -> Result<(), BoxError> {
+        let spec = Spec::of(listener);
+        if to.is_empty() || spec.is_plain(to) {
+            return Ok(());
+        }
+        let place = place(listener, route);
+        let (pool, driver) = Pool::new(&place.0, spec, to, known.pools.get(&place))?;
+        match (driver, known.checks.get(&place)) {
+            (Some(driver), _) => self.new.push((place.clone(), driver)),
+            (None, Some(checks)) if pool.spec.check.is_some() => {
+                self.checks.insert(place.clone(), checks.clone());
+            }
+            _ => {}
+        }
+        self.pools.insert(place, pool);
+        Ok(())
+    }
+
+    /// Puts the sets into effect, and begins the checks of those that are new.
+    pub fn apply(&mut self) {
+        self.pools.values().for_each(Pool::apply);
+        for (place, driver) in self.new.drain(..) {
+            let mut checks = JoinSet::new();
+            checks.spawn(driver);
+            self.checks.insert(place, Arc::new(checks));
+        }
+    }
+
+    /// Returns the upstreams of a listener or a route, unless they are a plain address.
+    pub fn get(&self, listener: &Listener, route: Option<&Route>) -> Option<Arc<Shared>> {
+        let pool = self.pools.get(&place(listener, route))?;
+        Some(pool.shared.clone())
+    }
+
+    /// Returns the figures of all upstreams, with the labels of their listeners.
+    pub fn stats(&self) -> Vec<(String, UpstreamStats)> {
+        let stats = self.pools.iter().flat_map(|((label, _), pool)| {
+            let stats = pool.shared.set.stats().into_iter();
+            stats.map(|stats| (label.clone(), stats))
+        });
+        stats.collect()
+    }
+
+    /// Updates the metrics.
+    pub fn measure(&self) {
+        for (listener, stats) in self.stats() {
+            let labels = [("listener", listener), ("upstream", stats.name.to_string())];
+            metrics::gauge!(OPEN, &labels).set(stats.open as f64);
+            metrics::counter!(TOTAL, &labels).absolute(stats.total);
+            metrics::counter!(FAILURES, &labels).absolute(stats.failures);
+            let is_available = matches!(
+                stats.state,
+                UpstreamState::Up | UpstreamState::SlowStart | UpstreamState::Trial
+            );
+            metrics::gauge!(AVAILABLE, &labels).set(f64::from(u8::from(is_available)));
+        }
+    }
+
+    /// Describes the metrics.
+    pub fn describe() {
+        metrics::describe_gauge!(OPEN, "Open connections to an upstream");
+        metrics::describe_counter!(TOTAL, "Connections made to an upstream");
+        metrics::describe_counter!(FAILURES, "Failed attempts and connections of an upstream");
+        metrics::describe_gauge!(AVAILABLE, "Whether an upstream is used");
+    }
+}
+
+fn place(listener: &Listener, route: Option<&Route>) -> Place {
+    (listener.label.clone(), route.map(ToString::to_string))
+}
