@@ -50,14 +50,15 @@ impl Header {
     /// # }
     /// ```
     pub fn of<Io>(conn: &Connection<Io>) -> Self {
-        let mut header = match conn.local_addr() {
+        let header = match conn.local_addr() {
             Ok(local) => Header::v2(conn.peer_addr().clone(), local),
             Err(_) => Header::v2_unknown(),
         };
         #[cfg(feature = "tls")]
-        if let Some(tls) = conn.extensions().get::<crate::tls::TlsInfo>() {
-            header = super::of_tls::describe(header, tls);
-        }
+        let header = match conn.extensions().get::<crate::tls::TlsInfo>() {
+            Some(tls) => super::of_tls::describe(header, tls),
+            None => header,
+        };
         let received = conn.extensions().get::<ProxyInfo>();
         let received = received.and_then(|received| received.unique_id());
         let id = received.map_or_else(|| unique_id(conn).into_bytes(), <[u8]>::to_vec);

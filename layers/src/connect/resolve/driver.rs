@@ -2,7 +2,7 @@
 
 use super::{
     AnyResolve, Cached,
-    cached::{ResolveError, Settings},
+    cached::{ResolveError, Settings, ask},
     table::{Lookup, Table},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -32,8 +32,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Spawn it on the runtime, once. It looks a name up again when nine tenths of its time to live have
 /// passed, if it was used since the last lookup, at most 16 names at a time and each for at most
 /// 20 s. A lookup that fails is repeated [later](Cached::retry_after), for as long as the name is
-/// used. The future completes when all clones of the resolver are gone and the lookups under way
-/// have ended.
+/// used. The future completes when all clones of the resolver are gone.
 #[must_use = "futures do nothing unless they are spawned or polled"]
 pub struct CacheDriver(Pin<Box<dyn Future<Output = ()> + Send>>);
 
@@ -76,15 +75,17 @@ impl Work {
         let mut refreshes = FuturesUnordered::new();
         let mut under_way: HashSet<Arc<str>> = HashSet::new();
         loop {
-            let Some(cached) = self.cached() else { return };
-            let (due, next) = cached.table.due(Instant::now());
+            // Not held while waiting.
+            let Some(table) = self.table.upgrade() else {
+                return;
+            };
+            let (due, next) = table.due(Instant::now());
+            drop(table);
             for (name, lookup) in due {
                 if refreshes.len() < REFRESHES && under_way.insert(name.clone()) {
-                    refreshes.push(refresh(cached.clone(), name, lookup));
+                    refreshes.push(self.refresh(name, lookup));
                 }
             }
-            // Not held while waiting.
-            drop(cached);
             let next = async {
                 match next {
                     Some(next) => sleep_until(next).await,
@@ -101,20 +102,23 @@ impl Work {
         }
     }
 
-    fn cached(&self) -> Option<Cached> {
-        Some(Cached {
-            resolver: self.resolver.clone(),
-            settings: self.settings,
-            table: self.table.upgrade()?,
-        })
+    /// Looks a name up, and returns it.
+    async fn refresh(&self, name: Arc<str>, lookup: Lookup) -> Arc<str> {
+        let store = |known| {
+            if let Some(table) = self.table.upgrade() {
+                table.store(&name, &known, &self.settings, Instant::now());
+            }
+        };
+        let looking = async {
+            let _turn = lookup.turn.lock().await;
+            let table = self.table.upgrade();
+            if table.is_some_and(|table| table.since(&name, &lookup).is_none()) {
+                store(ask(&*self.resolver, &name).await);
+            }
+        };
+        if timeout(LIMIT, looking).await.is_err() {
+            store(Err(ResolveError::too_slow()));
+        }
+        name
     }
-}
-
-async fn refresh(cached: Cached, name: Arc<str>, lookup: Lookup) -> Arc<str> {
-    if timeout(LIMIT, cached.look_up(&name, lookup)).await.is_err() {
-        let error = Err(ResolveError::new("the lookup takes too long"));
-        let now = Instant::now();
-        cached.table.store(&name, &error, &cached.settings, now);
-    }
-    name
 }
