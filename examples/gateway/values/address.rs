@@ -111,7 +111,7 @@ fn host_port(text: &str) -> Result<(&str, u16), Problem> {
 #[serde(try_from = "String", into = "String")]
 pub enum Target {
     Tcp(SocketAddr),
-    /// Resolved for every connection, so that the upstream may move.
+    /// Resolved again while the gateway runs, so that the upstream may move.
     Name(String),
     Unix(PathBuf),
 }

@@ -12,11 +12,17 @@ use super::{
     target::is_scoped,
 };
 use reagent::{Addr, BoxError};
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+};
 use tokio::{
     io::AsyncWriteExt,
     time::{Instant, timeout},
 };
+
+/// The resolver of addresses with a scope: only the system knows its interfaces.
+static SCOPED: LazyLock<System> = LazyLock::new(System::new);
 
 /// Makes a connection within the overall limit.
 pub(super) async fn open(
@@ -101,8 +107,7 @@ impl Steps<'_> {
     /// Returns the addresses of a name, in the order in which they are tried.
     async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, BoxError> {
         let resolved = match is_scoped(host) {
-            // Only the system knows its interfaces.
-            true => AnyResolve::resolve(&System::new(), host).await?,
+            true => AnyResolve::resolve(&*SCOPED, host).await?,
             false => self.settings.resolver.resolve(host).await?,
         };
         let mut addrs = interleaved(&resolved.addrs, self.settings.max_addresses);

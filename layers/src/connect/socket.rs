@@ -62,7 +62,7 @@ impl Options {
     }
 
     /// Returns the source address for connections to `addr`. Fails if there is one only for the
-    /// other family: a connection from any other address is not what was asked for.
+    /// other family, since the upstream may admit only that address.
     fn source(&self, addr: SocketAddr) -> io::Result<Option<IpAddr>> {
         let (v4, v6) = (
             self.source_v4.map(IpAddr::V4),

@@ -78,7 +78,7 @@ impl Header {
 
 /// Returns an ID of the connection that no other one has, in this process or another.
 fn unique_id<Io>(conn: &Connection<Io>) -> String {
-    // Keyed at random, for each process anew.
+    // Their random keys differ between processes.
     static HALVES: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
     let handle = conn.handle();
     let listener: &Addr = conn.listener_addr();

@@ -12,6 +12,9 @@ use tokio::time::{Instant, timeout};
 /// RFC 8767, section 5.
 const STALE_WAIT: Duration = Duration::from_millis(1800);
 
+/// The most that any setting is, so that no time is beyond what the clock can express.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
 /// The least pause after a failed lookup, so that the driver does not repeat it without one.
 const MIN_RETRY: Duration = Duration::from_millis(100);
 
@@ -70,7 +73,7 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn ttl(&self, resolved: &Resolved) -> Duration {
         let ttl = resolved.ttl.unwrap_or(self.default_ttl);
-        ttl.min(self.max_ttl).max(self.min_ttl)
+        ttl.min(self.max_ttl).max(self.min_ttl).min(LONGEST)
     }
 }
 
@@ -113,14 +116,14 @@ impl Cached {
     /// Sets how long addresses are used after their time to live, as long as lookups fail (RFC
     /// 8767). The default is 1 h, and zero turns it off.
     pub fn stale_for(mut self, time: Duration) -> Self {
-        self.settings.stale = time;
+        self.settings.stale = time.min(LONGEST);
         self
     }
 
     /// Sets how long a name is not looked up again after a lookup has failed. The default is 5 s,
     /// and the least 100 ms.
     pub fn retry_after(mut self, time: Duration) -> Self {
-        self.settings.retry = time.max(MIN_RETRY);
+        self.settings.retry = time.clamp(MIN_RETRY, LONGEST);
         self
     }
 

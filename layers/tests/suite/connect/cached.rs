@@ -221,6 +221,21 @@ async fn an_old_answer_is_used_if_a_lookup_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn times_may_be_as_long_as_one_likes() {
+    let scripted = Scripted::default();
+    scripted.ttl(u64::MAX);
+    let longest = Duration::MAX;
+    let cached = Cached::new(scripted.clone())
+        .default_ttl(longest)
+        .ttl_bounds(Duration::ZERO, longest)
+        .stale_for(longest)
+        .retry_after(longest);
+    assert_eq!(find(&cached, "a.test").await, Ok(1));
+    scripted.answer(Answer::Error);
+    assert!(find(&cached, "b.test").await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_name_that_was_used_last_is_kept() {
     let scripted = Scripted::default();
     let cached = Cached::new(scripted.clone()).max_names(2);

@@ -273,7 +273,7 @@ async fn upstreams_without_tls_and_without_an_end_are_told_apart() {
         let (result, ()) = tokio::join!(connect(&connector, name(port)), serving);
         assert_eq!(reason(result).0, expected);
     }
-    // Whoever says nothing is given up with the limit, which includes the handshake.
+    // The limit includes the handshake.
     let connector = connector.timeout(Duration::from_millis(100));
     let error = connect(&connector, name(port)).await.unwrap_err();
     assert!(error.is_timeout());
