@@ -45,7 +45,7 @@ impl Broker {
         let Some(connect) = first.transpose()? else {
             return Ok(());
         };
-        let keep_alive = accept(connect)?;
+        let keep_alive = check(connect)?;
         writer.write_all(&[packet::CONNACK, 2, 0, 0]).await?;
         writer.flush().await?;
 
@@ -84,8 +84,8 @@ impl Broker {
     }
 
     fn publish(&self, mut packet: Packet) -> io::Result<()> {
-        if packet.flags() & 0b110 != 0 {
-            return Err(invalid("QoS 1 and 2 are not supported"));
+        if packet.flags() != 0 {
+            return Err(invalid("only QoS 0 without RETAIN is supported"));
         }
         let topic = packet.text()?.into();
         let packet = packet.bytes;
@@ -95,8 +95,8 @@ impl Broker {
     }
 }
 
-/// Reads a CONNECT packet. Returns how long the client may be silent.
-fn accept(mut connect: Packet) -> io::Result<Duration> {
+/// Checks a CONNECT packet. Returns the time that the client may be silent.
+fn check(mut connect: Packet) -> io::Result<Duration> {
     if connect.kind() != packet::CONNECT || connect.text()? != "MQTT" || connect.u8()? != 4 {
         return Err(invalid("expected CONNECT of MQTT 3.1.1"));
     }
