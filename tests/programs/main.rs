@@ -15,6 +15,7 @@ mod diagnostics;
 mod fleet;
 mod gateway;
 mod http;
+mod migrations;
 mod names;
 mod pressure;
 mod programs;
