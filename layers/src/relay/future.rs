@@ -5,6 +5,7 @@ use super::{
     deliver::deliver,
     reset_guard::ResetGuard,
     send_queue::SendQueue,
+    side::Side,
     transfer::{Failure, Transfer},
 };
 use crate::io::buffers;
@@ -294,8 +295,8 @@ impl Both {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut impl IoStream,
-        upstream: &mut impl IoStream,
+        client: &mut impl Side,
+        upstream: &mut impl Side,
     ) -> Poll<Result<(), RelayError>> {
         let mut scratch = buffers::take_read();
         let polled = self.poll_with(cx, client, upstream, &mut scratch);
@@ -306,8 +307,8 @@ impl Both {
     fn poll_with(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut impl IoStream,
-        upstream: &mut impl IoStream,
+        client: &mut impl Side,
+        upstream: &mut impl Side,
         scratch: &mut BytesMut,
     ) -> Poll<Result<(), RelayError>> {
         let up = self.up.poll(cx, client, upstream, scratch);

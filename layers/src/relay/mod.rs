@@ -123,10 +123,13 @@
 mod deliver;
 mod error;
 mod future;
+#[cfg_attr(not(target_os = "linux"), path = "no_pipe.rs")]
+mod pipe;
 mod reset_guard;
 mod send_queue;
+mod side;
 mod transfer;
 
-pub use crate::io::Resettable;
+pub use crate::io::{PlainSocket, Resettable};
 pub use error::RelayError;
 pub use future::{Relay, Relayed, relay};
