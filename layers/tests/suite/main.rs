@@ -63,6 +63,8 @@ mod proxy_protocol;
 mod relay;
 #[cfg(feature = "relay")]
 mod relay_delivery;
+#[cfg(all(feature = "relay", target_os = "linux"))]
+mod relay_splice;
 #[cfg(all(
     feature = "access",
     feature = "bandwidth",
