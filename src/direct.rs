@@ -9,6 +9,7 @@
 use rustix::{fs::sendfile, io::retry_on_intr, pipe::SpliceFlags, pipe::splice};
 use std::{
     cell::{Cell, RefCell},
+    fs::File,
     io,
     os::fd::{BorrowedFd, OwnedFd},
     sync::Arc,
@@ -28,7 +29,7 @@ pub(crate) enum Transfer {
     /// From a pipe into the socket.
     FromPipe(Arc<OwnedFd>),
     /// From a file, at this offset, into the socket.
-    FromFile(Arc<OwnedFd>, u64),
+    FromFile(Arc<File>, u64),
 }
 
 impl Transfer {

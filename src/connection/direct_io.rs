@@ -4,6 +4,7 @@ use super::{Connection, entry::flag};
 use crate::direct::{self, Transfer};
 use crate::io::IoStream;
 use std::{
+    fs::File,
     io,
     os::fd::OwnedFd,
     pin::Pin,
@@ -77,7 +78,7 @@ impl<Io: IoStream> Connection<Io> {
     pub fn poll_send_file(
         &mut self,
         cx: &mut Context<'_>,
-        file: &Arc<OwnedFd>,
+        file: &Arc<File>,
         offset: u64,
         most: usize,
     ) -> Poll<io::Result<usize>> {

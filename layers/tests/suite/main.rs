@@ -88,8 +88,12 @@ mod route;
     feature = "tls"
 ))]
 mod score;
+#[cfg(feature = "send_file")]
+mod send_file;
 #[cfg(all(feature = "sniff", feature = "tls"))]
 mod sniff;
+#[cfg(any(feature = "relay", feature = "send_file"))]
+mod spy;
 #[cfg(feature = "full")]
 mod stack;
 #[cfg(all(feature = "access", feature = "limit", feature = "route"))]

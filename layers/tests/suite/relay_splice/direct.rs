@@ -1,79 +1,16 @@
 //! What goes through pipes, and what the layers around the client's socket make of it.
 
-use crate::{relay::in_time, relay::pattern};
-use reagent::{BoxError, Connection, IoStream, Outcome, Server, ServerHandle, handle};
-use reagent_layers::relay::relay;
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    task::{Context, Poll, ready},
+use crate::{
+    relay::{in_time, pattern},
+    spy::{Seen, Spy},
 };
+use reagent::{BoxError, Connection, Outcome, Server, ServerHandle, handle};
+use reagent_layers::relay::relay;
+use std::{net::SocketAddr, sync::Arc};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-
-/// A wrapper that counts all bytes, and those that it sees in memory.
-struct Spy<Io> {
-    io: Io,
-    seen: Arc<Seen>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    all: AtomicUsize,
-    in_memory: AtomicUsize,
-}
-
-impl Seen {
-    fn note(&self, bytes: &[u8]) {
-        self.all.fetch_add(bytes.len(), Relaxed);
-        let in_memory = bytes.iter().filter(|byte| **byte != 0).count();
-        self.in_memory.fetch_add(in_memory, Relaxed);
-    }
-
-    fn counts(&self) -> (usize, usize) {
-        (self.all.load(Relaxed), self.in_memory.load(Relaxed))
-    }
-}
-
-impl<Io: IoStream> AsyncRead for Spy<Io> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        self.seen.note(&buf.filled()[before..]);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<Io: IoStream> AsyncWrite for Spy<Io> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let n = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
-        self.seen.note(&buf[..n]);
-        Poll::Ready(Ok(n))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
 
 /// A proxy whose clients are spied on, by a wrapper that passes bytes through or by one that may
 /// look at them.
@@ -81,10 +18,7 @@ async fn spied(passes_through: bool) -> (ServerHandle, TcpListener, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let spied = seen.clone();
     let (server, upstreams) = proxy(move |conn, upstream| {
-        let wrap = |io| Spy {
-            io,
-            seen: spied.clone(),
-        };
+        let wrap = |io| Spy::new(io, spied.clone());
         let conn = match passes_through {
             true => conn.map_io_passthrough(wrap),
             false => conn.map_io(wrap),
