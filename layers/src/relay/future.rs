@@ -93,8 +93,8 @@ impl Relay {
 
     /// Relays bytes in both directions until both sides have ended.
     ///
-    /// If a side does not accept what is sent to it, the relay holds at most one buffer of 64 KiB
-    /// for it and stops reading from the other side.
+    /// If a side does not accept what is sent to it, the relay stops reading from the other side. It
+    /// then holds at most a buffer of 64 KiB, or a [pipe](super#zero-copy) of 256 KiB.
     ///
     /// # Errors
     ///

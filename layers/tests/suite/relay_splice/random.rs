@@ -168,7 +168,7 @@ async fn deliver(proxy: &Proxy, id: u64, plans: &[Plan; 2], resets_client: bool)
     if receiver.is_small {
         living.shrink();
     }
-    let (mut reader, writer) = split(living);
+    let (mut reader, mut writer) = split(living);
     let send = async {
         let (reader, mut writer) = split(dying);
         sender.write(&mut writer).await;
@@ -180,8 +180,14 @@ async fn deliver(proxy: &Proxy, id: u64, plans: &[Plan; 2], resets_client: bool)
         .await;
         dying.reset();
     };
-    let (received, ()) = in_time(async { tokio::join!(receiver.read(&mut reader), send) }).await;
-    drop(writer);
+    // The living side may send more than anybody reads, so that the failure is seen by a write.
+    let answer = async {
+        if receiver.pauses > 1 {
+            receiver.write(&mut writer).await;
+        }
+    };
+    let all = async { tokio::join!(receiver.read(&mut reader), send, answer) };
+    let (received, ..) = in_time(all).await;
     let what = || format!("{:?}, {resets_client}, number {id}, {plans:?}", received.1);
     assert_eq!(received.0.len(), sender.sent.len(), "{}", what());
     assert!(received.0 == sender.sent, "{}", what());
