@@ -53,7 +53,7 @@ struct Current {
 }
 
 thread_local! {
-    /// The address of the memory that stands for the bytes of a transfer; 0 if there is none.
+    /// The address of the memory that stands for the bytes of a transfer; 0 without a transfer.
     static ADDRESS: Cell<usize> = const { Cell::new(0) };
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
     static MEMORY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };

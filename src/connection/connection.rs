@@ -277,8 +277,9 @@ impl<Io> Connection<Io> {
     ///
     /// A direct transfer looks to the wrapper like any read or write, but the bytes in its buffer
     /// are all zero. So the wrapper must pass on the caller's own buffer, or the first part of it,
-    /// and must not depend on the bytes, copy them for later, or send them elsewhere. It may return
-    /// bytes of its own when it is read from, as [`PrefixedIo`](crate::PrefixedIo) does.
+    /// and must not depend on the bytes, copy them for later, or send them elsewhere. A read may
+    /// also return other bytes, such as those that were read ahead by
+    /// [`PrefixedIo`](crate::PrefixedIo).
     #[inline]
     pub fn map_io_passthrough<T>(self, wrap: impl FnOnce(Io) -> T) -> Connection<T> {
         Connection {

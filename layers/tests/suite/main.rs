@@ -88,7 +88,7 @@ mod route;
     feature = "tls"
 ))]
 mod score;
-#[cfg(feature = "send_file")]
+#[cfg(all(feature = "send_file", unix))]
 mod send_file;
 #[cfg(all(feature = "sniff", feature = "tls"))]
 mod sniff;

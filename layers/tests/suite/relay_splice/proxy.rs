@@ -21,7 +21,7 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 
-/// What a side's socket is.
+/// The kind of a side's socket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     Tcp,
