@@ -19,6 +19,7 @@
 //! | relay bytes to an upstream and back | [`relay`](relay/fn.relay.html) | `relay` |
 //! | route connections to one of several services | [`Router`](route/struct.Router.html) | `route` |
 //! | ban clients that misbehave | [`Score`](score/struct.Score.html) | `score` |
+//! | send a file without copying it | [`SendFile`](send_file/trait.SendFile.html) | `send_file` |
 //! | detect a client's protocol from its first bytes | [`SniffLayer`](sniff/struct.SniffLayer.html) | `sniff` |
 //! | limit times: first byte, idle, stalled reads and writes, minimum rate, age | [`TimeoutsLayer`](timeout/struct.TimeoutsLayer.html) | `timeout` |
 //! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls` |
@@ -139,6 +140,8 @@ pub mod relay;
 pub mod route;
 #[cfg(feature = "score")]
 pub mod score;
+#[cfg(feature = "send_file")]
+pub mod send_file;
 #[cfg(feature = "sniff")]
 pub mod sniff;
 #[cfg(feature = "timeout")]

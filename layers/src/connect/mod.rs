@@ -165,6 +165,7 @@ mod attempts;
 mod error;
 mod open;
 mod order;
+mod plain;
 mod race;
 mod request;
 mod resolve;

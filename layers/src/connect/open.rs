@@ -5,10 +5,10 @@ use super::{
     attempts::Attempts,
     error::Failure,
     order::interleaved,
+    plain::Plain,
     race::race,
     resolve::{AnyResolve, System},
     settings::Settings,
-    stream::Plain,
     target::is_scoped,
 };
 use reagent::{Addr, BoxError};

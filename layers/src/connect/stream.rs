@@ -1,5 +1,6 @@
 //! The stream of a connection to an upstream.
 
+use super::plain::Plain;
 use reagent::Addr;
 use std::{
     fmt,
@@ -7,11 +8,10 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+#[cfg(feature = "relay")]
+use crate::relay::{PlainSocket, Resettable};
 #[cfg(feature = "connect_tls")]
 use tokio_rustls::{client::TlsStream, rustls::ClientConnection};
 
@@ -29,14 +29,6 @@ enum Stream {
     Plain(Plain),
     #[cfg(feature = "connect_tls")]
     Tls(Box<TlsStream<Plain>>),
-}
-
-/// A socket.
-#[derive(Debug)]
-pub(super) enum Plain {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(tokio::net::UnixStream),
 }
 
 impl UpstreamIo {
@@ -103,19 +95,8 @@ impl UpstreamIo {
     }
 }
 
-/// Passes a call on to the socket.
-macro_rules! delegate {
-    ($stream:expr, $method:ident $args:tt) => {
-        match $stream {
-            Plain::Tcp(io) => Pin::new(io).$method $args,
-            #[cfg(unix)]
-            Plain::Unix(io) => Pin::new(io).$method $args,
-        }
-    };
-}
-
 /// Passes a call on to the socket or to TLS.
-macro_rules! delegate_tls {
+macro_rules! delegate {
     ($stream:expr, $method:ident $args:tt) => {
         match $stream {
             Stream::Plain(io) => Pin::new(io).$method $args,
@@ -125,54 +106,13 @@ macro_rules! delegate_tls {
     };
 }
 
-impl AsyncRead for Plain {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        delegate!(&mut *self, poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Plain {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        delegate!(&mut *self, poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        delegate!(&mut *self, poll_write_vectored(cx, bufs))
-    }
-
-    /// Sockets write several buffers at once.
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(&mut *self, poll_flush(cx))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(&mut *self, poll_shutdown(cx))
-    }
-}
-
 impl AsyncRead for UpstreamIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match delegate_tls!(&mut self.stream, poll_read(cx, buf)) {
+        match delegate!(&mut self.stream, poll_read(cx, buf)) {
             // Without TLS, no end is reported as this error.
             #[cfg(feature = "connect_tls")]
             Poll::Ready(Err(error))
@@ -191,7 +131,7 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        delegate_tls!(&mut self.stream, poll_write(cx, buf))
+        delegate!(&mut self.stream, poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -199,7 +139,7 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        delegate_tls!(&mut self.stream, poll_write_vectored(cx, bufs))
+        delegate!(&mut self.stream, poll_write_vectored(cx, bufs))
     }
 
     /// TLS gathers several buffers into records.
@@ -208,29 +148,26 @@ impl AsyncWrite for UpstreamIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate_tls!(&mut self.stream, poll_flush(cx))
+        delegate!(&mut self.stream, poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate_tls!(&mut self.stream, poll_shutdown(cx))
+        delegate!(&mut self.stream, poll_shutdown(cx))
     }
 }
 
 #[cfg(feature = "relay")]
-impl crate::relay::Resettable for Plain {
-    fn socket(&self) -> Option<crate::io::Borrowed<'_>> {
-        match self {
-            Plain::Tcp(stream) => stream.socket(),
-            #[cfg(unix)]
-            Plain::Unix(stream) => stream.socket(),
-        }
-    }
-}
-
-#[cfg(feature = "relay")]
-impl crate::relay::Resettable for UpstreamIo {
+impl Resettable for UpstreamIo {
     fn socket(&self) -> Option<crate::io::Borrowed<'_>> {
         UpstreamIo::socket(self).socket()
+    }
+
+    fn plain(&self) -> Option<PlainSocket<'_>> {
+        match &self.stream {
+            Stream::Plain(io) => io.plain(),
+            #[cfg(feature = "connect_tls")]
+            Stream::Tls(_) => None,
+        }
     }
 }
 

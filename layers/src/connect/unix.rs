@@ -1,6 +1,6 @@
 //! Connections to Unix sockets.
 
-use super::stream::Plain;
+use super::plain::Plain;
 use std::{io, path::Path};
 
 /// The delay between attempts to connect to a socket whose queue is full.

@@ -65,6 +65,8 @@ mod proxy_protocol;
 mod relay;
 #[cfg(feature = "relay")]
 mod relay_delivery;
+#[cfg(all(feature = "relay", target_os = "linux"))]
+mod relay_splice;
 #[cfg(all(
     feature = "access",
     feature = "bandwidth",
@@ -89,8 +91,12 @@ mod route;
     feature = "tls"
 ))]
 mod score;
+#[cfg(all(feature = "send_file", unix))]
+mod send_file;
 #[cfg(all(feature = "sniff", feature = "tls"))]
 mod sniff;
+#[cfg(any(feature = "relay", feature = "send_file"))]
+mod spy;
 #[cfg(feature = "full")]
 mod stack;
 #[cfg(all(feature = "access", feature = "limit", feature = "route"))]

@@ -9,7 +9,7 @@ mod verifier;
 pub use builder::TlsClientBuilder;
 pub use error::{TlsClientError, TlsClientErrorKind};
 
-use super::{Target, stream::Plain};
+use super::{Target, plain::Plain};
 use crate::tls::TlsConfigError;
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use store::Store;

@@ -9,7 +9,7 @@ use crate::{
 use reagent::{BoxError, Connection, Outcome, Server, handle};
 use reagent_layers::{
     connect::{Connect, TlsClient},
-    relay::{RelayError, relay},
+    relay::{PlainSocket, RelayError, Resettable, relay},
 };
 use std::{io::ErrorKind, sync::Arc};
 use tokio::{
@@ -24,6 +24,7 @@ struct Proxy {
     served: Served,
     upstream: TcpListener,
     acceptor: TlsAcceptor,
+    connector: Connect,
     _dir: Dir,
 }
 
@@ -47,16 +48,17 @@ impl Proxy {
             .build()
             .unwrap();
         let connector = to([at(1, port)]).tls(tls);
-        let ends = Ends::default();
+        let (ends, forwarding) = (Ends::default(), connector.clone());
         let server = Server::bind("127.0.0.1:0")
             .observe(ends.clone())
-            .start(handle(move |conn| forward(conn, connector.clone(), port)))
+            .start(handle(move |conn| forward(conn, forwarding.clone(), port)))
             .await
             .unwrap();
         Proxy {
             served: Served { server, ends },
             upstream,
             acceptor: TlsAcceptor::from(Arc::new(config)),
+            connector,
             _dir: dir,
         }
     }
@@ -139,4 +141,23 @@ async fn an_end_without_close_notify_is_delivered_as_a_reset() {
             false => assert_eq!(read(&mut client).await.unwrap(), ""),
         }
     }
+}
+
+#[tokio::test]
+async fn only_the_bytes_of_a_plain_socket_are_those_of_the_stream() {
+    let proxy = Proxy::start(true).await;
+    let port = proxy.upstream.local_addr().unwrap().port();
+    let plain = to([at(1, port)]).oneshot(name(port)).await.unwrap();
+    assert!(matches!(plain.plain(), Some(PlainSocket::Tcp(_))));
+    let accepting = async {
+        // The first one was the plain connection.
+        proxy.upstream.accept().await.unwrap();
+        let (upstream, _) = proxy.upstream.accept().await.unwrap();
+        proxy.acceptor.accept(upstream).await
+    };
+    let connecting = proxy.connector.clone().oneshot(name(port));
+    let (encrypted, upstream) = in_time(async { tokio::join!(connecting, accepting) }).await;
+    let (encrypted, _upstream) = (encrypted.unwrap(), upstream.unwrap());
+    assert!(encrypted.plain().is_none());
+    assert!(encrypted.socket().is_some());
 }
