@@ -38,7 +38,9 @@ impl Default for Options {
 
 /// Changes the options of a socket before it is connected.
 #[derive(Clone)]
-pub(super) struct Hook(pub(super) Arc<dyn Fn(&SockRef<'_>) -> io::Result<()> + Send + Sync>);
+pub(super) struct Hook(pub(super) Arc<BeforeConnect>);
+
+type BeforeConnect = dyn Fn(&SockRef<'_>) -> io::Result<()> + Send + Sync;
 
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
