@@ -84,7 +84,7 @@ impl Table {
         let share = self.share();
         let is_reachable = self.shared.is_reachable();
         let known = self.lock().with(ip, share, |tokens| {
-            if tokens.take() {
+            if tokens.take(share) {
                 Known::Admitted
             } else if !is_reachable {
                 Known::Lost
@@ -143,7 +143,8 @@ impl Table {
 
 /// The store counts in microseconds. A rate of 0 would mean to remember clients for ever.
 fn clamped(per_second: f64, burst: f64) -> (f64, u32) {
-    let per_second = per_second.clamp(1.0 / 86_400.0, 1e6);
+    // Unlike `clamp`, this has a result for NaN: the least rate.
+    let per_second = per_second.max(1.0 / 86_400.0).min(1e6);
     (per_second, burst.max(1.0) as u32)
 }
 
