@@ -76,8 +76,8 @@ impl Builder {
     /// Sets by how much the pressure must fall below a threshold before the action ends. The
     /// default is 0.05, and the maximum 0.5, so that every action can end.
     pub fn hysteresis(mut self, hysteresis: f64) -> Self {
-        // Unlike `clamp`, this makes 0 of NaN.
-        self.hysteresis = hysteresis.max(0.0).min(0.5);
+        let hysteresis = if hysteresis.is_nan() { 0.0 } else { hysteresis };
+        self.hysteresis = hysteresis.clamp(0.0, 0.5);
         self
     }
 

@@ -143,8 +143,8 @@ impl Table {
 
 /// The store counts in microseconds. A rate of 0 would mean to remember clients for ever.
 fn clamped(per_second: f64, burst: f64) -> (f64, u32) {
-    // Unlike `clamp`, this has a result for NaN: the least rate.
-    let per_second = per_second.max(1.0 / 86_400.0).min(1e6);
+    let per_second = if per_second.is_nan() { 0.0 } else { per_second };
+    let per_second = per_second.clamp(1.0 / 86_400.0, 1e6);
     (per_second, burst.max(1.0) as u32)
 }
 
