@@ -48,6 +48,10 @@ thread_local! {
 
 /// The pipes that a thread keeps.
 struct Unused {
+    #[expect(
+        clippy::vec_box,
+        reason = "a relay holds the box, which keeps it small"
+    )]
     pipes: Vec<Box<Pipe>>,
     /// The number of times that none is created.
     pause: u32,
@@ -198,5 +202,26 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         OPEN.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_only_so_many_pipes_and_they_come_back() {
+        let mut pipes = Vec::new();
+        while let Some(pipe) = Pipe::borrow() {
+            pipes.push(pipe);
+        }
+        assert!((1..=MOST).contains(&pipes.len()), "{} pipes", pipes.len());
+        // One that was given back is lent at once.
+        pipes.pop().unwrap().give_back();
+        pipes.push(Pipe::borrow().expect("the one that was given back"));
+        // One that was dropped may be created again, after a while.
+        pipes.pop();
+        let refused = (0..).take_while(|_| Pipe::borrow().is_none()).count();
+        assert_eq!(refused as u32, PAUSE);
     }
 }

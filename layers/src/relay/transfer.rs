@@ -346,7 +346,8 @@ mod tests {
 
     #[tokio::test]
     async fn written_bytes_are_flushed_when_nothing_follows() {
-        let (mut client, mut reader) = duplex(10);
+        let (mut client, reader) = duplex(10);
+        let mut reader = join(reader, sink());
         let (writer, mut end) = duplex(10);
         let mut writer = join(empty(), BufWriter::new(writer));
         let mut transfer = Transfer::default();
