@@ -3,7 +3,8 @@
 use crate::{
     config::Config,
     options::{Listener, Route},
-    pool::{Pool, Shared, Spec},
+    pool::{Pool, Shared},
+    pool_spec::Spec,
     values::WeightedTarget,
 };
 use reagent::BoxError;
@@ -69,7 +70,7 @@ impl Pools {
 
     /// Puts the sets into effect, and begins the checks of those that are new.
     pub fn apply(&mut self) {
-        self.pools.values().for_each(Pool::apply);
+        self.pools.values_mut().for_each(Pool::apply);
         for (place, driver) in self.new.drain(..) {
             let mut checks = JoinSet::new();
             checks.spawn(driver);

@@ -4,7 +4,7 @@ use crate::{
     certificates::{Certificates, TlsOptions},
     limits::Limits,
     options::{ApplyTo, Listener, ProxyIn, ProxyOut, Route},
-    pool::Spec,
+    pool_spec::Spec,
     pools::Pools,
     upstream::Upstream,
     values::join,

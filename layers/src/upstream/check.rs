@@ -94,7 +94,7 @@ impl Check {
     }
 
     /// Sets the number of checks in a row after which an upstream that is down is up again. The
-    /// default is 2. So many checks end an ejection too.
+    /// default is 2. That number of checks ends an ejection too.
     pub fn rise(mut self, checks: u32) -> Self {
         self.rise = checks.max(1);
         self

@@ -31,7 +31,7 @@ impl<T: Clone + Send + Sync + 'static> Upstreams<T> {
     ///
     /// # Errors
     ///
-    /// Returns an [`UpstreamError`], with all attempts, if no upstream was reached, there is none, or
+    /// Returns an [`UpstreamError`] with all attempts if there is no upstream, none was reached, or
     /// none had room.
     ///
     /// # Cancel safety

@@ -10,7 +10,7 @@ use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 pub struct FailedAttempt {
     /// The name of the upstream.
     pub upstream: Arc<str>,
-    /// What went wrong.
+    /// The error.
     pub error: Arc<str>,
     /// How long it took.
     pub took: Duration,

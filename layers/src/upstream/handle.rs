@@ -60,8 +60,7 @@ impl<T: Send + Sync + 'static> Upstreams<T> {
         let upstreams = upstreams.into_iter().collect();
         let old = self.shared.with(|set, now| set.replace(upstreams, now));
         drop(old);
-        self.shared.changed.notify_waiters();
-        self.shared.changed.notify_one();
+        self.shared.changed.send_replace(());
     }
 
     /// Makes no more connections to the upstream with this name, until it is

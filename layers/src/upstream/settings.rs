@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How an upstream is chosen.
+/// The way in which an upstream is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Balance {
@@ -17,7 +17,7 @@ pub enum Balance {
     Hash,
 }
 
-/// When an upstream that fails is left out.
+/// The conditions on which an upstream that fails is left out.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Ejection {
@@ -69,7 +69,7 @@ impl Ejection {
         self
     }
 
-    /// Returns how many of so many upstreams can be ejected at a time.
+    /// Returns how many of `upstreams` can be ejected at a time.
     pub(super) fn cap(&self, upstreams: usize) -> usize {
         ((upstreams as f64 * self.share) as usize).max(1)
     }

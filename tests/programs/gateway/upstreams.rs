@@ -438,6 +438,23 @@ async fn a_reload_keeps_what_is_known_of_upstreams_that_stay() -> Result<(), Box
 }
 
 #[tokio::test]
+async fn each_address_of_a_name_is_an_upstream() -> Result<(), BoxError> {
+    let server = named_upstream("localhost").await;
+    let port = server.local_addr().socket_addr().unwrap().port();
+    let (page, name) = (free_addr().await, format!("localhost:{port}"));
+    let args = ["--to-each", "1", "--metrics", &page];
+    let gateway = gateway(&name, &args).await;
+    let resolved = format!("127.0.0.1:{port}");
+    until_metric(&page, "gateway_upstream_available", &resolved, 1.0).await;
+    // Where the name has an IPv6 address too, nobody listens there.
+    for _ in 0..10 {
+        assert_eq!(ask(&gateway.addr).await?, "localhost hello");
+    }
+    until_metric(&page, "gateway_upstream_connections_total", &resolved, 10.0).await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_check_of_the_configuration_shows_the_upstreams() {
     let gateway = Command::new(binary("gateway"))
         .args(["--listen", "127.0.0.1:0", "--check", "--balance", "hash"])
@@ -460,7 +477,7 @@ async fn a_check_of_the_configuration_shows_the_upstreams() {
 
 #[tokio::test]
 async fn options_of_upstreams_that_make_no_sense_are_errors() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["--to-ca", "x"], "--to-ca requires --to-tls"),
         (&["--to-name", "x"], "--to-name requires --to-tls"),
         (
@@ -473,6 +490,10 @@ async fn options_of_upstreams_that_make_no_sense_are_errors() {
         ),
         (&["--to", "127.0.0.1:1"], "127.0.0.1:1 is in --to twice"),
         (&["--to", "127.0.0.1:2=1000001"], "expected at most 1000000"),
+        (
+            &["--to-each", "30", "--to-tls"],
+            "--to-each with --to-tls requires --to-name",
+        ),
         (
             &["--to-tls", "--to-ca", "/nonexistent.pem"],
             "/nonexistent.pem",
