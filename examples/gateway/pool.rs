@@ -5,9 +5,9 @@ use crate::{
     header,
     options::ProxyOut,
     overlap::lookup,
-    pool_spec::{ATTEMPT, Connectors, Spec},
+    pool_spec::{ATTEMPT, Connectors, List, Spec},
     upstream,
-    values::{Target, WeightedTarget},
+    values::{Count, Target, WeightedTarget},
 };
 use reagent::{BoxError, Connection};
 use reagent_layers::{
@@ -40,7 +40,7 @@ pub struct Shared {
 pub struct Pool {
     pub shared: Arc<Shared>,
     pub spec: Spec,
-    to: Vec<WeightedTarget>,
+    list: List,
     connectors: Connectors,
     /// What resolves the names, if each of their addresses is an upstream.
     resolving: JoinSet<()>,
@@ -52,7 +52,7 @@ impl Pool {
     pub fn new(
         label: &str,
         spec: Spec,
-        to: &[WeightedTarget],
+        list: List,
         known: Option<&Pool>,
     ) -> Result<(Self, Option<Driver>), BoxError> {
         let connectors = spec.connectors()?;
@@ -66,7 +66,7 @@ impl Pool {
                     .attempt_timeout(ATTEMPT)
                     .timeout(TIMEOUT)
                     .on_change(move |change| log(&label, change))
-                    .build(upstreams(to));
+                    .build(upstreams(&list.to, list.max));
                 let shared = Arc::new(Shared {
                     set,
                     connectors: Mutex::new(connectors.clone()),
@@ -79,7 +79,7 @@ impl Pool {
         let pool = Pool {
             shared,
             spec,
-            to: to.to_vec(),
+            list,
             connectors,
             resolving: JoinSet::new(),
         };
@@ -89,19 +89,19 @@ impl Pool {
     /// Puts the configuration into effect.
     pub fn apply(&mut self) {
         *self.shared.connectors() = self.connectors.clone();
-        let (set, to) = (&self.shared.set, self.to.clone());
+        let (set, List { to, max }) = (&self.shared.set, self.list.clone());
         match self.spec.each {
             Some(each) => {
-                let driver = set.follow(each, move || resolve(to.clone()));
+                let driver = set.follow(each, move || resolve(to.clone(), max));
                 self.resolving.spawn(driver);
             }
-            None => set.set(upstreams(&to)),
+            None => set.set(upstreams(&to, max)),
         }
     }
 }
 
 /// Returns the addresses of all names as upstreams, or `None` if a name does not resolve.
-async fn resolve(to: Vec<WeightedTarget>) -> Option<Vec<Upstream<Target>>> {
+async fn resolve(to: Vec<WeightedTarget>, max: Option<Count>) -> Option<Vec<Upstream<Target>>> {
     let mut all = Vec::new();
     for WeightedTarget { target, weight } in to {
         let Target::Name(name) = &target else {
@@ -119,13 +119,15 @@ async fn resolve(to: Vec<WeightedTarget>) -> Option<Vec<Upstream<Target>>> {
             }
         }
     }
-    Some(upstreams(&all))
+    Some(upstreams(&all, max))
 }
 
-fn upstreams(to: &[WeightedTarget]) -> Vec<Upstream<Target>> {
+fn upstreams(to: &[WeightedTarget], max: Option<Count>) -> Vec<Upstream<Target>> {
+    let max = max.map_or(usize::MAX, Count::as_usize);
     let upstreams = to.iter().map(|to| {
         let name = to.target.to_string();
-        Upstream::new(name, to.target.clone()).weight(to.weight)
+        let upstream = Upstream::new(name, to.target.clone());
+        upstream.weight(to.weight).max_connections(max)
     });
     upstreams.collect()
 }

@@ -3,7 +3,7 @@
 use crate::{
     header,
     options::{Balance, HealthCheck, Listener, ProxyOut},
-    values::{WeightedTarget, join},
+    values::{Count, WeightedTarget, join},
 };
 use reagent::BoxError;
 use reagent_layers::{
@@ -14,6 +14,23 @@ use std::{path::PathBuf, time::Duration};
 
 /// The time limit for one attempt.
 pub const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// The upstreams of a set, which can change while it keeps what is known of them.
+#[derive(Clone, Debug)]
+pub struct List {
+    pub to: Vec<WeightedTarget>,
+    /// The maximum number of connections of each.
+    pub max: Option<Count>,
+}
+
+impl List {
+    pub fn new(listener: &Listener, to: &[WeightedTarget]) -> Self {
+        List {
+            to: to.to_vec(),
+            max: listener.per_upstream,
+        }
+    }
+}
 
 /// What a set is made from. It is kept by a reload that changes none of this.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,13 +65,17 @@ impl Spec {
     }
 
     /// Returns whether a single address needs nothing of a set.
-    pub fn is_plain(&self, to: &[WeightedTarget]) -> bool {
-        to.len() == 1 && self.check.is_none() && self.tls.is_none() && self.each.is_none()
+    pub fn is_plain(&self, list: &List) -> bool {
+        let is_one = list.to.len() == 1 && list.max.is_none();
+        is_one && self.check.is_none() && self.tls.is_none() && self.each.is_none()
     }
 
     /// Describes the upstreams, as they are printed.
-    pub fn line(&self, to: &[WeightedTarget]) -> String {
+    pub fn line(&self, List { to, max }: &List) -> String {
         let mut line = join("to ", to);
+        if let Some(max) = max {
+            line += &format!(", at most {max} connections each");
+        }
         if let Some(each) = self.each {
             line += &format!(", each of their addresses (resolved every {each:?})");
         }

@@ -4,11 +4,11 @@ use crate::{
     config::Config,
     options::{Listener, Route},
     pool::{Pool, Shared},
-    pool_spec::Spec,
-    values::WeightedTarget,
+    pool_spec::{List, Spec},
+    values::{Target, WeightedTarget},
 };
 use reagent::BoxError;
-use reagent_layers::upstream::{Driver, UpstreamState, UpstreamStats};
+use reagent_layers::upstream::{Driver, Upstreams};
 use std::{collections::HashMap, sync::Arc};
 use tokio::task::JoinSet;
 
@@ -52,11 +52,12 @@ impl Pools {
         known: &Pools,
     ) -> Result<(), BoxError> {
         let spec = Spec::of(listener);
-        if to.is_empty() || spec.is_plain(to) {
+        let list = List::new(listener, to);
+        if to.is_empty() || spec.is_plain(&list) {
             return Ok(());
         }
         let place = place(listener, route);
-        let (pool, driver) = Pool::new(&place.0, spec, to, known.pools.get(&place))?;
+        let (pool, driver) = Pool::new(&place.0, spec, list, known.pools.get(&place))?;
         match (driver, known.checks.get(&place)) {
             (Some(driver), _) => self.new.push((place.clone(), driver)),
             (None, Some(checks)) if pool.spec.check.is_some() => {
@@ -84,26 +85,33 @@ impl Pools {
         Some(pool.shared.clone())
     }
 
-    /// Returns the figures of all upstreams, with the labels of their listeners.
-    pub fn stats(&self) -> Vec<(String, UpstreamStats)> {
-        let stats = self.pools.iter().flat_map(|((label, _), pool)| {
-            let stats = pool.shared.set.stats().into_iter();
-            stats.map(|stats| (label.clone(), stats))
+    /// Returns all sets, with the labels of their listeners and the routes.
+    pub fn sets(&self) -> Vec<(String, Upstreams<Target>)> {
+        let sets = self.pools.iter().map(|((label, route), pool)| {
+            let name = match route {
+                Some(route) => format!("{label}, {}", route.trim_end_matches(':')),
+                None => label.clone(),
+            };
+            (name, pool.shared.set.clone())
         });
-        stats.collect()
+        let mut sets: Vec<_> = sets.collect();
+        sets.sort_by(|(one, _), (other, _)| one.cmp(other));
+        sets
     }
 
     /// Updates the metrics.
     pub fn measure(&self) {
-        for (listener, stats) in self.stats() {
+        let sets = self.sets().into_iter();
+        let all = sets.flat_map(|(name, set)| {
+            let stats = set.stats().into_iter();
+            stats.map(move |stats| (name.clone(), stats))
+        });
+        for (listener, stats) in all {
             let labels = [("listener", listener), ("upstream", stats.name.to_string())];
             metrics::gauge!(OPEN, &labels).set(stats.open as f64);
             metrics::counter!(TOTAL, &labels).absolute(stats.total);
             metrics::counter!(FAILURES, &labels).absolute(stats.failures);
-            let is_available = matches!(
-                stats.state,
-                UpstreamState::Up | UpstreamState::SlowStart | UpstreamState::Trial
-            );
+            let is_available = stats.state.is_available();
             metrics::gauge!(AVAILABLE, &labels).set(f64::from(u8::from(is_available)));
         }
     }

@@ -42,6 +42,10 @@ pub struct Listener {
     /// as an upstream [default: a name is one upstream, which is resolved for each connection]
     #[arg(long, value_name = "SECONDS")]
     pub to_each: Option<TimeLimit>,
+    /// Maximum number of open connections per upstream; further clients wait for up to 9 seconds
+    /// [default: unlimited]
+    #[arg(long, value_name = "N")]
+    pub per_upstream: Option<Count>,
     /// How upstreams are checked: tcp, tls or http:PATH [default: they are not]
     #[arg(long, value_name = "CHECK")]
     pub health_check: Option<HealthCheck>,
