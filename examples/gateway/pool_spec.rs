@@ -2,7 +2,7 @@
 
 use crate::{
     header,
-    options::{Balance, HealthCheck, Listener, ProxyOut},
+    options::{Balance, HealthCheck, Listener, ProxyOut, Route, RouteTls},
     values::{Count, WeightedTarget, join},
 };
 use reagent::BoxError;
@@ -38,6 +38,8 @@ pub struct Spec {
     pub balance: Balance,
     pub check: Option<HealthCheck>,
     pub tls: Option<UpstreamTls>,
+    /// Whether clients bring TLS of their own, so that only checks need it.
+    pub is_passed_through: bool,
     pub proxy_out: Option<ProxyOut>,
     /// After what time names are resolved again, if each of their addresses is an upstream.
     pub each: Option<Duration>,
@@ -51,7 +53,8 @@ pub struct UpstreamTls {
 }
 
 impl Spec {
-    pub fn of(listener: &Listener) -> Self {
+    pub fn of(listener: &Listener, route: Option<&Route>) -> Self {
+        let tls = route.and_then(|route| route.tls);
         Spec {
             balance: listener.balance,
             check: listener.health_check.clone(),
@@ -59,6 +62,7 @@ impl Spec {
                 ca: listener.to_ca.clone(),
                 name: listener.to_name.clone(),
             }),
+            is_passed_through: tls == Some(RouteTls::PassThrough),
             proxy_out: listener.proxy_out,
             each: listener.to_each.map(|limit| limit.0),
         }
@@ -67,7 +71,8 @@ impl Spec {
     /// Returns whether a single address needs nothing of a set.
     pub fn is_plain(&self, list: &List) -> bool {
         let is_one = list.to.len() == 1 && list.max.is_none();
-        is_one && self.check.is_none() && self.tls.is_none() && self.each.is_none()
+        let is_plain = self.tls.is_none() || self.is_passed_through;
+        is_one && is_plain && self.check.is_none() && self.each.is_none()
     }
 
     /// Describes the upstreams, as they are printed.
@@ -85,7 +90,7 @@ impl Spec {
                 Balance::Hash => ", by client address",
             };
         }
-        if let Some(tls) = &self.tls {
+        if let (Some(tls), false) = (&self.tls, self.is_passed_through) {
             line += ", with TLS";
             if let Some(ca) = &tls.ca {
                 line += &format!(" certified by {}", ca.display());
@@ -103,7 +108,7 @@ impl Spec {
     /// Returns the connectors of clients and of checks.
     pub fn connectors(&self) -> Result<Connectors, BoxError> {
         let plain = Connect::new().timeout(ATTEMPT).attempt_timeout(ATTEMPT);
-        let clients = match &self.tls {
+        let with_tls = match &self.tls {
             None => plain.clone(),
             Some(tls) => {
                 let mut client = TlsClient::builder();
@@ -117,8 +122,12 @@ impl Spec {
             }
         };
         let checks = match self.check {
-            Some(HealthCheck::Tcp) => plain,
-            _ => clients.clone(),
+            Some(HealthCheck::Tcp) => plain.clone(),
+            _ => with_tls.clone(),
+        };
+        let clients = match self.is_passed_through {
+            true => plain,
+            false => with_tls,
         };
         Ok(Connectors { clients, checks })
     }

@@ -221,7 +221,7 @@ impl Parts<'_> {
         };
         let line = format!(
             "relay: {}{header}",
-            Spec::of(listener).line(&List::new(listener, to))
+            Spec::of(listener, route).line(&List::new(listener, to))
         );
         let mut stack = Stack {
             service,

@@ -10,7 +10,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The longest line that an HTTP response may begin with.
 const LONGEST_LINE: usize = 1024;
 
-/// A check of upstreams, and how often it is made: see [`Upstreams::check`](super::Upstreams::check).
+/// A check of upstreams, and how often it is made: see
+/// [`Upstreams::check`](super::Upstreams::check).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Check {

@@ -36,8 +36,8 @@ impl<T: Clone + Send + Sync + 'static> Upstreams<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if the future is dropped, its place at an upstream or in the queue is free again.
-    /// An upstream that has not answered by then is not counted as failed.
+    /// Cancel safe: if the future is dropped, its place at an upstream or in the queue is free
+    /// again. An upstream that has not answered by then is not counted as failed.
     pub async fn connect<S, E, F>(
         &self,
         key: Key,

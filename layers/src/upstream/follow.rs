@@ -15,8 +15,8 @@ impl<T: Send + Sync + 'static> Upstreams<T> {
     /// `interval`, as [`set`](Self::set) does. So a name can stand for as many upstreams as it has
     /// addresses.
     ///
-    /// If the source returns `None` or no upstream, or takes longer than the interval, the upstreams
-    /// stay as they are.
+    /// If the source returns `None` or no upstream, or takes longer than the interval, the
+    /// upstreams stay as they are.
     ///
     /// Spawn the driver on the runtime. It ends when all handles, services and connections of the
     /// set are gone.

@@ -71,11 +71,11 @@
 //!
 //! [`Balance::P2c`] draws two upstreams by their weights and takes the one with fewer open
 //! connections for its weight. [`Balance::Hash`] gives a client the upstream with the highest score
-//! of its key and the upstream's name (weighted rendezvous hashing). Compared with a ring or a table
-//! as in Maglev, the shares are exact without virtual nodes, the clients of an upstream that leaves
-//! are all that move, they spread over all others, and nothing has to be built when the set changes.
-//! The price is that a choice looks at every upstream, as `P2c` does: fine for hundreds, too slow for
-//! tens of thousands.
+//! of its key and the upstream's name (weighted rendezvous hashing). Compared with a ring or a
+//! table as in Maglev, the shares are exact without virtual nodes, the clients of an upstream that
+//! leaves are all that move, they spread over all others, and nothing has to be built when the set
+//! changes. The price is that a choice looks at every upstream, as `P2c` does: fine for hundreds,
+//! too slow for tens of thousands.
 //!
 //! Only the upstreams that are most likely to serve are chosen from, and among them those that have
 //! room:
@@ -85,23 +85,23 @@
 //! 3. all others that are not drained.
 //!
 //! So if all are down or ejected, all are used: a *panic mode*, since a check may be wrong, or the
-//! network of this machine was. Envoy enters it when half of the hosts are unhealthy, to protect the
-//! other half from all of the load. Here the others are used to the end, because clients that fail at
-//! one upstream have to wait, and [`Upstream::max_connections`] with the [queue](UpstreamsBuilder::queue)
-//! protects the rest.
+//! network of this machine was. Envoy enters it when half of the hosts are unhealthy, to protect
+//! the other half from all of the load. Here the others are used to the end, because clients that
+//! fail at one upstream have to wait, and [`Upstream::max_connections`] with the
+//! [queue](UpstreamsBuilder::queue) protects the rest.
 //!
 //! ## Failures
 //!
-//! A failure to connect is retried on other upstreams; what happens after that is not, because bytes
-//! may have been exchanged. A connector may do more than connect, such as a handshake, so that it
-//! is retried too.
+//! A failure to connect is retried on other upstreams; what happens after that is not, because
+//! bytes may have been exchanged. A connector may do more than connect, such as a handshake, so
+//! that it is retried too.
 //!
-//! An upstream that fails several times in a row is *ejected* (see [`Ejection`]): the circuit to it is
-//! open. When its time is over, it is *on trial*: it gets one connection at a time, until one
+//! An upstream that fails several times in a row is *ejected* (see [`Ejection`]): the circuit to it
+//! is open. When its time is over, it is *on trial*: it gets one connection at a time, until one
 //! succeeds. Then it has a slow start. It is ejected again, for longer, if the trial fails. Two
 //! kinds of failures are counted, each by itself: failures to connect, and connections that
-//! [`UpstreamGuard::failed`] has reported. Clients that leave, and errors that are
-//! [`Blameless`], count as neither.
+//! [`UpstreamGuard::failed`] has reported. Clients that leave, and errors that are [`Blameless`],
+//! count as neither.
 //!
 //! A [`Check`] takes an upstream *down* and up again. Two checks in a row that are passed end an
 //! ejection early.
@@ -122,34 +122,35 @@
 //! | connections | no limit | 1,024 | no limit | no limit |
 //! | clients that wait | 128 for the set | 1,024 | no limit | none |
 //!
-//! These are the defaults of each. An attempt is shorter here because another follows it, and all of
-//! them end within 10 s.
+//! These are the defaults of each. An attempt is shorter here because another follows it, and all
+//! of them end within 10 s.
 //!
 //! ## Costs
 //!
-//! A connection takes the lock of the set three times: when its upstream is chosen, when it is open,
-//! and when it ends. Nothing is allocated for a choice, and two counted references are for the guard.
-//! Ejections, slow starts and trials need no task and no timer. Only checks do, in their [`Driver`].
+//! A connection takes the lock of the set three times: when its upstream is chosen, when it is
+//! open, and when it ends. Nothing is allocated for a choice, and two counted references are for
+//! the guard. Ejections, slow starts and trials need no task and no timer. Only checks do, in their
+//! [`Driver`].
 //!
 //! ## Use with tower
 //!
-//! A connector is a [`tower::Service`](tower_service::Service) of targets, so layers such as timeouts
-//! and concurrency limits fit around it, and [`Upstreams::service`] is one of [`Key`]s.
+//! A connector is a [`tower::Service`](tower_service::Service) of targets, so layers such as
+//! timeouts and concurrency limits fit around it, and [`Upstreams::service`] is one of [`Key`]s.
 //! `tower::balance::p2c` and `tower::load` were not used for the choice, for four reasons:
 //!
 //! - A balancer is polled ready before it knows the request, so it can neither choose by client nor
 //!   leave out the upstreams that a client has tried.
 //! - It draws upstreams regardless of weights. A load divided by a weight does not repair that: as
 //!   long as nothing is open, all loads are equal.
-//! - A `Load` ends with the response. Here the response is the stream, and its load lasts as long as
-//!   the connection.
-//! - It has to be shared by a buffer, whose task and channel would be on the way of each connection,
-//!   and it drops an upstream whose readiness fails.
+//! - A `Load` ends with the response. Here the response is the stream, and its load lasts as long
+//!   as the connection.
+//! - It has to be shared by a buffer, whose task and channel would be on the way of each
+//!   connection, and it drops an upstream whose readiness fails.
 //!
 //! # Errors
 //!
-//! [`UpstreamError`] has all attempts with their errors. Its message names them, and whether there was
-//! no room.
+//! [`UpstreamError`] has all attempts with their errors. Its message names them, and whether there
+//! was no room.
 
 mod check;
 mod connect;

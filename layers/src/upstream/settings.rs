@@ -62,8 +62,8 @@ impl Ejection {
     }
 
     /// Sets the largest share of the set that is ejected at a time, from 0 to 1. It is rounded down
-    /// to whole upstreams, but at least one can be ejected. The last upstream that can be used never
-    /// is.
+    /// to whole upstreams, but at least one can be ejected. The last upstream that can be used
+    /// never is.
     pub fn max_share(mut self, share: f64) -> Self {
         self.share = share.clamp(0.0, 1.0);
         self

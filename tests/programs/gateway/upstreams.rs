@@ -429,12 +429,15 @@ async fn a_reload_keeps_what_is_known_of_upstreams_that_stay() -> Result<(), Box
     gateway.signal("HUP").await;
     let event = events.with("the old ones remain in use").await;
     assert!(event.contains("invalid `to`: invalid address"), "{event}");
-    // Back to a plain address, and the open connections go on.
+    // Back to one address, and the open connections go on.
     reload(&files, &gateway, &mut events, &config(&[addr(&b)])).await;
     assert_eq!(ask(&gateway.addr).await?, "b hello");
     for client in &mut open {
         assert_eq!(say(client, "still here").await?, "a still here");
     }
+    until_metric(&page, "gateway_upstream_connections_open", &addr(&a), 4.0).await;
+    open.clear();
+    until_metric(&page, "gateway_upstream_connections_open", &addr(&a), 0.0).await;
     Ok(())
 }
 

@@ -130,8 +130,8 @@ async fn the_driver_ends_with_the_set() {
     timeout(SECOND / 1000, driver).await.unwrap().unwrap();
 }
 
-/// Checks an upstream that answers `answer`, and returns what it has received and why it is down, if
-/// it is.
+/// Checks an upstream that answers `answer`, and returns what it has received and why it is down,
+/// if it is.
 async fn exchange(check: Check, answer: &'static [u8]) -> (String, Option<String>) {
     let received = Arc::new(Mutex::new(String::new()));
     let servers = Arc::new(Mutex::new(JoinSet::new()));
