@@ -3,6 +3,7 @@
 use crate::{
     header,
     options::{Balance, HealthCheck, Listener, ProxyOut, Route, RouteTls},
+    upstream::CONNECTOR,
     values::{Count, WeightedTarget, join},
 };
 use reagent::BoxError;
@@ -107,7 +108,7 @@ impl Spec {
 
     /// Returns the connectors of clients and of checks.
     pub fn connectors(&self) -> Result<Connectors, BoxError> {
-        let plain = Connect::new().timeout(ATTEMPT).attempt_timeout(ATTEMPT);
+        let plain = CONNECTOR.clone().timeout(ATTEMPT).attempt_timeout(ATTEMPT);
         let with_tls = match &self.tls {
             None => plain.clone(),
             Some(tls) => {

@@ -10,10 +10,9 @@ use std::{
     sync::Arc,
 };
 
-const NO_PORT: &str = "a port is missing; expected HOST:PORT or the absolute path of a Unix socket";
+const FORM: &str = "expected HOST:PORT or the path of a Unix socket";
 const BRACKETS: &str = "an IPv6 address must be in brackets, as in [::1]:8080";
 const PORT: &str = "expected a port from 1 to 65535 after the last colon, in digits";
-const NO_HOST: &str = "a host is missing; expected HOST:PORT";
 const NAME: &str = "expected a host name or an IP address before the port; \
                     a name consists of ASCII letters, digits, hyphens, underscores and dots";
 const RELATIVE: &str = "expected an absolute path, as in unix:/run/app.sock";
@@ -101,12 +100,12 @@ impl Target {
         if let Some(addr) = addr.ok().filter(|addr| addr.port() > 0) {
             return Ok(Target::Addr(addr));
         }
-        let (host, port) = text.rsplit_once(':').ok_or(NO_PORT)?;
+        let (host, port) = text.rsplit_once(':').ok_or(FORM)?;
         let bare = host.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
         let is_ip = |ip: &str| is_scoped(ip) || ip.parse::<Ipv6Addr>().is_ok();
         let host = match bare {
             Some(ip) if is_ip(ip) => ip,
-            None if host.is_empty() => return Err(NO_HOST),
+            None if host.is_empty() => return Err(FORM),
             None if !host.contains([':', '[', ']']) => host,
             _ => return Err(BRACKETS),
         };
@@ -207,8 +206,8 @@ mod tests {
     fn an_invalid_address_is_explained() {
         let long = format!("{}:80", "a.".repeat(200));
         for (text, problem) in [
-            ("", NO_PORT),
-            ("example.org", NO_PORT),
+            ("", FORM),
+            ("example.org", FORM),
             ("::1", BRACKETS),
             ("::1:80", BRACKETS),
             ("[::1:80", BRACKETS),
@@ -221,7 +220,7 @@ mod tests {
             ("example.org:65536", PORT),
             ("example.org:+80", PORT),
             ("example.org:http", PORT),
-            (":80", NO_HOST),
+            (":80", FORM),
             ("a..b:80", NAME),
             ("exa mple:80", NAME),
             ("bücher.example:80", NAME),

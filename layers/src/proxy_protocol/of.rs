@@ -20,10 +20,10 @@ impl Header {
     /// | `Ssl` | after TLS: version, cipher suite under its OpenSSL name, and the common name of a client certificate |
     /// | `Alpn`, `Authority` | after TLS: the negotiated protocol and the server name (SNI) |
     /// | `UniqueId` | that of a received header, or 32 hexadecimal digits, the same for each call on this connection |
-    /// | any other | that of a received header |
     ///
-    /// What TLS of this server says replaces the same TLV of a received header. For a header of
-    /// version 1, use [`into_v1`](Self::into_v1).
+    /// The other TLVs of a received header are not passed on: this server vouches only for what it
+    /// knows itself. To pass one on, add it with [`tlv`](Self::tlv). For a header of version 1, use
+    /// [`into_v1`](Self::into_v1).
     ///
     /// # Example
     ///
@@ -50,25 +50,19 @@ impl Header {
     /// # }
     /// ```
     pub fn of<Io>(conn: &Connection<Io>) -> Self {
-        let mut header = match conn.local_addr() {
+        let header = match conn.local_addr() {
             Ok(local) => Header::v2(conn.peer_addr().clone(), local),
             Err(_) => Header::v2_unknown(),
         };
         #[cfg(feature = "tls")]
-        if let Some(tls) = conn.extensions().get::<crate::tls::TlsInfo>() {
-            header = super::of_tls::describe(header, tls);
-        }
-        if let Some(received) = conn.extensions().get::<ProxyInfo>() {
-            for tlv in received.tlvs() {
-                if !header.tlvs().iter().any(|own| own.is_same_kind(tlv)) {
-                    header = header.tlv(tlv.clone());
-                }
-            }
-        }
-        match header.unique_id() {
-            Some(_) => header,
-            None => header.tlv(Tlv::UniqueId(unique_id(conn).into_bytes())),
-        }
+        let header = match conn.extensions().get::<crate::tls::TlsInfo>() {
+            Some(tls) => super::of_tls::describe(header, tls),
+            None => header,
+        };
+        let received = conn.extensions().get::<ProxyInfo>();
+        let received = received.and_then(|received| received.unique_id());
+        let id = received.map_or_else(|| unique_id(conn).into_bytes(), <[u8]>::to_vec);
+        header.tlv(Tlv::UniqueId(id))
     }
 
     /// Converts to version 1, which has only the addresses. A header without IP addresses becomes

@@ -2,7 +2,7 @@
 
 use super::{EncodeError, ProxyProtocolError, Ssl, Version};
 use crc::{CRC_32_ISCSI, Crc};
-use std::{mem, str};
+use std::str;
 
 const ALPN: u8 = 0x01;
 const AUTHORITY: u8 = 0x02;
@@ -58,14 +58,6 @@ impl Tlv {
         Tlv::Raw {
             kind: NOOP,
             value: vec![0; len],
-        }
-    }
-
-    /// Returns whether both have the same type.
-    pub(super) fn is_same_kind(&self, other: &Tlv) -> bool {
-        match (self, other) {
-            (Tlv::Raw { kind, .. }, Tlv::Raw { kind: other, .. }) => kind == other,
-            _ => mem::discriminant(self) == mem::discriminant(other),
         }
     }
 

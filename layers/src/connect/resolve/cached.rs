@@ -136,19 +136,23 @@ impl Cached {
     }
 
     /// Looks a name up, unless somebody else has done so since `lookup` was made.
-    pub(super) async fn look_up(&self, name: &str, lookup: Lookup) -> Known {
+    async fn look_up(&self, name: &str, lookup: Lookup) -> Known {
         let _turn = lookup.turn.lock().await;
         if let Some(known) = self.table.since(name, &lookup) {
             return known;
         }
-        let known = match self.resolver.resolve(name).await {
-            Ok(resolved) if resolved.addrs.is_empty() => Err(ResolveError::new(NoAddresses)),
-            Ok(resolved) => Ok(resolved),
-            Err(error) => Err(ResolveError::new(error)),
-        };
+        let known = ask(&*self.resolver, name).await;
         self.table
             .store(name, &known, &self.settings, Instant::now());
         known
+    }
+}
+
+pub(super) async fn ask(resolver: &dyn AnyResolve, name: &str) -> Known {
+    match resolver.resolve(name).await {
+        Ok(resolved) if resolved.addrs.is_empty() => Err(ResolveError::new(NoAddresses)),
+        Ok(resolved) => Ok(resolved),
+        Err(error) => Err(ResolveError::new(error)),
     }
 }
 
@@ -170,7 +174,7 @@ impl Resolve for Cached {
             Ok(Ok(resolved)) => Ok(resolved),
             Ok(Err(_)) => Ok(stale?),
             Err(_) => {
-                let error = Err(ResolveError::new("the lookup takes too long"));
+                let error = Err(ResolveError::too_slow());
                 let now = Instant::now();
                 self.table.store(&name, &error, &self.settings, now);
                 Ok(stale?)
@@ -184,8 +188,12 @@ impl Resolve for Cached {
 pub(super) struct ResolveError(Arc<BoxError>);
 
 impl ResolveError {
-    pub(super) fn new(error: impl Into<BoxError>) -> Self {
+    fn new(error: impl Into<BoxError>) -> Self {
         ResolveError(Arc::new(error.into()))
+    }
+
+    pub(super) fn too_slow() -> Self {
+        ResolveError::new("the lookup takes too long")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     AnyResolve, Cached,
-    cached::{ResolveError, Settings},
+    cached::{ResolveError, Settings, ask},
     table::{Lookup, Table},
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -75,15 +75,17 @@ impl Work {
         let mut refreshes = FuturesUnordered::new();
         let mut under_way: HashSet<Arc<str>> = HashSet::new();
         loop {
-            let Some(cached) = self.cached() else { return };
-            let (due, next) = cached.table.due(Instant::now());
+            // Not held while waiting.
+            let Some(table) = self.table.upgrade() else {
+                return;
+            };
+            let (due, next) = table.due(Instant::now());
+            drop(table);
             for (name, lookup) in due {
                 if refreshes.len() < REFRESHES && under_way.insert(name.clone()) {
-                    refreshes.push(refresh(cached.clone(), name, lookup));
+                    refreshes.push(self.refresh(name, lookup));
                 }
             }
-            // Not held while waiting.
-            drop(cached);
             let next = async {
                 match next {
                     Some(next) => sleep_until(next).await,
@@ -100,20 +102,23 @@ impl Work {
         }
     }
 
-    fn cached(&self) -> Option<Cached> {
-        Some(Cached {
-            resolver: self.resolver.clone(),
-            settings: self.settings,
-            table: self.table.upgrade()?,
-        })
+    /// Looks a name up, and returns it.
+    async fn refresh(&self, name: Arc<str>, lookup: Lookup) -> Arc<str> {
+        let store = |known| {
+            if let Some(table) = self.table.upgrade() {
+                table.store(&name, &known, &self.settings, Instant::now());
+            }
+        };
+        let looking = async {
+            let _turn = lookup.turn.lock().await;
+            let table = self.table.upgrade();
+            if table.is_some_and(|table| table.since(&name, &lookup).is_none()) {
+                store(ask(&*self.resolver, &name).await);
+            }
+        };
+        if timeout(LIMIT, looking).await.is_err() {
+            store(Err(ResolveError::too_slow()));
+        }
+        name
     }
-}
-
-async fn refresh(cached: Cached, name: Arc<str>, lookup: Lookup) -> Arc<str> {
-    if timeout(LIMIT, cached.look_up(&name, lookup)).await.is_err() {
-        let error = Err(ResolveError::new("the lookup takes too long"));
-        let now = Instant::now();
-        cached.table.store(&name, &error, &cached.settings, now);
-    }
-    name
 }

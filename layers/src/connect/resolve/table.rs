@@ -110,15 +110,11 @@ impl Table {
     ) -> (Option<Known>, Option<Lookup>) {
         let mut entries = self.entries();
         let Some(entry) = entries.get_mut(name) else {
-            if entries.len() >= settings.names {
-                let oldest = entries.iter().min_by_key(|(_, entry)| entry.last_used);
-                if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                    entries.remove(&oldest);
-                }
-            }
             let entry = Entry::new(now);
             let lookup = entry.lookup();
-            entries.insert(name.into(), entry);
+            if entries.len() < settings.names || make_room(&mut entries) {
+                entries.insert(name.into(), entry);
+            }
             return (None, Some(lookup));
         };
         entry.last_used = now;
@@ -187,4 +183,15 @@ impl Table {
         }
         (names, next)
     }
+}
+
+/// Forgets the name that was not used for the longest time and is not being looked up. Returns
+/// whether there is one.
+fn make_room(entries: &mut HashMap<Arc<str>, Entry>) -> bool {
+    let idle = entries
+        .iter()
+        .filter(|(_, entry)| Arc::strong_count(&entry.turn) == 1);
+    let oldest = idle.min_by_key(|(_, entry)| entry.last_used);
+    let oldest = oldest.map(|(name, _)| name.clone());
+    oldest.is_some_and(|name| entries.remove(&name).is_some())
 }

@@ -2,7 +2,9 @@
 
 use crate::support::LONG;
 use reagent::BoxError;
-use reagent_layers::connect::{Connect, ConnectError, Resolve, Resolved, Target, UpstreamIo};
+use reagent_layers::connect::{
+    Connect, ConnectError, ConnectRequest, Resolve, Resolved, Target, UpstreamIo,
+};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::{
     fs,
@@ -48,6 +50,14 @@ pub async fn connect(
     target: impl Into<Target>,
 ) -> Result<UpstreamIo, ConnectError> {
     in_time(connect.clone().oneshot(target.into())).await
+}
+
+/// Does the same, with a preface.
+pub async fn connect_to(
+    connect: &Connect,
+    request: ConnectRequest,
+) -> Result<UpstreamIo, ConnectError> {
+    in_time(connect.clone().oneshot(request)).await
 }
 
 /// An address of the loopback network, which is Linux's own.

@@ -85,7 +85,7 @@ async fn all_upstreams_are_used_if_all_are_down() {
     for _ in 0..20 {
         network.name(&set, Key::none()).await;
     }
-    assert_eq!((network.dialled("a"), network.dialled("b")), (10, 10));
+    assert!(network.dialled("a") >= 9 && network.dialled("b") >= 9);
 }
 
 #[tokio::test(start_paused = true)]
