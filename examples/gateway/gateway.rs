@@ -146,7 +146,7 @@ impl Gateway {
     /// Shows the configuration on the admin page.
     pub fn show(&mut self) {
         if let Some(admin) = &mut self.pages.admin {
-            admin.show(&self.config, &self.limits, &self.serving);
+            admin.show(&self.config, &self.limits, &self.pools, &self.serving);
         }
     }
 

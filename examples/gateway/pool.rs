@@ -3,134 +3,30 @@
 
 use crate::{
     header,
-    options::{Balance, HealthCheck, Listener, ProxyOut},
+    options::ProxyOut,
+    overlap::lookup,
+    pool_spec::{ATTEMPT, Connectors, List, Spec},
     upstream,
-    values::{Target, WeightedTarget, join},
+    values::{Count, Target, WeightedTarget},
 };
 use reagent::{BoxError, Connection};
 use reagent_layers::{
-    connect::{Connect, ConnectError, ConnectRequest, FailedAttempt, TlsClient, UpstreamIo},
+    connect::{Connect, ConnectError, ConnectRequest, FailedAttempt, UpstreamIo},
     relay::{Relay, RelayError},
-    upstream::{Blameless, Check, Driver, Key, StateChange, Upstream, UpstreamState, Upstreams},
+    upstream::{Blameless, Driver, Key, StateChange, Upstream, UpstreamState, Upstreams},
 };
 use std::{
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use tokio::task::JoinSet;
 use tower::{Service, service_fn};
 
 /// The time limit for all attempts to reach an upstream.
 const TIMEOUT: Duration = Duration::from_secs(9);
 
-/// The time limit for one attempt.
-const ATTEMPT: Duration = Duration::from_secs(3);
-
-/// What a set is made from. It is kept by a reload that changes none of this.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spec {
-    pub balance: Balance,
-    pub check: Option<HealthCheck>,
-    pub tls: Option<UpstreamTls>,
-    pub proxy_out: Option<ProxyOut>,
-}
-
-/// The options of TLS to upstreams.
-#[derive(Clone, Debug, PartialEq)]
-pub struct UpstreamTls {
-    pub ca: Option<PathBuf>,
-    pub name: Option<String>,
-}
-
-impl Spec {
-    pub fn of(listener: &Listener) -> Self {
-        Spec {
-            balance: listener.balance,
-            check: listener.health_check.clone(),
-            tls: listener.to_tls.then(|| UpstreamTls {
-                ca: listener.to_ca.clone(),
-                name: listener.to_name.clone(),
-            }),
-            proxy_out: listener.proxy_out,
-        }
-    }
-
-    /// Returns whether a single address needs nothing of a set.
-    pub fn is_plain(&self, to: &[WeightedTarget]) -> bool {
-        to.len() == 1 && self.check.is_none() && self.tls.is_none()
-    }
-
-    /// Describes the upstreams, as they are printed.
-    pub fn line(&self, to: &[WeightedTarget]) -> String {
-        let mut line = join("to ", to);
-        if to.len() > 1 {
-            line += match self.balance {
-                Balance::P2c => ", by open connections",
-                Balance::Hash => ", by client address",
-            };
-        }
-        if let Some(tls) = &self.tls {
-            line += ", with TLS";
-            if let Some(ca) = &tls.ca {
-                line += &format!(" certified by {}", ca.display());
-            }
-            if let Some(name) = &tls.name {
-                line += &format!(" for {name}");
-            }
-        }
-        if let Some(check) = &self.check {
-            line += &format!(", checked by {check}");
-        }
-        line
-    }
-
-    /// Returns the connectors of clients and of checks.
-    fn connectors(&self) -> Result<Connectors, BoxError> {
-        let plain = Connect::new().timeout(ATTEMPT).attempt_timeout(ATTEMPT);
-        let clients = match &self.tls {
-            None => plain.clone(),
-            Some(tls) => {
-                let mut client = TlsClient::builder();
-                if let Some(ca) = &tls.ca {
-                    client = client.authorities(ca);
-                }
-                if let Some(name) = &tls.name {
-                    client = client.server_name(name);
-                }
-                plain.clone().tls(client.build()?)
-            }
-        };
-        let checks = match self.check {
-            Some(HealthCheck::Tcp) => plain,
-            _ => clients.clone(),
-        };
-        Ok(Connectors { clients, checks })
-    }
-
-    fn check(&self) -> Option<Check> {
-        Some(match self.check.as_ref()? {
-            HealthCheck::Tcp | HealthCheck::Tls => Check::connect(),
-            HealthCheck::Http(path) => {
-                let name = self.tls.as_ref().and_then(|tls| tls.name.as_deref());
-                Check::http(name.unwrap_or("localhost"), path)
-            }
-        })
-    }
-
-    /// Returns what a connection of a check begins with.
-    fn check_preface(&self) -> Result<Vec<u8>, BoxError> {
-        Ok(match self.proxy_out {
-            Some(version) => header::of_check(version)?,
-            None => Vec::new(),
-        })
-    }
-}
-
-#[derive(Clone)]
-struct Connectors {
-    clients: Connect,
-    checks: Connect,
-}
+/// The number of addresses of a name that are used.
+const MOST_ADDRESSES: usize = 64;
 
 /// The upstreams as connections use them.
 pub struct Shared {
@@ -144,8 +40,10 @@ pub struct Shared {
 pub struct Pool {
     pub shared: Arc<Shared>,
     pub spec: Spec,
-    to: Vec<WeightedTarget>,
+    list: List,
     connectors: Connectors,
+    /// What resolves the names, if each of their addresses is an upstream.
+    resolving: JoinSet<()>,
 }
 
 impl Pool {
@@ -154,7 +52,7 @@ impl Pool {
     pub fn new(
         label: &str,
         spec: Spec,
-        to: &[WeightedTarget],
+        list: List,
         known: Option<&Pool>,
     ) -> Result<(Self, Option<Driver>), BoxError> {
         let connectors = spec.connectors()?;
@@ -168,7 +66,7 @@ impl Pool {
                     .attempt_timeout(ATTEMPT)
                     .timeout(TIMEOUT)
                     .on_change(move |change| log(&label, change))
-                    .build(upstreams(to));
+                    .build(upstreams(&list.to, list.max));
                 let shared = Arc::new(Shared {
                     set,
                     connectors: Mutex::new(connectors.clone()),
@@ -181,23 +79,55 @@ impl Pool {
         let pool = Pool {
             shared,
             spec,
-            to: to.to_vec(),
+            list,
             connectors,
+            resolving: JoinSet::new(),
         };
         Ok((pool, driver))
     }
 
     /// Puts the configuration into effect.
-    pub fn apply(&self) {
+    pub fn apply(&mut self) {
         *self.shared.connectors() = self.connectors.clone();
-        self.shared.set.set(upstreams(&self.to));
+        let (set, List { to, max }) = (&self.shared.set, self.list.clone());
+        match self.spec.each {
+            Some(each) => {
+                let driver = set.follow(each, move || resolve(to.clone(), max));
+                self.resolving.spawn(driver);
+            }
+            None => set.set(upstreams(&to, max)),
+        }
     }
 }
 
-fn upstreams(to: &[WeightedTarget]) -> Vec<Upstream<Target>> {
+/// Returns the addresses of all names as upstreams, or `None` if a name does not resolve.
+async fn resolve(to: Vec<WeightedTarget>, max: Option<Count>) -> Option<Vec<Upstream<Target>>> {
+    let mut all = Vec::new();
+    for WeightedTarget { target, weight } in to {
+        let Target::Name(name) = &target else {
+            all.push(WeightedTarget { target, weight });
+            continue;
+        };
+        match lookup(name).await {
+            Ok(addrs) => all.extend(addrs.into_iter().take(MOST_ADDRESSES).map(|addr| {
+                let target = Target::Tcp(addr);
+                WeightedTarget { target, weight }
+            })),
+            Err(error) => {
+                tracing::warn!(%error, "the upstreams stay as they are");
+                return None;
+            }
+        }
+    }
+    Some(upstreams(&all, max))
+}
+
+fn upstreams(to: &[WeightedTarget], max: Option<Count>) -> Vec<Upstream<Target>> {
+    let max = max.map_or(usize::MAX, Count::as_usize);
     let upstreams = to.iter().map(|to| {
         let name = to.target.to_string();
-        Upstream::new(name, to.target.clone()).weight(to.weight)
+        let upstream = Upstream::new(name, to.target.clone());
+        upstream.weight(to.weight).max_connections(max)
     });
     upstreams.collect()
 }
@@ -244,10 +174,7 @@ impl Shared {
             }
         };
         let connected = self.set.connect(Key::client(&conn), connect).await;
-        let connected = connected.map_err(|error| {
-            upstream::not_reached(conn.id(), &error);
-            error
-        })?;
+        let connected = connected.inspect_err(|error| upstream::not_reached(conn.id(), error))?;
         let (handle, draining) = (conn.handle(), conn.draining());
         let (stream, guard) = (connected.stream, connected.guard);
         let before = handle.bytes_written();

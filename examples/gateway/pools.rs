@@ -3,18 +3,25 @@
 use crate::{
     config::Config,
     options::{Listener, Route},
-    pool::{Pool, Shared, Spec},
-    values::WeightedTarget,
+    pool::{Pool, Shared},
+    pool_spec::{List, Spec},
+    values::{Target, WeightedTarget},
 };
 use reagent::BoxError;
-use reagent_layers::upstream::{Driver, UpstreamState, UpstreamStats};
-use std::{collections::HashMap, sync::Arc};
+use reagent_layers::upstream::{Driver, Upstreams};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio::task::JoinSet;
 
 const OPEN: &str = "gateway_upstream_connections_open";
 const TOTAL: &str = "gateway_upstream_connections_total";
 const FAILURES: &str = "gateway_upstream_failures_total";
 const AVAILABLE: &str = "gateway_upstream_available";
+
+/// The number of upstreams that have metrics at most. The addresses of a name may change for ever.
+const MOST_MEASURED: usize = 1000;
 
 /// A listener, and one of its routes or the rest of its clients.
 type Place = (String, Option<String>);
@@ -27,13 +34,18 @@ pub struct Pools {
     new: Vec<(Place, Driver)>,
     /// The checks, which end with their pools.
     checks: HashMap<Place, Arc<JoinSet<()>>>,
+    /// The upstreams that have metrics, by their labels.
+    measured: Arc<Mutex<HashSet<(String, String)>>>,
 }
 
 impl Pools {
     /// Makes the sets of a configuration, with the state of those that are known. Nothing is in
     /// effect before [`apply`](Self::apply).
     pub fn new(config: &Config, known: &Pools) -> Result<Self, BoxError> {
-        let mut pools = Pools::default();
+        let mut pools = Pools {
+            measured: known.measured.clone(),
+            ..Pools::default()
+        };
         for listener in &config.listeners {
             pools.add(listener, None, &listener.to, known)?;
             for route in &listener.route {
@@ -50,12 +62,13 @@ impl Pools {
         to: &[WeightedTarget],
         known: &Pools,
     ) -> Result<(), BoxError> {
-        let spec = Spec::of(listener);
-        if to.is_empty() || spec.is_plain(to) {
+        let spec = Spec::of(listener, route);
+        let list = List::new(listener, to);
+        if to.is_empty() || spec.is_plain(&list) {
             return Ok(());
         }
         let place = place(listener, route);
-        let (pool, driver) = Pool::new(&place.0, spec, to, known.pools.get(&place))?;
+        let (pool, driver) = Pool::new(&place.0, spec, list, known.pools.get(&place))?;
         match (driver, known.checks.get(&place)) {
             (Some(driver), _) => self.new.push((place.clone(), driver)),
             (None, Some(checks)) if pool.spec.check.is_some() => {
@@ -69,7 +82,7 @@ impl Pools {
 
     /// Puts the sets into effect, and begins the checks of those that are new.
     pub fn apply(&mut self) {
-        self.pools.values().for_each(Pool::apply);
+        self.pools.values_mut().for_each(Pool::apply);
         for (place, driver) in self.new.drain(..) {
             let mut checks = JoinSet::new();
             checks.spawn(driver);
@@ -83,27 +96,44 @@ impl Pools {
         Some(pool.shared.clone())
     }
 
-    /// Returns the figures of all upstreams, with the labels of their listeners.
-    pub fn stats(&self) -> Vec<(String, UpstreamStats)> {
-        let stats = self.pools.iter().flat_map(|((label, _), pool)| {
-            let stats = pool.shared.set.stats().into_iter();
-            stats.map(|stats| (label.clone(), stats))
+    /// Returns all sets, with the labels of their listeners and the routes.
+    pub fn sets(&self) -> Vec<(String, Upstreams<Target>)> {
+        let sets = self.pools.iter().map(|((label, route), pool)| {
+            let name = match route {
+                Some(route) => format!("{label}, {}", route.trim_end_matches(':')),
+                None => label.clone(),
+            };
+            (name, pool.shared.set.clone())
         });
-        stats.collect()
+        let mut sets: Vec<_> = sets.collect();
+        sets.sort_by(|(one, _), (other, _)| one.cmp(other));
+        sets
     }
 
-    /// Updates the metrics.
+    /// Updates the metrics. Upstreams that are gone have no connections.
     pub fn measure(&self) {
-        for (listener, stats) in self.stats() {
-            let labels = [("listener", listener), ("upstream", stats.name.to_string())];
-            metrics::gauge!(OPEN, &labels).set(stats.open as f64);
-            metrics::counter!(TOTAL, &labels).absolute(stats.total);
-            metrics::counter!(FAILURES, &labels).absolute(stats.failures);
-            let is_available = matches!(
-                stats.state,
-                UpstreamState::Up | UpstreamState::SlowStart | UpstreamState::Trial
-            );
-            metrics::gauge!(AVAILABLE, &labels).set(f64::from(u8::from(is_available)));
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = measured.clone();
+        for (listener, set) in self.sets() {
+            for stats in set.stats() {
+                let upstream = (listener.clone(), stats.name.to_string());
+                if measured.len() >= MOST_MEASURED && !measured.contains(&upstream) {
+                    continue;
+                }
+                gone.remove(&upstream);
+                measured.insert(upstream.clone());
+                let labels = labels(upstream);
+                metrics::gauge!(OPEN, &labels).set(stats.open as f64);
+                metrics::counter!(TOTAL, &labels).absolute(stats.total);
+                metrics::counter!(FAILURES, &labels).absolute(stats.failures);
+                let is_available = f64::from(u8::from(stats.state.is_available()));
+                metrics::gauge!(AVAILABLE, &labels).set(is_available);
+            }
+        }
+        for upstream in gone {
+            let labels = labels(upstream);
+            metrics::gauge!(OPEN, &labels).set(0.0);
+            metrics::gauge!(AVAILABLE, &labels).set(0.0);
         }
     }
 
@@ -114,6 +144,10 @@ impl Pools {
         metrics::describe_counter!(FAILURES, "Failed attempts and connections of an upstream");
         metrics::describe_gauge!(AVAILABLE, "Whether an upstream is used");
     }
+}
+
+fn labels((listener, upstream): (String, String)) -> [(&'static str, String); 2] {
+    [("listener", listener), ("upstream", upstream)]
 }
 
 fn place(listener: &Listener, route: Option<&Route>) -> Place {

@@ -4,7 +4,7 @@ use crate::{
     certificates::{Certificates, TlsOptions},
     limits::Limits,
     options::{ApplyTo, Listener, ProxyIn, ProxyOut, Route},
-    pool::Spec,
+    pool_spec::{List, Spec},
     pools::Pools,
     upstream::Upstream,
     values::join,
@@ -219,7 +219,10 @@ impl Parts<'_> {
             Some(ProxyOut::V2) => ", with a PROXY header v2",
             None => "",
         };
-        let line = format!("relay: {}{header}", Spec::of(listener).line(to));
+        let line = format!(
+            "relay: {}{header}",
+            Spec::of(listener, route).line(&List::new(listener, to))
+        );
         let mut stack = Stack {
             service,
             lines: vec![line],

@@ -23,7 +23,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const NAMES: Duration = Duration::from_secs(5);
 
 /// The connector of all listeners, which share the addresses of names.
-static CONNECTOR: LazyLock<Connect> = LazyLock::new(|| {
+pub static CONNECTOR: LazyLock<Connect> = LazyLock::new(|| {
     let resolver = Cached::new(System::new()).default_ttl(NAMES);
     Connect::new().resolver(resolver).timeout(CONNECT)
 });

@@ -102,6 +102,9 @@ fn check_upstreams(listener: &Listener) -> Result<(), String> {
             return fail("the check tls of `health-check` requires `to-tls`");
         }
     }
+    if listener.to_each.is_some() && listener.to_tls && listener.to_name.is_none() {
+        return fail("`to-each` with `to-tls` requires `to-name`, since addresses have no names");
+    }
     let routes = listener.route.iter().map(|route| &route.to);
     for to in iter::once(&listener.to).chain(routes) {
         for (index, one) in to.iter().enumerate() {

@@ -38,6 +38,14 @@ pub struct Listener {
     /// How one of several upstreams is chosen
     #[arg(long, value_name = "BALANCE", default_value = "p2c")]
     pub balance: Balance,
+    /// Resolve the names in `--to` again after this time in seconds, and use each of their addresses
+    /// as an upstream [default: a name is one upstream, which is resolved for each connection]
+    #[arg(long, value_name = "SECONDS")]
+    pub to_each: Option<TimeLimit>,
+    /// Maximum number of open connections per upstream; further clients wait for up to 9 seconds
+    /// [default: unlimited]
+    #[arg(long, value_name = "N")]
+    pub per_upstream: Option<Count>,
     /// How upstreams are checked: tcp, tls or http:PATH [default: they are not]
     #[arg(long, value_name = "CHECK")]
     pub health_check: Option<HealthCheck>,

@@ -10,7 +10,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The longest line that an HTTP response may begin with.
 const LONGEST_LINE: usize = 1024;
 
-/// A check of upstreams, and how often it is made: see [`Upstreams::check`](super::Upstreams::check).
+/// A check of upstreams, and how often it is made: see
+/// [`Upstreams::check`](super::Upstreams::check).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Check {
@@ -94,7 +95,7 @@ impl Check {
     }
 
     /// Sets the number of checks in a row after which an upstream that is down is up again. The
-    /// default is 2. So many checks end an ejection too.
+    /// default is 2. That number of checks ends an ejection too.
     pub fn rise(mut self, checks: u32) -> Self {
         self.rise = checks.max(1);
         self

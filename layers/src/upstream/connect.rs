@@ -31,13 +31,13 @@ impl<T: Clone + Send + Sync + 'static> Upstreams<T> {
     ///
     /// # Errors
     ///
-    /// Returns an [`UpstreamError`], with all attempts, if no upstream was reached, there is none, or
+    /// Returns an [`UpstreamError`] with all attempts if there is no upstream, none was reached, or
     /// none had room.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if the future is dropped, its place at an upstream or in the queue is free again.
-    /// An upstream that has not answered by then is not counted as failed.
+    /// Cancel safe: if the future is dropped, its place at an upstream or in the queue is free
+    /// again. An upstream that has not answered by then is not counted as failed.
     pub async fn connect<S, E, F>(
         &self,
         key: Key,

@@ -1,4 +1,4 @@
-//! The future that checks upstreams.
+//! The futures that a program spawns, and the one that checks upstreams.
 
 use super::{check::Check, service::connect, shared::Shared};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -14,16 +14,21 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::Notify,
+    sync::watch,
     time::{Instant, sleep_until, timeout},
 };
 use tower_service::Service;
 
-/// Checks the upstreams of a set: see [`Upstreams::check`](super::Upstreams::check).
+/// Work of a set between connections: see [`Upstreams::check`](super::Upstreams::check) and
+/// [`Upstreams::follow`](super::Upstreams::follow).
 #[must_use = "futures do nothing unless they are spawned or polled"]
 pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
 
 impl Driver {
+    pub(super) fn of(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Driver(Box::pin(work))
+    }
+
     pub(super) fn new<T, C>(shared: &Arc<Shared<T>>, check: Check, connector: C) -> Self
     where
         T: Clone + Send + Sync + 'static,
@@ -33,13 +38,13 @@ impl Driver {
         C::Future: Send,
     {
         let work = Work {
-            changed: shared.changed.clone(),
+            changed: shared.changed.subscribe(),
             shared: Arc::downgrade(shared),
             check,
             connector,
             due: HashMap::new(),
         };
-        Driver(Box::pin(work.run()))
+        Driver::of(work.run())
     }
 }
 
@@ -59,7 +64,7 @@ impl fmt::Debug for Driver {
 
 struct Work<T, C> {
     shared: Weak<Shared<T>>,
-    changed: Arc<Notify>,
+    changed: watch::Receiver<()>,
     check: Check,
     connector: C,
     /// When each upstream is checked next, or `None` while it is being checked.
@@ -99,7 +104,11 @@ where
             tokio::select! {
                 Some((number, passed)) = checks.next() => self.record(number, passed),
                 () = next => {}
-                () = self.changed.notified() => {}
+                changed = self.changed.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
             }
         }
     }

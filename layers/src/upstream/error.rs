@@ -10,7 +10,7 @@ use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 pub struct FailedAttempt {
     /// The name of the upstream.
     pub upstream: Arc<str>,
-    /// What went wrong.
+    /// The error.
     pub error: Arc<str>,
     /// How long it took.
     pub took: Duration,
@@ -65,8 +65,8 @@ impl fmt::Display for UpstreamError {
 
 impl Error for UpstreamError {}
 
-/// An error that is not the fault of the upstream. If a connector returns it, or an error that has it
-/// as a source, another upstream is tried, and this one is not ejected.
+/// An error that is not the fault of the upstream. If a connector returns it, or an error that has
+/// it as a source, another upstream is tried, and this one is not ejected.
 ///
 /// An [`io::Error`] for which [`is_local`](Self::is_local) is true has the same effect.
 #[derive(Debug)]
@@ -78,8 +78,8 @@ impl Blameless {
         Blameless(error.into())
     }
 
-    /// Returns whether this machine has run out of something, so that it could not have connected to
-    /// any upstream: descriptors, memory or ports.
+    /// Returns whether this machine has run out of something, so that it could not have connected
+    /// to any upstream: descriptors, memory or ports.
     pub fn is_local(error: &io::Error) -> bool {
         // ENFILE and EMFILE have these numbers on all systems like Unix.
         let is_out_of_descriptors = cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24));

@@ -72,8 +72,8 @@ impl UpstreamGuard {
         &self.name
     }
 
-    /// Ends the connection as one that the upstream has failed, for example because it has reset the
-    /// connection before the first byte of an answer.
+    /// Ends the connection as one that the upstream has failed, for example because it has reset
+    /// the connection before the first byte of an answer.
     ///
     /// Such failures in a row count towards the [`Ejection`](super::Ejection) of the upstream as
     /// failures to connect do. Unlike those, they are ended by a connection that closes without a

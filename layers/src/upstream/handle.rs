@@ -60,12 +60,12 @@ impl<T: Send + Sync + 'static> Upstreams<T> {
         let upstreams = upstreams.into_iter().collect();
         let old = self.shared.with(|set, now| set.replace(upstreams, now));
         drop(old);
-        self.shared.changed.notify_waiters();
-        self.shared.changed.notify_one();
+        self.shared.changed.send_replace(());
     }
 
     /// Makes no more connections to the upstream with this name, until it is
-    /// [resumed](Self::resume). Its connections stay open. Returns whether there is such an upstream.
+    /// [resumed](Self::resume). Its connections stay open. Returns whether there is such an
+    /// upstream.
     pub fn drain(&self, name: &str) -> bool {
         self.set_drained(name, true)
     }
@@ -104,7 +104,8 @@ impl<T: Send + Sync + 'static> Upstreams<T> {
         ConnectService::new(self.clone(), connector)
     }
 
-    /// Checks every upstream again and again, with a connector that may differ from that of clients.
+    /// Checks every upstream again and again, with a connector that may differ from that of
+    /// clients.
     ///
     /// Spawn the driver on the runtime, once. It ends when all handles, services and connections of
     /// the set are gone. If it is dropped earlier, upstreams stay as the last check found them.
@@ -162,19 +163,20 @@ impl UpstreamsBuilder {
         self
     }
 
-    /// Sets the number of clients that wait at most when all upstreams that can be used have reached
-    /// their [limits](Upstream::max_connections). Clients beyond that fail at once. The default is
-    /// 128.
+    /// Sets the number of clients that wait at most when all upstreams that can be used have
+    /// reached their [limits](Upstream::max_connections). Clients beyond that fail at once. The
+    /// default is 128.
     ///
-    /// There is one queue for the set and not one for each upstream, so that no client waits for one
-    /// upstream while another has room. Clients are served in their order.
+    /// There is one queue for the set and not one for each upstream, so that no client waits for
+    /// one upstream while another has room. Clients are served in their order.
     pub fn queue(mut self, clients: usize) -> Self {
         self.settings.queue = clients;
         self
     }
 
     /// Sets the time in which the share of an upstream that has returned, or is new in a set that
-    /// serves, grows from a tenth of its weight to the whole. The default is 10 s. Zero turns it off.
+    /// serves, grows from a tenth of its weight to the whole. The default is 10 s. Zero turns it
+    /// off.
     pub fn slow_start(mut self, time: Duration) -> Self {
         self.settings.slow_start = time.min(LONGEST);
         self

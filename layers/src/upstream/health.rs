@@ -22,7 +22,8 @@ pub(super) enum Failure {
 #[derive(Debug)]
 pub(super) struct Health {
     /// Failures in a row, of attempts to connect and of connections that were made. Each kind is
-    /// ended by a success of its own, since an upstream may accept connections and fail all of them.
+    /// ended by its own kind of success, since an upstream may accept connections and fail all of
+    /// them.
     failed_connects: u32,
     failed_serves: u32,
     ejected_until: Option<Instant>,

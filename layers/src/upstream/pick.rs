@@ -4,8 +4,8 @@ use super::{key::Key, member::Member, settings::Balance};
 use fastrand::Rng;
 use std::cmp::Ordering;
 
-/// The golden ratio as a fraction of 2^64. Its multiples, modulo 1, are spread as evenly as those of
-/// any number (a Weyl sequence), so that drawing by them comes close to a weighted round robin.
+/// The golden ratio as a fraction of 2^64. Its multiples, modulo 1, are spread as evenly as those
+/// of any number (a Weyl sequence), so that drawing by them comes close to a weighted round robin.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// An upstream that can be chosen: its index, and its weight, which is greater than 0.
@@ -87,8 +87,8 @@ fn draw(candidates: &[Candidate], mut at: f64, without: Option<usize>) -> usize 
     last
 }
 
-/// Returns the candidate with the highest score for this key. A score depends on nothing but the key
-/// and the candidate, so that a candidate that leaves moves its own keys only.
+/// Returns the candidate with the highest score for this key. A score depends on nothing but the
+/// key and the candidate, so that a candidate that leaves moves its own keys only.
 fn by_hash<T>(key: u64, candidates: &[Candidate], members: &[Member<T>]) -> usize {
     let score = |candidate: &Candidate| {
         let mixed = mix(key ^ members[candidate.index].hash);

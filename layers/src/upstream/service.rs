@@ -12,8 +12,8 @@ use tower_service::Service;
 
 /// A tower service that connects to an upstream of a set: see [`Upstreams::service`].
 ///
-/// It is always ready. The connector is made ready once its target is chosen, and clones of it serve
-/// connections that are made at the same time.
+/// It is always ready. The connector is made ready once its target is chosen, and clones of it
+/// serve connections that are made at the same time.
 #[derive(Clone)]
 pub struct ConnectService<T, C> {
     upstreams: Upstreams<T>,

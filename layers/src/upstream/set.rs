@@ -116,8 +116,8 @@ impl<T> Set<T> {
         }
     }
 
-    /// Takes a place at an upstream that is not in `tried`. Returns `None` if those that can be used
-    /// have no room.
+    /// Takes a place at an upstream that is not in `tried`. Returns `None` if those that can be
+    /// used have no room.
     ///
     /// If none is available, all are used: those that are down or ejected may serve after all.
     fn take(

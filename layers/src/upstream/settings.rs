@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How an upstream is chosen.
+/// The way in which an upstream is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Balance {
@@ -17,7 +17,7 @@ pub enum Balance {
     Hash,
 }
 
-/// When an upstream that fails is left out.
+/// The conditions on which an upstream that fails is left out.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Ejection {
@@ -62,14 +62,14 @@ impl Ejection {
     }
 
     /// Sets the largest share of the set that is ejected at a time, from 0 to 1. It is rounded down
-    /// to whole upstreams, but at least one can be ejected. The last upstream that can be used never
-    /// is.
+    /// to whole upstreams, but at least one can be ejected. The last upstream that can be used
+    /// never is.
     pub fn max_share(mut self, share: f64) -> Self {
         self.share = share.clamp(0.0, 1.0);
         self
     }
 
-    /// Returns how many of so many upstreams can be ejected at a time.
+    /// Returns how many of `upstreams` can be ejected at a time.
     pub(super) fn cap(&self, upstreams: usize) -> usize {
         ((upstreams as f64 * self.share) as usize).max(1)
     }

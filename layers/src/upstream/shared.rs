@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::{
-    sync::Notify,
+    sync::watch,
     time::{Instant, timeout_at},
 };
 
@@ -23,8 +23,8 @@ pub(super) struct Shared<T> {
     pub(super) settings: Settings,
     set: Mutex<Set<T>>,
     on_change: Option<OnChange>,
-    /// Wakes the drivers when the set has other upstreams, or is gone.
-    pub(super) changed: Arc<Notify>,
+    /// Tells the drivers when the set has other upstreams, and is closed when the set is gone.
+    pub(super) changed: watch::Sender<()>,
 }
 
 /// Why a client was given no place.
@@ -41,7 +41,7 @@ impl<T> Shared<T> {
             settings: set.settings.clone(),
             set: Mutex::new(set),
             on_change,
-            changed: Arc::default(),
+            changed: watch::Sender::default(),
         }
     }
 
@@ -98,13 +98,6 @@ impl<T> Shared<T> {
                 Err(_) => {}
             }
         }
-    }
-}
-
-impl<T> Drop for Shared<T> {
-    fn drop(&mut self) {
-        self.changed.notify_waiters();
-        self.changed.notify_one();
     }
 }
 

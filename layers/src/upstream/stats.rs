@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Whether connections are made to an upstream.
+/// The state of an upstream, which decides whether connections are made to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UpstreamState {
@@ -23,6 +23,14 @@ pub enum UpstreamState {
 }
 
 impl UpstreamState {
+    /// Returns whether connections are made to it while others can be used too.
+    pub fn is_available(self) -> bool {
+        matches!(
+            self,
+            UpstreamState::Up | UpstreamState::SlowStart | UpstreamState::Trial
+        )
+    }
+
     /// Returns the name of the state, such as `slow_start`.
     pub fn as_str(self) -> &'static str {
         match self {

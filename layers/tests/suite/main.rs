@@ -12,7 +12,12 @@ mod access;
 mod access_existing;
 #[cfg(feature = "access")]
 mod access_restart;
-#[cfg(all(feature = "admin", feature = "limit", feature = "trace"))]
+#[cfg(all(
+    feature = "admin",
+    feature = "limit",
+    feature = "trace",
+    feature = "upstream"
+))]
 mod admin;
 #[cfg(feature = "bandwidth")]
 mod bandwidth;

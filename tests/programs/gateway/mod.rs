@@ -18,6 +18,7 @@ mod routes;
 mod shutdown;
 mod systemd;
 mod tls;
+mod upstreams;
 
 use crate::{
     program::{Example, binary},

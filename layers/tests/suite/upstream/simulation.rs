@@ -215,7 +215,7 @@ impl World {
         }
         self.clients.shutdown().await;
         self.open.clear();
-        sleep(300 * SECOND).await;
+        sleep(120 * SECOND).await;
         let is_on_trial = |set: &Upstreams<String>| {
             let mut stats = set.stats().into_iter();
             stats.any(|stats| stats.state == UpstreamState::Trial)
@@ -266,7 +266,7 @@ fn what_is_promised_holds_in_a_thousand_runs_with_failures() {
     }
     // The runs come close enough to the bounds to be a test of them.
     assert!(
-        all.served > 10_000 && all.failed > 500 && all.retried > 100,
+        all.served > 10_000 && all.failed > 200 && all.retried > 40,
         "{all:?}"
     );
     assert!(all.most_ejected == 2 && all.most_waiting > 5, "{all:?}");
