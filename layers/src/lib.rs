@@ -19,6 +19,7 @@
 //! | route connections to one of several services | [`Router`](route/struct.Router.html) | `route` |
 //! | ban clients that misbehave | [`Score`](score/struct.Score.html) | `score` |
 //! | detect a client's protocol from its first bytes | [`SniffLayer`](sniff/struct.SniffLayer.html) | `sniff` |
+//! | encrypt connections whose clients ask for TLS in their own protocol: PostgreSQL | [`StartTlsLayer`](starttls/struct.StartTlsLayer.html) | `starttls` |
 //! | limit times: first byte, idle, stalled reads and writes, minimum rate, age | [`TimeoutsLayer`](timeout/struct.TimeoutsLayer.html) | `timeout` |
 //! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls` |
 //! | find the clients with the most connections, bytes and refusals | [`TopClients`](top/struct.TopClients.html) | `top` |
@@ -90,7 +91,7 @@
 //!    the decrypted bytes. Inside of `timeout::TimeoutsLayer`, its waits do not count as stalls.
 //! 6. `sniff::SniffLayer`, to see what a client asks for in its TLS handshake. To detect the
 //!    protocol inside TLS, place it inside of `tls::TlsLayer`.
-//! 7. `tls::TlsLayer`.
+//! 7. `tls::TlsLayer` or `starttls::StartTlsLayer`.
 //! 8. `timeout::TimeoutsLayer`. It may also stand further out, anywhere inside of the PROXY
 //!    protocol. A TLS handshake then counts as activity.
 //! 9. `route::Router` or a handler. Each route may have its own layers.
@@ -137,6 +138,8 @@ pub mod route;
 pub mod score;
 #[cfg(feature = "sniff")]
 pub mod sniff;
+#[cfg(feature = "starttls")]
+pub mod starttls;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 #[cfg(feature = "tls")]
@@ -175,7 +178,8 @@ mod dry_run;
     feature = "framed",
     feature = "proxy_protocol",
     feature = "relay",
-    feature = "sniff"
+    feature = "sniff",
+    feature = "starttls"
 ))]
 mod io;
 #[cfg(any(
@@ -196,7 +200,8 @@ mod open_connections;
     feature = "cluster",
     feature = "limit",
     feature = "pressure",
-    feature = "route"
+    feature = "route",
+    feature = "starttls"
 ))]
 mod refusal;
 #[cfg(any(
@@ -208,6 +213,7 @@ mod refusal;
     feature = "limit",
     feature = "pressure",
     feature = "route",
+    feature = "starttls",
     feature = "timeout"
 ))]
 mod time;
@@ -226,14 +232,20 @@ pub use apply::Apply;
 pub use dry_run::DryRun;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 pub use net::{InvalidNetwork, Network};
-#[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
+#[cfg(any(
+    feature = "http",
+    feature = "proxy_protocol",
+    feature = "sniff",
+    feature = "starttls"
+))]
 pub use reagent::PrefixedIo;
 #[cfg(any(
     feature = "access",
     feature = "cluster",
     feature = "limit",
     feature = "pressure",
-    feature = "route"
+    feature = "route",
+    feature = "starttls"
 ))]
 pub use refusal::{Refusal, Tarpit, TarpitStats};
 

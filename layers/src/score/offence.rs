@@ -63,6 +63,7 @@ impl Offence {
         let offence = match event.outcome {
             Outcome::Rejected(rejected) => match rejected.reason() {
                 "access" | "client connections" | "client rate" | "no route" => Offence::Refusal,
+                "invalid starttls" => Offence::Protocol,
                 "proxy protocol" => Offence::ProxyHeader,
                 _ => return None,
             },

@@ -4,13 +4,17 @@ use super::{
     TicketKeys, Tls, TlsBuilder, TlsConfigError, TlsIo, TlsReloader, rustls::ServerConfig,
     store::Store,
 };
-use reagent::{BoxError, Connection, IoStream, UpgradeLayer, UpgradeService};
+use reagent::{BoxError, Connection, IoStream, Rejected, UpgradeLayer, UpgradeService};
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use tokio::{io::BufReader, sync::Semaphore};
 use tower_layer::Layer;
 
 /// The same as the default of [`UpgradeLayer`].
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The reason of a [`Rejected`] client whose plaintext was received before a handshake and not
+/// processed: see [STARTTLS](super#starttls).
+pub const INJECTED: &str = "injected plaintext";
 
 /// A layer that encrypts connections with TLS.
 ///
@@ -123,6 +127,29 @@ impl TlsLayer {
         conn: Connection<Io>,
     ) -> impl Future<Output = Result<Connection<TlsIo<Io>>, BoxError>> + Send + use<Io> {
         self.upgrade_layer().upgrade(conn)
+    }
+
+    /// Performs the handshake like [`accept`](Self::accept), for handlers that read through a
+    /// [`BufReader`], and refuses a client whose plaintext is still in the buffer.
+    ///
+    /// A client waits for the answer to its command, so what is in the buffer is not its own: see
+    /// [STARTTLS](super#starttls). The buffer is dropped, and the handler needs a new one.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Rejected`] with the reason [`INJECTED`], or the errors of [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the connection is dropped with the future.
+    pub async fn accept_buffered<Io: IoStream>(
+        &self,
+        conn: BufReader<Connection<Io>>,
+    ) -> Result<Connection<TlsIo<Io>>, BoxError> {
+        match conn.buffer() {
+            [] => self.accept(conn.into_inner()).await,
+            _ => Err(Rejected::new(INJECTED).into()),
+        }
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -73,17 +73,18 @@
 //! ## STARTTLS
 //!
 //! In a protocol that begins in plaintext and switches to TLS on a command of the client (SMTP,
-//! IMAP, LDAP, PostgreSQL), the handler calls [`TlsLayer::accept`]. It performs the same handshake
-//! as the layer, with the same time limit, labels, events and behavior during a drain.
+//! IMAP, LDAP), the handler calls [`TlsLayer::accept`]. It performs the same handshake as the layer,
+//! with the same time limit, labels, events and behavior during a drain.
 //!
-//! **Refuse or discard plaintext that arrived after the command.** An attacker on the path can
-//! append commands to the segment that carries the client's `STARTTLS`. A server that has buffered
-//! them and executes them after the handshake mistakes them for the client's own (CVE-2011-0411).
-//! This handler refuses such a client; a handler that keeps state must also forget what the client
-//! said before the handshake (RFC 3207, section 4.2).
+//! **Refuse plaintext that arrived after the command.** An attacker on the path can append commands
+//! to the segment that carries the client's `STARTTLS`. A server that has buffered them and executes
+//! them after the handshake mistakes them for the client's own (CVE-2011-0411). A handler that reads
+//! through a [`BufReader`](tokio::io::BufReader) calls [`TlsLayer::accept_buffered`], which refuses
+//! such a client. A handler that keeps state must also forget what the client said before the
+//! handshake (RFC 3207, section 4.2).
 //!
 //! ```
-//! use reagent::{BoxError, Connection, Rejected};
+//! use reagent::{BoxError, Connection};
 //! use reagent_layers::tls::TlsLayer;
 //! use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 //!
@@ -100,17 +101,10 @@
 //!         }
 //!         let reply = match line.trim_end().to_ascii_uppercase().as_str() {
 //!             "STARTTLS" if conn.get_ref().is_secure() => "503 TLS is active\r\n",
-//!             "STARTTLS" if !conn.buffer().is_empty() => {
-//!                 // Plaintext after the command, in the buffer of `conn`.
-//!                 conn.write_all(b"554 STARTTLS must be the last command\r\n").await?;
-//!                 conn.shutdown().await?;
-//!                 return Err(Rejected::new("commands after STARTTLS").into());
-//!             }
 //!             "STARTTLS" => {
 //!                 conn.write_all(b"220 go ahead\r\n").await?;
 //!                 conn.flush().await?;
-//!                 // A new reader: the buffer of the old one is empty and goes with it.
-//!                 conn = BufReader::new(tls.accept(conn.into_inner()).await?.boxed());
+//!                 conn = BufReader::new(tls.accept_buffered(conn).await?.boxed());
 //!                 continue;
 //!             }
 //!             "NOOP" => "250 ok\r\n",
@@ -162,7 +156,7 @@
 //! # injected.write_all(b"STARTTLS\r\nNOOP\r\n").await?;
 //! # let mut answers = String::new();
 //! # injected.read_to_string(&mut answers).await?;
-//! # assert!(answers.ends_with("\r\n554 STARTTLS must be the last command\r\n"), "{answers}");
+//! # assert!(answers.ends_with("\r\n220 go ahead\r\n"), "{answers}");
 //! # Ok(())
 //! # }
 //! ```
@@ -254,7 +248,8 @@
 //! - [`TimedOut`](reagent::TimedOut) with the kind `tls handshake`: the handshake took longer than
 //!   [`TlsLayer::timeout`], 10 seconds by default.
 //! - [`Rejected`](reagent::Rejected) with the reason [`CLIENT_CERTIFICATE`]: the client's certificate
-//!   was no longer valid after a reload that [applies](TlsBuilder::apply) to open connections.
+//!   was no longer valid after a reload that [applies](TlsBuilder::apply) to open connections. With
+//!   the reason [`INJECTED`]: see [STARTTLS](#starttls).
 //!
 //! Building a layer or reloading its files can fail with a [`TlsConfigError`].
 
@@ -286,7 +281,7 @@ pub use config_error::TlsConfigError;
 pub use handshake_error::{HandshakeError, HandshakeErrorKind};
 pub use info::TlsInfo;
 pub use io::TlsIo;
-pub use layer::TlsLayer;
+pub use layer::{INJECTED, TlsLayer};
 pub use peer::PeerName;
 pub use reload::{LastReload, TlsReloader};
 pub use served::ServedCertificate;

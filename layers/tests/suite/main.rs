@@ -90,6 +90,8 @@ mod score;
 mod sniff;
 #[cfg(feature = "full")]
 mod stack;
+#[cfg(feature = "starttls")]
+mod starttls;
 #[cfg(all(feature = "access", feature = "limit", feature = "route"))]
 mod tarpit;
 #[cfg(feature = "timeout")]
