@@ -1,6 +1,6 @@
 //! The options of a listener, and its routes.
 
-use super::path;
+use super::{Plaintext, StartTls, path};
 use crate::values::{Count, ListenAddr, Seconds, Target, TimeLimit, Tried, join, list};
 use clap::{Args, ValueEnum};
 use reagent_layers::{Apply, Network};
@@ -40,6 +40,12 @@ pub struct Listener {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     #[serde(with = "list")]
     pub alpn: Vec<String>,
+    /// Protocol in which clients ask for TLS; without it, they begin with TLS
+    #[arg(long, value_name = "PROTOCOL")]
+    pub starttls: Option<StartTls>,
+    /// What happens to clients that do not ask for TLS [default: refuse]
+    #[arg(long, value_name = "ACTION")]
+    pub starttls_plaintext: Option<Plaintext>,
     /// Whether proxies in front of the gateway send a PROXY header
     #[arg(long, value_name = "MODE", default_value = "off")]
     pub proxy_in: ProxyIn,

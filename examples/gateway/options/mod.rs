@@ -8,6 +8,7 @@ mod listener;
 mod pages;
 mod server;
 mod shutdown;
+mod starttls;
 
 pub use abuse::AbuseOptions;
 use clap::{
@@ -22,6 +23,7 @@ use reagent::BoxError;
 use serde::{Serialize, de::DeserializeOwned};
 use server::ServerOptions;
 use shutdown::ShutdownOptions;
+pub use starttls::{Plaintext, StartTls};
 use std::path::{Path, PathBuf};
 use toml::Table;
 

@@ -1,4 +1,4 @@
-//! `StartTlsLayer`: who is encrypted, what is passed on in plaintext, and who is refused.
+//! `StartTlsLayer`: clients that are encrypted, passed on in plaintext, and refused.
 
 mod injected;
 mod limits;
