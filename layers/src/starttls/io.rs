@@ -14,6 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// the client sends a cancel request or may go on in plaintext.
 pub struct StartTlsIo<Io: IoStream>(Inner<Io>);
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all connections are encrypted"
+)]
 enum Inner<Io: IoStream> {
     Tls(TlsIo<PrefixedIo<Io>>),
     Plain(PrefixedIo<Io>),
