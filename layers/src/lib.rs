@@ -21,7 +21,7 @@
 //! | detect a client's protocol from its first bytes | [`SniffLayer`](sniff/struct.SniffLayer.html) | `sniff` |
 //! | encrypt connections whose clients ask for TLS in their own protocol: PostgreSQL | [`StartTlsLayer`](starttls/struct.StartTlsLayer.html) | `starttls` |
 //! | limit times: first byte, idle, stalled reads and writes, minimum rate, age | [`TimeoutsLayer`](timeout/struct.TimeoutsLayer.html) | `timeout` |
-//! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls` |
+//! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls`, `tls_no_provider` |
 //! | find the clients with the most connections, bytes and refusals | [`TopClients`](top/struct.TopClients.html) | `top` |
 //! | trace connections with spans and events | [`TraceLayer`](trace/struct.TraceLayer.html), [`TraceObserver`](trace/struct.TraceObserver.html) | `trace` |
 //!
@@ -142,16 +142,16 @@ pub mod sniff;
 pub mod starttls;
 #[cfg(feature = "timeout")]
 pub mod timeout;
-#[cfg(feature = "tls")]
+#[cfg(feature = "tls_no_provider")]
 pub mod tls;
 #[cfg(feature = "top")]
 pub mod top;
 #[cfg(feature = "trace")]
 pub mod trace;
 
-#[cfg(any(feature = "access", feature = "tls"))]
+#[cfg(any(feature = "access", feature = "tls_no_provider"))]
 mod apply;
-#[cfg(any(feature = "access", feature = "tls"))]
+#[cfg(any(feature = "access", feature = "tls_no_provider"))]
 mod carried;
 #[cfg(any(
     feature = "access",
@@ -188,12 +188,12 @@ mod io;
     feature = "proxy_protocol",
     feature = "route",
     feature = "sniff",
-    feature = "tls"
+    feature = "tls_no_provider"
 ))]
 mod net;
 #[cfg(any(feature = "metrics", feature = "top"))]
 mod open_bytes;
-#[cfg(any(feature = "access", feature = "tls"))]
+#[cfg(any(feature = "access", feature = "tls_no_provider"))]
 mod open_connections;
 #[cfg(any(
     feature = "access",
@@ -217,7 +217,7 @@ mod refusal;
     feature = "timeout"
 ))]
 mod time;
-#[cfg(any(feature = "access", feature = "tls"))]
+#[cfg(any(feature = "access", feature = "tls_no_provider"))]
 pub use apply::Apply;
 #[cfg(any(
     feature = "access",

@@ -2,7 +2,7 @@
 
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 mod cidr;
-#[cfg(any(feature = "route", feature = "tls"))]
+#[cfg(any(feature = "route", feature = "tls_no_provider"))]
 pub(crate) mod names;
 
 #[cfg(feature = "access")]

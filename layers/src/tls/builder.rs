@@ -3,16 +3,18 @@
 use super::{
     TicketKeys, TlsConfigError, TlsLayer,
     authorities::Clients,
+    provider::default_provider,
     source::{Pair, Source},
     store::Store,
 };
 use crate::Apply;
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio_rustls::rustls::crypto::CryptoProvider;
 
 /// A builder that makes a [`TlsLayer`] from PEM files.
 ///
-/// The layer accepts TLS 1.2 and 1.3 with the default cipher suites of rustls, and sessions are
-/// resumed with tickets. For anything that the builder does not cover, use
+/// The layer accepts TLS 1.2 and 1.3 with the cipher suites of its [provider](Self::provider), and
+/// sessions are resumed with tickets. For anything that the builder does not cover, use
 /// [`TlsLayer::from_config`].
 ///
 /// # Example
@@ -94,6 +96,18 @@ impl TlsBuilder {
             .into_iter()
             .map(|protocol| protocol.as_ref().to_owned())
             .collect();
+        self
+    }
+
+    /// Sets the cryptography provider of rustls, for handshakes, keys and session tickets. The
+    /// default is the one that the process has [installed](CryptoProvider::install_default), and
+    /// otherwise ring.
+    ///
+    /// The provider decides on the cipher suites and key exchanges. aws-lc-rs has X25519MLKEM768, a
+    /// key exchange that is meant to withstand quantum computers; ring does not. See
+    /// [Providers](super#providers).
+    pub fn provider(mut self, provider: impl Into<Arc<CryptoProvider>>) -> Self {
+        self.source.provider = Some(provider.into());
         self
     }
 
@@ -240,9 +254,12 @@ impl TlsBuilder {
     /// # Errors
     ///
     /// Returns a [`TlsConfigError`] if a file cannot be read or used, if a certificate is not valid
-    /// for its name, or if there is no certificate.
+    /// for its name, or if there is no certificate or no [provider](Self::provider).
     pub fn build(mut self) -> Result<TlsLayer, TlsConfigError> {
         self.source.ticket_keys = self.ticket_keys.unwrap_or_default();
+        if self.source.provider.is_none() {
+            self.source.provider = Some(default_provider()?);
+        }
         Ok(TlsLayer::new(Store::from_source(self.source)?))
     }
 }

@@ -80,6 +80,8 @@ pub enum TlsConfigError {
     },
     /// No certificate was set.
     NothingToServe,
+    /// There is no cryptography provider: none was set or installed, and none is compiled in.
+    NoProvider,
     /// Signatures by the key of an authority cannot be verified, because of its kind or size. Every
     /// client with a certificate of that authority would be refused.
     UncheckableAuthority {
@@ -183,6 +185,9 @@ impl fmt::Display for TlsConfigError {
             Name { name } => write!(
                 f,
                 "invalid server name {name:?}: expected a host name such as example.org or *.example.org"
+            ),
+            NoProvider => f.write_str(
+                "no cryptography provider: set one on the `TlsBuilder`, install one for the process, or enable the feature `tls`",
             ),
             NothingToServe => f.write_str("no certificate to serve: set one on the `TlsBuilder`"),
             UncheckableAuthority {

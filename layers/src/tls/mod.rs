@@ -209,6 +209,30 @@
 //! process does, unless its [`TicketKeys`] are handed over to the new one. Clients that are asked
 //! for certificates need a full handshake each time.
 //!
+//! ## Providers
+//!
+//! rustls leaves cryptography to a provider. With the feature `tls`, ring is compiled in and used
+//! unless the process has [installed](rustls::crypto::CryptoProvider::install_default) another
+//! provider or [`TlsBuilder::provider`] sets one. With the feature `tls_no_provider`, ring is not
+//! compiled in, so a program can use another provider alone. For aws-lc-rs, in `Cargo.toml`:
+//!
+//! ```toml
+//! rustls = { version = "0.23", default-features = false, features = ["aws_lc_rs", "logging", "prefer-post-quantum", "std", "tls12"] }
+//! tower-reagent-layers = { version = "0.1", features = ["tls_no_provider"] }
+//! ```
+//!
+//! and in `main`, or for one layer:
+//!
+//! ```ignore
+//! rustls::crypto::aws_lc_rs::default_provider().install_default().expect("the first one");
+//! let tls = TlsLayer::builder().provider(rustls::crypto::aws_lc_rs::default_provider());
+//! ```
+//!
+//! With `prefer-post-quantum`, keys are exchanged by X25519MLKEM768 if the client offers it.
+//!
+//! A program with both compiled in has to choose in one of these ways wherever rustls itself would
+//! choose, as in `ClientConfig::builder()`.
+//!
 //! ## Monitoring
 //!
 //! [`TlsReloader::certificates`] returns when each certificate expires. [`TlsReloader::on_reload`]
@@ -266,6 +290,7 @@ mod key_set;
 mod layer;
 mod peer;
 mod pem;
+mod provider;
 mod reload;
 mod served;
 mod source;

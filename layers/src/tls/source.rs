@@ -6,6 +6,7 @@ use super::{
     certificates::{Certificates, certified_key},
     contents::Contents,
     key_set::KEPT_FOR,
+    provider::Aead,
     ticket_key::Use,
     tickets::Tickets,
 };
@@ -17,13 +18,15 @@ use std::{
 };
 use tokio_rustls::rustls::{
     ServerConfig,
-    crypto::ring,
+    crypto::CryptoProvider,
     server::{NoClientAuth, NoServerSessionStorage, danger::ClientCertVerifier},
 };
 
 /// The files and options from which configurations are made repeatedly.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
+    /// Set when the layer is built.
+    pub(super) provider: Option<Arc<CryptoProvider>>,
     pub(super) default: Option<Pair>,
     pub(super) named: Vec<(String, Pair)>,
     pub(super) alpn: Vec<Vec<u8>>,
@@ -41,6 +44,7 @@ pub(super) struct Source {
 impl Default for Source {
     fn default() -> Self {
         Source {
+            provider: None,
             default: None,
             named: Vec::new(),
             alpn: Vec::new(),
@@ -85,8 +89,8 @@ impl Source {
 
     /// Makes a configuration from `contents`.
     pub(super) fn configure(&self, contents: &Contents) -> Result<Current, TlsConfigError> {
-        let provider = Arc::new(ring::default_provider());
-        let certificates = Arc::new(self.certificates(contents)?);
+        let provider = self.provider.clone().ok_or(TlsConfigError::NoProvider)?;
+        let certificates = Arc::new(self.certificates(contents, &provider)?);
         let verifier = match (&self.clients, self.crls.as_deref()) {
             (Some(clients), crls) => Some(clients.verifier(contents, &provider, crls)?),
             (None, None) => None,
@@ -96,6 +100,7 @@ impl Source {
                 });
             }
         };
+        let aead = Aead::of(&provider);
         let required = verifier.clone().unwrap_or_else(|| Arc::new(NoClientAuth));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -109,7 +114,7 @@ impl Source {
             None => config.send_tls13_tickets = 0,
             Some(lifetime) => {
                 let keys = self.ticket_keys.clone();
-                config.ticketer = Arc::new(Tickets::new(keys, Use::Files, lifetime));
+                config.ticketer = Arc::new(Tickets::new(keys, aead, Use::Files, lifetime));
             }
         }
         Ok(Current {
@@ -129,11 +134,16 @@ impl Source {
         }
     }
 
-    fn certificates(&self, contents: &Contents) -> Result<Certificates, TlsConfigError> {
+    fn certificates(
+        &self,
+        contents: &Contents,
+        provider: &CryptoProvider,
+    ) -> Result<Certificates, TlsConfigError> {
         if self.default.is_none() && self.named.is_empty() {
             return Err(TlsConfigError::NothingToServe);
         }
-        let load = |Pair { certificate, key }: &Pair| certified_key(contents, certificate, key);
+        let load =
+            |Pair { certificate, key }: &Pair| certified_key(contents, certificate, key, provider);
         let mut certificates = Certificates::default();
         if let Some(pair) = &self.default {
             certificates.set_default(load(pair)?);

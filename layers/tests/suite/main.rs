@@ -90,7 +90,7 @@ mod score;
 mod sniff;
 #[cfg(feature = "full")]
 mod stack;
-#[cfg(feature = "starttls")]
+#[cfg(all(feature = "starttls", feature = "tls"))]
 mod starttls;
 #[cfg(all(feature = "access", feature = "limit", feature = "route"))]
 mod tarpit;
