@@ -57,6 +57,8 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 pub struct TlsBuilder {
     source: Source,
     ticket_keys: Option<TicketKeys>,
+    /// Whether the certificate that was added last is the default.
+    adds_default_last: bool,
 }
 
 impl TlsBuilder {
@@ -66,6 +68,7 @@ impl TlsBuilder {
     /// The certificate file contains the chain, the server's own certificate first.
     pub fn certificate(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         self.source.default = Some(Pair::new(certificate, key));
+        self.adds_default_last = true;
         self
     }
 
@@ -83,6 +86,26 @@ impl TlsBuilder {
         self.source
             .named
             .push((name.into(), Pair::new(certificate, key)));
+        self.adds_default_last = false;
+        self
+    }
+
+    /// Sets the OCSP response that is sent with the certificate that was added last, so that clients
+    /// need not ask its authority whether it was revoked (RFC 6066, section 8). Without a
+    /// certificate, the call has no effect.
+    ///
+    /// The file contains a response in DER, as `openssl ocsp -respout` writes it. It is read again at
+    /// every [reload](super::TlsReloader), together with the certificate: if it is damaged then, what
+    /// was read last stays in use. Neither its signature nor its dates are checked, since clients
+    /// check both.
+    pub fn ocsp_response(mut self, response: impl AsRef<Path>) -> Self {
+        let last = match self.adds_default_last {
+            true => self.source.default.as_mut(),
+            false => self.source.named.last_mut().map(|(_, pair)| pair),
+        };
+        if let Some(pair) = last {
+            pair.ocsp = Some(response.as_ref().to_owned());
+        }
         self
     }
 

@@ -1,7 +1,7 @@
 //! The layer and its settings.
 
 use super::{
-    TicketKeys, Tls, TlsBuilder, TlsConfigError, TlsIo, TlsReloader, rustls::ServerConfig,
+    TicketKeys, Tls, TlsBuilder, TlsConfigError, TlsInfo, TlsIo, TlsReloader, rustls::ServerConfig,
     store::Store,
 };
 use reagent::{BoxError, Connection, IoStream, Rejected, UpgradeLayer, UpgradeService};
@@ -15,6 +15,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The reason of a [`Rejected`] client whose plaintext was received before a handshake and not
 /// processed: see [STARTTLS](super#starttls).
 pub const INJECTED: &str = "injected plaintext";
+
+/// The reason of a [`Rejected`] client that is not admitted: see [`TlsLayer::admit`].
+pub const IDENTITY: &str = "identity";
 
 /// A layer that encrypts connections with TLS.
 ///
@@ -33,6 +36,7 @@ impl TlsLayer {
                 store: Arc::new(store),
                 places: None,
                 requires_close_notify: false,
+                admit: None,
             },
             timeout: Some(DEFAULT_TIMEOUT),
         }
@@ -105,6 +109,37 @@ impl TlsLayer {
     /// short, if all clients are known to send `close_notify`.
     pub fn require_close_notify(mut self, required: bool) -> Self {
         self.tls.requires_close_notify = required;
+        self
+    }
+
+    /// Admits only clients for which `admit` returns true after the handshake, by their identity or
+    /// anything else that it has shown. Others end with [`Rejected`] and the reason [`IDENTITY`]. By
+    /// default, every client that completes the handshake is admitted.
+    ///
+    /// The handshake has verified the client's certificate before, if clients are asked for one.
+    /// `admit` is called once for each connection, also for those that [`accept`](Self::accept)
+    /// encrypts, and must not block. It may read state that changes. Of two calls, the last one has an
+    /// effect.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use reagent_layers::tls::{PeerName, TlsConfigError, TlsLayer};
+    /// # fn example() -> Result<(), TlsConfigError> {
+    /// let operator = PeerName::Email("operator@example.org".into());
+    /// let tls = TlsLayer::builder()
+    ///     .certificate("cert.pem", "key.pem")
+    ///     .require_client_certificates("ca.pem")
+    ///     .build()?
+    ///     .admit(move |tls| {
+    ///         tls.spiffe_id().is_some_and(|id| id.starts_with("spiffe://example.org/billing/"))
+    ///             || tls.peer_names().contains(&operator)
+    ///     });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn admit(mut self, admit: impl Fn(&TlsInfo) -> bool + Send + Sync + 'static) -> Self {
+        self.tls.admit = Some(Arc::new(admit));
         self
     }
 

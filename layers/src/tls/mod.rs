@@ -273,7 +273,8 @@
 //!   [`TlsLayer::timeout`], 10 seconds by default.
 //! - [`Rejected`](reagent::Rejected) with the reason [`CLIENT_CERTIFICATE`]: the client's certificate
 //!   was no longer valid after a reload that [applies](TlsBuilder::apply) to open connections. With
-//!   the reason [`INJECTED`]: see [STARTTLS](#starttls).
+//!   the reason [`INJECTED`]: see [STARTTLS](#starttls). With the reason [`IDENTITY`]: see
+//!   [`TlsLayer::admit`].
 //!
 //! Building a layer or reloading its files can fail with a [`TlsConfigError`].
 
@@ -306,7 +307,7 @@ pub use config_error::TlsConfigError;
 pub use handshake_error::{HandshakeError, HandshakeErrorKind};
 pub use info::TlsInfo;
 pub use io::TlsIo;
-pub use layer::{INJECTED, TlsLayer};
+pub use layer::{IDENTITY, INJECTED, TlsLayer};
 pub use peer::PeerName;
 pub use reload::{LastReload, TlsReloader};
 pub use served::ServedCertificate;

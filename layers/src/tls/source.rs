@@ -61,6 +61,8 @@ impl Default for Source {
 pub(super) struct Pair {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    /// The OCSP response that is stapled to the certificate.
+    pub(super) ocsp: Option<PathBuf>,
 }
 
 /// The configuration that handshakes use.
@@ -81,7 +83,10 @@ impl Source {
         let authorities = self.clients.iter().map(|clients| &*clients.authorities);
         Contents::read(
             pairs
-                .flat_map(|pair| [&*pair.certificate, &*pair.key])
+                .flat_map(|pair| {
+                    let ocsp = pair.ocsp.as_deref().into_iter();
+                    ocsp.chain([&*pair.certificate, &*pair.key])
+                })
                 .chain(authorities)
                 .chain(self.crls.as_deref()),
         )
@@ -142,8 +147,13 @@ impl Source {
         if self.default.is_none() && self.named.is_empty() {
             return Err(TlsConfigError::NothingToServe);
         }
-        let load =
-            |Pair { certificate, key }: &Pair| certified_key(contents, certificate, key, provider);
+        let load = |pair: &Pair| {
+            let mut key = certified_key(contents, &pair.certificate, &pair.key, provider)?;
+            if let Some(ocsp) = &pair.ocsp {
+                key.ocsp = Some(contents.ocsp_response(ocsp)?);
+            }
+            Ok::<_, TlsConfigError>(key)
+        };
         let mut certificates = Certificates::default();
         if let Some(pair) = &self.default {
             certificates.set_default(load(pair)?);
@@ -160,6 +170,7 @@ impl Pair {
         Pair {
             certificate: certificate.as_ref().to_owned(),
             key: key.as_ref().to_owned(),
+            ocsp: None,
         }
     }
 }

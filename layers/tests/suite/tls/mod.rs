@@ -14,6 +14,7 @@ mod load;
 mod names;
 #[cfg(all(feature = "metrics", feature = "trace"))]
 mod observed;
+mod ocsp;
 mod openssl;
 mod pem;
 pub mod pki;
