@@ -107,6 +107,10 @@ impl AdminPage {
                 self.names.push(name);
             }
         }
+        // All listeners share it.
+        if let Some(limit) = limits.values().find_map(Limits::changeable_cluster) {
+            self.add(limit.name, limit);
+        }
     }
 
     fn add(&self, name: &str, limit: Changeable) {

@@ -16,6 +16,7 @@ use crate::{
     systemd::{self, Notifier},
 };
 use reagent::{BoxError, ServerStatus};
+use reagent_layers::pressure::Pressure;
 use std::{collections::HashMap, convert::Infallible, future::Future, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -35,6 +36,7 @@ pub struct Gateway {
     pub abuse: Abuse,
     /// What this gateway shares with others.
     pub instance: Option<Instance>,
+    pub pressure: Option<Pressure>,
 }
 
 /// Why the gateway no longer serves.
@@ -128,6 +130,7 @@ impl Gateway {
             certificates,
             abuse,
             instance,
+            pressure,
         };
         gateway.show();
         gateway.serving.print(&gateway.config.addresses());
@@ -217,6 +220,9 @@ impl Gateway {
                 self.instance.iter().for_each(Instance::measure);
                 self.abuse.top.refresh(&self.serving.server);
                 self.abuse.measure(&metrics.observer);
+                if let Some(pressure) = &self.pressure {
+                    metrics.measure_pressure(&pressure.stats());
+                }
             }
         }
     }

@@ -37,7 +37,7 @@ impl Limits {
             access: access.refusal(refusal()),
             tried_access: Access::new(Rules::new()).dry_run(true),
             per_client: PerClient::new(0).refusal(refusal()),
-            cluster: cluster.cloned(),
+            cluster: cluster.map(|limit| limit.clone().refusal(refusal())),
             bandwidth: BandwidthLimits::new(),
         };
         limits.set(listener);
@@ -111,6 +111,20 @@ impl Limits {
             });
         }
         limits
+    }
+
+    /// Returns the limit that is shared with other gateways, if there is one.
+    pub fn changeable_cluster(&self) -> Option<Changeable> {
+        let (get, set) = (self.cluster.clone()?, self.cluster.clone()?);
+        Some(Changeable {
+            name: "cluster-per-client",
+            unit: "connections",
+            get: Box::new(move || some(get.max(), u32::MAX).map(u64::from)),
+            set: Box::new(move |max| {
+                let max = max.map_or(u32::MAX, |max| max.try_into().unwrap_or(u32::MAX));
+                set.set_max(max);
+            }),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reagent::{BoxError, ServerHandle};
-use reagent_layers::{health::Health, metrics::MetricsObserver};
+use reagent_layers::{health::Health, metrics::MetricsObserver, pressure::PressureStats};
 
 /// The metrics of the gateway.
 pub struct MetricsPage {
@@ -54,5 +54,13 @@ impl MetricsPage {
             }
         }
         self.page.run_upkeep();
+    }
+
+    /// Updates the metrics of the pressure.
+    pub fn measure_pressure(&self, stats: &PressureStats) {
+        let readings = stats.readings.iter();
+        let metrics = &self.observer;
+        metrics.set_pressure(readings.map(|reading| (reading.name, reading.value)));
+        metrics.set_pressure_actions(stats.asked, stats.aborted, stats.refused);
     }
 }

@@ -3,7 +3,8 @@
 use super::store::{Answer, Batch, Claim, Store, StoreFuture};
 use reagent::BoxError;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, RedisError, Script, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, RedisError, Script, ServerErrorKind,
+    aio::MultiplexedConnection,
 };
 use std::{
     error::Error,
@@ -24,14 +25,25 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// the script, as after a restart, it is loaded again.
 ///
 /// The keys of a cluster are `{PREFIX:NAME}` and, for each client with connections,
-/// `{PREFIX:NAME}:LIMIT:ADDRESS`. All of them expire. In a Redis Cluster, the braces keep the keys
-/// of one name on one node. This store does not follow redirects, so give it the address of that
-/// node, or of a proxy.
+/// `{PREFIX:NAME}:LIMIT:ADDRESS`. All of them expire.
+///
+/// In a Redis Cluster, the braces keep the keys of one name on one node. The URL may name any node:
+/// the store follows `MOVED` to the one that has the keys, with the user, the password and the TLS
+/// settings of the URL, and stays with it until it cannot be reached. It does not follow `ASK`, so
+/// while that slot is moved from one node to another, the store may be lost for that time.
 pub struct RedisStore {
     client: Client,
     prefix: String,
     script: Script,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    node: Mutex<Node>,
+}
+
+/// The node that has the keys.
+#[derive(Default)]
+struct Node {
+    /// Its address, if it is not the one of the URL.
+    moved_to: Option<ConnectionAddr>,
+    connection: Option<MultiplexedConnection>,
 }
 
 impl RedisStore {
@@ -55,7 +67,7 @@ impl RedisStore {
             client,
             prefix: "reagent".into(),
             script: Script::new(include_str!("redis.lua")),
-            connection: Mutex::default(),
+            node: Mutex::default(),
         })
     }
 
@@ -67,26 +79,46 @@ impl RedisStore {
 
     /// Returns the connection, or makes one.
     async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
-        let open = self.lock().clone();
-        if let Some(open) = open {
-            return Ok(open);
+        let moved_to = {
+            let node = self.lock();
+            if let Some(open) = &node.connection {
+                return Ok(open.clone());
+            }
+            node.moved_to.clone()
+        };
+        let mut info = self.client.get_connection_info().clone();
+        if let Some(addr) = moved_to {
+            // Unless it can be reached, the next attempt begins at the URL.
+            self.lock().moved_to = None;
+            info = info.set_addr(addr);
         }
+        let addr = info.addr().clone();
         // The driver has its own time limit for answers.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(None);
-        let client = &self.client;
+        let client = Client::open(info)?;
         let new = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        *self.lock() = Some(new.clone());
+        let mut node = self.lock();
+        node.moved_to = Some(addr);
+        node.connection = Some(new.clone());
         Ok(new)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<MultiplexedConnection>> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Goes to the node that a `MOVED` names.
+    fn follow(&self, moved: &RedisError) {
+        let mut node = self.lock();
+        let url = self.client.get_connection_info().addr();
+        let asked = node.moved_to.as_ref().unwrap_or(url);
+        let redirect = moved.redirect_node();
+        node.moved_to = redirect.and_then(|(addr, _slot)| at(asked, addr));
+        node.connection = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Node> {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Answer, BoxError> {
@@ -124,9 +156,17 @@ impl RedisStore {
                     .arg(interval.as_secs_f64() * 1e6),
             };
         }
-        let mut connection = self.connection().await?;
         let broken = Broken(self);
-        let answer: Vec<i64> = call.invoke_async(&mut connection).await?;
+        let mut connection = self.connection().await?;
+        let mut answer: Result<Vec<i64>, RedisError> = call.invoke_async(&mut connection).await;
+        if let Err(error) = &answer {
+            if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
+                self.follow(error);
+                connection = self.connection().await?;
+                answer = call.invoke_async(&mut connection).await;
+            }
+        }
+        let answer = answer?;
         std::mem::forget(broken);
         let [instances, is_learning, granted @ ..] = &answer[..] else {
             return Err("the script answered with less than its head".into());
@@ -157,8 +197,25 @@ struct Broken<'a>(&'a RedisStore);
 
 impl Drop for Broken<'_> {
     fn drop(&mut self) {
-        *self.0.lock() = None;
+        self.0.lock().connection = None;
     }
+}
+
+/// Returns the address of a node, `HOST:PORT` as in a `MOVED`, to be reached as the one that was
+/// `asked`. A node that does not know its host leaves it out, and means that of the asked one.
+fn at(asked: &ConnectionAddr, addr: &str) -> Option<ConnectionAddr> {
+    let (new_host, new_port) = addr.rsplit_once(':')?;
+    let mut moved = asked.clone();
+    match &mut moved {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            *port = new_port.parse().ok()?;
+            if !new_host.is_empty() {
+                *host = new_host.into();
+            }
+        }
+        _ => return None,
+    }
+    Some(moved)
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -177,12 +234,14 @@ pub struct InvalidUrl(RedisError);
 
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("invalid store URL: expected redis://HOST:PORT/DATABASE")
+        // The error does not repeat the URL, which may have a password.
+        write!(
+            f,
+            "invalid store URL: {}; expected redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], \
+             rediss://… for TLS, or redis+unix:///PATH",
+            self.0
+        )
     }
 }
 
-impl Error for InvalidUrl {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
-    }
-}
+impl Error for InvalidUrl {}

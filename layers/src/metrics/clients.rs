@@ -1,4 +1,5 @@
-//! Metrics of clients that are held, banned or ahead of others, which no server event covers.
+//! Metrics of clients that are held, banned or ahead of others, and of pressure, which no server
+//! event covers.
 
 use super::{MetricsObserver, names};
 use ::metrics::Label;
@@ -32,6 +33,33 @@ impl MetricsObserver {
             (&names::TARPIT_GAVE_WAY, gave_way),
         ] {
             source.counter(metric, Vec::new()).absolute(count);
+        }
+    }
+
+    /// Sets the pressure of each source, by name. Call it before each scrape, with the readings of
+    /// `Pressure::stats`. A source without a value is left as it was.
+    ///
+    /// Each name creates a time series, so pass only names from code.
+    pub fn set_pressure(&self, readings: impl IntoIterator<Item = (&'static str, Option<f64>)>) {
+        for (source, value) in readings {
+            if let Some(value) = value {
+                let label = Label::from_static_parts("source", source);
+                let gauge = self.source().gauge(&names::PRESSURE, vec![label]);
+                gauge.set(value);
+            }
+        }
+    }
+
+    /// Sets the numbers of idle connections that were asked to finish under pressure, of those that
+    /// were then aborted, and of clients that were refused. Call it before each scrape, with the
+    /// values of `Pressure::stats`.
+    pub fn set_pressure_actions(&self, asked: u64, aborted: u64, refused: u64) {
+        for (metric, count) in [
+            (&names::PRESSURE_CLOSED, asked),
+            (&names::PRESSURE_ABORTED, aborted),
+            (&names::PRESSURE_REFUSED, refused),
+        ] {
+            self.source().counter(metric, Vec::new()).absolute(count);
         }
     }
 

@@ -81,6 +81,10 @@
 //! | `reagent_tls_certificate_expiry_timestamp_seconds` | gauge | `name` | expiry of a certificate in seconds since 1970-01-01 UTC, set by [`set_certificate_expiry`](MetricsObserver::set_certificate_expiry) |
 //! | `reagent_tls_certificate_reloads_total` | counter | `result` | attempts to reload certificates, `success` or `failure`, counted by [`certificates_reloaded`](MetricsObserver::certificates_reloaded) |
 //! | `reagent_bans_total` | counter | `dry_run`, `offence` | bans of a score, counted by [`client_banned`](MetricsObserver::client_banned); `dry_run` is `true` for those that were not carried out |
+//! | `reagent_pressure_ratio` | gauge | `source` | the pressure of each source, from 0 to 1, set by [`set_pressure`](MetricsObserver::set_pressure) |
+//! | `reagent_pressure_closed_total` | counter | | idle connections that were asked to finish under pressure, set by [`set_pressure_actions`](MetricsObserver::set_pressure_actions) |
+//! | `reagent_pressure_aborted_total` | counter | | those among them that did not finish and were aborted, set likewise |
+//! | `reagent_pressure_refused_total` | counter | | clients that were refused under pressure, set likewise |
 //! | `reagent_tarpit_held` | gauge | | clients that are held in a tarpit, set by [`set_tarpit`](MetricsObserver::set_tarpit) |
 //! | `reagent_tarpit_overflowed_total` | counter | | clients that were closed because the tarpit was full, set by [`set_tarpit`](MetricsObserver::set_tarpit) |
 //! | `reagent_tarpit_gave_way_total` | counter | | clients that were closed or released because others waited for a place, set by [`set_tarpit`](MetricsObserver::set_tarpit) |

@@ -84,6 +84,13 @@ metrics! {
         "Clients that were closed because the tarpit was full.";
     TARPIT_GAVE_WAY = Counter, Count, "reagent_tarpit_gave_way_total",
         "Clients that were closed or released because others waited for a place.";
+    PRESSURE = Gauge, Count, "reagent_pressure_ratio", "Pressure of a source, from 0 to 1.";
+    PRESSURE_CLOSED = Counter, Count, "reagent_pressure_closed_total",
+        "Idle connections that were asked to finish under pressure.";
+    PRESSURE_ABORTED = Counter, Count, "reagent_pressure_aborted_total",
+        "Connections among these that did not finish and were aborted.";
+    PRESSURE_REFUSED = Counter, Count, "reagent_pressure_refused_total",
+        "Clients that were refused under pressure.";
     TOP_CLIENTS = Gauge, Count, "reagent_top_clients",
         "Counts of the first ten clients, by connections, bytes or refusals.";
 }

@@ -62,7 +62,12 @@ impl Offence {
         let client = event.connection;
         let offence = match event.outcome {
             Outcome::Rejected(rejected) => match rejected.reason() {
-                "access" | "client connections" | "client rate" | "no route" => Offence::Refusal,
+                "access"
+                | "client connections"
+                | "client rate"
+                | "cluster client rate"
+                | "cluster connections"
+                | "no route" => Offence::Refusal,
                 "invalid starttls" => Offence::Protocol,
                 "proxy protocol" => Offence::ProxyHeader,
                 _ => return None,

@@ -78,6 +78,7 @@ mod relayed_clients;
 ))]
 mod route;
 #[cfg(all(
+    feature = "cluster",
     feature = "http",
     feature = "limit",
     feature = "proxy_protocol",

@@ -54,6 +54,25 @@ fn the_counts_of_a_tarpit_are_set_as_they_are() {
 }
 
 #[test]
+fn the_pressure_of_each_source_is_set_if_it_has_a_value() {
+    let lines = lines(|metrics| {
+        metrics.set_pressure([("descriptors", Some(0.25)), ("memory", Some(0.5))]);
+        metrics.set_pressure([("descriptors", Some(0.75)), ("memory", None)]);
+        metrics.set_pressure_actions(9, 1, 4);
+    });
+    assert_eq!(
+        lines,
+        [
+            "reagent_pressure_aborted_total 1",
+            "reagent_pressure_closed_total 9",
+            r#"reagent_pressure_ratio{source="descriptors"} 0.75"#,
+            r#"reagent_pressure_ratio{source="memory"} 0.5"#,
+            "reagent_pressure_refused_total 4",
+        ]
+    );
+}
+
+#[test]
 fn a_ranking_has_ten_series_however_many_clients_there_are() {
     let lines = lines(|metrics| {
         metrics.set_top_clients("bytes", (1..=50).rev());

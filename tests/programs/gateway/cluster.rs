@@ -1,12 +1,17 @@
 //! Gateways share a limit through a real `redis-server`.
 
-use super::{Events, command, gateway, gateway_with_events, read_all, say, upstream};
+use super::{
+    Events,
+    admin::{Page, WRITE},
+    command, gateway, gateway_with_events, metric, read_all, say, upstream,
+};
 use crate::{
     program::{Example, binary},
     redis_server::RedisServer,
     support::{LONG, soon},
 };
 use reagent::{BoxError, ServerHandle};
+use serde_json::json;
 use std::process::Stdio;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -186,6 +191,37 @@ async fn a_hand_over_gives_places_back_long_before_the_lease_ends() -> Result<()
 }
 
 #[tokio::test]
+async fn the_limit_can_be_changed_on_the_admin_page_and_refuses_by_the_tarpit()
+-> Result<(), BoxError> {
+    let Some(redis) = RedisServer::start(&[]).await else {
+        return Ok(());
+    };
+    let (upstream, url) = (upstream().await, redis.url());
+    let cluster = ["--cluster", &url, "--cluster-per-client", "1"];
+    let args = ["--cluster-wait", "2", "--tarpit", "9"];
+    let pages = ["--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let to = upstream.local_addr().to_string();
+    let mut gateway = gateway(&to, &[&cluster[..], &args, &pages].concat()).await;
+    let metrics = Page::of(&mut gateway).await.addr;
+    let admin = Page::of(&mut gateway).await.header(WRITE);
+    let mut first = gateway.connect().await;
+    assert_eq!(say(&mut first, "hello").await?, "<none> hello");
+    let _held = gateway.connect().await;
+    soon(async {
+        while metric(&metrics, "reagent_tarpit_held").await != Some(1.0) {
+            sleep(Duration::from_millis(25)).await;
+        }
+    })
+    .await;
+    let path = "/limits/cluster-per-client";
+    assert_eq!(admin.get(path).await.1["max"], 1);
+    assert_eq!(admin.post(path, json!({"max": 2})).await, 200);
+    let mut second = gateway.connect().await;
+    assert_eq!(say(&mut second, "hello").await?, "<none> hello");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_fleet_without_its_store_admits_shares() -> Result<(), BoxError> {
     let Some(mut fleet) = Fleet::start(&["--cluster-lease", "1"]).await else {
         return Ok(());
@@ -301,7 +337,7 @@ async fn options_that_make_no_sense_are_errors() {
                 "--cluster-per-client",
                 "5",
             ],
-            "expected redis://HOST:PORT/DATABASE",
+            "expected redis://[[USER]:PASSWORD@]HOST",
         ),
         (
             &[

@@ -92,15 +92,8 @@ async fn both_stores_grant_the_same() {
     }
 }
 
-#[tokio::test]
-async fn the_keys_of_a_cluster_are_in_one_slot_of_a_redis_cluster() {
-    let Some(redis) = RedisServer::start(&["--cluster-enabled", "yes"]).await else {
-        return;
-    };
-    let mut slots = redis::cmd("CLUSTER");
-    slots.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
-    slots.exec(&mut commands(&redis.url())).unwrap();
-    let store = RedisStore::new(&redis.url()).unwrap();
+/// Claims for ten clients, once the nodes are a cluster.
+async fn claimed(store: &RedisStore) -> Vec<Option<u32>> {
     let claims = (0..10).map(|n| Claim::Places {
         key: format!("per-client:10.0.0.{n}"),
         want: 1,
@@ -109,11 +102,10 @@ async fn the_keys_of_a_cluster_are_in_one_slot_of_a_redis_cluster() {
         number: 1,
     });
     let batch = batch("one", Duration::from_secs(10), claims.collect());
-    // A node that has just got its slots takes a moment to serve them.
     let answered = async {
         loop {
             match store.claim(&batch).await {
-                Ok(answer) => return answer,
+                Ok(answer) => return answer.granted,
                 Err(error) if error.to_string().contains("ClusterDown") => {
                     sleep(Duration::from_millis(20)).await;
                 }
@@ -122,8 +114,64 @@ async fn the_keys_of_a_cluster_are_in_one_slot_of_a_redis_cluster() {
             }
         }
     };
-    let answer = timeout(LONG, answered).await.expect("an answer");
-    assert_eq!(answer.granted, [Some(1); 10]);
+    timeout(LONG, answered).await.expect("an answer")
+}
+
+/// Starts a node of a cluster that has all slots.
+async fn node_with_all_slots() -> Option<RedisServer> {
+    let node = RedisServer::start(&["--cluster-enabled", "yes"]).await?;
+    let mut slots = redis::cmd("CLUSTER");
+    slots.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
+    slots.exec(&mut commands(&node.url())).unwrap();
+    Some(node)
+}
+
+#[tokio::test]
+async fn the_keys_of_a_cluster_are_in_one_slot_of_a_redis_cluster() {
+    let Some(redis) = node_with_all_slots().await else {
+        return;
+    };
+    let store = RedisStore::new(&redis.url()).unwrap();
+    assert_eq!(claimed(&store).await, [Some(1); 10]);
+}
+
+#[tokio::test]
+async fn a_store_follows_to_the_node_that_has_its_keys() {
+    let Some(owner) = node_with_all_slots().await else {
+        return;
+    };
+    let Some(asked) = RedisServer::start(&["--cluster-enabled", "yes"]).await else {
+        return;
+    };
+    let mut cluster_port = redis::cmd("CONFIG");
+    cluster_port.arg("GET").arg("cluster-port");
+    let (_, port): (String, u16) = cluster_port.query(&mut commands(&owner.url())).unwrap();
+    let mut meet = redis::cmd("CLUSTER");
+    meet.arg("MEET").arg("127.0.0.1").arg(owner.addr().port());
+    meet.arg(port);
+    meet.exec(&mut commands(&asked.url())).unwrap();
+
+    let store = RedisStore::new(&asked.url()).unwrap();
+    assert_eq!(claimed(&store).await, [Some(1); 10]);
+    let keys = |node: &RedisServer| -> usize {
+        let mut connection = commands(&node.url());
+        redis::cmd("DBSIZE").query(&mut connection).unwrap()
+    };
+    assert_eq!((keys(&asked), keys(&owner)), (0, 11));
+    // It stays with that node, even if the one of its URL is gone.
+    drop(asked);
+    assert_eq!(claimed(&store).await, [Some(1); 10]);
+    // A connection that is lost is made again, at the same node.
+    let mut kill = redis::cmd("CLIENT");
+    kill.arg("KILL").arg("TYPE").arg("normal");
+    kill.exec(&mut commands(&owner.url())).unwrap();
+    let batch = batch("one", Duration::from_secs(10), Vec::new());
+    store.claim(&batch).await.expect_err("a lost connection");
+    assert_eq!(claimed(&store).await, [Some(1); 10]);
+    // Neither can be reached: the next attempt begins at the URL.
+    drop(owner);
+    store.claim(&batch).await.expect_err("a lost connection");
+    store.claim(&batch).await.expect_err("no node");
 }
 
 #[tokio::test]

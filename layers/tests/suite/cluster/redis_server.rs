@@ -27,10 +27,12 @@ impl RedisServer {
         let number = STARTED.fetch_add(1, Relaxed);
         let dir = std::env::temp_dir().join(format!("cluster-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let free = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let args = args.iter().map(ToString::to_string).collect();
+        let port = free_port();
+        let mut args: Vec<_> = args.iter().map(ToString::to_string).collect();
+        if args.contains(&"--cluster-enabled".into()) {
+            // By default it is 10,000 above the port, where there may be none.
+            args.extend(["--cluster-port".into(), free_port().to_string()]);
+        }
         match spawn(port, &dir, &args) {
             Ok(child) => {
                 let server = RedisServer {
@@ -82,6 +84,11 @@ impl RedisServer {
         self.child = spawn(self.port, &self.dir, &self.args).unwrap();
         self.is_listening().await;
     }
+}
+
+fn free_port() -> u16 {
+    let free = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    free.local_addr().unwrap().port()
 }
 
 fn spawn(port: u16, dir: &PathBuf, args: &Vec<String>) -> std::io::Result<Child> {

@@ -129,3 +129,34 @@ async fn a_connection_that_already_waits_goes_on_when_the_dry_run_begins() {
     assert!(began.elapsed() <= Duration::from_secs(1));
     assert_eq!(trial.decisions.reasons(), [(1, "write rate".to_owned())]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn turns_that_a_dry_run_spares_are_free_for_others_when_it_ends() {
+    let dry_run = reagent_layers::DryRun::default();
+    let limits = BandwidthLimits::new()
+        .total(Rates::write(Rate::new(1000).burst(1000)))
+        .dry_run(dry_run.clone());
+    let mut trial = try_out!(BandwidthLayer::new(limits), handle(serve));
+    let mut clients = Vec::new();
+    for id in 1..=6 {
+        clients.push(trial.connect(id).await);
+    }
+    let mut answer = [0; 1000];
+    clients[0].write_u32(1000).await.unwrap();
+    clients[0].read_exact(&mut answer).await.unwrap();
+    // All others wait for a turn, one behind the other.
+    for client in &mut clients[1..] {
+        client.write_u32(1000).await.unwrap();
+    }
+    sleep(Duration::from_millis(1)).await;
+    dry_run.set(true);
+    for client in &mut clients[1..] {
+        client.read_exact(&mut answer).await.unwrap();
+    }
+    dry_run.set(false);
+    let began = Instant::now();
+    clients[0].write_u32(1000).await.unwrap();
+    clients[0].read_exact(&mut answer).await.unwrap();
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}

@@ -8,6 +8,7 @@ use reagent::{
 };
 use reagent_layers::{
     access::{Access, AccessLayer, Bans, Rules},
+    cluster::{Cluster, ClusterLayer, ClusterPerClient, Lost, MemoryStore},
     http::HttpLayer,
     limit::{AcceptRate, AcceptRateLayer, PerClient, PerClientLayer},
     proxy_protocol::{Header, ProxyProtocolLayer, Untrusted},
@@ -195,11 +196,26 @@ async fn a_refusal_for_the_sake_of_the_client_is_an_offence_and_one_for_all_is_n
     send(&server, &clients, CLIENT, b"").await;
     assert_eq!(offences(&score), HashMap::from([("refusal", 2)]));
 
+    let (cluster, driver) = Cluster::builder("test").build(MemoryStore::new());
+    let layer = ClusterLayer::new(ClusterPerClient::new(&cluster, "per-client", 0));
+    let (server, clients) = start!(score, layer => handle(echo));
+    tokio::select! {
+        () = driver => unreachable!("the cluster is in use"),
+        () = send(&server, &clients, CLIENT, b"") => {}
+    }
+    assert_eq!(offences(&score), HashMap::from([("refusal", 3)]));
+
     let layer = AcceptRateLayer::new(AcceptRate::new(0.0, 1.0)).shed(Default::default());
     let (server, clients) = start!(score, layer => handle(echo));
     assert!(echoes(&mut connect(&clients, CLIENT).await, "hello").await);
     send(&server, &clients, CLIENT, b"").await;
-    assert_eq!(offences(&score), HashMap::from([("refusal", 2)]));
+    let (cluster, _lost) = Cluster::builder("test")
+        .lost(Lost::Closed)
+        .build(MemoryStore::new());
+    let layer = ClusterLayer::new(ClusterPerClient::new(&cluster, "per-client", 9));
+    let (server, clients) = start!(score, layer => handle(echo));
+    send(&server, &clients, CLIENT, b"").await;
+    assert_eq!(offences(&score), HashMap::from([("refusal", 3)]));
 }
 
 async fn behind_proxies(score: &Score) -> (ServerHandle, Clients) {
