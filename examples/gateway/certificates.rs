@@ -59,7 +59,14 @@ impl fmt::Display for TlsOptions {
 impl Listener {
     /// Returns the options of TLS for clients that match no route.
     pub fn tls(&self) -> Option<TlsOptions> {
-        self.tls_with(&self.tls_cert, &self.tls_key, &self.alpn)
+        let mut alpn = self.alpn.clone();
+        if let Some(starttls) = self.starttls {
+            let protocol = starttls.alpn();
+            if !alpn.iter().any(|known| known == protocol) {
+                alpn.push(protocol.to_owned());
+            }
+        }
+        self.tls_with(&self.tls_cert, &self.tls_key, &alpn)
     }
 
     /// Returns the options of TLS for the clients of a route, unless it passes TLS through.

@@ -3,7 +3,7 @@
 use crate::{
     certificates::{Certificates, TlsOptions},
     limits::Limits,
-    options::{ApplyTo, Listener, ProxyIn, ProxyOut, Route},
+    options::{ApplyTo, Listener, Plaintext, ProxyIn, ProxyOut, Route, StartTls},
     pool_spec::{List, Spec},
     pools::Pools,
     upstream::Upstream,
@@ -19,6 +19,7 @@ use reagent_layers::{
     proxy_protocol::{Mode, ProxyProtocolLayer},
     route::{Router, offers, protocol, server_name},
     sniff::{Protocol, SniffLayer, Undecided},
+    starttls::StartTlsLayer,
     timeout::TimeoutsLayer,
 };
 use std::{
@@ -167,7 +168,8 @@ impl Parts<'_> {
     /// Makes the part of the stack that differs by route.
     fn routes(&self) -> Result<Stack, BoxError> {
         let Parts { listener, .. } = self;
-        let rest = (!listener.to.is_empty()).then(|| self.served(None, listener.tls()));
+        let rest = !listener.to.is_empty();
+        let rest = rest.then(|| self.served(None, listener.tls(), listener.starttls));
         if let (Some(rest), []) = (&rest, &*listener.route) {
             return Ok(rest.clone());
         }
@@ -178,7 +180,7 @@ impl Parts<'_> {
             lines.extend(stack.lines.iter().map(|line| format!("  {line}")));
         };
         for route in &listener.route {
-            let stack = self.served(Some(route), listener.tls_of(route));
+            let stack = self.served(Some(route), listener.tls_of(route), None);
             list(route.to_string(), &stack);
             router = router.route(matches(route)?, Inside(stack.service));
         }
@@ -199,7 +201,12 @@ impl Parts<'_> {
     }
 
     /// Makes the innermost part of the stack: TLS, time limits, bandwidth and the relay.
-    fn served(&self, route: Option<&Route>, tls: Option<TlsOptions>) -> Stack {
+    fn served(
+        &self,
+        route: Option<&Route>,
+        tls: Option<TlsOptions>,
+        starttls: Option<StartTls>,
+    ) -> Stack {
         let Parts { listener, .. } = self;
         let to = route.map_or(&listener.to, |route| &route.to);
         let service = match self.pools.get(listener, route) {
@@ -238,7 +245,17 @@ impl Parts<'_> {
             }
         }
         if let Some(options) = tls {
-            stack.around(self.certificates.layer(&options), format!("tls: {options}"));
+            let (layer, line) = (self.certificates.layer(&options), format!("tls: {options}"));
+            match starttls {
+                None => stack.around(layer, line),
+                Some(StartTls::Postgres) => {
+                    let passes = listener.starttls_plaintext == Some(Plaintext::Pass);
+                    let others = if passes { "passed on" } else { "refused" };
+                    let line =
+                        format!("{line}, as PostgreSQL clients ask for; others are {others}");
+                    stack.around(StartTlsLayer::postgres(layer).allow_plaintext(passes), line);
+                }
+            }
         }
         stack
     }

@@ -145,6 +145,12 @@ fn check(listener: &Listener) -> Result<(), String> {
     if !listener.alpn.is_empty() && !has_certificate {
         return fail("`alpn` requires `tls-cert`");
     }
+    if listener.starttls.is_some() && (listener.to.is_empty() || listener.tls_cert.is_none()) {
+        return fail("`starttls` requires `to` and `tls-cert`");
+    }
+    if listener.starttls_plaintext.is_some() && listener.starttls.is_none() {
+        return fail("`starttls-plaintext` requires `starttls`");
+    }
     match listener.proxy_in {
         ProxyIn::Off if !listener.trust.is_empty() => return fail("`trust` requires `proxy-in`"),
         ProxyIn::Off => {}

@@ -21,8 +21,9 @@
 //! | ban clients that misbehave | [`Score`](score/struct.Score.html) | `score` |
 //! | send a file without copying it | [`SendFile`](send_file/trait.SendFile.html) | `send_file` |
 //! | detect a client's protocol from its first bytes | [`SniffLayer`](sniff/struct.SniffLayer.html) | `sniff` |
+//! | encrypt connections whose clients ask for TLS in their own protocol: PostgreSQL | [`StartTlsLayer`](starttls/struct.StartTlsLayer.html) | `starttls` |
 //! | limit times: first byte, idle, stalled reads and writes, minimum rate, age | [`TimeoutsLayer`](timeout/struct.TimeoutsLayer.html) | `timeout` |
-//! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls` |
+//! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls`, `tls_no_provider` |
 //! | find the clients with the most connections, bytes and refusals | [`TopClients`](top/struct.TopClients.html) | `top` |
 //! | trace connections with spans and events | [`TraceLayer`](trace/struct.TraceLayer.html), [`TraceObserver`](trace/struct.TraceObserver.html) | `trace` |
 //! | connect to one of several upstreams, by load or by client, with health checks | [`Upstreams`](upstream/struct.Upstreams.html) | `upstream` |
@@ -93,7 +94,7 @@
 //!    the decrypted bytes. Inside of `timeout::TimeoutsLayer`, its waits do not count as stalls.
 //! 6. `sniff::SniffLayer`, to see what a client asks for in its TLS handshake. To detect the
 //!    protocol inside TLS, place it inside of `tls::TlsLayer`.
-//! 7. `tls::TlsLayer`.
+//! 7. `tls::TlsLayer` or `starttls::StartTlsLayer`.
 //! 8. `timeout::TimeoutsLayer`. It may also stand further out, anywhere inside of the PROXY
 //!    protocol. A TLS handshake then counts as activity.
 //! 9. `route::Router` or a handler. Each route may have its own layers.
@@ -144,9 +145,11 @@ pub mod score;
 pub mod send_file;
 #[cfg(feature = "sniff")]
 pub mod sniff;
+#[cfg(feature = "starttls")]
+pub mod starttls;
 #[cfg(feature = "timeout")]
 pub mod timeout;
-#[cfg(feature = "tls")]
+#[cfg(feature = "tls_no_provider")]
 pub mod tls;
 #[cfg(feature = "top")]
 pub mod top;
@@ -155,9 +158,9 @@ pub mod trace;
 #[cfg(feature = "upstream")]
 pub mod upstream;
 
-#[cfg(any(feature = "access", feature = "tls"))]
+#[cfg(any(feature = "access", feature = "tls_no_provider"))]
 mod apply;
-#[cfg(any(feature = "access", feature = "tls"))]
+#[cfg(any(feature = "access", feature = "tls_no_provider"))]
 mod carried;
 #[cfg(any(
     feature = "access",
@@ -185,7 +188,8 @@ mod dry_run;
     feature = "framed",
     feature = "proxy_protocol",
     feature = "relay",
-    feature = "sniff"
+    feature = "sniff",
+    feature = "starttls"
 ))]
 mod io;
 #[cfg(any(
@@ -195,19 +199,20 @@ mod io;
     feature = "proxy_protocol",
     feature = "route",
     feature = "sniff",
-    feature = "tls"
+    feature = "tls_no_provider"
 ))]
 mod net;
 #[cfg(any(feature = "metrics", feature = "top"))]
 mod open_bytes;
-#[cfg(any(feature = "access", feature = "tls"))]
+#[cfg(any(feature = "access", feature = "tls_no_provider"))]
 mod open_connections;
 #[cfg(any(
     feature = "access",
     feature = "cluster",
     feature = "limit",
     feature = "pressure",
-    feature = "route"
+    feature = "route",
+    feature = "starttls"
 ))]
 mod refusal;
 #[cfg(any(
@@ -219,10 +224,11 @@ mod refusal;
     feature = "limit",
     feature = "pressure",
     feature = "route",
+    feature = "starttls",
     feature = "timeout"
 ))]
 mod time;
-#[cfg(any(feature = "access", feature = "tls"))]
+#[cfg(any(feature = "access", feature = "tls_no_provider"))]
 pub use apply::Apply;
 #[cfg(any(
     feature = "access",
@@ -237,14 +243,20 @@ pub use apply::Apply;
 pub use dry_run::DryRun;
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 pub use net::{InvalidNetwork, Network};
-#[cfg(any(feature = "http", feature = "proxy_protocol", feature = "sniff"))]
+#[cfg(any(
+    feature = "http",
+    feature = "proxy_protocol",
+    feature = "sniff",
+    feature = "starttls"
+))]
 pub use reagent::PrefixedIo;
 #[cfg(any(
     feature = "access",
     feature = "cluster",
     feature = "limit",
     feature = "pressure",
-    feature = "route"
+    feature = "route",
+    feature = "starttls"
 ))]
 pub use refusal::{Refusal, Tarpit, TarpitStats};
 

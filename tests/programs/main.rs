@@ -21,4 +21,5 @@ mod pressure;
 mod programs;
 mod redis;
 mod redis_clients;
+mod smtp;
 mod socks5;

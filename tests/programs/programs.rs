@@ -4,7 +4,7 @@ use crate::{
     program::{Example, binary},
     support::{LONG, echoes, rest, soon},
 };
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
@@ -191,7 +191,7 @@ async fn testing() {
     example.stop("TERM").await;
 }
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "chat",
     "custom_layer",
     "echo",
@@ -201,6 +201,7 @@ const ALL: [&str; 12] = [
     "http",
     "line_protocol",
     "redis",
+    "smtp",
     "socks5",
     "testing",
     "unix_socket",
@@ -234,6 +235,9 @@ async fn every_example_explains_its_options_and_refuses_unknown_ones() {
 async fn no_example_is_ended_by_a_hangup_or_a_closed_output() {
     let dir = tempfile::tempdir().unwrap();
     let path = format!("unix:{}", dir.path().join("app.sock").display());
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = dir.path().join("cert-and-key.pem");
+    fs::write(&pem, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
     for name in ALL {
         let mut command = Command::new(binary(name));
         match name {
@@ -241,6 +245,13 @@ async fn no_example_is_ended_by_a_hangup_or_a_closed_output() {
             "gateway" => command.args(["--listen", "127.0.0.1:0", "--to", "127.0.0.1:1"]),
             _ => command.args(["--listen", "127.0.0.1:0"]),
         };
+        if name == "smtp" {
+            command
+                .arg("--tls-cert")
+                .arg(&pem)
+                .arg("--tls-key")
+                .arg(&pem);
+        }
         let mut example = Example::start_with(name, &mut command).await;
         example.close_output();
         example.signal("HUP").await;

@@ -1,6 +1,6 @@
 //! The options of a listener, and its routes.
 
-use super::{Balance, HealthCheck, path};
+use super::{Balance, HealthCheck, Plaintext, StartTls, path};
 use crate::values::{Count, ListenAddr, Seconds, TimeLimit, Tried, WeightedTarget, join, list};
 use clap::{Args, ValueEnum};
 use reagent_layers::{Apply, Network};
@@ -65,6 +65,12 @@ pub struct Listener {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     #[serde(with = "list")]
     pub alpn: Vec<String>,
+    /// Protocol in which clients ask for TLS; without it, they begin with TLS
+    #[arg(long, value_name = "PROTOCOL")]
+    pub starttls: Option<StartTls>,
+    /// What happens to clients that do not ask for TLS [default: refuse]
+    #[arg(long, value_name = "ACTION")]
+    pub starttls_plaintext: Option<Plaintext>,
     /// Whether proxies in front of the gateway send a PROXY header
     #[arg(long, value_name = "MODE", default_value = "off")]
     pub proxy_in: ProxyIn,

@@ -8,6 +8,7 @@ mod listener;
 mod pages;
 mod server;
 mod shutdown;
+mod starttls;
 mod upstream;
 
 pub use abuse::AbuseOptions;
@@ -23,6 +24,7 @@ use reagent::BoxError;
 use serde::{Serialize, de::DeserializeOwned};
 use server::ServerOptions;
 use shutdown::ShutdownOptions;
+pub use starttls::{Plaintext, StartTls};
 use std::path::{Path, PathBuf};
 use toml::Table;
 pub use upstream::{Balance, HealthCheck};

@@ -1,6 +1,6 @@
 //! Stream wrappers and helpers that layers are built from, without any policy.
 
-#[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
+#[cfg(any(feature = "proxy_protocol", feature = "sniff", feature = "starttls"))]
 mod ahead;
 #[cfg(any(feature = "framed", feature = "relay"))]
 pub(crate) mod buffers;
@@ -13,7 +13,7 @@ mod resettable;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 pub(crate) mod vectored;
 
-#[cfg(any(feature = "proxy_protocol", feature = "sniff"))]
+#[cfg(any(feature = "proxy_protocol", feature = "sniff", feature = "starttls"))]
 pub(crate) use ahead::read_ahead;
 #[cfg(any(feature = "bandwidth", feature = "fault"))]
 pub(crate) use direction::Direction;

@@ -66,14 +66,14 @@ impl<T: Resettable + ?Sized> Resettable for Box<T> {
     }
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "tls_no_provider")]
 impl<T: Resettable> Resettable for tokio_rustls::client::TlsStream<T> {
     fn socket(&self) -> Option<Borrowed<'_>> {
         self.get_ref().0.socket()
     }
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "tls_no_provider")]
 impl<T: Resettable> Resettable for tokio_rustls::server::TlsStream<T> {
     fn socket(&self) -> Option<Borrowed<'_>> {
         self.get_ref().0.socket()

@@ -2,9 +2,9 @@
 
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 mod cidr;
-#[cfg(any(feature = "connect", feature = "route", feature = "tls"))]
+#[cfg(any(feature = "connect", feature = "route", feature = "tls_no_provider"))]
 pub(crate) mod host_name;
-#[cfg(any(feature = "route", feature = "tls"))]
+#[cfg(any(feature = "route", feature = "tls_no_provider"))]
 pub(crate) mod names;
 
 #[cfg(feature = "access")]

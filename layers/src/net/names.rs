@@ -40,7 +40,7 @@ impl<V> Names<V> {
     }
 
     /// Returns the names in the form that is compared, wildcards without their `*.`.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "tls_no_provider")]
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.exact
             .keys()

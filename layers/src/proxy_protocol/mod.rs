@@ -98,7 +98,7 @@ mod header;
 mod info;
 mod layer;
 mod of;
-#[cfg(feature = "tls")]
+#[cfg(feature = "tls_no_provider")]
 mod of_tls;
 mod parse;
 mod service;

@@ -54,7 +54,7 @@ impl Header {
             Ok(local) => Header::v2(conn.peer_addr().clone(), local),
             Err(_) => Header::v2_unknown(),
         };
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "tls_no_provider")]
         let header = match conn.extensions().get::<crate::tls::TlsInfo>() {
             Some(tls) => super::of_tls::describe(header, tls),
             None => header,

@@ -2,6 +2,7 @@
 
 use crate::sniff::{Protocol, Sniffed};
 use reagent::{Addr, Connection, IoStream};
+use std::{collections::HashSet, sync::Arc};
 
 /// Matches clients that speak `protocol`, as detected by a [`SniffLayer`](crate::sniff::SniffLayer)
 /// further out.
@@ -24,6 +25,24 @@ pub fn offers<Io: 'static>(
     move |conn| {
         let sniffed = conn.extensions().get::<Sniffed>();
         sniffed.is_some_and(|sniffed| sniffed.alpn().any(|offered| *offered == *protocol))
+    }
+}
+
+/// Matches TLS clients with one of these JA4 fingerprints, as computed by a
+/// [`SniffLayer`](crate::sniff::SniffLayer) further out with
+/// [`ja4`](crate::sniff::SniffLayer::ja4).
+///
+/// A fingerprint such as `t13d1516h2_8daaf6152771_e5627efa2ab1` is compared as a whole. For a part of
+/// it, use a condition of your own with [`Sniffed::ja4`].
+pub fn ja4<Io: 'static>(
+    fingerprints: impl IntoIterator<Item: Into<Box<str>>>,
+) -> impl Fn(&Connection<Io>) -> bool + Clone + Send + Sync + 'static {
+    let fingerprints: HashSet<Box<str>> = fingerprints.into_iter().map(Into::into).collect();
+    let fingerprints = Arc::new(fingerprints);
+    move |conn| {
+        let sniffed = conn.extensions().get::<Sniffed>();
+        let ja4 = sniffed.and_then(Sniffed::ja4);
+        ja4.is_some_and(|ja4| fingerprints.contains(ja4))
     }
 }
 

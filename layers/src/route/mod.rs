@@ -16,6 +16,7 @@
 //! | protocol | [`protocol`] | a [`SniffLayer`](crate::sniff::SniffLayer) further out |
 //! | server name that a TLS client asks for (SNI), exact or with a wildcard | [`server_name`] | a `SniffLayer` further out |
 //! | protocols that a TLS client offers (ALPN) | [`offers`] | a `SniffLayer` further out |
+//! | JA4 fingerprint of a TLS client | [`ja4`] | a `SniffLayer` with `ja4` further out |
 //! | protocol that TLS negotiated (ALPN) | [`negotiated`] | TLS further out |
 //! | local address or port | [`local_addr`], [`local_port`] | |
 //! | anything else | `\|conn: &Connection<_>\| …` | |
@@ -115,7 +116,7 @@ mod router;
 mod server_names;
 mod target;
 
-pub use conditions::{local_addr, local_port, negotiated, offers, protocol};
+pub use conditions::{ja4, local_addr, local_port, negotiated, offers, protocol};
 pub use future::RouteFuture;
 pub use router::Router;
 pub use server_names::{InvalidServerName, server_name};

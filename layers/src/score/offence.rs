@@ -68,6 +68,7 @@ impl Offence {
                 | "cluster client rate"
                 | "cluster connections"
                 | "no route" => Offence::Refusal,
+                "invalid starttls" => Offence::Protocol,
                 "proxy protocol" => Offence::ProxyHeader,
                 _ => return None,
             },

@@ -2,7 +2,7 @@
 
 use super::{
     Protocol, Sniffed,
-    message::{Looked, look},
+    message::{Keep, Looked, look},
     request_line::{Line, line},
 };
 use crate::net::HTTP2_PREFACE;
@@ -72,7 +72,7 @@ pub enum Detected {
 /// assert_eq!(detect(b"PRO"), Detected::NeedMore { needed: 4 });
 /// ```
 pub fn detect(bytes: &[u8]) -> Detected {
-    decide([], DEFAULT_MAX_LEN, bytes)
+    decide([], DEFAULT_MAX_LEN, Keep::default(), bytes)
 }
 
 /// A set of protocols to detect, and a limit on the number of bytes examined.
@@ -92,6 +92,7 @@ pub fn detect(bytes: &[u8]) -> Detected {
 pub struct Detector {
     own: Vec<(Box<[u8]>, Protocol)>,
     max_len: usize,
+    keep: Keep,
 }
 
 impl Default for Detector {
@@ -99,6 +100,7 @@ impl Default for Detector {
         Detector {
             own: Vec::new(),
             max_len: DEFAULT_MAX_LEN,
+            keep: Keep::default(),
         }
     }
 }
@@ -131,6 +133,20 @@ impl Detector {
         self
     }
 
+    /// Sets whether the [JA4 fingerprint](Sniffed::ja4) of TLS clients is computed. The default is
+    /// `false`.
+    pub fn ja4(mut self, ja4: bool) -> Self {
+        self.keep.ja4 = ja4;
+        self
+    }
+
+    /// Sets whether the [ClientHello](Sniffed::client_hello) of TLS clients is kept. The default is
+    /// `false`, since it takes memory for as long as the connection is open.
+    pub fn keep_client_hello(mut self, keep: bool) -> Self {
+        self.keep.message = keep;
+        self
+    }
+
     pub(super) fn limit(&self) -> usize {
         self.max_len
     }
@@ -138,7 +154,7 @@ impl Detector {
     /// Detects the protocol of a stream that begins with `bytes`. See [`detect`].
     pub fn detect(&self, bytes: &[u8]) -> Detected {
         let own = self.own.iter().map(|(prefix, own)| (&**prefix, own));
-        decide(own, self.max_len, bytes)
+        decide(own, self.max_len, self.keep, bytes)
     }
 }
 
@@ -147,6 +163,7 @@ impl Detector {
 fn decide<'a>(
     own: impl IntoIterator<Item = (&'a [u8], &'a Protocol)>,
     max_len: usize,
+    keep: Keep,
     bytes: &[u8],
 ) -> Detected {
     let bytes = &bytes[..bytes.len().min(max_len)];
@@ -178,7 +195,7 @@ fn decide<'a>(
         }
         Line::Part | Line::Other => {}
     }
-    match look(bytes) {
+    match look(bytes, keep) {
         Looked::Hello(hello) => Detected::Done(Sniffed::tls(hello)),
         Looked::Part { needed } if needed <= max_len => Detected::NeedMore { needed },
         Looked::Part { .. } | Looked::Other => Detected::Done(Sniffed::new(Protocol::Unknown)),

@@ -8,11 +8,11 @@ use super::reader::{
 use std::net::IpAddr;
 
 /// RFC 6066, section 3.
-const SERVER_NAME: usize = 0;
+pub(super) const SERVER_NAME: usize = 0;
 const HOST_NAME: usize = 0;
 
 /// RFC 7301, section 3.1.
-const ALPN: usize = 16;
+pub(super) const ALPN: usize = 16;
 
 /// RFC 1035, section 2.3.4, for names in their text form.
 const MAX_NAME: usize = 253;
@@ -25,6 +25,10 @@ pub(super) struct Hello {
     /// The list as it was sent, with a length before each name, so it takes no more memory than it
     /// had bytes.
     pub(super) alpn: Box<[u8]>,
+    /// The fingerprint, if it was asked for.
+    pub(super) ja4: Option<Box<str>>,
+    /// The whole message, if it was asked for.
+    pub(super) message: Option<Box<[u8]>>,
 }
 
 impl Hello {

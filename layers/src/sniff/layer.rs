@@ -80,6 +80,25 @@ impl SniffLayer {
         })
     }
 
+    /// Sets whether the JA4 fingerprint of TLS clients is computed, for [`Sniffed::ja4`] and the label
+    /// `tls.client.ja4`. The default is `false`. It costs a few microseconds for each client.
+    ///
+    /// [`Sniffed::ja4`]: super::Sniffed::ja4
+    pub fn ja4(self, ja4: bool) -> Self {
+        self.change(|config| {
+            config.detector = std::mem::take(&mut config.detector).ja4(ja4);
+        })
+    }
+
+    /// Sets whether the ClientHello of TLS clients is kept, for
+    /// [`Sniffed::client_hello`](super::Sniffed::client_hello). The default is `false`. See
+    /// [`Detector::keep_client_hello`].
+    pub fn keep_client_hello(self, keep: bool) -> Self {
+        self.change(|config| {
+            config.detector = std::mem::take(&mut config.detector).keep_client_hello(keep);
+        })
+    }
+
     /// Sets the time limit for detection, or `None` for no limit. The default is 5 s, enough for a
     /// segment to be retransmitted.
     pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {

@@ -3,6 +3,7 @@
 
 use super::{
     hello::Hello,
+    ja4::ja4,
     reader::{Fault, Reader},
 };
 use std::borrow::Cow;
@@ -25,7 +26,14 @@ pub(super) enum Looked {
     Other,
 }
 
-pub(super) fn look(bytes: &[u8]) -> Looked {
+/// What is remembered of a ClientHello beside its server name and protocols.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Keep {
+    pub(super) ja4: bool,
+    pub(super) message: bool,
+}
+
+pub(super) fn look(bytes: &[u8], keep: Keep) -> Looked {
     let Some(message) = Message::gather(bytes) else {
         return Looked::Other;
     };
@@ -35,7 +43,12 @@ pub(super) fn look(bytes: &[u8]) -> Looked {
         Some(missing) => bytes.len() + message.on_the_wire(missing),
     };
     match message.read() {
-        Ok(hello) => Looked::Hello(hello),
+        Ok(mut hello) => {
+            let (whole, body) = message.whole();
+            hello.ja4 = if keep.ja4 { ja4(body) } else { None };
+            hello.message = keep.message.then(|| whole.into());
+            Looked::Hello(hello)
+        }
         Err(Fault::Missing) => Looked::Part { needed },
         Err(Fault::Wrong) => Looked::Other,
     }
@@ -115,6 +128,13 @@ impl<'a> Message<'a> {
             _ => 0,
         };
         missing + next_header
+    }
+
+    /// Returns a message that has been received in full, with its header and without.
+    fn whole(&self) -> (&[u8], &[u8]) {
+        let len = MESSAGE_HEADER + self.len().unwrap_or_default();
+        let whole = &self.bytes[..len.min(self.bytes.len())];
+        (whole, &whole[MESSAGE_HEADER.min(whole.len())..])
     }
 
     fn read(&self) -> Result<Hello, Fault> {

@@ -73,11 +73,40 @@
 //! [`Protocol::Unknown`] at the first byte that cannot belong to a request line, at the latest at
 //! the end of its first line.
 //!
-//! ClientHellos are parsed by this crate, which needs only two of their extensions. The `Acceptor`
+//! ClientHellos are parsed by this crate, which needs only a few of their extensions. The `Acceptor`
 //! of rustls can read them as well, but it fails on input that is not TLS, keeps the bytes, allows
 //! 64 KiB of them and would make all of rustls a dependency of this feature. `tls-parser` needs the
 //! message in one piece, so the records would have to be joined here anyway, and allocates for
 //! every list. Either would save about a hundred lines.
+//!
+//! ## JA4
+//!
+//! With [`SniffLayer::ja4`], TLS clients are identified by the library and settings that they use, as
+//! their ClientHello shows them ([JA4], for TLS over TCP). The fingerprint is [`Sniffed::ja4`], the
+//! label `tls.client.ja4`, a field of the spans of `trace`, and a condition of `route`. A router turns
+//! away the clients with certain fingerprints:
+//!
+//! ```
+//! # #[cfg(feature = "route")]
+//! # mod example {
+//! use reagent::{Connection, PrefixedIo, Rejected, handle};
+//! use reagent_layers::{route::{Router, ja4}, sniff::SniffLayer};
+//! use tower_layer::Layer;
+//!
+//! # async fn serve(conn: Connection) -> Result<(), Rejected> { Ok(()) }
+//! # fn stack() -> impl reagent::ConnectionService {
+//! let scanners = ja4(["t13i190800_9dc949149365_97f8aa674fd9"]);
+//! let refuse = handle(async |_: Connection| Err(Rejected::new("ja4")));
+//! let router = Router::<PrefixedIo<_>>::new().route(scanners, refuse).fallback(handle(serve));
+//! SniffLayer::new().ja4(true).layer(router)
+//! # }
+//! # }
+//! ```
+//!
+//! Do not ban the addresses of such clients without another reason. A fingerprint does not tell a
+//! person from a program that uses the same library, and any program can imitate it.
+//!
+//! [JA4]: https://github.com/FoxIO-LLC/ja4/blob/main/technical_details/JA4.md
 //!
 //! # Errors
 //!
@@ -93,6 +122,7 @@
 
 mod detect;
 mod hello;
+mod ja4;
 mod layer;
 mod message;
 mod protocol;

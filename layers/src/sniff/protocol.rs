@@ -84,6 +84,21 @@ impl Sniffed {
         self.hello.as_ref()?.server_name.as_deref()
     }
 
+    /// Returns the JA4 fingerprint of a TLS client, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`, if
+    /// [`SniffLayer::ja4`](super::SniffLayer::ja4) is set.
+    ///
+    /// It is the same for all clients with the same TLS library and settings: a browser, a script, a
+    /// scanner. A client can imitate that of another program. See [JA4](super#ja4).
+    pub fn ja4(&self) -> Option<&str> {
+        self.hello.as_ref()?.ja4.as_deref()
+    }
+
+    /// Returns the ClientHello of a TLS client, a handshake message without the records that carried
+    /// it, if [`SniffLayer::keep_client_hello`](super::SniffLayer::keep_client_hello) is set.
+    pub fn client_hello(&self) -> Option<&[u8]> {
+        self.hello.as_ref()?.message.as_deref()
+    }
+
     /// Returns the protocols that a TLS client offers (ALPN, RFC 7301), in the client's order.
     pub fn alpn(&self) -> impl Iterator<Item = &[u8]> {
         let list = self.hello.as_ref().map_or(&[][..], |hello| &hello.alpn);
@@ -98,6 +113,7 @@ impl fmt::Debug for Sniffed {
             .field("protocol", &self.protocol)
             .field("server_name", &self.server_name())
             .field("alpn", &alpn)
+            .field("ja4", &self.ja4())
             .finish()
     }
 }

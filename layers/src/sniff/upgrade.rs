@@ -28,6 +28,9 @@ impl<Io: IoStream> Upgrade<Io> for Sniff {
             None if config.undecided == Undecided::Unknown => Sniffed::new(Protocol::Unknown),
             None => return Err(TimedOut::new(TIMEOUT).into()),
         };
+        if let Some(ja4) = sniffed.ja4() {
+            conn.label("tls.client.ja4", ja4);
+        }
         conn.extensions_mut().insert(sniffed);
         Ok(conn.map_io_passthrough(|io| PrefixedIo::new(io, bytes)))
     }

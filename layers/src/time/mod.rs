@@ -13,6 +13,7 @@ pub(crate) use timer::DeadlineTimer;
     feature = "limit",
     feature = "pressure",
     feature = "route",
+    feature = "starttls",
     feature = "timeout"
 ))]
 pub(crate) const FAR: std::time::Duration = std::time::Duration::from_secs(30 * 365 * 24 * 3600);

@@ -17,7 +17,7 @@ use x509_parser::{
     public_key::PublicKey,
 };
 
-/// The sizes that ring can verify.
+/// The sizes that ring and aws-lc-rs can verify.
 const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
 /// The authorities of client certificates, and whether clients must have one.

@@ -3,16 +3,18 @@
 use super::{
     TicketKeys, TlsConfigError, TlsLayer,
     authorities::Clients,
+    provider::default_provider,
     source::{Pair, Source},
     store::Store,
 };
 use crate::Apply;
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio_rustls::rustls::crypto::CryptoProvider;
 
 /// A builder that makes a [`TlsLayer`] from PEM files.
 ///
-/// The layer accepts TLS 1.2 and 1.3 with the default cipher suites of rustls, and sessions are
-/// resumed with tickets. For anything that the builder does not cover, use
+/// The layer accepts TLS 1.2 and 1.3 with the cipher suites of its [provider](Self::provider), and
+/// sessions are resumed with tickets. For anything that the builder does not cover, use
 /// [`TlsLayer::from_config`].
 ///
 /// # Example
@@ -55,6 +57,8 @@ use std::{path::Path, time::Duration};
 pub struct TlsBuilder {
     source: Source,
     ticket_keys: Option<TicketKeys>,
+    /// Whether the certificate that was added last is the default.
+    adds_default_last: bool,
 }
 
 impl TlsBuilder {
@@ -64,6 +68,7 @@ impl TlsBuilder {
     /// The certificate file contains the chain, the server's own certificate first.
     pub fn certificate(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         self.source.default = Some(Pair::new(certificate, key));
+        self.adds_default_last = true;
         self
     }
 
@@ -81,6 +86,26 @@ impl TlsBuilder {
         self.source
             .named
             .push((name.into(), Pair::new(certificate, key)));
+        self.adds_default_last = false;
+        self
+    }
+
+    /// Sets the OCSP response that is sent with the certificate that was added last, so that clients
+    /// need not ask its authority whether it was revoked (RFC 6066, section 8). Without a
+    /// certificate, the call has no effect.
+    ///
+    /// The file contains a response in DER, as `openssl ocsp -respout` writes it. It is read again at
+    /// every [reload](super::TlsReloader), together with the certificate: if it is damaged then, what
+    /// was read last stays in use. Neither its signature nor its dates are checked, since clients
+    /// check both.
+    pub fn ocsp_response(mut self, response: impl AsRef<Path>) -> Self {
+        let last = match self.adds_default_last {
+            true => self.source.default.as_mut(),
+            false => self.source.named.last_mut().map(|(_, pair)| pair),
+        };
+        if let Some(pair) = last {
+            pair.ocsp = Some(response.as_ref().to_owned());
+        }
         self
     }
 
@@ -94,6 +119,18 @@ impl TlsBuilder {
             .into_iter()
             .map(|protocol| protocol.as_ref().to_owned())
             .collect();
+        self
+    }
+
+    /// Sets the cryptography provider of rustls, for handshakes, keys and session tickets. The
+    /// default is the one that the process has [installed](CryptoProvider::install_default), and
+    /// otherwise ring.
+    ///
+    /// The provider decides on the cipher suites and key exchanges. aws-lc-rs has X25519MLKEM768, a
+    /// key exchange that is meant to withstand quantum computers; ring does not. See
+    /// [Providers](super#providers).
+    pub fn provider(mut self, provider: impl Into<Arc<CryptoProvider>>) -> Self {
+        self.source.provider = Some(provider.into());
         self
     }
 
@@ -240,9 +277,12 @@ impl TlsBuilder {
     /// # Errors
     ///
     /// Returns a [`TlsConfigError`] if a file cannot be read or used, if a certificate is not valid
-    /// for its name, or if there is no certificate.
+    /// for its name, or if there is no certificate or no [provider](Self::provider).
     pub fn build(mut self) -> Result<TlsLayer, TlsConfigError> {
         self.source.ticket_keys = self.ticket_keys.unwrap_or_default();
+        if self.source.provider.is_none() {
+            self.source.provider = Some(default_provider()?);
+        }
         Ok(TlsLayer::new(Store::from_source(self.source)?))
     }
 }

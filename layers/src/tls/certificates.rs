@@ -6,12 +6,11 @@ use std::{fmt, path::Path, sync::Arc};
 use tokio_rustls::rustls::{
     Error, InconsistentKeys,
     client::verify_server_name,
-    crypto::ring::sign::any_supported_type,
+    crypto::CryptoProvider,
     pki_types::{DnsName, ServerName},
     server::{ClientHello, ParsedCertificate, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use zeroize::Zeroizing;
 
 /// Certificates by server name (SNI, RFC 6066). An exact name takes precedence over a wildcard, and
 /// a wildcard over the default.
@@ -93,6 +92,7 @@ pub(crate) fn certified_key(
     contents: &Contents,
     certificate: &Path,
     key: &Path,
+    provider: &CryptoProvider,
 ) -> Result<CertifiedKey, TlsConfigError> {
     let mut chain = Vec::new();
     let entries = contents.certificates(certificate)?;
@@ -109,13 +109,11 @@ pub(crate) fn certified_key(
         }
         chain.push(entry.certificate);
     }
-    let signing_key = {
-        let der = Zeroizing::new(contents.key(key)?);
-        any_supported_type(&der).map_err(|source| TlsConfigError::BadKey {
-            path: key.to_owned(),
-            source,
-        })?
-    };
+    let signing_key = provider.key_provider.load_private_key(contents.key(key)?);
+    let signing_key = signing_key.map_err(|source| TlsConfigError::BadKey {
+        path: key.to_owned(),
+        source,
+    })?;
     let certified = CertifiedKey::new(chain, signing_key);
     match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),

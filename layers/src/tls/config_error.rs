@@ -80,6 +80,13 @@ pub enum TlsConfigError {
     },
     /// No certificate was set.
     NothingToServe,
+    /// A file contains no successful OCSP response in DER.
+    OcspResponse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no cryptography provider: none was set or installed, and none is compiled in.
+    NoProvider,
     /// Signatures by the key of an authority cannot be verified, because of its kind or size. Every
     /// client with a certificate of that authority would be refused.
     UncheckableAuthority {
@@ -193,6 +200,14 @@ impl fmt::Display for TlsConfigError {
             Name { name } => write!(
                 f,
                 "invalid server name {name:?}: expected a host name such as example.org or *.example.org"
+            ),
+            OcspResponse { path } => write!(
+                f,
+                "{} contains no OCSP response: expected a successful one in DER",
+                path.display()
+            ),
+            NoProvider => f.write_str(
+                "no cryptography provider: set one on the `TlsBuilder`, install one for the process, or enable the feature `tls`",
             ),
             NothingToServe => f.write_str("no certificate to serve: set one on the `TlsBuilder`"),
             UncheckableAuthority {

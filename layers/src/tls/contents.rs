@@ -14,6 +14,7 @@ use std::{
 use tokio_rustls::rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
 };
+use x509_parser::{asn1_rs::Sequence, prelude::FromDer};
 use zeroize::Zeroizing;
 
 /// The largest file that is read. A bundle of all public authorities has about 200 KB.
@@ -74,8 +75,12 @@ impl Contents {
     }
 
     fn sections(&self, path: &Path) -> Result<Vec<Section<'_>>, TlsConfigError> {
+        sections(path, self.bytes(path)?)
+    }
+
+    fn bytes(&self, path: &Path) -> Result<&[u8], TlsConfigError> {
         let source = match self.0.get(path) {
-            Some(Ok(contents)) => return sections(path, contents),
+            Some(Ok(contents)) => return Ok(contents),
             Some(Err(error)) => match error.raw_os_error() {
                 Some(code) => io::Error::from_raw_os_error(code),
                 None => io::Error::new(error.kind(), error.to_string()),
@@ -121,6 +126,17 @@ impl Contents {
         }
     }
 
+    /// Returns a successful OCSP response (RFC 6960, section 4.2.1) in DER.
+    pub(super) fn ocsp_response(&self, path: &Path) -> Result<Vec<u8>, TlsConfigError> {
+        let response = self.bytes(path)?;
+        match is_successful(response) {
+            true => Ok(response.to_vec()),
+            false => Err(TlsConfigError::OcspResponse {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
     pub(super) fn key(&self, path: &Path) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
         for section in self.sections(path)? {
             if let Some(key) = section.key(path)? {
@@ -132,4 +148,11 @@ impl Contents {
             encrypted: false,
         })
     }
+}
+
+/// Returns whether this is one DER sequence that begins with the status `successful`.
+fn is_successful(response: &[u8]) -> bool {
+    const SUCCESSFUL: [u8; 3] = [10, 1, 0];
+    Sequence::from_der(response)
+        .is_ok_and(|(rest, inner)| rest.is_empty() && inner.content.starts_with(&SUCCESSFUL))
 }

@@ -118,6 +118,23 @@ impl TlsInfo {
         &self.0.peer.names
     }
 
+    /// Returns the SPIFFE ID of the client, such as `spiffe://example.org/billing`, or `None` if its own
+    /// certificate is no X.509-SVID: it then names no URI, more than one, or one that begins
+    /// differently.
+    ///
+    /// The trust domain is the part before the first `/`. Compare it as well if the authorities sign
+    /// for several, since a SPIFFE ID says nothing about the authority that has signed it.
+    pub fn spiffe_id(&self) -> Option<&str> {
+        let mut uris = self.0.peer.names.iter().filter_map(|name| match name {
+            PeerName::Uri(uri) => Some(&**uri),
+            _ => None,
+        });
+        let (only, more) = (uris.next()?, uris.next());
+        let (scheme, rest) = only.split_at_checked("spiffe://".len())?;
+        // Schemes are case-insensitive, and so are host names, but an ID is written in one way only.
+        (scheme == "spiffe://" && !rest.is_empty() && more.is_none()).then_some(only)
+    }
+
     /// Returns the subject of the client's own certificate in the format of RFC 4514, such as
     /// `O=Example,CN=alice`: the last part comes first, and characters that separate parts are
     /// escaped by a backslash.

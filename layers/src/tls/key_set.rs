@@ -1,6 +1,9 @@
 //! The present key of session tickets and the previous one.
 
-use super::ticket_key::{KeyName, TicketKey};
+use super::{
+    provider::Aead,
+    ticket_key::{KeyName, TicketKey},
+};
 use crate::carried::{self, Damaged, Saved};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -24,10 +27,10 @@ pub(super) struct KeySet(Vec<Arc<TicketKey>>);
 impl KeySet {
     /// Returns the key for new tickets, after a rotation if it is time for one. Returns `None` if
     /// the system has no random numbers.
-    pub(super) fn present(&mut self, now: Instant) -> Option<Arc<TicketKey>> {
+    pub(super) fn present(&mut self, aead: Aead, now: Instant) -> Option<Arc<TicketKey>> {
         self.remove_expired(now);
         if self.0.first().is_none_or(|key| key.age(now) >= USED_FOR) {
-            self.0.insert(0, Arc::new(TicketKey::generate(now)?));
+            self.0.insert(0, Arc::new(TicketKey::generate(aead, now)?));
             self.0.truncate(MAX_KEYS);
         }
         self.0.first().cloned()

@@ -1,16 +1,23 @@
 //! The layer and its settings.
 
 use super::{
-    TicketKeys, Tls, TlsBuilder, TlsConfigError, TlsIo, TlsReloader, rustls::ServerConfig,
+    TicketKeys, Tls, TlsBuilder, TlsConfigError, TlsInfo, TlsIo, TlsReloader, rustls::ServerConfig,
     store::Store,
 };
-use reagent::{BoxError, Connection, IoStream, UpgradeLayer, UpgradeService};
+use reagent::{BoxError, Connection, IoStream, Rejected, UpgradeLayer, UpgradeService};
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use tokio::{io::BufReader, sync::Semaphore};
 use tower_layer::Layer;
 
 /// The same as the default of [`UpgradeLayer`].
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The reason of a [`Rejected`] client whose plaintext was received before a handshake and not
+/// processed: see [STARTTLS](super#starttls).
+pub const INJECTED: &str = "injected plaintext";
+
+/// The reason of a [`Rejected`] client that is not admitted: see [`TlsLayer::admit`].
+pub const IDENTITY: &str = "identity";
 
 /// A layer that encrypts connections with TLS.
 ///
@@ -29,6 +36,7 @@ impl TlsLayer {
                 store: Arc::new(store),
                 places: None,
                 requires_close_notify: false,
+                admit: None,
             },
             timeout: Some(DEFAULT_TIMEOUT),
         }
@@ -104,6 +112,37 @@ impl TlsLayer {
         self
     }
 
+    /// Admits only clients for which `admit` returns true after the handshake, by their identity or
+    /// anything else that it has shown. Others end with [`Rejected`] and the reason [`IDENTITY`]. By
+    /// default, every client that completes the handshake is admitted.
+    ///
+    /// The handshake has verified the client's certificate before, if clients are asked for one.
+    /// `admit` is called once for each connection, also for those that [`accept`](Self::accept)
+    /// encrypts, and must not block. It may read state that changes. Of two calls, the last one has an
+    /// effect.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use reagent_layers::tls::{PeerName, TlsConfigError, TlsLayer};
+    /// # fn example() -> Result<(), TlsConfigError> {
+    /// let operator = PeerName::Email("operator@example.org".into());
+    /// let tls = TlsLayer::builder()
+    ///     .certificate("cert.pem", "key.pem")
+    ///     .require_client_certificates("ca.pem")
+    ///     .build()?
+    ///     .admit(move |tls| {
+    ///         tls.spiffe_id().is_some_and(|id| id.starts_with("spiffe://example.org/billing/"))
+    ///             || tls.peer_names().contains(&operator)
+    ///     });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn admit(mut self, admit: impl Fn(&TlsInfo) -> bool + Send + Sync + 'static) -> Self {
+        self.tls.admit = Some(Arc::new(admit));
+        self
+    }
+
     /// Performs the handshake on one connection, for handlers that start TLS themselves.
     ///
     /// The time limit, labels, events and [`TlsInfo`](super::TlsInfo) are those of the layer. See
@@ -123,6 +162,29 @@ impl TlsLayer {
         conn: Connection<Io>,
     ) -> impl Future<Output = Result<Connection<TlsIo<Io>>, BoxError>> + Send + use<Io> {
         self.upgrade_layer().upgrade(conn)
+    }
+
+    /// Performs the handshake like [`accept`](Self::accept), for handlers that read through a
+    /// [`BufReader`], and refuses a client whose plaintext is still in the buffer.
+    ///
+    /// A client waits for the answer to its command, so what is in the buffer is not its own: see
+    /// [STARTTLS](super#starttls). The buffer is dropped, and the handler needs a new one.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Rejected`] with the reason [`INJECTED`], or the errors of [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the connection is dropped with the future.
+    pub async fn accept_buffered<Io: IoStream>(
+        &self,
+        conn: BufReader<Connection<Io>>,
+    ) -> Result<Connection<TlsIo<Io>>, BoxError> {
+        match conn.buffer() {
+            [] => self.accept(conn.into_inner()).await,
+            _ => Err(Rejected::new(INJECTED).into()),
+        }
     }
 
     pub(super) fn store(&self) -> &Store {

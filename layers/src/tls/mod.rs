@@ -73,17 +73,18 @@
 //! ## STARTTLS
 //!
 //! In a protocol that begins in plaintext and switches to TLS on a command of the client (SMTP,
-//! IMAP, LDAP, PostgreSQL), the handler calls [`TlsLayer::accept`]. It performs the same handshake
-//! as the layer, with the same time limit, labels, events and behavior during a drain.
+//! IMAP, LDAP), the handler calls [`TlsLayer::accept`]. It performs the same handshake as the layer,
+//! with the same time limit, labels, events and behavior during a drain.
 //!
-//! **Refuse or discard plaintext that arrived after the command.** An attacker on the path can
-//! append commands to the segment that carries the client's `STARTTLS`. A server that has buffered
-//! them and executes them after the handshake mistakes them for the client's own (CVE-2011-0411).
-//! This handler refuses such a client; a handler that keeps state must also forget what the client
-//! said before the handshake (RFC 3207, section 4.2).
+//! **Refuse plaintext that arrived after the command.** An attacker on the path can append commands
+//! to the segment that carries the client's `STARTTLS`. A server that has buffered them and executes
+//! them after the handshake mistakes them for the client's own (CVE-2011-0411). A handler that reads
+//! through a [`BufReader`](tokio::io::BufReader) calls [`TlsLayer::accept_buffered`], which refuses
+//! such a client. A handler that keeps state must also forget what the client said before the
+//! handshake (RFC 3207, section 4.2).
 //!
 //! ```
-//! use reagent::{BoxError, Connection, Rejected};
+//! use reagent::{BoxError, Connection};
 //! use reagent_layers::tls::TlsLayer;
 //! use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 //!
@@ -100,17 +101,10 @@
 //!         }
 //!         let reply = match line.trim_end().to_ascii_uppercase().as_str() {
 //!             "STARTTLS" if conn.get_ref().is_secure() => "503 TLS is active\r\n",
-//!             "STARTTLS" if !conn.buffer().is_empty() => {
-//!                 // Plaintext after the command, in the buffer of `conn`.
-//!                 conn.write_all(b"554 STARTTLS must be the last command\r\n").await?;
-//!                 conn.shutdown().await?;
-//!                 return Err(Rejected::new("commands after STARTTLS").into());
-//!             }
 //!             "STARTTLS" => {
 //!                 conn.write_all(b"220 go ahead\r\n").await?;
 //!                 conn.flush().await?;
-//!                 // A new reader: the buffer of the old one is empty and goes with it.
-//!                 conn = BufReader::new(tls.accept(conn.into_inner()).await?.boxed());
+//!                 conn = BufReader::new(tls.accept_buffered(conn).await?.boxed());
 //!                 continue;
 //!             }
 //!             "NOOP" => "250 ok\r\n",
@@ -162,7 +156,7 @@
 //! # injected.write_all(b"STARTTLS\r\nNOOP\r\n").await?;
 //! # let mut answers = String::new();
 //! # injected.read_to_string(&mut answers).await?;
-//! # assert!(answers.ends_with("\r\n554 STARTTLS must be the last command\r\n"), "{answers}");
+//! # assert!(answers.ends_with("\r\n220 go ahead\r\n"), "{answers}");
 //! # Ok(())
 //! # }
 //! ```
@@ -215,6 +209,30 @@
 //! process does, unless its [`TicketKeys`] are handed over to the new one. Clients that are asked
 //! for certificates need a full handshake each time.
 //!
+//! ## Providers
+//!
+//! rustls leaves cryptography to a provider. With the feature `tls`, ring is compiled in and used
+//! unless the process has [installed](rustls::crypto::CryptoProvider::install_default) another
+//! provider or [`TlsBuilder::provider`] sets one. With the feature `tls_no_provider`, ring is not
+//! compiled in, so a program can use another provider alone. For aws-lc-rs, in `Cargo.toml`:
+//!
+//! ```toml
+//! rustls = { version = "0.23", default-features = false, features = ["aws_lc_rs", "logging", "prefer-post-quantum", "std", "tls12"] }
+//! tower-reagent-layers = { version = "0.1", features = ["tls_no_provider"] }
+//! ```
+//!
+//! and in `main`, or for one layer:
+//!
+//! ```ignore
+//! rustls::crypto::aws_lc_rs::default_provider().install_default().expect("the first one");
+//! let tls = TlsLayer::builder().provider(rustls::crypto::aws_lc_rs::default_provider());
+//! ```
+//!
+//! With `prefer-post-quantum`, keys are exchanged by X25519MLKEM768 if the client offers it.
+//!
+//! A program with both compiled in has to choose in one of these ways wherever rustls itself would
+//! choose, as in `ClientConfig::builder()`.
+//!
 //! ## Monitoring
 //!
 //! [`TlsReloader::certificates`] returns when each certificate expires. [`TlsReloader::on_reload`]
@@ -254,7 +272,9 @@
 //! - [`TimedOut`](reagent::TimedOut) with the kind `tls handshake`: the handshake took longer than
 //!   [`TlsLayer::timeout`], 10 seconds by default.
 //! - [`Rejected`](reagent::Rejected) with the reason [`CLIENT_CERTIFICATE`]: the client's certificate
-//!   was no longer valid after a reload that [applies](TlsBuilder::apply) to open connections.
+//!   was no longer valid after a reload that [applies](TlsBuilder::apply) to open connections. With
+//!   the reason [`INJECTED`]: see [STARTTLS](#starttls). With the reason [`IDENTITY`]: see
+//!   [`TlsLayer::admit`].
 //!
 //! Building a layer or reloading its files can fail with a [`TlsConfigError`].
 
@@ -271,6 +291,7 @@ mod key_set;
 mod layer;
 mod peer;
 mod pem;
+pub(crate) mod provider;
 mod reload;
 mod served;
 mod source;
@@ -286,7 +307,7 @@ pub use config_error::TlsConfigError;
 pub use handshake_error::{HandshakeError, HandshakeErrorKind};
 pub use info::TlsInfo;
 pub use io::TlsIo;
-pub use layer::TlsLayer;
+pub use layer::{IDENTITY, INJECTED, TlsLayer};
 pub use peer::PeerName;
 pub use reload::{LastReload, TlsReloader};
 pub use served::ServedCertificate;

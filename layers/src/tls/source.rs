@@ -6,6 +6,7 @@ use super::{
     certificates::{Certificates, certified_key},
     contents::Contents,
     key_set::KEPT_FOR,
+    provider::Aead,
     ticket_key::Use,
     tickets::Tickets,
 };
@@ -17,13 +18,15 @@ use std::{
 };
 use tokio_rustls::rustls::{
     ServerConfig,
-    crypto::ring,
+    crypto::CryptoProvider,
     server::{NoClientAuth, NoServerSessionStorage, danger::ClientCertVerifier},
 };
 
 /// The files and options from which configurations are made repeatedly.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
+    /// Set when the layer is built.
+    pub(super) provider: Option<Arc<CryptoProvider>>,
     pub(super) default: Option<Pair>,
     pub(super) named: Vec<(String, Pair)>,
     pub(super) alpn: Vec<Vec<u8>>,
@@ -41,6 +44,7 @@ pub(super) struct Source {
 impl Default for Source {
     fn default() -> Self {
         Source {
+            provider: None,
             default: None,
             named: Vec::new(),
             alpn: Vec::new(),
@@ -57,6 +61,8 @@ impl Default for Source {
 pub(super) struct Pair {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    /// The OCSP response that is stapled to the certificate.
+    pub(super) ocsp: Option<PathBuf>,
 }
 
 /// The configuration that handshakes use.
@@ -77,7 +83,10 @@ impl Source {
         let authorities = self.clients.iter().map(|clients| &*clients.authorities);
         Contents::read(
             pairs
-                .flat_map(|pair| [&*pair.certificate, &*pair.key])
+                .flat_map(|pair| {
+                    let ocsp = pair.ocsp.as_deref().into_iter();
+                    ocsp.chain([&*pair.certificate, &*pair.key])
+                })
                 .chain(authorities)
                 .chain(self.crls.as_deref()),
         )
@@ -85,8 +94,8 @@ impl Source {
 
     /// Makes a configuration from `contents`.
     pub(super) fn configure(&self, contents: &Contents) -> Result<Current, TlsConfigError> {
-        let provider = Arc::new(ring::default_provider());
-        let certificates = Arc::new(self.certificates(contents)?);
+        let provider = self.provider.clone().ok_or(TlsConfigError::NoProvider)?;
+        let certificates = Arc::new(self.certificates(contents, &provider)?);
         let verifier = match (&self.clients, self.crls.as_deref()) {
             (Some(clients), crls) => Some(clients.verifier(contents, &provider, crls)?),
             (None, None) => None,
@@ -96,6 +105,7 @@ impl Source {
                 });
             }
         };
+        let aead = Aead::of(&provider);
         let required = verifier.clone().unwrap_or_else(|| Arc::new(NoClientAuth));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -109,7 +119,7 @@ impl Source {
             None => config.send_tls13_tickets = 0,
             Some(lifetime) => {
                 let keys = self.ticket_keys.clone();
-                config.ticketer = Arc::new(Tickets::new(keys, Use::Files, lifetime));
+                config.ticketer = Arc::new(Tickets::new(keys, aead, Use::Files, lifetime));
             }
         }
         Ok(Current {
@@ -129,11 +139,21 @@ impl Source {
         }
     }
 
-    fn certificates(&self, contents: &Contents) -> Result<Certificates, TlsConfigError> {
+    fn certificates(
+        &self,
+        contents: &Contents,
+        provider: &CryptoProvider,
+    ) -> Result<Certificates, TlsConfigError> {
         if self.default.is_none() && self.named.is_empty() {
             return Err(TlsConfigError::NothingToServe);
         }
-        let load = |Pair { certificate, key }: &Pair| certified_key(contents, certificate, key);
+        let load = |pair: &Pair| {
+            let mut key = certified_key(contents, &pair.certificate, &pair.key, provider)?;
+            if let Some(ocsp) = &pair.ocsp {
+                key.ocsp = Some(contents.ocsp_response(ocsp)?);
+            }
+            Ok::<_, TlsConfigError>(key)
+        };
         let mut certificates = Certificates::default();
         if let Some(pair) = &self.default {
             certificates.set_default(load(pair)?);
@@ -150,6 +170,7 @@ impl Pair {
         Pair {
             certificate: certificate.as_ref().to_owned(),
             key: key.as_ref().to_owned(),
+            ocsp: None,
         }
     }
 }

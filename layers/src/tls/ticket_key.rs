@@ -1,15 +1,10 @@
 //! A key that encrypts session tickets.
 
+use super::provider::{Aead, NONCE_LEN, SECRET_LEN, TAG_LEN};
 use crate::carried::{Damaged, Saved, put_duration};
-use ring::{
-    aead::{Aad, CHACHA20_POLY1305, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey},
-    rand::{SecureRandom, SystemRandom},
-};
 use std::time::Duration;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
-
-const SECRET_LEN: usize = 32;
 
 /// The name of a key, with which each of its tickets begins. It is random and not a secret.
 pub(super) type KeyName = [u8; 16];
@@ -36,8 +31,8 @@ pub(super) enum Use {
 /// random bits, a key is safe for 2^32 tickets, or 190,000 per second for as long as it is used.
 pub(super) struct TicketKey {
     name: KeyName,
-    /// Boxed, so that moving the key leaves no copies. It is expanded for each ticket, because ring
-    /// does not erase expanded keys. With this cipher, that costs next to nothing.
+    /// Boxed, so that moving the key leaves no copies. It is expanded for each ticket, because
+    /// providers do not erase expanded keys. That costs little beside a handshake.
     secret: Box<Zeroizing<[u8; SECRET_LEN]>>,
     since: Instant,
     /// The age of the key at `since`, which is not zero if another process has made it.
@@ -49,14 +44,14 @@ impl TicketKey {
     pub(super) const SAVED_LEN: usize = size_of::<KeyName>() + SECRET_LEN + size_of::<u64>();
 
     /// Makes a random key. Returns `None` if the system has no random numbers.
-    pub(super) fn generate(now: Instant) -> Option<Self> {
+    pub(super) fn generate(aead: Aead, now: Instant) -> Option<Self> {
         let mut key = TicketKey {
-            name: random()?,
+            name: aead.random()?,
             secret: Box::default(),
             since: now,
             age: Duration::ZERO,
         };
-        SystemRandom::new().fill(&mut **key.secret).ok()?;
+        aead.fill(&mut **key.secret)?;
         Some(key)
     }
 
@@ -69,21 +64,23 @@ impl TicketKey {
             .saturating_add(now.saturating_duration_since(self.since))
     }
 
-    pub(super) fn encrypt(&self, usage: Use, now: Instant, session: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn encrypt(
+        &self,
+        aead: Aead,
+        usage: Use,
+        now: Instant,
+        session: &[u8],
+    ) -> Option<Vec<u8>> {
         let issued_at = IssuedAt::try_from(self.age(now).as_millis()).ok()?;
-        let nonce: [u8; NONCE_LEN] = random()?;
+        let nonce: [u8; NONCE_LEN] = aead.random()?;
         let begin = self.name.len() + nonce.len();
-        let len = begin + size_of::<IssuedAt>() + session.len() + MAX_TAG_LEN;
+        let len = begin + size_of::<IssuedAt>() + session.len() + TAG_LEN;
         let mut ticket = Vec::with_capacity(len);
         ticket.extend(self.name);
         ticket.extend(nonce);
         ticket.extend(issued_at.to_be_bytes());
         ticket.extend(session);
-        let (nonce, aad) = (Nonce::assume_unique_for_key(nonce), self.aad(usage));
-        let tag = self
-            .cipher()?
-            .seal_in_place_separate_tag(nonce, aad, &mut ticket[begin..])
-            .ok()?;
+        let tag = aead.seal(&self.secret, nonce, &self.aad(usage), &mut ticket[begin..])?;
         ticket.extend(tag.as_ref());
         Some(ticket)
     }
@@ -91,6 +88,7 @@ impl TicketKey {
     /// Returns the session of a ticket that begins with the name of this key, and its age.
     pub(super) fn decrypt(
         &self,
+        aead: Aead,
         usage: Use,
         now: Instant,
         ticket: &[u8],
@@ -98,13 +96,8 @@ impl TicketKey {
         let (nonce, sealed) = ticket
             .get(self.name.len()..)?
             .split_first_chunk::<NONCE_LEN>()?;
-        let (nonce, aad) = (Nonce::assume_unique_for_key(*nonce), self.aad(usage));
         let mut session = sealed.to_vec();
-        let len = self
-            .cipher()?
-            .open_in_place(nonce, aad, &mut session)
-            .ok()?
-            .len();
+        let len = aead.open(&self.secret, *nonce, &self.aad(usage), &mut session)?;
         session.truncate(len);
         let issued_at = IssuedAt::from_be_bytes(*session.first_chunk()?);
         session.drain(..size_of::<IssuedAt>());
@@ -114,16 +107,11 @@ impl TicketKey {
         Some((session, age))
     }
 
-    fn cipher(&self) -> Option<LessSafeKey> {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &self.secret[..]).ok()?;
-        Some(LessSafeKey::new(key))
-    }
-
     /// The name is authenticated, so that an attack on a tag concerns one key only.
-    fn aad(&self, usage: Use) -> Aad<[u8; size_of::<KeyName>() + 1]> {
+    fn aad(&self, usage: Use) -> [u8; size_of::<KeyName>() + 1] {
         let mut aad = [usage as u8; size_of::<KeyName>() + 1];
         aad[1..].copy_from_slice(&self.name);
-        Aad::from(aad)
+        aad
     }
 
     pub(super) fn save(&self, now: Instant, saved: &mut Vec<u8>) {
@@ -143,10 +131,4 @@ impl TicketKey {
         key.age = key.age.saturating_add(saved.take_duration()?);
         Ok(key)
     }
-}
-
-fn random<const N: usize>() -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(bytes)
 }

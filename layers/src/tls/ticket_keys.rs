@@ -2,6 +2,7 @@
 
 use super::{
     key_set::{KEPT_FOR, KeySet},
+    provider::{Aead, default_provider},
     rustls::server::ProducesTickets,
     ticket_key::Use,
     tickets::Tickets,
@@ -171,26 +172,36 @@ impl TicketKeys {
     /// check them again: see [`TlsLayer::from_config`](super::TlsLayer::from_config). Its tickets
     /// are not accepted by layers that were made by a [`TlsBuilder`](super::TlsBuilder), even if
     /// they share the keys.
+    ///
+    /// Tickets are encrypted by the provider that the process has installed, or else by ring.
+    /// Without both, no tickets are issued.
     pub fn ticketer(&self) -> Arc<dyn ProducesTickets> {
-        Arc::new(Tickets::new(self.clone(), Use::Custom, KEPT_FOR))
+        let provider = default_provider().ok();
+        let aead = provider.and_then(|provider| Aead::of(&provider));
+        Arc::new(Tickets::new(self.clone(), aead, Use::Custom, KEPT_FOR))
     }
 
-    pub(super) fn encrypt(&self, usage: Use, session: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn encrypt(&self, aead: Aead, usage: Use, session: &[u8]) -> Option<Vec<u8>> {
         let now = Instant::now();
         // The lock is released before the ticket is encrypted.
-        let key = self.keys().present(now)?;
-        key.encrypt(usage, now, session)
+        let key = self.keys().present(aead, now)?;
+        key.encrypt(aead, usage, now, session)
             .filter(|ticket| ticket.len() <= MAX_TICKET)
     }
 
     /// Returns the session of a ticket and its age.
-    pub(super) fn decrypt(&self, usage: Use, ticket: &[u8]) -> Option<(Vec<u8>, Duration)> {
+    pub(super) fn decrypt(
+        &self,
+        aead: Aead,
+        usage: Use,
+        ticket: &[u8],
+    ) -> Option<(Vec<u8>, Duration)> {
         if ticket.len() > MAX_TICKET {
             return None;
         }
         let now = Instant::now();
         let key = self.keys().find(ticket.first_chunk()?, now)?;
-        key.decrypt(usage, now, ticket)
+        key.decrypt(aead, usage, now, ticket)
     }
 
     fn keys(&self) -> MutexGuard<'_, KeySet> {

@@ -1,22 +1,29 @@
 //! Tickets with a limited lifetime.
 
-use super::{TicketKeys, key_set::KEPT_FOR, ticket_key::Use};
-use std::time::Duration;
+use super::{TicketKeys, key_set::KEPT_FOR, provider::Aead, ticket_key::Use};
+use std::{fmt, time::Duration};
 use tokio_rustls::rustls::server::ProducesTickets;
 
 /// Tickets of a configuration. Each records when it was issued, since its key may be kept for longer
 /// than its lifetime.
-#[derive(Debug)]
 pub(super) struct Tickets {
     keys: TicketKeys,
+    /// Without it, no tickets are issued or accepted.
+    aead: Option<Aead>,
     usage: Use,
     lifetime: Duration,
 }
 
 impl Tickets {
-    pub(super) fn new(keys: TicketKeys, usage: Use, lifetime: Duration) -> Self {
+    pub(super) fn new(
+        keys: TicketKeys,
+        aead: Option<Aead>,
+        usage: Use,
+        lifetime: Duration,
+    ) -> Self {
         Tickets {
             keys,
+            aead,
             usage,
             lifetime: lifetime.min(KEPT_FOR),
         }
@@ -25,7 +32,7 @@ impl Tickets {
 
 impl ProducesTickets for Tickets {
     fn enabled(&self) -> bool {
-        true
+        self.aead.is_some()
     }
 
     fn lifetime(&self) -> u32 {
@@ -33,11 +40,20 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
-        self.keys.encrypt(self.usage, session)
+        self.keys.encrypt(self.aead?, self.usage, session)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        let (session, age) = self.keys.decrypt(self.usage, ticket)?;
+        let (session, age) = self.keys.decrypt(self.aead?, self.usage, ticket)?;
         (age <= self.lifetime).then_some(session)
+    }
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tickets")
+            .field("keys", &self.keys)
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
     }
 }

@@ -1,12 +1,12 @@
 //! The upgrade of a connection to TLS: the handshake.
 
 use super::{
-    TlsInfo, TlsIo,
+    IDENTITY, TlsInfo, TlsIo,
     handshake_error::{Failure, Stage},
     source::Current,
     store::Store,
 };
-use reagent::{BoxError, Connection, IoStream, Upgrade};
+use reagent::{BoxError, Connection, IoStream, Rejected, Upgrade};
 use std::{
     fmt,
     future::{Future, poll_fn},
@@ -31,7 +31,11 @@ pub struct Tls {
     pub(super) store: Arc<Store>,
     pub(super) places: Option<Arc<Semaphore>>,
     pub(super) requires_close_notify: bool,
+    pub(super) admit: Option<Arc<Admit>>,
 }
+
+/// Whether a client is admitted after its handshake.
+pub(super) type Admit = dyn Fn(&TlsInfo) -> bool + Send + Sync;
 
 /// A stream after its handshake, and the configuration by which its client was admitted, if that may
 /// be asked for.
@@ -45,6 +49,9 @@ impl<Io: IoStream> Upgrade<Io> for Tls {
         match self.handshake(io).await {
             Ok((stream, by)) => {
                 let info = TlsInfo::of(stream.get_ref().1);
+                if self.admit.as_ref().is_some_and(|admit| !admit(&info)) {
+                    return Err(Rejected::new(IDENTITY).into());
+                }
                 let registered = self.store.register(&parts.handle, &info, by)?;
                 let io = TlsIo::new(
                     stream,

@@ -19,9 +19,10 @@ const MESSAGE_AT_MOST: usize = 1024;
 const OTHER: &str = "_OTHER";
 
 /// The labels that have a separate field, both in the span and in the end event.
-pub(super) const FIELDS: [&str; 4] = [
+pub(super) const FIELDS: [&str; 5] = [
     "server.address",
     "tls.cipher",
+    "tls.client.ja4",
     "tls.next_protocol",
     "tls.protocol.version",
 ];

@@ -160,6 +160,7 @@ fn span<Io: IoStream>(level: Level, conn: &Connection<Io>) -> Span {
             client.port = client.and_then(reagent::Addr::port),
             server.address = Empty,
             tls.cipher = Empty,
+            tls.client.ja4 = Empty,
             tls.next_protocol = Empty,
             tls.protocol.version = Empty,
             outcome = Empty,

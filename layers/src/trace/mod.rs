@@ -83,7 +83,7 @@
 //! | `network.peer.address`, `network.peer.port` | peer of the socket | span, events |
 //! | `network.local.address`, `network.local.port` | address that the client connected to | span |
 //! | `client.address`, `client.port` | client address reported by a proxy, if it differs from the peer | span, end event, event of a spared connection |
-//! | `tls.protocol.version`, `tls.cipher`, `tls.next_protocol`, `server.address` | connection labels with these names | span, end event |
+//! | `tls.protocol.version`, `tls.cipher`, `tls.client.ja4`, `tls.next_protocol`, `server.address` | connection labels with these names | span, end event |
 //! | `outcome` | [`Outcome::as_str`](reagent::Outcome::as_str) | span at its end, end event |
 //! | `error.type` | reason of a rejection, kind of a timeout, kind of a disconnect (`reset`, `eof`, `truncated`, `timed_out`), the label `error.type` if a layer set it, an [`ErrorKind`](std::io::ErrorKind), `panic` or `_OTHER` | span at its end, end event |
 //! | `error.message` | text of a panic, or of an error followed by the texts of its sources | events |

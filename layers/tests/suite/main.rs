@@ -104,6 +104,8 @@ mod sniff;
 mod spy;
 #[cfg(feature = "full")]
 mod stack;
+#[cfg(all(feature = "starttls", feature = "tls"))]
+mod starttls;
 #[cfg(all(feature = "access", feature = "limit", feature = "route"))]
 mod tarpit;
 #[cfg(feature = "timeout")]

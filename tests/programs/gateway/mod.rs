@@ -16,6 +16,7 @@ mod reload;
 mod restarts;
 mod routes;
 mod shutdown;
+mod starttls;
 mod systemd;
 mod tls;
 mod upstreams;

@@ -1,12 +1,12 @@
 //! The files and options that a configuration is made from.
 
 use super::{server_name, verifier::VerifiesName};
-use crate::tls::{TlsConfigError, certificates::certified_key, contents::Contents};
+use crate::tls::{
+    TlsConfigError, certificates::certified_key, contents::Contents, provider::default_provider,
+};
 use std::{path::PathBuf, sync::Arc};
 use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore,
-    client::WebPkiServerVerifier,
-    crypto::{CryptoProvider, ring},
+    ClientConfig, RootCertStore, client::WebPkiServerVerifier, crypto::CryptoProvider,
     sign::SingleCertAndKey,
 };
 
@@ -28,14 +28,17 @@ impl Source {
     }
 
     pub(super) fn configure(&self, contents: &Contents) -> Result<ClientConfig, TlsConfigError> {
-        let provider = self.provider();
+        let provider = match &self.provider {
+            Some(provider) => provider.clone(),
+            None => default_provider()?,
+        };
         let roots = Arc::new(self.roots(contents)?);
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
             .build()
             .map_err(|source| TlsConfigError::ServerAuthority {
                 source: source.into(),
             })?;
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(TlsConfigError::Config)?;
         let builder = match &self.verify_name {
@@ -52,17 +55,12 @@ impl Source {
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
-                let key = certified_key(contents, chain, key)?;
+                let key = certified_key(contents, chain, key, &provider)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
         };
         config.alpn_protocols.clone_from(&self.alpn);
         Ok(config)
-    }
-
-    fn provider(&self) -> Arc<CryptoProvider> {
-        let given = self.provider.as_ref().or(CryptoProvider::get_default());
-        given.map_or_else(|| Arc::new(ring::default_provider()), Arc::clone)
     }
 
     fn roots(&self, contents: &Contents) -> Result<RootCertStore, TlsConfigError> {

@@ -3,6 +3,7 @@
 
 mod detecting;
 pub mod hello;
+mod ja4;
 mod layer;
 mod property;
 mod waiting;

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::support::echoes;
 use rcgen::{DnType, SanType};
-use reagent_layers::tls::{HandshakeErrorKind, PeerName, TlsBuilder, TlsLayer};
+use reagent::Outcome;
+use reagent_layers::tls::{HandshakeErrorKind, IDENTITY, PeerName, TlsBuilder, TlsInfo, TlsLayer};
 use std::{sync::Arc, time::Duration};
 
 fn builder(dir: &Dir, ca: &Ca) -> TlsBuilder {
@@ -173,5 +174,45 @@ async fn sessions_do_not_outlive_the_authority_that_vouched_for_them() {
         }
         let kind = running.failure().await;
         assert_eq!(kind, HandshakeErrorKind::BadClientCertificate);
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_admitted_by_its_identity() {
+    let (dir, ca) = (Dir::new(), Ca::new("ca"));
+    let layer = builder(&dir, &ca).require_client_certificates(dir.path("ca.pem"));
+    let is_billing = |tls: &TlsInfo| tls.spiffe_id() == Some("spiffe://example.org/billing");
+    let mut running = Running::new(layer.build().unwrap().admit(is_billing)).await;
+    let svid = |uris: &[&str]| {
+        ca.client_with(|params| {
+            let uris = uris
+                .iter()
+                .map(|uri| SanType::URI((*uri).try_into().unwrap()));
+            params.subject_alt_names = uris.collect();
+        })
+    };
+    let (right, other) = ("spiffe://example.org/billing", "spiffe://example.org/web");
+    for version in EACH {
+        let config = Arc::new(ca.believer_with(&svid(&[right]), &[version]));
+        let mut client = running.connect(&config, "localhost").await.unwrap();
+        assert!(echoes(&mut client, "hello").await);
+        close(client).await;
+        assert!(matches!(running.end().await, Outcome::Completed));
+        for uris in [
+            &[other][..],
+            &[],
+            &[right, other],
+            &["SPIFFE://example.org/billing"],
+            &["spiffe://"],
+            &["https://example.org/billing"],
+        ] {
+            let config = Arc::new(ca.believer_with(&svid(uris), &[version]));
+            if let Ok(mut client) = running.connect(&config, "localhost").await {
+                assert!(!echoes(&mut client, "hello").await, "{uris:?}");
+            }
+            let outcome = running.end().await;
+            let is_refused = matches!(&outcome, Outcome::Rejected(why) if why.reason() == IDENTITY);
+            assert!(is_refused, "{uris:?}: {outcome}");
+        }
     }
 }

@@ -14,12 +14,13 @@ mod load;
 mod names;
 #[cfg(all(feature = "metrics", feature = "trace"))]
 mod observed;
+mod ocsp;
 mod openssl;
 mod pem;
 pub mod pki;
 mod reload;
 mod revocation;
-mod running;
+pub mod running;
 mod starttls;
 mod testssl;
 mod tickets;

@@ -9,13 +9,13 @@ use reagent::{
     BoxError, Connection, Observer, Outcome, Phase, Server, ServerHandle, event, handle,
     testing::{Clients, MemoryListener},
 };
-use reagent_layers::tls::{HandshakeError, HandshakeErrorKind, TlsInfo, TlsLayer};
+use reagent_layers::tls::{HandshakeError, HandshakeErrorKind, INJECTED, TlsInfo, TlsLayer};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream},
     task::JoinSet,
     time::Instant,
 };
@@ -135,6 +135,42 @@ async fn a_handshake_that_a_handler_begins_fails_as_in_the_layer() {
     };
     let error = error.downcast_ref::<HandshakeError>().unwrap();
     assert_eq!(error.kind(), HandshakeErrorKind::NotTls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn plaintext_that_a_handler_has_buffered_is_refused() {
+    let (dir, ca) = (Dir::new(), Ca::new("ca"));
+    let tls = localhost(&dir, &ca);
+    let (listener, clients) = MemoryListener::new();
+    let ends = Ends::default();
+    let serve = move |conn: Connection| {
+        let tls = tls.clone();
+        async move {
+            let mut conn = BufReader::new(conn);
+            conn.read_line(&mut String::new()).await?;
+            conn.write_all(b"go").await?;
+            let conn = tls.accept_buffered(conn).await?;
+            Ok::<_, BoxError>(echo(conn.boxed()).await?)
+        }
+    };
+    let server = Server::new(listener).observe(ends.clone());
+    let _server = server.start(handle(serve)).await.unwrap();
+
+    let mut injected = clients.connect().await.unwrap();
+    injected.write_all(b"STARTTLS\nDELE 1\n").await.unwrap();
+    let mut answer = String::new();
+    injected.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer, "go");
+    let outcome = ends.of(1).await;
+    let is_injected = matches!(&outcome, Outcome::Rejected(why) if why.reason() == INJECTED);
+    assert!(is_injected, "{outcome}");
+
+    let mut client = clients.connect().await.unwrap();
+    client.write_all(b"STARTTLS\n").await.unwrap();
+    client.read_exact(&mut [0; 2]).await.unwrap();
+    let connector = TlsConnector::from(Arc::new(ca.believer(BOTH)));
+    let connecting = connector.connect("localhost".try_into().unwrap(), client);
+    assert!(echoes(&mut in_time(connecting).await.unwrap(), "encrypted").await);
 }
 
 #[tokio::test(start_paused = true)]

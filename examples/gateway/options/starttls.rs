@@ -1,0 +1,27 @@
+//! Protocols in which clients ask for TLS.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartTls {
+    Postgres,
+}
+
+/// The treatment of clients that do not ask for TLS.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plaintext {
+    Refuse,
+    Pass,
+}
+
+impl StartTls {
+    /// Returns the ALPN protocol of clients that begin with TLS.
+    pub fn alpn(self) -> &'static str {
+        match self {
+            StartTls::Postgres => "postgresql",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of TLS with aws-lc-rs: alone, and with the feature `ring` beside ring.
