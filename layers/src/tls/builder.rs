@@ -53,7 +53,7 @@ use std::{path::Path, time::Duration};
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct TlsBuilder {
-    source: Source,
+    pub(super) source: Source,
     ticket_keys: Option<TicketKeys>,
 }
 

@@ -255,6 +255,8 @@
 //!   [`TlsLayer::timeout`], 10 seconds by default.
 //! - [`Rejected`](reagent::Rejected) with the reason [`CLIENT_CERTIFICATE`]: the client's certificate
 //!   was no longer valid after a reload that [applies](TlsBuilder::apply) to open connections.
+//! - [`Rejected`](reagent::Rejected) with the reason [`ACME_CHALLENGE`]: a certificate authority has
+//!   validated a name by the challenge of a [`CertificateResolver`], and the connection is done.
 //!
 //! Building a layer or reloading its files can fail with a [`TlsConfigError`].
 
@@ -272,6 +274,7 @@ mod layer;
 mod peer;
 mod pem;
 mod reload;
+mod resolver;
 mod served;
 mod source;
 mod store;
@@ -289,6 +292,7 @@ pub use io::TlsIo;
 pub use layer::TlsLayer;
 pub use peer::PeerName;
 pub use reload::{LastReload, TlsReloader};
+pub use resolver::{ACME_CHALLENGE, CertificateResolver};
 pub use served::ServedCertificate;
 pub use ticket_keys::TicketKeys;
 /// The TLS library, whose types are part of this module's API.

@@ -6,6 +6,7 @@ use super::{
     certificates::{Certificates, certified_key},
     contents::Contents,
     key_set::KEPT_FOR,
+    resolver::Resolver,
     ticket_key::Use,
     tickets::Tickets,
 };
@@ -26,6 +27,7 @@ use tokio_rustls::rustls::{
 pub(super) struct Source {
     pub(super) default: Option<Pair>,
     pub(super) named: Vec<(String, Pair)>,
+    pub(super) resolver: Option<Resolver>,
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) clients: Option<Clients>,
     /// Revocation lists for the certificates of clients.
@@ -43,6 +45,7 @@ impl Default for Source {
         Source {
             default: None,
             named: Vec::new(),
+            resolver: None,
             alpn: Vec::new(),
             clients: None,
             crls: None,
@@ -130,11 +133,11 @@ impl Source {
     }
 
     fn certificates(&self, contents: &Contents) -> Result<Certificates, TlsConfigError> {
-        if self.default.is_none() && self.named.is_empty() {
+        if self.default.is_none() && self.named.is_empty() && self.resolver.is_none() {
             return Err(TlsConfigError::NothingToServe);
         }
         let load = |Pair { certificate, key }: &Pair| certified_key(contents, certificate, key);
-        let mut certificates = Certificates::default();
+        let mut certificates = Certificates::new(self.resolver.clone());
         if let Some(pair) = &self.default {
             certificates.set_default(load(pair)?);
         }
