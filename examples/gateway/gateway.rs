@@ -2,6 +2,7 @@
 
 use crate::{
     abuse::Abuse,
+    acme::Issuer,
     certificates::{Certificates, CurrentCertificates},
     cluster::Instance,
     common,
@@ -33,6 +34,8 @@ pub struct Gateway {
     /// The limits of each listener, by its label.
     pub limits: HashMap<String, Limits>,
     pub certificates: CurrentCertificates,
+    /// Obtains certificates by ACME.
+    pub issuer: Option<Issuer>,
     pub abuse: Abuse,
     /// What this gateway shares with others.
     pub instance: Option<Instance>,
@@ -80,7 +83,9 @@ impl Gateway {
     /// Listens on all addresses, and prints them.
     async fn start(line: CommandLine, config: Config) -> Result<Self, BoxError> {
         let certificates = CurrentCertificates::default();
-        certificates.set(Certificates::load(&config, &Certificates::default())?);
+        let issuer = Issuer::new(&config)?;
+        let acme = issuer.as_ref().map(|issuer| &issuer.acme);
+        certificates.set(Certificates::load(&config, &Certificates::default(), acme)?);
         let abuse = Abuse::new(&config.global.abuse);
         let mut pages = Pages::new(&config, &abuse, &certificates)?;
         pages.check(&config).await?;
@@ -128,10 +133,12 @@ impl Gateway {
             pages,
             limits,
             certificates,
+            issuer,
             abuse,
             instance,
             pressure,
         };
+        gateway.issuer.iter().for_each(Issuer::start);
         gateway.show();
         gateway.serving.print(&gateway.config.addresses());
         gateway.pages.print(&gateway.config);
@@ -214,10 +221,15 @@ impl Gateway {
         loop {
             ticks.tick().await;
             notifier.counts(&self.serving.server);
+            if self.serving.server.status() != ServerStatus::Running {
+                // Names are validated by connections to the successor from now on.
+                self.issuer.iter().for_each(Issuer::stop);
+            }
             self.pages.readiness.update();
             if let Some(metrics) = &self.pages.metrics {
                 metrics.measure(&self.serving.server, &self.certificates.get());
                 self.instance.iter().for_each(Instance::measure);
+                self.issuer.iter().for_each(Issuer::measure);
                 self.abuse.top.refresh(&self.serving.server);
                 self.abuse.measure(&metrics.observer);
                 if let Some(pressure) = &self.pressure {

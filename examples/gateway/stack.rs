@@ -177,6 +177,9 @@ impl Parts<'_> {
             lines.push(title);
             lines.extend(stack.lines.iter().map(|line| format!("  {line}")));
         };
+        if let Some((matches, stack)) = self.challenges()? {
+            router = router.route(matches, Inside(stack.service));
+        }
         for route in &listener.route {
             let stack = self.served(&route.to, listener.tls_of(route));
             list(route.to_string(), &stack);
@@ -185,7 +188,7 @@ impl Parts<'_> {
         // A client that waits for the server to speak first is not one of TLS.
         let mut undecided = Undecided::End;
         if let Some(rest) = rest {
-            if listener.tls_cert.is_none() {
+            if !listener.has_certificate() {
                 undecided = Undecided::Unknown;
             }
             list("other clients:".to_owned(), &rest);
@@ -196,6 +199,30 @@ impl Parts<'_> {
             service: BoxCloneSyncService::new(service),
             lines,
         })
+    }
+
+    /// Makes the route of those that validate the names for which certificates are obtained. TLS
+    /// answers them and ends the connection, whatever is inside.
+    #[expect(clippy::type_complexity, reason = "a condition cannot be named")]
+    fn challenges<Io: 'static>(
+        &self,
+    ) -> Result<
+        Option<(
+            impl Fn(&Connection<Io>) -> bool + Send + Sync + use<Io>,
+            Stack,
+        )>,
+        BoxError,
+    > {
+        let Parts { listener, .. } = self;
+        let to = listener.to.as_ref();
+        let to = to.or_else(|| listener.route.first().map(|route| &route.to));
+        let Some(to) = to.filter(|_| !listener.acme_domain.is_empty()) else {
+            return Ok(None);
+        };
+        let named = server_name(listener.acme_domain.clone())?;
+        let offered = offers("acme-tls/1");
+        let matches = move |conn: &Connection<Io>| named(conn) && offered(conn);
+        Ok(Some((matches, self.served(to, listener.tls()))))
     }
 
     /// Makes the innermost part of the stack: TLS, time limits, bandwidth and the relay.

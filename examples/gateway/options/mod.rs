@@ -3,6 +3,7 @@
 //! Each theme has a file. To add one, write a struct like those, and add it to [`Global`].
 
 mod abuse;
+mod acme;
 mod cluster;
 mod listener;
 mod pages;
@@ -10,6 +11,7 @@ mod server;
 mod shutdown;
 
 pub use abuse::AbuseOptions;
+pub use acme::AcmeOptions;
 use clap::{
     Arg, Args, Command, CommandFactory, FromArgMatches, Parser,
     builder::{PathBufValueParser, TypedValueParser},
@@ -75,6 +77,9 @@ pub struct Global {
     pub abuse: AbuseOptions,
     #[command(flatten)]
     #[serde(flatten)]
+    pub acme: AcmeOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub cluster: ClusterOptions,
     #[command(flatten)]
     #[serde(flatten)]
@@ -98,6 +103,7 @@ impl Global {
             server: from.read()?,
             pages: from.read()?,
             abuse: from.read()?,
+            acme: from.read()?,
             cluster: from.read()?,
             shutdown: from.read()?,
         })
@@ -118,6 +124,7 @@ macro_rules! default {
 }
 
 default!(
+    AcmeOptions,
     ClusterOptions,
     ServerOptions,
     PageOptions,
