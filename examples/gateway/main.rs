@@ -14,7 +14,7 @@
 //! 2. `--proxy-in`: everything below uses the client address reported by the proxy in front
 //! 3. `--allow`, `--deny`, `--per-client`, then `--cluster`: before the handshake, which is the expensive part
 //! 4. `[[listener.route]]` in a file: everything below differs by what a TLS client asks for
-//! 5. `--tls-…`: everything below sees decrypted bytes
+//! 5. `--tls-…`, `--acme-…`: everything below sees decrypted bytes
 //! 6. `--first-byte-timeout`, `--idle-timeout`, `--max-age`, `--max-age-grace`
 //! 7. `--bandwidth`
 //! 8. the relay to `--to`, with a PROXY header if `--proxy-out` is set

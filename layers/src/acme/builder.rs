@@ -55,8 +55,8 @@ impl AcmeBuilder {
         self
     }
 
-    /// Adds an address at which the certificate authority can reach the owner of the account: a mail
-    /// address, or a URL such as `mailto:admin@example.org`. By default there is none.
+    /// Adds an address at which the certificate authority can reach the owner of the account: a
+    /// mail address, or a URL such as `mailto:admin@example.org`. By default there is none.
     pub fn contact(mut self, contact: impl Into<String>) -> Self {
         self.contact.push(contact.into());
         self
@@ -69,11 +69,11 @@ impl AcmeBuilder {
         self
     }
 
-    /// Sets the pause after a failed attempt, which doubles after each further one, up to `longest`.
-    /// The default is 1 minute, up to 6 hours.
+    /// Sets the pause after a failed attempt, which doubles after each further one, up to
+    /// `longest`. The default is 1 minute, up to 6 hours.
     ///
-    /// Each pause is random between half and all of that. It is longer if the directory asks for it,
-    /// up to a day.
+    /// Each pause is random between half and all of that. It is longer if the directory asks for
+    /// it, up to a day.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = Backoff { first, longest };
         self

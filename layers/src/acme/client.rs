@@ -64,7 +64,8 @@ pub(super) struct Client {
 type Answer = (Parts, Bytes);
 
 impl Client {
-    /// Creates a client that verifies servers by the authorities in `roots`, or those of the system.
+    /// Creates a client that verifies servers by the authorities in `roots`, or those of the
+    /// system.
     pub(super) fn new(directory: Uri, roots: Option<&Path>) -> Result<Self, AcmeError> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

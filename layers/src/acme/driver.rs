@@ -5,7 +5,7 @@ use super::{
     certificate::Certificate,
     handle::Alive,
     order::{Orders, blocking},
-    schedule::{Backoff, OrderLimit, renewal, suggested},
+    schedule::{Backoff, LONGEST_SLEEP, OrderLimit, Schedule, renewal, suggested},
 };
 use std::{
     collections::HashMap,
@@ -20,9 +20,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// The time limit for an attempt.
 const ATTEMPT: Duration = Duration::from_secs(10 * 60);
-
-/// The longest sleep, since the clock can be set, and stands still while the machine is suspended.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 
 /// The pause while another process orders certificates for the same folder.
 const BUSY: Duration = Duration::from_secs(5);
@@ -80,30 +77,6 @@ struct Work {
     alive: Weak<Alive>,
     /// By domain.
     schedules: HashMap<String, Schedule>,
-}
-
-#[derive(Default)]
-struct Schedule {
-    /// `None` if there is no certificate yet.
-    renew_at: Option<SystemTime>,
-    /// The end of the pause after a failure.
-    retry_at: Option<Instant>,
-    /// When to ask for the suggestion of the directory.
-    ask_at: Option<Instant>,
-    failures: u32,
-    error: Option<Arc<AcmeError>>,
-}
-
-impl Schedule {
-    /// Returns when to order a certificate.
-    fn order_at(&self, now: Instant) -> Instant {
-        let renew_at = self.renew_at.map_or(now, |at| {
-            let wait = at.duration_since(SystemTime::now()).unwrap_or_default();
-            now + wait.min(LONGEST_SLEEP * 2)
-        });
-        self.retry_at
-            .map_or(renew_at, |retry_at| retry_at.max(renew_at))
-    }
 }
 
 /// What became of an attempt.

@@ -6,8 +6,8 @@ use std::{error::Error, fmt, io, path::PathBuf, time::Duration};
 /// An error of [`AcmeBuilder::build`](super::AcmeBuilder::build), or of an attempt to obtain a
 /// certificate.
 ///
-/// The message does not repeat its [`source`](Error::source): print both, as `anyhow` and `{:?}` do.
-/// Neither contains a key.
+/// The message does not repeat its [`source`](Error::source): print both, as `anyhow` and `{:?}`
+/// do. Neither contains a key.
 #[non_exhaustive]
 pub enum AcmeError {
     /// The URL of the directory is invalid.

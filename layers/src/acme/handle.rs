@@ -27,8 +27,8 @@ pub struct Acme {
 
 impl Acme {
     /// Returns a builder for the certificates of the directory server at `directory`, a URL such as
-    /// `https://acme-v02.api.letsencrypt.org/directory`. They are kept in `folder`, which is created
-    /// if it is missing.
+    /// `https://acme-v02.api.letsencrypt.org/directory`. They are kept in `folder`, which is
+    /// created if it is missing.
     pub fn builder(directory: impl Into<String>, folder: impl AsRef<Path>) -> AcmeBuilder {
         AcmeBuilder::new(directory.into(), folder.as_ref())
     }

@@ -2,14 +2,14 @@
 
 use super::{
     AcmeError,
+    account::is_unknown,
     certificate::Certificate,
     client::Client,
     shared::Shared,
-    state::{Account, Lock, State},
+    state::{Lock, State},
 };
 use instant_acme::{
-    Account as Session, AccountBuilder, AccountCredentials, AuthorizationStatus,
-    CertificateIdentifier, ChallengeType, Error, Identifier, Key, NewAccount, NewOrder, Order,
+    AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier, NewOrder, Order,
     OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
@@ -29,8 +29,6 @@ const POLLING: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(250))
     .backoff(1.5)
     .timeout(Duration::from_secs(180));
-
-const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
 /// What orders are made with.
 #[derive(Clone)]
@@ -60,8 +58,9 @@ impl Orders {
         self.complete(order, domain).await
     }
 
-    /// Returns the window in which the directory suggests to renew a certificate, and the time after
-    /// which to ask again. Fails if there is no account yet, or the directory has no suggestions.
+    /// Returns the window in which the directory suggests to renew a certificate, and the time
+    /// after which to ask again. Fails if there is no account yet, or the directory has no
+    /// suggestions.
     pub(super) async fn suggestion(
         &self,
         certificate: &Certificate,
@@ -145,75 +144,6 @@ impl Orders {
         }
         Ok(pending)
     }
-
-    /// Signs in to the account, or creates it.
-    async fn session(&self, lock: &Arc<Lock>) -> Result<Session, AcmeError> {
-        let Some(mut kept) = self.account().await? else {
-            let contact = self.contact();
-            let new = NewAccount {
-                contact: &contact,
-                terms_of_service_agreed: true,
-                only_return_existing: false,
-            };
-            let created = self.http().create(&new, self.url.clone(), None).await?;
-            self.save(lock, created.1).await?;
-            return Ok(created.0);
-        };
-        let is_current = *kept.contact == *self.contact;
-        let session = self.http().from_credentials(kept.credentials).await?;
-        if !is_current {
-            session.update_contacts(&self.contact()).await?;
-            kept = self
-                .account()
-                .await?
-                .ok_or_else(|| AcmeError::order("the account is gone"))?;
-            self.save(lock, kept.credentials).await?;
-        }
-        Ok(session)
-    }
-
-    /// Registers the key of the account once more, since the directory does not know it.
-    async fn register_again(&self, lock: &Arc<Lock>) -> Result<(), AcmeError> {
-        let kept = self
-            .account()
-            .await?
-            .ok_or_else(|| AcmeError::order("the account is gone"))?;
-        let pkcs8 = kept.credentials.private_key().clone_key();
-        let key = (
-            Key::from_pkcs8_der(pkcs8.clone_key())?,
-            PrivateKeyDer::Pkcs8(pkcs8),
-        );
-        let (session, credentials) = self.http().create_from_key(key, self.url.clone()).await?;
-        session.update_contacts(&self.contact()).await?;
-        self.save(lock, credentials).await
-    }
-
-    fn http(&self) -> AccountBuilder {
-        Session::builder_with_http(Box::new(self.client.clone()))
-    }
-
-    fn contact(&self) -> Vec<&str> {
-        self.contact.iter().map(|contact| &**contact).collect()
-    }
-
-    async fn account(&self) -> Result<Option<Account>, AcmeError> {
-        let state = self.state.clone();
-        blocking(move || state.account()).await
-    }
-
-    async fn save(
-        &self,
-        lock: &Arc<Lock>,
-        credentials: AccountCredentials,
-    ) -> Result<(), AcmeError> {
-        let account = Account {
-            directory: self.url.clone(),
-            contact: self.contact.to_vec(),
-            credentials,
-        };
-        let (state, lock) = (self.state.clone(), lock.clone());
-        blocking(move || state.save_account(&lock, &account)).await
-    }
 }
 
 /// The answer to a challenge, which is given until this is dropped.
@@ -255,16 +185,6 @@ fn answer(domain: &str, digest: &[u8]) -> Result<Arc<CertifiedKey>, BoxError> {
 fn identifier(certificate: &Certificate) -> Option<CertificateIdentifier<'static>> {
     let identifier = CertificateIdentifier::try_from(certificate.own());
     Some(identifier.ok()?.into_owned())
-}
-
-fn is_unknown(error: &AcmeError) -> bool {
-    let AcmeError::Order { source } = error else {
-        return false;
-    };
-    match source.downcast_ref() {
-        Some(Error::Api(problem)) => problem.r#type.as_deref() == Some(NO_ACCOUNT),
-        _ => false,
-    }
 }
 
 /// Returns why the directory considers an order invalid.

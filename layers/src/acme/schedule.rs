@@ -1,9 +1,10 @@
 //! When certificates are renewed, and failed attempts repeated.
 
-use super::certificate::Certificate;
+use super::{AcmeError, certificate::Certificate};
 use std::{
     collections::VecDeque,
     ops::Range,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::time::Instant;
@@ -13,6 +14,9 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The least time between a certificate and its renewal, whatever the directory suggests.
 const LEAST_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest sleep, since the clock can be set, and stands still while the machine is suspended.
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 
 /// Returns the time at which to renew a certificate: at two thirds of its lifetime, or up to a
 /// thirtieth later, so that certificates that were issued together are not renewed together.
@@ -35,6 +39,31 @@ pub(super) fn suggested(certificate: &Certificate, window: Range<SystemTime>) ->
 fn lifetime(certificate: &Certificate) -> Duration {
     let lifetime = certificate.not_after.duration_since(certificate.not_before);
     lifetime.unwrap_or_default()
+}
+
+/// When to do what for a domain.
+#[derive(Default)]
+pub(super) struct Schedule {
+    /// `None` if there is no certificate yet.
+    pub(super) renew_at: Option<SystemTime>,
+    /// The end of the pause after a failure.
+    pub(super) retry_at: Option<Instant>,
+    /// When to ask for the suggestion of the directory.
+    pub(super) ask_at: Option<Instant>,
+    pub(super) failures: u32,
+    pub(super) error: Option<Arc<AcmeError>>,
+}
+
+impl Schedule {
+    /// Returns when to order a certificate.
+    pub(super) fn order_at(&self, now: Instant) -> Instant {
+        let renew_at = self.renew_at.map_or(now, |at| {
+            let wait = at.duration_since(SystemTime::now()).unwrap_or_default();
+            now + wait.min(LONGEST_SLEEP * 2)
+        });
+        self.retry_at
+            .map_or(renew_at, |retry_at| retry_at.max(renew_at))
+    }
 }
 
 /// The pauses between failed attempts.

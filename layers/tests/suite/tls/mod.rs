@@ -19,7 +19,7 @@ mod pem;
 pub mod pki;
 mod reload;
 mod revocation;
-mod running;
+pub mod running;
 mod starttls;
 mod testssl;
 mod tickets;
