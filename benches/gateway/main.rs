@@ -6,8 +6,10 @@
 //! message. Each proxy has one thread (stunnel has one per connection) on core 0, if there are two
 //! cores. The load and the upstream are on core 1.
 //!
-//! These options may follow `--`: `--rounds N` (default 3), `--seconds N` per load (default 2), and
-//! `--only TEXT`, which selects the loads whose name contains the text.
+//! These options may follow `--`: `--rounds N` (default 3), `--seconds N` per load (default 2),
+//! `--only TEXT`, which selects the loads whose name contains the text, and `--upstreams N` (default
+//! 1), between which the proxies balance by the number of open connections (the bare Tokio proxy
+//! takes them in turn).
 //!
 //! The result is the CPU time of the proxy per operation, as a ratio to the bare Tokio proxy (with
 //! TLS, to HAProxy) in the same round. The table has the medians of all rounds.
@@ -41,7 +43,10 @@ use std::{
     thread::sleep,
     time::Duration,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinSet,
+};
 
 /// The first one is the baseline.
 const PROXIES: [&str; 4] = ["tokio", "nginx", "haproxy", "gateway"];
@@ -52,7 +57,12 @@ struct Process(Child);
 
 impl Process {
     /// Starts the command on this core, if `taskset` is installed.
-    fn start(core: usize, command: &[&str], addr: SocketAddr, to: SocketAddr) -> io::Result<Self> {
+    fn start(
+        core: usize,
+        command: &[&str],
+        addr: SocketAddr,
+        to: &[SocketAddr],
+    ) -> io::Result<Self> {
         let is_pinned = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
         let core = core.to_string();
         let pinned = ["taskset", "-c", &core];
@@ -60,7 +70,7 @@ impl Process {
         let child = Command::new(words[0])
             .args(&words[1..])
             .env("ADDR", addr.to_string())
-            .env("TO", to.to_string())
+            .env("TO", joined(to, " "))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
@@ -85,6 +95,11 @@ impl Drop for Process {
     }
 }
 
+fn joined(addrs: &[SocketAddr], between: &str) -> String {
+    let addrs: Vec<_> = addrs.iter().map(ToString::to_string).collect();
+    addrs.join(between)
+}
+
 fn free_addr() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
@@ -95,7 +110,7 @@ fn words(
     dir: &Path,
     is_tls: bool,
     addr: SocketAddr,
-    to: SocketAddr,
+    to: &[SocketAddr],
 ) -> io::Result<Vec<String>> {
     let path = |name: &str| dir.join(name).display().to_string();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
@@ -107,8 +122,10 @@ fn words(
             let exe = env::current_exe()?;
             let release = exe.ancestors().nth(2).unwrap_or(Path::new("."));
             let gateway = release.join("examples/gateway").display().to_string();
-            let (addr, to) = (addr.to_string(), to.to_string());
-            let mut words = vec![&*gateway, "--threads", "1", "--listen", &addr, "--to", &to];
+            let addr = addr.to_string();
+            let to: Vec<_> = to.iter().map(ToString::to_string).collect();
+            let mut words = vec![&*gateway, "--threads", "1", "--listen", &addr];
+            words.extend(to.iter().flat_map(|to| ["--to", to]));
             if is_tls {
                 words.extend(["--tls-cert", &cert, "--tls-key", &key]);
             }
@@ -122,13 +139,16 @@ fn words(
                 let tls = format!("backlog 4096 ssl crt {} curves X25519", path("both.pem"));
                 conf = conf.replace("backlog 4096", &tls);
             }
+            for (index, to) in to.iter().enumerate() {
+                conf += &format!("    server upstream{index} {to}\n");
+            }
             fs::write(&file, conf)?;
             ["haproxy", "-db", "-f", &file.display().to_string()]
                 .map(str::to_owned)
                 .to_vec()
         }
         "stunnel" => {
-            let file = path("stunnel.conf");
+            let (file, to) = (path("stunnel.conf"), joined(to, "\nconnect = "));
             let conf = format!(
                 "foreground = yes\npid =\ndebug = 0\nsocket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\n\
                  [proxy]\naccept = {addr}\nconnect = {to}\ncert = {cert}\nkey = {key}\ncurves = X25519\n"
@@ -149,10 +169,8 @@ fn words(
             }
             let conf = conf.replace("listen ADDR backlog=4096", &listen);
             let conf = conf.replace("pid FILE", &format!("pid {pid}"));
-            fs::write(
-                &file,
-                conf.replace("proxy_pass TO", &format!("proxy_pass {to}")),
-            )?;
+            let servers = format!("server {};", joined(to, "; server "));
+            fs::write(&file, conf.replace("SERVERS", &servers))?;
             ["nginx", "-c", &file.display().to_string()]
                 .map(str::to_owned)
                 .to_vec()
@@ -161,15 +179,24 @@ fn words(
     Ok(words)
 }
 
-fn measure(proxy: &str, dir: &Path, load: &str, tls: Tls, seconds: u64) -> io::Result<Figures> {
-    let (addr, to) = (free_addr()?, free_addr()?);
+fn measure(
+    proxy: &str,
+    dir: &Path,
+    load: &str,
+    tls: Tls,
+    options: &Options,
+) -> io::Result<Figures> {
+    let addr = free_addr()?;
+    let to: Vec<_> = (0..options.upstreams)
+        .map(|_| free_addr())
+        .collect::<Result<_, _>>()?;
     let own = env::current_exe()?.display().to_string();
-    let _upstream = Process::start(1, &[&own, "upstream"], to, to)?;
-    let words = words(proxy, dir, tls != Tls::None, addr, to)?;
+    let _upstream = Process::start(1, &[&own, "upstream"], to[0], &to)?;
+    let words = words(proxy, dir, tls != Tls::None, addr, &to)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let proxy = Process::start(0, &words, addr, to)?;
+    let proxy = Process::start(0, &words, addr, &to)?;
     let pid = proxy.0.id().to_string();
-    let seconds = seconds.to_string();
+    let seconds = options.seconds.to_string();
     let load: [&str; 8] = ["taskset", "-c", "1", &own, "load", load, &pid, &seconds];
     let output = Command::new(load[0])
         .args(&load[1..])
@@ -188,21 +215,31 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Runs the loads whose name contains `only`.
-fn compare(rounds: usize, seconds: u64, only: &str) -> io::Result<()> {
+struct Options {
+    rounds: u64,
+    seconds: u64,
+    upstreams: u64,
+    /// A part of the names of the loads.
+    only: String,
+}
+
+fn compare(options: &Options) -> io::Result<()> {
     let dir: PathBuf = env::temp_dir().join(format!("gateway-bench-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
     tls::create(&dir)?;
-    for (name, mode, tls) in LOADS.into_iter().filter(|(name, ..)| name.contains(only)) {
+    for (name, mode, tls) in LOADS
+        .into_iter()
+        .filter(|(name, ..)| name.contains(&options.only))
+    {
         let proxies = match tls {
             Tls::None => PROXIES,
             _ => TLS_PROXIES,
         };
         let mut all: BTreeMap<&str, Vec<(Figures, f64)>> = BTreeMap::new();
-        for _ in 0..rounds {
+        for _ in 0..options.rounds {
             let mut base = f64::NAN;
             for proxy in proxies {
-                match measure(proxy, &dir, name, tls, seconds) {
+                match measure(proxy, &dir, name, tls, options) {
                     Ok(figures) => {
                         if proxy == proxies[0] {
                             base = figures.cost;
@@ -237,9 +274,9 @@ fn compare(rounds: usize, seconds: u64, only: &str) -> io::Result<()> {
 }
 
 /// The bare Tokio proxy.
-async fn proxy(addr: SocketAddr, to: SocketAddr) -> io::Result<()> {
+async fn proxy(addr: SocketAddr, to: Vec<SocketAddr>) -> io::Result<()> {
     let listener = load::listen(addr)?;
-    loop {
+    for to in to.into_iter().cycle() {
         let (mut client, _) = listener.accept().await?;
         tokio::spawn(async move {
             client.set_nodelay(true)?;
@@ -248,6 +285,15 @@ async fn proxy(addr: SocketAddr, to: SocketAddr) -> io::Result<()> {
             tokio::io::copy_bidirectional(&mut client, &mut upstream).await
         });
     }
+    Ok(())
+}
+
+async fn upstreams(addrs: Vec<SocketAddr>) -> io::Result<()> {
+    let mut all = JoinSet::new();
+    for addr in addrs {
+        all.spawn(upstream(addr));
+    }
+    all.join_all().await.into_iter().collect()
 }
 
 async fn upstream(addr: SocketAddr) -> io::Result<()> {
@@ -275,24 +321,31 @@ fn main() -> io::Result<()> {
             .and_then(|value| value.parse().ok())
             .unwrap_or(default)
     };
-    let addr = |name: &str| {
-        let addr = env::var(name).map_err(io::Error::other)?;
-        addr.parse().map_err(io::Error::other)
+    let addrs = |name: &str| {
+        let addrs = env::var(name).map_err(io::Error::other)?;
+        let addrs = addrs.split(' ').map(str::parse);
+        addrs
+            .collect::<Result<Vec<SocketAddr>, _>>()
+            .map_err(io::Error::other)
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     match args.first().map(String::as_str) {
-        Some("proxy") => runtime.block_on(proxy(addr("ADDR")?, addr("TO")?)),
-        Some("upstream") => runtime.block_on(upstream(addr("ADDR")?)),
-        Some("load") => runtime.block_on(load::run(addr("ADDR")?, &args[1..])),
+        Some("proxy") => runtime.block_on(proxy(addrs("ADDR")?[0], addrs("TO")?)),
+        Some("upstream") => runtime.block_on(upstreams(addrs("TO")?)),
+        Some("load") => runtime.block_on(load::run(addrs("ADDR")?[0], &args[1..])),
         // The argument passed by `cargo test --benches`.
         Some("--test") => Ok(()),
         _ => {
             machine::print();
             let only = args.iter().skip_while(|arg| *arg != "--only").nth(1);
-            let only = only.map_or("", String::as_str);
-            compare(number("--rounds", 3) as usize, number("--seconds", 2), only)
+            compare(&Options {
+                rounds: number("--rounds", 3),
+                seconds: number("--seconds", 2),
+                upstreams: number("--upstreams", 1).max(1),
+                only: only.cloned().unwrap_or_default(),
+            })
         }
     }
 }

@@ -16,6 +16,7 @@ use reagent_layers::{
         PerClientRateLayer,
     },
     metrics::MetricsObserver,
+    pressure::Pressure,
     proxy_protocol::ProxyProtocolLayer,
     route::Router,
     sniff::SniffLayer,
@@ -77,6 +78,7 @@ pub const KINDS: &[Kind] = &[
     kind!("limit: per client rate", NONE, Plain, |_| layers!(PerClientRateLayer::new(client_rate()))),
     kind!("cluster: per client, quota", NONE, Plain, |_| Place::of_pool(cluster(Mode::Quota))),
     kind!("cluster: per client, exact", NONE, Plain, |_| Place::of_pool(cluster(Mode::Exact))),
+    kind!("pressure, calm", NONE, Plain, |_| Place::of_pool(pressure())),
     kind!("access", NONE, Plain, |_| layers!(AccessLayer::new(access()))),
     kind!("bandwidth, no limit", NONE, Plain, |_| layers!(BandwidthLayer::new(BandwidthLimits::new()))),
     kind!("bandwidth, all limits", NONE, Plain, |_| layers!(BandwidthLayer::new(bandwidth()))),
@@ -125,6 +127,14 @@ async fn cluster(mode: Mode) -> Result<ServerHandle, BoxError> {
     let limit = ClusterPerClient::new(&cluster, "per-client", FAR as u32);
     let server = pool().layer(ClusterLayer::new(limit));
     Ok(server.start(handle(echo::<Connection>)).await?)
+}
+
+async fn pressure() -> Result<ServerHandle, BoxError> {
+    let pressure = Pressure::builder().standard_sources().build();
+    let server = pool().layer(pressure.layer());
+    let server = server.start(handle(echo::<Connection>)).await?;
+    pressure.attach(&server);
+    Ok(server)
 }
 
 fn rate() -> AcceptRate {

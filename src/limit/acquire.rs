@@ -82,6 +82,9 @@ impl Future for Acquire {
 
 impl Drop for Acquire {
     fn drop(&mut self) {
+        if self.queued.is_none() && self.reached.is_none() {
+            return;
+        }
         let mut wakes = Wakes::default();
         if let (Some(place), Some((limit, share))) = (self.queued.take(), self.next()) {
             limit.0.leave(share, place, &mut wakes);

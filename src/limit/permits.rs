@@ -60,6 +60,11 @@ impl Permits {
         self.backed += free.min(self.reserved - self.backed);
     }
 
+    /// Returns whether nobody waits, and all is reserved that should be.
+    pub(super) fn is_settled(&self) -> bool {
+        self.waiting() == 0 && self.backed == self.reserved
+    }
+
     pub(super) fn waiting(&self) -> usize {
         self.queue.len() + self.reserved_queue.len()
     }

@@ -277,7 +277,14 @@ impl Shared {
     }
 
     /// Admits waiters while there is room.
+    #[inline]
     fn grant(&self, state: &mut Permits, wakes: &mut Wakes) {
+        if !state.is_settled() {
+            self.settle(state, wakes);
+        }
+    }
+
+    fn settle(&self, state: &mut Permits, wakes: &mut Wakes) {
         state.back(self.max());
         for share in [Share::Reserved, Share::General] {
             while state.has_room(self.max(), share) {

@@ -15,6 +15,7 @@ mod diagnostics;
 mod fleet;
 mod gateway;
 mod http;
+mod migrations;
 mod pressure;
 mod programs;
 mod redis;

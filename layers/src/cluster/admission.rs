@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use crate::{DryRun, Refusal};
-use reagent::Connection;
+use reagent::ConnectionHandle;
 use std::{future::Future, net::IpAddr};
 
 /// The decision of a limit about a connection.
@@ -46,8 +46,8 @@ pub trait Admission: Clone + Send + Sync + 'static {
     fn dry_run(&self) -> &DryRun;
 
     /// Returns whether a connection that is refused is served all the same, in a dry run.
-    fn spares<Io>(&self, conn: &Connection<Io>, reason: &str) -> bool {
-        self.dry_run().spares(conn.as_ref(), "cluster", reason)
+    fn spares(&self, conn: &ConnectionHandle, reason: &str) -> bool {
+        self.dry_run().spares(conn, "cluster", reason)
     }
 
     fn cluster(&self) -> &Cluster;

@@ -1,5 +1,6 @@
 //! The future of a service that limits connections over a cluster.
 
+use super::trial::Trial;
 use crate::refusal::LimitFuture;
 use pin_project_lite::pin_project;
 use reagent::{BoxError, Connection, UpgradeFuture};
@@ -13,7 +14,7 @@ use tower_service::Service;
 
 pin_project! {
     /// The future of a [`ClusterService`](super::ClusterService). It serves or refuses the
-    /// connection, or asks the store first.
+    /// connection, or asks the store first, or meanwhile.
     #[must_use = "futures do nothing unless they are polled"]
     pub struct ClusterFuture<S, Io>
     where
@@ -32,6 +33,7 @@ pin_project! {
     {
         Decided { #[pin] future: LimitFuture<S::Future> },
         Asking { future: UpgradeFuture<S, Io> },
+        Tried { #[pin] trial: Trial<S::Future> },
     }
 }
 
@@ -47,6 +49,12 @@ impl<S: Service<Connection<Io>>, Io> ClusterFuture<S, Io> {
             state: State::Asking { future },
         }
     }
+
+    pub(super) fn tried(trial: Trial<S::Future>) -> Self {
+        ClusterFuture {
+            state: State::Tried { trial },
+        }
+    }
 }
 
 impl<S, Io> Future for ClusterFuture<S, Io>
@@ -60,6 +68,7 @@ where
         match self.project().state.project() {
             StateProj::Decided { future } => future.poll(cx),
             StateProj::Asking { future } => Pin::new(future).poll(cx),
+            StateProj::Tried { trial } => trial.poll(cx),
         }
     }
 }

@@ -157,6 +157,7 @@ mod settings;
 mod shared;
 mod stats;
 mod store;
+mod trial;
 
 pub use driver::Driver;
 pub use future::ClusterFuture;

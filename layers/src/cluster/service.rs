@@ -4,11 +4,13 @@ use super::{
     ClusterFuture, LOST_LABEL,
     admission::{Admission, Answered, First, Verdict},
     stats::Counters,
+    trial::{Kept, Trial},
 };
 use crate::{client::ip_of, refusal::LimitFuture};
-use reagent::{BoxError, Connection, IoStream, Upgrade, UpgradeLayer};
+use reagent::{BoxError, Connection, ConnectionHandle, IoStream, Rejected, Upgrade, UpgradeLayer};
 use std::{
     mem,
+    net::IpAddr,
     task::{Context, Poll},
 };
 use tower_service::Service;
@@ -43,7 +45,12 @@ where
 
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
         let verdict = match self.limit.decide(ip_of(&conn)) {
-            First::Decided(answered) => noted(&self.limit, &conn, answered),
+            First::Decided(answered) => noted(&self.limit, conn.as_ref(), answered),
+            First::Ask if self.limit.dry_run().is_on() => {
+                let deciding = decide(self.limit.clone(), conn.handle(), ip_of(&conn));
+                let trial = Trial::new(Box::pin(deciding), self.inner.call(conn));
+                return ClusterFuture::tried(trial);
+            }
             First::Ask => {
                 // The service that was polled ready is the one to call: it goes with the
                 // connection.
@@ -54,7 +61,7 @@ where
             }
         };
         match verdict {
-            Verdict::Refused(reason) if !self.limit.spares(&conn, reason) => {
+            Verdict::Refused(reason) if !self.limit.spares(conn.as_ref(), reason) => {
                 let refusing = LimitFuture::refusing(self.limit.refusal(), conn, reason);
                 return ClusterFuture::decided(refusing);
             }
@@ -66,9 +73,9 @@ where
 }
 
 /// Returns the verdict. One that the store did not give is counted, and shown as a label.
-fn noted<L: Admission, Io>(
+fn noted<L: Admission>(
     limit: &L,
-    conn: &Connection<Io>,
+    conn: &ConnectionHandle,
     answered: Answered<L::Place>,
 ) -> Verdict<L::Place> {
     let verdict = match answered {
@@ -82,8 +89,31 @@ fn noted<L: Admission, Io>(
         Verdict::Refused(_) => &counters.refused_without_store,
     };
     Counters::add(counter, 1);
-    conn.label(LOST_LABEL, shared.settings.lost.as_str());
+    conn.set_label(LOST_LABEL, shared.settings.lost.as_str());
     verdict
+}
+
+/// Asks the store, and returns the verdict.
+async fn ask<L: Admission>(
+    limit: &L,
+    conn: &ConnectionHandle,
+    ip: Option<IpAddr>,
+) -> Verdict<L::Place> {
+    Counters::add(&limit.cluster().shared.counters.asked, 1);
+    noted(limit, conn, limit.ask(ip).await)
+}
+
+/// Decides in a dry run. If that has ended meanwhile, a connection that is refused is ended.
+async fn decide<L: Admission>(limit: L, conn: ConnectionHandle, ip: Option<IpAddr>) -> Kept {
+    match ask(&limit, &conn, ip).await {
+        Verdict::Admitted(place) => Some(Box::new(place)),
+        Verdict::Refused(reason) => {
+            if !limit.spares(&conn, reason) {
+                conn.reject(Rejected::new(reason));
+            }
+            None
+        }
+    }
 }
 
 /// Asks the store. It is an upgrade, since the connection waits for it.
@@ -94,14 +124,12 @@ impl<L: Admission, Io: IoStream> Upgrade<Io> for Asking<L> {
 
     async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<Io>, BoxError> {
         let limit = &self.0;
-        Counters::add(&limit.cluster().shared.counters.asked, 1);
-        let answered = limit.ask(ip_of(&conn)).await;
-        match noted(limit, &conn, answered) {
+        match ask(limit, conn.as_ref(), ip_of(&conn)).await {
             Verdict::Admitted(place) => {
                 conn.keep(place);
                 Ok(conn)
             }
-            Verdict::Refused(reason) if limit.spares(&conn, reason) => Ok(conn),
+            Verdict::Refused(reason) if limit.spares(conn.as_ref(), reason) => Ok(conn),
             Verdict::Refused(reason) => Err(limit.refusal().refuse(conn, reason).await),
         }
     }

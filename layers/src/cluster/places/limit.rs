@@ -65,8 +65,9 @@ impl ClusterPerClient {
     }
 
     /// Sets whether the limit is only tried. In a [`DryRun`], all connections are served, and those
-    /// that would have been refused are reported. They still wait for the store where an enforced
-    /// limit would, and those that were spared hold no place.
+    /// that would have been refused are reported and hold no place. None waits for the store before
+    /// it is served, but its future ends only once the store has decided, at most a
+    /// [`wait`](super::super::ClusterBuilder::wait) later.
     pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
         self.dry_run = dry_run.into();
         self

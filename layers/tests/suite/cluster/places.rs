@@ -1,6 +1,8 @@
 //! Places per client while the store answers.
 
-use super::kit::{CLIENT, Instance, LEASE, MILLISECOND, SECOND, builder, drive, three, timed};
+use super::kit::{
+    CLIENT, Instance, LEASE, Link, MILLISECOND, SECOND, builder, drive, three, timed,
+};
 use reagent_layers::{
     DryRun,
     cluster::{CLUSTER_CONNECTIONS, Cluster, ClusterPerClient, MemoryStore, Mode},
@@ -225,4 +227,35 @@ async fn a_limit_that_is_only_tried_serves_everybody_and_counts_as_if_it_was_enf
         dry_run.set(false);
         assert!(instances[1].connect(CLIENT).await.is_none(), "{mode:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_only_tried_makes_nobody_wait_for_the_store() {
+    let (link, dry_run) = (Link::default(), DryRun::new(true));
+    let other = Instance::start(&link.store, 1, builder()).await;
+    let instance = Instance::start_in(dry_run.clone(), link.clone(), 1, builder()).await;
+    let elsewhere = "192.0.2.9";
+    let _held = other.connect(elsewhere).await.expect("a place");
+    link.delay(15 * MILLISECOND);
+    let (clients, took) = timed(instance.connect_many(CLIENT, 2)).await;
+    assert_eq!((clients.len(), took), (2, Duration::ZERO));
+    // Only the first has a place, which it keeps.
+    sleep(LEASE).await;
+    assert_eq!(instance.open(CLIENT), 1);
+
+    // A connection that is shorter than a round trip is decided on all the same.
+    let short = async {
+        drop(instance.connect("192.0.2.2").await);
+        instance.ends.of(3).await
+    };
+    assert!(timed(short).await.1 >= 15 * MILLISECOND);
+
+    // The dry run ends while the store is asked.
+    let client = instance.connect(elsewhere).await;
+    assert!(client.is_some());
+    dry_run.set(false);
+    assert_eq!(instance.refusal(4).await, CLUSTER_CONNECTIONS);
+    drop(clients);
+    instance.ends.of(1).await;
+    assert_eq!(instance.open(CLIENT), 0);
 }

@@ -1,0 +1,6 @@
+//! An MQTT broker over TLS.
+
+pub mod after;
+pub mod before;
+mod broker;
+mod packet;

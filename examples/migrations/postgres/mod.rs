@@ -1,0 +1,5 @@
+//! The client side of a PostgreSQL pooler.
+
+pub mod after;
+pub mod before;
+mod client;
