@@ -80,9 +80,10 @@
 //! ## Orders and renewals
 //!
 //! Each domain has a certificate of its own, so that one that cannot be validated does not keep the
-//! others from theirs. A certificate is renewed after two thirds of its lifetime, or up to a
-//! thirtieth later. If the directory server suggests a time (ARI, RFC 9773), that is used, unless
-//! it is in the first day or the last sixth of the lifetime.
+//! others from theirs. Its key is new each time, for ECDSA with P-256. A certificate is renewed
+//! after two thirds of its lifetime, or up to a thirtieth later. If the directory server suggests a
+//! time (ARI, RFC 9773), that is used, unless it is in the first day or the last sixth of the
+//! lifetime.
 //!
 //! One domain is served after the other. After a failure, a domain waits for a
 //! [pause](AcmeBuilder::backoff) that doubles each time, and for as long as the directory server

@@ -34,13 +34,9 @@ pub struct Tls {
     pub(super) requires_close_notify: bool,
 }
 
-/// A connection after its handshake.
-enum Shaken<Io> {
-    /// The stream, and the configuration by which its client was admitted, if that may be asked for.
-    Client(TlsStream<Io>, Option<Arc<Current>>),
-    /// A challenge that was answered. Its connection is never served.
-    Challenge,
-}
+/// A stream after its handshake, and the configuration by which its client was admitted, if that may
+/// be asked for. `None` after a challenge that was answered, whose connection is never served.
+type Shaken<Io> = Option<(TlsStream<Io>, Option<Arc<Current>>)>;
 
 impl<Io: IoStream> Upgrade<Io> for Tls {
     type Io = TlsIo<Io>;
@@ -48,8 +44,8 @@ impl<Io: IoStream> Upgrade<Io> for Tls {
     async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<TlsIo<Io>>, BoxError> {
         let (io, parts) = conn.into_parts();
         match self.handshake(io).await {
-            Ok(Shaken::Challenge) => Err(Rejected::new(ACME_CHALLENGE).into()),
-            Ok(Shaken::Client(stream, by)) => {
+            Ok(None) => Err(Rejected::new(ACME_CHALLENGE).into()),
+            Ok(Some((stream, by))) => {
                 let info = TlsInfo::of(stream.get_ref().1);
                 let registered = self.store.register(&parts.handle, &info, by)?;
                 let io = TlsIo::new(
@@ -118,7 +114,7 @@ impl Tls {
             Some(places) => in_turns(places, &mut handshake).await,
         };
         match result {
-            Ok(stream) => Ok(Shaken::Client(stream, by)),
+            Ok(stream) => Ok(Some((stream, by))),
             Err(error) => Err(Failure::new(Stage::Rest, error)),
         }
     }
@@ -138,7 +134,7 @@ async fn answer_challenge<Io: IoStream>(
         Ok(mut stream) => {
             // The name is validated whether or not the authority receives the end.
             let _ = stream.shutdown().await;
-            Ok(Shaken::Challenge)
+            Ok(None)
         }
         Err(error) => Err(Failure::new(Stage::Rest, error)),
     }

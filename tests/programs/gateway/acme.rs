@@ -1,6 +1,6 @@
 //! Certificates by ACME, from `pebble`, the test server of Let's Encrypt.
 
-use super::{Events, config::Files, in_time, tls::s_client, upstream};
+use super::{Events, config::Files, in_time, metric, tls::s_client, upstream};
 use crate::program::{Example, binary};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use reagent::{BoxError, ServerHandle};
@@ -380,6 +380,7 @@ async fn a_name_is_validated_behind_routes_and_with_certificates_of_clients() ->
         acme-directory = "{}"
         acme-root = "ca.pem"
         acme-state = "state"
+        metrics = "127.0.0.1:0"
 
         [[listener]]
         listen = "127.0.0.1:{}"
@@ -395,8 +396,24 @@ async fn a_name_is_validated_behind_routes_and_with_certificates_of_clients() ->
         upstream.local_addr()
     );
     pebble.files.write("gateway.toml", &config);
-    let (gateway, mut events) = super::started(&pebble.files, &[]).await;
+    let (mut gateway, mut events) = super::started(&pebble.files, &[]).await;
     events.with("certificate obtained").await;
+
+    let page = gateway.line().await;
+    let page = page.strip_prefix("metrics on ").expect(&page);
+    let expiry = format!("reagent_tls_certificate_expiry_timestamp_seconds{{name=\"{FIRST}\"}}");
+    let shown = async {
+        loop {
+            // It is updated every second.
+            match metric(page, &expiry).await {
+                Some(at) => return at,
+                None => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    assert!(in_time(shown).await > 1.8e9);
+    let failures = format!("gateway_acme_failures{{domain=\"{FIRST}\"}}");
+    assert_eq!(metric(page, &failures).await, Some(0.0));
 
     // A reload adds a name.
     let config = config.replace(
@@ -415,6 +432,42 @@ async fn a_name_is_validated_behind_routes_and_with_certificates_of_clients() ->
     gateway.signal("HUP").await;
     let refused = events.with("not reloaded").await;
     assert!(refused.contains("wildcards"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_successor_goes_on_with_the_renewals() -> Result<(), BoxError> {
+    let Some(pebble) = Pebble::start().await else {
+        return Ok(());
+    };
+    let upstream = upstream().await;
+    let path = pebble.files.path("handover.sock");
+    let start = async || {
+        let mut args = pebble.options(&[FIRST]);
+        let listen = format!("127.0.0.1:{}", pebble.ports.gateway);
+        args.extend([
+            "--listen".to_owned(),
+            listen,
+            "--handover".to_owned(),
+            path.clone(),
+        ]);
+        let args: Vec<&str> = args.iter().map(|arg| &**arg).collect();
+        super::gateway_with_events(&upstream.local_addr().to_string(), &args).await
+    };
+    let (first, mut events) = start().await;
+    events.with("certificate obtained").await;
+    let mut client = pebble.connect(FIRST, &["root.pem"]).await?;
+
+    // The successor finds a certificate that is due.
+    pebble.keep(FIRST, (2000, 2030));
+    let (_second, mut events) = start().await;
+    let renewed = events.with("certificate obtained").await;
+    assert!(renewed.contains(FIRST), "{renewed}");
+    assert!(echoes(&mut client).await, "a client of the first");
+    let mut other = pebble.connect(FIRST, &["root.pem"]).await?;
+    assert!(echoes(&mut other).await);
+    drop(client);
+    first.ended().await;
     Ok(())
 }
 
