@@ -74,7 +74,7 @@ impl fmt::Display for TlsOptions {
         match &self.identity {
             Identity::Files { cert, .. } => write!(f, "certificate {}", cert.display())?,
             Identity::Acme(domains) => {
-                write!(f, "certificates by ACME for {}", domains.join(", "))?
+                write!(f, "certificates by ACME for {}", domains.join(", "))?;
             }
         }
         if let Some(authorities) = &self.client_ca {
