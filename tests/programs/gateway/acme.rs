@@ -189,7 +189,7 @@ async fn spawn(files: &Files, ports: Ports) -> Child {
         .args(["-config", &files.path("pebble.json")])
         .args(["-dnsserver", &format!("127.0.0.1:{}", ports.dns)])
         .env("PEBBLE_VA_NOSLEEP", "1")
-        .env("PEBBLE_WFE_NONCEREJECT", "20")
+        .env("PEBBLE_WFE_NONCEREJECT", "5")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
@@ -236,6 +236,13 @@ async fn echoes(client: &mut TlsStream<TcpStream>) -> bool {
     in_time(client.read_exact(&mut answer)).await.is_ok() && &answer == b"<none> hello\n"
 }
 
+/// Waits for a new certificate, and returns what is logged about it.
+async fn obtained(events: &mut Events) -> String {
+    let event = events.with("domain=").await;
+    assert!(event.contains("certificate obtained"), "{event}");
+    event
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -248,7 +255,7 @@ async fn certificates_are_obtained_kept_and_served() -> Result<(), BoxError> {
     let upstream = upstream().await;
     let (gateway, mut events) = pebble.gateway(&upstream, &[FIRST, SECOND]).await;
     for _ in 0..2 {
-        events.with("certificate obtained").await;
+        obtained(&mut events).await;
     }
     for domain in [FIRST, SECOND] {
         let mut client = pebble.connect(domain, &["root.pem"]).await?;
@@ -314,7 +321,7 @@ async fn a_certificate_is_renewed_without_losing_a_client() -> Result<(), BoxErr
     pebble.keep(FIRST, (2000, 2030));
     let (_gateway, mut events) = pebble.gateway(&upstream, &[FIRST]).await;
     let mut old = pebble.connect(FIRST, &["kept.pem"]).await?;
-    let renewed = events.with("certificate obtained");
+    let renewed = obtained(&mut events);
     tokio::pin!(renewed);
     let roots = ["kept.pem", "root.pem"];
     loop {
@@ -345,7 +352,7 @@ async fn a_refused_order_changes_nothing() -> Result<(), BoxError> {
         failed.contains("rejectedIdentifier") && failed.contains(BLOCKED),
         "{failed}"
     );
-    events.with("certificate obtained").await;
+    obtained(&mut events).await;
     let mut old = pebble.connect(BLOCKED, &["kept.pem"]).await?;
     assert!(echoes(&mut old).await);
     let mut other = pebble.connect(FIRST, &["root.pem"]).await?;
@@ -357,7 +364,7 @@ async fn a_refused_order_changes_nothing() -> Result<(), BoxError> {
     let account = fs::read_to_string(pebble.folder().join("account.json"))?;
     pebble.restart().await;
     let (_gateway, mut events) = pebble.gateway(&upstream, &[SECOND]).await;
-    events.with("certificate obtained").await;
+    obtained(&mut events).await;
     let again = fs::read_to_string(pebble.folder().join("account.json"))?;
     let key = |text: &str| -> serde_json::Value {
         let account: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -397,7 +404,7 @@ async fn a_name_is_validated_behind_routes_and_with_certificates_of_clients() ->
     );
     pebble.files.write("gateway.toml", &config);
     let (mut gateway, mut events) = super::started(&pebble.files, &[]).await;
-    events.with("certificate obtained").await;
+    obtained(&mut events).await;
 
     let page = gateway.line().await;
     let page = page.strip_prefix("metrics on ").expect(&page);
@@ -422,7 +429,7 @@ async fn a_name_is_validated_behind_routes_and_with_certificates_of_clients() ->
     );
     pebble.files.write("gateway.toml", &config);
     gateway.signal("HUP").await;
-    let obtained = events.with("certificate obtained").await;
+    let obtained = obtained(&mut events).await;
     assert!(obtained.contains(SECOND), "{obtained}");
 
     // A bad one changes nothing.
@@ -455,12 +462,12 @@ async fn a_successor_goes_on_with_the_renewals() -> Result<(), BoxError> {
         super::gateway_with_events(&upstream.local_addr().to_string(), &args).await
     };
     let (first, mut events) = start().await;
-    events.with("certificate obtained").await;
+    obtained(&mut events).await;
 
     // The successor finds a certificate that is due.
     pebble.keep(FIRST, (2000, 2030));
     let (_second, mut events) = start().await;
-    let renewed = events.with("certificate obtained").await;
+    let renewed = obtained(&mut events).await;
     assert!(renewed.contains(FIRST), "{renewed}");
     let mut client = pebble.connect(FIRST, &["root.pem"]).await?;
     assert!(echoes(&mut client).await);
