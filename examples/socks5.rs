@@ -14,17 +14,18 @@ mod common;
 
 use clap::Parser;
 use reagent::{BoxError, Connection, IoStream, Rejected, Server, Upgrade, UpgradeLayer};
-use reagent_layers::{relay::relay, timeout::TimeoutsLayer};
+use reagent_layers::{
+    connect::{Connect, ConnectErrorKind, Target},
+    relay::relay,
+    timeout::TimeoutsLayer,
+};
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower::ServiceExt;
 
 const VERSION: u8 = 5;
 const NO_AUTHENTICATION: u8 = 0;
@@ -41,9 +42,6 @@ const REFUSED: u8 = 5;
 const COMMAND_NOT_SUPPORTED: u8 = 7;
 const ADDRESS_NOT_SUPPORTED: u8 = 8;
 
-/// The time limit for connecting to the destination.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-
 /// Negotiates with the client and reads its destination.
 struct Socks5 {
     /// The required user name and password.
@@ -52,10 +50,7 @@ struct Socks5 {
 
 /// The destination requested by the client, stored in the extensions of the connection.
 #[derive(Clone, Debug)]
-struct Destination {
-    host: String,
-    port: u16,
-}
+struct Destination(Target);
 
 impl<Io: IoStream> Upgrade<Io> for Socks5 {
     type Io = Io;
@@ -63,11 +58,8 @@ impl<Io: IoStream> Upgrade<Io> for Socks5 {
     async fn upgrade(&self, mut conn: Connection<Io>) -> Result<Connection<Io>, BoxError> {
         self.authenticate(&mut conn).await?;
         let destination = request(&mut conn).await?;
-        conn.label(
-            "socks.destination",
-            format!("{}:{}", destination.host, destination.port),
-        );
-        conn.extensions_mut().insert(destination);
+        conn.label("socks.destination", destination.to_string());
+        conn.extensions_mut().insert(Destination(destination));
         Ok(conn)
     }
 
@@ -103,7 +95,7 @@ impl Socks5 {
     }
 }
 
-async fn request(conn: &mut (impl IoStream + ?Sized)) -> Result<Destination, BoxError> {
+async fn request(conn: &mut (impl IoStream + ?Sized)) -> Result<Target, BoxError> {
     expect_version(conn, VERSION).await?;
     let mut head = [0; 3];
     conn.read_exact(&mut head).await?;
@@ -130,7 +122,13 @@ async fn request(conn: &mut (impl IoStream + ?Sized)) -> Result<Destination, Box
         answer(conn, COMMAND_NOT_SUPPORTED, None).await?;
         return Err(Rejected::new("command").into());
     }
-    Ok(Destination { host, port })
+    match Target::host(&host, port) {
+        Ok(destination) => Ok(destination),
+        Err(error) => {
+            answer(conn, HOST_UNREACHABLE, None).await?;
+            Err(error.into())
+        }
+    }
 }
 
 async fn expect_version(conn: &mut (impl IoStream + ?Sized), version: u8) -> io::Result<()> {
@@ -173,28 +171,32 @@ async fn answer(
 }
 
 /// Connects to the destination, replies, and relays bytes.
-async fn serve(mut conn: Connection) -> Result<(), BoxError> {
+async fn serve(connect: Connect, mut conn: Connection) -> Result<(), BoxError> {
     let destination = conn.extensions().get::<Destination>().cloned();
-    let Destination { host, port } = destination.ok_or("the upgrade is missing in the stack")?;
-    let connecting = TcpStream::connect((&*host, port));
-    let connected = timeout(CONNECT_LIMIT, connecting).await;
-    match connected.unwrap_or_else(|elapsed| Err(elapsed.into())) {
+    let Destination(to) = destination.ok_or("the upgrade is missing in the stack")?;
+    match connect.oneshot(to).await {
         Ok(upstream) => {
-            upstream.set_nodelay(true)?;
-            answer(&mut conn, SUCCEEDED, upstream.local_addr().ok()).await?;
+            let bound = upstream.local_addr().ok();
+            answer(
+                &mut conn,
+                SUCCEEDED,
+                bound.and_then(|addr| addr.socket_addr()),
+            )
+            .await?;
             relay(conn, upstream).await?;
             Ok(())
         }
         Err(error) => {
-            let code = match error.kind() {
-                io::ErrorKind::ConnectionRefused => REFUSED,
-                io::ErrorKind::NetworkUnreachable => NETWORK_UNREACHABLE,
-                io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => HOST_UNREACHABLE,
+            let code = match (error.kind(), error.io_kind()) {
+                (ConnectErrorKind::Resolve, _) => HOST_UNREACHABLE,
+                (_, io::ErrorKind::ConnectionRefused) => REFUSED,
+                (_, io::ErrorKind::NetworkUnreachable) => NETWORK_UNREACHABLE,
+                (_, io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut) => HOST_UNREACHABLE,
                 _ => FAILURE,
             };
             answer(&mut conn, code, None).await?;
             conn.shutdown().await?;
-            Err(format!("could not connect to {host}:{port}: {error}").into())
+            Err(error.into())
         }
     }
 }
@@ -218,12 +220,14 @@ async fn main() -> Result<(), BoxError> {
     let options = Options::parse();
     let login = options.user.zip(options.password);
     let signal = common::signal()?;
+    // Within 10 s.
+    let connect = Connect::new();
     let server = Server::bind(options.listen)
         .options(common::keepalive)
         .max_connections(10_000)
         .layer(UpgradeLayer::new(Socks5 { login }))
         .layer(TimeoutsLayer::new().first_byte(None))
-        .start(reagent::handle(serve))
+        .start(reagent::handle(move |conn| serve(connect.clone(), conn)))
         .await?;
     common::print(format_args!("listening on {}", server.local_addr()));
 

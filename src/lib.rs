@@ -19,6 +19,8 @@ mod addr;
 mod carried;
 mod cast;
 mod connection;
+#[cfg(target_os = "linux")]
+mod direct;
 mod error;
 mod error_chain;
 mod extensions;

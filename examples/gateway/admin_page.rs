@@ -7,13 +7,18 @@ use crate::{
     limits::{Changeable, Limits},
     options::PageOptions,
     pages::stack,
+    pools::Pools,
     readiness::Readiness,
     serving::Serving,
     stack::BoxStack,
+    values::Target,
 };
 use axum::Router;
 use reagent::{Addr, BoxError, Limit, ServerHandle};
-use reagent_layers::admin::{Admin, Certificate, InsecureAddr, ListenerInfo};
+use reagent_layers::{
+    admin::{Admin, Certificate, InsecureAddr, ListenerInfo, UpstreamInfo},
+    upstream::{UpstreamStats, Upstreams},
+};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -25,7 +30,11 @@ pub struct AdminPage {
     /// The limits that can be changed.
     names: Vec<String>,
     listeners: Listeners,
+    upstreams: ShownUpstreams,
 }
+
+/// The sets of upstreams that are shown, with the labels of their listeners.
+type ShownUpstreams = Arc<Mutex<Vec<(String, Upstreams<Target>)>>>;
 
 /// What is shown of the listeners, by the addresses of their sockets. A reload can change it.
 type Listeners = Arc<Mutex<HashMap<Addr, (String, Limit)>>>;
@@ -56,6 +65,16 @@ impl AdminPage {
             });
             certificates.collect()
         });
+        let upstreams = ShownUpstreams::default();
+        let shown = upstreams.clone();
+        admin = admin.upstreams(move || {
+            let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let infos = shown.iter().flat_map(|(listener, set)| {
+                let stats = set.stats().into_iter();
+                stats.map(|stats| info(listener, stats))
+            });
+            infos.collect()
+        });
         if let Some(token) = options.token()? {
             admin = admin.token(token.0);
         }
@@ -63,6 +82,7 @@ impl AdminPage {
             admin,
             names: Vec::new(),
             listeners,
+            upstreams,
         })
     }
 
@@ -84,7 +104,17 @@ impl AdminPage {
     }
 
     /// Shows the limits of this configuration. The page itself adds that of the server.
-    pub fn show(&mut self, config: &Config, limits: &HashMap<String, Limits>, serving: &Serving) {
+    pub fn show(
+        &mut self,
+        config: &Config,
+        limits: &HashMap<String, Limits>,
+        pools: &Pools,
+        serving: &Serving,
+    ) {
+        *self
+            .upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = pools.sets();
         let addresses = config.addresses().into_iter();
         let shown = addresses.flat_map(|address| {
             let limit = limits[&address.label].max_connections.clone();
@@ -120,5 +150,20 @@ impl AdminPage {
             Ok(())
         };
         self.admin.set_limit(name, unit, get, set);
+    }
+}
+
+fn info(listener: &str, stats: UpstreamStats) -> UpstreamInfo {
+    UpstreamInfo {
+        set: listener.to_owned(),
+        name: stats.name.to_string(),
+        weight: stats.weight,
+        open: stats.open,
+        total: stats.total,
+        failures: stats.failures,
+        is_available: stats.state.is_available(),
+        state: stats.state.to_string(),
+        since: stats.since,
+        last_error: stats.last_error.map(|error| error.to_string()),
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     options::Listener,
     overlap,
     pages::Pages,
+    pools::Pools,
     stack::{Parts, Stack},
 };
 use reagent::BoxError;
@@ -26,13 +27,14 @@ pub async fn check(config: &Config) -> Result<String, BoxError> {
     let certificates = Certificates::load(config, &Certificates::default(), None)?;
     let instance = Instance::new(&config.global.cluster)?;
     let cluster = instance.as_ref().map(|(instance, _)| &instance.per_client);
+    let pools = Pools::new(config, &Pools::default())?;
     let mut report = String::new();
     for listener in &config.listeners {
         overlap::check_upstreams(listener).await?;
         for address in &listener.listen {
             writeln!(report, "listening on {address}")?;
         }
-        let stack = describe(config, listener, &certificates, &abuse, cluster)?;
+        let stack = describe(config, listener, &certificates, &abuse, cluster, &pools)?;
         write!(report, "{stack}")?;
     }
     for address in config.page_addresses() {
@@ -56,11 +58,13 @@ fn describe(
     tls: &Certificates,
     abuse: &Abuse,
     cluster: Option<&ClusterPerClient>,
+    pools: &Pools,
 ) -> Result<Stack, BoxError> {
     Parts {
         listener,
         limits: &Limits::new(listener, abuse, cluster),
         certificates: tls,
+        pools,
         tarpit: &abuse.tarpit,
         has_bans: config.has_bans(),
     }

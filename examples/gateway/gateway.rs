@@ -10,6 +10,7 @@ use crate::{
     limits::Limits,
     options::CommandLine,
     pages::Pages,
+    pools::Pools,
     server::{Parts, pressure},
     services::{limits, services},
     serving::Serving,
@@ -33,6 +34,7 @@ pub struct Gateway {
     pub pages: Pages,
     /// The limits of each listener, by its label.
     pub limits: HashMap<String, Limits>,
+    pub pools: Pools,
     pub certificates: CurrentCertificates,
     /// Obtains certificates by ACME.
     pub issuer: Option<Issuer>,
@@ -92,7 +94,8 @@ impl Gateway {
         let instance = Instance::start(&config.global.cluster)?;
         let cluster = instance.as_ref().map(|instance| &instance.per_client);
         let limits = limits(&config, &HashMap::new(), &abuse, cluster);
-        let services = services(&config, &limits, &certificates.get(), &abuse)?;
+        let mut pools = Pools::new(&config, &Pools::default())?;
+        let services = services(&config, &limits, &certificates.get(), &abuse, &pools)?;
 
         // Nobody is accepted before the pages are open, except that a predecessor hands over its
         // pages after its listeners.
@@ -126,12 +129,14 @@ impl Gateway {
         if let Some(pressure) = &pressure {
             pressure.attach(&serving.server);
         }
+        pools.apply();
         let mut gateway = Gateway {
             line,
             config,
             serving,
             pages,
             limits,
+            pools,
             certificates,
             issuer,
             abuse,
@@ -148,7 +153,7 @@ impl Gateway {
     /// Shows the configuration on the admin page.
     pub fn show(&mut self) {
         if let Some(admin) = &mut self.pages.admin {
-            admin.show(&self.config, &self.limits, &self.serving);
+            admin.show(&self.config, &self.limits, &self.pools, &self.serving);
         }
     }
 
@@ -230,6 +235,7 @@ impl Gateway {
                 metrics.measure(&self.serving.server, &self.certificates.get());
                 self.instance.iter().for_each(Instance::measure);
                 self.issuer.iter().for_each(Issuer::measure);
+                self.pools.measure();
                 self.abuse.top.refresh(&self.serving.server);
                 self.abuse.measure(&metrics.observer);
                 if let Some(pressure) = &self.pressure {

@@ -29,7 +29,7 @@
 //! |---|---|
 //! | `options/`, `values/` | the options, which are also the keys of a file |
 //! | `file.rs`, `explain.rs`, `config.rs`, `validate.rs`, `check.rs`, `overlap.rs` | reading and checking a configuration |
-//! | `stack.rs`, `limits.rs`, `abuse.rs`, `certificates.rs`, `acme.rs`, `upstream.rs`, `header.rs` | the stack |
+//! | `stack.rs`, `limits.rs`, `abuse.rs`, `certificates.rs`, `acme.rs`, `upstream.rs`, `pools.rs`, `pool.rs`, `pool_spec.rs`, `header.rs` | the stack |
 //! | `pages.rs`, `page_server.rs`, `metrics_page.rs`, `admin_page.rs`, `page_clients.rs`, `readiness.rs` | the pages |
 //! | `addresses.rs`, `services.rs`, `serving.rs` | the addresses, and the stack behind each of them |
 //! | `gateway.rs`, `server.rs`, `reload.rs`, `succession.rs`, `systemd.rs` | the running gateway |
@@ -58,6 +58,9 @@ mod overlap;
 mod page_clients;
 mod page_server;
 mod pages;
+mod pool;
+mod pool_spec;
+mod pools;
 mod readiness;
 mod reload;
 mod server;

@@ -1,7 +1,8 @@
 //! The page of Prometheus metrics.
 
 use crate::{
-    certificates::Certificates, pages::stack, readiness::Readiness, stack::BoxStack, upstream,
+    certificates::Certificates, pages::stack, pools::Pools, readiness::Readiness, stack::BoxStack,
+    upstream,
 };
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -24,6 +25,7 @@ impl MetricsPage {
         let errors = "Connections whose upstream could not be reached";
         metrics::describe_counter!(upstream::ERRORS, errors);
         metrics::counter!(upstream::ERRORS).absolute(0);
+        Pools::describe();
         Ok(MetricsPage {
             page,
             observer: MetricsObserver::new(),

@@ -4,7 +4,7 @@ use crate::{
     config::Config,
     options::Listener,
     page_server::handover_path,
-    values::{ListenAddr, Place, Target, same_path},
+    values::{ListenAddr, Place, Target, WeightedTarget, same_path},
 };
 use reagent::{Addr, BoxError, ErrorChain};
 use std::{
@@ -65,8 +65,8 @@ pub async fn check_upstreams(listener: &Listener) -> Result<(), BoxError> {
     for address in &listener.listen {
         own.extend(resolve(address).await?);
     }
-    let routes = listener.route.iter().map(|route| &route.to);
-    for to in listener.to.iter().chain(routes) {
+    let routes = listener.route.iter().flat_map(|route| &route.to);
+    for WeightedTarget { target: to, .. } in listener.to.iter().chain(routes) {
         let targets = match to {
             Target::Tcp(addr) => vec![Addr::Tcp(*addr)],
             Target::Name(name) => lookup(name).await?.into_iter().map(Addr::Tcp).collect(),

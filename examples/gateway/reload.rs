@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     gateway::Gateway,
     options::{AbuseOptions, Global},
+    pools::Pools,
     services::{limits, services},
     serving::Services,
     values::Count,
@@ -50,7 +51,8 @@ impl Gateway {
         self.pages.check(&config).await?;
         let cluster = self.instance.as_ref().map(|instance| &instance.per_client);
         let limits = limits(&config, &self.limits, &self.abuse, cluster);
-        let listeners = services(&config, &limits, &certificates, &self.abuse)?;
+        let mut pools = Pools::new(&config, &self.pools)?;
+        let listeners = services(&config, &limits, &certificates, &self.abuse, &pools)?;
         let pages = self.pages.services(&config);
 
         // Of what follows, only the domains and listening can fail. Then the new addresses are closed again.
@@ -70,13 +72,14 @@ impl Gateway {
         let max = config.global.server.max_connections;
         let server = &self.serving.server;
         server.set_max_connections(max.map(Count::as_usize));
+        pools.apply();
         self.serving.replace(listeners).await;
         match &self.pages.serving {
             Some(serving) => serving.replace(pages).await,
             None => self.pages.take_over(&config),
         }
         self.certificates.set(certificates);
-        (self.config, self.limits) = (config, limits);
+        (self.config, self.limits, self.pools) = (config, limits, pools);
         self.show();
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The stacks behind the addresses of all listeners.
 
 use crate::{
-    abuse::Abuse, certificates::Certificates, config::Config, limits::Limits, serving::Services,
-    stack::Parts,
+    abuse::Abuse, certificates::Certificates, config::Config, limits::Limits, pools::Pools,
+    serving::Services, stack::Parts,
 };
 use reagent::BoxError;
 use reagent_layers::cluster::ClusterPerClient;
@@ -29,6 +29,7 @@ pub fn services(
     limits: &HashMap<String, Limits>,
     certificates: &Certificates,
     abuse: &Abuse,
+    pools: &Pools,
 ) -> Result<Services, BoxError> {
     let mut stacks = HashMap::new();
     for listener in &config.listeners {
@@ -36,6 +37,7 @@ pub fn services(
             listener,
             limits: &limits[&listener.label],
             certificates,
+            pools,
             tarpit: &abuse.tarpit,
             has_bans: config.has_bans(),
         };

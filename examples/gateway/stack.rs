@@ -4,8 +4,10 @@ use crate::{
     certificates::{Certificates, TlsOptions},
     limits::Limits,
     options::{ApplyTo, Listener, ProxyIn, ProxyOut, Route},
+    pool_spec::{List, Spec},
+    pools::Pools,
     upstream::Upstream,
-    values::{Target, join},
+    values::join,
 };
 use reagent::{BoxError, Connection, IoStream};
 use reagent_layers::{
@@ -45,6 +47,7 @@ pub struct Parts<'a> {
     pub listener: &'a Listener,
     pub limits: &'a Limits,
     pub certificates: &'a Certificates,
+    pub pools: &'a Pools,
     pub tarpit: &'a Tarpit,
     /// Whether clients can be banned.
     pub has_bans: bool,
@@ -164,10 +167,7 @@ impl Parts<'_> {
     /// Makes the part of the stack that differs by route.
     fn routes(&self) -> Result<Stack, BoxError> {
         let Parts { listener, .. } = self;
-        let rest = listener
-            .to
-            .as_ref()
-            .map(|to| self.served(to, listener.tls()));
+        let rest = (!listener.to.is_empty()).then(|| self.served(None, listener.tls()));
         if let (Some(rest), []) = (&rest, &*listener.route) {
             return Ok(rest.clone());
         }
@@ -181,7 +181,7 @@ impl Parts<'_> {
             router = router.route(matches, Inside(stack.service));
         }
         for route in &listener.route {
-            let stack = self.served(&route.to, listener.tls_of(route));
+            let stack = self.served(Some(route), listener.tls_of(route));
             list(route.to_string(), &stack);
             router = router.route(matches(route)?, Inside(stack.service));
         }
@@ -214,32 +214,45 @@ impl Parts<'_> {
         BoxError,
     > {
         let Parts { listener, .. } = self;
-        let to = listener.to.as_ref();
-        let to = to.or_else(|| listener.route.first().map(|route| &route.to));
-        let Some(to) = to.filter(|_| !listener.acme_domain.is_empty()) else {
+        if listener.acme_domain.is_empty() {
             return Ok(None);
-        };
+        }
         let named = server_name(listener.acme_domain.clone())?;
         let offered = offers("acme-tls/1");
         let matches = move |conn: &Connection<Io>| named(conn) && offered(conn);
-        Ok(Some((matches, self.served(to, listener.tls()))))
+        Ok(Some((
+            matches,
+            self.served(listener.route.first(), listener.tls()),
+        )))
     }
 
     /// Makes the innermost part of the stack: TLS, time limits, bandwidth and the relay.
-    fn served(&self, to: &Target, tls: Option<TlsOptions>) -> Stack {
+    fn served(&self, route: Option<&Route>, tls: Option<TlsOptions>) -> Stack {
         let Parts { listener, .. } = self;
-        let upstream = Arc::new(Upstream {
-            to: to.clone(),
-            proxy_out: listener.proxy_out,
-        });
+        let to = route.map_or(&listener.to, |route| &route.to);
+        let service = match self.pools.get(listener, route) {
+            Some(pool) => {
+                BoxCloneSyncService::new(service_fn(move |conn| pool.clone().serve(conn)))
+            }
+            None => {
+                let upstream = Arc::new(Upstream {
+                    to: to[0].target.clone(),
+                    proxy_out: listener.proxy_out,
+                });
+                BoxCloneSyncService::new(service_fn(move |conn| upstream.clone().serve(conn)))
+            }
+        };
         let header = match listener.proxy_out {
             Some(ProxyOut::V1) => ", with a PROXY header v1",
             Some(ProxyOut::V2) => ", with a PROXY header v2",
             None => "",
         };
-        let line = format!("relay: to {to}{header}");
+        let line = format!(
+            "relay: {}{header}",
+            Spec::of(listener, route).line(&List::new(listener, to))
+        );
         let mut stack = Stack {
-            service: BoxCloneSyncService::new(service_fn(move |conn| upstream.clone().serve(conn))),
+            service,
             lines: vec![line],
         };
         if let Some(bytes) = listener.bandwidth {

@@ -3,12 +3,12 @@
 use crate::{
     addresses::{ADMIN, METRICS},
     config::Config,
-    options::{Listener, ProxyIn, Route, RouteTls},
+    options::{HealthCheck, Listener, ProxyIn, Route, RouteTls},
     values::Place,
 };
 use reagent::BoxError;
 use reagent_layers::route::server_name;
-use std::collections::HashSet;
+use std::{collections::HashSet, iter};
 
 /// More threads than any machine has cores.
 const MOST_THREADS: u64 = 4096;
@@ -93,14 +93,45 @@ fn is_protocol(name: &str) -> bool {
     (1..=255).contains(&name.len())
 }
 
+fn check_upstreams(listener: &Listener) -> Result<(), String> {
+    let fail = |problem: &str| Err(problem.to_owned());
+    if !listener.to_tls {
+        if listener.to_ca.is_some() {
+            return fail("`to-ca` requires `to-tls`");
+        }
+        if listener.to_name.is_some() {
+            return fail("`to-name` requires `to-tls`");
+        }
+        if listener.health_check == Some(HealthCheck::Tls) {
+            return fail("the check tls of `health-check` requires `to-tls`");
+        }
+    }
+    if listener.to_each.is_some() && listener.to_tls && listener.to_name.is_none() {
+        return fail("`to-each` with `to-tls` requires `to-name`, since addresses have no names");
+    }
+    let routes = listener.route.iter().map(|route| &route.to);
+    for to in iter::once(&listener.to).chain(routes) {
+        for (index, one) in to.iter().enumerate() {
+            if to[..index].iter().any(|other| other.target == one.target) {
+                let target = &one.target;
+                return Err(format!(
+                    "{target} is in `to` twice; give it a weight, as in {target}=2"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check(listener: &Listener) -> Result<(), String> {
     let fail = |problem: &str| Err(problem.to_owned());
     if listener.listen.is_empty() {
         return fail("`listen` is missing");
     }
-    if listener.to.is_none() && listener.route.is_empty() {
+    if listener.to.is_empty() && listener.route.is_empty() {
         return fail("`to` is missing");
     }
+    check_upstreams(listener)?;
     match (&listener.tls_cert, &listener.tls_key) {
         (Some(_), None) => return fail("`tls-cert` requires `tls-key`"),
         (None, Some(_)) => return fail("`tls-key` requires `tls-cert`"),

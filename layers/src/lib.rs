@@ -8,6 +8,7 @@
 //! | show a server on a page, and change it: connections, listeners, limits, bans | [`Admin`](admin/struct.Admin.html) | `admin` |
 //! | limit bytes per second and total bytes | [`BandwidthLayer`](bandwidth/struct.BandwidthLayer.html) | `bandwidth` |
 //! | limit connections and rates over several instances, in Redis or Valkey | [`cluster`](cluster/index.html) | `cluster`, `cluster_redis` |
+//! | connect to upstreams: names, several addresses, TLS, the PROXY header | [`Connect`](connect/struct.Connect.html) | `connect`, `connect_tls` |
 //! | inject faults in tests: latency, short reads and writes, resets, black holes | [`FaultLayer`](fault/struct.FaultLayer.html) | `fault` |
 //! | serve a framed protocol with a codec and a request service | [`FramedLayer`](framed/struct.FramedLayer.html) | `framed` |
 //! | answer health checks: `/ready` and `/live` | [`Health`](health/struct.Health.html) | `health` |
@@ -19,11 +20,13 @@
 //! | relay bytes to an upstream and back | [`relay`](relay/fn.relay.html) | `relay` |
 //! | route connections to one of several services | [`Router`](route/struct.Router.html) | `route` |
 //! | ban clients that misbehave | [`Score`](score/struct.Score.html) | `score` |
+//! | send a file without copying it | [`SendFile`](send_file/trait.SendFile.html) | `send_file` |
 //! | detect a client's protocol from its first bytes | [`SniffLayer`](sniff/struct.SniffLayer.html) | `sniff` |
 //! | limit times: first byte, idle, stalled reads and writes, minimum rate, age | [`TimeoutsLayer`](timeout/struct.TimeoutsLayer.html) | `timeout` |
 //! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls` |
 //! | find the clients with the most connections, bytes and refusals | [`TopClients`](top/struct.TopClients.html) | `top` |
 //! | trace connections with spans and events | [`TraceLayer`](trace/struct.TraceLayer.html), [`TraceObserver`](trace/struct.TraceObserver.html) | `trace` |
+//! | connect to one of several upstreams, by load or by client, with health checks | [`Upstreams`](upstream/struct.Upstreams.html) | `upstream` |
 //!
 //! Each module explains when to use its layer, where the layer belongs in the stack, and with which
 //! errors it ends connections. To write your own layer, see the guide [`reagent::guide::layer`].
@@ -114,6 +117,8 @@ pub mod admin;
 pub mod bandwidth;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+#[cfg(feature = "connect")]
+pub mod connect;
 #[cfg(feature = "fault")]
 pub mod fault;
 #[cfg(feature = "framed")]
@@ -138,6 +143,8 @@ pub mod relay;
 pub mod route;
 #[cfg(feature = "score")]
 pub mod score;
+#[cfg(feature = "send_file")]
+pub mod send_file;
 #[cfg(feature = "sniff")]
 pub mod sniff;
 #[cfg(feature = "timeout")]
@@ -148,6 +155,8 @@ pub mod tls;
 pub mod top;
 #[cfg(feature = "trace")]
 pub mod trace;
+#[cfg(feature = "upstream")]
+pub mod upstream;
 
 #[cfg(any(feature = "access", feature = "tls"))]
 mod apply;
@@ -158,7 +167,8 @@ mod carried;
     feature = "bandwidth",
     feature = "cluster",
     feature = "limit",
-    feature = "top"
+    feature = "top",
+    feature = "upstream"
 ))]
 mod client;
 #[cfg(any(
@@ -183,6 +193,7 @@ mod dry_run;
 mod io;
 #[cfg(any(
     feature = "access",
+    feature = "connect",
     feature = "http",
     feature = "proxy_protocol",
     feature = "route",

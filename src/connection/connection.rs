@@ -265,6 +265,23 @@ impl<Io> Connection<Io> {
     /// Replaces the stream by what `wrap` makes of it.
     #[inline]
     pub fn map_io<T>(self, wrap: impl FnOnce(Io) -> T) -> Connection<T> {
+        self.handle.entry.set_opaque();
+        self.map_io_passthrough(wrap)
+    }
+
+    /// Replaces the stream by a wrapper that passes bytes through without looking at them.
+    ///
+    /// It is for layers that count bytes, limit them, or record when they come. The kernel can then
+    /// still move bytes between the socket and another file directly (`splice(2)`, `sendfile(2)`),
+    /// so that they never are in the program's memory. With [`map_io`](Self::map_io), it cannot.
+    ///
+    /// A direct transfer looks to the wrapper like any read or write, but the bytes in its buffer
+    /// are all zero. So the wrapper must pass on the caller's own buffer, or the first part of it,
+    /// and must not depend on the bytes, copy them for later, or send them elsewhere. A read may
+    /// also return other bytes, such as those that were read ahead by
+    /// [`PrefixedIo`](crate::PrefixedIo).
+    #[inline]
+    pub fn map_io_passthrough<T>(self, wrap: impl FnOnce(Io) -> T) -> Connection<T> {
         Connection {
             io: wrap(self.io),
             handle: self.handle,
@@ -277,7 +294,7 @@ impl<Io> Connection<Io> {
     #[inline]
     pub fn eof_on_drain(self) -> Connection<EofOnDrain<Io>> {
         let handle = self.handle();
-        self.map_io(|io| EofOnDrain::new(io, &handle))
+        self.map_io_passthrough(|io| EofOnDrain::new(io, &handle))
     }
 
     /// Returns the time that the client may take for a step of its opening, as
@@ -296,6 +313,8 @@ impl<Io> Connection<Io> {
     }
 
     pub(super) fn from_parts(io: Io, parts: ConnectionParts) -> Self {
+        // The stream may be any.
+        parts.handle.entry.set_opaque();
         Connection {
             io,
             handle: parts.handle,
@@ -330,7 +349,7 @@ impl<Io> Connection<Io> {
 impl<Io: IoStream> Connection<Io> {
     /// Erases the type of the stream.
     pub fn boxed(self) -> Connection {
-        self.map_io(BoxIo::new)
+        self.map_io_passthrough(BoxIo::new)
     }
 }
 

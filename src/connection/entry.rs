@@ -48,6 +48,8 @@ pub(crate) mod flag {
     pub(crate) const HEARD_DRAIN: u16 = 4096;
     // Whether the last attempt to write had to wait for the client. It is cleared.
     pub(crate) const WRITE_WAITS: u16 = 8192;
+    // Whether a wrapper of the stream needs the bytes in memory.
+    pub(crate) const OPAQUE: u16 = 16384;
 }
 
 /// Called with the outcome when the connection is over.
@@ -161,6 +163,13 @@ impl Entry {
 
     pub(crate) fn set(&self, flag: u16) {
         self.flags.fetch_or(flag, Ordering::AcqRel);
+    }
+
+    /// Records that a wrapper of the stream needs the bytes in memory.
+    pub(super) fn set_opaque(&self) {
+        if !self.has(flag::OPAQUE) {
+            self.set(flag::OPAQUE);
+        }
     }
 
     /// Notes whether a write has to wait for the client, which seldom changes.

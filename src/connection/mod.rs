@@ -8,6 +8,8 @@ mod box_io;
     reason = "the folder is named after its main type"
 )]
 mod connection;
+#[cfg(target_os = "linux")]
+mod direct_io;
 mod drain_report;
 mod draining;
 mod entry;

@@ -6,7 +6,7 @@ use super::{
     open_guard::OpenGuard,
 };
 use crate::io::BoxedStream;
-use crate::listener::PlainStream;
+use crate::listener::{MaybeDirect, PlainStream};
 use crate::{outcome::Disconnect, sync::Mutex};
 use std::{
     io::{self, IoSlice},
@@ -187,7 +187,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let is_full = buf.remaining() == 0;
-        let (polled, entry) = poll_stream!(self, cx, reader, stream => stream.poll_read(cx, buf));
+        let (polled, entry) = poll_stream!(self, cx, reader, stream => stream.poll_input(cx, buf));
         match (&polled, buf.filled().len() - before) {
             (Poll::Ready(Ok(())), 0) if !is_full => entry.client_went(Disconnect::Eof),
             (_, 0) => {}
@@ -206,7 +206,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let (polled, entry) = poll_stream!(self, cx, writer, stream => stream.poll_write(cx, buf));
+        let (polled, entry) = poll_stream!(self, cx, writer, stream => stream.poll_output(cx, buf));
         written(entry, polled)
     }
 

@@ -41,7 +41,7 @@ pub(crate) use open::{Bound, Nothing, Opened, open};
 pub use options::{Keepalive, SocketOptions};
 pub use socket::SocketListener;
 pub(crate) use sources::{Source, Sources, Turns};
-pub(crate) use transport::PlainStream;
 pub use transport::Transport;
+pub(crate) use transport::{MaybeDirect, PlainStream};
 #[cfg(unix)]
 pub(crate) use unix_path::SocketFile;

@@ -1,14 +1,21 @@
 //! The stream of an accepted client.
 
 use crate::cast::cast;
+#[cfg(target_os = "linux")]
+use crate::direct;
 use crate::io::{BoxedStream, IoStream, delegate_io};
-#[cfg(unix)]
-use std::io;
-use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::task::ready;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::{
-    io::{Interest, Ready},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
     net::TcpStream,
 };
 
@@ -97,7 +104,96 @@ delegate_io!(impl[] for PlainStream { PlainStream::Tcp(io) => io, PlainStream::U
 #[cfg(not(unix))]
 delegate_io!(impl[] for PlainStream { PlainStream::Tcp(io) => io });
 
+/// An innermost stream, whose reads and writes may be replaced by a transfer of the kernel.
+pub(crate) trait MaybeDirect: AsyncRead + AsyncWrite + Unpin {
+    #[inline]
+    fn poll_input(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_read(cx, buf)
+    }
+
+    #[inline]
+    fn poll_output(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write(cx, buf)
+    }
+}
+
+impl MaybeDirect for BoxedStream {}
+
+#[cfg(not(target_os = "linux"))]
+impl MaybeDirect for PlainStream {}
+
+#[cfg(target_os = "linux")]
+impl MaybeDirect for PlainStream {
+    #[inline]
+    fn poll_input(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !direct::replaces_read(buf) {
+            return self.poll_read(cx, buf);
+        }
+        let moved = ready!(self.poll_direct(cx, Interest::READABLE, buf.remaining()))?;
+        buf.initialize_unfilled_to(moved);
+        buf.advance(moved);
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn poll_output(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match direct::replaces_write(buf) {
+            true => self.poll_direct(cx, Interest::WRITABLE, buf.len()),
+            false => self.poll_write(cx, buf),
+        }
+    }
+}
+
 impl PlainStream {
+    /// Does the current transfer once the socket is ready.
+    #[cfg(target_os = "linux")]
+    #[cold]
+    fn poll_direct(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        use std::os::fd::AsFd;
+        loop {
+            let is_read = interest.is_readable();
+            ready!(match self {
+                PlainStream::Tcp(stream) if is_read => stream.poll_read_ready(cx),
+                PlainStream::Tcp(stream) => stream.poll_write_ready(cx),
+                PlainStream::Unix(stream) if is_read => stream.poll_read_ready(cx),
+                PlainStream::Unix(stream) => stream.poll_write_ready(cx),
+            })?;
+            let moved = match self {
+                PlainStream::Tcp(stream) => {
+                    stream.try_io(interest, || direct::run(stream.as_fd(), most))
+                }
+                PlainStream::Unix(stream) => {
+                    stream.try_io(interest, || direct::run(stream.as_fd(), most))
+                }
+            };
+            match moved {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                moved => return Poll::Ready(moved),
+            }
+        }
+    }
+
     /// Makes the socket close with a reset (`SO_LINGER` of zero, `socket(7)`), if it is a TCP
     /// socket.
     pub(crate) fn reset_on_close(&self) {

@@ -16,6 +16,7 @@ mod fleet;
 mod gateway;
 mod http;
 mod migrations;
+mod names;
 mod pressure;
 mod programs;
 mod redis;

@@ -10,6 +10,8 @@ mod accept_errors;
 mod activity;
 mod churn;
 mod connections;
+#[cfg(target_os = "linux")]
+mod direct_io;
 mod drain;
 mod eof_on_drain;
 mod error_texts;

@@ -1,7 +1,7 @@
 //! The options of a listener, and its routes.
 
-use super::path;
-use crate::values::{Count, ListenAddr, Seconds, Target, TimeLimit, Tried, join, list};
+use super::{Balance, HealthCheck, path};
+use crate::values::{Count, ListenAddr, Seconds, TimeLimit, Tried, WeightedTarget, join, list};
 use clap::{Args, ValueEnum};
 use reagent_layers::{Apply, Network};
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,34 @@ pub struct Listener {
     #[arg(long, value_name = "ADDR")]
     #[serde(with = "list")]
     pub listen: Vec<ListenAddr>,
-    /// Address of the upstream: HOST:PORT or the path of a Unix socket
-    #[arg(long, value_name = "ADDR")]
-    pub to: Option<Target>,
+    /// Address of an upstream: HOST:PORT or the path of a Unix socket; may be repeated. Upstreams of
+    /// weight 0 serve if no other can
+    #[arg(long, value_name = "ADDR[=WEIGHT]")]
+    #[serde(with = "list")]
+    pub to: Vec<WeightedTarget>,
+    /// Connect to upstreams with TLS
+    #[arg(long)]
+    pub to_tls: bool,
+    /// Certificate authorities for upstreams, in PEM [default: those of the system]
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub to_ca: Option<PathBuf>,
+    /// Name that the certificates of upstreams must be valid for [default: the host of `--to`]
+    #[arg(long, value_name = "NAME")]
+    pub to_name: Option<String>,
+    /// How one of several upstreams is chosen
+    #[arg(long, value_name = "BALANCE", default_value = "p2c")]
+    pub balance: Balance,
+    /// Resolve the names in `--to` again after this time in seconds, and use each of their addresses
+    /// as an upstream [default: a name is one upstream, which is resolved for each connection]
+    #[arg(long, value_name = "SECONDS")]
+    pub to_each: Option<TimeLimit>,
+    /// Maximum number of open connections per upstream; further clients wait for up to 9 seconds
+    /// [default: unlimited]
+    #[arg(long, value_name = "N")]
+    pub per_upstream: Option<Count>,
+    /// How upstreams are checked: tcp, tls or http:PATH [default: they are not]
+    #[arg(long, value_name = "CHECK")]
+    pub health_check: Option<HealthCheck>,
     /// Certificate chain for TLS, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key", value_parser = path())]
     pub tls_cert: Option<PathBuf>,
@@ -125,8 +150,9 @@ pub struct Route {
     /// ALPN protocols, one of which the client must offer; without any, all clients match.
     #[serde(default, with = "list::some", skip_serializing_if = "Vec::is_empty")]
     pub alpn: Vec<String>,
-    /// The address of the upstream.
-    pub to: Target,
+    /// The addresses of the upstreams.
+    #[serde(with = "list::some")]
+    pub to: Vec<WeightedTarget>,
     /// What happens to TLS. The default is to terminate it where there is a certificate.
     pub tls: Option<RouteTls>,
     /// Certificate chain and private key, if they are not those of the listener.
@@ -227,6 +253,7 @@ impl Listener {
             &mut self.tls_key,
             &mut self.client_ca,
             &mut self.client_crl,
+            &mut self.to_ca,
         ];
         let of_routes = self.route.iter_mut();
         let of_routes = of_routes.flat_map(|route| [&mut route.tls_cert, &mut route.tls_key]);

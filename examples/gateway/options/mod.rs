@@ -9,6 +9,7 @@ mod listener;
 mod pages;
 mod server;
 mod shutdown;
+mod upstream;
 
 pub use abuse::AbuseOptions;
 pub use acme::AcmeOptions;
@@ -26,6 +27,7 @@ use server::ServerOptions;
 use shutdown::ShutdownOptions;
 use std::path::{Path, PathBuf};
 use toml::Table;
+pub use upstream::{Balance, HealthCheck};
 
 const ABOUT: &str = "Relays TCP connections, plain or TLS, to other servers";
 

@@ -1,5 +1,6 @@
 //! Addresses.
 
+use reagent_layers::connect;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -17,7 +18,6 @@ const PORT: Problem = "expected a port from 0 to 65535 after the last colon, in 
 const RELATIVE: Problem = "expected an absolute path, as in unix:/run/app.sock";
 const NO_NAME: Problem = "expected systemd:NAME, with the `FileDescriptorName=` of the socket";
 const SCHEME: Problem = "unknown scheme; expected HOST:PORT, unix:/PATH or systemd:NAME";
-const TARGET: Problem = "expected HOST:PORT or the path of a Unix socket";
 
 /// An address to listen on, and its text.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -111,7 +111,7 @@ fn host_port(text: &str) -> Result<(&str, u16), Problem> {
 #[serde(try_from = "String", into = "String")]
 pub enum Target {
     Tcp(SocketAddr),
-    /// Resolved for every connection, so that the upstream may move.
+    /// Resolved again while the gateway runs, so that the upstream may move.
     Name(String),
     Unix(PathBuf),
 }
@@ -120,17 +120,22 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let path = text.strip_prefix("unix:").unwrap_or(text);
-        if path.starts_with('/') {
-            return Ok(Target::Unix(path.into()));
-        }
-        match host_port(text) {
-            Err(BRACKETS) => Err(invalid(text, BRACKETS)),
-            Ok((host, port)) if !host.is_empty() && port > 0 => Ok(match text.parse() {
-                Ok(addr) => Target::Tcp(addr),
-                Err(_) => Target::Name(text.to_owned()),
-            }),
-            _ => Err(invalid(text, TARGET)),
+        let target = text.parse::<connect::Target>();
+        Ok(match target.map_err(|error| error.to_string())? {
+            connect::Target::Addr(addr) => Target::Tcp(addr),
+            connect::Target::Unix(path) => Target::Unix(path.to_path_buf()),
+            _ => Target::Name(text.to_owned()),
+        })
+    }
+}
+
+impl Target {
+    /// Returns the address in the form of the connector.
+    pub fn to_connect(&self) -> connect::Target {
+        match self {
+            Target::Tcp(addr) => connect::Target::Addr(*addr),
+            Target::Name(name) => name.parse().expect("parsed before"),
+            Target::Unix(path) => connect::Target::unix(path),
         }
     }
 }

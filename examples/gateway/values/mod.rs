@@ -6,6 +6,7 @@ pub mod list;
 mod seconds;
 mod secret;
 mod tried;
+mod weighted;
 
 pub use address::{ListenAddr, Place, Target, same_path};
 pub use count::Count;
@@ -13,6 +14,7 @@ pub use seconds::{Seconds, TimeLimit};
 pub use secret::Secret;
 use std::fmt;
 pub use tried::Tried;
+pub use weighted::WeightedTarget;
 
 /// Lists items after `title`, or returns an empty text if the list is empty.
 pub fn join(title: &str, items: impl IntoIterator<Item: fmt::Display>) -> String {

@@ -69,6 +69,7 @@
 //! | `/certificates` | an array of certificates with `name`, `not_after` and `expires_in` |
 //! | `/top` | an array of the clients with the most `connections`, `bytes` or `refusals`, by the key `by` of the query, with `client`, `count`, and the `error` by which the count may be too high; `limit` is 10 by default |
 //! | `/stats` | the counters of [`Stats`](reagent::Stats); the bytes include those of open connections |
+//! | `/upstreams` | an array of upstreams with the fields of [`UpstreamInfo`] |
 //! | `/ready` | 200 if the server is [ready](reagent::ServerHandle::readiness), otherwise 503 and the `reason` |
 //! | `/live` | 200 unless the server has stopped |
 //!
@@ -173,6 +174,7 @@ mod response;
 mod server;
 mod service;
 mod top;
+mod upstreams;
 mod writes;
 
 use problem::Problem;
@@ -182,3 +184,4 @@ pub use error::InsecureAddr;
 pub use future::AdminFuture;
 pub use listeners::ListenerInfo;
 pub use service::Admin;
+pub use upstreams::UpstreamInfo;

@@ -22,6 +22,7 @@ pub(super) enum Resource {
     Ban(String),
     Certificates,
     Top,
+    Upstreams,
     Drain,
 }
 
@@ -75,6 +76,7 @@ impl Resource {
             ["bans", client] => Resource::Ban(client.to_owned()),
             ["certificates"] => Resource::Certificates,
             ["top"] => Resource::Top,
+            ["upstreams"] => Resource::Upstreams,
             ["drain"] => Resource::Drain,
             [name] => Resource::Asset(Asset::find(name)?),
             _ => return None,

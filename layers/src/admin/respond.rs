@@ -7,7 +7,7 @@ use super::{
     path::Resource,
     query::{self, ConnectionQuery},
     response::AdminResponse,
-    server, top,
+    server, top, upstreams,
 };
 use crate::http::HttpConnection;
 use bytes::Bytes;
@@ -77,6 +77,10 @@ async fn read(admin: &Admin, resource: &Resource, head: &Parts) -> Answer {
             certificates::list(certificates.map_or_else(Vec::new, |list| list()))
         }
         Resource::Top => top::list(admin.settings.top.as_ref(), server?, asked)?,
+        Resource::Upstreams => {
+            let upstreams = admin.settings.upstreams.as_ref();
+            upstreams::list(upstreams.map(|list| list()))?
+        }
         // They are only written to.
         Resource::ConnectionAction(..)
         | Resource::ListenerAction(..)

@@ -1,7 +1,7 @@
 //! The service, and its settings.
 
 use super::{
-    AdminFuture, Certificate, InsecureAddr, Problem, body,
+    AdminFuture, Certificate, InsecureAddr, Problem, UpstreamInfo, body,
     guard::{self, Guard},
     limits::{Limit, Limits},
     listeners::Describe,
@@ -25,7 +25,7 @@ use tower_service::Service;
 
 /// A service of HTTP requests that shows a server and changes it.
 ///
-/// Set the token, host names, bans, certificates and the ranking of clients before you clone it or pass it to a server.
+/// Set the token, host names, bans, certificates, upstreams and the ranking of clients before you clone it or pass it to a server.
 /// Limits and the [attached](Self::attach) server are shared by all clones.
 #[derive(Clone)]
 #[must_use = "a service does nothing unless it is served"]
@@ -39,6 +39,7 @@ pub(super) struct Settings {
     pub(super) guard: Arc<Guard>,
     pub(super) bans: Option<Bans>,
     pub(super) top: Option<TopClients>,
+    pub(super) upstreams: Option<Arc<dyn Fn() -> Vec<UpstreamInfo> + Send + Sync>>,
     pub(super) certificates: Option<Arc<dyn Fn() -> Vec<Certificate> + Send + Sync>>,
     pub(super) listeners: Option<Arc<Describe>>,
 }
@@ -132,6 +133,39 @@ impl Admin {
         certificates: impl Fn() -> Vec<Certificate> + Send + Sync + 'static,
     ) -> Self {
         self.settings.certificates = Some(Arc::new(certificates));
+        self
+    }
+
+    /// Sets the source of the upstreams to show. It is called for each request that asks for them.
+    ///
+    /// ```
+    /// # fn f(upstreams: reagent_layers::upstream::Upstreams<std::net::SocketAddr>) {
+    /// use reagent_layers::{admin::{Admin, UpstreamInfo}, upstream::UpstreamState};
+    ///
+    /// let admin = Admin::new().upstreams(move || {
+    ///     let all = upstreams.stats().into_iter();
+    ///     let shown = all.map(|stats| UpstreamInfo {
+    ///         set: "database".to_owned(),
+    ///         name: stats.name.to_string(),
+    ///         weight: stats.weight,
+    ///         open: stats.open,
+    ///         total: stats.total,
+    ///         failures: stats.failures,
+    ///         is_available: stats.state.is_available(),
+    ///         state: stats.state.to_string(),
+    ///         since: stats.since,
+    ///         last_error: stats.last_error.map(|error| error.to_string()),
+    ///     });
+    ///     shown.collect()
+    /// });
+    /// # let _ = admin;
+    /// # }
+    /// ```
+    pub fn upstreams(
+        mut self,
+        upstreams: impl Fn() -> Vec<UpstreamInfo> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.upstreams = Some(Arc::new(upstreams));
         self
     }
 

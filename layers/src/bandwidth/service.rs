@@ -41,7 +41,8 @@ where
         let (ip, handle) = (ip_of(&conn), conn.handle());
         let quota = self.limits.shared.quota();
         let spent = (quota != Quota::NONE).then(|| Arc::new(Spent::new(quota)));
-        let conn = conn.map_io(|io| BandwidthIo::new(io, &self.limits, handle, ip, spent.clone()));
+        let conn = conn
+            .map_io_passthrough(|io| BandwidthIo::new(io, &self.limits, handle, ip, spent.clone()));
         BandwidthFuture::new(self.inner.call(conn), spent)
     }
 }

@@ -18,6 +18,11 @@ impl Rate {
         self.per_second
     }
 
+    #[cfg(feature = "cluster")]
+    pub(crate) fn burst(self) -> f64 {
+        self.burst
+    }
+
     /// A rate of 0 or less admits nobody once the burst is used up. A burst is at least 1.
     pub(crate) fn new(per_second: f64, burst: f64) -> Self {
         Rate {

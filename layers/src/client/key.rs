@@ -1,12 +1,18 @@
 //! The identity of a client.
 
-#[cfg(any(feature = "bandwidth", feature = "cluster", feature = "limit"))]
+#[cfg(any(
+    feature = "bandwidth",
+    feature = "cluster",
+    feature = "limit",
+    feature = "upstream"
+))]
 use reagent::Connection;
 #[cfg(any(
     feature = "access",
     feature = "bandwidth",
     feature = "cluster",
-    feature = "limit"
+    feature = "limit",
+    feature = "upstream"
 ))]
 use reagent::ConnectionHandle;
 use std::{
@@ -20,7 +26,12 @@ use std::{
 /// If a proxy reports a client without an IP address (one that connected to it over a Unix socket,
 /// or whose address it does not know), the proxy itself is judged. Only a connection whose socket
 /// has no IP address either is local, and has passed the permissions of a file.
-#[cfg(any(feature = "bandwidth", feature = "cluster", feature = "limit"))]
+#[cfg(any(
+    feature = "bandwidth",
+    feature = "cluster",
+    feature = "limit",
+    feature = "upstream"
+))]
 pub(crate) fn ip_of<Io>(conn: &Connection<Io>) -> Option<IpAddr> {
     ip_of_handle(conn.as_ref())
 }
@@ -30,7 +41,8 @@ pub(crate) fn ip_of<Io>(conn: &Connection<Io>) -> Option<IpAddr> {
     feature = "access",
     feature = "bandwidth",
     feature = "cluster",
-    feature = "limit"
+    feature = "limit",
+    feature = "upstream"
 ))]
 pub(crate) fn ip_of_handle(connection: &ConnectionHandle) -> Option<IpAddr> {
     let peer = connection.peer_addr().ip();

@@ -12,7 +12,12 @@ mod key;
 mod map;
 
 pub(crate) use key::ClientKey;
-#[cfg(any(feature = "bandwidth", feature = "cluster", feature = "limit"))]
+#[cfg(any(
+    feature = "bandwidth",
+    feature = "cluster",
+    feature = "limit",
+    feature = "upstream"
+))]
 pub(crate) use key::ip_of;
 #[cfg(feature = "access")]
 pub(crate) use key::ip_of_handle;

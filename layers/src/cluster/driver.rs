@@ -17,7 +17,10 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::coop::consume_budget,
+    time::{Instant, sleep_until},
+};
 
 /// The number of claims in a batch, which takes Redis about a millisecond.
 const BATCH: usize = 128;
@@ -44,7 +47,7 @@ const BACKOFF: Duration = Duration::from_millis(50);
 /// It has at most 4 batches of 128 claims under way. If one fails, or takes five times as long as a
 /// connection [waits](super::ClusterBuilder::wait), the circuit opens: connections no longer wait,
 /// and after a pause a single batch probes the store. The pause is 50 ms at first, and doubles up to
-/// 2 seconds or a third of the lease, until claims are answered again. It is random between half
+/// 2 seconds or a sixth of the lease, until claims are answered again. It is random between half
 /// and all of that, so that instances do not come back together.
 #[must_use = "futures do nothing unless they are spawned or polled"]
 pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -123,6 +126,8 @@ impl Work {
                 () = shared.wake.notified() => {}
                 () = due => {}
             }
+            // A store in memory answers at once, and other tasks have to run as well.
+            consume_budget().await;
         }
     }
 
@@ -225,6 +230,10 @@ impl Work {
                 if self.shared.answered(&answer) {
                     self.renew_all();
                 }
+                let claims = landed.flight.batch.claims.iter().zip(&answer.granted);
+                for (claim, _) in claims.filter(|(_, granted)| granted.is_none()) {
+                    self.shared.inapplicable(claim.key());
+                }
                 Some(answer.granted)
             }
             Err(error) => {
@@ -248,7 +257,7 @@ impl Work {
     }
 
     fn backoff(&self) -> Duration {
-        let most = Duration::from_secs(2).min(self.shared.settings.renewal());
+        let most = Duration::from_secs(2).min(self.shared.settings.lease / 6);
         let pause = BACKOFF.saturating_mul(1 << self.failures.min(10)).min(most);
         pause.mul_f64(0.5 + 0.5 * fastrand::f64())
     }
@@ -256,7 +265,7 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        // Nobody waits for a driver that was aborted, or whose store has panicked.
+        // Nobody waits for a driver that was aborted.
         self.shared.failed("the driver has ended");
         if let Some(registry) = self.registry.upgrade() {
             registry.each(|ledger| ledger.give_up());

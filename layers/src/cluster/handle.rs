@@ -20,6 +20,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 /// The shortest lease: three renewals of it are a second apart, and a store may be silent for a
 /// second when it saves or fails over.
 const MIN_LEASE: Duration = Duration::from_secs(1);
+const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The handle of this process as an instance of a cluster. Clones are the same instance.
 ///
@@ -58,7 +59,7 @@ impl Cluster {
         self.shared.reachable()
     }
 
-    /// Returns why the store last failed to answer.
+    /// Returns why the store last failed to answer, or could not apply a claim.
     pub fn last_error(&self) -> Option<Arc<str>> {
         self.shared.last_error()
     }
@@ -138,12 +139,12 @@ pub struct ClusterBuilder {
 
 impl ClusterBuilder {
     /// Sets the lease*: the time for which the store keeps what an instance holds without being
-    /// renewed. The default is 10 seconds, and the minimum 1 second.
+    /// renewed. The default is 10 seconds, the minimum 1 second and the maximum a day.
     ///
     /// A longer lease costs less traffic and outlasts longer interruptions of the store. A shorter
     /// one frees the places of a crashed instance sooner.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease.max(MIN_LEASE);
+        self.settings.lease = lease.clamp(MIN_LEASE, MAX_LEASE);
         self
     }
 

@@ -155,7 +155,7 @@ impl Record {
                     return 0;
                 }
                 let others = all.iter().filter(|(name, _)| **name != batch.instance);
-                let others: u32 = others.map(|(_, held)| held.places).sum();
+                let others = others.fold(0, |sum: u32, (_, held)| sum.saturating_add(held.places));
                 let most = learning.map_or(u32::MAX, |instances| share(*max, instances));
                 let places = max.saturating_sub(others).min(*want).min(most).max(*hold);
                 if places > 0 {

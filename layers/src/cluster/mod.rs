@@ -96,12 +96,14 @@
 //! | the store does not answer, [`Lost::Closed`] | none | all that was not granted before, until the store answers |
 //! | the store does not answer, [`Lost::Share`] | (*n* − 1) × *share* | *max* − *n* × *share* |
 //! | the store does not answer, [`Lost::Open`] | no bound | none |
-//! | an instance is cut off for longer than *L* | what it holds then, until these connections end, and its share | none |
+//! | instances get no answer for longer than *L* / 2 − 1 s | what they hold then, until these connections end, and their shares | none |
 //! | the store has lost single keys, as by eviction (use `noeviction`) | what was held under them, until these connections end | none |
 //! | the store has lost its data | (*n* − 1) × *share*, until these connections end | all but a share for each instance, for *L* |
 //! | an answer of the store is lost | none | what was granted, until the next renewal, at most *L* |
 //!
-//! Bounds of rows that apply at the same time add up. *n* is the number of instances that the store
+//! The store *answers* if it does so before a connection has waited for as long as it
+//! [may](ClusterBuilder::wait). Otherwise that connection is decided by [`Lost`], even if the
+//! circuit stays closed. Bounds of rows that apply at the same time add up. *n* is the number of instances that the store
 //! last reported, or [`expected_instances`](ClusterBuilder::expected_instances) if that is higher.
 //! Set it to the number that you run: otherwise an instance that is left alone with the store for a
 //! lease, and then loses it too, considers the whole limit its share.
@@ -112,7 +114,7 @@
 //! |---|---|---|
 //! | the store answers, exact mode | none | none |
 //! | the store answers, quota mode | min(*r* × *R*, *b* / 2) in any interval | as many in each *R* |
-//! | the store does not answer, [`Lost::Share`] | max(*b*, *n*) once, and then none | none if clients spread evenly |
+//! | the store does not answer, [`Lost::Share`] | max(*b*, *n*) each time it is lost, if clients change the instance; none if they use all evenly | the same if they do not use all evenly; 2 *b* each time it answers again |
 //! | the store has lost its data | *b* once | none |
 //!
 //! A store that has lost its data *learns* for a lease: instances announce what they hold as soon

@@ -234,12 +234,14 @@ pub struct InvalidUrl(RedisError);
 
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("invalid store URL: expected redis://HOST:PORT/DATABASE")
+        // The error does not repeat the URL, which may have a password.
+        write!(
+            f,
+            "invalid store URL: {}; expected redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], \
+             rediss://… for TLS, or redis+unix:///PATH",
+            self.0
+        )
     }
 }
 
-impl Error for InvalidUrl {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
-    }
-}
+impl Error for InvalidUrl {}

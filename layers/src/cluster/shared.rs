@@ -99,12 +99,22 @@ impl Shared {
     /// Opens the circuit. Returns whether it was closed.
     pub(super) fn failed(&self, error: &str) -> bool {
         self.counters.failures.fetch_add(1, Relaxed);
+        self.set_error(error);
+        self.reachable
+            .send_if_modified(|reachable| std::mem::replace(reachable, false))
+    }
+
+    /// Notes that the store could not apply the claim to this key, and answered all others.
+    pub(super) fn inapplicable(&self, key: &str) {
+        self.counters.inapplicable.fetch_add(1, Relaxed);
+        self.set_error(&format!("the store could not apply the claim to {key:?}"));
+    }
+
+    fn set_error(&self, error: &str) {
         *self
             .last_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(error.into());
-        self.reachable
-            .send_if_modified(|reachable| std::mem::replace(reachable, false))
     }
 
     pub(super) fn last_error(&self) -> Option<Arc<str>> {
@@ -135,6 +145,7 @@ impl Shared {
             batches,
             claims,
             failures,
+            inapplicable,
             asked,
             admitted_without_store,
             refused_without_store,
@@ -145,6 +156,7 @@ impl Shared {
             batches: batches.load(Relaxed),
             claims: claims.load(Relaxed),
             failures: failures.load(Relaxed),
+            inapplicable: inapplicable.load(Relaxed),
             asked: asked.load(Relaxed),
             admitted_without_store: admitted_without_store.load(Relaxed),
             refused_without_store: refused_without_store.load(Relaxed),

@@ -16,6 +16,9 @@ pub struct ClusterStats {
     pub claims: u64,
     /// The number of batches that failed, or were not answered in time.
     pub failures: u64,
+    /// The number of claims that the store could not apply, for example because their keys are used
+    /// for something else. [`Cluster::last_error`](super::Cluster::last_error) names the last one.
+    pub inapplicable: u64,
     /// The number of connections that waited for the store. All others were decided at once.
     pub asked: u64,
     /// The number of connections that were admitted by [`Lost`](super::Lost).
@@ -29,6 +32,7 @@ pub(super) struct Counters {
     pub(super) batches: AtomicU64,
     pub(super) claims: AtomicU64,
     pub(super) failures: AtomicU64,
+    pub(super) inapplicable: AtomicU64,
     pub(super) asked: AtomicU64,
     pub(super) admitted_without_store: AtomicU64,
     pub(super) refused_without_store: AtomicU64,

@@ -1,7 +1,7 @@
 //! The store that the instances of a cluster share.
 
 use reagent::BoxError;
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// The future of [`Store::claim`].
 pub type StoreFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send + 'a>>;
@@ -23,13 +23,26 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any error means that the batch may or may not have been applied.
+    /// Any error means that the batch may or may not have been applied. So does a panic, which is
+    /// caught.
     ///
     /// # Cancel safety
     ///
     /// The future may be dropped at any time, and the batch may still be applied later, even after
     /// those that follow it. [`Claim::Places`] has a number, by which late ones are ignored.
     fn claim<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a>;
+}
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn claim<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a> {
+        (**self).claim(batch)
+    }
+}
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn claim<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a> {
+        (**self).claim(batch)
+    }
 }
 
 /// Claims of one instance, sent together.
@@ -99,8 +112,24 @@ pub enum Claim {
     },
 }
 
+impl Claim {
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Claim::Places { key, .. } | Claim::Tokens { key, .. } => key,
+        }
+    }
+
+    /// Returns the most that a store may grant.
+    pub(super) fn most(&self) -> u32 {
+        match self {
+            Claim::Places { want, hold, .. } => *want.max(hold),
+            Claim::Tokens { want, .. } => *want,
+        }
+    }
+}
+
 /// The answer to a [`Batch`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The number of live instances of the cluster.
     pub instances: usize,

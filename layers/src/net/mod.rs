@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "access", feature = "proxy_protocol"))]
 mod cidr;
+#[cfg(any(feature = "connect", feature = "route", feature = "tls"))]
+pub(crate) mod host_name;
 #[cfg(any(feature = "route", feature = "tls"))]
 pub(crate) mod names;
 

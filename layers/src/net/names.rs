@@ -1,10 +1,7 @@
 //! A map keyed by the names that clients ask for (SNI, RFC 6066).
 
+use super::host_name::normal;
 use std::collections::HashMap;
-
-/// RFC 1035, section 2.3.4, without the dot of the root and the length bytes.
-const MAX_NAME: usize = 253;
-const MAX_LABEL: usize = 63;
 
 /// A map whose keys are host names and wildcards. A wildcard, `*.` and a host name, matches any
 /// name with exactly one more label.
@@ -59,19 +56,6 @@ impl<V> Default for Names<V> {
             wildcard: HashMap::new(),
         }
     }
-}
-
-/// Returns the name in lower case and without a trailing dot, if it is a host name.
-fn normal(name: &str) -> Option<Box<str>> {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let is_label = |label: &str| {
-        (1..=MAX_LABEL).contains(&label.len())
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    (name.len() <= MAX_NAME && name.split('.').all(is_label))
-        .then(|| name.to_ascii_lowercase().into())
 }
 
 #[cfg(test)]

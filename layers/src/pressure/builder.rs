@@ -74,9 +74,10 @@ impl Builder {
     }
 
     /// Sets by how much the pressure must fall below a threshold before the action ends. The
-    /// default is 0.05.
+    /// default is 0.05, and the maximum 0.5, so that every action can end.
     pub fn hysteresis(mut self, hysteresis: f64) -> Self {
-        self.hysteresis = hysteresis.max(0.0);
+        let hysteresis = if hysteresis.is_nan() { 0.0 } else { hysteresis };
+        self.hysteresis = hysteresis.clamp(0.0, 0.5);
         self
     }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use reagent::{Readiness, ReadinessHold, ServerHandle, ServerStatus};
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -87,12 +88,17 @@ impl Sampler {
         };
         let mut worst = self.level.begin();
         for source in &mut self.sources {
-            let reading = Reading {
-                name: source.name(),
-                value: source.sample(&moment),
-            };
-            let helps = [source.closing_helps(), source.pausing_helps()];
-            self.level.add(reading, &mut worst, helps);
+            // A source is foreign code, and the others have to be sampled all the same.
+            let sampled = catch_unwind(AssertUnwindSafe(|| {
+                let reading = Reading {
+                    name: source.name(),
+                    value: source.sample(&moment),
+                };
+                (reading, [source.closing_helps(), source.pausing_helps()])
+            }));
+            if let Ok((reading, helps)) = sampled {
+                self.level.add(reading, &mut worst, helps);
+            }
         }
         self.level.end(worst, self.hysteresis);
         self.shared.publish(&self.level);

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 /// Measures the pressure on one resource.
 ///
-/// It is sampled by one task, so it needs no lock, and must not block. [`source_fn`] makes one of
-/// a closure.
+/// It is sampled by one task, so it needs no lock, and must not block. After a panic it has no
+/// [reading](super::PressureStats::readings) and counts as 0 until the next sample. [`source_fn`]
+/// makes one of a closure.
 pub trait Source: Send + 'static {
     /// Returns the name of the resource, such as `descriptors`.
     fn name(&self) -> &'static str;
@@ -39,6 +40,13 @@ pub struct Moment<'a> {
     pub now: Instant,
     /// The time by which the sampling task was woken too late.
     pub late: Duration,
+}
+
+impl<'a> Moment<'a> {
+    /// Creates a moment, for tests of a source.
+    pub fn new(server: &'a ServerHandle, now: Instant, late: Duration) -> Self {
+        Moment { server, now, late }
+    }
 }
 
 /// Creates a source of a closure that returns the pressure, from 0 to 1.

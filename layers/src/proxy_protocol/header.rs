@@ -75,7 +75,7 @@ pub struct Header {
 }
 
 impl Header {
-    fn new(version: Version, command: Command, addresses: Addresses) -> Self {
+    pub(super) fn new(version: Version, command: Command, addresses: Addresses) -> Self {
         Header {
             version,
             command,

@@ -97,6 +97,9 @@ mod future;
 mod header;
 mod info;
 mod layer;
+mod of;
+#[cfg(feature = "tls")]
+mod of_tls;
 mod parse;
 mod service;
 mod ssl;

@@ -53,7 +53,7 @@ where
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
         match self.config.expects(conn.socket_addr()) {
             Expected::Nothing => {
-                let conn = conn.map_io(|io| PrefixedIo::new(io, Vec::new()));
+                let conn = conn.map_io_passthrough(|io| PrefixedIo::new(io, Vec::new()));
                 ProxyProtocolFuture::serving(self.inner.call(conn))
             }
             Expected::Header => {

@@ -72,7 +72,7 @@ impl<Io: IoStream> Upgrade<Io> for TakeHeader {
                 return Err(error);
             }
         }
-        Ok(conn.map_io(|io| PrefixedIo::new(io, bytes)))
+        Ok(conn.map_io_passthrough(|io| PrefixedIo::new(io, bytes)))
     }
 
     fn name(&self) -> &'static str {

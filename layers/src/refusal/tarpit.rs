@@ -60,7 +60,7 @@ use tokio::runtime::Handle;
 /// A held connection takes about 1,300 bytes: its socket's registration, its entry in the server's
 /// list and what waits for its end. The handler's future is never made, and the futures and streams
 /// of all layers are dropped. One task with one timer serves all held clients, on the runtime of the
-/// first of them. It ends with the last one.
+/// first of them. It ends with the last one, and closes all of them if that runtime ends.
 ///
 /// What the client sends is not read. The kernel keeps up to a receive window of it, 64 KiB by
 /// default. A close is noticed at once, except behind bytes that the window holds back, and except

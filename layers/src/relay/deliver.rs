@@ -2,10 +2,10 @@
 
 use super::{
     send_queue::SendQueue,
+    side::Side,
     transfer::{Failure, STEPS, Transfer},
 };
 use crate::io::buffers;
-use reagent::IoStream;
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
@@ -30,8 +30,8 @@ const LONGEST: u32 = 10;
 /// before it reads would block forever.
 pub(super) async fn deliver(
     transfer: &mut Transfer,
-    dead: &mut impl IoStream,
-    living: &mut impl IoStream,
+    dead: &mut impl Side,
+    living: &mut impl Side,
     queue: SendQueue,
     limit: Duration,
 ) -> bool {
@@ -58,8 +58,8 @@ pub(super) async fn deliver(
 /// Continues until everything is written and flushed, and returns whether that succeeded.
 async fn deliver_held(
     transfer: &mut Transfer,
-    dead: &mut impl IoStream,
-    living: &mut impl IoStream,
+    dead: &mut impl Side,
+    living: &mut impl Side,
     input: &mut Input,
     patience: Duration,
 ) -> bool {

@@ -5,6 +5,7 @@ use super::{
     deliver::deliver,
     reset_guard::ResetGuard,
     send_queue::SendQueue,
+    side::Side,
     transfer::{Failure, Transfer},
 };
 use crate::io::buffers;
@@ -92,8 +93,8 @@ impl Relay {
 
     /// Relays bytes in both directions until both sides have ended.
     ///
-    /// If a side does not accept what is sent to it, the relay holds at most one buffer of 64 KiB
-    /// for it and stops reading from the other side.
+    /// If a side does not accept what is sent to it, the relay stops reading from the other side. It
+    /// then holds at most a buffer of 64 KiB, or a [pipe](super#zero-copy) of 256 KiB.
     ///
     /// # Errors
     ///
@@ -294,8 +295,8 @@ impl Both {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut impl IoStream,
-        upstream: &mut impl IoStream,
+        client: &mut impl Side,
+        upstream: &mut impl Side,
     ) -> Poll<Result<(), RelayError>> {
         let mut scratch = buffers::take_read();
         let polled = self.poll_with(cx, client, upstream, &mut scratch);
@@ -306,8 +307,8 @@ impl Both {
     fn poll_with(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut impl IoStream,
-        upstream: &mut impl IoStream,
+        client: &mut impl Side,
+        upstream: &mut impl Side,
         scratch: &mut BytesMut,
     ) -> Poll<Result<(), RelayError>> {
         let up = self.up.poll(cx, client, upstream, scratch);

@@ -6,6 +6,8 @@
 //! server name. It replaces [`tokio::io::copy_bidirectional`] and adds what a proxy needs:
 //!
 //! - A buffer is held only while there are bytes in it, so an idle connection holds none.
+//! - On Linux, large amounts of bytes do not pass through the program, as described
+//!   [below](#zero-copy).
 //! - The end of one direction (a half-close) is passed on, and the other direction continues.
 //! - What a side sent before it failed is still delivered, as described
 //!   [below](#when-a-side-fails).
@@ -93,6 +95,32 @@
 //! sides are reset **at once**. Bytes queued in the systems are lost, and neither side can mistake
 //! what it has received for the whole.
 //!
+//! ## Zero copy
+//!
+//! Once reads return 32 KiB or more, the kernel moves the bytes from one socket to the other through
+//! a pipe (`splice(2)`), which takes less than half the CPU time per byte of a copy. Small messages
+//! go through buffers, which cost less for them, and so does everything if one of these conditions
+//! is not met:
+//!
+//! - The system is Linux.
+//! - The client's stream is a TCP or Unix socket, and every layer around it was added by
+//!   [`map_io_passthrough`](reagent::Connection::map_io_passthrough), as those of the modules
+//!   `bandwidth`, `proxy_protocol`, `sniff` and `timeout` are. They count and limit the bytes as
+//!   before. TLS needs the bytes in memory.
+//! - The upstream is a socket as well: see [`Resettable::plain`].
+//! - There is a pipe. Pipes of 256 KiB are shared by all relays, and a direction holds one only
+//!   while bytes flow, or while there are bytes in it for a peer that does not read. A process has
+//!   at most 256, and never takes more than 1 in 16 of its descriptors (`RLIMIT_NOFILE`) for them.
+//!   If the system refuses a pipe or its size (see `pipe-user-pages-soft` in `pipe(7)`), the
+//!   relay continues with buffers, and tries again later. Each thread keeps up to 16 empty pipes.
+//!
+//! Whatever this page promises holds for bytes in pipes too: they are delivered when a side fails,
+//! and are lost when the relay's future is dropped.
+//!
+//! The kernel could also encrypt (kTLS), so that the bytes of TLS connections could be spliced. That
+//! needs a kernel module that many systems do not load, and session keys that leave rustls, and the
+//! program would have to handle key updates and alerts beside the data. It is not supported.
+//!
 //! ## Comparison with HAProxy and nginx
 //!
 //! The test suite runs the gateway example, HAProxy 2.6 and nginx 1.22 (`stream`) between the same
@@ -123,10 +151,13 @@
 mod deliver;
 mod error;
 mod future;
+#[cfg_attr(not(target_os = "linux"), path = "no_pipe.rs")]
+mod pipe;
 mod reset_guard;
 mod send_queue;
+mod side;
 mod transfer;
 
-pub use crate::io::Resettable;
+pub use crate::io::{PlainSocket, Resettable};
 pub use error::RelayError;
 pub use future::{Relay, Relayed, relay};

@@ -1,5 +1,6 @@
 //! One direction of a relay.
 
+use super::{pipe::Pipe, side::Side};
 use crate::io::buffers;
 use bytes::{Buf, BytesMut};
 use std::{
@@ -7,7 +8,6 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 /// The number of reads and writes before other tasks get their turn: two buffers, so that a short
@@ -17,13 +17,21 @@ use tokio_util::io::poll_read_buf;
 /// byte was no lower.
 pub(super) const STEPS: usize = 4;
 
+/// A read of this many bytes is followed by one through a pipe, if both sides are direct. Fewer
+/// bytes cost less in a buffer.
+const BULK: usize = 32 * 1024;
+
 /// The progress of one direction, and what was read and not yet written.
 #[derive(Default)]
 pub(super) struct Transfer {
     state: State,
+    /// Holds bytes that come before those in `held`.
+    pipe: Option<Box<Pipe>>,
     held: BytesMut,
     /// Set if `held` is a whole buffer.
     is_large: bool,
+    /// Set if the last read returned so much that the next one may go through a pipe.
+    is_bulk: bool,
     needs_flush: bool,
     copied: u64,
     /// Set if the reader was reset, so that the end that is read next is not an orderly one.
@@ -65,10 +73,15 @@ impl Transfer {
     /// rather than for the reader.
     pub(super) fn waits_for_writer(&self) -> bool {
         match self.state {
-            State::Flowing => self.needs_flush || !self.held.is_empty(),
+            State::Flowing => self.needs_flush || self.holds_bytes(),
             State::Ending | State::Cut => true,
             State::Ended | State::Broken => false,
         }
+    }
+
+    /// Returns whether there are bytes that were read and not yet written.
+    fn holds_bytes(&self) -> bool {
+        !self.held.is_empty() || self.pipe.as_ref().is_some_and(|pipe| pipe.len() > 0)
     }
 
     /// Returns whether the writer failed.
@@ -96,18 +109,29 @@ impl Transfer {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        reader: &mut (impl AsyncRead + Unpin),
-        writer: &mut (impl AsyncWrite + Unpin),
+        reader: &mut impl Side,
+        writer: &mut impl Side,
         scratch: &mut BytesMut,
     ) -> Poll<Result<(), Failure>> {
-        let mut writer = Pin::new(writer);
+        let polled = self.poll_steps(cx, reader, writer, scratch);
+        if let Some(pipe) = self.pipe.take_if(|pipe| pipe.len() == 0) {
+            pipe.give_back();
+        }
+        polled
+    }
+
+    fn poll_steps(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut impl Side,
+        writer: &mut impl Side,
+        scratch: &mut BytesMut,
+    ) -> Poll<Result<(), Failure>> {
         for _ in 0..STEPS {
             let step = match self.state {
                 State::Ended | State::Broken => return Poll::Ready(Ok(())),
-                _ if !self.held.is_empty() => {
-                    ready!(self.poll_write(cx, writer.as_mut(), scratch))
-                }
-                State::Flowing => match self.poll_read(cx, Pin::new(&mut *reader), scratch) {
+                _ if self.holds_bytes() => ready!(self.poll_write(cx, writer, scratch)),
+                State::Flowing => match self.poll_read(cx, reader, writer, scratch) {
                     Poll::Ready(Ok(())) => Ok(()),
                     Poll::Ready(Err(error)) => {
                         self.state = State::Cut;
@@ -115,21 +139,21 @@ impl Transfer {
                     }
                     // Nothing follows for now, so what was written should arrive.
                     Poll::Pending if self.needs_flush => {
-                        match ready!(self.poll_flush(cx, writer.as_mut())) {
+                        match ready!(self.poll_flush(cx, writer)) {
                             Ok(()) => return Poll::Pending,
                             failed => failed,
                         }
                     }
                     Poll::Pending => return Poll::Pending,
                 },
-                State::Ending => {
-                    ready!(writer.as_mut().poll_shutdown(cx)).map(|()| self.state = State::Ended)
-                }
-                State::Cut if self.needs_flush => ready!(self.poll_flush(cx, writer.as_mut())),
+                State::Ending => ready!(Pin::new(&mut *writer).poll_shutdown(cx))
+                    .map(|()| self.state = State::Ended),
+                State::Cut if self.needs_flush => ready!(self.poll_flush(cx, writer)),
                 State::Cut => return Poll::Ready(Ok(())),
             };
             if let Err(error) = step {
                 self.held = BytesMut::new();
+                self.pipe = None;
                 self.state = State::Broken;
                 return Poll::Ready(Err(Failure::Writer(error)));
             }
@@ -142,43 +166,80 @@ impl Transfer {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        reader: Pin<&mut impl AsyncRead>,
+        reader: &mut impl Side,
+        writer: &impl Side,
         scratch: &mut BytesMut,
     ) -> Poll<io::Result<()>> {
-        buffers::make_room(scratch);
-        match ready!(poll_read_buf(reader, cx, scratch))? {
-            0 if self.is_reset => self.state = State::Cut,
-            0 => self.state = State::Ending,
-            _ => {
-                self.held = mem::take(scratch);
-                self.is_large = true;
+        let pipe = match self.is_bulk {
+            true => self.pipe.take().or_else(Pipe::borrow),
+            false => None,
+        };
+        let read = match pipe {
+            Some(pipe) => ready!(self.poll_fill(cx, reader, pipe))?,
+            None => {
+                buffers::make_room(scratch);
+                let n = ready!(poll_read_buf(Pin::new(&mut *reader), cx, scratch))?;
+                if n > 0 {
+                    self.held = mem::take(scratch);
+                    self.is_large = true;
+                }
+                self.is_bulk = n >= BULK && reader.is_direct() && writer.is_direct();
+                n
             }
+        };
+        if read == 0 {
+            self.state = match self.is_reset {
+                true => State::Cut,
+                false => State::Ending,
+            };
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Reads into an empty pipe, and returns the number of bytes read.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut impl Side,
+        mut pipe: Box<Pipe>,
+    ) -> Poll<io::Result<usize>> {
+        let mut rest = Vec::new();
+        let polled = reader.poll_fill(cx, &mut pipe, &mut rest);
+        self.pipe = Some(pipe);
+        let moved = ready!(polled)?;
+        self.is_bulk = moved >= BULK / 2;
+        self.held = BytesMut::from(&rest[..]);
+        self.is_large = false;
+        Poll::Ready(Ok(moved + rest.len()))
     }
 
     /// Writes everything that is held, and releases its buffer.
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        mut writer: Pin<&mut impl AsyncWrite>,
+        writer: &mut impl Side,
         scratch: &mut BytesMut,
     ) -> Poll<io::Result<()>> {
-        while !self.held.is_empty() {
-            match writer.as_mut().poll_write(cx, &self.held) {
-                Poll::Ready(written) => match written? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    n => {
-                        self.held.advance(n);
-                        self.copied += n as u64;
-                        self.needs_flush = true;
-                    }
-                },
-                Poll::Pending => {
-                    self.hold_little(scratch);
-                    return Poll::Pending;
-                }
+        while self.holds_bytes() {
+            let pipe = self.pipe.as_deref_mut().filter(|pipe| pipe.len() > 0);
+            let is_piped = pipe.is_some();
+            let polled = match pipe {
+                Some(pipe) => writer.poll_empty(cx, pipe),
+                None => Pin::new(&mut *writer).poll_write(cx, &self.held),
+            };
+            let Poll::Ready(written) = polled else {
+                self.hold_little(scratch);
+                return Poll::Pending;
+            };
+            let n = written?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            if !is_piped {
+                self.held.advance(n);
+            }
+            self.copied += n as u64;
+            self.needs_flush = true;
         }
         put_back(mem::take(&mut self.held), scratch);
         Poll::Ready(Ok(()))
@@ -194,12 +255,8 @@ impl Transfer {
         }
     }
 
-    fn poll_flush(
-        &mut self,
-        cx: &mut Context<'_>,
-        writer: Pin<&mut impl AsyncWrite>,
-    ) -> Poll<io::Result<()>> {
-        let flushed = ready!(writer.poll_flush(cx));
+    fn poll_flush(&mut self, cx: &mut Context<'_>, writer: &mut impl Side) -> Poll<io::Result<()>> {
+        let flushed = ready!(Pin::new(writer).poll_flush(cx));
         self.needs_flush = false;
         Poll::Ready(flushed)
     }
@@ -216,16 +273,33 @@ fn put_back(mut buffer: BytesMut, scratch: &mut BytesMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::poll_fn;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
+    use crate::relay::Resettable;
+    use std::{future::poll_fn, io::Cursor};
+    use tokio::io::{
+        AsyncReadExt, AsyncWriteExt, BufWriter, Join, duplex, empty, join, repeat, sink,
+    };
+
+    /// A stream without a socket.
+    impl<R, W> Resettable for Join<R, W> {
+        #[cfg(unix)]
+        fn socket(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+            None
+        }
+
+        #[cfg(windows)]
+        fn socket(&self) -> Option<std::os::windows::io::BorrowedSocket<'_>> {
+            None
+        }
+    }
 
     /// A writer that takes ten bytes at a time has the rest kept in a small buffer, not in a large
     /// one.
     #[tokio::test]
     async fn a_few_bytes_are_held_in_a_small_buffer() {
         let sent: Vec<u8> = (0..100).collect();
-        let mut reader = &sent[..];
-        let (mut writer, mut end) = duplex(10);
+        let mut reader = join(Cursor::new(sent.clone()), sink());
+        let (writer, mut end) = duplex(10);
+        let mut writer = join(empty(), writer);
         let mut transfer = Transfer::default();
         let mut scratch = BytesMut::new();
         let mut received = Vec::new();
@@ -249,7 +323,7 @@ mod tests {
     /// A reader that always has more data gets its turn, and then other tasks get theirs.
     #[tokio::test]
     async fn a_turn_is_short() {
-        let (mut reader, mut writer) = (tokio::io::repeat(1), tokio::io::sink());
+        let (mut reader, mut writer) = (join(repeat(1), sink()), join(empty(), sink()));
         let mut transfer = Transfer::default();
         let mut turns = 0;
         let three = poll_fn(|cx| {
@@ -272,9 +346,10 @@ mod tests {
 
     #[tokio::test]
     async fn written_bytes_are_flushed_when_nothing_follows() {
-        let (mut client, mut reader) = duplex(10);
+        let (mut client, reader) = duplex(10);
+        let mut reader = join(reader, sink());
         let (writer, mut end) = duplex(10);
-        let mut writer = BufWriter::new(writer);
+        let mut writer = join(empty(), BufWriter::new(writer));
         let mut transfer = Transfer::default();
         client.write_all(b"hello").await.unwrap();
         poll_fn(|cx| {

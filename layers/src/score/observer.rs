@@ -98,9 +98,10 @@ impl Score {
     }
 
     /// Sets the points at which a client is banned, and the time in which as many points drain away.
-    /// The default is 20 points, which drain in one minute.
+    /// The default is 20 points, which drain in one minute. NaN counts as 20.
     ///
-    /// Points drain at a constant rate, so a client is never banned that offends less often.
+    /// Points drain at a constant rate, so a client that offends less often is never banned, unless
+    /// a single offence has as many points.
     pub fn points(self, max: f64, drain_time: Duration) -> Self {
         self.change(|settings| settings.set_points(max, drain_time))
     }
@@ -165,7 +166,7 @@ impl Score {
     /// `false`. It applies to all clones.
     ///
     /// A dry run decides as if the bans were in force: a client that would be banned is not scored
-    /// until its ban would be over.
+    /// until its ban would be over. Its first real ban is as short as any first one.
     pub fn dry_run(self, is_dry: bool) -> Self {
         self.set_dry_run(is_dry);
         self
@@ -208,7 +209,7 @@ impl Score {
             if tally.is_banned(now) && (is_dry || self.bans.is_banned(client)) {
                 return None;
             }
-            tally.add(points, settings, now)
+            tally.add(points, settings, now, is_dry)
         };
         let is_over = |tally: &Tally| tally.is_over(settings, now);
         let Some(ban) = clients.with(client, is_over, || Tally::new(now), score) else {

@@ -8,6 +8,9 @@ use std::{sync::Arc, time::Duration};
 /// The longest ban: 365 days, as for [`Bans`](crate::access::Bans).
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// The default of the points at which a client is banned.
+const POINTS: f64 = 20.0;
+
 type Classify = Arc<dyn Fn(&event::ConnectionEnded<'_>) -> Option<Offence> + Send + Sync>;
 type OnBan = Arc<dyn Fn(&Banned) + Send + Sync>;
 
@@ -28,7 +31,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            max_points: 20.0,
+            max_points: POINTS,
             drain_time: Duration::from_secs(60),
             first_ban: Duration::from_secs(60),
             longest_ban: Duration::from_secs(3600),
@@ -43,7 +46,8 @@ impl Default for Settings {
 
 impl Settings {
     pub(super) fn set_points(&mut self, max: f64, drain_time: Duration) {
-        // A score that nothing reaches is not useful, and one that everybody has is not either.
+        let max = if max.is_nan() { POINTS } else { max };
+        // Everybody has a score of 0.
         self.max_points = max.max(f64::MIN_POSITIVE);
         self.drain_time = drain_time;
     }

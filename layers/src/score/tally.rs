@@ -12,6 +12,8 @@ pub(super) struct Tally {
     /// The number of bans that are remembered, and the end of the last one.
     bans: u32,
     banned_until: Instant,
+    /// Whether the last ban was not carried out.
+    was_dry: bool,
 }
 
 impl Tally {
@@ -21,6 +23,7 @@ impl Tally {
             at: now,
             bans: 0,
             banned_until: now,
+            was_dry: false,
         }
     }
 
@@ -40,15 +43,18 @@ impl Tally {
         points: f64,
         settings: &Settings,
         now: Instant,
+        is_dry: bool,
     ) -> Option<Duration> {
         self.points = self.points(settings, now) + points;
         self.at = now;
         if self.points < settings.max_points {
             return None;
         }
-        if self.has_reformed(settings, now) {
+        // Nobody was warned by a ban that was only tried.
+        if self.has_reformed(settings, now) || (self.was_dry && !is_dry) {
             self.bans = 0;
         }
+        self.was_dry = is_dry;
         let lasts = settings.ban_time(self.bans);
         self.points = 0.0;
         self.bans = self.bans.saturating_add(1);

@@ -29,7 +29,7 @@ impl<Io: IoStream> Upgrade<Io> for Sniff {
             None => return Err(TimedOut::new(TIMEOUT).into()),
         };
         conn.extensions_mut().insert(sniffed);
-        Ok(conn.map_io(|io| PrefixedIo::new(io, bytes)))
+        Ok(conn.map_io_passthrough(|io| PrefixedIo::new(io, bytes)))
     }
 
     fn name(&self) -> &'static str {

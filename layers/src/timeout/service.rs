@@ -38,7 +38,7 @@ where
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
         let activity = Arc::new(Activity::new(&self.limits));
         let handle = conn.handle();
-        let conn = conn.map_io(|io| TimedIo::new(io, activity.clone()));
+        let conn = conn.map_io_passthrough(|io| TimedIo::new(io, activity.clone()));
         let watch = Watch::new(activity, self.limits.clone(), handle);
         TimeoutsFuture::new(self.inner.call(conn), watch)
     }

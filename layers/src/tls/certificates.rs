@@ -105,7 +105,7 @@ impl fmt::Debug for Certificates {
 }
 
 /// Combines the certificate chain of one file with the key of another.
-pub(super) fn certified_key(
+pub(crate) fn certified_key(
     contents: &Contents,
     certificate: &Path,
     key: &Path,

@@ -114,6 +114,16 @@ pub enum TlsConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// The name of an upstream is neither a host name nor an IP address.
+    HostName {
+        /// The name as it was passed.
+        name: String,
+    },
+    /// The authorities of upstreams cannot be used, or the system has none.
+    ServerAuthority {
+        /// The error of rustls or of the system.
+        source: BoxError,
+    },
     /// The layer was made from a `ServerConfig`, so there are no files to reload.
     NoFiles,
     /// rustls rejected the configuration.
@@ -216,6 +226,15 @@ impl fmt::Display for TlsConfigError {
                  `TlsBuilder`",
                 path.display()
             ),
+            HostName { name } => write!(
+                f,
+                "invalid name of an upstream {name:?}: expected a host name such as example.org, or \
+                 an IP address"
+            ),
+            ServerAuthority { .. } => f.write_str(
+                "cannot use the authorities of upstreams; pass a file of authorities to the \
+                 `TlsClientBuilder` if the system has none",
+            ),
             NoFiles => f.write_str(
                 "no files to reload: the layer was made from a `ServerConfig`; use \
                  `TlsReloader::replace`",
@@ -240,6 +259,7 @@ impl Error for TlsConfigError {
             | TlsConfigError::BadKey { source, .. }
             | TlsConfigError::Config(source) => Some(source),
             TlsConfigError::ClientAuthority { source, .. }
+            | TlsConfigError::ServerAuthority { source }
             | TlsConfigError::RevocationList { source, .. } => Some(&**source),
             _ => None,
         }

@@ -20,13 +20,13 @@ use zeroize::Zeroizing;
 const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// The files as they were at one time, so that what is compared is also what is used.
-pub(super) struct Contents(BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>);
+pub(crate) struct Contents(BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>);
 
 /// A certificate and its place in the file.
-pub(super) struct Entry {
-    pub(super) certificate: CertificateDer<'static>,
-    pub(super) section: usize,
-    pub(super) line: usize,
+pub(crate) struct Entry {
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) section: usize,
+    pub(crate) line: usize,
 }
 
 /// Reads a whole regular file. Anything else might never end, or never return any data.
@@ -57,13 +57,13 @@ fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 impl Contents {
-    pub(super) fn read<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
+    pub(crate) fn read<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
         Contents(paths.map(|path| (path.to_owned(), read(path))).collect())
     }
 
     /// Returns a hash that changes if the contents of a file change, or if it becomes readable or
     /// unreadable.
-    pub(super) fn fingerprint(&self) -> u64 {
+    pub(crate) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for (path, contents) in &self.0 {
             path.hash(&mut hasher);
@@ -88,7 +88,7 @@ impl Contents {
         })
     }
 
-    pub(super) fn certificates(&self, path: &Path) -> Result<Vec<Entry>, TlsConfigError> {
+    pub(crate) fn certificates(&self, path: &Path) -> Result<Vec<Entry>, TlsConfigError> {
         let mut entries = Vec::new();
         for section in self.sections(path)? {
             entries.extend(section.certificate(path)?.map(|certificate| Entry {

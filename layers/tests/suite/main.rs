@@ -14,7 +14,12 @@ mod access_existing;
 mod access_restart;
 #[cfg(feature = "acme")]
 mod acme;
-#[cfg(all(feature = "admin", feature = "limit", feature = "trace"))]
+#[cfg(all(
+    feature = "admin",
+    feature = "limit",
+    feature = "trace",
+    feature = "upstream"
+))]
 mod admin;
 #[cfg(feature = "bandwidth")]
 mod bandwidth;
@@ -26,6 +31,8 @@ mod bandwidth_sharing;
 mod capture;
 #[cfg(feature = "cluster_redis")]
 mod cluster;
+#[cfg(all(feature = "connect_tls", feature = "proxy_protocol", feature = "relay"))]
+mod connect;
 #[cfg(feature = "full")]
 mod dry_run;
 #[cfg(any(feature = "metrics", feature = "trace"))]
@@ -65,6 +72,8 @@ mod proxy_protocol;
 mod relay;
 #[cfg(feature = "relay")]
 mod relay_delivery;
+#[cfg(all(feature = "relay", target_os = "linux"))]
+mod relay_splice;
 #[cfg(all(
     feature = "access",
     feature = "bandwidth",
@@ -89,8 +98,12 @@ mod route;
     feature = "tls"
 ))]
 mod score;
+#[cfg(all(feature = "send_file", unix))]
+mod send_file;
 #[cfg(all(feature = "sniff", feature = "tls"))]
 mod sniff;
+#[cfg(any(feature = "relay", feature = "send_file"))]
+mod spy;
 #[cfg(feature = "full")]
 mod stack;
 #[cfg(all(feature = "access", feature = "limit", feature = "route"))]
@@ -109,3 +122,5 @@ mod trace_events;
 mod trace_levels;
 #[cfg(feature = "full")]
 mod upgrade_drain;
+#[cfg(feature = "upstream")]
+mod upstream;

@@ -8,12 +8,16 @@ use reagent::{Connection, Observer, Outcome, ServerHandle, event};
 use std::{
     collections::HashMap,
     fmt::Debug,
+    future::Future,
     io,
     ops::Deref,
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinHandle,
+};
 
 /// The time limit for any step of a test. A test that waits longer hangs.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -99,6 +103,18 @@ pub async fn outcome(server: &ServerHandle, id: u64) -> Outcome {
     tokio::time::timeout(LONG * 1000, end)
         .await
         .expect("an end")
+}
+
+/// Runs a future concurrently with the test.
+pub fn beside<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends with the runtime of the test"
+    )]
+    tokio::spawn(future)
 }
 
 /// Waits until `condition` holds, while everything else continues to run.

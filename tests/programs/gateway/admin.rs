@@ -28,6 +28,13 @@ impl Page {
         }
     }
 
+    pub fn at(addr: &str) -> Self {
+        Page {
+            addr: addr.to_owned(),
+            headers: String::new(),
+        }
+    }
+
     pub fn header(mut self, header: &str) -> Self {
         self.headers += &format!("{header}\r\n");
         self

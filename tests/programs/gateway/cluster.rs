@@ -337,7 +337,7 @@ async fn options_that_make_no_sense_are_errors() {
                 "--cluster-per-client",
                 "5",
             ],
-            "expected redis://HOST:PORT/DATABASE",
+            "expected redis://[[USER]:PASSWORD@]HOST",
         ),
         (
             &[

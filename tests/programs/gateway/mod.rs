@@ -19,6 +19,7 @@ mod routes;
 mod shutdown;
 mod systemd;
 mod tls;
+mod upstreams;
 
 use crate::{
     program::{Example, binary},

@@ -459,6 +459,21 @@ function fillCertificate(item, certificate) {
   item.note.className = certificate.expires_in < 3 * 86400 ? "bad" : days < 14 ? "warn" : "";
 }
 
+function makeUpstream(upstream) {
+  const item = element("li");
+  item.note = element("small");
+  item.append(element("span", { class: "name" }, `${upstream.set}: ${upstream.name}`, item.note));
+  return item;
+}
+
+function fillUpstream(item, upstream) {
+  const { state, since, open, total, failures, last_error } = upstream;
+  const counts = `${whole.format(open)} open, ${whole.format(total)} in all, ${whole.format(failures)} failed`;
+  const error = upstream.available || last_error === null ? "" : `; ${last_error}`;
+  text(item.note, `${state.replace("_", " ")} for ${time(since)}; ${counts}${error}`);
+  item.note.className = upstream.available ? "" : state === "ejected" || state === "down" ? "bad" : "warn";
+}
+
 function makeBan(ban) {
   const item = element("li");
   item.note = element("small");
@@ -479,6 +494,13 @@ async function showRest() {
     const bans = await get("bans");
     const fill = (item, ban) => text(item.note, `${time(ban.ends_in)} left`);
     update($("bans"), bans, (ban) => ban.client, makeBan, fill, none("No bans"));
+  });
+  await section("upstreams-section", async () => {
+    const upstreams = await get("upstreams");
+    // Shows no section.
+    if (upstreams.length === 0) throw { status: 404 };
+    const key = (upstream) => `${upstream.set} ${upstream.name}`;
+    update($("upstreams"), upstreams, key, makeUpstream, fillUpstream, none("No upstreams"));
   });
   await section("top-section", showTop);
 }

@@ -91,7 +91,12 @@ impl Client {
     }
 
     /// Returns whether there is no place for another connection, whatever the store says.
-    pub(super) fn is_refused(&self, max: u32, now: Instant) -> bool {
+    pub(super) fn is_refused(&mut self, max: u32, now: Instant) -> bool {
+        // Those who have waited for too long, and were decided without the store.
+        while self.waiters.front().is_some_and(Waiter::is_closed) {
+            self.waiters.pop_front();
+            self.asked = self.asked.saturating_sub(1);
+        }
         self.used as usize + self.waiters.len() >= max as usize
             || self.refused_until.is_some_and(|until| now < until)
     }
@@ -138,8 +143,22 @@ impl Client {
             && !mem::replace(&mut self.is_queued, true)
     }
 
+    /// Removes the waiters that no longer wait.
+    fn forget_gone(&mut self) {
+        let (mut index, mut gone) = (0, 0);
+        let asked = self.asked;
+        self.waiters.retain(|waiter| {
+            let is_gone = waiter.is_closed();
+            gone += usize::from(is_gone && index < asked);
+            index += 1;
+            !is_gone
+        });
+        self.asked -= gone;
+    }
+
     /// Begins a claim, and returns the places to hold and those in use.
     pub(super) fn claim(&mut self, purpose: Purpose, rules: Rules) -> (u32, u32) {
+        self.forget_gone();
         self.is_busy = true;
         self.is_queued = false;
         self.asked = self.waiters.len();
@@ -173,6 +192,7 @@ impl Client {
         self.unsure_until = None;
         self.granted = granted;
         self.until = until;
+        self.forget_gone();
         let mut answers = Answers::new();
         let mut asked = mem::take(&mut self.asked);
         while self.has_room(max) {

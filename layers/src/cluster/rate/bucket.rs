@@ -19,17 +19,35 @@ pub(super) struct Tokens {
     is_busy: bool,
     is_queued: bool,
     refused_until: Option<Instant>,
-    /// The instance's own share of the rate while the store cannot be reached.
+    /// The instance's own share of the rate while the store cannot be reached. Tokens that the
+    /// store has granted are taken from it, too: a client that has used up its rate gets no second
+    /// burst when the store is lost.
     share: Option<Bucket>,
+    /// The number of tokens of the share that were used and that the store has not heard of. It is
+    /// at most twice the burst of the share: the tokens of a long outage have come back since.
+    owed: u32,
 }
 
 impl Tokens {
     /// Takes a granted token, if there is one.
-    pub(super) fn take(&mut self) -> bool {
+    pub(super) fn take(&mut self, share: Rate) -> bool {
         // The clock is read only if the answer depends on it.
-        let is_granted = self.granted > 0 && self.until.is_some_and(|until| Instant::now() < until);
-        self.granted -= u32::from(is_granted);
+        if self.granted == 0 {
+            return false;
+        }
+        let now = Instant::now();
+        let is_granted = self.until.is_some_and(|until| now < until);
+        if is_granted {
+            self.granted -= 1;
+            self.charge(share, now, 1);
+        }
         is_granted
+    }
+
+    /// Takes from the share as many tokens as it has, up to `count`.
+    fn charge(&mut self, share: Rate, now: Instant, count: u32) {
+        let bucket = self.share.get_or_insert_with(|| Bucket::full(share, now));
+        bucket.take_some(share, now, 1.0, count.into());
     }
 
     pub(super) fn is_refused(&self, now: Instant) -> bool {
@@ -41,7 +59,7 @@ impl Tokens {
         !self.is_busy
             && !self.is_queued
             && (self.granted == 0 || self.until.is_none_or(|until| until <= now))
-            && self.share.is_none_or(|bucket| bucket.is_full(share, now))
+            && (self.owed == 0 || self.share.is_none_or(|bucket| bucket.is_full(share, now)))
     }
 
     /// Adds a waiter. Returns whether a claim has to be queued for it.
@@ -54,11 +72,11 @@ impl Tokens {
         !self.waiters.is_empty() && !self.is_busy && !mem::replace(&mut self.is_queued, true)
     }
 
-    /// Begins a claim, and returns the number of tokens that waiters need.
+    /// Begins a claim, and returns the number of tokens that are owed or needed by waiters.
     pub(super) fn claim(&mut self) -> usize {
         self.is_busy = true;
         self.is_queued = false;
-        self.waiters.len()
+        self.waiters.len() + self.owed as usize
     }
 
     /// Ends a claim. Returns the waiters that are decided, and whether another claim has to be
@@ -67,14 +85,19 @@ impl Tokens {
         &mut self,
         granted: u32,
         is_all: bool,
+        share: Rate,
         until: Instant,
         now: Instant,
     ) -> (Vec<(Waiter, bool)>, bool) {
         self.is_busy = false;
-        self.granted = granted;
+        let paid = self.owed.min(granted);
+        self.owed -= paid;
+        self.granted = granted - paid;
         self.until = Some(until);
-        let admitted = self.waiters.len().min(granted as usize);
-        self.granted -= u32::try_from(admitted).unwrap_or(granted);
+        let admitted = self.waiters.len().min(self.granted as usize);
+        let used = u32::try_from(admitted).unwrap_or(self.granted);
+        self.granted -= used;
+        self.charge(share, now, used);
         let mut decided: Vec<_> = self
             .waiters
             .drain(..admitted)
@@ -99,6 +122,13 @@ impl Tokens {
     /// Takes a token of the instance's own share.
     pub(super) fn take_share(&mut self, share: Rate, now: Instant) -> bool {
         let bucket = self.share.get_or_insert_with(|| Bucket::full(share, now));
-        bucket.take(share, now).is_ok()
+        let is_admitted = bucket.take(share, now).is_ok();
+        if is_admitted {
+            self.owed = self
+                .owed
+                .saturating_add(1)
+                .min((2.0 * share.burst()).ceil() as u32);
+        }
+        is_admitted
     }
 }

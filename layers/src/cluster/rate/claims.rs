@@ -46,7 +46,7 @@ impl Ledger for Table {
         };
         let until = sent + self.shared.settings.renewal();
         let settled = state.with(ip, share, |tokens| {
-            tokens.settle(granted, granted >= want, until, Instant::now())
+            tokens.settle(granted, granted >= want, share, until, Instant::now())
         });
         let (decided, is_queued) = settled.unwrap_or_default();
         if is_queued {

@@ -84,7 +84,7 @@ impl Table {
         let share = self.share();
         let is_reachable = self.shared.is_reachable();
         let known = self.lock().with(ip, share, |tokens| {
-            if tokens.take() {
+            if tokens.take(share) {
                 Known::Admitted
             } else if !is_reachable {
                 Known::Lost
@@ -143,6 +143,7 @@ impl Table {
 
 /// The store counts in microseconds. A rate of 0 would mean to remember clients for ever.
 fn clamped(per_second: f64, burst: f64) -> (f64, u32) {
+    let per_second = if per_second.is_nan() { 0.0 } else { per_second };
     let per_second = per_second.clamp(1.0 / 86_400.0, 1e6);
     (per_second, burst.max(1.0) as u32)
 }

@@ -4,8 +4,9 @@ use super::{AnswerExt, Watched};
 use crate::{http::SECOND, support::echoes};
 use reagent_layers::{
     access::Bans,
-    admin::{Admin, Certificate, ListenerInfo},
+    admin::{Admin, Certificate, ListenerInfo, UpstreamInfo},
     top::TopClients,
+    upstream::{Key, Upstream, Upstreams},
 };
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -268,6 +269,48 @@ async fn a_server_without_certificates_and_bans_says_so() {
         watched.get("/top").await.error(404),
         "this server has no ranking of clients"
     );
+    assert_eq!(
+        watched.get("/upstreams").await.error(404),
+        "this server has no upstreams"
+    );
+}
+
+#[tokio::test]
+async fn upstreams_are_shown_as_they_are_now() {
+    let set = Upstreams::new([Upstream::new("one", ()).weight(2), Upstream::new("two", ())]);
+    let shown = set.clone();
+    let admin = Admin::new().upstreams(move || {
+        let infos = shown.stats().into_iter().map(|stats| UpstreamInfo {
+            set: "db".to_owned(),
+            name: stats.name.to_string(),
+            weight: stats.weight,
+            open: stats.open,
+            total: stats.total,
+            failures: stats.failures,
+            is_available: stats.state.is_available(),
+            state: stats.state.to_string(),
+            since: Duration::from_secs(5),
+            last_error: stats.last_error.map(|error| error.to_string()),
+        });
+        infos.collect()
+    });
+    let watched = Watched::with(admin).await;
+    let refused = || std::future::ready(Err::<(), _>("refused"));
+    set.connect(Key::none(), |()| refused()).await.unwrap_err();
+    set.drain("two");
+    let connected = set.connect(Key::none(), |()| std::future::ready(Ok::<_, &str>(())));
+    let _connected = connected.await.unwrap();
+    let view = |name, weight, open, state, available| {
+        json!({
+            "set": "db", "name": name, "weight": weight, "open": open, "total": open, "failures": 1,
+            "state": state, "available": available, "since": 5.0, "last_error": "refused",
+        })
+    };
+    let expected = json!([
+        view("one", 2, 1, "up", true),
+        view("two", 1, 0, "drained", false)
+    ]);
+    assert_eq!(watched.get("/upstreams").await.json(200), expected);
 }
 
 #[tokio::test]

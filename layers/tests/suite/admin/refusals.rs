@@ -21,6 +21,7 @@ async fn everything_but_the_page_and_the_probes_needs_the_token() {
         ("/limits", false),
         ("/bans", false),
         ("/certificates", false),
+        ("/upstreams", false),
         ("/nothing", false),
     ] {
         for header in [

@@ -1,7 +1,7 @@
 //! What holds while the store does not answer, and after that.
 
 use super::kit::{CLIENT, Instance, LEASE, MILLISECOND, SECOND, builder, three, timed};
-use reagent_layers::cluster::{CLUSTER_STORE, Lost, MemoryStore, Mode, share};
+use reagent_layers::cluster::{CLUSTER_CONNECTIONS, CLUSTER_STORE, Lost, MemoryStore, Mode, share};
 use tokio::time::sleep;
 
 /// The time that a connection waits for the store at most.
@@ -305,4 +305,61 @@ async fn a_slow_store_has_at_most_four_batches_to_do() {
     sleep(SECOND).await;
     assert_eq!(instance.link.most_under_way(), 4);
     assert!(instance.cluster.stats().is_reachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interruption_of_less_than_half_a_lease_costs_no_place() {
+    for is_silent in [false, true] {
+        for phase in 0..30 {
+            let what = format!("silent: {is_silent}, phase {phase}");
+            let builder = builder().mode(Mode::Exact).lost(Lost::Closed);
+            let instances = three(&MemoryStore::new(), 6, builder).await;
+            let mut open = Vec::new();
+            for instance in &instances {
+                open.extend(instance.connect_many(CLIENT, 2).await);
+            }
+            assert_eq!(open.len(), 6, "{what}");
+            sleep(LEASE / 3 * phase / 30).await;
+            let link = &instances[0].link;
+            match is_silent {
+                true => link.delay(LEASE * 9),
+                false => link.cut(true),
+            }
+            sleep(LEASE / 2 - SECOND).await;
+            link.cut(false);
+            link.delay(0 * SECOND);
+            // All places are still taken.
+            for _ in 0..30 {
+                for other in &instances[1..] {
+                    assert!(other.connect(CLIENT).await.is_none(), "{what}");
+                }
+                sleep(100 * MILLISECOND).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_given_up_waiting_takes_no_place_from_others() {
+    for lost in [Lost::Open, Lost::Share] {
+        let builder = builder().mode(Mode::Exact).lost(lost);
+        let instance = Instance::start(&MemoryStore::new(), 4, builder).await;
+        // The circuit stays closed, since the store does answer in the end.
+        instance.link.delay(90 * MILLISECOND);
+        let open = instance.connect_many(CLIENT, 8).await;
+        let stats = instance.cluster.stats();
+        assert!(stats.is_reachable && stats.failures == 0, "{lost}");
+        assert_eq!(open.len(), 4, "{lost}");
+        for id in 5..=8 {
+            assert_eq!(instance.refusal(id).await, CLUSTER_CONNECTIONS, "{lost}");
+        }
+        drop(open);
+        // One at a time is far below the limit.
+        for _ in 0..50 {
+            let one = instance.connect(CLIENT).await;
+            assert!(one.is_some(), "{lost}");
+            drop(one);
+            instance.settle().await;
+        }
+    }
 }

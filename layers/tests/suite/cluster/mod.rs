@@ -3,6 +3,7 @@
 
 mod kit;
 mod lost;
+mod odd_stores;
 mod places;
 mod quota;
 mod rates;

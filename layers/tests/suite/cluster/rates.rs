@@ -12,7 +12,7 @@ use reagent_layers::cluster::{
 use std::net::SocketAddr;
 use tokio::{
     io::AsyncReadExt,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 struct Instance {
@@ -162,4 +162,44 @@ async fn a_rate_can_be_changed_and_forgets_clients() {
         "{}",
         instances[0].rate.clients()
     );
+}
+
+/// Connects 60 times a second for five minutes while the store comes and goes, and returns how many
+/// were admitted, and how often the store was lost. The client uses all instances evenly, or prefers
+/// one while the store answers.
+async fn admitted_by_flapping(mode: Mode, down: u32, up: u32, is_even: bool) -> (usize, usize) {
+    let make = |cluster: &Cluster| ClusterRate::per_client(cluster, "rate", 10.0, 10.0);
+    let mut instances = three(builder().mode(mode), make).await;
+    let (mut count, mut lost, began) = (0, 0, Instant::now());
+    while began.elapsed() < 300 * SECOND {
+        lost += 1;
+        for (is_cut, seconds) in [(true, down), (false, up)] {
+            instances.iter().for_each(|each| each.link.cut(is_cut));
+            let until = Instant::now() + seconds * SECOND;
+            while Instant::now() < until {
+                for instance in &instances {
+                    count += usize::from(instance.admits(CLIENT).await);
+                }
+                instances.rotate_left(is_even.into());
+                sleep(50 * MILLISECOND).await;
+            }
+        }
+    }
+    (count, lost)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_comes_and_goes_raises_the_rate_by_a_burst_each_time_at_most() {
+    const RATE: usize = 3000;
+    const BURST: usize = 10;
+    for mode in [Mode::Exact, Mode::Quota] {
+        for (down, up) in [(1, 3), (3, 3), (10, 10)] {
+            let what = format!("{mode}, {down} s and {up} s");
+            let (count, lost) = admitted_by_flapping(mode, down, up, true).await;
+            let rate = RATE - lost * BURST..=RATE + 2 * BURST;
+            assert!(rate.contains(&count), "{what}: {count}");
+            let (count, lost) = admitted_by_flapping(mode, down, up, false).await;
+            assert!(count <= RATE + (1 + lost) * BURST, "{what}: {count}");
+        }
+    }
 }

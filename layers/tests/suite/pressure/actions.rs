@@ -5,7 +5,7 @@ use crate::support::{Ends, LONG, until};
 use reagent::{Outcome, Server, ServerHandle, handle, testing::MemoryListener};
 use reagent_layers::{
     Refusal,
-    pressure::{Actions, Moment, PRESSURE, Pressure, Source},
+    pressure::{Actions, Moment, PRESSURE, Pressure, Source, source_fn},
 };
 use std::time::Duration;
 use tokio::{
@@ -46,6 +46,33 @@ async fn readiness_is_held_back_with_hysteresis() {
     knob.set(1.0);
     sleep(SECOND).await;
     assert_eq!(readiness.reason().as_deref(), Some("pressure"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_has_no_value_and_the_others_count() {
+    let (knob, broken) = (Knob::default(), Knob::default());
+    let is_broken = broken.clone();
+    let fragile = source_fn("fragile", move || {
+        assert!(is_broken.value() < 0.5, "expected by the test");
+        0.1
+    });
+    let pressure = Pressure::builder()
+        .source(fragile)
+        .source(knob.source())
+        .hysteresis(f64::INFINITY)
+        .build();
+    let (listener, _clients) = MemoryListener::new();
+    let server = Server::new(listener).start(handle(echo)).await.unwrap();
+    pressure.attach(&server);
+    for (broken_at, value, expected) in [(0.0, 0.0, 0.1), (1.0, 0.96, 0.96), (0.0, 0.3, 0.3)] {
+        broken.set(broken_at);
+        knob.set(value);
+        sleep(SECOND).await;
+        assert_eq!(pressure.value(), expected);
+        assert_eq!(server.readiness().is_ready(), expected < 0.9);
+        let readings = pressure.stats().readings.len();
+        assert_eq!(readings, if broken_at > 0.5 { 1 } else { 2 });
+    }
 }
 
 #[tokio::test(start_paused = true)]

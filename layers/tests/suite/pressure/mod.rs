@@ -32,9 +32,13 @@ impl Knob {
         self.0.store(value.to_bits(), SeqCst);
     }
 
+    pub fn value(&self) -> f64 {
+        f64::from_bits(self.0.load(SeqCst))
+    }
+
     pub fn source(&self) -> SourceFn {
-        let value = self.0.clone();
-        source_fn("knob", move || f64::from_bits(value.load(SeqCst)))
+        let knob = self.clone();
+        source_fn("knob", move || knob.value())
     }
 }
 

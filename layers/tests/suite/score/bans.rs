@@ -266,3 +266,38 @@ async fn is_served(clients: &Clients, client: &str) -> bool {
     let mut client = clients.connect_from(addr).await.unwrap();
     echoes(&mut client, "hello").await
 }
+
+#[tokio::test(start_paused = true)]
+async fn bans_of_a_dry_run_do_not_lengthen_the_first_real_one() {
+    let (score, decided) = recorded(&Bans::new());
+    score.set_dry_run(true);
+    for _ in 0..5 {
+        for _ in 0..20 {
+            score.report(ip("192.0.2.1"), LOGIN);
+        }
+        let lasts = decided.lock().unwrap().last().unwrap().lasts;
+        sleep(lasts).await;
+    }
+    score.set_dry_run(false);
+    for _ in 0..2 {
+        offend(&score, "192.0.2.1");
+        let lasts = decided.lock().unwrap().last().unwrap().lasts;
+        sleep(lasts).await;
+    }
+    let lasts: Vec<_> = decided
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|ban| ban.lasts)
+        .collect();
+    assert_eq!(
+        lasts,
+        [1, 2, 4, 8, 16, 1, 2].map(|minutes| minutes * MINUTE)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn points_that_are_not_a_number_are_those_of_the_default() {
+    let score = Score::new(Bans::new()).points(f64::NAN, MINUTE);
+    assert_eq!(offend(&score, "192.0.2.1"), 20);
+}

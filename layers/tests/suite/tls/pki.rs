@@ -92,6 +92,18 @@ impl Ca {
         self.issue(CertificateParams::new(names).unwrap())
     }
 
+    /// Does the same, with dates or other details.
+    pub fn server_with(
+        &self,
+        names: &[&str],
+        configure: impl FnOnce(&mut CertificateParams),
+    ) -> Made {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        configure(&mut params);
+        self.issue(params)
+    }
+
     pub fn client(&self, name: &str) -> Made {
         self.client_with(|params| params.distinguished_name.push(DnType::CommonName, name))
     }

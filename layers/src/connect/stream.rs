@@ -1,0 +1,181 @@
+//! The stream of a connection to an upstream.
+
+use super::plain::Plain;
+use reagent::Addr;
+use std::{
+    fmt,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+#[cfg(feature = "relay")]
+use crate::relay::{PlainSocket, Resettable};
+#[cfg(feature = "connect_tls")]
+use tokio_rustls::{client::TlsStream, rustls::ClientConnection};
+
+/// A connection to an upstream: TCP or a Unix socket, with or without TLS. A `relay` takes it as
+/// its upstream.
+pub struct UpstreamIo {
+    stream: Stream,
+    peer: Addr,
+    /// Whether an end without `close_notify` is an error.
+    #[cfg(feature = "connect_tls")]
+    requires_close_notify: bool,
+}
+
+enum Stream {
+    Plain(Plain),
+    #[cfg(feature = "connect_tls")]
+    Tls(Box<TlsStream<Plain>>),
+}
+
+impl UpstreamIo {
+    pub(super) fn plain(io: Plain, peer: Addr) -> Self {
+        UpstreamIo {
+            stream: Stream::Plain(io),
+            peer,
+            #[cfg(feature = "connect_tls")]
+            requires_close_notify: false,
+        }
+    }
+
+    #[cfg(feature = "connect_tls")]
+    pub(super) fn tls(stream: TlsStream<Plain>, peer: Addr, requires_close_notify: bool) -> Self {
+        UpstreamIo {
+            stream: Stream::Tls(Box::new(stream)),
+            peer,
+            requires_close_notify,
+        }
+    }
+
+    /// Returns the address that accepted the connection.
+    pub fn peer_addr(&self) -> &Addr {
+        &self.peer
+    }
+
+    /// Returns the local address of the socket.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the operating system.
+    pub fn local_addr(&self) -> io::Result<Addr> {
+        match self.socket() {
+            Plain::Tcp(stream) => stream.local_addr().map(Addr::Tcp),
+            #[cfg(unix)]
+            Plain::Unix(stream) => {
+                let addr = stream.local_addr()?;
+                Ok(Addr::Unix(addr.as_pathname().map(Into::into)))
+            }
+        }
+    }
+
+    /// Returns whether the connection is encrypted.
+    pub fn is_secure(&self) -> bool {
+        !matches!(self.stream, Stream::Plain(_))
+    }
+
+    /// Returns the state of TLS, with version, cipher suite, protocol (ALPN) and the certificates of
+    /// the upstream, or `None` for a connection without TLS.
+    #[cfg(feature = "connect_tls")]
+    pub fn tls_session(&self) -> Option<&ClientConnection> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => Some(stream.get_ref().1),
+        }
+    }
+
+    fn socket(&self) -> &Plain {
+        match &self.stream {
+            Stream::Plain(io) => io,
+            #[cfg(feature = "connect_tls")]
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+/// Passes a call on to the socket or to TLS.
+macro_rules! delegate {
+    ($stream:expr, $method:ident $args:tt) => {
+        match $stream {
+            Stream::Plain(io) => Pin::new(io).$method $args,
+            #[cfg(feature = "connect_tls")]
+            Stream::Tls(io) => Pin::new(&mut **io).$method $args,
+        }
+    };
+}
+
+impl AsyncRead for UpstreamIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match delegate!(&mut self.stream, poll_read(cx, buf)) {
+            // Without TLS, no end is reported as this error.
+            #[cfg(feature = "connect_tls")]
+            Poll::Ready(Err(error))
+                if error.kind() == io::ErrorKind::UnexpectedEof && !self.requires_close_notify =>
+            {
+                Poll::Ready(Ok(()))
+            }
+            polled => polled,
+        }
+    }
+}
+
+impl AsyncWrite for UpstreamIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(&mut self.stream, poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(&mut self.stream, poll_write_vectored(cx, bufs))
+    }
+
+    /// TLS gathers several buffers into records.
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(&mut self.stream, poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(&mut self.stream, poll_shutdown(cx))
+    }
+}
+
+#[cfg(feature = "relay")]
+impl Resettable for UpstreamIo {
+    fn socket(&self) -> Option<crate::io::Borrowed<'_>> {
+        UpstreamIo::socket(self).socket()
+    }
+
+    fn plain(&self) -> Option<PlainSocket<'_>> {
+        match &self.stream {
+            Stream::Plain(io) => io.plain(),
+            #[cfg(feature = "connect_tls")]
+            Stream::Tls(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for UpstreamIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamIo")
+            .field("peer", &self.peer)
+            .field("is_secure", &self.is_secure())
+            .finish_non_exhaustive()
+    }
+}
