@@ -5,31 +5,60 @@ use crate::{
     options::{ApplyTo, Listener, Route, RouteTls},
 };
 use reagent::{BoxError, Carried};
-use reagent_layers::tls::{TicketKeys, TlsConfigError, TlsLayer, TlsReloader};
+use reagent_layers::{
+    acme::Acme,
+    tls::{
+        CertificateResolver, TicketKeys, TlsConfigError, TlsLayer, TlsReloader,
+        rustls::{server::ClientHello, sign::CertifiedKey},
+    },
+};
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 /// The files and options that a TLS layer is made from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TlsOptions {
-    cert: PathBuf,
-    key: PathBuf,
+    identity: Identity,
     client_ca: Option<PathBuf>,
     client_crl: Option<PathBuf>,
     apply_to: ApplyTo,
     alpn: Vec<String>,
 }
 
+/// Where certificates come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Identity {
+    Files {
+        cert: PathBuf,
+        key: PathBuf,
+    },
+    /// They are obtained for these domains.
+    Acme(Vec<String>),
+}
+
+impl Identity {
+    /// Returns the file of the certificate, by which the keys of session tickets are known.
+    fn name(&self) -> &Path {
+        match self {
+            Identity::Files { cert, .. } => cert,
+            // Paths of files are absolute.
+            Identity::Acme(_) => Path::new("acme"),
+        }
+    }
+}
+
 impl TlsOptions {
-    fn layer(&self, keys: TicketKeys) -> Result<TlsLayer, TlsConfigError> {
-        let mut builder = TlsLayer::builder()
-            .ticket_keys(keys)
-            .certificate(&self.cert, &self.key)
-            .alpn(&self.alpn);
+    fn layer(&self, keys: TicketKeys, acme: Option<&Acme>) -> Result<TlsLayer, TlsConfigError> {
+        let builder = TlsLayer::builder().ticket_keys(keys).alpn(&self.alpn);
+        let mut builder = match (&self.identity, acme) {
+            (Identity::Files { cert, key }, _) => builder.certificate(cert, key),
+            (Identity::Acme(_), Some(acme)) => builder.resolver(acme.clone()),
+            (Identity::Acme(_), None) => builder.resolver(Checked),
+        };
         if let Some(authorities) = &self.client_ca {
             builder = builder.require_client_certificates(authorities);
         }
@@ -42,7 +71,12 @@ impl TlsOptions {
 
 impl fmt::Display for TlsOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "certificate {}", self.cert.display())?;
+        match &self.identity {
+            Identity::Files { cert, .. } => write!(f, "certificate {}", cert.display())?,
+            Identity::Acme(domains) => {
+                write!(f, "certificates by ACME for {}", domains.join(", "))?;
+            }
+        }
         if let Some(authorities) = &self.client_ca {
             write!(f, ", clients certified by {}", authorities.display())?;
         }
@@ -69,6 +103,11 @@ impl Listener {
         self.tls_with(&self.tls_cert, &self.tls_key, &alpn)
     }
 
+    /// Returns whether it has a certificate for clients that match no route.
+    pub fn has_certificate(&self) -> bool {
+        self.tls_cert.is_some() || !self.acme_domain.is_empty()
+    }
+
     /// Returns the options of TLS for the clients of a route, unless it passes TLS through.
     ///
     /// A route that requires ALPN protocols negotiates one of them.
@@ -92,9 +131,16 @@ impl Listener {
         key: &Option<PathBuf>,
         alpn: &[String],
     ) -> Option<TlsOptions> {
+        let identity = match (cert, key) {
+            (Some(cert), Some(key)) => Identity::Files {
+                cert: cert.clone(),
+                key: key.clone(),
+            },
+            _ if self.acme_domain.is_empty() => return None,
+            _ => Identity::Acme(self.acme_domain.clone()),
+        };
         Some(TlsOptions {
-            cert: cert.clone()?,
-            key: key.clone()?,
+            identity,
             client_ca: self.client_ca.clone(),
             client_crl: self.client_crl.clone(),
             apply_to: self.apply_to,
@@ -117,17 +163,23 @@ pub struct Certificates {
 impl Certificates {
     /// Reads all files. Sessions that began with `old` can be resumed. Layers of `old` remain as
     /// they are until [`apply`](Self::apply). Blocks.
-    pub fn load(config: &Config, old: &Certificates) -> Result<Self, TlsConfigError> {
+    ///
+    /// Without `acme`, which is enough for a check, there are no certificates by ACME.
+    pub fn load(
+        config: &Config,
+        old: &Certificates,
+        acme: Option<&Acme>,
+    ) -> Result<Self, TlsConfigError> {
         let mut new = Certificates::default();
         for listener in &config.listeners {
             let of_routes = listener.route.iter().map(|route| listener.tls_of(route));
             for options in of_routes.chain([listener.tls()]).flatten() {
-                let cert = &options.cert;
-                let keys = new.keys.get(cert).or_else(|| old.keys.get(cert));
+                let name = options.identity.name();
+                let keys = new.keys.get(name).or_else(|| old.keys.get(name));
                 let keys = keys.cloned().unwrap_or_default();
-                new.keys.insert(cert.clone(), keys.clone());
+                new.keys.insert(name.to_owned(), keys.clone());
                 if let Entry::Vacant(entry) = new.layers.entry(options) {
-                    let layer = entry.key().layer(keys)?;
+                    let layer = entry.key().layer(keys, acme)?;
                     let known = old.layers.get(entry.key());
                     if let Some(known) = known {
                         new.read.push((known.reloader(), layer.clone()));
@@ -158,6 +210,15 @@ impl Certificates {
 
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
+    }
+}
+
+/// Certificates that are not there, since nothing is served by them.
+struct Checked;
+
+impl CertificateResolver for Checked {
+    fn resolve(&self, _: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
     }
 }
 

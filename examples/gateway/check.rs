@@ -2,6 +2,7 @@
 
 use crate::{
     abuse::Abuse,
+    acme::Issuer,
     certificates::{Certificates, CurrentCertificates},
     cluster::Instance,
     config::Config,
@@ -19,10 +20,11 @@ use std::fmt::Write;
 /// Checks the configuration, and describes what the gateway would do.
 pub async fn check(config: &Config) -> Result<String, BoxError> {
     overlap::check(config).await?;
+    Issuer::check(config)?;
     let abuse = Abuse::new(&config.global.abuse);
     let pages = Pages::new(config, &abuse, &CurrentCertificates::default())?;
     pages.check(config).await?;
-    let certificates = Certificates::load(config, &Certificates::default())?;
+    let certificates = Certificates::load(config, &Certificates::default(), None)?;
     let instance = Instance::new(&config.global.cluster)?;
     let cluster = instance.as_ref().map(|(instance, _)| &instance.per_client);
     let pools = Pools::new(config, &Pools::default())?;

@@ -43,6 +43,7 @@ impl Config {
         let mut global = Global::read(&top)?;
         let handover = &mut global.server.handover;
         *handover = handover.take().map(|path| base.join(path));
+        global.acme.complete(&base);
         let mut defaults = top.clone();
         defaults.retain(|key, _| !NOT_INHERITED.contains(&key));
         let mut listeners: Vec<Listener> = Vec::new();

@@ -2,6 +2,7 @@
 
 use crate::{
     abuse::Abuse,
+    acme::Issuer,
     certificates::{Certificates, CurrentCertificates},
     cluster::Instance,
     common,
@@ -35,6 +36,8 @@ pub struct Gateway {
     pub limits: HashMap<String, Limits>,
     pub pools: Pools,
     pub certificates: CurrentCertificates,
+    /// Obtains certificates by ACME.
+    pub issuer: Option<Issuer>,
     pub abuse: Abuse,
     /// What this gateway shares with others.
     pub instance: Option<Instance>,
@@ -82,7 +85,9 @@ impl Gateway {
     /// Listens on all addresses, and prints them.
     async fn start(line: CommandLine, config: Config) -> Result<Self, BoxError> {
         let certificates = CurrentCertificates::default();
-        certificates.set(Certificates::load(&config, &Certificates::default())?);
+        let issuer = Issuer::new(&config)?;
+        let acme = issuer.as_ref().map(|issuer| &issuer.acme);
+        certificates.set(Certificates::load(&config, &Certificates::default(), acme)?);
         let abuse = Abuse::new(&config.global.abuse);
         let mut pages = Pages::new(&config, &abuse, &certificates)?;
         pages.check(&config).await?;
@@ -133,10 +138,12 @@ impl Gateway {
             limits,
             pools,
             certificates,
+            issuer,
             abuse,
             instance,
             pressure,
         };
+        gateway.issuer.iter().for_each(Issuer::start);
         gateway.show();
         gateway.serving.print(&gateway.config.addresses());
         gateway.pages.print(&gateway.config);
@@ -219,10 +226,15 @@ impl Gateway {
         loop {
             ticks.tick().await;
             notifier.counts(&self.serving.server);
+            if self.serving.server.status() != ServerStatus::Running {
+                // Names are validated by connections to the successor from now on.
+                self.issuer.iter().for_each(Issuer::stop);
+            }
             self.pages.readiness.update();
             if let Some(metrics) = &self.pages.metrics {
                 metrics.measure(&self.serving.server, &self.certificates.get());
                 self.instance.iter().for_each(Instance::measure);
+                self.issuer.iter().for_each(Issuer::measure);
                 self.pools.measure();
                 self.abuse.top.refresh(&self.serving.server);
                 self.abuse.measure(&metrics.observer);

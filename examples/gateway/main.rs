@@ -14,7 +14,7 @@
 //! 2. `--proxy-in`: everything below uses the client address reported by the proxy in front
 //! 3. `--allow`, `--deny`, `--per-client`, then `--cluster`: before the handshake, which is the expensive part
 //! 4. `[[listener.route]]` in a file: everything below differs by what a TLS client asks for
-//! 5. `--tls-…`, `--starttls`: everything below sees decrypted bytes
+//! 5. `--tls-…`, `--acme-…`, `--starttls`: everything below sees decrypted bytes
 //! 6. `--first-byte-timeout`, `--idle-timeout`, `--max-age`, `--max-age-grace`
 //! 7. `--bandwidth`
 //! 8. the relay to `--to`, with a PROXY header if `--proxy-out` is set
@@ -29,7 +29,7 @@
 //! |---|---|
 //! | `options/`, `values/` | the options, which are also the keys of a file |
 //! | `file.rs`, `explain.rs`, `config.rs`, `validate.rs`, `check.rs`, `overlap.rs` | reading and checking a configuration |
-//! | `stack.rs`, `limits.rs`, `abuse.rs`, `certificates.rs`, `upstream.rs`, `pools.rs`, `pool.rs`, `pool_spec.rs`, `header.rs` | the stack |
+//! | `stack.rs`, `limits.rs`, `abuse.rs`, `certificates.rs`, `acme.rs`, `upstream.rs`, `pools.rs`, `pool.rs`, `pool_spec.rs`, `header.rs` | the stack |
 //! | `pages.rs`, `page_server.rs`, `metrics_page.rs`, `admin_page.rs`, `page_clients.rs`, `readiness.rs` | the pages |
 //! | `addresses.rs`, `services.rs`, `serving.rs` | the addresses, and the stack behind each of them |
 //! | `gateway.rs`, `server.rs`, `reload.rs`, `succession.rs`, `systemd.rs` | the running gateway |
@@ -40,6 +40,7 @@
 mod common;
 
 mod abuse;
+mod acme;
 mod addresses;
 mod admin_page;
 mod certificates;

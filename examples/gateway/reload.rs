@@ -1,6 +1,7 @@
 //! SIGHUP: what has changed in the files is applied to the running server.
 
 use crate::{
+    acme::check_reload,
     certificates::Certificates,
     config::Config,
     gateway::Gateway,
@@ -37,9 +38,12 @@ impl Gateway {
     async fn try_reload(&mut self) -> Result<(), BoxError> {
         // Everything is read and made before anything is changed.
         let (line, old) = (self.line.clone(), self.certificates.get());
+        let issuer = self.issuer.clone();
         let read = spawn_blocking(move || {
             let config = Config::read(&line)?;
-            let certificates = Certificates::load(&config, &old)?;
+            check_reload(issuer.as_ref(), &config)?;
+            let acme = issuer.as_ref().map(|issuer| &issuer.acme);
+            let certificates = Certificates::load(&config, &old, acme)?;
             Ok::<_, BoxError>((config, certificates))
         });
         let (mut config, certificates) = read.await??;
@@ -51,8 +55,12 @@ impl Gateway {
         let listeners = services(&config, &limits, &certificates, &self.abuse, &pools)?;
         let pages = self.pages.services(&config);
 
-        // Of what follows, only listening can fail. Then the new addresses are closed again.
-        self.open(&listeners, &pages).await?;
+        // Of what follows, only the domains and listening can fail. Then the new addresses are closed again.
+        self.set_domains(&config)?;
+        if let Err(error) = self.open(&listeners, &pages).await {
+            self.set_domains(&self.config)?;
+            return Err(error);
+        }
         let certificates = spawn_blocking(|| certificates.apply()).await?;
         for listener in &config.listeners {
             limits[&listener.label].set(listener);
@@ -74,6 +82,19 @@ impl Gateway {
         (self.config, self.limits, self.pools) = (config, limits, pools);
         self.show();
         Ok(())
+    }
+
+    /// Obtains certificates for the domains of `config` from now on. Without any, those that are
+    /// there are renewed until a restart.
+    fn set_domains(&self, config: &Config) -> Result<(), BoxError> {
+        let mut listeners = config.listeners.iter();
+        match &self.issuer {
+            Some(issuer) if listeners.any(|listener| !listener.acme_domain.is_empty()) => {
+                // Reads a few small files.
+                Ok(issuer.set(config)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens and prints the addresses that are not open, or none of them.
@@ -109,6 +130,7 @@ impl Gateway {
             ("metrics", metrics.is_none() && new.pages.metrics.is_some()),
             ("admin", admin.is_none() && new.pages.admin.is_some()),
             ("admin-token", has_new_token),
+            ("acme-directory", old.acme != new.acme),
             ("cluster", !old.cluster.is_same_instance(&new.cluster)),
             ("ban-score", !old.abuse.has_same_score(&new.abuse)),
         ];
@@ -119,6 +141,7 @@ impl Gateway {
             tarpit: new.abuse.tarpit,
             ..old.abuse.clone()
         };
+        new.acme = old.acme.clone();
         if metrics.is_none() {
             new.pages.metrics = None;
         }

@@ -179,6 +179,9 @@ impl Parts<'_> {
             lines.push(title);
             lines.extend(stack.lines.iter().map(|line| format!("  {line}")));
         };
+        if let Some((matches, stack)) = self.challenges()? {
+            router = router.route(matches, Inside(stack.service));
+        }
         for route in &listener.route {
             let stack = self.served(Some(route), listener.tls_of(route), None);
             list(route.to_string(), &stack);
@@ -187,7 +190,7 @@ impl Parts<'_> {
         // A client that waits for the server to speak first is not one of TLS.
         let mut undecided = Undecided::End;
         if let Some(rest) = rest {
-            if listener.tls_cert.is_none() {
+            if !listener.has_certificate() {
                 undecided = Undecided::Unknown;
             }
             list("other clients:".to_owned(), &rest);
@@ -198,6 +201,31 @@ impl Parts<'_> {
             service: BoxCloneSyncService::new(service),
             lines,
         })
+    }
+
+    /// Makes the route of those that validate the names for which certificates are obtained. TLS
+    /// answers them and ends the connection, whatever is inside.
+    #[expect(clippy::type_complexity, reason = "a condition cannot be named")]
+    fn challenges<Io: 'static>(
+        &self,
+    ) -> Result<
+        Option<(
+            impl Fn(&Connection<Io>) -> bool + Send + Sync + use<Io>,
+            Stack,
+        )>,
+        BoxError,
+    > {
+        let Parts { listener, .. } = self;
+        if listener.acme_domain.is_empty() {
+            return Ok(None);
+        }
+        let named = server_name(listener.acme_domain.clone())?;
+        let offered = offers("acme-tls/1");
+        let matches = move |conn: &Connection<Io>| named(conn) && offered(conn);
+        Ok(Some((
+            matches,
+            self.served(listener.route.first(), listener.tls(), None),
+        )))
     }
 
     /// Makes the innermost part of the stack: TLS, time limits, bandwidth and the relay.

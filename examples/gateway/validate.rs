@@ -48,6 +48,10 @@ impl Config {
         if let Some(problem) = self.global.abuse.problem() {
             return Err(self.error(None, problem));
         }
+        let mut listeners = self.listeners.iter();
+        let has_domains = listeners.any(|listener| !listener.acme_domain.is_empty());
+        let acme = self.global.acme.check(has_domains);
+        acme.map_err(|problem| self.error(None, problem))?;
         let cluster = self.global.cluster.check();
         cluster.map_err(|problem| self.error(None, problem))?;
         match self.global.server.threads {
@@ -133,9 +137,15 @@ fn check(listener: &Listener) -> Result<(), String> {
         (None, Some(_)) => return fail("`tls-key` requires `tls-cert`"),
         _ => {}
     }
+    if listener.tls_cert.is_some() && !listener.acme_domain.is_empty() {
+        return fail(
+            "`acme-domain` and `tls-cert` exclude each other: the certificate of a listener is \
+             either obtained or read; a route can have a `tls-cert` of its own",
+        );
+    }
     let mut routes = listener.route.iter();
     let has_certificate =
-        listener.tls_cert.is_some() || routes.any(|route| route.tls_cert.is_some());
+        listener.has_certificate() || routes.any(|route| route.tls_cert.is_some());
     if listener.client_ca.is_some() && !has_certificate {
         return fail("`client-ca` requires `tls-cert`");
     }
@@ -182,7 +192,7 @@ fn check(listener: &Listener) -> Result<(), String> {
             Some(RouteTls::PassThrough) if has_certificate => {
                 return fail("`tls = \"pass-through\"` has no use for `tls-cert`");
             }
-            Some(RouteTls::Terminate) if !has_certificate && listener.tls_cert.is_none() => {
+            Some(RouteTls::Terminate) if !has_certificate && !listener.has_certificate() => {
                 return fail("`tls = \"terminate\"` requires `tls-cert`");
             }
             _ => {}

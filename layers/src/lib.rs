@@ -4,6 +4,7 @@
 //! | purpose | layer | feature |
 //! |---|---|---|
 //! | admit and refuse clients by address, ban clients | [`AccessLayer`](access/struct.AccessLayer.html) | `access` |
+//! | obtain and renew certificates from Let's Encrypt and others, by ACME | [`Acme`](acme/struct.Acme.html) | `acme` |
 //! | show a server on a page, and change it: connections, listeners, limits, bans | [`Admin`](admin/struct.Admin.html) | `admin` |
 //! | limit bytes per second and total bytes | [`BandwidthLayer`](bandwidth/struct.BandwidthLayer.html) | `bandwidth` |
 //! | limit connections and rates over several instances, in Redis or Valkey | [`cluster`](cluster/index.html) | `cluster`, `cluster_redis` |
@@ -109,6 +110,8 @@
 
 #[cfg(feature = "access")]
 pub mod access;
+#[cfg(feature = "acme")]
+pub mod acme;
 #[cfg(feature = "admin")]
 pub mod admin;
 #[cfg(feature = "bandwidth")]

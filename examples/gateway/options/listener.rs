@@ -55,6 +55,11 @@ pub struct Listener {
     /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert", value_parser = path())]
     pub tls_key: Option<PathBuf>,
+    /// Name for which to obtain a certificate by ACME; may be repeated. Each has a certificate of its
+    /// own
+    #[arg(long, value_name = "NAME")]
+    #[serde(with = "list")]
+    pub acme_domain: Vec<String>,
     /// Certificate authorities for clients, in PEM; clients without a certificate are refused
     #[arg(long, value_name = "FILE", value_parser = path())]
     pub client_ca: Option<PathBuf>,
@@ -261,7 +266,7 @@ impl Listener {
         for file in files.into_iter().chain(of_routes).flatten() {
             *file = folder.join(&file);
         }
-        let has_certificate = self.tls_cert.is_some();
+        let has_certificate = self.has_certificate();
         for route in &mut self.route {
             let tls = match has_certificate || route.tls_cert.is_some() {
                 true => RouteTls::Terminate,

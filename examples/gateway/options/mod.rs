@@ -3,6 +3,7 @@
 //! Each theme has a file. To add one, write a struct like those, and add it to [`Global`].
 
 mod abuse;
+mod acme;
 mod cluster;
 mod listener;
 mod pages;
@@ -12,6 +13,7 @@ mod starttls;
 mod upstream;
 
 pub use abuse::AbuseOptions;
+pub use acme::AcmeOptions;
 use clap::{
     Arg, Args, Command, CommandFactory, FromArgMatches, Parser,
     builder::{PathBufValueParser, TypedValueParser},
@@ -79,6 +81,9 @@ pub struct Global {
     pub abuse: AbuseOptions,
     #[command(flatten)]
     #[serde(flatten)]
+    pub acme: AcmeOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub cluster: ClusterOptions,
     #[command(flatten)]
     #[serde(flatten)]
@@ -102,6 +107,7 @@ impl Global {
             server: from.read()?,
             pages: from.read()?,
             abuse: from.read()?,
+            acme: from.read()?,
             cluster: from.read()?,
             shutdown: from.read()?,
         })
@@ -122,6 +128,7 @@ macro_rules! default {
 }
 
 default!(
+    AcmeOptions,
     ClusterOptions,
     ServerOptions,
     PageOptions,

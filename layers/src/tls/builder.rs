@@ -55,7 +55,7 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct TlsBuilder {
-    source: Source,
+    pub(super) source: Source,
     ticket_keys: Option<TicketKeys>,
     /// Whether the certificate that was added last is the default.
     adds_default_last: bool,

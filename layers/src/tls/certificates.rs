@@ -1,6 +1,6 @@
 //! The certificates of a layer, and the selection of one for a client.
 
-use super::{ServedCertificate, TlsConfigError, contents::Contents};
+use super::{ServedCertificate, TlsConfigError, contents::Contents, resolver::Resolver};
 use crate::net::names::Names;
 use std::{fmt, path::Path, sync::Arc};
 use tokio_rustls::rustls::{
@@ -12,19 +12,32 @@ use tokio_rustls::rustls::{
     sign::CertifiedKey,
 };
 
-/// Certificates by server name (SNI, RFC 6066). An exact name takes precedence over a wildcard, and
-/// a wildcard over the default.
+/// Certificates by server name (SNI, RFC 6066). An exact name takes precedence over a wildcard, a
+/// wildcard over the resolver, and the resolver over the default.
 #[derive(Default)]
 pub(super) struct Certificates {
     named: Names<Arc<CertifiedKey>>,
+    resolver: Option<Resolver>,
     default: Option<Arc<CertifiedKey>>,
-    /// The certificates that are served, in the order of the configuration.
+    /// The certificates of files that are served, in the order of the configuration.
     served: Vec<ServedCertificate>,
 }
 
 impl Certificates {
-    pub(super) fn served(&self) -> &[ServedCertificate] {
-        &self.served
+    pub(super) fn new(resolver: Option<Resolver>) -> Self {
+        Certificates {
+            resolver,
+            ..Certificates::default()
+        }
+    }
+
+    pub(super) fn resolver(&self) -> Option<&Resolver> {
+        self.resolver.as_ref()
+    }
+
+    pub(super) fn served(&self) -> Vec<ServedCertificate> {
+        let resolved = self.resolver.iter().flat_map(Resolver::certificates);
+        self.served.iter().cloned().chain(resolved).collect()
     }
 
     pub(super) fn set_default(&mut self, key: CertifiedKey) {
@@ -64,17 +77,20 @@ impl Certificates {
         Ok(())
     }
 
-    /// Returns the certificate for a client that asks for `name`. rustls provides names in lower
-    /// case.
-    pub(super) fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        name.and_then(|name| self.named.get(name))
-            .or(self.default.as_ref())
+    /// Returns the certificate for a client. rustls provides names in lower case.
+    pub(super) fn find(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let resolved = || self.resolver.as_ref()?.resolve(hello);
+        let Some(name) = hello.server_name() else {
+            return self.default.clone().or_else(resolved);
+        };
+        let named = self.named.get(name).cloned();
+        named.or_else(resolved).or_else(|| self.default.clone())
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name()).cloned()
+        self.find(&hello)
     }
 }
 

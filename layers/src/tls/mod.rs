@@ -275,6 +275,8 @@
 //!   was no longer valid after a reload that [applies](TlsBuilder::apply) to open connections. With
 //!   the reason [`INJECTED`]: see [STARTTLS](#starttls). With the reason [`IDENTITY`]: see
 //!   [`TlsLayer::admit`].
+//! - [`Rejected`](reagent::Rejected) with the reason [`ACME_CHALLENGE`]: a certificate authority has
+//!   validated a name by the challenge of a [`CertificateResolver`], and the connection is done.
 //!
 //! Building a layer or reloading its files can fail with a [`TlsConfigError`].
 
@@ -293,6 +295,7 @@ mod peer;
 mod pem;
 pub(crate) mod provider;
 mod reload;
+mod resolver;
 mod served;
 mod source;
 pub(crate) mod store;
@@ -310,6 +313,7 @@ pub use io::TlsIo;
 pub use layer::{IDENTITY, INJECTED, TlsLayer};
 pub use peer::PeerName;
 pub use reload::{LastReload, TlsReloader};
+pub use resolver::{ACME_CHALLENGE, CertificateResolver};
 pub use served::ServedCertificate;
 pub use ticket_keys::TicketKeys;
 /// The TLS library, whose types are part of this module's API.

@@ -132,12 +132,13 @@ impl TlsReloader {
         self.store.replace_with(layer.store());
     }
 
-    /// Returns the certificates that are served, in the order of the configuration. The list is
-    /// empty if the configuration was not made from files.
+    /// Returns the certificates that are served, in the order of the configuration, and then those
+    /// of the [resolver](super::CertificateResolver). The list is empty if the configuration was not
+    /// made by a [`TlsBuilder`](super::TlsBuilder).
     pub fn certificates(&self) -> Vec<ServedCertificate> {
         let current = self.store.current();
         let certificates = current.certificates.as_ref();
-        certificates.map_or_else(Vec::new, |certificates| certificates.served().to_vec())
+        certificates.map_or_else(Vec::new, |certificates| certificates.served())
     }
 
     /// Returns the keys of session tickets, the same as

@@ -16,7 +16,8 @@ pub struct ServedCertificate {
 }
 
 impl ServedCertificate {
-    pub(super) fn new(name: Option<String>, chain: &[CertificateDer<'_>]) -> Self {
+    /// Describes a certificate that is served for `name`, with the expiry of its chain.
+    pub fn new(name: Option<String>, chain: &[CertificateDer<'_>]) -> Self {
         ServedCertificate {
             name,
             not_after: chain

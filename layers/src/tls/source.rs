@@ -7,6 +7,7 @@ use super::{
     contents::Contents,
     key_set::KEPT_FOR,
     provider::Aead,
+    resolver::Resolver,
     ticket_key::Use,
     tickets::Tickets,
 };
@@ -29,6 +30,7 @@ pub(super) struct Source {
     pub(super) provider: Option<Arc<CryptoProvider>>,
     pub(super) default: Option<Pair>,
     pub(super) named: Vec<(String, Pair)>,
+    pub(super) resolver: Option<Resolver>,
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) clients: Option<Clients>,
     /// Revocation lists for the certificates of clients.
@@ -47,6 +49,7 @@ impl Default for Source {
             provider: None,
             default: None,
             named: Vec::new(),
+            resolver: None,
             alpn: Vec::new(),
             clients: None,
             crls: None,
@@ -144,7 +147,7 @@ impl Source {
         contents: &Contents,
         provider: &CryptoProvider,
     ) -> Result<Certificates, TlsConfigError> {
-        if self.default.is_none() && self.named.is_empty() {
+        if self.default.is_none() && self.named.is_empty() && self.resolver.is_none() {
             return Err(TlsConfigError::NothingToServe);
         }
         let load = |pair: &Pair| {
@@ -154,7 +157,7 @@ impl Source {
             }
             Ok::<_, TlsConfigError>(key)
         };
-        let mut certificates = Certificates::default();
+        let mut certificates = Certificates::new(self.resolver.clone());
         if let Some(pair) = &self.default {
             certificates.set_default(load(pair)?);
         }

@@ -3,6 +3,7 @@
 use super::{
     IDENTITY, TlsInfo, TlsIo,
     handshake_error::{Failure, Stage},
+    resolver::{ACME_CHALLENGE, Challenge},
     source::Current,
     store::Store,
 };
@@ -38,8 +39,8 @@ pub struct Tls {
 pub(super) type Admit = dyn Fn(&TlsInfo) -> bool + Send + Sync;
 
 /// A stream after its handshake, and the configuration by which its client was admitted, if that may
-/// be asked for.
-type Shaken<Io> = (TlsStream<Io>, Option<Arc<Current>>);
+/// be asked for. `None` after a challenge that was answered, whose connection is never served.
+type Shaken<Io> = Option<(TlsStream<Io>, Option<Arc<Current>>)>;
 
 impl<Io: IoStream> Upgrade<Io> for Tls {
     type Io = TlsIo<Io>;
@@ -47,7 +48,8 @@ impl<Io: IoStream> Upgrade<Io> for Tls {
     async fn upgrade(&self, conn: Connection<Io>) -> Result<Connection<TlsIo<Io>>, BoxError> {
         let (io, parts) = conn.into_parts();
         match self.handshake(io).await {
-            Ok((stream, by)) => {
+            Ok(None) => Err(Rejected::new(ACME_CHALLENGE).into()),
+            Ok(Some((stream, by))) => {
                 let info = TlsInfo::of(stream.get_ref().1);
                 if self.admit.as_ref().is_some_and(|admit| !admit(&info)) {
                     return Err(Rejected::new(IDENTITY).into());
@@ -94,6 +96,10 @@ impl Tls {
         mut start: StartHandshake<Io>,
     ) -> Result<Shaken<Io>, Failure> {
         let current = self.store.current();
+        let challenge = current.challenge(&start.client_hello());
+        if let Some(challenge) = challenge {
+            return answer_challenge(start, challenge).await;
+        }
         if let Some(alert) = current.refusal(&start.client_hello()) {
             let failure = Failure::unknown_name(start.client_hello().server_name());
             // The client is refused whether or not it receives the alert.
@@ -115,9 +121,29 @@ impl Tls {
             Some(places) => in_turns(places, &mut handshake).await,
         };
         match result {
-            Ok(stream) => Ok((stream, by)),
+            Ok(stream) => Ok(Some((stream, by))),
             Err(error) => Err(Failure::new(Stage::Rest, error)),
         }
+    }
+}
+
+/// Performs the handshake by which a name is validated, and ends the connection.
+async fn answer_challenge<Io: IoStream>(
+    mut start: StartHandshake<Io>,
+    challenge: Challenge,
+) -> Result<Shaken<Io>, Failure> {
+    let Challenge::Answer(config) = challenge else {
+        let failure = Failure::unknown_name(start.client_hello().server_name());
+        let _ = send_alert(&mut start.io, AlertDescription::UnrecognisedName).await;
+        return Err(failure);
+    };
+    match start.into_stream(config).await {
+        Ok(mut stream) => {
+            // The name is validated whether or not the authority receives the end.
+            let _ = stream.shutdown().await;
+            Ok(None)
+        }
+        Err(error) => Err(Failure::new(Stage::Rest, error)),
     }
 }
 
@@ -145,11 +171,10 @@ impl Current {
     /// Returns the alert for a client without a certificate for its name. rustls itself would send
     /// `access_denied`.
     fn refusal(&self, hello: &ClientHello<'_>) -> Option<AlertDescription> {
-        let name = hello.server_name();
-        if self.certificates.as_ref()?.find(name).is_some() {
+        if self.certificates.as_ref()?.find(hello).is_some() {
             return None;
         }
-        Some(match name {
+        Some(match hello.server_name() {
             Some(_) => AlertDescription::UnrecognisedName,
             // RFC 8446, section 9.2.
             None => AlertDescription::MissingExtension,

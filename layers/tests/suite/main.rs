@@ -12,6 +12,8 @@ mod access;
 mod access_existing;
 #[cfg(feature = "access")]
 mod access_restart;
+#[cfg(feature = "acme")]
+mod acme;
 #[cfg(all(
     feature = "admin",
     feature = "limit",

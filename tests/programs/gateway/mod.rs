@@ -1,6 +1,7 @@
 //! `examples/gateway/` keeps its promises, with common clients and proxies.
 
 mod abuse;
+mod acme;
 mod admin;
 mod cluster;
 mod config;

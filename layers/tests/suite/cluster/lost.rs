@@ -327,7 +327,7 @@ async fn an_interruption_of_less_than_half_a_lease_costs_no_place() {
             }
             sleep(LEASE / 2 - SECOND).await;
             link.cut(false);
-            link.delay(0 * SECOND);
+            link.delay(std::time::Duration::ZERO);
             // All places are still taken.
             for _ in 0..30 {
                 for other in &instances[1..] {
