@@ -18,6 +18,8 @@ async fn described(builder: PrometheusBuilder) -> BTreeSet<(String, String)> {
     observer.certificates_reloaded(true);
     observer.client_banned("slow", true);
     observer.set_tarpit(1, 2, 3);
+    observer.set_pressure([("descriptors", Some(0.5))]);
+    observer.set_pressure_actions(1, 2, 3);
     observer.set_top_clients("bytes", [3, 2, 1]);
     let (server, clients, _) = start(observer).await;
     let first = tell(&clients, b'w').await;
@@ -80,6 +82,6 @@ async fn the_documentation_lists_every_metric_and_its_kind() {
             )
         })
         .collect();
-    assert_eq!(documented.len(), 28);
+    assert_eq!(documented.len(), 32);
     assert_eq!(described(PrometheusBuilder::new()).await, documented);
 }
