@@ -16,6 +16,7 @@ impl Pipe {
         None
     }
 
+    #[expect(clippy::boxed_local, reason = "the pipes of Linux are boxed")]
     pub(super) fn give_back(self: Box<Self>) {
         match *self {}
     }
