@@ -22,6 +22,9 @@ use tokio_util::io::poll_read_buf;
 /// little now and then from holding a relay forever.
 const LONGEST: u32 = 10;
 
+/// How long a side stays open, to whom an end was passed on, while it may still send.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// Delivers to the `living` side what `dead` sent before it failed. Returns whether the `living`
 /// side may be closed in order: either its peer has received an end, or an orderly close is the
 /// only safe way to deliver the rest.
@@ -44,15 +47,21 @@ pub(super) async fn deliver(
     if !deliver_held(transfer, dead, living, &mut input, patience).await {
         return false;
     }
-    // After an orderly close the system delivers what is queued, unless data arrives for the closed
-    // socket.
+    if transfer.is_ended() {
+        // A socket that was shut down is always writable, so its queue cannot be seen. The system
+        // delivers what is queued after a close as well, unless data arrives for the closed socket:
+        // then it resets the connection. So the socket stays open for a while if its peer may send.
+        let over = poll_fn(|cx| input.poll(cx, living));
+        let _ = timeout(limit.min(LINGER), over).await;
+        return true;
+    }
     let mut emptied = pin!(timeout(longest, queue.emptied()));
     let is_known = poll_fn(|cx| {
         let _ = input.poll(cx, living);
         emptied.as_mut().poll(cx)
     });
-    let is_unknown = matches!(is_known.await, Ok(false));
-    transfer.is_ended() || is_unknown
+    // An orderly close is the only way to deliver the rest then.
+    matches!(is_known.await, Ok(false))
 }
 
 /// Continues until everything is written and flushed, and returns whether that succeeded.

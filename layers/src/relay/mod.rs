@@ -88,8 +88,9 @@
 //!   arrives.
 //!
 //! If a side fails after its orderly end was passed on, nothing more can be delivered to it.
-//! Whatever the other side still sends is discarded, and the other side is closed as soon as its
-//! system has everything.
+//! Whatever the other side still sends is discarded until it ends, for up to 5 seconds, and then the
+//! other side is closed. What was queued for it is delivered, unless that takes longer and it goes on
+//! sending: data that arrives for a closed socket resets it.
 //!
 //! If the relay's future is dropped, by a time limit, an abort or the deadline of a drain, both
 //! sides are reset **at once**. Bytes queued in the systems are lost, and neither side can mistake

@@ -140,3 +140,39 @@ fn a_tls_stream_is_an_upstream() {
     is_resettable::<tokio_rustls::client::TlsStream<TcpStream>>();
     is_resettable::<tokio_rustls::server::TlsStream<TcpStream>>();
 }
+
+/// Data that arrives for a closed socket resets it. So a peer that sends all the time would lose
+/// what is queued for it if its side were closed early.
+#[tokio::test]
+async fn a_side_that_fails_after_its_end_costs_a_peer_that_sends_nothing() {
+    let proxy = Proxy::start().await;
+    let (mut client, mut upstream) = proxy.pair().await;
+    let sent = pattern(5, 0, MUCH);
+    in_time(upstream.write_all(&sent)).await.unwrap();
+    upstream.shutdown().await.unwrap();
+    let connection = proxy.served.connection(1).unwrap();
+    until("the proxy has taken all", || {
+        connection.bytes_written() == "pong".len() as u64 + MUCH as u64
+    })
+    .await;
+    // Left unread, so that closing resets the connection.
+    client.write_all(b"question").await.unwrap();
+    upstream.peek(&mut [0]).await.unwrap();
+    drop(upstream);
+    let (mut reader, mut writer) = client.split();
+    let sending = async {
+        for _ in 0..2000 {
+            writer.write_all(&[0; 1000]).await?;
+            tokio::task::yield_now().await;
+        }
+        std::io::Result::Ok(())
+    };
+    in_time(sending).await.expect("an open connection");
+    let mut all = Vec::new();
+    in_time(reader.read_to_end(&mut all))
+        .await
+        .expect("an orderly end");
+    assert!(all == sent, "{} bytes", all.len());
+    drop(client);
+    proxy.served.ends.of(1).await;
+}
