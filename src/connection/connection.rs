@@ -277,7 +277,8 @@ impl<Io> Connection<Io> {
     ///
     /// A direct transfer looks to the wrapper like any read or write, but the bytes in its buffer
     /// are all zero. So the wrapper must pass on the caller's own buffer, or the first part of it,
-    /// and must not depend on the bytes, copy them for later, or send them elsewhere. A read may
+    /// and must not depend on the bytes, copy them for later, or send them elsewhere. One call is one
+    /// write at most: a second one, of the same bytes or of the rest, would send the zeros. A read may
     /// also return other bytes, such as those that were read ahead by
     /// [`PrefixedIo`](crate::PrefixedIo).
     #[inline]

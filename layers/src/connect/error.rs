@@ -1,14 +1,16 @@
 //! The error of a connection that could not be made.
 
 use super::{FailedAttempt, Target};
+use crate::net::local::is_local;
 use reagent::BoxError;
 use std::{error::Error, fmt, io, time::Duration};
 
 /// The error of a connection that could not be made.
 ///
 /// The message says what was tried: the target, the time it took, and each address with its own
-/// error. It does not repeat its [`source`](Error::source), which is the error of the resolver, of
-/// the handshake or of the socket.
+/// error. It does not repeat its [`source`](Error::source), which is the error of the resolver or of
+/// the handshake. If no address was tried because this machine has run out of descriptors, memory or
+/// ports, the source is the error of the last attempt, so that no peer is blamed for it.
 #[derive(Debug)]
 pub struct ConnectError {
     target: Target,
@@ -138,6 +140,14 @@ impl fmt::Display for ConnectError {
 
 impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        if let Some(source) = self.source.as_deref() {
+            return Some(source);
+        }
+        let is_local = self
+            .attempts
+            .iter()
+            .all(|attempt| is_local(attempt.error()));
+        let last = self.attempts.last().filter(|_| is_local)?;
+        Some(last.error())
     }
 }

@@ -4,6 +4,8 @@
 mod cidr;
 #[cfg(any(feature = "connect", feature = "route", feature = "tls_no_provider"))]
 pub(crate) mod host_name;
+#[cfg(any(feature = "connect", feature = "upstream"))]
+pub(crate) mod local;
 #[cfg(any(feature = "route", feature = "tls_no_provider"))]
 pub(crate) mod names;
 

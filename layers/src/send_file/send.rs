@@ -20,9 +20,9 @@ pub trait SendFile: sealed::Sealed {
     ///
     /// `..` is the whole file as long as it is now. The part of a range that is past the end of the
     /// file is not sent, and neither is what was cut off the file meanwhile; compare the number of
-    /// bytes sent with the one that you expect. Do not write to the part that is sent: without a
-    /// copy, the client may receive the new bytes even after this has returned, as long as it has
-    /// not acknowledged the old ones.
+    /// bytes sent with the one that you expect. Neither write to the part that is sent nor cut it
+    /// off: without a copy, the client may receive the new bytes, or zeros for those that are gone,
+    /// even after this has returned, as long as it has not acknowledged the old ones.
     ///
     /// Pass an `Arc<File>` to send a file more than once. The position of the file is neither used
     /// nor changed, so connections can share a file; on Windows it is changed.

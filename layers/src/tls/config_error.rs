@@ -121,6 +121,11 @@ pub enum TlsConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// A protocol for ALPN is empty or longer than 255 bytes, or all of them take more than 8 KiB.
+    Alpn {
+        /// The first protocol that is not possible, or that is one too many.
+        protocol: Vec<u8>,
+    },
     /// The name of an upstream is neither a host name nor an IP address.
     HostName {
         /// The name as it was passed.
@@ -240,6 +245,11 @@ impl fmt::Display for TlsConfigError {
                 "the revocation lists in {} have no use: request client certificates on the \
                  `TlsBuilder`",
                 path.display()
+            ),
+            Alpn { protocol } => write!(
+                f,
+                "invalid ALPN protocol \"{}\": expected 1 to 255 bytes, and 8 KiB for all of them",
+                protocol.escape_ascii()
             ),
             HostName { name } => write!(
                 f,

@@ -281,6 +281,7 @@
 //! Building a layer or reloading its files can fail with a [`TlsConfigError`].
 
 mod admitted;
+pub(crate) mod alpn;
 mod authorities;
 mod builder;
 pub(crate) mod certificates;

@@ -1,7 +1,7 @@
 //! The files and options that a configuration is made from.
 
 use super::{
-    TicketKeys, TlsConfigError,
+    TicketKeys, TlsConfigError, alpn,
     authorities::Clients,
     certificates::{Certificates, certified_key},
     contents::Contents,
@@ -115,7 +115,7 @@ impl Source {
             .map_err(TlsConfigError::Config)?
             .with_client_cert_verifier(required)
             .with_cert_resolver(certificates.clone());
-        config.alpn_protocols.clone_from(&self.alpn);
+        config.alpn_protocols = alpn::checked(&self.alpn)?;
         // The ticket holds everything that must be known about a session, including its age.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match self.resumable_for() {

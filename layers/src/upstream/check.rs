@@ -66,7 +66,7 @@ impl Check {
     ///
     /// # Panics
     ///
-    /// Panics if `host` or `path` has spaces or control characters, or `path` does not begin with a
+    /// Panics if `host` or `path` has spaces, control characters or characters outside of ASCII, or `path` does not begin with a
     /// slash.
     pub fn http(host: &str, path: &str) -> Self {
         let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());

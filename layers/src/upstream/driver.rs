@@ -1,5 +1,6 @@
 //! The futures that a program spawns, and the one that checks upstreams.
 
+use super::error::is_blameless;
 use super::{check::Check, service::connect, shared::Shared};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use reagent::{BoxError, ErrorChain};
@@ -137,6 +138,10 @@ where
         if let Some(due) = self.due.get_mut(&number) {
             let factor = 0.75 + fastrand::f64() / 2.0;
             *due = Some(Instant::now() + self.check.interval.mul_f64(factor));
+        }
+        // What this machine lacks says nothing about the upstream.
+        if passed.as_ref().is_err_and(|error| is_blameless(&**error)) {
+            return;
         }
         let error = passed.err().map(|error| ErrorChain(&*error).to_string());
         let Check { rise, fall, .. } = self.check;

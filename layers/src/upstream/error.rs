@@ -1,6 +1,7 @@
 //! Why no upstream could be connected to.
 
 use super::{health::Failure, shared::NoPlace};
+use crate::net::local;
 use reagent::{BoxError, ErrorChain};
 use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 
@@ -53,11 +54,7 @@ impl fmt::Display for UpstreamError {
                 upstream, error, ..
             } = attempt;
             f.write_str(separator)?;
-            // Many connectors name it.
-            if !error.contains(&**upstream) {
-                write!(f, "{upstream}: ")?;
-            }
-            f.write_str(error)?;
+            write!(f, "{upstream}: {error}")?;
         }
         Ok(())
     }
@@ -79,12 +76,9 @@ impl Blameless {
     }
 
     /// Returns whether this machine has run out of something, so that it could not have connected
-    /// to any upstream: descriptors, memory or ports.
+    /// to any upstream: descriptors, memory, buffers or ports.
     pub fn is_local(error: &io::Error) -> bool {
-        // ENFILE and EMFILE have these numbers on all systems like Unix.
-        let is_out_of_descriptors = cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24));
-        let kinds = [io::ErrorKind::OutOfMemory, io::ErrorKind::AddrNotAvailable];
-        is_out_of_descriptors || kinds.contains(&error.kind())
+        local::is_local(error)
     }
 }
 
@@ -102,13 +96,43 @@ impl Error for Blameless {
 
 /// Returns the text of an error, and whose failure it is.
 pub(super) fn classify(error: &BoxError) -> (Failure, Arc<str>) {
-    let mut source: Option<&(dyn Error + 'static)> = Some(&**error);
-    let mut failure = Failure::Connect;
-    while let Some(error) = source {
-        if error.is::<Blameless>() || error.downcast_ref().is_some_and(Blameless::is_local) {
-            failure = Failure::Local;
-        }
-        source = error.source();
-    }
+    let failure = match is_blameless(&**error) {
+        true => Failure::Local,
+        false => Failure::Connect,
+    };
     (failure, ErrorChain(&**error).to_string().into())
+}
+
+/// Returns whether an error, or one of its sources, is not the fault of the upstream.
+pub(super) fn is_blameless(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    // The source of an I/O error is that of the error in it, which is passed over.
+    let inner = io.and_then(io::Error::get_ref);
+    error.is::<Blameless>()
+        || io.is_some_and(Blameless::is_local)
+        || inner.is_some_and(|inner| is_blameless(inner))
+        || error.source().is_some_and(is_blameless)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_blameless_is_found_in_every_wrapper() {
+        let local = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let marked = || Blameless::new("the client has left");
+        let wrapped: [BoxError; 5] = [
+            marked().into(),
+            io::Error::other(marked()).into(),
+            io::Error::other(io::Error::other(marked())).into(),
+            io::Error::other(local()).into(),
+            local().into(),
+        ];
+        for error in wrapped {
+            assert!(is_blameless(&*error), "{error:?}");
+        }
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(!is_blameless(&refused) && !is_blameless(&io::Error::other(refused)));
+    }
 }

@@ -17,6 +17,9 @@ pub enum Balance {
     Hash,
 }
 
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The conditions on which an upstream that fails is left out.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
@@ -54,10 +57,10 @@ impl Ejection {
 
     /// Sets the time of the first ejection, by which each further one is longer, and the longest
     /// time. For each `base` that an upstream serves after its return, its next ejection is shorter
-    /// again by `base`.
+    /// again by `base`. No time is longer than `longest`, or a year.
     pub fn time(mut self, base: Duration, longest: Duration) -> Self {
-        self.base = base.max(Duration::from_millis(1));
-        self.longest = longest.max(self.base);
+        self.longest = longest.clamp(SHORTEST, LONGEST);
+        self.base = base.clamp(SHORTEST, self.longest);
         self
     }
 

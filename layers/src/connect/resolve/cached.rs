@@ -208,7 +208,8 @@ impl fmt::Display for ResolveError {
 
 impl Error for ResolveError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
+        // Its message is not repeated, see `ErrorChain`.
+        Some(&**self.0)
     }
 }
 

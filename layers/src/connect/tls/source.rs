@@ -2,7 +2,8 @@
 
 use super::{server_name, verifier::VerifiesName};
 use crate::tls::{
-    TlsConfigError, certificates::certified_key, contents::Contents, provider::default_provider,
+    TlsConfigError, alpn, certificates::certified_key, contents::Contents,
+    provider::default_provider,
 };
 use std::{path::PathBuf, sync::Arc};
 use tokio_rustls::rustls::{
@@ -59,7 +60,7 @@ impl Source {
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
         };
-        config.alpn_protocols.clone_from(&self.alpn);
+        config.alpn_protocols = alpn::checked(&self.alpn)?;
         Ok(config)
     }
 
