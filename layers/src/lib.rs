@@ -202,7 +202,8 @@ mod io;
     feature = "proxy_protocol",
     feature = "route",
     feature = "sniff",
-    feature = "tls_no_provider"
+    feature = "tls_no_provider",
+    feature = "upstream"
 ))]
 mod net;
 #[cfg(any(feature = "metrics", feature = "top"))]
