@@ -195,7 +195,8 @@ impl Open {
             usize::try_from(descriptors / SHARE / 2).map_or(MOST, |most| most.min(MOST))
         });
         let open = OPEN.fetch_update(Relaxed, Relaxed, |open| (open < limit).then_some(open + 1));
-        open.is_ok().then_some(Open)
+        // Not `then_some`, whose argument would be dropped, and so count, where there is no room.
+        open.is_ok().then(|| Open)
     }
 }
 
@@ -216,6 +217,9 @@ mod tests {
             pipes.push(pipe);
         }
         assert!((1..=MOST).contains(&pipes.len()), "{} pipes", pipes.len());
+        // However often it is tried.
+        let more = (0..4 * (PAUSE + 1)).find_map(|_| Pipe::borrow());
+        assert!(more.is_none());
         // One that was given back is lent at once.
         pipes.pop().unwrap().give_back();
         pipes.push(Pipe::borrow().expect("the one that was given back"));
