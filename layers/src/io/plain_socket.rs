@@ -30,35 +30,41 @@ mod transfer {
         pub(crate) fn poll_read_with(
             self,
             cx: &mut Context<'_>,
-            mut transfer: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+            transfer: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
         ) -> Poll<io::Result<usize>> {
-            loop {
-                ready!(match self {
-                    PlainSocket::Tcp(stream) => stream.poll_read_ready(cx),
-                    PlainSocket::Unix(stream) => stream.poll_read_ready(cx),
-                })?;
-                match self.try_io(Interest::READABLE, &mut transfer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    moved => return Poll::Ready(moved),
-                }
-            }
+            self.poll_with(cx, Interest::READABLE, transfer)
         }
 
         /// Calls `transfer` once the socket is writable, and again if it is not writable after all.
         pub(crate) fn poll_write_with(
             self,
             cx: &mut Context<'_>,
+            transfer: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+        ) -> Poll<io::Result<usize>> {
+            self.poll_with(cx, Interest::WRITABLE, transfer)
+        }
+
+        fn poll_with(
+            self,
+            cx: &mut Context<'_>,
+            interest: Interest,
             mut transfer: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
         ) -> Poll<io::Result<usize>> {
             loop {
-                ready!(match self {
-                    PlainSocket::Tcp(stream) => stream.poll_write_ready(cx),
-                    PlainSocket::Unix(stream) => stream.poll_write_ready(cx),
-                })?;
-                match self.try_io(Interest::WRITABLE, &mut transfer) {
+                ready!(self.poll_ready(cx, interest))?;
+                match self.try_io(interest, &mut transfer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     moved => return Poll::Ready(moved),
                 }
+            }
+        }
+
+        fn poll_ready(self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+            match (self, interest.is_readable()) {
+                (PlainSocket::Tcp(stream), true) => stream.poll_read_ready(cx),
+                (PlainSocket::Tcp(stream), false) => stream.poll_write_ready(cx),
+                (PlainSocket::Unix(stream), true) => stream.poll_read_ready(cx),
+                (PlainSocket::Unix(stream), false) => stream.poll_write_ready(cx),
             }
         }
 

@@ -7,10 +7,13 @@ use super::{
 use std::{
     collections::BTreeMap,
     fs,
+    future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
     path::{Path, PathBuf},
+    time::Duration,
 };
+use tokio::time::sleep;
 use tokio_rustls::rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
 };
@@ -19,6 +22,12 @@ use zeroize::Zeroizing;
 
 /// The largest file that is read. A bundle of all public authorities has about 200 KB.
 const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// If the contents of the files do not change within this time, they are not being written.
+const SETTLED_AFTER: Duration = Duration::from_millis(50);
+
+/// The maximum number of reads of files that keep changing.
+const LOOKS: usize = 100;
 
 /// The files as they were at one time, so that what is compared is also what is used.
 pub(crate) struct Contents(BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>);
@@ -155,4 +164,20 @@ fn is_successful(response: &[u8]) -> bool {
     const SUCCESSFUL: [u8; 3] = [10, 1, 0];
     Sequence::from_der(response)
         .is_ok_and(|(rest, inner)| rest.is_empty() && inner.content.starts_with(&SUCCESSFUL))
+}
+/// Reads files once more until they have not changed for a moment: a chain that is being written is
+/// not used.
+pub(crate) async fn settled<F: Future<Output = Contents>>(
+    mut contents: Contents,
+    read: impl Fn() -> F,
+) -> Contents {
+    for _ in 0..LOOKS {
+        sleep(SETTLED_AFTER).await;
+        let before = contents.fingerprint();
+        contents = read().await;
+        if contents.fingerprint() == before {
+            break;
+        }
+    }
+    contents
 }

@@ -3,7 +3,7 @@
 use super::{
     TicketKeys, TlsConfigError, TlsInfo,
     admitted::{Admitted, CLIENT_CERTIFICATE},
-    contents::Contents,
+    contents::{Contents, settled},
     reload::LastReload,
     source::{Current, Source},
 };
@@ -13,16 +13,10 @@ use reagent::{ConnectionHandle, Rejected};
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
-use tokio::{sync, task::spawn_blocking, time::sleep};
+use tokio::{sync, task::spawn_blocking};
 use tokio_rustls::rustls::ServerConfig;
-
-/// If the contents of the files do not change within this time, they are not being written.
-const SETTLED_AFTER: Duration = Duration::from_millis(50);
-
-/// The maximum number of reads of files that keep changing.
-const LOOKS: usize = 100;
 
 /// The state that a layer shares with its services and reloaders.
 pub(super) struct Store {
@@ -144,20 +138,11 @@ impl Store {
         };
         let _loading = self.loading.lock().await;
         let replaced = self.loaded().replaced;
-        let mut contents = read(source).await;
+        let contents = read(source).await;
         if only_changed && contents.fingerprint() == self.loaded().fingerprint {
             return None;
         }
-        // A chain that is being written is not used.
-        for _ in 0..LOOKS {
-            sleep(SETTLED_AFTER).await;
-            let again = read(source).await;
-            let is_settled = again.fingerprint() == contents.fingerprint();
-            contents = again;
-            if is_settled {
-                break;
-            }
-        }
+        let contents = settled(contents, || read(source)).await;
         let (fingerprint, configuring) = (contents.fingerprint(), source.clone());
         let configured = blocking(move || configuring.configure(&contents)).await;
         let result = self.load(configured, fingerprint, replaced);

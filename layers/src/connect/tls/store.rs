@@ -1,7 +1,11 @@
 //! The configuration in use, and its replacement.
 
 use super::source::Source;
-use crate::tls::{TlsConfigError, contents::Contents, store::blocking};
+use crate::tls::{
+    TlsConfigError,
+    contents::{Contents, settled},
+    store::blocking,
+};
 use arc_swap::ArcSwap;
 use std::{
     fmt,
@@ -13,15 +17,9 @@ use std::{
 };
 use tokio::{
     sync::Mutex,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_rustls::rustls::ClientConfig;
-
-/// If the contents of the files do not change within this time, they are not being written.
-const SETTLED_AFTER: Duration = Duration::from_millis(50);
-
-/// The maximum number of reads of files that keep changing.
-const LOOKS: usize = 100;
 
 pub(super) struct Store {
     current: ArcSwap<ClientConfig>,
@@ -64,19 +62,11 @@ impl Store {
     ) -> Option<Result<(), Arc<TlsConfigError>>> {
         let source = self.source.as_ref()?;
         let _loading = self.loading.lock().await;
-        let mut contents = read(source).await;
+        let contents = read(source).await;
         if only_changed && contents.fingerprint() == self.fingerprint.load(Ordering::Relaxed) {
             return None;
         }
-        // A chain that is being written is not used.
-        for _ in 0..LOOKS {
-            sleep(SETTLED_AFTER).await;
-            let before = contents.fingerprint();
-            contents = read(source).await;
-            if contents.fingerprint() == before {
-                break;
-            }
-        }
+        let contents = settled(contents, || read(source)).await;
         let (fingerprint, configuring) = (contents.fingerprint(), source.clone());
         let configured = blocking(move || configuring.configure(&contents)).await;
         self.fingerprint.store(fingerprint, Ordering::Relaxed);
