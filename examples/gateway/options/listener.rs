@@ -1,7 +1,7 @@
 //! The options of a listener, and its routes.
 
 use super::{Balance, HealthCheck, Plaintext, StartTls, path};
-use crate::values::{Count, ListenAddr, Seconds, TimeLimit, Tried, WeightedTarget, join, list};
+use crate::values::{Count, Fingerprint, ListenAddr, Seconds, TimeLimit, Tried, WeightedTarget, join, list};
 use clap::{Args, ValueEnum};
 use reagent_layers::{Apply, Network};
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,11 @@ pub struct Listener {
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     #[serde(with = "list")]
     pub deny: Vec<Network>,
-    /// Which connections changes of `allow`, `deny`, bans, `client-ca` and `client-crl` apply to.
+    /// JA4 fingerprint of TLS clients to refuse; may be repeated. Many clients may share it
+    #[arg(long, value_name = "FINGERPRINT")]
+    #[serde(with = "list")]
+    pub deny_ja4: Vec<Fingerprint>,
+    /// Which connections changes of `allow`, `deny`, `deny-ja4`, bans, `client-ca` and `client-crl` apply to.
     /// With `existing`, open connections that are no longer admitted are ended
     #[arg(long, value_name = "CONNECTIONS", default_value = "new")]
     pub apply_to: ApplyTo,
