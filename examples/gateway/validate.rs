@@ -99,6 +99,9 @@ fn check_upstreams(listener: &Listener) -> Result<(), String> {
         if listener.to_ca.is_some() {
             return fail("`to-ca` requires `to-tls`");
         }
+        if listener.to_crl.is_some() {
+            return fail("`to-crl` requires `to-tls`");
+        }
         if listener.to_name.is_some() {
             return fail("`to-name` requires `to-tls`");
         }

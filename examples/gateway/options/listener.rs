@@ -1,7 +1,9 @@
 //! The options of a listener, and its routes.
 
 use super::{Balance, HealthCheck, Plaintext, StartTls, path};
-use crate::values::{Count, Fingerprint, ListenAddr, Seconds, TimeLimit, Tried, WeightedTarget, join, list};
+use crate::values::{
+    Count, Fingerprint, ListenAddr, Seconds, TimeLimit, Tried, WeightedTarget, join, list,
+};
 use clap::{Args, ValueEnum};
 use reagent_layers::{Apply, Network};
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,9 @@ pub struct Listener {
     /// Certificate authorities for upstreams, in PEM [default: those of the system]
     #[arg(long, value_name = "FILE", value_parser = path())]
     pub to_ca: Option<PathBuf>,
+    /// Certificate revocation lists for upstreams, in PEM
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub to_crl: Option<PathBuf>,
     /// Name that the certificates of upstreams must be valid for [default: the host of `--to`]
     #[arg(long, value_name = "NAME")]
     pub to_name: Option<String>,
@@ -264,6 +269,7 @@ impl Listener {
             &mut self.client_ca,
             &mut self.client_crl,
             &mut self.to_ca,
+            &mut self.to_crl,
         ];
         let of_routes = self.route.iter_mut();
         let of_routes = of_routes.flat_map(|route| [&mut route.tls_cert, &mut route.tls_key]);
