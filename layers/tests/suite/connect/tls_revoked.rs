@@ -7,7 +7,7 @@ use super::{
 use crate::tls::pki::{Ca, Dir};
 use reagent::BoxError;
 use reagent_layers::{
-    connect::{ConnectError, TlsClient, TlsClientErrorKind as Kind},
+    connect::{TlsClient, TlsClientErrorKind as Kind},
     tls::TlsConfigError,
 };
 use std::fs;
@@ -117,7 +117,7 @@ async fn another_upstream_is_used_instead_of_a_revoked_one() {
     };
     let dial = async |port: u16| {
         let connector = super::places::to([super::places::at(1, port)]).tls(tls.clone());
-        Ok::<_, ConnectError>(connect(&connector, name(port)).await?)
+        connect(&connector, name(port)).await
     };
     let set = Upstreams::builder()
         .balance(Balance::P2c)
