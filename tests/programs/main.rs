@@ -3,6 +3,8 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+#[path = "../suite/port.rs"]
+mod port;
 mod program;
 #[path = "../../layers/tests/suite/cluster/redis_server.rs"]
 mod redis_server;

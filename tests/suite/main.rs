@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod load;
+mod port;
 mod skipped;
 mod support;
 

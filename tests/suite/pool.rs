@@ -1,6 +1,9 @@
 //! The pool of acceptors: their number, their services, and their recovery from failures.
 
-use crate::support::{Log, connect, echo, echoes, own_ip, rest, serve, stop, until};
+use crate::{
+    port::Port,
+    support::{Log, connect, echo, echoes, rest, serve, stop, until},
+};
 use reagent::{
     Acceptor, BoxError, Connection, ErrorChain, Handler, Observer, Server, ServerHandle,
     ServerStatus, Spawn, TokioSpawn, event, handle,
@@ -329,10 +332,8 @@ async fn every_acceptor_gets_a_service_that_was_made_for_it() {
 
 #[tokio::test]
 async fn a_service_that_cannot_be_made_fails_the_start() {
-    let addr = std::net::TcpListener::bind((own_ip(), 0))
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = Port::new();
+    let addr = port.addr();
     for (next, message) in [
         (
             Next::MakeFails,

@@ -1,4 +1,4 @@
-//! What a test says that cannot run here. All three suites have this file as a module.
+//! What a test says that cannot run here. The suites share this file as a module.
 
 use std::{env, fmt::Display, fs::OpenOptions, io::Write, thread};
 

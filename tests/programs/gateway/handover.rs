@@ -6,7 +6,10 @@ use super::{
     in_time, named_upstream, say,
     tls::s_client,
 };
-use crate::program::{Example, binary};
+use crate::{
+    port::Port,
+    program::{Example, binary},
+};
 use reagent::BoxError;
 use serde_json::json;
 use std::{
@@ -29,15 +32,16 @@ use tokio::{
 pub struct Gateways {
     pub files: Files,
     pub args: Vec<String>,
+    _port: Port,
 }
 
 impl Gateways {
-    /// Chooses a free port, and a folder for the path of the hand-over.
+    /// Chooses a port, and a folder for the path of the hand-over.
     pub async fn new(to: &str, args: &[&str]) -> Self {
         let files = Files::new("");
         files.certify("localhost");
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let listen = free.local_addr().unwrap().to_string();
+        let port = Port::new();
+        let listen = port.addr().to_string();
         let path = files.path("handover.sock");
         let args = [
             &["--listen", &listen, "--to", to, "--handover", &path],
@@ -45,7 +49,11 @@ impl Gateways {
         ]
         .concat();
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Gateways { files, args }
+        Gateways {
+            files,
+            args,
+            _port: port,
+        }
     }
 
     pub fn command(&self) -> Command {

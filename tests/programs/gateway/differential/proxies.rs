@@ -6,12 +6,13 @@ use super::{
 };
 use crate::{
     gateway::{command, in_time},
+    port::Port,
     program::Example,
 };
 use std::{
     fs,
     io::{self, ErrorKind},
-    net::{SocketAddr, TcpListener as StdTcpListener},
+    net::{Ipv6Addr, SocketAddr, TcpListener as StdTcpListener},
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::net::UnixListener as StdUnixListener,
@@ -68,16 +69,15 @@ async fn until_listening<T, F: Future<Output = io::Result<T>>>(connect: impl Fn(
 }
 
 /// Opens a listening socket, to pass to a process or to accept from.
-fn listen(family: Family, path: PathBuf) -> (OwnedFd, At) {
-    let tcp = |addr| {
+fn listen(family: Family, port: &Port, path: PathBuf) -> (OwnedFd, At) {
+    let tcp = |addr: SocketAddr| {
         let listener = StdTcpListener::bind(addr).unwrap();
         let addr = listener.local_addr().unwrap();
         (listener.into(), At::Tcp(addr))
     };
     match family {
-        // No other test uses this address, so the port is still free when it is opened again.
-        Family::V4 => tcp("127.0.0.77:0"),
-        Family::V6 => tcp("[::1]:0"),
+        Family::V4 => tcp(port.addr()),
+        Family::V6 => tcp(port.at(Ipv6Addr::LOCALHOST)),
         Family::Unix => (StdUnixListener::bind(&path).unwrap().into(), At::Unix(path)),
     }
 }
@@ -120,6 +120,7 @@ pub struct Lane {
     to: At,
     /// The listening socket, until it is passed to the process.
     socket: Option<OwnedFd>,
+    _ports: [Port; 2],
 }
 
 fn lanes(proxy: &str, dir: &Path) -> Vec<Lane> {
@@ -127,8 +128,9 @@ fn lanes(proxy: &str, dir: &Path) -> Vec<Lane> {
     for family in FAMILIES {
         for front in FRONTS {
             let path = |end| dir.join(format!("{proxy}-{front:?}-{end}.sock"));
-            let (socket, at) = listen(family, path("in"));
-            let (upstream, to) = listen(family, path("out"));
+            let ports = [Port::new(), Port::new()];
+            let (socket, at) = listen(family, &ports[0], path("in"));
+            let (upstream, to) = listen(family, &ports[1], path("out"));
             lanes.push(Lane {
                 family,
                 front,
@@ -136,6 +138,7 @@ fn lanes(proxy: &str, dir: &Path) -> Vec<Lane> {
                 upstream: Upstream::new(upstream, &to),
                 to,
                 socket: Some(socket),
+                _ports: ports,
             });
         }
     }
