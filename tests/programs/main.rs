@@ -3,6 +3,8 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+#[path = "../suite/descriptors.rs"]
+mod descriptors;
 #[path = "../suite/port.rs"]
 mod port;
 mod program;

@@ -12,6 +12,7 @@ mod activity;
 mod churn;
 mod connections;
 #[cfg(target_os = "linux")]
+mod descriptors;
 mod direct_io;
 mod drain;
 mod eof_on_drain;

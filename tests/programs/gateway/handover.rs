@@ -7,6 +7,7 @@ use super::{
     tls::s_client,
 };
 use crate::{
+    descriptors::limited,
     port::Port,
     program::{Example, binary},
 };
@@ -193,13 +194,8 @@ async fn a_successor_with_few_descriptors_takes_over_only_if_it_can_serve() -> R
     let mut current = gateways.start().await;
     let (mut refused, mut served) = (0, 0);
     for descriptors in 8..60 {
-        let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "ulimit -n $0 && exec \"$@\"",
-            &descriptors.to_string(),
-        ]);
-        command.arg(binary("gateway")).args(["--threads", "1"]);
+        let mut command = limited(descriptors, binary("gateway"));
+        command.args(["--threads", "1"]);
         command.args(&gateways.args).stdin(Stdio::null());
         let mut successor = command
             .stdout(Stdio::piped())
@@ -303,9 +299,8 @@ async fn a_gateway_without_descriptors_can_be_replaced() -> Result<(), BoxError>
     for limit in [60, 61] {
         let upstream = named_upstream("a").await;
         let gateways = Gateways::new(&upstream.local_addr().to_string(), &[]).await;
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]);
-        command.arg(binary("gateway")).args(["--threads", "1"]);
+        let mut command = limited(limit, binary("gateway"));
+        command.args(["--threads", "1"]);
         command
             .args(&gateways.args)
             .stdin(Stdio::null())
