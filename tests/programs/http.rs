@@ -2,7 +2,7 @@
 
 use crate::{
     program::{Example, binary},
-    support::{LONG, rest, until},
+    support::{LONG, rest, soon, until},
 };
 use prost::Message;
 use std::{
@@ -37,7 +37,7 @@ fn has(program: &str) -> bool {
 
 async fn curl(args: &[&str]) -> String {
     let output = Command::new("curl")
-        .args(["-sS", "-k", "--max-time", "20"])
+        .args(["-q", "-sS", "-k", "--noproxy", "*", "--max-time", "20"])
         .args(args)
         .output();
     let output = timeout(LONG * 2, output).await.expect("in time").unwrap();
@@ -110,16 +110,25 @@ async fn curl_by_every_version_plain_and_encrypted_at_one_address() {
         "{metrics}"
     );
 
-    // The connection stays open after the handshake, so curl ends at its time limit.
-    let handshake = Command::new("curl")
-        .args(["-sS", "-i", "--no-buffer", "--http1.1", "--max-time", "1"])
+    // The connection stays open after the handshake, so curl does not end by itself.
+    let mut client = Command::new("curl")
+        .args(["-q", "-sS", "-i", "--no-buffer", "--http1.1"])
+        .args(["--noproxy", "*"])
         .args(["-H", "Connection: Upgrade", "-H", "Upgrade: websocket"])
         .args(["-H", "Sec-WebSocket-Version: 13"])
         .args(["-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="])
         .arg(format!("{http}/ws"))
-        .output();
-    let handshake = timeout(LONG, handshake).await.expect("in time").unwrap();
-    let handshake = String::from_utf8_lossy(&handshake.stdout).into_owned();
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdout = client.stdout.take().unwrap();
+    let mut handshake = Vec::new();
+    while !handshake.ends_with(b"\r\n\r\n") {
+        handshake.push(soon(stdout.read_u8()).await.expect("a whole head"));
+    }
+    let handshake = String::from_utf8(handshake).unwrap();
+    client.kill().await.unwrap();
     assert!(handshake.contains(" 101 Switching"), "{handshake}");
     // RFC 6455, 1.3.
     assert!(

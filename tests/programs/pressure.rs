@@ -2,8 +2,9 @@
 
 use crate::{
     descriptors::limited,
+    gateway::metric,
     program::{Example, binary},
-    support::{LONG, until},
+    support::{LONG, soon, until},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -131,7 +132,19 @@ async fn through_gateway(args: &[&str], leaves: Leaves) -> usize {
             });
         }
     };
-    let gateway = start("gateway", &[&["--to", &to], args].concat()).await;
+    let options = ["--to", &to, "--metrics", "127.0.0.1:0"];
+    let mut gateway = start("gateway", &[&options, args].concat()).await;
+    let line = gateway.line().await;
+    let page = line.strip_prefix("metrics on ").expect(&line);
+    if args.contains(&"--pressure") {
+        // Before the first sample, clients are accepted whatever descriptors there are.
+        let is_sampled = async {
+            while metric(page, "reagent_pressure_ratio").await.is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(is_sampled).await;
+    }
     let all = Arc::new(Barrier::new(110));
     let client = |addr: String| {
         let all = all.clone();

@@ -558,6 +558,9 @@ async fn the_first_to_name_the_client_is_right() {
 /// elsewhere.
 #[tokio::test]
 async fn an_ipv4_client_of_a_socket_of_both_families_has_an_ipv4_address() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let (server, mut accepted) = crate::support::accepted(Server::bind("[::]:0"));
     let (service, mut given) = giving();
     let server = server.start(service).await.unwrap();

@@ -51,6 +51,9 @@ async fn serves_all(addrs: impl IntoBinds) -> ServerHandle {
 
 #[tokio::test]
 async fn an_address_may_be_written_in_many_ways() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
     for text in [
@@ -71,6 +74,9 @@ async fn an_address_may_be_written_in_many_ways() {
 
 #[tokio::test]
 async fn several_addresses_are_served_in_the_order_they_were_given() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
     let families = |server: ServerHandle| {
@@ -106,6 +112,9 @@ async fn a_wildcard_serves_every_address() {
 
 #[tokio::test]
 async fn an_ipv6_wildcard_serves_ipv4_if_configured() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let dual = Server::bind("[::]:0").options(|options| options.only_v6 = Some(false));
     let dual = dual.start(handle(echo)).await.unwrap();
     let port = dual.local_addr().port().unwrap();
@@ -138,6 +147,9 @@ async fn reaches(ip: impl Into<std::net::IpAddr>, port: u16) -> bool {
 
 #[tokio::test]
 async fn both_families_of_one_port_are_served() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let claimed = Port::new();
     let port = claimed.number();
     for (v4, v6) in [
@@ -158,6 +170,9 @@ async fn both_families_of_one_port_are_served() {
 
 #[tokio::test]
 async fn a_star_stands_for_all_interfaces_of_both_families() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     for text in ["*:0", ":0", "tcp://*:0", "tcp://:0"] {
         let server = serve(text).await;
         let addrs: Vec<_> = server.local_addrs().map(|addr| addr.to_string()).collect();
@@ -204,6 +219,9 @@ async fn an_address_that_is_given_twice_is_said_to_be_so() {
 
 #[tokio::test]
 async fn whatever_people_have_can_be_listened_on() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let v4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
     let v6 = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0);
     serves_all(v4).await;

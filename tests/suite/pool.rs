@@ -152,6 +152,9 @@ async fn a_number_of_acceptors_that_must_be_a_mistake_is_cut() {
 
 #[tokio::test]
 async fn the_pool_has_as_many_acceptors_as_configured() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let log = Log::default();
     let server = Server::bind(["127.0.0.1:0", "[::1]:0"])
         .acceptors(2)
@@ -300,6 +303,9 @@ async fn a_paused_server_can_be_drained_and_serves_waiting_clients() {
 
 #[tokio::test]
 async fn every_acceptor_gets_a_service_that_was_made_for_it() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let made = Arc::new(Mutex::new(Vec::new()));
     let make = {
         let made = made.clone();

@@ -92,6 +92,9 @@ async fn a_server_whose_last_listener_was_closed_goes_on() {
 
 #[tokio::test]
 async fn several_addresses_are_added_all_or_none() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let server = serve("127.0.0.1:0").await;
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let binds = [

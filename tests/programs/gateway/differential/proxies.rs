@@ -108,8 +108,7 @@ pub struct Lane {
 async fn lanes(proxy: &str, dir: &Path) -> Vec<Lane> {
     let mut lanes = Vec::new();
     for family in FAMILIES {
-        if family == Family::V6 && TcpListener::bind("[::1]:0").await.is_err() {
-            crate::skipped::skipped("no IPv6");
+        if family == Family::V6 && crate::skipped::lacks_ipv6() {
             continue;
         }
         for front in FRONTS {
