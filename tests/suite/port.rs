@@ -17,7 +17,7 @@ use std::{
 /// A port that the system has chosen belongs to a test only while it is bound. Once it is released,
 /// the system may choose it for any other test or outgoing connection. That is why this one is
 /// outside the range the system chooses from. The tests of all processes of a network namespace
-/// agree on who has which port by an abstract Unix socket of its name, which ends with the process.
+/// claim a port by an abstract Unix socket with its number, which is gone when the process ends.
 #[derive(Debug)]
 pub struct Port {
     number: u16,
