@@ -18,6 +18,8 @@ mod listening;
 mod matrix;
 mod net;
 mod operation;
+#[path = "../suite/port.rs"]
+mod port;
 mod record;
 mod room;
 mod run;

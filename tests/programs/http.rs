@@ -37,7 +37,7 @@ fn has(program: &str) -> bool {
 
 async fn curl(args: &[&str]) -> String {
     let output = Command::new("curl")
-        .args(["-sS", "-k", "--max-time", "20"])
+        .args(["-q", "-sS", "-k", "--noproxy", "*", "--max-time", "20"])
         .args(args)
         .output();
     let output = timeout(LONG * 2, output).await.expect("in time").unwrap();
@@ -110,9 +110,11 @@ async fn curl_by_every_version_plain_and_encrypted_at_one_address() {
         "{metrics}"
     );
 
-    // The connection stays open after the handshake, so curl ends at its time limit.
+    // The connection stays open after the handshake, so curl ends at its time limit. It prints the
+    // head only then.
     let handshake = Command::new("curl")
-        .args(["-sS", "-i", "--no-buffer", "--http1.1", "--max-time", "1"])
+        .args(["-q", "-sS", "-i", "--no-buffer", "--http1.1"])
+        .args(["--noproxy", "*", "--max-time", "4"])
         .args(["-H", "Connection: Upgrade", "-H", "Upgrade: websocket"])
         .args(["-H", "Sec-WebSocket-Version: 13"])
         .args(["-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="])

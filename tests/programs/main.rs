@@ -3,6 +3,10 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+#[path = "../suite/descriptors.rs"]
+mod descriptors;
+#[path = "../suite/port.rs"]
+mod port;
 mod program;
 #[path = "../../layers/tests/suite/cluster/redis_server.rs"]
 mod redis_server;

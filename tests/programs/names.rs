@@ -1,16 +1,13 @@
 //! Upstreams with several addresses, some of which do not answer.
 
 use crate::{
+    port::Port,
     program::{Example, binary},
     support::{LONG, echoes, soon},
 };
 use reagent::{BoxError, Connection, Server, ServerHandle, handle};
 use socket2::{Domain, Socket, Type};
-use std::{
-    net::{SocketAddr, TcpStream},
-    process::Stdio,
-    time::Duration,
-};
+use std::{net::TcpStream, process::Stdio, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,16 +17,18 @@ use tokio::{
 /// A name whose first address does not answer, because the queue of its listener is full. The
 /// server listens at its second address.
 struct Name {
-    server: ServerHandle,
+    port: Port,
+    _server: ServerHandle,
     hosts: TempDir,
     _silent: (Socket, Vec<TcpStream>),
 }
 
 impl Name {
     async fn new() -> Result<Self, BoxError> {
-        let server = Server::bind("127.0.0.2:0").start(handle(echo)).await?;
-        let port = server.local_addr().port().expect("a TCP address");
-        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        let port = Port::new();
+        let server = Server::bind(port.at([127, 0, 0, 2]));
+        let server = server.start(handle(echo)).await?;
+        let addr = port.addr();
         let silent = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         silent.bind(&addr.into())?;
         silent.listen(0)?;
@@ -41,14 +40,11 @@ impl Name {
         let lines = "127.0.0.1 localhost upstream.test\n127.0.0.2 upstream.test\n";
         std::fs::write(hosts.path().join("hosts"), lines)?;
         Ok(Name {
-            server,
+            port,
+            _server: server,
             hosts,
             _silent: (silent, queued),
         })
-    }
-
-    fn port(&self) -> u16 {
-        self.server.local_addr().port().expect("a TCP address")
     }
 
     /// Returns a command that knows the name. It has its own `/etc/hosts`, by a mount namespace.
@@ -85,7 +81,7 @@ async fn a_gateway_reaches_a_name_whose_first_address_is_silent() -> Result<(), 
         return Ok(());
     }
     let mut command = name.command(binary("gateway"));
-    let to = format!("upstream.test:{}", name.port());
+    let to = format!("upstream.test:{}", name.port.number());
     command.args(["--listen", "127.0.0.1:0", "--to", &to]);
     let gateway = Example::start_with("gateway", &mut command).await;
     for _ in 0..2 {
@@ -109,7 +105,7 @@ async fn a_socks_proxy_reaches_a_name_whose_first_address_is_silent() -> Result<
     let host = b"upstream.test";
     let mut request = vec![5, 1, 0, 5, 1, 0, 3, 13];
     request.extend(host);
-    request.extend(name.port().to_be_bytes());
+    request.extend(name.port.number().to_be_bytes());
     client.write_all(&request).await?;
     let mut answer = [0; 12];
     soon(client.read_exact(&mut answer)).await?;

@@ -1,27 +1,27 @@
 //! Servers with few descriptors and many clients.
 
 use crate::{
+    descriptors::limited,
+    gateway::metric,
     program::{Example, binary},
-    support::{LONG, until},
+    support::{LONG, soon, until},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    process::Command,
+    sync::Barrier,
     task::JoinSet,
     time::timeout,
 };
 
-const DESCRIPTORS: u32 = 200;
+const DESCRIPTORS: usize = 200;
 const IDLE: usize = 150;
 const NEW: usize = 80;
 
 /// Starts an example with 200 descriptors.
 async fn start(name: &str, args: &[&str]) -> Example {
-    let mut command = Command::new("sh");
-    let limited = format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\"");
-    command.args(["-c", &limited]).arg(binary(name));
+    let mut command = limited(DESCRIPTORS, binary(name));
     command.args(["--listen", "127.0.0.1:0"]).args(args);
     command.env("RUST_LOG", "off");
     Example::start_with(name, &mut command).await
@@ -85,7 +85,7 @@ async fn under_pressure_idle_clients_make_room_and_no_new_one_is_refused() {
     assert_eq!(served, NEW, "of {NEW} new clients");
     let closed = || idle.iter().filter(|client| is_closed(client)).count();
     until("as many idle clients have gone", || {
-        closed() >= IDLE + NEW - DESCRIPTORS as usize
+        closed() >= IDLE + NEW - DESCRIPTORS
     })
     .await;
     assert!(new.iter().flatten().all(|client| !is_closed(client)));
@@ -109,9 +109,18 @@ async fn without_the_flag_new_clients_are_refused() {
     assert!(idle.iter().all(|client| !is_closed(client)));
 }
 
-/// Sends 110 clients at once through a gateway, each of which needs two descriptors and stays for a
-/// moment. Returns the number of those that were served.
-async fn through_gateway(args: &[&str]) -> usize {
+/// When a client that was served leaves.
+#[derive(Clone, Copy)]
+enum Leaves {
+    /// After a moment, so that others get its descriptors.
+    Soon,
+    /// Once every client was served or refused, so that none gets its descriptors.
+    Last,
+}
+
+/// Sends 110 clients at once through a gateway, each of which needs two descriptors. Returns the
+/// number of those that were served.
+async fn through_gateway(args: &[&str], leaves: Leaves) -> usize {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = upstream.local_addr().unwrap().to_string();
     let echo = async {
@@ -123,16 +132,35 @@ async fn through_gateway(args: &[&str]) -> usize {
             });
         }
     };
-    let gateway = start("gateway", &[&["--to", &to], args].concat()).await;
-    let client = async |addr: String| {
-        let exchange = async {
-            let mut client = TcpStream::connect(addr).await?;
-            client.write_u8(7).await?;
-            let byte = client.read_u8().await?;
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            std::io::Result::Ok(byte)
+    let options = ["--to", &to, "--metrics", "127.0.0.1:0"];
+    let mut gateway = start("gateway", &[&options, args].concat()).await;
+    let line = gateway.line().await;
+    let page = line.strip_prefix("metrics on ").expect(&line);
+    if args.contains(&"--pressure") {
+        // Before the first sample, clients are accepted whatever descriptors there are.
+        let is_sampled = async {
+            while metric(page, "reagent_pressure_ratio").await.is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         };
-        matches!(timeout(LONG, exchange).await, Ok(Ok(7)))
+        soon(is_sampled).await;
+    }
+    let all = Arc::new(Barrier::new(110));
+    let client = |addr: String| {
+        let all = all.clone();
+        async move {
+            let exchange = async {
+                let mut client = TcpStream::connect(addr).await?;
+                client.write_u8(7).await?;
+                std::io::Result::Ok((client.read_u8().await?, client))
+            };
+            let answer = timeout(LONG, exchange).await;
+            match leaves {
+                Leaves::Soon => tokio::time::sleep(Duration::from_millis(500)).await,
+                Leaves::Last => drop(all.wait().await),
+            }
+            matches!(answer, Ok(Ok((7, _))))
+        }
     };
     let clients = (0..110).map(|_| client(gateway.addr.clone()));
     let served = clients.collect::<JoinSet<_>>().join_all();
@@ -144,7 +172,7 @@ async fn through_gateway(args: &[&str]) -> usize {
 
 #[tokio::test]
 async fn a_gateway_under_pressure_lets_clients_wait_for_descriptors() {
-    assert_eq!(through_gateway(&["--pressure"]).await, 110);
-    let without = through_gateway(&[]).await;
+    assert_eq!(through_gateway(&["--pressure"], Leaves::Soon).await, 110);
+    let without = through_gateway(&[], Leaves::Last).await;
     assert!(without < 110, "{without} of 110");
 }

@@ -1,6 +1,7 @@
 //! Every example does what its documentation promises.
 
 use crate::{
+    port::Port,
     program::{Example, binary},
     support::{LONG, echoes, rest, soon},
 };
@@ -61,21 +62,18 @@ async fn bench_echo_in_all_its_forms() {
         &[("LAYERS", "4")],
         &[("PER_CORE", "1"), ("THREADS", "2")],
     ] {
-        // It prints nothing, so the test selects a free port for it.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        // It prints nothing, so the test selects a port for it.
+        let port = Port::new();
         let mut command = Command::new(binary("bench_echo"));
         let mut process = command
-            .env("ADDR", port.to_string())
+            .env("ADDR", port.addr().to_string())
             .envs(settings.iter().copied())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let connecting = async {
             loop {
-                match TcpStream::connect(port).await {
+                match TcpStream::connect(port.addr()).await {
                     Ok(client) => return client,
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }

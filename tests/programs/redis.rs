@@ -1,6 +1,7 @@
 //! The `redis` example, with Redis's own clients and with raw bytes.
 
 use crate::{
+    port::Port,
     program::{Example, binary},
     support::{LONG, rest, soon},
 };
@@ -365,12 +366,11 @@ async fn answers(addr: &str) -> String {
 #[tokio::test]
 async fn each_answer_is_that_of_redis_byte_for_byte() {
     let dir = tempfile::tempdir().unwrap();
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = socket.local_addr().unwrap();
-    drop(socket);
+    let port = Port::new();
+    let addr = port.addr();
     let redis = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--save", "", "--port"])
-        .arg(addr.port().to_string())
+        .arg(port.number().to_string())
         .arg("--dir")
         .arg(dir.path().join(""))
         .stdout(Stdio::null())

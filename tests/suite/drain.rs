@@ -1,7 +1,8 @@
 //! How servers end.
 
-use crate::support::{
-    Log, beside, connect, echo, echoes, memory_server, rest, settled, soon, tcp_server,
+use crate::{
+    port::Port,
+    support::{Log, beside, connect, echo, echoes, memory_server, rest, settled, soon, tcp_server},
 };
 use reagent::{
     BoxError, Connection, DrainReport, Outcome, Server, ServerHandle, ServerStatus, handle,
@@ -195,7 +196,8 @@ async fn queued_clients_of_several_acceptors_are_still_served() {
 
 #[tokio::test]
 async fn clients_that_connect_after_the_drain_began_are_refused() {
-    let (server, mut accepted) = tcp_server();
+    let port = Port::new();
+    let (server, mut accepted) = crate::support::accepted(Server::bind(port.addr()));
     let log = Log::default();
     let server = server
         .observe(log.clone())
@@ -209,9 +211,7 @@ async fn clients_that_connect_after_the_drain_began_are_refused() {
         async move { server.drain(DAY).await }
     });
     log.wait_for("drain started", 1).await;
-    let error = TcpStream::connect(server.local_addr().socket_addr().unwrap())
-        .await
-        .unwrap_err();
+    let error = TcpStream::connect(port.addr()).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     // The open connection continues in the meantime.
     assert_eq!(server.stats().status, ServerStatus::Draining);

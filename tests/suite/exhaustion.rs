@@ -1,7 +1,10 @@
 //! A process that runs out of descriptors keeps its clients, closes those it cannot serve, and
 //! recovers.
 
-use crate::support::{LONG, connect_to, echo, echoes, until};
+use crate::{
+    descriptors::limited,
+    support::{LONG, connect_to, echo, echoes, until},
+};
 use reagent::{Addr, DrainReport, Observer, Server, event, handle};
 use std::{
     io::{self, Write},
@@ -12,7 +15,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
-    process::{Child, Command},
+    process::Child,
     task::JoinSet,
     time::timeout,
 };
@@ -21,7 +24,7 @@ use tokio::{
 const CHILD: &str = "REAGENT_EXHAUSTION_CHILD";
 
 /// The descriptor limit of the server: a few are for the process, the rest for connections.
-const DESCRIPTORS: &str = "64";
+const DESCRIPTORS: usize = 64;
 
 /// Reports events to the parent, one per line, on standard error. Standard output has the output of
 /// the test harness.
@@ -83,12 +86,7 @@ struct Process {
 
 impl Process {
     async fn start(acceptors: usize) -> Self {
-        let mut child = Command::new("sh")
-            .args([
-                "-c",
-                &format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\""),
-            ])
-            .arg(std::env::current_exe().unwrap())
+        let mut child = limited(DESCRIPTORS, std::env::current_exe().unwrap())
             .args(["--exact", "exhaustion::child", "--ignored", "--nocapture"])
             .env(CHILD, acceptors.to_string())
             .stdin(Stdio::piped())

@@ -45,6 +45,9 @@ async fn generation_of(addr: &Addr) -> u8 {
 
 #[tokio::test]
 async fn a_successor_serves_the_same_addresses_and_connections_go_on() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let dir = Dir::new();
     let (path, app) = (dir.path("handover.sock"), dir.path("app.sock"));
     let binds = || ["127.0.0.1:0".to_owned(), "[::1]:0".to_owned(), unix(&app)];

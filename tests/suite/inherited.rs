@@ -122,6 +122,9 @@ async fn a_child() {
 
 #[tokio::test]
 async fn all_sockets_of_one_name_are_served() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     // A unit with two `ListenStream=` passes two sockets with the same name.
     let sockets = ["127.0.0.1:0", "[::1]:0"].map(|addr| net::TcpListener::bind(addr).unwrap());
     let addrs = sockets
@@ -202,6 +205,9 @@ async fn more_descriptors_than_were_handed_over_are_refused() {
 
 #[tokio::test]
 async fn a_socket_made_by_hand_gets_the_options_of_its_server() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let listen = || net::TcpListener::bind("127.0.0.1:0").unwrap();
     let v6 = net::TcpListener::bind("[::1]:0").unwrap();
     let sockets = [listen(), v6];

@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod load;
+mod port;
 mod skipped;
 mod support;
 
@@ -11,6 +12,7 @@ mod activity;
 mod churn;
 mod connections;
 #[cfg(target_os = "linux")]
+mod descriptors;
 mod direct_io;
 mod drain;
 mod eof_on_drain;

@@ -1,6 +1,9 @@
 //! The pool of acceptors: their number, their services, and their recovery from failures.
 
-use crate::support::{Log, connect, echo, echoes, own_ip, rest, serve, stop, until};
+use crate::{
+    port::Port,
+    support::{Log, connect, echo, echoes, rest, serve, stop, until},
+};
 use reagent::{
     Acceptor, BoxError, Connection, ErrorChain, Handler, Observer, Server, ServerHandle,
     ServerStatus, Spawn, TokioSpawn, event, handle,
@@ -149,6 +152,9 @@ async fn a_number_of_acceptors_that_must_be_a_mistake_is_cut() {
 
 #[tokio::test]
 async fn the_pool_has_as_many_acceptors_as_configured() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let log = Log::default();
     let server = Server::bind(["127.0.0.1:0", "[::1]:0"])
         .acceptors(2)
@@ -297,6 +303,9 @@ async fn a_paused_server_can_be_drained_and_serves_waiting_clients() {
 
 #[tokio::test]
 async fn every_acceptor_gets_a_service_that_was_made_for_it() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let made = Arc::new(Mutex::new(Vec::new()));
     let make = {
         let made = made.clone();
@@ -329,10 +338,8 @@ async fn every_acceptor_gets_a_service_that_was_made_for_it() {
 
 #[tokio::test]
 async fn a_service_that_cannot_be_made_fails_the_start() {
-    let addr = std::net::TcpListener::bind((own_ip(), 0))
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = Port::new();
+    let addr = port.addr();
     for (next, message) in [
         (
             Next::MakeFails,

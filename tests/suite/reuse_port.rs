@@ -2,8 +2,9 @@
 //! changes.
 #![cfg(target_os = "linux")]
 
-use crate::support::{
-    Dir, LONG, connect, connect_to, echo, echoes, own_ip, serve, stop, unix, until,
+use crate::{
+    port::Port,
+    support::{Dir, LONG, connect, connect_to, echo, echoes, serve, stop, unix, until},
 };
 use reagent::{Acceptor, BoxError, Connection, ErrorChain, Server, ServerHandle, handle};
 use std::{
@@ -233,10 +234,8 @@ async fn of_several_addresses_those_that_can_have_sockets_of_their_own() {
 
 #[tokio::test]
 async fn a_start_that_fails_closes_the_sockets_of_all_acceptors() {
-    let free = std::net::TcpListener::bind((own_ip(), 0))
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = Port::new();
+    let free = port.addr();
     let make = tower::service_fn(|acceptor: Acceptor| async move {
         match acceptor.index {
             3 => Err(io::Error::other("no more")),

@@ -1,6 +1,6 @@
-//! What a test says that cannot run here. All three suites have this file as a module.
+//! What a test says that cannot run here. The suites share this file as a module.
 
-use std::{env, fmt::Display, fs::OpenOptions, io::Write, thread};
+use std::{env, fmt::Display, fs::OpenOptions, io::Write, net::TcpListener, thread};
 
 /// Reports that the test of this thread is skipped, and why. `.ci/run` sets `REAGENT_SKIPPED` to a
 /// file that collects these lines, and prints the file at its end.
@@ -13,5 +13,16 @@ pub fn skipped(why: impl Display) {
         // One write to the end, so that lines of other tests are not mixed with it.
         let mut file = OpenOptions::new().append(true).open(file).unwrap();
         file.write_all(line.as_bytes()).unwrap();
+    }
+}
+
+/// Returns whether this machine has no IPv6. If so, reports that the test is skipped.
+pub fn lacks_ipv6() -> bool {
+    match TcpListener::bind("[::1]:0") {
+        Ok(_) => false,
+        Err(error) => {
+            skipped(format_args!("no IPv6: {error}"));
+            true
+        }
     }
 }

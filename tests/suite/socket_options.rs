@@ -84,6 +84,9 @@ async fn find(change: impl FnOnce(&mut SocketOptions)) -> [Found; 3] {
 
 #[tokio::test]
 async fn small_writes_go_out_at_once_unless_told_otherwise() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let [v4, v6, path] = find(|_| {}).await;
     assert_eq!(
         (v4.nodelay, v6.nodelay, path.nodelay),
@@ -95,6 +98,9 @@ async fn small_writes_go_out_at_once_unless_told_otherwise() {
 
 #[tokio::test]
 async fn accepted_sockets_have_the_options_of_their_listener() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let all = find(|options| {
         let mut keepalive = Keepalive::after(Duration::from_secs(77));
         keepalive.interval = Some(Duration::from_secs(11));
@@ -112,12 +118,18 @@ async fn accepted_sockets_have_the_options_of_their_listener() {
 
 #[tokio::test]
 async fn ipv4_connections_have_the_type_of_service_that_was_asked_for() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let [v4, ..] = find(|options| options.tos = Some(0x10)).await;
     assert_eq!(v4.tos, Some(0x10));
 }
 
 #[tokio::test]
 async fn accepted_sockets_of_every_kind_have_the_buffers_that_were_asked_for() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let all = find(|options| {
         options.recv_buffer = Some(48 * KIB);
         options.send_buffer = Some(24 * KIB);
@@ -131,6 +143,9 @@ async fn accepted_sockets_of_every_kind_have_the_buffers_that_were_asked_for() {
 
 #[tokio::test]
 async fn options_of_one_server_are_not_those_of_another() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let plain = find(|_| {}).await;
     let dir = Dir::new();
     let (sender, _found) = unbounded_channel();
@@ -205,6 +220,9 @@ async fn an_option_that_the_system_refuses_is_named_with_its_value() {
 
 #[tokio::test]
 async fn times_that_the_kernel_cannot_count_are_rounded_up() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let [v4, v6, _] = find(|options| {
         let mut keepalive = Keepalive::after(Duration::from_millis(500));
         keepalive.interval = Some(Duration::from_millis(1_001));
@@ -222,6 +240,9 @@ async fn times_that_the_kernel_cannot_count_are_rounded_up() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn options_that_only_linux_has_are_set() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let mut sockets = None;
     let server = Server::bind(["127.0.0.1:0", "[::1]:0"]).options(|options| {
         options.congestion = Some("reno".to_owned());

@@ -9,11 +9,10 @@ use std::{
     collections::VecDeque,
     future::Future,
     io,
-    net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU8, AtomicUsize, Ordering, Ordering::SeqCst},
+        atomic::{AtomicUsize, Ordering, Ordering::SeqCst},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -73,13 +72,6 @@ pub async fn stop(server: &ServerHandle) {
         (0, 0),
         "connections stay open"
     );
-}
-
-/// Returns a loopback address used by no other test of this run. Its ports are free until the test
-/// takes them, even after it has released them.
-pub fn own_ip() -> Ipv4Addr {
-    static NUMBER: AtomicU8 = AtomicU8::new(2);
-    Ipv4Addr::new(127, 0, 77, NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A directory that is removed at the end of the test.

@@ -2,6 +2,10 @@
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+#[path = "../../../tests/suite/descriptors.rs"]
+mod descriptors;
+#[path = "../../../tests/suite/port.rs"]
+mod port;
 #[path = "../../../tests/suite/skipped.rs"]
 mod skipped;
 mod support;

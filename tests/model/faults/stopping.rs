@@ -1,7 +1,10 @@
 //! A server that stops is gone, at once if nothing delays it, and reports what happened to its
 //! connections.
 
-use crate::support::{LONG, echo, echoes, guest, soon, until};
+use crate::{
+    port::Port,
+    support::{LONG, echo, echoes, guest, soon, until},
+};
 use reagent::{
     Acceptor, BoxError, Connection, Error, Server, ServerStatus, handle,
     testing::{FlakyListener, MemoryListener},
@@ -26,7 +29,11 @@ fn refuses(addr: SocketAddr) -> bool {
 fn a_runtime_that_goes_closes_the_ports_of_kept_servers() {
     let path = std::env::temp_dir().join(format!("reagent-{}.sock", std::process::id()));
     let runtime = Runtime::new().unwrap();
-    let addrs = ["127.0.0.1:0".to_owned(), format!("unix:{}", path.display())];
+    let port = Port::new();
+    let addrs = [
+        format!("127.0.0.1:{}", port.number()),
+        format!("unix:{}", path.display()),
+    ];
     let server = runtime.block_on(Server::bind(addrs).start(handle(echo)));
     let server = server.unwrap();
     let addr = server.local_addr().socket_addr().unwrap();
@@ -38,18 +45,15 @@ fn a_runtime_that_goes_closes_the_ports_of_kept_servers() {
 
 #[test]
 fn a_runtime_that_goes_closes_the_ports_of_kept_connections() {
+    let port = Port::new();
     let runtime = Runtime::new().unwrap();
-    let (addr, kept) = runtime.block_on(async {
-        let server = Server::bind("127.0.0.1:0")
-            .start(handle(echo))
-            .await
-            .unwrap();
+    let kept = runtime.block_on(async {
+        let server = Server::bind(port.addr()).start(handle(echo)).await.unwrap();
         let _client = guest(&server).await;
-        let kept = server.connection(1).expect("the first connection");
-        (server.local_addr().socket_addr().unwrap(), kept)
+        server.connection(1).expect("the first connection")
     });
     runtime.shutdown_timeout(LONG);
-    assert!(refuses(addr), "the port is still open");
+    assert!(refuses(port.addr()), "the port is still open");
     drop(kept);
 }
 

@@ -193,7 +193,8 @@ async fn a_flood_of_openssl_is_banned_and_held_and_curl_goes_on_beside_it() -> R
     let bad = ["-tls1_2", "-cipher", "AES128-SHA", "-bind", "127.0.0.2:0"];
     let attack = [&["s_client", "-connect", &gateway.addr], &bad[..]].concat();
     let url = format!("https://{}/", gateway.addr);
-    let fetch = ["--insecure", "--silent", "--interface", "127.0.0.3", &url];
+    let fetch = ["-q", "--noproxy", "*", "--insecure", "--silent"];
+    let fetch = [&fetch[..], &["--interface", "127.0.0.3", &url]].concat();
     let bans = "reagent_bans_total{dry_run=\"false\",offence=\"handshake\"}";
     while metric(&page, bans).await != Some(1.0) {
         let both = async { tokio::join!(run("openssl", &attack), run("curl", &fetch)) };

@@ -1,7 +1,10 @@
 //! Certificates by ACME, from `pebble`, the test server of Let's Encrypt.
 
 use super::{Events, config::Files, in_time, metric, tls::s_client, upstream};
-use crate::program::{Example, binary};
+use crate::{
+    port::Port,
+    program::{Example, binary},
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use reagent::{BoxError, ServerHandle};
 use std::{
@@ -38,13 +41,12 @@ struct Pebble {
     server: Child,
 }
 
-#[derive(Clone, Copy)]
 struct Ports {
-    directory: u16,
-    management: u16,
-    dns: u16,
+    directory: Port,
+    management: Port,
+    dns: Port,
     /// That of the gateway, at which names are validated.
-    gateway: u16,
+    gateway: Port,
 }
 
 impl Pebble {
@@ -61,23 +63,23 @@ impl Pebble {
         files.write("own.pem", &own.pem());
         files.write("own.key", &key.serialize_pem());
         let ports = Ports {
-            directory: free(),
-            management: free(),
-            dns: free(),
-            gateway: free(),
+            directory: Port::new(),
+            management: Port::new(),
+            dns: Port::new(),
+            gateway: Port::new(),
         };
         let config = serde_json::json!({ "pebble": {
-            "listenAddress": format!("127.0.0.1:{}", ports.directory),
-            "managementListenAddress": format!("127.0.0.1:{}", ports.management),
+            "listenAddress": ports.directory.addr(),
+            "managementListenAddress": ports.management.addr(),
             "certificate": files.path("own.pem"),
             "privateKey": files.path("own.key"),
             "httpPort": 1,
-            "tlsPort": ports.gateway,
+            "tlsPort": ports.gateway.number(),
             "domainBlocklist": [BLOCKED],
         }});
         files.write("pebble.json", &config.to_string());
         let dns = Command::new("pebble-challtestsrv")
-            .args(["-dns01", &format!("127.0.0.1:{}", ports.dns)])
+            .args(["-dns01", &ports.dns.addr().to_string()])
             .args(["-defaultIPv6", "", "-http01", "", "-https01", ""])
             .args(["-tlsalpn01", "", "-management", "127.0.0.1:0"])
             .stdout(Stdio::null())
@@ -92,7 +94,7 @@ impl Pebble {
             }
             Err(error) => panic!("{error}"),
         };
-        let server = spawn(&files, ports).await;
+        let server = spawn(&files, &ports).await;
         let pebble = Pebble {
             files,
             ports,
@@ -107,12 +109,12 @@ impl Pebble {
     /// Forgets everything, as it does without a disk.
     async fn restart(&mut self) {
         self.server.kill().await.unwrap();
-        self.server = spawn(&self.files, self.ports).await;
+        self.server = spawn(&self.files, &self.ports).await;
         self.files.write("root.pem", &self.get("/roots/0").await);
     }
 
     async fn get(&self, path: &str) -> String {
-        let addr = ("127.0.0.1", self.ports.management);
+        let addr = self.ports.management.addr();
         let stream = in_time(TcpStream::connect(addr)).await.unwrap();
         let roots = [self.files.path("ca.pem")];
         let mut stream = shake(stream, "localhost", &roots).await.unwrap();
@@ -125,12 +127,12 @@ impl Pebble {
     }
 
     fn directory(&self) -> String {
-        format!("https://localhost:{}/dir", self.ports.directory)
+        format!("https://localhost:{}/dir", self.ports.directory.number())
     }
 
     /// Returns the folder of the gateway's files for this server.
     fn folder(&self) -> PathBuf {
-        let name = format!("localhost_{}_dir", self.ports.directory);
+        let name = format!("localhost_{}_dir", self.ports.directory.number());
         Path::new(&self.files.path("state")).join(name)
     }
 
@@ -155,7 +157,7 @@ impl Pebble {
     async fn gateway(&self, to: &ServerHandle, domains: &[&str]) -> (Example, Events) {
         let options = self.options(domains);
         let mut args: Vec<&str> = options.iter().map(|option| &**option).collect();
-        let listen = format!("127.0.0.1:{}", self.ports.gateway);
+        let listen = self.ports.gateway.addr().to_string();
         args.extend(["--listen", &listen]);
         super::gateway_with_events(&to.local_addr().to_string(), &args).await
     }
@@ -178,16 +180,16 @@ impl Pebble {
 
     /// Connects to the gateway, trusting the authorities in these files.
     async fn connect(&self, domain: &str, roots: &[&str]) -> io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(("127.0.0.1", self.ports.gateway)).await?;
+        let stream = TcpStream::connect(self.ports.gateway.addr()).await?;
         let roots: Vec<String> = roots.iter().map(|name| self.files.path(name)).collect();
         shake(stream, domain, &roots).await
     }
 }
 
-async fn spawn(files: &Files, ports: Ports) -> Child {
+async fn spawn(files: &Files, ports: &Ports) -> Child {
     let server = Command::new("pebble")
         .args(["-config", &files.path("pebble.json")])
-        .args(["-dnsserver", &format!("127.0.0.1:{}", ports.dns)])
+        .args(["-dnsserver", &ports.dns.addr().to_string()])
         .env("PEBBLE_VA_NOSLEEP", "1")
         // By default, one nonce in twenty is refused. So one order in some hundreds fails, and the
         // next attempt is a minute later.
@@ -198,20 +200,14 @@ async fn spawn(files: &Files, ports: Ports) -> Child {
         .spawn()
         .unwrap();
     let ready = async {
-        for port in [ports.directory, ports.management] {
-            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        for port in [&ports.directory, &ports.management] {
+            while TcpStream::connect(port.addr()).await.is_err() {
                 sleep(Duration::from_millis(10)).await;
             }
         }
     };
     in_time(ready).await;
     server
-}
-
-/// Returns a port that is free now.
-fn free() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 async fn shake(
@@ -401,7 +397,7 @@ async fn a_name_is_validated_behind_routes_and_with_certificates_of_clients() ->
         to = "{}"
         "#,
         pebble.directory(),
-        pebble.ports.gateway,
+        pebble.ports.gateway.number(),
         upstream.local_addr()
     );
     pebble.files.write("gateway.toml", &config);
@@ -453,7 +449,7 @@ async fn a_successor_goes_on_with_the_renewals() -> Result<(), BoxError> {
     let path = pebble.files.path("handover.sock");
     let start = async || {
         let mut args = pebble.options(&[FIRST]);
-        let listen = format!("127.0.0.1:{}", pebble.ports.gateway);
+        let listen = pebble.ports.gateway.addr().to_string();
         args.extend([
             "--listen".to_owned(),
             listen,
@@ -483,7 +479,7 @@ async fn a_directory_that_hangs_delays_nobody() -> Result<(), BoxError> {
         return Ok(());
     };
     pebble.server.kill().await?;
-    let hanging = TcpListener::bind(("127.0.0.1", pebble.ports.directory))?;
+    let hanging = TcpListener::bind(pebble.ports.directory.addr())?;
     let upstream = upstream().await;
     pebble.keep(FIRST, (2000, 2030));
     let (gateway, _events) = pebble.gateway(&upstream, &[FIRST]).await;

@@ -1,7 +1,10 @@
 //! The admin page of the gateway.
 
 use super::{command, config::Files, gateway, in_time, named_upstream, read_all, say, started};
-use crate::program::{Example, binary};
+use crate::{
+    port::Port,
+    program::{Example, binary},
+};
 use reagent::BoxError;
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -394,11 +397,14 @@ async fn silent_clients_do_not_keep_others_from_the_page() -> Result<(), BoxErro
 async fn an_address_closed_or_paused_on_the_page_is_opened_by_a_reload() -> Result<(), BoxError> {
     let upstream = named_upstream("a").await;
     let to = upstream.local_addr().to_string();
+    let ports = [Port::new(), Port::new()];
+    let [first, second] = ports.each_ref().map(|port| port.addr().to_string());
     let files = Files::new(&format!(
-        "admin = '127.0.0.1:0'\nto = '{to}'\nlisten = '127.0.0.1:0'\n"
+        "admin = '127.0.0.1:0'\nto = '{to}'\nlisten = '{first}'\n"
     ));
     let (of_file, events) = started(&files, &[]).await;
-    let of_options = super::gateway_with_events(&to, &["--admin", "127.0.0.1:0"]).await;
+    let args = ["--admin", "127.0.0.1:0", "--listen", &second];
+    let of_options = super::gateway_with_events(&to, &args).await;
     for (mut gateway, mut events) in [(of_file, events), of_options] {
         let page = Page::of(&mut gateway).await.header(WRITE);
         let pause = format!("/listeners/{}/pause", gateway.addr);

@@ -6,6 +6,7 @@ use super::{
     command, gateway, gateway_with_events, metric, read_all, say, upstream,
 };
 use crate::{
+    port::Port,
     program::{Example, binary},
     redis_server::RedisServer,
     support::{LONG, soon},
@@ -281,10 +282,9 @@ async fn a_store_with_tls_and_a_password_is_used() -> Result<(), BoxError> {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     std::fs::write(path("cert.pem"), certified.cert.pem())?;
     std::fs::write(path("key.pem"), certified.signing_key.serialize_pem())?;
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port();
-    let (tls_port, cert, key) = (port.to_string(), path("cert.pem"), path("key.pem"));
+    let port = Port::new();
+    let tls_port = port.number().to_string();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
     let tls = [
         "--tls-port",
         &tls_port,
@@ -299,7 +299,7 @@ async fn a_store_with_tls_and_a_password_is_used() -> Result<(), BoxError> {
     };
     let upstream = upstream().await;
     let to = upstream.local_addr().to_string();
-    let url = format!("rediss://:s3cret@localhost:{port}/0");
+    let url = format!("rediss://:s3cret@localhost:{tls_port}/0");
     let cluster = ["--cluster", &url, "--cluster-per-client", "1"];
     // Whether it is admitted depends on the store alone, even if that takes a while.
     let policy = ["--cluster-lost", "closed", "--cluster-wait", "2"];

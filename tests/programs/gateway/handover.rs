@@ -6,7 +6,11 @@ use super::{
     in_time, named_upstream, say,
     tls::s_client,
 };
-use crate::program::{Example, binary};
+use crate::{
+    descriptors::limited,
+    port::Port,
+    program::{Example, binary},
+};
 use reagent::BoxError;
 use serde_json::json;
 use std::{
@@ -29,15 +33,16 @@ use tokio::{
 pub struct Gateways {
     pub files: Files,
     pub args: Vec<String>,
+    _port: Port,
 }
 
 impl Gateways {
-    /// Chooses a free port, and a folder for the path of the hand-over.
+    /// Chooses a port, and a folder for the path of the hand-over.
     pub async fn new(to: &str, args: &[&str]) -> Self {
         let files = Files::new("");
         files.certify("localhost");
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let listen = free.local_addr().unwrap().to_string();
+        let port = Port::new();
+        let listen = port.addr().to_string();
         let path = files.path("handover.sock");
         let args = [
             &["--listen", &listen, "--to", to, "--handover", &path],
@@ -45,7 +50,11 @@ impl Gateways {
         ]
         .concat();
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Gateways { files, args }
+        Gateways {
+            files,
+            args,
+            _port: port,
+        }
     }
 
     pub fn command(&self) -> Command {
@@ -185,13 +194,8 @@ async fn a_successor_with_few_descriptors_takes_over_only_if_it_can_serve() -> R
     let mut current = gateways.start().await;
     let (mut refused, mut served) = (0, 0);
     for descriptors in 8..60 {
-        let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "ulimit -n $0 && exec \"$@\"",
-            &descriptors.to_string(),
-        ]);
-        command.arg(binary("gateway")).args(["--threads", "1"]);
+        let mut command = limited(descriptors, binary("gateway"));
+        command.args(["--threads", "1"]);
         command.args(&gateways.args).stdin(Stdio::null());
         let mut successor = command
             .stdout(Stdio::piped())
@@ -295,9 +299,8 @@ async fn a_gateway_without_descriptors_can_be_replaced() -> Result<(), BoxError>
     for limit in [60, 61] {
         let upstream = named_upstream("a").await;
         let gateways = Gateways::new(&upstream.local_addr().to_string(), &[]).await;
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]);
-        command.arg(binary("gateway")).args(["--threads", "1"]);
+        let mut command = limited(limit, binary("gateway"));
+        command.args(["--threads", "1"]);
         command
             .args(&gateways.args)
             .stdin(Stdio::null())

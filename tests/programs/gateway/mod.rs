@@ -164,7 +164,7 @@ async fn read_all(client: &mut TcpStream) -> io::Result<String> {
 }
 
 /// Returns the value of a metric on the gateway's page.
-async fn metric(addr: &str, name: &str) -> Option<f64> {
+pub async fn metric(addr: &str, name: &str) -> Option<f64> {
     let mut client = TcpStream::connect(addr).await.unwrap();
     let request = b"GET /metrics HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
     client.write_all(request).await.unwrap();

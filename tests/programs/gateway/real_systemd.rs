@@ -1,7 +1,7 @@
 //! The gateway as a service of systemd itself, in namespaces of its own.
 
 use super::{config::Files, in_time, named_upstream, say};
-use crate::program::binary;
+use crate::{port::Port, program::binary};
 use reagent::BoxError;
 use std::{
     env, fs,
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command},
     time::sleep,
 };
@@ -92,8 +92,8 @@ impl Systemd {
 #[tokio::test]
 async fn reloads_of_a_service_hand_over_without_losing_a_client() -> Result<(), BoxError> {
     let upstream = named_upstream("a").await;
-    let free = TcpListener::bind("127.0.0.1:0").await?;
-    let addr = free.local_addr()?;
+    let port = Port::new();
+    let addr = port.addr();
     let config = format!(
         "listen = \"{addr}\"\nto = \"{}\"\ndrain = 2\n",
         upstream.local_addr()
@@ -108,7 +108,6 @@ async fn reloads_of_a_service_hand_over_without_losing_a_client() -> Result<(), 
             return Ok(());
         }
     };
-    drop(free);
     systemd.run(&["start", "gateway"]).await?;
 
     let (served, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));

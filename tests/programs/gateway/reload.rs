@@ -3,7 +3,10 @@
 use super::{
     Events, admin::Page, config::Files, in_time, metric, named_upstream, read_all, say, started,
 };
-use crate::program::{Example, binary};
+use crate::{
+    port::Port,
+    program::{Example, binary},
+};
 use reagent::{BoxError, ServerHandle};
 use std::sync::{
     Arc,
@@ -134,7 +137,9 @@ async fn upstreams_and_lists_change_for_new_clients() -> Result<(), BoxError> {
 #[tokio::test]
 async fn addresses_are_opened_and_closed_with_stacks_of_their_own() -> Result<(), BoxError> {
     let (a, b) = (named_upstream("a").await, named_upstream("b").await);
-    let mut gateway = Reloading::new(&listener(&a, "")).await;
+    let port = Port::new();
+    let first = listener(&a, "").replace("127.0.0.1:0", &port.addr().to_string());
+    let mut gateway = Reloading::new(&first).await;
     let mut old = gateway.gateway.connect().await;
     assert_eq!(say(&mut old, "hello").await?, "a hello");
 
@@ -143,9 +148,7 @@ async fn addresses_are_opened_and_closed_with_stacks_of_their_own() -> Result<()
         "[[listener]]\nlisten = 'unix:{path}'\nto = '{}'\n",
         b.local_addr()
     );
-    gateway
-        .reload(&format!("{}{second}", listener(&a, "")))
-        .await;
+    gateway.reload(&format!("{first}{second}")).await;
     assert_eq!(
         gateway.gateway.line().await,
         format!("listening on unix:{path}")
@@ -161,7 +164,7 @@ async fn addresses_are_opened_and_closed_with_stacks_of_their_own() -> Result<()
     gateway.reload(&second).await;
     assert!(TcpStream::connect(&gateway.gateway.addr).await.is_err());
     assert_eq!(say(&mut old, "hello").await?, "a hello");
-    gateway.reload(&listener(&a, "")).await;
+    gateway.reload(&first).await;
     assert!(tokio::net::UnixStream::connect(&path).await.is_err());
     let line = gateway.gateway.line().await;
     assert!(is_served(line.strip_prefix("listening on ").unwrap()).await);
@@ -231,9 +234,10 @@ async fn nothing_changes_if_anything_is_wrong() -> Result<(), BoxError> {
 async fn listeners_and_pages_change_together_or_not_at_all() -> Result<(), BoxError> {
     let upstream = named_upstream("a").await;
     let of_listener = listener(&upstream, "");
-    let mut gateway = Reloading::new(&format!("metrics = '127.0.0.1:0'\n{of_listener}")).await;
-    let line = gateway.gateway.line().await;
-    let old = line.strip_prefix("metrics on ").expect(&line).to_owned();
+    let port = Port::new();
+    let old = port.addr().to_string();
+    let mut gateway = Reloading::new(&format!("metrics = '{old}'\n{of_listener}")).await;
+    assert_eq!(gateway.gateway.line().await, format!("metrics on {old}"));
 
     let taken = TcpListener::bind("127.0.0.1:0").await?;
     let path = gateway.files.path("new.sock");
@@ -299,10 +303,11 @@ async fn no_client_is_lost_while_files_are_reloaded() -> Result<(), BoxError> {
 #[tokio::test]
 async fn certificates_and_metrics_change() -> Result<(), BoxError> {
     let upstream = named_upstream("a").await;
-    let metrics = "metrics = '127.0.0.1:0'\n";
+    let port = Port::new();
+    let page = &port.addr().to_string();
+    let metrics = format!("metrics = '{page}'\n");
     let mut gateway = Reloading::new(&format!("{metrics}{}", listener(&upstream, ""))).await;
-    let line = gateway.gateway.line().await;
-    let page = line.strip_prefix("metrics on ").expect(&line);
+    assert_eq!(gateway.gateway.line().await, format!("metrics on {page}"));
     let accepted = format!(
         "reagent_connections_accepted_total{{listener=\"{}\"}}",
         gateway.gateway.addr

@@ -5,7 +5,10 @@
 //! `REAGENT_RESTARTS=full` makes 100 restarts and a million connections.
 
 use super::{config::Files, in_time};
-use crate::program::{Example, binary};
+use crate::{
+    port::Port,
+    program::{Example, binary},
+};
 use reagent::{Connection, Server, handle};
 use std::{
     io,
@@ -17,7 +20,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UnixStream},
+    net::{TcpStream, UnixStream},
     process::Command,
     task::JoinSet,
 };
@@ -121,10 +124,8 @@ async fn no_client_is_lost_over_restarts_under_load() {
         .start(handle(echo))
         .await
         .unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let secure = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (plain, tls) = (free.local_addr().unwrap(), secure.local_addr().unwrap());
-    drop((free, secure));
+    let ports = [Port::new(), Port::new()];
+    let [plain, tls] = ports.each_ref().map(Port::addr);
     let (files, to) = (Files::new(""), upstream.local_addr());
     let (app, handover) = (files.path("app.sock"), files.path("handover.sock"));
     let config = format!(

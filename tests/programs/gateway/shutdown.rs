@@ -4,6 +4,7 @@ use super::{
     admin::{Page, WRITE},
     gateway, gateway_with_events, in_time, named_upstream, read_all, say,
 };
+use crate::port::Port;
 use reagent::BoxError;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -79,7 +80,10 @@ async fn the_pages_are_served_until_the_last_connection_has_ended() -> Result<()
     let upstream = named_upstream("a").await;
     let to = upstream.local_addr().to_string();
     let pages = ["--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let args = [&pages[..], &["--spread", "1000", "--drain", "1000"]].concat();
+    let port = Port::new();
+    let listen = port.addr().to_string();
+    let stop = ["--spread", "1000", "--drain", "1000", "--listen", &listen];
+    let args = [&pages[..], &stop].concat();
     let (mut gateway, mut events) = gateway_with_events(&to, &args).await;
     let (metrics, admin) = (Page::of(&mut gateway).await, Page::of(&mut gateway).await);
     let admin = admin.header(WRITE);

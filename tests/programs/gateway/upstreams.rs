@@ -4,7 +4,10 @@ use super::{
     Events, admin::Page, config::Files, gateway, gateway_with_events, in_time, metric,
     named_upstream, read_all, say, started,
 };
-use crate::program::{Example, binary};
+use crate::{
+    port::Port,
+    program::{Example, binary},
+};
 use reagent::{BoxError, Connection, Server, ServerHandle, handle};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::{
@@ -136,7 +139,8 @@ async fn no_client_is_lost_while_upstreams_die_hang_and_return() -> Result<(), B
     let is_full = std::env::var("REAGENT_UPSTREAMS").is_ok_and(|value| value == "full");
     let part = if is_full { 1000 } else { 200 };
     let steady = echoing("127.0.0.1:0").await;
-    let mut dying = echoing("127.0.0.1:0").await;
+    let port = Port::new();
+    let mut dying = echoing(&port.addr().to_string()).await;
     let stopped = Example::start("echo").await;
     let hole = BlackHole::new();
     let (at, hung) = (addr(&dying), hole.addr());
@@ -259,12 +263,6 @@ async fn a_client_is_closed_in_time_if_all_upstreams_are_down() -> Result<(), Bo
     Ok(())
 }
 
-/// Returns an address that was free a moment ago.
-async fn free_addr() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
 /// Waits until the metric of an upstream has this value.
 async fn until_metric(page: &str, name: &str, upstream: &str, value: f64) {
     let name = format!("{name}{{listener=\"127.0.0.1:0\",upstream=\"{upstream}\"}}");
@@ -307,7 +305,8 @@ async fn an_upstream_that_resets_what_it_accepts_is_left_out() -> Result<(), Box
 #[tokio::test]
 async fn checks_find_what_is_down_before_clients_do() -> Result<(), BoxError> {
     let good = named_upstream("good").await;
-    let page = free_addr().await;
+    let port = Port::new();
+    let page = port.addr().to_string();
     let args = [
         "--to",
         "127.0.0.1:1",
@@ -373,7 +372,8 @@ async fn upstreams_are_reached_with_tls_and_checked_with_a_header() -> Result<()
     let tls = ["--tls-cert", &cert, "--tls-key", &key];
     let proxy = ["--proxy-in", "required", "--trust", "127.0.0.1"];
     let inner = gateway(&addr(&server), &[&tls[..], &proxy].concat()).await;
-    let page = free_addr().await;
+    let port = Port::new();
+    let page = port.addr().to_string();
     let outer = |name: &'static str| {
         [
             "--to-tls",
@@ -404,7 +404,8 @@ async fn upstreams_are_reached_with_tls_and_checked_with_a_header() -> Result<()
 #[tokio::test]
 async fn a_reload_keeps_what_is_known_of_upstreams_that_stay() -> Result<(), BoxError> {
     let (a, b) = (named_upstream("a").await, named_upstream("b").await);
-    let page = free_addr().await;
+    let port = Port::new();
+    let page = port.addr().to_string();
     let config = |to: &[String]| {
         format!("listen = '127.0.0.1:0'\nmetrics = '{page}'\nto = {to:?}\nhealth-check = 'tcp'\n")
     };
@@ -444,7 +445,8 @@ async fn a_reload_keeps_what_is_known_of_upstreams_that_stay() -> Result<(), Box
 #[tokio::test]
 async fn a_client_above_the_limits_of_all_upstreams_waits_for_one() -> Result<(), BoxError> {
     let (a, b) = (named_upstream("a").await, named_upstream("b").await);
-    let (page, other) = (free_addr().await, addr(&b));
+    let port = Port::new();
+    let (page, other) = (port.addr().to_string(), addr(&b));
     let args = ["--to", &other, "--per-upstream", "1", "--admin", &page];
     let gateway = gateway(&addr(&a), &args).await;
     let (mut first, mut second) = (gateway.connect().await, gateway.connect().await);
@@ -481,7 +483,8 @@ async fn a_client_above_the_limits_of_all_upstreams_waits_for_one() -> Result<()
 async fn each_address_of_a_name_is_an_upstream() -> Result<(), BoxError> {
     let server = named_upstream("localhost").await;
     let port = server.local_addr().socket_addr().unwrap().port();
-    let (page, name) = (free_addr().await, format!("localhost:{port}"));
+    let (own, name) = (Port::new(), format!("localhost:{port}"));
+    let page = own.addr().to_string();
     let args = ["--to-each", "1", "--metrics", &page];
     let gateway = gateway(&name, &args).await;
     let resolved = format!("127.0.0.1:{port}");

@@ -2,6 +2,7 @@
 
 use super::{STALL, run, start};
 use crate::{
+    descriptors::limited,
     program::{Example, binary},
     support::{soon, until},
 };
@@ -14,7 +15,6 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
-    process::Command,
     time::timeout,
 };
 
@@ -63,9 +63,7 @@ impl Session {
 /// Starts half of the pooler with 40 descriptors, and more clients than these: one with a session,
 /// and a crowd that sends nothing. The log goes to a file in `dir`.
 async fn crowded_pooler(half: &str, dir: &TempDir) -> (Example, Session, Vec<TcpStream>) {
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\""]);
-    command.arg(binary("migrations"));
+    let mut command = limited(40, binary("migrations"));
     command.args(["postgres", half, "--listen", "127.0.0.1:0"]);
     command.stderr(File::create(dir.path().join("log")).unwrap());
     let pooler = Example::start_with("migrations", &mut command).await;

@@ -3,6 +3,7 @@
 //! They are installed once, into `target/redis-clients`. If that fails, the tests are skipped.
 
 use crate::{
+    port::Port,
     program::{Example, binary},
     support::LONG,
 };
@@ -58,7 +59,8 @@ async fn said(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<String> {
 
 /// Runs a program that uses the server, loses it in a drain, and continues with the next one.
 async fn run(command: &mut Command) {
-    let first = start("127.0.0.1:0").await;
+    let port = Port::new();
+    let first = start(&port.addr().to_string()).await;
     let addr = first.addr.clone();
     let mut child = command
         .arg(addr.rsplit(':').next().unwrap())

@@ -142,6 +142,9 @@ async fn both_limits_hold() {
 
 #[tokio::test]
 async fn a_name_with_two_addresses_has_one_limit() {
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
     let server = server()
         .listen(Bind::new("*:0").max_connections(1).label("both"))
         .start(handle(echo))

@@ -1,8 +1,8 @@
 //! A real `redis-server`.
 
-use crate::{skipped::skipped, support::LONG};
+use crate::{port::Port, skipped::skipped, support::LONG};
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -15,7 +15,8 @@ use tokio::{
 
 pub struct RedisServer {
     child: Child,
-    port: u16,
+    port: Port,
+    _cluster_port: Option<Port>,
     dir: PathBuf,
     args: Vec<String>,
 }
@@ -27,17 +28,20 @@ impl RedisServer {
         let number = STARTED.fetch_add(1, Relaxed);
         let dir = std::env::temp_dir().join(format!("cluster-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let port = free_port();
+        let port = Port::new();
+        let mut cluster_port = None;
         let mut args: Vec<_> = args.iter().map(ToString::to_string).collect();
         if args.contains(&"--cluster-enabled".into()) {
             // By default it is 10,000 above the port, where there may be none.
-            args.extend(["--cluster-port".into(), free_port().to_string()]);
+            let port = cluster_port.insert(Port::new()).number().to_string();
+            args.extend(["--cluster-port".into(), port]);
         }
-        match spawn(port, &dir, &args) {
+        match spawn(&port, &dir, &args) {
             Ok(child) => {
                 let server = RedisServer {
                     child,
                     port,
+                    _cluster_port: cluster_port,
                     dir,
                     args,
                 };
@@ -61,7 +65,7 @@ impl RedisServer {
     }
 
     pub fn addr(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        self.port.addr()
     }
 
     pub fn url(&self) -> String {
@@ -81,19 +85,14 @@ impl RedisServer {
     pub async fn restart_empty(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(self.port, &self.dir, &self.args).unwrap();
+        self.child = spawn(&self.port, &self.dir, &self.args).unwrap();
         self.is_listening().await;
     }
 }
 
-fn free_port() -> u16 {
-    let free = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    free.local_addr().unwrap().port()
-}
-
-fn spawn(port: u16, dir: &PathBuf, args: &Vec<String>) -> std::io::Result<Child> {
+fn spawn(port: &Port, dir: &PathBuf, args: &Vec<String>) -> std::io::Result<Child> {
     Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--bind", "127.0.0.1", "--port", &port.number().to_string()])
         .args(["--save", "", "--appendonly", "no", "--dir"])
         .arg(dir)
         .args(args)

@@ -1,15 +1,18 @@
 //! Several addresses of one name.
 
 use super::places::{Opened, Silent, at, connect, in_time, listener, name, to};
+use crate::port::Port;
 use reagent_layers::connect::{Connect, ConnectErrorKind};
-use std::{io::ErrorKind, time::Duration};
+use std::{io::ErrorKind, net::Ipv6Addr, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
 use tower::ServiceExt;
 
 /// Without a race, the kernel would repeat the attempt for two minutes.
 #[tokio::test]
 async fn a_name_whose_first_address_is_silent_is_reached() {
-    let (listener, port) = listener().await;
+    let claimed = Port::new();
+    let port = claimed.number();
+    let listener = TcpListener::bind(claimed.addr()).await.unwrap();
     let silent = [Silent::new(at(2, port)), Silent::new(at(3, port))];
     let opened = Opened::default();
     let addrs = [silent[0].addr, silent[1].addr, at(1, port)];
@@ -23,7 +26,9 @@ async fn a_name_whose_first_address_is_silent_is_reached() {
 /// If each refusal were waited for, this would take longer than a test may.
 #[tokio::test]
 async fn a_refusal_is_followed_by_the_next_address_at_once() {
-    let (_listener, port) = listener().await;
+    let claimed = Port::new();
+    let port = claimed.number();
+    let _listener = TcpListener::bind(claimed.addr()).await.unwrap();
     let silent = Silent::new(at(99, port));
     let mut addrs: Vec<_> = (2..62).map(|last| at(last, port)).collect();
     addrs.insert(0, silent.addr);
@@ -35,11 +40,12 @@ async fn a_refusal_is_followed_by_the_next_address_at_once() {
 
 #[tokio::test]
 async fn the_families_take_turns() {
-    let v6 = match TcpListener::bind("[::1]:0").await {
-        Ok(listener) => listener,
-        Err(error) => return crate::skipped::skipped(format!("no IPv6: {error}")),
-    };
-    let addr = v6.local_addr().unwrap();
+    if crate::skipped::lacks_ipv6() {
+        return;
+    }
+    let port = Port::new();
+    let addr = port.at(Ipv6Addr::LOCALHOST);
+    let _v6 = TcpListener::bind(addr).await.unwrap();
     // The second address of IPv4 would answer too, but the first of IPv6 comes before it.
     let second = TcpListener::bind(at(3, addr.port())).await.unwrap();
     let silent = Silent::new(at(2, addr.port()));
@@ -64,8 +70,9 @@ async fn an_attempt_has_a_limit_of_its_own() {
 
 #[tokio::test]
 async fn every_address_is_in_the_error_with_its_own() {
-    let silent = Silent::new(at(2, 0));
-    let port = silent.addr.port();
+    let claimed = Port::new();
+    let port = claimed.number();
+    let silent = Silent::new(at(2, port));
     let connector = to([silent.addr, at(3, port)]).timeout(Duration::from_millis(600));
     let error = connect(&connector, name(port)).await.unwrap_err();
     assert!(error.is_timeout());

@@ -1,12 +1,9 @@
 //! A process that has no descriptors for pipes uses buffers.
 
 use super::proxy::{Kind, Proxy};
-use crate::{relay::in_time, relay::pattern};
+use crate::{descriptors::limited, relay::in_time, relay::pattern};
 use std::{fs::File, process::Stdio};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, split},
-    process::Command,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 
 /// Set in the process that has few descriptors.
 const CHILD: &str = "REAGENT_RELAY_SHORTAGE_CHILD";
@@ -46,9 +43,7 @@ async fn child() {
 
 #[tokio::test]
 async fn without_descriptors_bytes_go_through_buffers() {
-    let status = Command::new("sh")
-        .args(["-c", "ulimit -n 128 && exec \"$0\" \"$@\""])
-        .arg(std::env::current_exe().unwrap())
+    let status = limited(128, std::env::current_exe().unwrap())
         .args([
             "--exact",
             &format!("{}::child", module_path!().split_once("::").unwrap().1),

@@ -40,8 +40,12 @@ async fn attack(server: &ServerHandle) -> Option<bool> {
 
 async fn fetch(server: &ServerHandle) -> Option<String> {
     let url = format!("https://{}/", server.local_addr());
-    let from = ["--interface", "127.0.0.3"];
-    let args = [&["--insecure", "--silent", "--show-error", &url], &from[..]].concat();
+    let from = ["--noproxy", "*", "--interface", "127.0.0.3"];
+    let args = [
+        &["-q", "--insecure", "--silent", "--show-error", &url],
+        &from[..],
+    ]
+    .concat();
     Some(run("curl", &args).await?.1)
 }
 

@@ -159,8 +159,8 @@ async fn it_loses_no_byte_that_haproxy_or_nginx_delivers() {
 
     let places = Arc::new(Semaphore::new(6));
     let mut proxies = vec![gateways(dir.path(), &cert, &key).await];
-    proxies.extend(haproxy(dir.path(), &pem));
-    proxies.extend(nginx(dir.path(), &cert, &key));
+    proxies.extend(haproxy(dir.path(), &pem).await);
+    proxies.extend(nginx(dir.path(), &cert, &key).await);
     let mut running = JoinSet::new();
     for proxy in proxies {
         let der = made.cert.der().clone();

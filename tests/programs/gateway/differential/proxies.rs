@@ -6,16 +6,13 @@ use super::{
 };
 use crate::{
     gateway::{command, in_time},
+    port::Port,
     program::Example,
 };
 use std::{
     fs,
     io::{self, ErrorKind},
-    net::{SocketAddr, TcpListener as StdTcpListener},
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::net::UnixListener as StdUnixListener,
-    },
+    net::{Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -67,38 +64,25 @@ async fn until_listening<T, F: Future<Output = io::Result<T>>>(connect: impl Fn(
     in_time(connected).await
 }
 
-/// Opens a listening socket, to pass to a process or to accept from.
-fn listen(family: Family, path: PathBuf) -> (OwnedFd, At) {
-    let tcp = |addr| {
-        let listener = StdTcpListener::bind(addr).unwrap();
-        let addr = listener.local_addr().unwrap();
-        (listener.into(), At::Tcp(addr))
-    };
-    match family {
-        // No other test uses this address, so the port is still free when it is opened again.
-        Family::V4 => tcp("127.0.0.77:0"),
-        Family::V6 => tcp("[::1]:0"),
-        Family::Unix => (StdUnixListener::bind(&path).unwrap().into(), At::Unix(path)),
-    }
-}
-
 pub enum Upstream {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 impl Upstream {
-    fn new(socket: OwnedFd, at: &At) -> Self {
-        match at {
-            At::Tcp(_) => {
-                let listener = StdTcpListener::from(socket);
-                listener.set_nonblocking(true).unwrap();
-                Upstream::Tcp(TcpListener::from_std(listener).unwrap())
-            }
-            At::Unix(_) => {
-                let listener = StdUnixListener::from(socket);
-                listener.set_nonblocking(true).unwrap();
-                Upstream::Unix(UnixListener::from_std(listener).unwrap())
+    /// Starts to listen, and returns the address too.
+    async fn new(family: Family, path: PathBuf) -> (Self, At) {
+        let tcp = async |addr: &str| {
+            let listener = TcpListener::bind(addr).await.unwrap();
+            let at = At::Tcp(listener.local_addr().unwrap());
+            (Upstream::Tcp(listener), at)
+        };
+        match family {
+            Family::V4 => tcp("127.0.0.1:0").await,
+            Family::V6 => tcp("[::1]:0").await,
+            Family::Unix => {
+                let listener = UnixListener::bind(&path).unwrap();
+                (Upstream::Unix(listener), At::Unix(path))
             }
         }
     }
@@ -118,24 +102,31 @@ pub struct Lane {
     pub at: At,
     pub upstream: Upstream,
     to: At,
-    /// The listening socket, until it is passed to the process.
-    socket: Option<OwnedFd>,
+    _port: Port,
 }
 
-fn lanes(proxy: &str, dir: &Path) -> Vec<Lane> {
+async fn lanes(proxy: &str, dir: &Path) -> Vec<Lane> {
     let mut lanes = Vec::new();
     for family in FAMILIES {
+        if family == Family::V6 && crate::skipped::lacks_ipv6() {
+            continue;
+        }
         for front in FRONTS {
             let path = |end| dir.join(format!("{proxy}-{front:?}-{end}.sock"));
-            let (socket, at) = listen(family, path("in"));
-            let (upstream, to) = listen(family, path("out"));
+            let (upstream, to) = Upstream::new(family, path("out")).await;
+            let port = Port::new();
+            let at = match family {
+                Family::V4 => At::Tcp(port.addr()),
+                Family::V6 => At::Tcp(port.at(Ipv6Addr::LOCALHOST)),
+                Family::Unix => At::Unix(path("in")),
+            };
             lanes.push(Lane {
                 family,
                 front,
                 at,
-                upstream: Upstream::new(upstream, &to),
+                upstream,
                 to,
-                socket: Some(socket),
+                _port: port,
             });
         }
     }
@@ -153,26 +144,15 @@ pub struct Proxy {
 /// Starts several gateways, because each serves one front and one upstream.
 pub async fn gateways(dir: &Path, cert: &str, key: &str) -> Proxy {
     let mut gateways = Vec::new();
-    let mut lanes = lanes("gateway", dir);
-    for lane in &mut lanes {
-        lane.socket = None;
-        let listen = match &lane.at {
-            At::Tcp(SocketAddr::V4(_)) => "127.0.0.1:0".to_owned(),
-            At::Tcp(_) => "[::1]:0".to_owned(),
-            At::Unix(path) => {
-                fs::remove_file(path).unwrap();
-                path.display().to_string()
-            }
-        };
+    let lanes = lanes("gateway", dir).await;
+    for lane in &lanes {
+        let listen = lane.at.written("");
         let mut args = vec!["--listen", &listen];
         if lane.front != Front::Plain {
             args.extend(["--tls-cert", cert, "--tls-key", key]);
         }
         let mut command = command(&lane.to.written("unix:"), &args);
         let gateway = Example::start_with("gateway", command.stderr(Stdio::null())).await;
-        if let At::Tcp(addr) = &mut lane.at {
-            *addr = gateway.addr.parse().unwrap();
-        }
         gateways.push(gateway);
     }
     Proxy {
@@ -183,45 +163,34 @@ pub async fn gateways(dir: &Path, cert: &str, key: &str) -> Proxy {
     }
 }
 
-pub fn haproxy(dir: &Path, pem: &Path) -> Option<Proxy> {
+pub async fn haproxy(dir: &Path, pem: &Path) -> Option<Proxy> {
     let mut config = "global\n maxconn 200\n nbthread 1\n\
          defaults\n mode tcp\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n"
         .to_owned();
-    let mut inherited = Vec::new();
-    start("haproxy", dir, |lanes, sockets, file| {
-        // The sockets are kept until the process has inherited them.
-        inherited = sockets;
-        for (n, (lane, socket)) in lanes.iter().zip(&inherited).enumerate() {
-            rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap();
-            let fd = socket.as_raw_fd();
+    start("haproxy", dir, |lanes, file| {
+        for (n, lane) in lanes.iter().enumerate() {
             let tls = match lane.front {
                 Front::Plain => String::new(),
                 _ => format!("ssl crt {}", pem.display()),
             };
-            let to = lane.to.written("unix@");
-            config += &format!("listen lane{n}\n bind fd@{fd} {tls}\n server app {to}\n");
+            let (at, to) = (lane.at.written("unix@"), lane.to.written("unix@"));
+            config += &format!("listen lane{n}\n bind {at} {tls}\n server app {to}\n");
         }
         fs::write(file, &config).unwrap();
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(file);
         command
     })
+    .await
 }
 
-pub fn nginx(dir: &Path, cert: &str, key: &str) -> Option<Proxy> {
+pub async fn nginx(dir: &Path, cert: &str, key: &str) -> Option<Proxy> {
     const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
     if !Path::new(MODULE).exists() {
         crate::skipped::skipped(format_args!("nginx has no {MODULE}"));
         return None;
     }
-    start("nginx", dir, |lanes, sockets, file| {
-        // A single nginx process cannot inherit sockets, so it opens these addresses again.
-        drop(sockets);
-        for lane in lanes {
-            if let At::Unix(path) = &lane.at {
-                fs::remove_file(path).unwrap();
-            }
-        }
+    start("nginx", dir, |lanes, file| {
         let servers: String = lanes
             .iter()
             .map(|lane| {
@@ -247,22 +216,18 @@ pub fn nginx(dir: &Path, cert: &str, key: &str) -> Option<Proxy> {
         command.args(["-e", "/dev/null", "-c"]).arg(file);
         command
     })
+    .await
 }
 
-/// Starts a process that listens on the addresses in `lanes`, on inherited sockets or by opening
-/// them again.
-fn start(
+/// Starts a process that listens on the addresses in `lanes`.
+async fn start(
     name: &'static str,
     dir: &Path,
-    configure: impl FnOnce(&[Lane], Vec<OwnedFd>, &Path) -> Command,
+    configure: impl FnOnce(&[Lane], &Path) -> Command,
 ) -> Option<Proxy> {
-    let mut lanes = lanes(name, dir);
-    let sockets: Vec<OwnedFd> = lanes
-        .iter_mut()
-        .filter_map(|lane| lane.socket.take())
-        .collect();
+    let lanes = lanes(name, dir).await;
     let file = dir.join(format!("{name}.cfg"));
-    let process = configure(&lanes, sockets, &file)
+    let process = configure(&lanes, &file)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
