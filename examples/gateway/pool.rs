@@ -174,7 +174,7 @@ impl Shared {
             }
         };
         let connected = self.set.connect(Key::client(&conn), connect).await;
-        let connected = connected.inspect_err(|error| upstream::not_reached(conn.id(), error))?;
+        let connected = connected.inspect_err(|error| upstream::not_reached(&conn, error))?;
         let (handle, draining) = (conn.handle(), conn.draining());
         let (stream, guard) = (connected.stream, connected.guard);
         let before = handle.bytes_written();

@@ -8,6 +8,7 @@ mod peers;
 mod places;
 mod race;
 mod relayed;
+mod resets;
 mod socket;
 mod tls;
 mod tls_reload;
