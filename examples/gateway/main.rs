@@ -70,6 +70,7 @@ mod stack;
 mod succession;
 mod systemd;
 mod upstream;
+mod upstream_metrics;
 mod validate;
 mod values;
 

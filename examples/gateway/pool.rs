@@ -67,6 +67,12 @@ impl Pool {
                     .timeout(TIMEOUT)
                     .on_change(move |change| log(&label, change))
                     .build(upstreams(&list.to, list.max));
+                // What was drained by hand stays so, however else the set changes.
+                for stats in known.iter().flat_map(|known| known.shared.set.stats()) {
+                    if stats.state == UpstreamState::Drained {
+                        set.drain(&stats.name);
+                    }
+                }
                 let shared = Arc::new(Shared {
                     set,
                     connectors: Mutex::new(connectors.clone()),

@@ -75,6 +75,17 @@ impl<T: Send + Sync + 'static> Upstreams<T> {
         self.set_drained(name, false)
     }
 
+    /// Sets the [weight](Upstream::weight) of the upstream with this name, until it is
+    /// [set](Self::set) again. Returns whether there is such an upstream.
+    pub fn set_weight(&self, name: &str, weight: u32) -> bool {
+        self.shared.with(|set, _| {
+            let member = set.named(name);
+            member
+                .map(|member| member.upstream.weight = weight)
+                .is_some()
+        })
+    }
+
     fn set_drained(&self, name: &str, is_drained: bool) -> bool {
         self.shared.with(|set, _| {
             let member = set.named(name);

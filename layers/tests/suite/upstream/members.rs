@@ -86,6 +86,18 @@ async fn a_drained_upstream_keeps_its_connections_and_gets_no_more() {
     assert!(!set.drain("c"));
 }
 
+#[tokio::test]
+async fn a_weight_lasts_until_the_upstreams_are_set_again() {
+    let (network, set) = (Network::default(), Upstreams::new(upstreams(&["a", "b"])));
+    assert!(set.set_weight("a", 0));
+    assert!(!set.set_weight("c", 0));
+    for _ in 0..10 {
+        assert_eq!(network.name(&set, Key::none()).await, "b");
+    }
+    set.set(upstreams(&["a", "b"]));
+    assert_eq!(stats(&set, "a").weight, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_target_of_an_upstream_can_change() {
     let (network, set) = (Network::default(), Upstreams::new(upstreams(&["a"])));
