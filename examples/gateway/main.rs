@@ -45,6 +45,7 @@ mod addresses;
 mod admin_page;
 mod certificates;
 mod check;
+mod client_reset;
 mod cluster;
 mod config;
 mod explain;

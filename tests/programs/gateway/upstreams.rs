@@ -565,6 +565,32 @@ async fn a_client_above_the_limits_of_all_upstreams_waits_for_one() -> Result<()
     Ok(())
 }
 
+/// A client that has only finished sending may still expect an answer.
+#[tokio::test]
+async fn a_client_that_resets_leaves_the_queue_and_one_that_ends_stays() -> Result<(), BoxError> {
+    let (a, page) = (named_upstream("a").await, free_addr().await);
+    let gateway = gateway(&addr(&a), &["--per-upstream", "1", "--admin", &page]).await;
+    let mut first = gateway.connect().await;
+    assert_eq!(say(&mut first, "hello").await?, "a hello");
+    let (mut ended, reset) = (gateway.connect().await, gateway.connect().await);
+    ended.write_all(b"hello\n").await?;
+    ended.shutdown().await?;
+    let page = Page::at(&page);
+    let until_open = async |count: usize| {
+        while page.get("/connections").await.1.as_array().unwrap().len() != count {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    in_time(until_open(3)).await;
+    SockRef::from(&reset).set_linger(Some(Duration::ZERO))?;
+    drop(reset);
+    // Otherwise it would wait for 9 s.
+    timeout(Duration::from_secs(7), until_open(2)).await?;
+    drop(first);
+    assert_eq!(read_all(&mut ended).await?, "a hello\n");
+    Ok(())
+}
+
 #[tokio::test]
 async fn each_address_of_a_name_is_an_upstream() -> Result<(), BoxError> {
     let server = named_upstream("localhost").await;

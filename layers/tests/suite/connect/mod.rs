@@ -4,6 +4,8 @@ mod cached;
 mod driver;
 mod haproxy;
 mod header;
+#[cfg(feature = "upstream")]
+mod local;
 mod peers;
 mod places;
 mod race;
