@@ -69,7 +69,7 @@ impl Pool {
                     .timeout(TIMEOUT)
                     .on_change(move |change| log(&label, change))
                     .on_panic(move |error| {
-                        tracing::error!(listener, error, "a task of the upstreams panicked")
+                        tracing::error!(listener, error, "a task of the upstreams panicked");
                     })
                     .build(upstreams(&list.to, list.max));
                 // What was drained by hand stays so, however else the set changes.

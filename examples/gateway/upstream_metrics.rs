@@ -41,10 +41,12 @@ const METRICS: [(&str, &str, &str, Value); 4] = [
 /// The recorder of the other metrics keeps every series forever, and the addresses of a name may
 /// change forever. So these are written from what is in the sets.
 #[derive(Clone, Default)]
-pub struct UpstreamMetrics(Arc<Mutex<Vec<(String, Upstreams<Target>)>>>);
+pub struct UpstreamMetrics(Arc<Mutex<LabelledSets>>);
+
+type LabelledSets = Vec<(String, Upstreams<Target>)>;
 
 impl UpstreamMetrics {
-    pub fn show(&self, sets: Vec<(String, Upstreams<Target>)>) {
+    pub fn show(&self, sets: LabelledSets) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sets;
     }
 
