@@ -16,7 +16,7 @@ use crate::{
 use axum::Router;
 use reagent::{Addr, BoxError, Limit, ServerHandle};
 use reagent_layers::{
-    admin::{Admin, Certificate, InsecureAddr, ListenerInfo, UpstreamInfo},
+    admin::{Admin, Certificate, InsecureAddr, ListenerInfo, UpstreamChange, UpstreamInfo},
     upstream::{UpstreamStats, Upstreams},
 };
 use std::{
@@ -74,6 +74,17 @@ impl AdminPage {
                 stats.map(|stats| info(listener, stats))
             });
             infos.collect()
+        });
+        let shown = upstreams.clone();
+        admin = admin.change_upstreams(move |label, name, change| {
+            let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = shown.iter().find(|(listener, _)| listener == label);
+            found.is_some_and(|(_, set)| match change {
+                UpstreamChange::Drain => set.drain(name),
+                UpstreamChange::Resume => set.resume(name),
+                UpstreamChange::SetWeight(weight) => set.set_weight(name, weight),
+                _ => false,
+            })
         });
         if let Some(token) = options.token()? {
             admin = admin.token(token.0);

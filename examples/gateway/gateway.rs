@@ -150,8 +150,11 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Shows the configuration on the admin page.
+    /// Shows the configuration on the pages.
     pub fn show(&mut self) {
+        if let Some(metrics) = &self.pages.metrics {
+            metrics.upstreams.show(self.pools.sets());
+        }
         if let Some(admin) = &mut self.pages.admin {
             admin.show(&self.config, &self.limits, &self.pools, &self.serving);
         }
@@ -235,7 +238,6 @@ impl Gateway {
                 metrics.measure(&self.serving.server, &self.certificates.get());
                 self.instance.iter().for_each(Instance::measure);
                 self.issuer.iter().for_each(Issuer::measure);
-                self.pools.measure();
                 self.abuse.top.refresh(&self.serving.server);
                 self.abuse.measure(&metrics.observer);
                 if let Some(pressure) = &self.pressure {

@@ -45,6 +45,7 @@ mod addresses;
 mod admin_page;
 mod certificates;
 mod check;
+mod client_reset;
 mod cluster;
 mod config;
 mod explain;
@@ -70,6 +71,7 @@ mod stack;
 mod succession;
 mod systemd;
 mod upstream;
+mod upstream_metrics;
 mod validate;
 mod values;
 

@@ -1,8 +1,8 @@
 //! The page of Prometheus metrics.
 
 use crate::{
-    certificates::Certificates, pages::stack, pools::Pools, readiness::Readiness, stack::BoxStack,
-    upstream,
+    certificates::Certificates, pages::stack, readiness::Readiness, stack::BoxStack, upstream,
+    upstream_metrics::UpstreamMetrics,
 };
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -14,6 +14,7 @@ pub struct MetricsPage {
     page: PrometheusHandle,
     pub observer: MetricsObserver,
     pub health: Health,
+    pub upstreams: UpstreamMetrics,
 }
 
 impl MetricsPage {
@@ -25,19 +26,23 @@ impl MetricsPage {
         let errors = "Connections whose upstream could not be reached";
         metrics::describe_counter!(upstream::ERRORS, errors);
         metrics::counter!(upstream::ERRORS).absolute(0);
-        Pools::describe();
         Ok(MetricsPage {
             page,
             observer: MetricsObserver::new(),
             health: Health::new(),
+            upstreams: UpstreamMetrics::default(),
         })
     }
 
     /// Returns the stack that serves the metrics at `/metrics`, and health checks at `/ready` and
     /// `/live`.
     pub fn stack(&self, readiness: &Readiness) -> BoxStack {
-        let metrics = self.page.clone();
-        let metrics = get(move || async move { metrics.render() });
+        let (metrics, upstreams) = (self.page.clone(), self.upstreams.clone());
+        let metrics = get(move || async move {
+            let mut page = metrics.render();
+            upstreams.render(&mut page);
+            page
+        });
         let router = Router::new()
             .route("/metrics", metrics)
             .route_service("/ready", self.health.clone())

@@ -2,6 +2,7 @@
 //! TLS, or with checks.
 
 use crate::{
+    client_reset::client_reset,
     header,
     options::ProxyOut,
     overlap::lookup,
@@ -16,6 +17,7 @@ use reagent_layers::{
     upstream::{Blameless, Driver, Key, StateChange, Upstream, UpstreamState, Upstreams},
 };
 use std::{
+    io::{self, ErrorKind::ConnectionReset},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -60,13 +62,22 @@ impl Pool {
         let shared = match known.filter(|known| known.spec == spec) {
             Some(known) => known.shared.clone(),
             None => {
-                let label = label.to_owned();
+                let (label, listener) = (label.to_owned(), label.to_owned());
                 let set = Upstreams::builder()
                     .balance(spec.balance.into())
                     .attempt_timeout(ATTEMPT)
                     .timeout(TIMEOUT)
                     .on_change(move |change| log(&label, change))
+                    .on_panic(move |error| {
+                        tracing::error!(listener, error, "a task of the upstreams panicked");
+                    })
                     .build(upstreams(&list.to, list.max));
+                // What was drained by hand stays so, however else the set changes.
+                for stats in known.iter().flat_map(|known| known.shared.set.stats()) {
+                    if stats.state == UpstreamState::Drained {
+                        set.drain(&stats.name);
+                    }
+                }
                 let shared = Arc::new(Shared {
                     set,
                     connectors: Mutex::new(connectors.clone()),
@@ -173,9 +184,12 @@ impl Shared {
                 connected.map_err(blame)
             }
         };
-        let connected = self.set.connect(Key::client(&conn), connect).await;
-        let connected = connected.inspect_err(|error| upstream::not_reached(conn.id(), error))?;
         let (handle, draining) = (conn.handle(), conn.draining());
+        let connected = tokio::select! {
+            connected = self.set.connect(Key::client(&conn), connect) => connected,
+            () = client_reset(&handle) => return Err(io::Error::from(ConnectionReset).into()),
+        };
+        let connected = connected.inspect_err(|error| upstream::not_reached(&conn, error))?;
         let (stream, guard) = (connected.stream, connected.guard);
         let before = handle.bytes_written();
         let relayed = Relay::new().run_until(conn, stream, draining).await;

@@ -69,7 +69,7 @@
 //! | `/certificates` | an array of certificates with `name`, `not_after` and `expires_in` |
 //! | `/top` | an array of the clients with the most `connections`, `bytes` or `refusals`, by the key `by` of the query, with `client`, `count`, and the `error` by which the count may be too high; `limit` is 10 by default |
 //! | `/stats` | the counters of [`Stats`](reagent::Stats); the bytes include those of open connections |
-//! | `/upstreams` | an array of upstreams with the fields of [`UpstreamInfo`] |
+//! | `/upstreams` | an array of upstreams with the fields of [`UpstreamInfo`], and `changeable` |
 //! | `/ready` | 200 if the server is [ready](reagent::ServerHandle::readiness), otherwise 503 and the `reason` |
 //! | `/live` | 200 unless the server has stopped |
 //!
@@ -104,6 +104,9 @@
 //! | `POST /limits/NAME` | `{"max": 10}` or `{"max": null}` | changes or lifts the limit |
 //! | `POST /bans` | `{"client": "192.0.2.1", "seconds": 600}` | bans the client, which is an IP address and no network; its open connections stay |
 //! | `DELETE /bans/CLIENT` | | lifts the ban |
+//! | `POST /upstreams/SET/NAME/drain` | | makes no more connections to the upstream; its open connections stay |
+//! | `POST /upstreams/SET/NAME/resume` | | makes connections to it again |
+//! | `POST /upstreams/SET/NAME/weight` | `{"weight": 2}` | sets the weight of the upstream |
 //! | `POST /drain` | `{"deadline": 10, "lame_duck": 0, "spread": 0}` or less | [shuts the server down](reagent::ServerHandle::shutdown) in stages |
 //!
 //! Names and addresses in paths are percent-encoded: `/listeners/%5B%3A%3A1%5D%3A80/pause`.
@@ -146,7 +149,7 @@
 //! | 400 | an invalid query or body |
 //! | 401 | a missing or wrong token |
 //! | 403 | a client that is not local, another origin, or a write without its header |
-//! | 404 | an unknown path, connection, limit or ban |
+//! | 404 | an unknown path, connection, limit, upstream or ban |
 //! | 405 | a method that the path does not have |
 //! | 408, 413 | a body that is too slow or too long |
 //! | 409 | a request to pause or close the listener that it came in by |
@@ -184,4 +187,4 @@ pub use error::InsecureAddr;
 pub use future::AdminFuture;
 pub use listeners::ListenerInfo;
 pub use service::Admin;
-pub use upstreams::UpstreamInfo;
+pub use upstreams::{UpstreamChange, UpstreamInfo};

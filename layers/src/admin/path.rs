@@ -1,6 +1,6 @@
 //! The resources of the interface, and their paths.
 
-use super::{Problem, page::Asset};
+use super::{Problem, page::Asset, upstreams::UpstreamAction};
 use http::Method;
 use percent_encoding::percent_decode_str;
 
@@ -23,6 +23,8 @@ pub(super) enum Resource {
     Certificates,
     Top,
     Upstreams,
+    /// The set, the name, and the action.
+    UpstreamAction(String, String, UpstreamAction),
     Drain,
 }
 
@@ -77,6 +79,15 @@ impl Resource {
             ["certificates"] => Resource::Certificates,
             ["top"] => Resource::Top,
             ["upstreams"] => Resource::Upstreams,
+            ["upstreams", set, name, action] => {
+                let action = match action {
+                    "drain" => UpstreamAction::Drain,
+                    "resume" => UpstreamAction::Resume,
+                    "weight" => UpstreamAction::Weight,
+                    _ => return None,
+                };
+                Resource::UpstreamAction(set.to_owned(), name.to_owned(), action)
+            }
             ["drain"] => Resource::Drain,
             [name] => Resource::Asset(Asset::find(name)?),
             _ => return None,
@@ -97,9 +108,10 @@ impl Resource {
     /// Returns whether a request with this method changes something.
     pub(super) fn is_write(&self, method: &Method) -> Result<bool, Problem> {
         let (reads, write, allowed) = match self {
-            Resource::ConnectionAction(..) | Resource::ListenerAction(..) | Resource::Drain => {
-                (false, Some(Method::POST), "POST")
-            }
+            Resource::ConnectionAction(..)
+            | Resource::ListenerAction(..)
+            | Resource::UpstreamAction(..)
+            | Resource::Drain => (false, Some(Method::POST), "POST"),
             Resource::Ban(_) => (false, Some(Method::DELETE), "DELETE"),
             Resource::Limit(_) | Resource::Bans => (true, Some(Method::POST), "GET, HEAD, POST"),
             _ => (true, None, "GET, HEAD"),
@@ -115,7 +127,13 @@ impl Resource {
 
     /// Returns whether a write has a body.
     pub(super) fn takes_body(&self) -> bool {
-        matches!(self, Resource::Limit(_) | Resource::Bans | Resource::Drain)
+        matches!(
+            self,
+            Resource::Limit(_)
+                | Resource::Bans
+                | Resource::Drain
+                | Resource::UpstreamAction(_, _, UpstreamAction::Weight)
+        )
     }
 }
 

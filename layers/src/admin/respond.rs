@@ -77,13 +77,11 @@ async fn read(admin: &Admin, resource: &Resource, head: &Parts) -> Answer {
             certificates::list(certificates.map_or_else(Vec::new, |list| list()))
         }
         Resource::Top => top::list(admin.settings.top.as_ref(), server?, asked)?,
-        Resource::Upstreams => {
-            let upstreams = admin.settings.upstreams.as_ref();
-            upstreams::list(upstreams.map(|list| list()))?
-        }
+        Resource::Upstreams => upstreams::list(admin)?,
         // They are only written to.
         Resource::ConnectionAction(..)
         | Resource::ListenerAction(..)
+        | Resource::UpstreamAction(..)
         | Resource::Ban(_)
         | Resource::Drain => {
             return Err(Problem::not_allowed(""));
@@ -125,6 +123,9 @@ fn apply(admin: &Admin, resource: &Resource, body: &[u8]) -> Answer {
     match resource {
         Resource::ConnectionAction(id, action) => connections::act(admin.server()?, *id, *action),
         Resource::Limit(name) => admin.shared.limits.change(admin.server()?, name, body),
+        Resource::UpstreamAction(set, name, action) => {
+            upstreams::act(admin, set, name, *action, body)
+        }
         Resource::Bans => bans::ban(bans, body),
         Resource::Ban(client) => bans::unban(bans, client),
         // The rest is only read.

@@ -6,6 +6,7 @@ use super::{
     limits::{Limit, Limits},
     listeners::Describe,
     respond,
+    upstreams::ChangeUpstream,
     writes::Writes,
 };
 use crate::{access::Bans, top::TopClients};
@@ -40,6 +41,7 @@ pub(super) struct Settings {
     pub(super) bans: Option<Bans>,
     pub(super) top: Option<TopClients>,
     pub(super) upstreams: Option<Arc<dyn Fn() -> Vec<UpstreamInfo> + Send + Sync>>,
+    pub(super) change_upstream: Option<Arc<ChangeUpstream>>,
     pub(super) certificates: Option<Arc<dyn Fn() -> Vec<Certificate> + Send + Sync>>,
     pub(super) listeners: Option<Arc<Describe>>,
 }

@@ -1,11 +1,11 @@
 //! The upstreams of a proxy.
 
 use super::{
-    Problem,
+    Admin, Problem, body,
     response::{self, AdminResponse},
 };
-use serde::Serialize;
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
 
 /// An upstream to show, with what `Upstreams::stats` of the feature `upstream` says about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,57 @@ pub struct UpstreamInfo {
     pub last_error: Option<String>,
 }
 
+/// A change of an upstream, for the function of [`Admin::change_upstreams`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpstreamChange {
+    /// Makes no more connections to it. Its open connections stay.
+    Drain,
+    /// Ends the effect of `Drain`.
+    Resume,
+    /// Sets its weight.
+    SetWeight(u32),
+}
+
+/// The last segment of the path of a change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum UpstreamAction {
+    Drain,
+    Resume,
+    Weight,
+}
+
+/// Changes the upstream of this set and name. Returns whether there is such an upstream.
+pub(super) type ChangeUpstream = dyn Fn(&str, &str, UpstreamChange) -> bool + Send + Sync;
+
+impl Admin {
+    /// Sets the function that changes an upstream, given its [set](UpstreamInfo::set) and its name.
+    /// It returns whether there is such an upstream. Without this function, upstreams are only
+    /// shown.
+    ///
+    /// ```
+    /// # fn f(upstreams: reagent_layers::upstream::Upstreams<std::net::SocketAddr>) {
+    /// use reagent_layers::admin::{Admin, UpstreamChange};
+    ///
+    /// let admin = Admin::new().change_upstreams(move |set, name, change| match change {
+    ///     _ if set != "database" => false,
+    ///     UpstreamChange::Drain => upstreams.drain(name),
+    ///     UpstreamChange::Resume => upstreams.resume(name),
+    ///     UpstreamChange::SetWeight(weight) => upstreams.set_weight(name, weight),
+    ///     _ => false,
+    /// });
+    /// # let _ = admin;
+    /// # }
+    /// ```
+    pub fn change_upstreams(
+        mut self,
+        change: impl Fn(&str, &str, UpstreamChange) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.change_upstream = Some(Arc::new(change));
+        self
+    }
+}
+
 #[derive(Serialize)]
 struct UpstreamView {
     set: String,
@@ -44,13 +95,24 @@ struct UpstreamView {
     available: bool,
     since: f64,
     last_error: Option<String>,
+    /// Whether it can be drained and resumed.
+    changeable: bool,
 }
 
-pub(super) fn list(upstreams: Option<Vec<UpstreamInfo>>) -> Result<AdminResponse, Problem> {
-    let Some(upstreams) = upstreams else {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Weight {
+    weight: u32,
+}
+
+fn views(admin: &Admin) -> Result<impl Iterator<Item = UpstreamView>, Problem> {
+    let Some(upstreams) = &admin.settings.upstreams else {
         return Err(Problem::not_found("this server has no upstreams"));
     };
-    let views = upstreams.into_iter().map(|upstream| UpstreamView {
+    let changeable = admin.settings.change_upstream.is_some();
+    let views = upstreams().into_iter().map(move |upstream| UpstreamView {
+        // One that has left its set cannot return.
+        changeable: changeable && upstream.state != "removed",
         set: upstream.set,
         name: upstream.name,
         weight: upstream.weight,
@@ -62,5 +124,36 @@ pub(super) fn list(upstreams: Option<Vec<UpstreamInfo>>) -> Result<AdminResponse
         since: upstream.since.as_secs_f64(),
         last_error: upstream.last_error,
     });
-    Ok(response::ok(&views.collect::<Vec<_>>()))
+    Ok(views)
+}
+
+pub(super) fn list(admin: &Admin) -> Result<AdminResponse, Problem> {
+    Ok(response::ok(&views(admin)?.collect::<Vec<_>>()))
+}
+
+/// Changes an upstream, and shows it.
+pub(super) fn act(
+    admin: &Admin,
+    set: &str,
+    name: &str,
+    action: UpstreamAction,
+    body: &[u8],
+) -> Result<AdminResponse, Problem> {
+    let Some(change) = &admin.settings.change_upstream else {
+        return Err(Problem::not_found("this server has no upstreams to change"));
+    };
+    let none = || Problem::not_found(format!("there is no upstream {name:?} of {set:?}"));
+    let what = match action {
+        UpstreamAction::Drain => UpstreamChange::Drain,
+        UpstreamAction::Resume => UpstreamChange::Resume,
+        UpstreamAction::Weight => {
+            let Weight { weight } = body::parse(body)?;
+            UpstreamChange::SetWeight(weight)
+        }
+    };
+    if !change(set, name, what) {
+        return Err(none());
+    }
+    let view = views(admin)?.find(|view| view.set == set && view.name == name);
+    Ok(response::ok(&view.ok_or_else(none)?))
 }

@@ -108,6 +108,14 @@
 //! TLS begins once a race is decided: an address that accepts connections and then fails is not
 //! replaced by another.
 //!
+//! ## Upstreams that reset
+//!
+//! A server that has too many clients may accept a connection, answer and reset it at once. On
+//! Linux, the stream then has the answer and after it the reset, also if the preface could no longer
+//! be sent. Tokio's `TcpStream::connect` loses the answer if the reset arrives before it looks at
+//! the socket. If there is no answer, the attempt has failed: nothing was sent to the upstream, so
+//! another one may be tried.
+//!
 //! ## Unix sockets
 //!
 //! If the queue of a Unix socket is full, the system refuses a connection instead of letting it
@@ -163,6 +171,7 @@
 
 mod attempts;
 mod error;
+mod establish;
 mod open;
 mod order;
 mod plain;

@@ -94,8 +94,13 @@ impl Steps<'_> {
         self.attempts.end();
         if !self.request.preface.is_empty() {
             self.at = ConnectErrorKind::Preface;
-            let sent = io.write_all(&self.request.preface).await;
-            sent.map_err(|error| self.failed(error))?;
+            if let Err(error) = io.write_all(&self.request.preface).await {
+                // The peer may have answered before it closed, without reading anything.
+                return match io.has_input() {
+                    true => Ok(UpstreamIo::closed(io, peer, &error)),
+                    false => Err(self.failed(error)),
+                };
+            }
         }
         #[cfg(feature = "connect_tls")]
         if let Some(tls) = &self.settings.tls {

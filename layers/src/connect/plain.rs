@@ -2,8 +2,10 @@
 
 #[cfg(feature = "relay")]
 use crate::relay::{PlainSocket, Resettable};
+use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -18,6 +20,18 @@ pub(super) enum Plain {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
+}
+
+impl Plain {
+    /// Returns whether there are bytes to read.
+    pub(super) fn has_input(&self) -> bool {
+        let socket = match self {
+            Plain::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Plain::Unix(stream) => SockRef::from(stream),
+        };
+        matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(1..))
+    }
 }
 
 /// Passes a call on to the socket.

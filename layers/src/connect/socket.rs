@@ -1,14 +1,15 @@
 //! One TCP connection, with the options of its socket.
 
+use super::establish::establish;
 use reagent::Keepalive;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 /// The options of TCP sockets.
 #[derive(Clone, Debug)]
@@ -50,17 +51,15 @@ impl fmt::Debug for Hook {
 
 impl Options {
     pub(super) async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        let socket = match addr {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
         self.apply(&SockRef::from(&socket), addr.is_ipv6())?;
         if let Some(source) = self.source(addr)? {
             socket
-                .bind(SocketAddr::new(source, 0))
+                .bind(&SocketAddr::new(source, 0).into())
                 .map_err(|error| explain(format!("cannot bind to {source}"), &error))?;
         }
-        socket.connect(addr).await
+        establish(socket, addr).await
     }
 
     /// Returns the source address for connections to `addr`. Fails if there is one only for the

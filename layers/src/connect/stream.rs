@@ -20,6 +20,9 @@ use tokio_rustls::{client::TlsStream, rustls::ClientConnection};
 pub struct UpstreamIo {
     stream: Stream,
     peer: Addr,
+    /// Set if a write has failed with the reset of the connection, which the system reports only
+    /// once, so that the end that is read next is not an orderly one.
+    is_reset: bool,
     /// Whether an end without `close_notify` is an error.
     #[cfg(feature = "connect_tls")]
     requires_close_notify: bool,
@@ -36,8 +39,18 @@ impl UpstreamIo {
         UpstreamIo {
             stream: Stream::Plain(io),
             peer,
+            is_reset: false,
             #[cfg(feature = "connect_tls")]
             requires_close_notify: false,
+        }
+    }
+
+    /// Returns the stream of a peer that has closed the connection, as `error` of a write says, with
+    /// what it has sent before.
+    pub(super) fn closed(io: Plain, peer: Addr, error: &io::Error) -> Self {
+        UpstreamIo {
+            is_reset: error.kind() == io::ErrorKind::ConnectionReset,
+            ..UpstreamIo::plain(io, peer)
         }
     }
 
@@ -46,6 +59,7 @@ impl UpstreamIo {
         UpstreamIo {
             stream: Stream::Tls(Box::new(stream)),
             peer,
+            is_reset: false,
             requires_close_notify,
         }
     }
@@ -112,7 +126,14 @@ impl AsyncRead for UpstreamIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         match delegate!(&mut self.stream, poll_read(cx, buf)) {
+            Poll::Ready(Ok(()))
+                if self.is_reset && buf.filled().len() == before && buf.remaining() > 0 =>
+            {
+                self.is_reset = false;
+                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+            }
             // Without TLS, no end is reported as this error.
             #[cfg(feature = "connect_tls")]
             Poll::Ready(Err(error))
@@ -164,6 +185,8 @@ impl Resettable for UpstreamIo {
 
     fn plain(&self) -> Option<PlainSocket<'_>> {
         match &self.stream {
+            // The end of the socket is not that of the stream.
+            _ if self.is_reset => None,
             Stream::Plain(io) => io.plain(),
             #[cfg(feature = "connect_tls")]
             Stream::Tls(_) => None,

@@ -1,7 +1,6 @@
 //! The futures that a program spawns, and the one that checks upstreams.
 
-use super::error::is_blameless;
-use super::{check::Check, service::connect, shared::Shared};
+use super::{check::Check, error::is_blameless, panic::catch, service::connect, shared::Shared};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use reagent::{BoxError, ErrorChain};
 use std::{
@@ -90,7 +89,7 @@ where
                 let (connector, check) = (self.connector.clone(), self.check.clone());
                 checks.push(async move {
                     let target = T::clone(&target);
-                    (number, pass(connector, target, &check).await)
+                    (number, catch(pass(connector, target, &check)).await)
                 });
             }
             // Not held while waiting, since its drop ends the driver.
@@ -131,7 +130,8 @@ where
         targets
     }
 
-    fn record(&mut self, number: u64, passed: Result<(), BoxError>) {
+    /// Records a check, which may have panicked.
+    fn record(&mut self, number: u64, passed: Result<Result<(), BoxError>, String>) {
         let Some(shared) = self.shared.upgrade() else {
             return;
         };
@@ -139,6 +139,13 @@ where
             let factor = 0.75 + fastrand::f64() / 2.0;
             *due = Some(Instant::now() + self.check.interval.mul_f64(factor));
         }
+        let passed = passed.unwrap_or_else(|panic| {
+            let name = shared.with(|set, _| Some(set.member(number)?.upstream.name.clone()));
+            if let Some(name) = name {
+                shared.panicked(&format!("the check of {name} {panic}"));
+            }
+            Err(panic.into())
+        });
         // What this machine lacks says nothing about the upstream.
         if passed.as_ref().is_err_and(|error| is_blameless(&**error)) {
             return;

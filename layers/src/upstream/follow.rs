@@ -1,6 +1,6 @@
 //! Sets that follow a source.
 
-use super::{description::Upstream, driver::Driver, handle::Upstreams};
+use super::{description::Upstream, driver::Driver, handle::Upstreams, panic::catch};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 
@@ -15,7 +15,7 @@ impl<T: Send + Sync + 'static> Upstreams<T> {
     /// `interval`, as [`set`](Self::set) does. So a name can stand for as many upstreams as it has
     /// addresses.
     ///
-    /// If the source returns `None` or no upstream, or takes longer than the interval, the
+    /// If the source returns `None` or no upstream, panics or takes longer than the interval, the
     /// upstreams stay as they are.
     ///
     /// Spawn the driver on the runtime. It ends when all handles, services and connections of the
@@ -54,13 +54,16 @@ impl<T: Send + Sync + 'static> Upstreams<T> {
         let mut changed = self.shared.changed.subscribe();
         let follow = async move {
             loop {
-                if let Ok(Some(upstreams)) = timeout(interval, source()).await {
-                    let Some(shared) = shared.upgrade() else {
-                        return;
-                    };
-                    if !upstreams.is_empty() {
+                let asked = timeout(interval, catch(async { source().await })).await;
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                match asked {
+                    Ok(Ok(Some(upstreams))) if !upstreams.is_empty() => {
                         Upstreams { shared }.set(upstreams);
                     }
+                    Ok(Err(panic)) => shared.panicked(&format!("the source of upstreams {panic}")),
+                    _ => drop(shared),
                 }
                 sleep(interval).await;
             }

@@ -7,7 +7,7 @@ use super::{
     service::ConnectService,
     set::Set,
     settings::{Balance, Ejection, Settings},
-    shared::{OnChange, Shared},
+    shared::{Events, Shared},
     stats::{StateChange, UpstreamStats},
 };
 use reagent::BoxError;
@@ -39,7 +39,7 @@ impl Upstreams<()> {
     pub fn builder() -> UpstreamsBuilder {
         UpstreamsBuilder {
             settings: Settings::default(),
-            on_change: None,
+            events: Events::default(),
             seed: None,
         }
     }
@@ -73,6 +73,17 @@ impl<T: Send + Sync + 'static> Upstreams<T> {
     /// Ends the effect of [`drain`](Self::drain). Returns whether there is such an upstream.
     pub fn resume(&self, name: &str) -> bool {
         self.set_drained(name, false)
+    }
+
+    /// Sets the [weight](Upstream::weight) of the upstream with this name, until it is
+    /// [set](Self::set) again. Returns whether there is such an upstream.
+    pub fn set_weight(&self, name: &str, weight: u32) -> bool {
+        self.shared.with(|set, _| {
+            let member = set.named(name);
+            member
+                .map(|member| member.upstream.weight = weight)
+                .is_some()
+        })
     }
 
     fn set_drained(&self, name: &str, is_drained: bool) -> bool {
@@ -132,7 +143,7 @@ impl<T> fmt::Debug for Upstreams<T> {
 #[must_use = "a builder does nothing unless it is built"]
 pub struct UpstreamsBuilder {
     settings: Settings,
-    on_change: Option<OnChange>,
+    events: Events,
     seed: Option<u64>,
 }
 
@@ -193,7 +204,18 @@ impl UpstreamsBuilder {
     /// A change by time alone, such as the end of an ejection, is noticed with the next connection,
     /// check or call of [`Upstreams::stats`].
     pub fn on_change(mut self, call: impl Fn(&StateChange) + Send + Sync + 'static) -> Self {
-        self.on_change = Some(Arc::new(call));
+        self.events.on_change = Some(Arc::new(call));
+        self
+    }
+
+    /// Calls a function when a [check](Upstreams::check) or a source that is
+    /// [followed](Upstreams::follow) has panicked, for logs. It gets a message that says which, and
+    /// must not block.
+    ///
+    /// A check that panics has failed, and a source that panics has returned nothing. Both are tried
+    /// again after their intervals.
+    pub fn on_panic(mut self, call: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.events.on_panic = Some(Arc::new(call));
         self
     }
 
@@ -212,7 +234,7 @@ impl UpstreamsBuilder {
             .seed
             .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let set = Set::new(self.settings, random);
-        let shared = Arc::new(Shared::new(set, self.on_change));
+        let shared = Arc::new(Shared::new(set, self.events));
         let handle = Upstreams { shared };
         handle.set(upstreams);
         handle

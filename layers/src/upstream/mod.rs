@@ -111,19 +111,20 @@
 //! | | here | Envoy | HAProxy | nginx `stream` |
 //! |---|---|---|---|---|
 //! | limit of an attempt | 3 s | 5 s | to be set | 60 s |
-//! | other upstreams tried | 2 | 0 | the same one, 3 times | all |
+//! | other upstreams tried | 2 | none | the same one, 3 times | all |
 //! | limit of all attempts | 9 s | – | – | none |
-//! | failures in a row before an ejection | 3 | 5 | 10, if observed | 1 in 10 s |
+//! | failures in a row before an ejection | 3 | 5, if set up | 10 count as a failed check, if observed | 1 in 10 s |
 //! | time of an ejection | 10 s × its number, to 300 s | 30 s × its number, to 300 s | until a check is passed | 10 s |
-//! | largest share ejected | 50 % | 10 % | all | all |
+//! | largest share ejected | 50 %, at least one | 10 %, at least one | all | all |
 //! | interval of checks | 2 s ± 25 % | to be set | 2 s | – |
 //! | checks to be up, down | 2, 3 | to be set | 2, 3 | – |
 //! | slow start | 10 s, from 10 % | none | none | – |
-//! | connections | no limit | 1,024 | no limit | no limit |
-//! | clients that wait | 128 for the set | 1,024 | no limit | none |
+//! | connections | no limit | 1,024 for the cluster | no limit | no limit |
+//! | clients that wait | 128 for the set | 1,024 for the cluster | no limit | none |
 //!
-//! These are the defaults of each. An attempt is shorter here because another follows it, and all
-//! of them end within 10 s.
+//! These are the defaults of each: Envoy 1.30, HAProxy 2.6 and nginx without its commercial
+//! additions. An attempt is shorter here because another follows it, and all of them end within
+//! 10 s.
 //!
 //! ## Costs
 //!
@@ -163,6 +164,7 @@ mod handle;
 mod health;
 mod key;
 mod member;
+mod panic;
 mod pick;
 mod queue;
 mod report;

@@ -18,11 +18,19 @@ use tokio::{
 };
 
 pub(super) type OnChange = Arc<dyn Fn(&StateChange) + Send + Sync>;
+pub(super) type OnPanic = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The functions of the program that are called when something happens.
+#[derive(Clone, Default)]
+pub(super) struct Events {
+    pub(super) on_change: Option<OnChange>,
+    pub(super) on_panic: Option<OnPanic>,
+}
 
 pub(super) struct Shared<T> {
     pub(super) settings: Settings,
     set: Mutex<Set<T>>,
-    on_change: Option<OnChange>,
+    events: Events,
     /// Tells the drivers when the set has other upstreams, and is closed when the set is gone.
     pub(super) changed: watch::Sender<()>,
 }
@@ -36,11 +44,11 @@ pub(super) enum NoPlace {
 }
 
 impl<T> Shared<T> {
-    pub(super) fn new(set: Set<T>, on_change: Option<OnChange>) -> Self {
+    pub(super) fn new(set: Set<T>, events: Events) -> Self {
         Shared {
             settings: set.settings.clone(),
             set: Mutex::new(set),
-            on_change,
+            events,
             changed: watch::Sender::default(),
         }
     }
@@ -62,10 +70,17 @@ impl<T> Shared<T> {
         } = after;
         drop(gone);
         wakers.into_iter().for_each(std::task::Waker::wake);
-        if let Some(on_change) = &self.on_change {
+        if let Some(on_change) = &self.events.on_change {
             changes.iter().for_each(|change| on_change(change));
         }
         result
+    }
+
+    /// Reports that code of the program has panicked in a driver.
+    pub(super) fn panicked(&self, message: &str) {
+        if let Some(on_panic) = &self.events.on_panic {
+            on_panic(message);
+        }
     }
 
     /// Takes a place at an upstream that is not in `tried`, and waits for it if there is no room.

@@ -15,6 +15,7 @@ mod policy;
 mod proxies;
 mod real_systemd;
 mod reload;
+mod resets;
 mod restarts;
 mod routes;
 mod shutdown;

@@ -14,8 +14,8 @@ use tokio::{
 };
 
 /// A HAProxy from one address to another, killed on drop.
-struct Haproxy {
-    addr: SocketAddr,
+pub struct Haproxy {
+    pub addr: SocketAddr,
     _process: Child,
     _dir: tempfile::TempDir,
 }
@@ -24,7 +24,7 @@ impl Haproxy {
     /// Starts HAProxy, or prints a message and returns `None` if it is not installed. It inherits a
     /// listening socket as its standard input, so no port has to be guessed and clients need not
     /// wait for its start.
-    fn start(bind: &str, server: &str, pem: Option<&str>) -> Option<Haproxy> {
+    pub fn start(bind: &str, server: &str, pem: Option<&str>) -> Option<Haproxy> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("haproxy.cfg");
         let cert = dir.path().join("cert.pem");

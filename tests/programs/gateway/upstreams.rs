@@ -1,14 +1,17 @@
 //! Several upstreams behind one gateway.
 
 use super::{
-    Events, admin::Page, config::Files, gateway, gateway_with_events, in_time, metric,
-    named_upstream, read_all, say, started,
+    Events,
+    admin::{Page, WRITE},
+    config::Files,
+    gateway, gateway_with_events, in_time, metric, named_upstream, read_all, say, started,
 };
 use crate::{
     port::Port,
     program::{Example, binary},
 };
 use reagent::{BoxError, Connection, Server, ServerHandle, handle};
+use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::{
     collections::HashMap,
@@ -277,6 +280,25 @@ async fn until_metric(page: &str, name: &str, upstream: &str, value: f64) {
     .await;
 }
 
+/// Waits until no metric names this upstream.
+async fn until_no_metric(page: &str, upstream: &str) {
+    let label = format!("upstream=\"{upstream}\"");
+    in_time(async {
+        loop {
+            let request = b"GET /metrics HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
+            let mut client = TcpStream::connect(page).await.unwrap();
+            client.write_all(request).await.unwrap();
+            let text = read_all(&mut client).await.unwrap();
+            assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+            if !text.contains(&label) {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_upstream_that_resets_what_it_accepts_is_left_out() -> Result<(), BoxError> {
     let good = named_upstream("good").await;
@@ -438,7 +460,73 @@ async fn a_reload_keeps_what_is_known_of_upstreams_that_stay() -> Result<(), Box
     }
     until_metric(&page, "gateway_upstream_connections_open", &addr(&a), 4.0).await;
     open.clear();
-    until_metric(&page, "gateway_upstream_connections_open", &addr(&a), 0.0).await;
+    until_no_metric(&page, &addr(&a)).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_single_address_keeps_the_counts_of_its_set() -> Result<(), BoxError> {
+    let (a, b) = (named_upstream("a").await, named_upstream("b").await);
+    let page = free_addr().await;
+    let config =
+        |to: &[String]| format!("listen = '127.0.0.1:0'\nmetrics = '{page}'\nto = {to:?}\n");
+    let both = config(&[addr(&a), addr(&b)]);
+    let files = Files::new(&both);
+    let (gateway, mut events) = started(&files, &[]).await;
+    let mut open = [gateway.connect().await, gateway.connect().await];
+    for client in &mut open {
+        assert!(say(client, "hello").await?.ends_with(" hello"));
+    }
+    for config in [config(&[addr(&a)]), both] {
+        reload(&files, &gateway, &mut events, &config).await;
+        for upstream in [&a, &b] {
+            until_metric(
+                &page,
+                "gateway_upstream_connections_open",
+                &addr(upstream),
+                1.0,
+            )
+            .await;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_drained_on_the_page_stays_so_through_reloads() -> Result<(), BoxError>
+{
+    let (a, b) = (named_upstream("a").await, named_upstream("b").await);
+    let admin = free_addr().await;
+    let config = |balance: &str| {
+        let to = [addr(&a), addr(&b)];
+        format!("listen = '127.0.0.1:0'\nadmin = '{admin}'\nto = {to:?}\nbalance = '{balance}'\n")
+    };
+    let files = Files::new(&config("p2c"));
+    let (gateway, mut events) = started(&files, &[]).await;
+    let mut open = gateway.connect().await;
+    let answer = say(&mut open, "hello").await?;
+    let (drained, other) = match answer.starts_with('a') {
+        true => (addr(&a), "b hello"),
+        false => (addr(&b), "a hello"),
+    };
+    let page = Page::at(&admin).header(WRITE);
+    let path = format!("/upstreams/127.0.0.1%3A0/{}", drained.replace(':', "%3A"));
+    assert_eq!(page.post(&format!("{path}/drain"), Value::Null).await, 200);
+    // The second of these reloads makes another set.
+    for balance in ["p2c", "hash", "hash"] {
+        for _ in 0..10 {
+            assert_eq!(ask(&gateway.addr).await?, other);
+        }
+        reload(&files, &gateway, &mut events, &config(balance)).await;
+    }
+    assert_eq!(say(&mut open, "hello").await?, answer);
+    let shown = page.get("/upstreams").await.1;
+    let mut shown = shown.as_array().unwrap().iter();
+    let shown = shown.find(|upstream| upstream["name"] == drained).unwrap();
+    assert_eq!(shown["state"], "drained");
+    assert_eq!(page.post(&format!("{path}/resume"), Value::Null).await, 200);
+    reload(&files, &gateway, &mut events, &config("p2c")).await;
+    in_time(async { while ask(&gateway.addr).await.unwrap() == other {} }).await;
     Ok(())
 }
 
@@ -476,6 +564,32 @@ async fn a_client_above_the_limits_of_all_upstreams_waits_for_one() -> Result<()
     let mut third = BufReader::new(third);
     in_time(third.read_line(&mut rest)).await?;
     assert!(rest.ends_with(" hello\n"), "{rest}");
+    Ok(())
+}
+
+/// A client that has only finished sending may still expect an answer.
+#[tokio::test]
+async fn a_client_that_resets_leaves_the_queue_and_one_that_ends_stays() -> Result<(), BoxError> {
+    let (a, page) = (named_upstream("a").await, free_addr().await);
+    let gateway = gateway(&addr(&a), &["--per-upstream", "1", "--admin", &page]).await;
+    let mut first = gateway.connect().await;
+    assert_eq!(say(&mut first, "hello").await?, "a hello");
+    let (mut ended, reset) = (gateway.connect().await, gateway.connect().await);
+    ended.write_all(b"hello\n").await?;
+    ended.shutdown().await?;
+    let page = Page::at(&page);
+    let until_open = async |count: usize| {
+        while page.get("/connections").await.1.as_array().unwrap().len() != count {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    in_time(until_open(3)).await;
+    SockRef::from(&reset).set_linger(Some(Duration::ZERO))?;
+    drop(reset);
+    // Otherwise it would wait for 9 s.
+    timeout(Duration::from_secs(7), until_open(2)).await?;
+    drop(first);
+    assert_eq!(read_all(&mut ended).await?, "a hello\n");
     Ok(())
 }
 

@@ -462,7 +462,13 @@ function fillCertificate(item, certificate) {
 function makeUpstream(upstream) {
   const item = element("li");
   item.note = element("small");
-  item.append(element("span", { class: "name" }, `${upstream.set}: ${upstream.name}`, item.note));
+  const path = `upstreams/${encodeURIComponent(upstream.set)}/${encodeURIComponent(upstream.name)}`;
+  item.toggle = element("button", { type: "button" });
+  item.toggle.onclick = () => {
+    const [verb, done] = item.isDrained ? ["resume", "resumed"] : ["drain", "drained"];
+    write(`${path}/${verb}`, "POST", undefined, `${upstream.name}: ${done}.`);
+  };
+  item.append(element("span", { class: "name" }, `${upstream.set}: ${upstream.name}`, item.note), item.toggle);
   return item;
 }
 
@@ -471,6 +477,10 @@ function fillUpstream(item, upstream) {
   const counts = `${whole.format(open)} open, ${whole.format(total)} in all, ${whole.format(failures)} failed`;
   const error = upstream.available || last_error === null ? "" : `; ${last_error}`;
   text(item.note, `${state.replace("_", " ")} for ${time(since)}; ${counts}${error}`);
+  item.isDrained = state === "drained";
+  item.toggle.hidden = !upstream.changeable;
+  text(item.toggle, item.isDrained ? "Resume" : "Drain");
+  item.toggle.setAttribute("aria-label", `${item.isDrained ? "Resume" : "Drain"} ${upstream.name}`);
   item.note.className = upstream.available ? "" : state === "ejected" || state === "down" ? "bad" : "warn";
 }
 

@@ -304,6 +304,7 @@ async fn upstreams_are_shown_as_they_are_now() {
         json!({
             "set": "db", "name": name, "weight": weight, "open": open, "total": open, "failures": 1,
             "state": state, "available": available, "since": 5.0, "last_error": "refused",
+            "changeable": false,
         })
     };
     let expected = json!([

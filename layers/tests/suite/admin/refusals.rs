@@ -152,6 +152,7 @@ async fn a_write_needs_a_header_that_no_form_can_send() {
         ("POST", "/limits/max-connections", r#"{"max": 0}"#),
         ("POST", "/bans", r#"{"client": "192.0.2.1", "seconds": 1}"#),
         ("DELETE", "/bans/192.0.2.1", ""),
+        ("POST", "/upstreams/db/one/drain", ""),
         ("POST", "/drain", ""),
     ] {
         for header in ["", "x-reagent-admin: 0\r\n", "x-reagent-admin: \r\n"] {
@@ -171,6 +172,7 @@ async fn a_method_that_a_path_does_not_have_is_named() {
         ("POST", "/connections", "GET, HEAD"),
         ("DELETE", "/connections/1", "GET, HEAD"),
         ("GET", "/connections/1/abort", "POST"),
+        ("GET", "/upstreams/db/one/drain", "POST"),
         ("PUT", "/limits/max-connections", "GET, HEAD, POST"),
         ("DELETE", "/bans", "GET, HEAD, POST"),
         ("GET", "/bans/192.0.2.1", "DELETE"),

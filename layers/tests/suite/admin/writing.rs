@@ -7,7 +7,12 @@ use crate::{
     support::{echoes, until},
 };
 use reagent::{Bind, Outcome, ServerStatus, testing::MemoryListener};
-use reagent_layers::{access::Bans, admin::Admin, limit::PerClient};
+use reagent_layers::{
+    access::Bans,
+    admin::{Admin, UpstreamChange, UpstreamInfo},
+    limit::PerClient,
+    upstream::{Upstream, UpstreamState, Upstreams},
+};
 use serde_json::{Value, json};
 use tracing::Level;
 
@@ -81,6 +86,80 @@ async fn a_listener_is_paused_resumed_and_closed() {
         );
     }
     act("open").await.error(404);
+}
+
+/// Shows upstreams under a name that has to be encoded.
+fn shows(set: &Upstreams<()>) -> Admin {
+    let shown = set.clone();
+    Admin::new().upstreams(move || {
+        let infos = shown.stats().into_iter().map(|stats| UpstreamInfo {
+            set: "db, tls:a/b".to_owned(),
+            name: stats.name.to_string(),
+            weight: stats.weight,
+            open: stats.open,
+            total: stats.total,
+            failures: stats.failures,
+            is_available: stats.state.is_available(),
+            state: stats.state.to_string(),
+            since: stats.since,
+            last_error: None,
+        });
+        infos.collect()
+    })
+}
+
+#[tokio::test]
+async fn an_upstream_is_drained_resumed_and_weighted() {
+    let set = Upstreams::new([Upstream::new("[::1]:5432", ()), Upstream::new("two", ())]);
+    let changed = set.clone();
+    let admin = shows(&set).change_upstreams(move |set, name, change| match change {
+        _ if set != "db, tls:a/b" => false,
+        UpstreamChange::Drain => changed.drain(name),
+        UpstreamChange::Resume => changed.resume(name),
+        UpstreamChange::SetWeight(weight) => changed.set_weight(name, weight),
+        _ => false,
+    });
+    let watched = Watched::with(admin).await;
+    let path = "/upstreams/db,%20tls%3Aa%2Fb/%5B%3A%3A1%5D%3A5432";
+    let act = async |action: &str, body: &str| {
+        let path = format!("{path}/{action}");
+        watched.write("POST", &path, body).await
+    };
+    let drained = act("drain", "").await.json(200);
+    assert_eq!(drained["state"], "drained");
+    assert_eq!(drained["changeable"], true);
+    assert_eq!(set.stats()[0].state, UpstreamState::Drained);
+    assert_eq!(set.stats()[1].state, UpstreamState::Up);
+    assert_eq!(act("resume", "").await.json(200)["state"], "up");
+    assert_eq!(set.stats()[0].state, UpstreamState::Up);
+
+    let weighted = act("weight", r#"{"weight": 7}"#).await.json(200);
+    assert_eq!(weighted["weight"], 7);
+    assert_eq!((set.stats()[0].weight, set.stats()[1].weight), (7, 1));
+    for body in ["", "{}", "7", r#"{"weight": -1}"#, r#"{"weight": 1.5}"#] {
+        act("weight", body).await.error(400);
+    }
+    assert_eq!(set.stats()[0].weight, 7);
+
+    for path in ["/upstreams/db/two", "/upstreams/db,%20tls%3Aa%2Fb/three"] {
+        for action in ["drain", "resume"] {
+            let path = format!("{path}/{action}");
+            let error = watched.write("POST", &path, "").await.error(404);
+            assert!(error.starts_with("there is no upstream \"t"), "{error}");
+        }
+    }
+    act("close", "").await.error(404);
+}
+
+#[tokio::test]
+async fn an_upstream_without_a_function_is_not_changed() {
+    let set = Upstreams::new([Upstream::new("one", ())]);
+    let watched = Watched::with(shows(&set)).await;
+    let path = "/upstreams/db,%20tls%3Aa%2Fb/one/drain";
+    let error = watched.write("POST", path, "").await.error(404);
+    assert_eq!(error, "this server has no upstreams to change");
+    let shown = watched.get("/upstreams").await.json(200);
+    assert_eq!(shown[0]["changeable"], false);
 }
 
 #[tokio::test]

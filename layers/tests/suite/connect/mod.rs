@@ -4,10 +4,13 @@ mod cached;
 mod driver;
 mod haproxy;
 mod header;
+#[cfg(feature = "upstream")]
+mod local;
 mod peers;
 mod places;
 mod race;
 mod relayed;
+mod resets;
 mod socket;
 mod tls;
 mod tls_reload;

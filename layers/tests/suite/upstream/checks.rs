@@ -71,6 +71,55 @@ async fn a_check_that_is_not_answered_fails_and_delays_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_check_that_panics_has_failed_and_is_made_again() {
+    let panics = Arc::new(Mutex::new(Vec::new()));
+    let (network, seen) = (Network::default(), panics.clone());
+    let set = Upstreams::builder()
+        .on_panic(move |panic| seen.lock().unwrap().push(panic.to_owned()))
+        .build(upstreams(&["a", "b"]));
+    let healed = Arc::new(Mutex::new(false));
+    let (is_healed, dialled) = (healed.clone(), network.clone());
+    let connector = service_fn(move |name: String| {
+        let (is_healed, dialled) = (is_healed.clone(), dialled.clone());
+        async move {
+            assert!(name == "b" || *is_healed.lock().unwrap(), "no {name}");
+            dialled.dial(name).await
+        }
+    });
+    let driver = run(set.check(Check::connect(), connector));
+    sleep(SECOND / 10).await;
+    assert_eq!(*panics.lock().unwrap(), ["the check of a panicked: no a"]);
+    let error = stats(&set, "a").last_error;
+    assert_eq!(error.as_deref(), Some("check failed: panicked: no a"));
+    assert_eq!(state(&set, "a"), UpstreamState::Down);
+    assert_eq!(state(&set, "b"), UpstreamState::Up);
+    *healed.lock().unwrap() = true;
+    sleep(5 * SECOND).await;
+    assert_eq!(state(&set, "a"), UpstreamState::SlowStart);
+    assert!(!driver.is_finished());
+}
+
+/// A check of an upstream that this machine has no descriptor or address for.
+#[tokio::test(start_paused = true)]
+async fn a_check_that_this_machine_fails_says_nothing_about_the_upstream() {
+    let (network, set) = (Network::default(), Upstreams::new(upstreams(&["a"])));
+    let driver = run(set.check(Check::connect(), network.clone()));
+    sleep(SECOND / 10).await;
+    for code in [24, 99] {
+        network.set("a", Mode::Fails(code));
+        let before = network.dialled("a");
+        sleep(20 * SECOND).await;
+        assert!(network.dialled("a") >= before + 7, "{code}");
+        assert_eq!(state(&set, "a"), UpstreamState::Up, "{code}");
+        assert_eq!(stats(&set, "a").last_error, None, "{code}");
+    }
+    network.set("a", Mode::Refuses);
+    sleep(10 * SECOND).await;
+    assert_eq!(state(&set, "a"), UpstreamState::Down);
+    driver.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_upstreams_are_used_if_all_are_down() {
     let (network, set) = (Network::default(), Upstreams::new(upstreams(&["a", "b"])));
     let checked = Network::default();

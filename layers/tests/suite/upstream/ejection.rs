@@ -81,6 +81,21 @@ async fn it_returns_for_one_connection_and_is_ejected_for_longer_if_that_fails()
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_ejection_is_longer_than_the_longest_time() {
+    let ejection = Ejection::new().time(10 * SECOND, 25 * SECOND);
+    let set = Upstreams::builder().ejection(ejection);
+    let (network, set) = (Network::default(), set.build(upstreams(&["a", "b"])));
+    network.set("a", Mode::Refuses);
+    for seconds in [10, 20, 25, 25, 25] {
+        until_ejected(&network, &set, "a").await;
+        sleep(seconds * SECOND - SECOND / 10).await;
+        assert_eq!(state(&set, "a"), UpstreamState::Ejected, "{seconds}");
+        sleep(SECOND / 10).await;
+        assert_eq!(state(&set, "a"), UpstreamState::Trial, "{seconds}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_on_trial_has_one_connection_at_a_time() {
     let (network, set) = (Network::default(), Upstreams::new(upstreams(&["a", "b"])));
     network.set("a", Mode::Refuses);

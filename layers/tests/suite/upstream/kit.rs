@@ -32,6 +32,8 @@ pub enum Mode {
     Takes(Duration),
     /// This machine has no descriptors left.
     OutOfDescriptors,
+    /// Connecting fails with this error of the system.
+    Fails(i32),
 }
 
 pub type Stream = Join<Empty, Sink>;
@@ -63,6 +65,7 @@ impl Network {
             Mode::Refuses => return Err(io::ErrorKind::ConnectionRefused.into()),
             Mode::Hangs => pending().await,
             Mode::Takes(time) => sleep(time).await,
+            Mode::Fails(code) => return Err(io::Error::from_raw_os_error(code)),
             Mode::OutOfDescriptors => return Err(io::Error::from_raw_os_error(24)),
         }
         Ok(tokio::io::join(tokio::io::empty(), tokio::io::sink()))

@@ -2,6 +2,7 @@
 
 use super::kit::{Mode, Network, SECOND, state, stats, upstream, upstreams};
 use reagent_layers::upstream::{Driver, Key, Upstream, UpstreamState, Upstreams};
+use std::sync::{Arc, Mutex};
 use tokio::{task::JoinHandle, time::sleep};
 
 #[tokio::test(start_paused = true)]
@@ -86,6 +87,18 @@ async fn a_drained_upstream_keeps_its_connections_and_gets_no_more() {
     assert!(!set.drain("c"));
 }
 
+#[tokio::test]
+async fn a_weight_lasts_until_the_upstreams_are_set_again() {
+    let (network, set) = (Network::default(), Upstreams::new(upstreams(&["a", "b"])));
+    assert!(set.set_weight("a", 0));
+    assert!(!set.set_weight("c", 0));
+    for _ in 0..10 {
+        assert_eq!(network.name(&set, Key::none()).await, "b");
+    }
+    set.set(upstreams(&["a", "b"]));
+    assert_eq!(stats(&set, "a").weight, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_target_of_an_upstream_can_change() {
     let (network, set) = (Network::default(), Upstreams::new(upstreams(&["a"])));
@@ -150,4 +163,33 @@ async fn a_set_follows_its_source_and_keeps_its_upstreams_if_that_fails() {
         .await
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_has_returned_nothing_and_is_asked_again() {
+    let panics = Arc::new(Mutex::new(Vec::new()));
+    let seen = panics.clone();
+    let set = Upstreams::builder()
+        .on_panic(move |panic| seen.lock().unwrap().push(panic.to_owned()))
+        .build(upstreams(&["a"]));
+    let mut asked = 0;
+    let source = move || {
+        asked += 1;
+        assert_ne!(asked, 1, "the first");
+        async move {
+            assert_ne!(asked, 2, "the second");
+            Some(upstreams(&["b"]))
+        }
+    };
+    let _driver = run(set.follow(10 * SECOND, source));
+    sleep(15 * SECOND).await;
+    assert_eq!(set.stats()[0].name.as_ref(), "a");
+    sleep(10 * SECOND).await;
+    assert_eq!(set.stats()[0].name.as_ref(), "b");
+    let panics = panics.lock().unwrap();
+    assert_eq!(panics.len(), 2);
+    for (panic, which) in panics.iter().zip(["the first", "the second"]) {
+        let begin = "the source of upstreams panicked: ";
+        assert!(panic.starts_with(begin) && panic.contains(which), "{panic}");
+    }
 }
