@@ -90,7 +90,7 @@ async fn the_rate_is_what_a_connection_moves_in_the_last_one_to_two_seconds() {
     exchange().await;
     assert_eq!(rate(), (1000, 500), "a first second that is not over");
 
-    // Four times a second, between the ticks. The window grows to two seconds and starts anew.
+    // Four times a second, between the ticks.
     sleep(SECOND / 8).await;
     for n in 1..=40 {
         exchange().await;

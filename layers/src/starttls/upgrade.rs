@@ -99,7 +99,7 @@ impl StartTls {
 /// Answers the client's requests up to the one that decides how it goes on. `bytes` are then those
 /// that were received and not answered.
 ///
-/// A protocol declines or refuses only so many requests, so there are only so many answers.
+/// Each protocol limits the number of requests that it declines or refuses, and so that of answers.
 async fn negotiate<Io: IoStream>(
     conn: &mut Connection<Io>,
     bytes: &mut Vec<u8>,
