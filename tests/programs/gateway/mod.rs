@@ -18,6 +18,7 @@ mod restarts;
 mod routes;
 mod shutdown;
 mod starttls;
+mod starttls_ldap;
 mod systemd;
 mod tls;
 mod upstreams;
