@@ -95,7 +95,7 @@
 //!
 #![cfg_attr(all(feature = "relay", feature = "tls"), doc = "```")]
 #![cfg_attr(not(all(feature = "relay", feature = "tls")), doc = "```ignore")]
-//! use reagent::{BoxError, Connection, PrefixedIo, Server, ServerHandle};
+//! use reagent::{BoxError, Connection, Server, ServerHandle};
 //! use reagent_layers::{
 //!     relay::relay,
 //!     route::{Router, server_name},
@@ -106,12 +106,9 @@
 //! use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpStream};
 //! use tokio_rustls::{TlsConnector, rustls};
 //!
-//! /// Returns a handler that relays to this address.
-//! fn pass_to(to: SocketAddr) -> impl reagent::ConnectionService<PrefixedIo<reagent::BoxIo>> {
-//!     reagent::handle(move |conn: Connection| async move {
-//!         relay(conn, TcpStream::connect(to).await?).await?;
-//!         Ok::<_, BoxError>(())
-//!     })
+//! async fn pass(conn: Connection, to: SocketAddr) -> Result<(), BoxError> {
+//!     relay(conn, TcpStream::connect(to).await?).await?;
+//!     Ok(())
 //! }
 //!
 //! /// Starts a server with a certificate for this name.
@@ -139,9 +136,16 @@
 //! let (mail, mail_roots) = backend("mx1.mail.example.org").await?;
 //! let addr = |server: &ServerHandle| server.local_addr().socket_addr().unwrap();
 //!
+//! let (to_shop, to_mail) = (addr(&shop), addr(&mail));
 //! let router = Router::new()
-//!     .route(server_name(["shop.example.org"])?, pass_to(addr(&shop)))
-//!     .route(server_name(["*.mail.example.org"])?, pass_to(addr(&mail)));
+//!     .route(
+//!         server_name(["shop.example.org"])?,
+//!         reagent::handle(move |conn| pass(conn, to_shop)),
+//!     )
+//!     .route(
+//!         server_name(["*.mail.example.org"])?,
+//!         reagent::handle(move |conn| pass(conn, to_mail)),
+//!     );
 //! let proxy = Server::bind("127.0.0.1:0").layer(SniffLayer::new()).start(router).await?;
 //!
 //! // Each client verifies the certificate of its own server.
