@@ -54,7 +54,7 @@ impl Path {
         let mut line = String::new();
         let stdout = program.stdout.as_mut().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();
-        let pids: Vec<_> = line.split_whitespace().map(|pid| pid.parse()).collect();
+        let pids: Vec<_> = line.split_whitespace().map(str::parse).collect();
         let [Ok(client), Ok(proxy), Ok(server)] = pids[..] else {
             program.wait().unwrap();
             skipped(
