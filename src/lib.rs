@@ -45,8 +45,8 @@ pub use addr::Addr;
 pub use carried::Carried;
 pub use connection::{
     Acceptor, BoxIo, Connection, ConnectionHandle, ConnectionInfo, ConnectionParts, DrainReport,
-    Draining, EofOnDrain, HeldConnection, Linger, Observer, ObserverFn, Phase, SurvivalReason,
-    Survivor, event, linger, observer_fn,
+    Draining, EofOnDrain, HeldConnection, Linger, Observer, ObserverFn, Phase, Rate,
+    SurvivalReason, Survivor, event, linger, observer_fn,
 };
 pub use error::Error;
 pub use error_chain::ErrorChain;

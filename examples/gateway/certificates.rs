@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    options::{ApplyTo, Listener, Route, RouteTls},
+    options::{ApplyTo, Listener, Route, RouteTls, StartTls},
 };
 use reagent::{BoxError, Carried};
 use reagent_layers::{
@@ -94,8 +94,7 @@ impl Listener {
     /// Returns the options of TLS for clients that match no route.
     pub fn tls(&self) -> Option<TlsOptions> {
         let mut alpn = self.alpn.clone();
-        if let Some(starttls) = self.starttls {
-            let protocol = starttls.alpn();
+        if let Some(protocol) = self.starttls.and_then(StartTls::alpn) {
             if !alpn.iter().any(|known| known == protocol) {
                 alpn.push(protocol.to_owned());
             }

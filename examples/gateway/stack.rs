@@ -301,12 +301,15 @@ impl Parts<'_> {
             let (layer, line) = (self.certificates.layer(&options), format!("tls: {options}"));
             match starttls {
                 None => stack.around(layer, line),
-                Some(StartTls::Postgres) => {
+                Some(protocol) => {
                     let passes = listener.starttls_plaintext == Some(Plaintext::Pass);
                     let others = if passes { "passed on" } else { "refused" };
-                    let line =
-                        format!("{line}, as PostgreSQL clients ask for; others are {others}");
-                    stack.around(StartTlsLayer::postgres(layer).allow_plaintext(passes), line);
+                    let (layer, name) = match protocol {
+                        StartTls::Ldap => (StartTlsLayer::ldap(layer), "LDAP"),
+                        StartTls::Postgres => (StartTlsLayer::postgres(layer), "PostgreSQL"),
+                    };
+                    let line = format!("{line}, as {name} clients ask for; others are {others}");
+                    stack.around(layer.allow_plaintext(passes), line);
                 }
             }
         }

@@ -22,7 +22,7 @@
 //! | ban clients that misbehave | [`Score`](score/struct.Score.html) | `score` |
 //! | send a file without copying it | [`SendFile`](send_file/trait.SendFile.html) | `send_file` |
 //! | detect a client's protocol from its first bytes | [`SniffLayer`](sniff/struct.SniffLayer.html) | `sniff` |
-//! | encrypt connections whose clients ask for TLS in their own protocol: PostgreSQL | [`StartTlsLayer`](starttls/struct.StartTlsLayer.html) | `starttls` |
+//! | encrypt connections whose clients ask for TLS in their own protocol: PostgreSQL and LDAP | [`StartTlsLayer`](starttls/struct.StartTlsLayer.html) | `starttls` |
 //! | limit times: first byte, idle, stalled reads and writes, minimum rate, age | [`TimeoutsLayer`](timeout/struct.TimeoutsLayer.html) | `timeout` |
 //! | encrypt with TLS, with certificates that can change at run time | [`TlsLayer`](tls/struct.TlsLayer.html) | `tls`, `tls_no_provider` |
 //! | find the clients with the most connections, bytes and refusals | [`TopClients`](top/struct.TopClients.html) | `top` |

@@ -1,8 +1,8 @@
 //! An accepted connection.
 
 use super::{
-    BoxIo, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, EofOnDrain, entry::flag,
-    event, open_guard::OpenGuard, phase::Phase, socket::Socket,
+    BoxIo, ConnectionHandle, ConnectionInfo, ConnectionParts, Draining, EofOnDrain, Rate,
+    entry::flag, event, open_guard::OpenGuard, phase::Phase, socket::Socket,
 };
 use crate::io::{BoxedStream, IoStream, delegate_io};
 use crate::{addr::Addr, extensions::Extensions};
@@ -205,6 +205,12 @@ impl<Io> Connection<Io> {
     /// Returns a snapshot of everything that is known about the connection.
     pub fn info(&self) -> ConnectionInfo {
         self.handle.info()
+    }
+
+    /// Returns the bytes per second that the connection moves now, as [`ConnectionHandle::rate`]
+    /// does.
+    pub fn rate(&self) -> Option<Rate> {
+        self.handle.rate()
     }
 
     /// Returns a reference to the stream.

@@ -4,6 +4,7 @@ use super::{
     ListenerEntry,
     in_use::InUse,
     phase::{PHASES, Phase},
+    rate::{Marks, Rate},
     registry::{Registrar, Registry},
     socket::SocketCell,
 };
@@ -65,7 +66,8 @@ pub(crate) struct Entry {
     pub(super) open: OpenCount,
     flags: AtomicU16,
     phase: AtomicU8,
-    /// The time of the last read or write, by the clock of the registry.
+    /// The second of the last read or write, by the clock of the registry. It changes under the
+    /// lock of `cold`.
     active_at: AtomicU32,
     pub(super) in_use: InUse,
     pub(crate) peer_addr: OnceLock<Box<Addr>>,
@@ -102,6 +104,8 @@ pub(crate) struct Rare {
     pub(crate) opening: (Duration, Duration),
     /// Called with the outcome before observers are.
     pub(crate) on_end: Vec<OnEnd>,
+    /// The bytes at the beginnings of the last seconds.
+    marks: Marks,
 }
 
 impl Cold {
@@ -133,7 +137,7 @@ impl Entry {
             open: OpenCount::of_one(),
             flags: AtomicU16::new(0),
             phase: AtomicU8::new(Phase::Accepted as u8),
-            active_at: AtomicU32::new(0),
+            active_at: AtomicU32::new(registrar.registry.activity_clock.now()),
             in_use: InUse::default(),
             peer_addr: OnceLock::new(),
             local_addr: OnceLock::new(),
@@ -195,10 +199,44 @@ impl Entry {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// Notes that bytes were read or written.
+    /// Notes that bytes are read or written. They must not have been counted yet.
     pub(super) fn touch(&self) {
         let now = self.registry().activity_clock.now();
-        self.active_at.store(now, Ordering::Relaxed);
+        if self.active_at.load(Ordering::Relaxed) != now {
+            self.begin_second(now);
+        }
+    }
+
+    /// Notes that the connection is active for the first time in a second.
+    #[cold]
+    fn begin_second(&self, now: u32) {
+        let mut cold = self.cold();
+        let last = self.active_at.swap(now, Ordering::Relaxed);
+        cold.rare().marks.add(now.wrapping_sub(last), self.bytes());
+    }
+
+    /// Returns the numbers of bytes read and written so far.
+    fn bytes(&self) -> [u64; 2] {
+        [&self.bytes_read, &self.bytes_written].map(|bytes| bytes.load(Ordering::Relaxed))
+    }
+
+    /// Returns the bytes per second since the beginning of the previous second; `None` if nobody
+    /// asked for the activity to be noted.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        let clock = &self.registry().activity_clock;
+        let (now, moved) = {
+            let cold = self.cold();
+            let now = clock.now();
+            let last = self.active_at.load(Ordering::Relaxed);
+            let marks = cold
+                .rare
+                .as_ref()
+                .map(|rare| rare.marks)
+                .unwrap_or_default();
+            (now, marks.moved(now.wrapping_sub(last), self.bytes()))
+        };
+        let began = clock.time(now.saturating_sub(1))?.max(self.accepted_at);
+        Some(Rate::new(moved, began.elapsed()))
     }
 
     /// Returns the time of the last read or write; `None` if nobody asked for it.

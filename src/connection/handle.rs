@@ -1,7 +1,7 @@
 //! A handle to a connection.
 
 use super::{
-    ConnectionInfo, Draining,
+    ConnectionInfo, Draining, Rate,
     entry::{Entry, flag},
     event,
     phase::Phase,
@@ -169,6 +169,24 @@ impl ConnectionHandle {
         self.entry.last_active_at()
     }
 
+    /// Returns the bytes per second that the connection moves now, in each direction.
+    ///
+    /// It is an average from the beginning of the previous second until now, over 1 to 2 seconds.
+    /// Seconds are those since the call of
+    /// [`ServerHandle::track_activity`](crate::ServerHandle::track_activity), without which it is
+    /// `None`. It does not depend on when, how often and by whom the rate is asked for. A
+    /// connection that is younger than a second counts as if it had been silent before.
+    ///
+    /// The rate is exact as long as the server's runtime is on time. If it is blocked for several
+    /// seconds, the rate is too low until the second after that.
+    ///
+    /// All bytes count that [`bytes_read`](Self::bytes_read) and
+    /// [`bytes_written`](Self::bytes_written) count, including those that the kernel moves
+    /// directly (`splice(2)`, `sendfile(2)`).
+    pub fn rate(&self) -> Option<Rate> {
+        self.entry.rate()
+    }
+
     /// Returns whether a client waits for a place in a limit that this connection counts towards:
     /// that of the server, that of the listener, or one between them.
     ///
@@ -201,6 +219,7 @@ impl ConnectionHandle {
             phase: entry.phase(),
             bytes_read: self.bytes_read(),
             bytes_written: self.bytes_written(),
+            rate: self.rate(),
             is_secure: self.is_secure(),
             is_draining: entry.has(flag::DRAINING),
             labels: labels(entry),

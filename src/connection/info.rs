@@ -1,6 +1,6 @@
 //! A snapshot of a connection.
 
-use super::Phase;
+use super::{Phase, Rate};
 use crate::addr::Addr;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -29,6 +29,9 @@ pub struct ConnectionInfo {
     pub bytes_read: u64,
     /// The number of bytes written to the socket. With TLS, these are the encrypted bytes.
     pub bytes_written: u64,
+    /// The bytes per second that the connection moves now: see
+    /// [`ConnectionHandle::rate`](crate::ConnectionHandle::rate).
+    pub rate: Option<Rate>,
     /// Whether a layer has encrypted the connection.
     pub is_secure: bool,
     /// Whether the connection has been asked to finish.

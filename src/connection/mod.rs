@@ -27,6 +27,7 @@ mod open_guard;
 mod opening;
 mod parts;
 mod phase;
+mod rate;
 mod registry;
 mod shard;
 #[cfg(all(test, target_pointer_width = "64"))]
@@ -54,6 +55,7 @@ pub(crate) use open_guard::OpenGuard;
 pub(crate) use opening::OPENING_TIMEOUT;
 pub use parts::ConnectionParts;
 pub use phase::Phase;
+pub use rate::Rate;
 pub(crate) use registry::{Registrar, Registry};
 pub(crate) use shard::Totals;
 pub use survivor::{SurvivalReason, Survivor};

@@ -192,8 +192,8 @@ impl AsyncRead for Socket {
             (Poll::Ready(Ok(())), 0) if !is_full => entry.client_went(Disconnect::Eof),
             (_, 0) => {}
             (_, read) => {
-                add(&entry.bytes_read, read);
                 entry.touch();
+                add(&entry.bytes_read, read);
             }
         }
         noted(entry, polled)
@@ -240,8 +240,8 @@ impl AsyncWrite for Socket {
 
 fn written(entry: &Entry, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
     if let Poll::Ready(Ok(n)) = polled {
-        add(&entry.bytes_written, n);
         entry.touch();
+        add(&entry.bytes_written, n);
     }
     flushed(entry, polled)
 }

@@ -1,11 +1,11 @@
-//! `examples/smtp.rs`, with swaks and with raw bytes.
+//! `examples/smtp.rs`, with swaks, openssl and raw bytes.
 
 use crate::{
     program::{Example, binary},
     skipped::skipped,
     support::LONG,
 };
-use std::{fs, future::Future, io, sync::Arc};
+use std::{fs, future::Future, io, process::Stdio, sync::Arc};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -114,6 +114,47 @@ async fn swaks_sends_a_message_over_tls_and_none_without() {
     let line = sink.example.line().await;
     assert!(line.ends_with(r#" bytes from "a@example.org" to ["b@example.org", "c@example.org"]"#));
     assert!(sink.dir.path().exists());
+}
+
+#[tokio::test]
+async fn openssl_begins_tls_and_goes_on_with_the_protocol() {
+    let sink = Sink::start().await;
+    let mut openssl = Command::new("openssl");
+    openssl.args([
+        "s_client",
+        "-starttls",
+        "smtp",
+        "-quiet",
+        "-crlf",
+        "-no_ign_eof",
+    ]);
+    openssl.args([
+        "-verify_return_error",
+        "-servername",
+        "localhost",
+        "-CAfile",
+    ]);
+    openssl.arg(sink.dir.path().join("cert.pem"));
+    openssl
+        .args(["-connect", &sink.example.addr])
+        .kill_on_drop(true);
+    openssl.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut openssl = match openssl.stderr(Stdio::null()).spawn() {
+        Ok(openssl) => openssl,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return skipped("openssl is not installed");
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let commands = b"EHLO localhost\nMAIL FROM:<a@example.org>\nQUIT\n";
+    let stdin = openssl.stdin.as_mut().unwrap();
+    stdin.write_all(commands).await.unwrap();
+    let mut said = String::new();
+    let stdout = openssl.stdout.as_mut().unwrap();
+    in_time(stdout.read_to_string(&mut said)).await.unwrap();
+    // No offer of TLS after it has begun.
+    assert!(!said.contains("250-STARTTLS"), "{said}");
+    assert!(said.ends_with("\r\n250 OK\r\n221 bye\r\n"), "{said}");
 }
 
 #[tokio::test]

@@ -56,6 +56,102 @@ async fn a_connection_knows_when_it_was_last_active_once_somebody_asks() {
     advance(LONG).await;
 }
 
+/// Reads and answers messages of as many bytes, with half of them.
+async fn halve(mut conn: Connection) -> std::io::Result<()> {
+    let mut message = [0; 1000];
+    loop {
+        let n = conn.read(&mut message).await?;
+        conn.write_all(&message[..n / 2]).await?;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_is_what_a_connection_moves_in_the_last_one_to_two_seconds() {
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener).start(handle(halve)).await.unwrap();
+    let mut client = clients.connect().await.unwrap();
+    let mut exchange = async || {
+        client.write_all(&[1; 1000]).await.unwrap();
+        client.read_exact(&mut [0; 500]).await.unwrap();
+    };
+    exchange().await;
+    let connection = server.connection(1).unwrap();
+    assert_eq!(connection.rate(), None);
+    assert_eq!(connection.info().rate, None);
+
+    server.track_activity();
+    let rate = || {
+        let rate = connection.rate().unwrap();
+        assert_eq!(connection.info().rate, Some(rate));
+        assert_eq!(rate.total(), rate.read + rate.written);
+        (rate.read, rate.written)
+    };
+    assert_eq!(rate(), (0, 0), "earlier bytes do not count");
+    exchange().await;
+    assert_eq!(rate(), (1000, 500), "a first second that is not over");
+
+    // Four times a second, between the ticks.
+    sleep(SECOND / 8).await;
+    for n in 1..=40 {
+        exchange().await;
+        if n > 8 {
+            let (read, written) = rate();
+            assert!((3500..=4500).contains(&read), "{n}: {read}");
+            assert!((1750..=2250).contains(&written), "{n}: {written}");
+        }
+        sleep(SECOND / 4).await;
+    }
+    // Nothing more comes. What came in the previous second still counts until the next one.
+    let (read, _) = rate();
+    assert!(read > 0);
+    sleep(SECOND).await;
+    sleep(SECOND).await;
+    assert_eq!(rate(), (0, 0));
+    // The first bytes after a silence count alone.
+    sleep(100 * SECOND).await;
+    exchange().await;
+    let (read, written) = rate();
+    assert!((500..=1000).contains(&read), "{read}");
+    assert_eq!(written, read / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_young_connection_counts_as_if_it_had_been_silent_before() {
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener).start(handle(halve)).await.unwrap();
+    server.track_activity();
+    sleep(10 * SECOND + SECOND / 2).await;
+    let mut client = clients.connect().await.unwrap();
+    client.write_all(&[1; 1000]).await.unwrap();
+    client.read_exact(&mut [0; 500]).await.unwrap();
+    let connection = server.connection(1).unwrap();
+    let rate = || connection.rate().unwrap().read;
+    assert_eq!(rate(), 1000);
+    // The second in which it was accepted is the previous one until it is 1.5 seconds old.
+    sleep(SECOND).await;
+    assert_eq!(rate(), 1000);
+    sleep(2 * SECOND / 5).await;
+    assert_eq!(rate(), 714);
+    sleep(SECOND / 5).await;
+    assert_eq!(rate(), 0);
+}
+
+/// As its clock jumps over seconds then.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_not_on_time_does_not_report_too_high_a_rate() {
+    let (listener, clients) = MemoryListener::new();
+    let server = Server::new(listener).start(handle(halve)).await.unwrap();
+    server.track_activity();
+    let mut client = clients.connect().await.unwrap();
+    for _ in 0..20 {
+        client.write_all(&[1; 1000]).await.unwrap();
+        client.read_exact(&mut [0; 500]).await.unwrap();
+        let connection = server.connection(1).unwrap();
+        assert!(connection.rate().unwrap().read <= 1000);
+        advance(7 * SECOND / 2).await;
+    }
+}
+
 #[tokio::test]
 async fn a_visit_lets_other_tasks_run_and_leaves_no_connection_out() {
     let (listener, clients) = MemoryListener::new();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum StartTls {
+    Ldap,
     Postgres,
 }
 
@@ -18,10 +19,11 @@ pub enum Plaintext {
 }
 
 impl StartTls {
-    /// Returns the ALPN protocol of clients that begin with TLS.
-    pub fn alpn(self) -> &'static str {
+    /// Returns the ALPN protocol of clients that begin with TLS, if they may.
+    pub fn alpn(self) -> Option<&'static str> {
         match self {
-            StartTls::Postgres => "postgresql",
+            StartTls::Ldap => None,
+            StartTls::Postgres => Some("postgresql"),
         }
     }
 }

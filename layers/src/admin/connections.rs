@@ -32,6 +32,9 @@ struct ConnectionView {
     idle: Option<f64>,
     bytes_read: u64,
     bytes_written: u64,
+    /// Bytes per second.
+    rate_read: Option<u64>,
+    rate_written: Option<u64>,
     phase: &'static str,
     secure: bool,
     draining: bool,
@@ -61,6 +64,8 @@ impl ConnectionView {
             idle: handle.last_active_at().map(|at| at.elapsed().as_secs_f64()),
             bytes_read: info.bytes_read,
             bytes_written: info.bytes_written,
+            rate_read: info.rate.map(|rate| rate.read),
+            rate_written: info.rate.map(|rate| rate.written),
             phase: info.phase.as_str(),
             secure: info.is_secure,
             draining: info.is_draining,
@@ -115,6 +120,10 @@ fn key(sort: Sort, connection: &ConnectionHandle, created: Instant) -> i64 {
         Sort::Bytes => {
             let (read, written) = (connection.bytes_read(), connection.bytes_written());
             i64::try_from(read.saturating_add(written)).unwrap_or(i64::MAX)
+        }
+        Sort::Rate => {
+            let rate = connection.rate().unwrap_or_default();
+            i64::try_from(rate.total()).unwrap_or(i64::MAX)
         }
         Sort::Idle => {
             let active_at = connection.last_active_at();

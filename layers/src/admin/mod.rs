@@ -77,14 +77,16 @@
 //!
 //! Times are in seconds. `null` means that there is no limit, or that a value is unknown. A connection has
 //! these fields: `id`, `client` (the address and port), `proxy` (the other end of the socket, if a
-//! proxy reported the client), `listener`, `listener_label`, `age`, `idle`, `bytes_read`, `bytes_written`, `phase`,
-//! `secure`, `draining`, and an object of `labels`.
+//! proxy reported the client), `listener`, `listener_label`, `age`, `idle`, `bytes_read`, `bytes_written`,
+//! `rate_read` and `rate_written` (bytes per second: see
+//! [`ConnectionHandle::rate`](reagent::ConnectionHandle::rate)), `phase`, `secure`, `draining`, and
+//! an object of `labels`.
 //!
 //! The query of `/connections` may have these keys; any other is refused with 400.
 //!
 //! | key | value | default |
 //! |---|---|---|
-//! | `sort` | `age`, `bytes` or `idle`: the largest comes first | `age` |
+//! | `sort` | `age`, `bytes`, `idle` or `rate`: the largest comes first | `age` |
 //! | `client` | an IP address, or a network such as `192.0.2.0/24` | all |
 //! | `limit` | how many to list, 1,000 at most | 100 |
 //! | `after` | where the next page begins | |
@@ -113,8 +115,8 @@
 //!
 //! ## Cost
 //!
-//! The interface adds no work to a connection of the server. The server has one more timer, which
-//! fires once a second, for idle times. A request for connections or counters visits every open
+//! The interface adds next to no work to a connection of the server. The server has one more timer,
+//! which fires once a second, for idle times and rates. A request for connections or counters visits every open
 //! connection: it keeps only those that it lists, and lets other tasks run after every few hundred.
 //!
 //! ## Security

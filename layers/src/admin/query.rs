@@ -18,6 +18,8 @@ pub(super) enum Sort {
     Bytes,
     /// Those that have been idle the longest first.
     Idle,
+    /// Those that move the most bytes per second first.
+    Rate,
 }
 
 /// The connections to list, and their order.
@@ -45,7 +47,8 @@ impl ConnectionQuery {
                         "age" => Sort::Age,
                         "bytes" => Sort::Bytes,
                         "idle" => Sort::Idle,
-                        _ => return Err(invalid("age, bytes or idle")),
+                        "rate" => Sort::Rate,
+                        _ => return Err(invalid("age, bytes, idle or rate")),
                     }
                 }
                 "client" => {
@@ -82,6 +85,7 @@ impl ConnectionQuery {
             Sort::Age => "age",
             Sort::Bytes => "bytes",
             Sort::Idle => "idle",
+            Sort::Rate => "rate",
         };
         query.append_pair("sort", sort);
         if let Some(network) = self.client {

@@ -215,8 +215,8 @@ impl Admin {
     }
 
     /// Attaches the server to show, which may be the one that serves this service, and starts to
-    /// [track](ServerHandle::track_activity) when its connections were last active. Only the first
-    /// call has an effect.
+    /// [track](ServerHandle::track_activity) the activity of its connections. Only the first call has
+    /// an effect.
     ///
     /// # Panics
     ///

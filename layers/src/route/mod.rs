@@ -85,7 +85,95 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
 //! # Details
+//!
+//! ## Pass-through by server name
+//!
+//! Connections of TLS clients are relayed to one of several servers by the name that they ask for.
+//! The proxy has no certificate and cannot read what they say:
+//!
+#![cfg_attr(all(feature = "relay", feature = "tls"), doc = "```")]
+#![cfg_attr(not(all(feature = "relay", feature = "tls")), doc = "```ignore")]
+//! use reagent::{BoxError, Connection, Server, ServerHandle};
+//! use reagent_layers::{
+//!     relay::relay,
+//!     route::{Router, server_name},
+//!     sniff::SniffLayer,
+//!     tls::TlsLayer,
+//! };
+//! use std::{net::SocketAddr, sync::Arc};
+//! use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpStream};
+//! use tokio_rustls::{TlsConnector, rustls};
+//!
+//! async fn pass(conn: Connection, to: SocketAddr) -> Result<(), BoxError> {
+//!     relay(conn, TcpStream::connect(to).await?).await?;
+//!     Ok(())
+//! }
+//!
+//! /// Starts a server with a certificate for this name.
+//! async fn backend(name: &'static str) -> Result<(ServerHandle, rustls::RootCertStore), BoxError> {
+//!     // …
+//! #   let made = rcgen::generate_simple_self_signed([name.to_owned()])?;
+//! #   let mut config = rustls::ServerConfig::builder().with_no_client_auth();
+//! #   let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+//! #   let config = config.with_single_cert(vec![made.cert.der().clone()], key)?;
+//! #   let server = Server::bind("127.0.0.1:0")
+//! #       .layer(TlsLayer::from_config(Arc::new(config)))
+//! #       .start(reagent::handle(move |mut conn: Connection| async move {
+//! #           conn.write_all(name.as_bytes()).await?;
+//! #           conn.shutdown().await
+//! #       }))
+//! #       .await?;
+//! #   let mut roots = rustls::RootCertStore::empty();
+//! #   roots.add(made.cert.der().clone())?;
+//! #   Ok((server, roots))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let (shop, shop_roots) = backend("shop.example.org").await?;
+//! let (mail, mail_roots) = backend("mx1.mail.example.org").await?;
+//! let addr = |server: &ServerHandle| server.local_addr().socket_addr().unwrap();
+//!
+//! let (to_shop, to_mail) = (addr(&shop), addr(&mail));
+//! let router = Router::new()
+//!     .route(
+//!         server_name(["shop.example.org"])?,
+//!         reagent::handle(move |conn| pass(conn, to_shop)),
+//!     )
+//!     .route(
+//!         server_name(["*.mail.example.org"])?,
+//!         reagent::handle(move |conn| pass(conn, to_mail)),
+//!     );
+//! let proxy = Server::bind("127.0.0.1:0").layer(SniffLayer::new()).start(router).await?;
+//!
+//! // Each client verifies the certificate of its own server.
+//! for (name, roots) in [("shop.example.org", shop_roots), ("mx1.mail.example.org", mail_roots)] {
+//!     let config = rustls::ClientConfig::builder()
+//!         .with_root_certificates(roots)
+//!         .with_no_client_auth();
+//!     let connector = TlsConnector::from(Arc::new(config));
+//!     let stream = TcpStream::connect(addr(&proxy)).await?;
+//!     let mut client = connector.connect(name.try_into()?, stream).await?;
+//!     let mut answer = String::new();
+//!     client.read_to_string(&mut answer).await?;
+//!     assert_eq!(answer, name);
+//! }
+//!
+//! // No route: another name, and a client without TLS.
+//! # let config = rustls::ClientConfig::builder()
+//! #     .with_root_certificates(rustls::RootCertStore::empty())
+//! #     .with_no_client_auth();
+//! # let connector = TlsConnector::from(Arc::new(config));
+//! let stream = TcpStream::connect(addr(&proxy)).await?;
+//! assert!(connector.connect("example.org".try_into()?, stream).await.is_err());
+//! let mut plain = TcpStream::connect(addr(&proxy)).await?;
+//! plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await?;
+//! assert_eq!(plain.read(&mut [0]).await.unwrap_or(0), 0);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! ## Readiness
 //!

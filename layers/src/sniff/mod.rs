@@ -65,6 +65,9 @@
 //! # }
 //! ```
 //!
+//! The module [`route`](../route/index.html) has examples of plain and TLS clients on one port, and of
+//! TLS that is passed through to one of several servers by its server name.
+//!
 //! # Details
 //!
 //! HTTP/1 is detected at once by a common method. Any other method, that is, a token (RFC 9110,

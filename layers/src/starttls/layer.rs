@@ -20,14 +20,26 @@ pub struct StartTlsLayer {
 }
 
 impl StartTlsLayer {
+    /// Creates a layer for LDAP. See the [module documentation](super#ldap).
+    ///
+    /// Clients that begin with TLS at once (`ldaps`) are refused. They use another port, with the
+    /// [`TlsLayer`] itself.
+    pub fn ldap(tls: TlsLayer) -> Self {
+        Self::new(Protocol::Ldap, tls)
+    }
+
     /// Creates a layer for PostgreSQL. See the [module documentation](super#postgresql).
     ///
     /// If `tls` negotiates the ALPN protocol `postgresql`, clients may also begin with TLS at once
     /// (`sslnegotiation=direct`, from version 17).
     pub fn postgres(tls: TlsLayer) -> Self {
+        Self::new(Protocol::Postgres, tls)
+    }
+
+    fn new(protocol: Protocol, tls: TlsLayer) -> Self {
         StartTlsLayer {
             start: StartTls {
-                protocol: Protocol::Postgres,
+                protocol,
                 tls,
                 timeout: Some(DEFAULT_TIMEOUT),
                 allows_plaintext: false,
@@ -38,9 +50,9 @@ impl StartTlsLayer {
     /// Sets whether clients that do not ask for TLS are served in plaintext. By default they are
     /// refused with an error message of their protocol.
     ///
-    /// A client that prefers TLS but accepts plaintext (`sslmode=prefer`, the default of libpq) is
-    /// then served in plaintext whenever an attacker on the path suppresses TLS. Use it only while
-    /// clients are being moved to TLS.
+    /// A client that prefers TLS but accepts plaintext (`sslmode=prefer`, the default of libpq, or
+    /// `ldapsearch -Z`) is then served in plaintext whenever an attacker on the path suppresses TLS.
+    /// Use it only while clients are being moved to TLS.
     pub fn allow_plaintext(mut self, allow: bool) -> Self {
         self.start.allows_plaintext = allow;
         self

@@ -23,16 +23,16 @@ const TLS: u8 = 22;
 
 /// The ErrorResponse to a startup message that should have been encrypted: severity, the code
 /// `invalid_authorization_specification`, and a text.
-pub(super) const REFUSAL: &[u8] =
+const REFUSAL: &[u8] =
     b"E\0\0\0\x45SFATAL\0VFATAL\0C28000\0Mthe server requires TLS (sslmode=require)\0\0";
 
 /// The ALPN protocol of a client that begins with TLS.
-pub(super) const ALPN: &[u8] = b"postgresql";
+const ALPN: &[u8] = b"postgresql";
 
 /// As in the server, a client that was declined may not begin with TLS any more.
 pub(super) fn read(bytes: &[u8], was_declined: bool) -> Step {
     match bytes.first() {
-        Some(&TLS) if !was_declined => return Step::Direct,
+        Some(&TLS) if !was_declined => return Step::Direct { alpn: ALPN },
         Some(0) => {}
         Some(_) => return Step::Invalid,
         None => return Step::NeedMore(1),
@@ -55,7 +55,10 @@ pub(super) fn read(bytes: &[u8], was_declined: bool) -> Step {
             true => Step::NeedMore(len),
             false => Step::PassMessage(len),
         },
-        code if code >> 16 == 3 && STARTUP.contains(&len) => Step::Plaintext,
+        code if code >> 16 == 3 && STARTUP.contains(&len) => Step::Plaintext {
+            refusal: REFUSAL.to_vec(),
+            goes_on: None,
+        },
         _ => Step::Invalid,
     }
 }

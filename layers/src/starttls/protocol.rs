@@ -1,9 +1,10 @@
 //! The protocols whose clients can ask for TLS before anything else.
 
-use super::postgres;
+use super::{ldap, postgres};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Protocol {
+    Ldap,
     Postgres,
 }
 
@@ -16,36 +17,27 @@ pub(super) enum Step {
     Decline { len: usize, answer: Vec<u8> },
     /// TLS, in the first `len` bytes.
     Begin { len: usize, answer: Vec<u8> },
-    /// The client has begun a handshake without asking.
-    Direct,
+    /// The client has begun a handshake without asking. It has to negotiate this ALPN protocol.
+    Direct { alpn: &'static [u8] },
     /// A message of this length that is always sent in plaintext, and after which the server closes
     /// the connection.
     PassMessage(usize),
-    /// The client goes on without encryption.
-    Plaintext,
+    /// The client goes on without encryption, and may be refused by this message. If the request
+    /// has a length here, the client may then go on with another one.
+    Plaintext {
+        refusal: Vec<u8>,
+        goes_on: Option<usize>,
+    },
     /// Not this protocol.
     Invalid,
 }
 
 impl Protocol {
-    /// Returns what `bytes` ask for. `was_declined` is true after [`Step::Decline`].
-    pub(super) fn read(self, bytes: &[u8], was_declined: bool) -> Step {
+    /// Returns what `bytes` ask for, after this number of requests that were declined or refused.
+    pub(super) fn read(self, bytes: &[u8], declined: usize) -> Step {
         match self {
-            Protocol::Postgres => postgres::read(bytes, was_declined),
-        }
-    }
-
-    /// Returns the message for a client that goes on without encryption.
-    pub(super) fn refusal(self) -> &'static [u8] {
-        match self {
-            Protocol::Postgres => postgres::REFUSAL,
-        }
-    }
-
-    /// Returns the ALPN protocol that a client has to negotiate if it begins with TLS.
-    pub(super) fn alpn(self) -> &'static [u8] {
-        match self {
-            Protocol::Postgres => postgres::ALPN,
+            Protocol::Ldap => ldap::read(bytes, declined),
+            Protocol::Postgres => postgres::read(bytes, declined > 0),
         }
     }
 }

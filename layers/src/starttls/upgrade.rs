@@ -9,7 +9,7 @@ use reagent::{BoxError, Connection, IoStream, PrefixedIo, Rejected, TimedOut, Up
 use std::{io, pin::pin, time::Duration};
 use tokio::io::AsyncWriteExt;
 
-/// The size of a read. All that is needed fits, except for a long cancel request.
+/// The size of a read. Nearly everything that is needed fits.
 const READ: usize = 64;
 
 /// The label that tells how a connection began.
@@ -28,20 +28,23 @@ pub struct StartTls {
 enum Next {
     /// With a handshake.
     Tls,
-    /// With a handshake that it has begun.
-    Direct,
+    /// With a handshake that it has begun, and in which it has to negotiate this ALPN protocol.
+    Direct(&'static [u8]),
     /// With a message of this length in plaintext, and nothing else.
     Message(usize),
+    /// Without encryption, where that is allowed.
     Plaintext,
+    /// Not at all, after this message.
+    Refused(Vec<u8>),
 }
 
 impl Next {
     fn as_str(&self) -> &'static str {
         match self {
             Next::Tls => "requested",
-            Next::Direct => "direct",
+            Next::Direct(_) => "direct",
             Next::Message(_) => "cancel",
-            Next::Plaintext => "plaintext",
+            Next::Plaintext | Next::Refused(_) => "plaintext",
         }
     }
 }
@@ -53,16 +56,16 @@ impl<Io: IoStream> Upgrade<Io> for StartTls {
         let mut bytes = Vec::new();
         let handle = conn.handle();
         let next = {
-            let negotiating = pin!(negotiate(&mut conn, &mut bytes, self.protocol));
+            let negotiating = pin!(negotiate(&mut conn, &mut bytes, self));
             handle.within_opening(self.timeout, negotiating).await
         };
         let next = next.unwrap_or_else(|| Err(TimedOut::new(TIMEOUT).into()))?;
         conn.label(LABEL, next.as_str());
         match next {
             Next::Tls => self.handshake(conn, bytes).await,
-            Next::Direct => {
+            Next::Direct(alpn) => {
                 let conn = self.handshake(conn, bytes).await?;
-                match conn.negotiated_protocol() == Some(self.protocol.alpn()) {
+                match conn.negotiated_protocol() == Some(alpn) {
                     true => Ok(conn),
                     false => Err(Rejected::new(NO_ALPN).into()),
                 }
@@ -71,13 +74,8 @@ impl<Io: IoStream> Upgrade<Io> for StartTls {
                 bytes.truncate(len);
                 Ok(conn.map_io(|io| StartTlsIo::message(io, bytes)))
             }
-            Next::Plaintext if self.allows_plaintext => {
-                Ok(conn.map_io(|io| StartTlsIo::plain(io, bytes)))
-            }
-            Next::Plaintext => {
-                let refusal = Refusal::message(self.protocol.refusal());
-                Err(refusal.refuse(conn, NO_TLS).await)
-            }
+            Next::Plaintext => Ok(conn.map_io(|io| StartTlsIo::plain(io, bytes))),
+            Next::Refused(refusal) => Err(Refusal::message(refusal).refuse(conn, NO_TLS).await),
         }
     }
 
@@ -101,27 +99,38 @@ impl StartTls {
 /// Answers the client's requests up to the one that decides how it goes on. `bytes` are then those
 /// that were received and not answered.
 ///
-/// At most one request is declined, so there are at most two answers.
+/// Each protocol limits the number of requests that it declines or refuses, and so that of answers.
 async fn negotiate<Io: IoStream>(
     conn: &mut Connection<Io>,
     bytes: &mut Vec<u8>,
-    protocol: Protocol,
+    settings: &StartTls,
 ) -> Result<Next, BoxError> {
-    let mut was_declined = false;
+    let mut declined = 0;
     loop {
-        match protocol.read(bytes, was_declined) {
+        match settings.protocol.read(bytes, declined) {
             Step::NeedMore(needed) => receive(conn, bytes, needed).await?,
             Step::Decline { len, answer } => {
                 respond(conn, bytes, len, &answer).await?;
-                was_declined = true;
+                declined += 1;
             }
             Step::Begin { len, answer } => {
                 respond(conn, bytes, len, &answer).await?;
                 return Ok(Next::Tls);
             }
-            Step::Direct => return Ok(Next::Direct),
+            Step::Direct { alpn } => return Ok(Next::Direct(alpn)),
             Step::PassMessage(len) => return Ok(Next::Message(len)),
-            Step::Plaintext => return Ok(Next::Plaintext),
+            Step::Plaintext { .. } if settings.allows_plaintext => return Ok(Next::Plaintext),
+            Step::Plaintext {
+                refusal,
+                goes_on: Some(len),
+            } => {
+                receive(conn, bytes, len).await?;
+                // More requests may follow. They are no less in plaintext.
+                bytes.drain(..len);
+                send(conn, &refusal).await?;
+                declined += 1;
+            }
+            Step::Plaintext { refusal, .. } => return Ok(Next::Refused(refusal)),
             Step::Invalid => return Err(Rejected::new(INVALID).into()),
         }
     }
@@ -139,9 +148,12 @@ async fn respond<Io: IoStream>(
         return Err(Rejected::new(INJECTED).into());
     }
     bytes.clear();
+    Ok(send(conn, answer).await?)
+}
+
+async fn send<Io: IoStream>(conn: &mut Connection<Io>, answer: &[u8]) -> io::Result<()> {
     conn.write_all(answer).await?;
-    conn.flush().await?;
-    Ok(())
+    conn.flush().await
 }
 
 /// Reads until there are `needed` bytes.

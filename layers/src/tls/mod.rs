@@ -65,7 +65,7 @@
 //! # }
 //! ```
 //!
-//! [`TlsReloader`] has an example of renewed certificates, and [`TlsBuilder`] one of several
+//! [`TlsReloader::watch`] has an example of renewed certificates, and [`TlsBuilder`] one of several
 //! certificates.
 //!
 //! # Details
@@ -73,7 +73,7 @@
 //! ## STARTTLS
 //!
 //! In a protocol that begins in plaintext and switches to TLS on a command of the client (SMTP,
-//! IMAP, LDAP), the handler calls [`TlsLayer::accept`]. It performs the same handshake as the layer,
+//! IMAP), the handler calls [`TlsLayer::accept`]. It performs the same handshake as the layer,
 //! with the same time limit, labels, events and behavior during a drain.
 //!
 //! **Refuse plaintext that arrived after the command.** An attacker on the path can append commands

@@ -163,6 +163,69 @@ impl TlsReloader {
     /// The future completes when the layer, the servers that use it and the other reloaders are
     /// gone, and at once if the layer was not made from files.
     ///
+    /// # Example
+    ///
+    /// ```
+    /// use reagent::{Connection, Server, testing::MemoryListener};
+    /// use reagent_layers::tls::TlsLayer;
+    /// use std::{fs, sync::Arc, time::Duration};
+    /// use tokio::{io::{AsyncReadExt, AsyncWriteExt}, sync::mpsc::unbounded_channel};
+    /// use tokio_rustls::{TlsConnector, rustls};
+    ///
+    /// # // The time passes at once.
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), reagent::BoxError> {
+    /// # let dir = std::env::temp_dir().join(format!("reagent-tls-watch-{}", std::process::id()));
+    /// # fs::create_dir_all(&dir)?;
+    /// # let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    /// # let issue = || {
+    /// #     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// #     fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    /// #     fs::write(&cert, made.cert.pem()).unwrap();
+    /// #     made.cert
+    /// # };
+    /// let old = issue();
+    /// let layer = TlsLayer::from_pem_files(&cert, &key)?;
+    /// let (results, mut reloads) = unbounded_channel();
+    /// let reloader = layer.reloader().on_reload(move |result| {
+    ///     let _ = results.send(result.clone());
+    /// });
+    /// let watch = tokio::spawn(reloader.watch(Duration::from_secs(60)));
+    /// let (listener, clients) = MemoryListener::new();
+    /// let server = Server::new(listener)
+    ///     .layer(layer)
+    ///     .start(reagent::handle(|mut conn: Connection| async move {
+    ///         conn.write_all(b"hello").await?;
+    ///         conn.shutdown().await
+    ///     }))
+    ///     .await?;
+    ///
+    /// // The certificate is renewed. Within a minute it is served.
+    /// let new = issue();
+    /// reloads.recv().await.expect("watching")?;
+    ///
+    /// for (trusted, is_served) in [(new, true), (old, false)] {
+    ///     let mut roots = rustls::RootCertStore::empty();
+    ///     roots.add(trusted.der().clone())?;
+    ///     let config = rustls::ClientConfig::builder()
+    ///         .with_root_certificates(roots)
+    ///         .with_no_client_auth();
+    ///     let connector = TlsConnector::from(Arc::new(config));
+    ///     let stream = clients.connect().await?;
+    ///     let connected = connector.connect("localhost".try_into()?, stream).await;
+    ///     assert_eq!(connected.is_ok(), is_served);
+    ///     if let Ok(mut client) = connected {
+    ///         let mut answer = String::new();
+    ///         client.read_to_string(&mut answer).await?;
+    ///         assert_eq!(answer, "hello");
+    ///     }
+    /// }
+    /// # watch.abort();
+    /// # fs::remove_dir_all(&dir)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe. A reload in progress takes effect as a whole or not at all.

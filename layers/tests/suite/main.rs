@@ -79,6 +79,8 @@ mod relay;
 #[cfg(feature = "relay")]
 mod relay_delivery;
 #[cfg(all(feature = "relay", target_os = "linux"))]
+mod relay_far;
+#[cfg(all(feature = "relay", target_os = "linux"))]
 mod relay_splice;
 #[cfg(all(
     feature = "access",

@@ -20,6 +20,7 @@ mod restarts;
 mod routes;
 mod shutdown;
 mod starttls;
+mod starttls_ldap;
 mod systemd;
 mod tls;
 mod upstreams;

@@ -20,18 +20,19 @@ use tokio::{
 const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 const STARTUP: &[u8] = b"\0\0\0\x10\0\x03\0\0user\0me\0\0";
 
-/// A certificate for `localhost`, and the authority that has issued it.
-struct Pki(tempfile::TempDir);
+/// A certificate for `localhost` and `127.0.0.1`, and the authority that has issued it.
+pub struct Pki(tempfile::TempDir);
 
 impl Pki {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let name = "authority";
         params.distinguished_name.push(DnType::CommonName, name);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let params =
+            CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &authority).unwrap();
         let pki = Pki(tempfile::tempdir().unwrap());
         fs::write(pki.path("ca.pem"), authority.pem()).unwrap();
@@ -40,15 +41,19 @@ impl Pki {
         pki
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Starts a gateway with `--starttls postgres` and these options.
     async fn gateway(&self, to: &str, args: &[&str]) -> Example {
+        self.gateway_for("postgres", to, args).await
+    }
+
+    pub async fn gateway_for(&self, protocol: &str, to: &str, args: &[&str]) -> Example {
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
         let tls = ["--tls-cert", &cert, "--tls-key", &key];
-        gateway(to, &[&tls[..], &["--starttls", "postgres"], args].concat()).await
+        gateway(to, &[&tls[..], &["--starttls", protocol], args].concat()).await
     }
 }
 
@@ -315,7 +320,10 @@ async fn options_that_miss_a_certificate_are_reported() {
             &["--starttls-plaintext", "pass"],
             "--starttls-plaintext requires --starttls",
         ),
-        (&["--starttls", "mysql"], "[possible values: postgres]"),
+        (
+            &["--starttls", "mysql"],
+            "[possible values: ldap, postgres]",
+        ),
     ];
     for (args, expected) in cases {
         let output = super::command("127.0.0.1:1", args).output();

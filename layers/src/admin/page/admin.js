@@ -286,6 +286,7 @@ function makeRow(connection) {
     idle: cell("number"),
     received: cell("wide number"),
     sent: cell("wide number"),
+    rate: cell("wide number"),
     phase: cell("wide phase"),
     labels: cell("wide labels"),
     proxy: element("small"),
@@ -326,6 +327,9 @@ function fillRow(row, connection) {
   text(parts.idle, time(connection.idle));
   text(parts.received, bytes(connection.bytes_read));
   text(parts.sent, bytes(connection.bytes_written));
+  const { rate_read: read, rate_written: written } = connection;
+  text(parts.rate, read === null ? "–" : `${bytes(read + written)}/s`);
+  parts.rate.title = read === null ? "" : `↓ ${bytes(read)}/s ↑ ${bytes(written)}/s`;
   const phase = connection.draining ? "draining" : connection.phase;
   text(parts.phase, phase);
   const labels = Object.entries(connection.labels).map(([key, value]) => `${key}=${value}`);
@@ -354,7 +358,7 @@ async function showConnections() {
   state.next = /<\?([^>]*)>/.exec(response.headers.get("link") || "")?.[1] || "";
   const total = Number(response.headers.get("x-total-count"));
   const nothing = () => {
-    return element("tr", { class: "nothing" }, element("td", { colspan: "10" }, "No connections"));
+    return element("tr", { class: "nothing" }, element("td", { colspan: "11" }, "No connections"));
   };
   update($("connections"), connections, (connection) => connection.id, makeRow, fillRow, nothing);
   text($("count"), `${whole.format(connections.length)} of ${whole.format(total)} shown`);

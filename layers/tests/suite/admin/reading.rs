@@ -25,6 +25,8 @@ async fn a_connection_is_shown_with_what_is_known_about_it() {
     let shown = &mut json[0];
     assert!(shown["age"].take().as_f64().unwrap() >= 0.0);
     assert!(shown["idle"].take().as_f64().unwrap() >= 0.0);
+    assert!(shown["rate_read"].take().as_u64().unwrap() <= 10);
+    assert!(shown["rate_written"].take().as_u64().unwrap() <= 10);
     let expected = json!({
         "id": handle.id(),
         "client": "192.0.2.1:4000",
@@ -33,6 +35,8 @@ async fn a_connection_is_shown_with_what_is_known_about_it() {
         "idle": null,
         "bytes_read": 10,
         "bytes_written": 10,
+        "rate_read": null,
+        "rate_written": null,
         "phase": "handling",
         "secure": false,
         "draining": false,
@@ -81,6 +85,33 @@ async fn the_largest_come_first_by_age_bytes_or_idle_time() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_fastest_come_first_by_rate() {
+    let watched = Watched::new().await;
+    let mut clients = Vec::new();
+    // The first has moved the most, but no longer moves.
+    for (n, bytes) in [(1, 3000), (2, 10), (3, 20)] {
+        clients.push(watched.client(&format!("192.0.2.{n}:4000"), bytes).await);
+    }
+    advance(5 * SECOND).await;
+    tokio::time::sleep(SECOND / 2).await;
+    assert!(echoes(&mut clients[1].0, &"x".repeat(200)).await);
+    assert!(echoes(&mut clients[2].0, &"x".repeat(100)).await);
+    let json = watched.get("/connections?sort=rate").await.json(200);
+    let [a, b, c] = [0, 1, 2].map(|n: usize| clients[n].1.id());
+    assert_eq!(ids(&json), [b, c, a]);
+    let rate = |n: usize| {
+        (
+            json[n]["rate_read"].as_u64(),
+            json[n]["rate_written"].as_u64(),
+        )
+    };
+    let [(read, written), _, last] = [0, 1, 2].map(rate);
+    assert!((100..=200).contains(&read.unwrap()), "{json}");
+    assert_eq!(written, read);
+    assert_eq!(last, (Some(0), Some(0)));
+}
+
 #[tokio::test]
 async fn pages_follow_each_other_and_leave_nothing_out() {
     let watched = Watched::new().await;
@@ -93,7 +124,7 @@ async fn pages_follow_each_other_and_leave_nothing_out() {
                 .await,
         );
     }
-    for sort in ["age", "bytes", "idle"] {
+    for sort in ["age", "bytes", "idle", "rate"] {
         let mut path = format!("/connections?sort={sort}&limit=3&client=192.0.2.1");
         let mut seen = Vec::new();
         for (page, expected) in [3, 3, 1].into_iter().enumerate() {

@@ -228,7 +228,10 @@ async fn a_query_that_means_nothing_is_refused() {
         .await
         .error(400);
     let error = watched.get("/connections?sort=size").await.error(400);
-    assert_eq!(error, "invalid sort \"size\": expected age, bytes or idle");
+    assert_eq!(
+        error,
+        "invalid sort \"size\": expected age, bytes, idle or rate"
+    );
 }
 
 #[tokio::test]

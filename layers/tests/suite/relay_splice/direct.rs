@@ -3,6 +3,7 @@
 use crate::{
     relay::{in_time, pattern},
     spy::{Seen, Spy},
+    support::until,
 };
 use reagent::{BoxError, Connection, Outcome, Server, ServerHandle, handle};
 use reagent_layers::relay::relay;
@@ -76,6 +77,37 @@ async fn there_and_back(client: TcpStream, upstream: TcpStream, bytes: &[u8]) {
         in_time(async { tokio::join!(echo, send, back.read_to_end(&mut all)) }).await;
     read.unwrap();
     assert!(all == bytes, "every byte in its place");
+}
+
+#[tokio::test]
+async fn what_goes_through_pipes_shows_in_the_rate() {
+    let (server, upstreams, seen) = spied(true).await;
+    server.track_activity();
+    let (client, upstream) = pair(&server, &upstreams).await;
+    let (mut reader, mut writer) = client.into_split();
+    let (mut out, mut back) = upstream.into_split();
+    let echo = tokio::io::copy(&mut out, &mut back);
+    let sink = async { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await };
+    let endless = async {
+        loop {
+            writer.write_all(&[1; 64 * 1024]).await.unwrap();
+        }
+    };
+    let rate_shows = until(
+        "more bytes move in a second than were ever in memory",
+        || {
+            let (all, in_memory) = seen.counts();
+            let in_memory = in_memory as u64;
+            let rate = server.connection(1).unwrap().rate().unwrap();
+            all > 0 && rate.read > in_memory && rate.written > in_memory
+        },
+    );
+    tokio::select! {
+        () = rate_shows => {}
+        _ = echo => unreachable!(),
+        _ = sink => unreachable!(),
+        () = endless => unreachable!(),
+    }
 }
 
 /// Bytes of which none is zero.

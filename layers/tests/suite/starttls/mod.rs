@@ -1,6 +1,7 @@
 //! `StartTlsLayer`: clients that are encrypted, passed on in plaintext, and refused.
 
 mod injected;
+mod ldap;
 mod limits;
 mod postgres;
 mod property;
@@ -51,13 +52,18 @@ struct Site {
 }
 
 impl Site {
+    /// Starts a server for PostgreSQL clients.
     async fn new(configure: impl FnOnce(StartTlsLayer) -> StartTlsLayer) -> Self {
+        Self::with(|tls| configure(StartTlsLayer::postgres(tls))).await
+    }
+
+    async fn with(layer: impl FnOnce(TlsLayer) -> StartTlsLayer) -> Self {
         let (dir, ca) = (Dir::new(), Ca::new("ca"));
         let (cert, key) = ca.server(&["localhost"]).write(&dir, "localhost");
         let tls = TlsLayer::builder()
             .certificate(cert, key)
             .alpn(["postgresql"]);
-        let layer = configure(StartTlsLayer::postgres(tls.build().unwrap()));
+        let layer = layer(tls.build().unwrap());
         let (listener, clients) = MemoryListener::new();
         let (ends, (sender, received)) = (Ends::default(), unbounded_channel());
         let receive = move |mut conn: Connection| {
