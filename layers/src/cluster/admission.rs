@@ -31,6 +31,29 @@ pub enum First<P> {
     Ask,
 }
 
+/// What each limit of a cluster has, whatever it counts.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub cluster: Cluster,
+    pub refusal: Refusal,
+    pub dry_run: DryRun,
+}
+
+impl Policy {
+    pub fn new(cluster: &Cluster) -> Self {
+        Policy {
+            cluster: cluster.clone(),
+            refusal: Refusal::default(),
+            dry_run: DryRun::default(),
+        }
+    }
+
+    /// Returns whether a connection that is refused is served all the same, in a dry run.
+    pub fn spares(&self, conn: &ConnectionHandle, reason: &str) -> bool {
+        self.dry_run.spares(conn, "cluster", reason)
+    }
+}
+
 /// A limit of a cluster.
 pub trait Admission: Clone + Send + Sync + 'static {
     type Place: Send + 'static;
@@ -41,14 +64,5 @@ pub trait Admission: Clone + Send + Sync + 'static {
     /// Asks the store, and decides without it if that takes too long.
     fn ask(&self, ip: Option<IpAddr>) -> impl Future<Output = Answered<Self::Place>> + Send;
 
-    fn refusal(&self) -> &Refusal;
-
-    fn dry_run(&self) -> &DryRun;
-
-    /// Returns whether a connection that is refused is served all the same, in a dry run.
-    fn spares(&self, conn: &ConnectionHandle, reason: &str) -> bool {
-        self.dry_run().spares(conn, "cluster", reason)
-    }
-
-    fn cluster(&self) -> &Cluster;
+    fn policy(&self) -> &Policy;
 }

@@ -46,7 +46,7 @@ where
     fn call(&mut self, conn: Connection<Io>) -> Self::Future {
         let verdict = match self.limit.decide(ip_of(&conn)) {
             First::Decided(answered) => noted(&self.limit, conn.as_ref(), answered),
-            First::Ask if self.limit.dry_run().is_on() => {
+            First::Ask if self.limit.policy().dry_run.is_on() => {
                 let deciding = decide(self.limit.clone(), conn.handle(), ip_of(&conn));
                 let trial = Trial::new(Box::pin(deciding), self.inner.call(conn));
                 return ClusterFuture::tried(trial);
@@ -61,8 +61,8 @@ where
             }
         };
         match verdict {
-            Verdict::Refused(reason) if !self.limit.spares(conn.as_ref(), reason) => {
-                let refusing = LimitFuture::refusing(self.limit.refusal(), conn, reason);
+            Verdict::Refused(reason) if !self.limit.policy().spares(conn.as_ref(), reason) => {
+                let refusing = LimitFuture::refusing(&self.limit.policy().refusal, conn, reason);
                 return ClusterFuture::decided(refusing);
             }
             Verdict::Admitted(place) if mem::needs_drop::<L::Place>() => conn.keep(place),
@@ -82,7 +82,7 @@ fn noted<L: Admission>(
         Answered::ByStore(verdict) => return verdict,
         Answered::Lost(verdict) => verdict,
     };
-    let shared = &limit.cluster().shared;
+    let shared = &limit.policy().cluster.shared;
     let counters = &shared.counters;
     let counter = match verdict {
         Verdict::Admitted(_) => &counters.admitted_without_store,
@@ -99,7 +99,7 @@ async fn ask<L: Admission>(
     conn: &ConnectionHandle,
     ip: Option<IpAddr>,
 ) -> Verdict<L::Place> {
-    Counters::add(&limit.cluster().shared.counters.asked, 1);
+    Counters::add(&limit.policy().cluster.shared.counters.asked, 1);
     noted(limit, conn, limit.ask(ip).await)
 }
 
@@ -108,7 +108,7 @@ async fn decide<L: Admission>(limit: L, conn: ConnectionHandle, ip: Option<IpAdd
     match ask(&limit, &conn, ip).await {
         Verdict::Admitted(place) => Some(Box::new(place)),
         Verdict::Refused(reason) => {
-            if !limit.spares(&conn, reason) {
+            if !limit.policy().spares(&conn, reason) {
                 conn.reject(Rejected::new(reason));
             }
             None
@@ -129,8 +129,8 @@ impl<L: Admission, Io: IoStream> Upgrade<Io> for Asking<L> {
                 conn.keep(place);
                 Ok(conn)
             }
-            Verdict::Refused(reason) if limit.spares(conn.as_ref(), reason) => Ok(conn),
-            Verdict::Refused(reason) => Err(limit.refusal().refuse(conn, reason).await),
+            Verdict::Refused(reason) if limit.policy().spares(conn.as_ref(), reason) => Ok(conn),
+            Verdict::Refused(reason) => Err(limit.policy().refusal.refuse(conn, reason).await),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     client::ClientKey,
     cluster::{
         CLUSTER_STORE, Cluster,
-        admission::{Admission, Answered, First, Verdict},
+        admission::{Admission, Answered, First, Policy, Verdict},
     },
 };
 use std::{fmt, net::IpAddr, sync::Arc};
@@ -22,11 +22,9 @@ pub const CLUSTER_CONNECTIONS: &str = "cluster connections";
 /// even across servers.
 #[derive(Clone)]
 pub struct ClusterPerClient {
-    cluster: Cluster,
+    policy: Policy,
     table: Arc<Table>,
     prefixes: ClientKey,
-    refusal: Refusal,
-    dry_run: DryRun,
 }
 
 impl ClusterPerClient {
@@ -41,11 +39,9 @@ impl ClusterPerClient {
     /// Panics if `cluster` already has a limit of this name.
     pub fn new(cluster: &Cluster, name: &str, max: u32) -> Self {
         ClusterPerClient {
-            cluster: cluster.clone(),
+            policy: Policy::new(cluster),
             table: Table::new(cluster, name, max),
             prefixes: ClientKey::default(),
-            refusal: Refusal::default(),
-            dry_run: DryRun::default(),
         }
     }
 
@@ -60,7 +56,7 @@ impl ClusterPerClient {
     /// Sets the treatment of refused connections. The default is [`Refusal::Close`], which tells
     /// the client nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
-        self.refusal = refusal;
+        self.policy.refusal = refusal;
         self
     }
 
@@ -69,7 +65,7 @@ impl ClusterPerClient {
     /// it is served, but its future ends only once the store has decided, at most a
     /// [`wait`](super::super::ClusterBuilder::wait) later.
     pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
-        self.dry_run = dry_run.into();
+        self.policy.dry_run = dry_run.into();
         self
     }
 
@@ -127,23 +123,21 @@ impl Admission for ClusterPerClient {
     async fn ask(&self, ip: Option<IpAddr>) -> Answered<Option<Place>> {
         let client = ip.map(|ip| self.prefixes.of(ip));
         let client = client.expect("local clients are not asked for");
-        match self.cluster.shared.wait(self.table.ask(client)).await {
+        match self
+            .policy
+            .cluster
+            .shared
+            .wait(self.table.ask(client))
+            .await
+        {
             Some(Some(place)) => Answered::ByStore(Verdict::Admitted(Some(place))),
             Some(None) => Answered::ByStore(Verdict::Refused(CLUSTER_CONNECTIONS)),
             None => self.lost(client),
         }
     }
 
-    fn refusal(&self) -> &Refusal {
-        &self.refusal
-    }
-
-    fn dry_run(&self) -> &DryRun {
-        &self.dry_run
-    }
-
-    fn cluster(&self) -> &Cluster {
-        &self.cluster
+    fn policy(&self) -> &Policy {
+        &self.policy
     }
 }
 

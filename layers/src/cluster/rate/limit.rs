@@ -6,7 +6,7 @@ use crate::{
     client::ClientKey,
     cluster::{
         CLUSTER_STORE, Cluster,
-        admission::{Admission, Answered, First, Verdict},
+        admission::{Admission, Answered, First, Policy, Verdict},
     },
 };
 use std::{fmt, net::IpAddr, sync::Arc};
@@ -22,12 +22,10 @@ pub const CLUSTER_RATE: &str = "cluster rate";
 /// together. Clones share it, even across servers.
 #[derive(Clone)]
 pub struct ClusterRate {
-    cluster: Cluster,
+    policy: Policy,
     table: Arc<Table>,
     /// `None` if all clients share the rate.
     prefixes: Option<ClientKey>,
-    refusal: Refusal,
-    dry_run: DryRun,
 }
 
 impl ClusterRate {
@@ -54,11 +52,9 @@ impl ClusterRate {
     /// Panics if `cluster` already has a limit of this name.
     pub fn in_all(cluster: &Cluster, name: &str, per_second: f64, burst: f64) -> Self {
         ClusterRate {
-            cluster: cluster.clone(),
+            policy: Policy::new(cluster),
             table: Table::new(cluster, name, per_second, burst),
             prefixes: None,
-            refusal: Refusal::default(),
-            dry_run: DryRun::default(),
         }
     }
 
@@ -73,7 +69,7 @@ impl ClusterRate {
     /// Sets the treatment of connections above the rate. The default is [`Refusal::Close`], which
     /// tells the client nothing.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
-        self.refusal = refusal;
+        self.policy.refusal = refusal;
         self
     }
 
@@ -82,7 +78,7 @@ impl ClusterRate {
     /// its future ends only once the store has decided, at most a
     /// [`wait`](super::super::ClusterBuilder::wait) later.
     pub fn dry_run(mut self, dry_run: impl Into<DryRun>) -> Self {
-        self.dry_run = dry_run.into();
+        self.policy.dry_run = dry_run.into();
         self
     }
 
@@ -142,23 +138,21 @@ impl Admission for ClusterRate {
 
     async fn ask(&self, ip: Option<IpAddr>) -> Answered<()> {
         let client = self.client(ip).expect("local clients are not asked for");
-        match self.cluster.shared.wait(self.table.ask(client)).await {
+        match self
+            .policy
+            .cluster
+            .shared
+            .wait(self.table.ask(client))
+            .await
+        {
             Some(true) => Answered::ByStore(Verdict::Admitted(())),
             Some(false) => Answered::ByStore(self.refused()),
             None => self.lost(client),
         }
     }
 
-    fn refusal(&self) -> &Refusal {
-        &self.refusal
-    }
-
-    fn dry_run(&self) -> &DryRun {
-        &self.dry_run
-    }
-
-    fn cluster(&self) -> &Cluster {
-        &self.cluster
+    fn policy(&self) -> &Policy {
+        &self.policy
     }
 }
 
