@@ -58,7 +58,7 @@ pub struct TlsBuilder {
     pub(super) source: Source,
     ticket_keys: Option<TicketKeys>,
     /// Whether the certificate that was added last is the default.
-    adds_default_last: bool,
+    pub(super) adds_default_last: bool,
 }
 
 impl TlsBuilder {
@@ -87,30 +87,6 @@ impl TlsBuilder {
             .named
             .push((name.into(), Pair::new(certificate, key)));
         self.adds_default_last = false;
-        self
-    }
-
-    /// Sets the OCSP response that is sent with the certificate that was added last, so that clients
-    /// need not ask its authority whether it was revoked (RFC 6066, section 8). Without a
-    /// certificate, the call has no effect.
-    ///
-    /// The file contains a response in DER, as `openssl ocsp -respout` writes it. It must be
-    /// successful, name the serial number of the certificate with the status `good`, and not have
-    /// expired. It is read again at every [reload](super::TlsReloader), together with the certificate:
-    /// if it is not valid then, everything that was read last stays in use. Once that has expired, the
-    /// certificate is served without it. [`ServedCertificate`](super::ServedCertificate) has the date.
-    ///
-    /// Its signature and its authority are not checked. Clients check both, and some of them refuse
-    /// the connection if either is wrong. The response is not fetched: a program such as a timer that
-    /// runs `openssl ocsp` has to replace the file.
-    pub fn ocsp_response(mut self, response: impl AsRef<Path>) -> Self {
-        let last = match self.adds_default_last {
-            true => self.source.default.as_mut(),
-            false => self.source.named.last_mut().map(|(_, pair)| pair),
-        };
-        if let Some(pair) = last {
-            pair.ocsp = Some(response.as_ref().to_owned());
-        }
         self
     }
 
@@ -160,46 +136,6 @@ impl TlsBuilder {
     /// [`TicketKeys`](TicketKeys#security).
     pub fn ticket_keys(mut self, keys: TicketKeys) -> Self {
         self.ticket_keys = Some(keys);
-        self
-    }
-
-    /// Sets files with keys of session tickets, by which servers behind one load balancer resume each
-    /// other's sessions. The first file encrypts new tickets, and the tickets of all of them are
-    /// accepted. By default, keys are [random](Self::ticket_keys); without any file, they still are.
-    ///
-    /// Each file has 80 or 48 random bytes, as for `ssl_session_ticket_key` of nginx. (A key for
-    /// HAProxy is the same in base64.) Users other than its owner and group must not be able to read
-    /// or write it:
-    ///
-    /// ```sh
-    /// (umask 077 && openssl rand -out ticket.key 80)
-    /// ```
-    ///
-    /// The files are read again at every [reload](super::TlsReloader), together with the
-    /// certificates. Whatever they contain, it works with both versions of TLS and with all
-    /// [providers](Self::provider), which need to be the same on all servers. The clocks of the
-    /// servers may differ, but by less than 6 hours. Tickets of other programs are not accepted.
-    ///
-    /// # Rotation
-    ///
-    /// **Replace the files regularly**, once a day or at least once a week. To lose no session, do it
-    /// in three steps, each of which ends with a reload on all servers: add the new file at the end,
-    /// so that its tickets are accepted; move it to the front; and, 12 hours later, remove the old
-    /// one.
-    ///
-    /// The keys themselves are derived from a file for each period of 6 hours, so their tickets
-    /// expire as those of [`TicketKeys`](TicketKeys#rotation) do, even if the file stays the same.
-    ///
-    /// # Security
-    ///
-    /// Whoever obtains a file can do what the [keys](TicketKeys#security) of its tickets allow, for
-    /// as long as the file was in use: read recorded connections with TLS 1.2, and pose as the server
-    /// to clients that resume with TLS 1.3. Until a file is destroyed, there is no forward secrecy,
-    /// so keep it where nothing is written to a disk, such as in `/run`, and out of backups. Only
-    /// servers that may answer in each other's name may share a file.
-    pub fn ticket_key_files<P: AsRef<Path>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
-        let files = files.into_iter();
-        self.source.ticket_key_files = files.map(|path| path.as_ref().to_owned()).collect();
         self
     }
 

@@ -105,13 +105,13 @@ fn take<'a>(der: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     if der.first() != Some(&tag) {
         return None;
     }
-    let (rest, element) = Any::from_der(*der).ok()?;
+    let (rest, element) = Any::from_der(der).ok()?;
     *der = rest;
     Some(element.data)
 }
 
 fn time(der: &mut &[u8]) -> Option<SystemTime> {
-    let (rest, time) = ASN1Time::from_der(*der).ok()?;
+    let (rest, time) = ASN1Time::from_der(der).ok()?;
     *der = rest;
     let seconds = u64::try_from(time.timestamp()).ok()?;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))

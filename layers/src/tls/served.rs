@@ -14,7 +14,7 @@ pub struct ServedCertificate {
     /// if no date could be read.
     pub not_after: Option<SystemTime>,
     /// The time until which an [OCSP response](super::TlsBuilder::ocsp_response) is stapled to it.
-    /// `None` if there is none, or if it has no end.
+    /// `None` without a response, or if the response has no end.
     pub ocsp_next_update: Option<SystemTime>,
 }
 

@@ -1,23 +1,69 @@
 //! Keys of session tickets that servers derive from files that they share.
 
 use super::{
+    TlsBuilder,
     key_set::{KEPT_FOR, USED_FOR},
     provider::Aead,
     ticket_key::{KeyName, TicketKey},
 };
 use std::{
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+impl TlsBuilder {
+    /// Sets files with keys of session tickets, by which servers behind one load balancer resume
+    /// each other's sessions. The first file encrypts new tickets, and the tickets of all of them
+    /// are accepted. By default, keys are [random](Self::ticket_keys); without any file, they still
+    /// are.
+    ///
+    /// Each file has 80 or 48 random bytes, as for `ssl_session_ticket_key` of nginx. (A key for
+    /// HAProxy is the same in base64.) Users other than its owner and group must not be able to
+    /// read or write it:
+    ///
+    /// ```sh
+    /// (umask 077 && openssl rand -out ticket.key 80)
+    /// ```
+    ///
+    /// The files are read again at every [reload](super::TlsReloader), together with the
+    /// certificates. Whatever they contain, it works with both versions of TLS and with all
+    /// [providers](Self::provider), which need to be the same on all servers. The clocks of the
+    /// servers may differ, but by less than 6 hours. Tickets of other programs are not accepted.
+    ///
+    /// # Rotation
+    ///
+    /// **Replace the files regularly**, once a day or at least once a week. To lose no session, do
+    /// it in three steps, each of which ends with a reload on all servers: add the new file at the
+    /// end, so that its tickets are accepted; move it to the front; and, 12 hours later, remove the
+    /// old one.
+    ///
+    /// The keys themselves are derived from a file for each period of 6 hours, so their tickets
+    /// expire as those of [`TicketKeys`](super::TicketKeys#rotation) do, even if the file stays the
+    /// same.
+    ///
+    /// # Security
+    ///
+    /// An attacker who obtains a file can do what the [keys](super::TicketKeys#security) of its
+    /// tickets allow, for as long as the file was in use: read recorded connections with TLS 1.2,
+    /// and pose as the server to clients that resume with TLS 1.3. Until a file is destroyed, there
+    /// is no forward secrecy, so keep it where nothing is written to a disk, such as in `/run`, and
+    /// out of backups. Only servers that may answer in each other's name may share a file.
+    pub fn ticket_key_files<P: AsRef<Path>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
+        let files = files.into_iter();
+        self.source.ticket_key_files = files.map(|path| path.as_ref().to_owned()).collect();
+        self
+    }
+}
+
 /// The contents of a file.
 pub(super) type Secret = Zeroizing<Vec<u8>>;
 
 /// Keys that all servers with the same files have at the same time.
 ///
-/// Time is divided into periods, and each period has a key of its own for each file. It is used and
+/// Time is divided into periods, and each file has a different key in each period. It is used and
 /// kept for as long as a key of [`KeySet`](super::key_set::KeySet), so tickets have the same
 /// lifetime, and no key encrypts more of them because its file is never replaced.
 pub(super) struct SharedKeys {

@@ -169,7 +169,7 @@ impl Source {
         let load = |pair: &Pair| {
             let key = certified_key(contents, &pair.certificate, &pair.key, provider)?;
             if let Some(ocsp) = &pair.ocsp {
-                return Ok(Stapled::new(key, contents, ocsp)?);
+                return Stapled::new(key, contents, ocsp);
             }
             Ok::<_, TlsConfigError>(Stapled::from(key))
         };

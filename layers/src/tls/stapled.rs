@@ -1,8 +1,35 @@
 //! A certificate with an OCSP response that can expire.
 
-use super::{ServedCertificate, TlsConfigError, contents::Contents, ocsp};
+use super::{ServedCertificate, TlsBuilder, TlsConfigError, contents::Contents, ocsp};
 use std::{path::Path, sync::Arc, time::SystemTime};
 use tokio_rustls::rustls::sign::CertifiedKey;
+
+impl TlsBuilder {
+    /// Sets the OCSP response that is sent with the certificate that was added last, so that
+    /// clients need not ask its authority whether it was revoked (RFC 6066, section 8). Without a
+    /// certificate, the call has no effect.
+    ///
+    /// The file contains a response in DER, as `openssl ocsp -respout` writes it. It must be
+    /// successful, name the serial number of the certificate with the status `good`, and not have
+    /// expired. It is read again at every [reload](super::TlsReloader), together with the
+    /// certificate: if it is not valid then, everything that was read last stays in use. Once that
+    /// has expired, the certificate is served without it.
+    /// [`ServedCertificate`](super::ServedCertificate) has the date.
+    ///
+    /// Its signature and its authority are not checked. Clients check both, and some of them refuse
+    /// the connection if either is wrong. The response is not fetched: a program such as a timer
+    /// that runs `openssl ocsp` has to replace the file.
+    pub fn ocsp_response(mut self, response: impl AsRef<Path>) -> Self {
+        let last = match self.adds_default_last {
+            true => self.source.default.as_mut(),
+            false => self.source.named.last_mut().map(|(_, pair)| pair),
+        };
+        if let Some(pair) = last {
+            pair.ocsp = Some(response.as_ref().to_owned());
+        }
+        self
+    }
+}
 
 /// A certificate with its key, and an OCSP response if there is one.
 #[derive(Clone)]
@@ -33,7 +60,8 @@ impl Stapled {
         })
     }
 
-    /// Returns what is served now: an expired response would make clients fail that do not need one.
+    /// Returns what is served now: an expired response would make clients fail that do not need
+    /// one.
     pub(super) fn key(&self) -> Arc<CertifiedKey> {
         match &self.expiry {
             Some((until, without)) if *until < SystemTime::now() => without.clone(),
