@@ -239,8 +239,9 @@ async fn clients_are_admitted_by_name_until_the_name_is_removed() -> Result<(), 
     assert_eq!(say(&mut bob).await?, "<none> hello\n");
     assert_eq!(say(&mut connect(&pki, &addr, "eve")?).await?, "");
     let refused = async || {
-        let name = "reagent_connections_rejected_total{listener=\"web\",reason=\"identity\"}";
-        metric(metrics, name).await
+        let labels = format!("listener=\"{addr}\",reason=\"identity\"");
+        let name = format!("reagent_connections_rejected_total{{{labels}}}");
+        metric(metrics, &name).await
     };
     assert_eq!(refused().await, Some(1.0));
     assert_eq!(running.upstream.stats().accepted, 2);
