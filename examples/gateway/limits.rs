@@ -3,7 +3,7 @@
 use crate::{abuse::Abuse, options::Listener, values::Count};
 use reagent::Limit;
 use reagent_layers::{
-    Refusal,
+    DryRun, Refusal,
     access::{Access, Rules},
     bandwidth::{BandwidthLimits, Rate},
     cluster::ClusterPerClient,
@@ -21,6 +21,8 @@ pub struct Limits {
     pub access: Access,
     /// All rules, where some of them are only tried.
     pub tried_access: Access,
+    /// The rules by fingerprint, and whether they are only tried.
+    pub fingerprints: (Access, DryRun),
     pub per_client: PerClient,
     /// The limit that all listeners share with other gateways.
     pub cluster: Option<ClusterPerClient>,
@@ -50,11 +52,14 @@ impl Limits {
         let rate = rate(listener);
         let refusal = || Refusal::tarpit(&abuse.tarpit);
         let access = Access::new(Rules::new()).with_bans(abuse.bans.clone());
+        let tries_fingerprints = DryRun::default();
+        let fingerprints = Access::new(Rules::new()).dry_run(tries_fingerprints.clone());
         let limits = Limits {
             max_connections: Limit::unlimited(),
             accept_rate: AcceptRate::new(rate, rate),
             access: access.refusal(refusal()),
             tried_access: Access::new(Rules::new()).dry_run(true),
+            fingerprints: (fingerprints.refusal(refusal()), tries_fingerprints),
             per_client: PerClient::new(0).refusal(refusal()),
             cluster: cluster.map(|limit| limit.clone().refusal(refusal())),
             bandwidth: BandwidthLimits::new(),
@@ -74,6 +79,9 @@ impl Limits {
             .set(rules(listener, |list| !listener.tries(list)));
         self.tried_access.set(rules(listener, |_| true));
         self.identities.set(&listener.tls_admit);
+        let (fingerprints, tries_fingerprints) = &self.fingerprints;
+        tries_fingerprints.set(listener.tries("deny-ja4"));
+        fingerprints.set(denied(listener));
         let most = listener.per_client.map_or(usize::MAX, Count::as_usize);
         self.per_client.set_max(most);
         let bytes = listener.bandwidth.map(|bytes| Rate::new(bytes.get()));
@@ -160,6 +168,12 @@ fn rules(listener: &Listener, is_in: impl Fn(&str) -> bool) -> Rules {
     let deny = listener.deny.iter().filter(|_| is_in("deny"));
     let rules = allow.fold(Rules::new(), |rules, net| rules.allow(*net));
     deny.fold(rules, |rules, net| rules.deny(*net))
+}
+
+/// Returns the rules by fingerprint. The fingerprints are valid.
+fn denied(listener: &Listener) -> Rules {
+    let rules = Rules::new().deny_ja4(&listener.deny_ja4);
+    rules.unwrap_or_default()
 }
 
 /// Returns the accept rate. The burst is one second's worth of connections.

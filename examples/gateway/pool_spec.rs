@@ -50,6 +50,7 @@ pub struct Spec {
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamTls {
     pub ca: Option<PathBuf>,
+    pub crl: Option<PathBuf>,
     pub name: Option<String>,
 }
 
@@ -61,6 +62,7 @@ impl Spec {
             check: listener.health_check.clone(),
             tls: listener.to_tls.then(|| UpstreamTls {
                 ca: listener.to_ca.clone(),
+                crl: listener.to_crl.clone(),
                 name: listener.to_name.clone(),
             }),
             is_passed_through: tls == Some(RouteTls::PassThrough),
@@ -99,6 +101,9 @@ impl Spec {
             if let Some(name) = &tls.name {
                 line += &format!(" for {name}");
             }
+            if let Some(crl) = &tls.crl {
+                line += &format!(", unless revoked by {}", crl.display());
+            }
         }
         if let Some(check) = &self.check {
             line += &format!(", checked by {check}");
@@ -115,6 +120,9 @@ impl Spec {
                 let mut client = TlsClient::builder();
                 if let Some(ca) = &tls.ca {
                     client = client.authorities(ca);
+                }
+                if let Some(crl) = &tls.crl {
+                    client = client.crls(crl);
                 }
                 if let Some(name) = &tls.name {
                     client = client.server_name(name);

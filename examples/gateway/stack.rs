@@ -28,7 +28,10 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tower::{Layer, Service, service_fn, util::BoxCloneSyncService};
+use tower::{
+    Layer, Service, service_fn,
+    util::{BoxCloneSyncService, option_layer},
+};
 
 /// A service whose type does not depend on its layers.
 pub type BoxStack = BoxCloneSyncService<Connection, (), BoxError>;
@@ -170,11 +173,16 @@ impl Parts<'_> {
         let Parts { listener, .. } = self;
         let rest = !listener.to.is_empty();
         let rest = rest.then(|| self.served(None, listener.tls(), listener.starttls));
-        if let (Some(rest), []) = (&rest, &*listener.route) {
+        let has_routes = !listener.route.is_empty();
+        let access = self.fingerprints();
+        if let (Some(rest), false, None) = (&rest, has_routes, &access) {
             return Ok(rest.clone());
         }
         let refusal = Refusal::tarpit(self.tarpit);
         let (mut router, mut lines) = (Router::new().refusal(refusal), Vec::new());
+        if let Some((_, line)) = &access {
+            lines.push(line.clone());
+        }
         let mut list = |title: String, stack: &Stack| {
             lines.push(title);
             lines.extend(stack.lines.iter().map(|line| format!("  {line}")));
@@ -193,14 +201,31 @@ impl Parts<'_> {
             if !listener.has_certificate() {
                 undecided = Undecided::Unknown;
             }
-            list("other clients:".to_owned(), &rest);
+            match has_routes {
+                true => list("other clients:".to_owned(), &rest),
+                false => lines.extend(rest.lines),
+            }
             router = router.fallback(Inside(rest.service));
         }
-        let service = SniffLayer::new().undecided(undecided).layer(router);
+        // Without denied fingerprints, they are only logged.
+        let sniff = SniffLayer::new().undecided(undecided).ja4(true);
+        let access = option_layer(access.map(|(layer, _)| layer));
+        let service = sniff.layer(access.layer(router));
         Ok(Stack {
             service: BoxCloneSyncService::new(service),
             lines,
         })
+    }
+
+    /// Makes the layer of the rules by fingerprint, if there are any.
+    fn fingerprints(&self) -> Option<(AccessLayer, String)> {
+        let Parts {
+            listener, limits, ..
+        } = self;
+        let line = join("access: deny JA4 ", &listener.deny_ja4);
+        let (access, _) = &limits.fingerprints;
+        let layer = AccessLayer::new(access.clone().apply(listener.apply_to.into()));
+        (!line.is_empty()).then(|| (layer, self.line("deny-ja4", line)))
     }
 
     /// Makes the route of those that validate the names for which certificates are obtained. TLS

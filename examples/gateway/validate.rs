@@ -99,6 +99,9 @@ fn check_upstreams(listener: &Listener) -> Result<(), String> {
         if listener.to_ca.is_some() {
             return fail("`to-ca` requires `to-tls`");
         }
+        if listener.to_crl.is_some() {
+            return fail("`to-crl` requires `to-tls`");
+        }
         if listener.to_name.is_some() {
             return fail("`to-name` requires `to-tls`");
         }
@@ -166,6 +169,9 @@ fn check(listener: &Listener) -> Result<(), String> {
     }
     if listener.starttls.is_some() && (listener.to.is_empty() || listener.tls_cert.is_none()) {
         return fail("`starttls` requires `to` and `tls-cert`");
+    }
+    if listener.starttls.is_some() && !listener.deny_ja4.is_empty() {
+        return fail("`deny-ja4` has no use with `starttls`, since clients do not begin with TLS");
     }
     if listener.starttls_plaintext.is_some() && listener.starttls.is_none() {
         return fail("`starttls-plaintext` requires `starttls`");

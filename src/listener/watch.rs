@@ -39,19 +39,18 @@ impl Watch {
         use tokio::io::Interest;
 
         self.is_waiting = false;
+        // The readiness is cleared before the queue is examined, so that no client that arrives in
+        // between is missed.
+        if let Some(registered) = &self.registered {
+            let forget = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+            let _ = registered.try_io(Interest::READABLE, forget);
+        }
         if has_client(socket)? {
             return Some(true);
         }
-        let registered = match &self.registered {
-            Some(registered) => registered,
-            None => self.registered.insert(register(socket).ok()?),
-        };
-        // The readiness is cleared before the queue is examined, so that no client that arrives in
-        // between is missed.
-        let forget = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ = registered.try_io(Interest::READABLE, forget);
-        if has_client(socket)? {
-            return Some(true);
+        if self.registered.is_none() {
+            // A new registration reports a client that is there by then.
+            self.registered = Some(register(socket).ok()?);
         }
         self.is_waiting = true;
         Some(false)

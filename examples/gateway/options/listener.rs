@@ -1,7 +1,9 @@
 //! The options of a listener, and its routes.
 
 use super::{Balance, HealthCheck, Plaintext, StartTls, path};
-use crate::values::{Count, ListenAddr, Seconds, TimeLimit, Tried, WeightedTarget, join, list};
+use crate::values::{
+    Count, Fingerprint, ListenAddr, Seconds, TimeLimit, Tried, WeightedTarget, join, list,
+};
 use clap::{Args, ValueEnum};
 use reagent_layers::{Apply, Network, tls::PeerPattern};
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,9 @@ pub struct Listener {
     /// Certificate authorities for upstreams, in PEM [default: those of the system]
     #[arg(long, value_name = "FILE", value_parser = path())]
     pub to_ca: Option<PathBuf>,
+    /// Certificate revocation lists for upstreams, in PEM
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub to_crl: Option<PathBuf>,
     /// Name that the certificates of upstreams must be valid for [default: the host of `--to`]
     #[arg(long, value_name = "NAME")]
     pub to_name: Option<String>,
@@ -135,8 +140,12 @@ pub struct Listener {
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     #[serde(with = "list")]
     pub deny: Vec<Network>,
-    /// Which connections changes of `allow`, `deny`, bans, `tls-admit`, `client-ca` and `client-crl`
-    /// apply to.
+    /// JA4 fingerprint of TLS clients to refuse; may be repeated. Many clients may share it
+    #[arg(long, value_name = "FINGERPRINT")]
+    #[serde(with = "list")]
+    pub deny_ja4: Vec<Fingerprint>,
+    /// Which connections changes of `allow`, `deny`, `deny-ja4`, bans, `tls-admit`, `client-ca` and
+    /// `client-crl` apply to.
     /// With `existing`, open connections that are no longer admitted are ended
     #[arg(long, value_name = "CONNECTIONS", default_value = "new")]
     pub apply_to: ApplyTo,
@@ -280,6 +289,7 @@ impl Listener {
             &mut self.client_ca,
             &mut self.client_crl,
             &mut self.to_ca,
+            &mut self.to_crl,
         ];
         let of_routes = self.route.iter_mut();
         let of_routes = of_routes

@@ -2,6 +2,7 @@
 
 mod address;
 mod count;
+mod fingerprint;
 pub mod list;
 mod seconds;
 mod secret;
@@ -10,6 +11,7 @@ mod weighted;
 
 pub use address::{ListenAddr, Place, Target, same_path};
 pub use count::Count;
+pub use fingerprint::Fingerprint;
 pub use seconds::{Seconds, TimeLimit};
 pub use secret::Secret;
 use std::fmt;

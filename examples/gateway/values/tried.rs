@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 const ALL: &str = "all";
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     ALL,
     "accept-rate",
     "allow",
@@ -13,6 +13,7 @@ const NAMES: [&str; 11] = [
     "bandwidth",
     "cluster-per-client",
     "deny",
+    "deny-ja4",
     "first-byte-timeout",
     "idle-timeout",
     "max-age",

@@ -18,6 +18,10 @@ pub const ACCESS: &str = "access";
 /// The reason of a [`Rejected`] connection whose client is banned.
 pub const BANNED: &str = "banned";
 
+/// The reason of a [`Rejected`] connection of a TLS client whose JA4 fingerprint is
+/// [denied](Rules::deny_ja4).
+pub const JA4: &str = "ja4";
+
 /// Rules and a ban list, which can be changed while a server runs. Clones share both.
 ///
 /// A banned client is refused whatever the rules say.
@@ -94,7 +98,8 @@ impl Access {
 
     /// Checks whether a client with this address would be admitted.
     ///
-    /// [`Rules::check`] is not called, since it needs a connection. A dry run makes no difference.
+    /// Neither fingerprints nor [`Rules::check`] are considered, since both need a connection. A dry
+    /// run makes no difference.
     ///
     /// # Errors
     ///
@@ -116,9 +121,14 @@ impl Access {
 
     /// Returns the reason to refuse a connection, if there is one.
     pub(super) fn refuses_connection(&self, connection: &ConnectionHandle) -> Option<&'static str> {
-        ip_of_handle(connection)
-            .and_then(|ip| self.refuses(ip))
-            .or_else(|| (!self.rules.load().checks(connection)).then_some(ACCESS))
+        if let Some(reason) = ip_of_handle(connection).and_then(|ip| self.refuses(ip)) {
+            return Some(reason);
+        }
+        let rules = self.rules.load();
+        if rules.denies_ja4_of(connection) {
+            return Some(JA4);
+        }
+        (!rules.checks(connection)).then_some(ACCESS)
     }
 
     /// Registers a connection if changes apply to it when it is open.

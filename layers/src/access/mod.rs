@@ -1,4 +1,4 @@
-//! Admits and refuses clients by their addresses.
+//! Admits and refuses clients by their addresses, and TLS clients by their JA4 fingerprints.
 //!
 //! # When to use it
 //!
@@ -60,15 +60,46 @@
 //! The decision is made when the connection is accepted. It costs an admitted client no allocation,
 //! unless changes [apply](Access::apply) to open connections.
 //!
+//! ## By fingerprint
+//!
+//! [`Rules::deny_ja4`] refuses TLS clients by the library and settings that they use. The
+//! fingerprint is known only after `sniff` has read the ClientHello, so these rules belong in a second
+//! layer, inside of `SniffLayer` and outside of TLS. Keep the networks and bans in the first one,
+//! which refuses clients before anything is read:
+//!
+//! ```
+//! # #[cfg(feature = "sniff")]
+//! # fn example() -> Result<(), reagent::BoxError> {
+//! use reagent::Server;
+//! use reagent_layers::{access::{Access, AccessLayer, Rules}, sniff::SniffLayer};
+//!
+//! let networks = Access::new(Rules::new().deny_all(["192.0.2.0/24"])?);
+//! let clients = Access::new(Rules::new().deny_ja4(["t13i190800_9dc949149365_97f8aa674fd9"])?);
+//! let server = Server::bind("[::]:443")
+//!     .layer(AccessLayer::new(networks))
+//!     .layer(SniffLayer::new().ja4(true))
+//!     .layer(AccessLayer::new(clients.clone()));
+//! // TLS and the handler follow. The list can be replaced while the server runs:
+//! clients.set(Rules::new().deny_ja4(["t13d190900_9dc949149365_97f8aa674fd9"])?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Many clients share a fingerprint.** It stands for a TLS library with its settings, so it is the
+//! same for a scanner and for every other program that uses that library in the same way. It changes
+//! when a browser is updated, and a client that wants to can imitate another. Try a list in a dry run
+//! first, and see who would be refused. `score` counts no offence for such a refusal.
+//!
 //! Rules and bans can be tried in a [`DryRun`](crate::DryRun) before they are enforced.
 //!
 //! # Errors
 //!
-//! A refused connection ends with [`Rejected`](reagent::Rejected) and the reason [`ACCESS`] or
-//! [`BANNED`], and an open connection that is no longer admitted with [`REVOKED`].
+//! A refused connection ends with [`Rejected`](reagent::Rejected) and the reason [`ACCESS`],
+//! [`BANNED`] or [`JA4`], and an open connection that is no longer admitted with [`REVOKED`].
 
 mod bans;
 mod existing;
+mod fingerprints;
 mod layer;
 mod rules;
 mod saved_bans;
@@ -77,6 +108,7 @@ mod service;
 pub use crate::refusal::LimitFuture;
 pub use bans::Bans;
 pub use existing::REVOKED;
-pub use layer::{ACCESS, Access, AccessLayer, BANNED};
+pub use fingerprints::InvalidFingerprint;
+pub use layer::{ACCESS, Access, AccessLayer, BANNED, JA4};
 pub use rules::Rules;
 pub use service::AccessService;

@@ -1,12 +1,14 @@
-//! The networks that are allowed and denied.
+//! The networks that are allowed and denied, and the fingerprints that are denied.
 
+use super::{InvalidFingerprint, fingerprints::Fingerprints};
 use crate::net::{InvalidNetwork, Network, canonical};
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 use reagent::ConnectionHandle;
 use std::{fmt, net::IpAddr, sync::Arc};
 
-/// Networks to allow and to deny, and an optional check of each connection.
+/// Networks to allow and to deny, JA4 fingerprints to deny, and an optional check of each
+/// connection.
 ///
 /// The rule with the longest prefix decides, in whatever order the rules were added. If the same
 /// network is both allowed and denied, it is denied. A client that matches no rule is admitted if
@@ -28,6 +30,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 pub struct Rules {
     nets: JointPrefixMap<IpNet, bool>,
     is_closed: bool,
+    fingerprints: Fingerprints,
     check: Option<Check>,
 }
 
@@ -84,8 +87,30 @@ impl Rules {
         Ok(self)
     }
 
-    /// Sets a check of connections that the ban list and the networks admit. It returns whether to
-    /// admit the connection, and replaces an earlier check.
+    /// Denies TLS clients with one of these JA4 fingerprints, such as
+    /// `t13d1516h2_8daaf6152771_e5627efa2ab1`, whatever their networks. They are refused with the
+    /// reason [`JA4`](super::JA4), before TLS answers them.
+    ///
+    /// The rules have to be in an [`AccessLayer`](super::AccessLayer) inside of a `SniffLayer` that
+    /// computes fingerprints, and outside of TLS. They do not apply to clients whose fingerprint is
+    /// unknown. See [By fingerprint](super#by-fingerprint).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFingerprint`] for the first item that is not the fingerprint of a client of TLS over
+    /// TCP.
+    pub fn deny_ja4<T: AsRef<str>>(
+        mut self,
+        fingerprints: impl IntoIterator<Item = T>,
+    ) -> Result<Self, InvalidFingerprint> {
+        for fingerprint in fingerprints {
+            self.fingerprints.add(fingerprint.as_ref())?;
+        }
+        Ok(self)
+    }
+
+    /// Sets a check of connections that the other rules and the ban list admit. It returns whether
+    /// to admit the connection, and replaces an earlier check.
     ///
     /// It runs in the acceptor, so it must be quick: no I/O, and no lock that is held for long.
     ///
@@ -111,6 +136,10 @@ impl Rules {
         rule.map_or(!self.is_closed, |(_, allow)| *allow)
     }
 
+    pub(super) fn denies_ja4_of(&self, connection: &ConnectionHandle) -> bool {
+        self.fingerprints.contain(connection)
+    }
+
     pub(super) fn checks(&self, connection: &ConnectionHandle) -> bool {
         self.check.as_ref().is_none_or(|check| check(connection))
     }
@@ -125,6 +154,7 @@ impl fmt::Debug for Rules {
         f.debug_struct("Rules")
             .field("networks", &self.nets.len())
             .field("others_admitted", &!self.is_closed)
+            .field("fingerprints", &self.fingerprints.len())
             .field("check", &self.check.is_some())
             .finish()
     }

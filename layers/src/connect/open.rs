@@ -33,6 +33,7 @@ pub(super) async fn open(
     let mut steps = Steps {
         settings: &settings,
         request: &request,
+        deadline: began.checked_add(settings.timeout),
         at: ConnectErrorKind::Resolve,
         attempts: Attempts::default(),
     };
@@ -61,6 +62,8 @@ pub(super) async fn open(
 struct Steps<'a> {
     settings: &'a Settings,
     request: &'a ConnectRequest,
+    /// When the time for the whole connection is up; `None` means never.
+    deadline: Option<Instant>,
     at: ConnectErrorKind,
     attempts: Attempts,
 }
@@ -120,7 +123,7 @@ impl Steps<'_> {
 
     async fn connect(&mut self, addrs: &[SocketAddr]) -> Result<(Plain, Addr), Failure> {
         self.at = ConnectErrorKind::Connect;
-        match race(addrs, self.settings, &mut self.attempts).await {
+        match race(addrs, self.settings, self.deadline, &mut self.attempts).await {
             Some((stream, addr)) => Ok((Plain::Tcp(stream), Addr::Tcp(addr))),
             None => Err(self.failed_everywhere()),
         }

@@ -5,10 +5,10 @@ use super::{
     settings::Settings,
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 use tokio::{
     net::TcpStream,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 /// Connects to the first address that answers. A further attempt begins when the last one has
@@ -17,8 +17,15 @@ use tokio::{
 pub(super) async fn race(
     addrs: &[SocketAddr],
     settings: &Settings,
+    deadline: Option<Instant>,
     attempts: &mut Attempts,
 ) -> Option<(TcpStream, SocketAddr)> {
+    if let &[addr] = addrs {
+        let number = attempts.begin(addr);
+        let connected = attempt(addr, settings, deadline).await;
+        let failed = |error| attempts.fail(number, error);
+        return Some((connected.map_err(failed).ok()?, addr));
+    }
     let mut under_way = FuturesUnordered::new();
     let mut rest = addrs.iter();
     let mut next_at = Instant::now();
@@ -26,11 +33,8 @@ pub(super) async fn race(
         if Instant::now() >= next_at || under_way.is_empty() {
             if let Some(&addr) = rest.next() {
                 let number = attempts.begin(addr);
-                under_way.push(async move {
-                    let connecting = settings.options.connect(addr);
-                    let connected = timeout(settings.attempt_timeout, connecting).await;
-                    (number, addr, connected.unwrap_or_else(|_| Err(timed_out())))
-                });
+                under_way
+                    .push(async move { (number, addr, attempt(addr, settings, deadline).await) });
                 next_at = Instant::now() + settings.attempt_delay;
             }
         }
@@ -47,5 +51,22 @@ pub(super) async fn race(
             },
             () = sleep_until(next_at), if is_more => {}
         }
+    }
+}
+
+/// Connects to one address. The time for the whole connection, which ends at `deadline`, is limited
+/// elsewhere.
+async fn attempt(
+    addr: SocketAddr,
+    settings: &Settings,
+    deadline: Option<Instant>,
+) -> io::Result<TcpStream> {
+    let connecting = settings.options.connect(addr);
+    let limit = Instant::now().checked_add(settings.attempt_timeout);
+    match limit.filter(|limit| deadline.is_none_or(|deadline| *limit < deadline)) {
+        Some(limit) => timeout_at(limit, connecting)
+            .await
+            .unwrap_or_else(|_| Err(timed_out())),
+        None => connecting.await,
     }
 }

@@ -17,7 +17,7 @@ impl Header {
     ///
     /// | TLV | value |
     /// |---|---|
-    /// | `Ssl` | after TLS: version, cipher suite under its OpenSSL name, and the common name of a client certificate |
+    /// | `Ssl` | after TLS: version, cipher suite under its OpenSSL name, the common name of a client certificate, and the signature and key algorithms of the certificate of this server |
     /// | `Alpn`, `Authority` | after TLS: the negotiated protocol and the server name (SNI) |
     /// | `UniqueId` | that of a received header, or 32 hexadecimal digits, the same for each call on this connection |
     ///

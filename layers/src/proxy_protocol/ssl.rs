@@ -21,9 +21,10 @@ pub struct Ssl {
     pub common_name: Option<String>,
     /// The cipher suite, such as `ECDHE-RSA-AES128-GCM-SHA256`.
     pub cipher: Option<String>,
-    /// The signature algorithm of the proxy's certificate, such as `RSA-SHA256`.
+    /// The algorithm that the certificate which the proxy showed to the client is signed with, such
+    /// as `RSA-SHA256` or `ecdsa-with-SHA256`.
     pub signature_algorithm: Option<String>,
-    /// The kind of key in the proxy's certificate, such as `RSA2048`.
+    /// The kind and size of the key in that certificate, such as `RSA2048` or `EC256`.
     pub key_algorithm: Option<String>,
     /// Everything else, by type: unknown entries, repeated entries, and entries that should be text
     /// but are not.

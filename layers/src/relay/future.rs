@@ -4,7 +4,7 @@ use super::{
     RelayError, Resettable,
     deliver::deliver,
     reset_guard::ResetGuard,
-    send_queue::SendQueue,
+    send_queue::{self, SendQueue},
     side::Side,
     transfer::{Failure, Transfer},
 };
@@ -216,6 +216,12 @@ impl Relay {
             Ok(()) => {
                 sides.disarm_client();
                 sides.disarm_upstream();
+            }
+            // Clients often reset a connection once they have their answer.
+            Err(RelayError::Client(_))
+                if up.is_cut() && upstream.socket().is_some_and(send_queue::is_empty) =>
+            {
+                sides.disarm_client();
             }
             Err(RelayError::Client(_)) => {
                 let queue = SendQueue::of_upstream(upstream);

@@ -6,7 +6,12 @@ use reagent::Connection;
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
-use {socket2::SockRef, std::os::fd::OwnedFd, tokio::net::TcpStream};
+use {
+    rustix::event::{PollFd, PollFlags, Timespec, poll},
+    socket2::SockRef,
+    std::os::fd::{AsFd, OwnedFd},
+    tokio::net::TcpStream,
+};
 
 /// The send queue of a socket, accessed through a duplicate of its descriptor.
 pub(super) struct SendQueue {
@@ -49,14 +54,9 @@ impl SendQueue {
         let Some(socket) = self.socket else {
             return true;
         };
-        // With these two options, the socket is writable only while nothing is unsent and almost
-        // nothing is unacknowledged. A socket other than TCP does not know the first option, and
-        // its bytes are already with the peer.
-        let options = SockRef::from(&socket);
-        if options.set_tcp_notsent_lowat(1).is_err() {
+        if is_empty(&socket) {
             return true;
         }
-        let _ = options.set_send_buffer_size(1);
         // The duplicate is new to the runtime, so the runtime asks the system whether the socket is
         // writable.
         match TcpStream::from_std(socket.into()) {
@@ -64,6 +64,30 @@ impl SendQueue {
             Err(_) => false,
         }
     }
+}
+
+/// Returns whether the queue of a socket is empty, without waiting.
+///
+/// Nothing may be written afterwards.
+#[cfg(target_os = "linux")]
+pub(super) fn is_empty(socket: impl AsFd) -> bool {
+    // With these two options, the socket is writable only while nothing is unsent and almost
+    // nothing is unacknowledged. A socket other than TCP does not know the first option, and its
+    // bytes are already with the peer.
+    let options = SockRef::from(&socket);
+    if options.set_tcp_notsent_lowat(1).is_err() {
+        return true;
+    }
+    let _ = options.set_send_buffer_size(1);
+    let mut fds = [PollFd::new(&socket, PollFlags::OUT)];
+    // A socket that has failed is reported as well. It has no queue any more.
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// Returns `false`, since the queue cannot be observed.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_empty<S>(_: S) -> bool {
+    false
 }
 
 /// On other systems the queue cannot be observed. An orderly end delivers what is queued, so there

@@ -84,6 +84,11 @@ impl Transfer {
         !self.held.is_empty() || self.pipe.as_ref().is_some_and(|pipe| pipe.len() > 0)
     }
 
+    /// Returns whether the reader failed, after everything that it sent was written and flushed.
+    pub(super) fn is_cut(&self) -> bool {
+        self.state == State::Cut && !self.needs_flush && !self.holds_bytes()
+    }
+
     /// Returns whether the writer failed.
     pub(super) fn is_broken(&self) -> bool {
         self.state == State::Broken

@@ -52,7 +52,8 @@ impl Offence {
     /// It judges the client by the outcome and by the label `error.type`, which layers of this crate
     /// set. These are no offences, whatever the client did:
     ///
-    /// - what a client does that is banned already, or refused by a limit on all clients together,
+    /// - what a client does that is banned already, or refused by a limit on all clients together or
+    ///   by a fingerprint that it shares with others,
     /// - what may be the fault of the network or of the server, such as the end of a connection in
     ///   the middle of a message, a stalled write, or an error of the handler,
     /// - an idle client, and one that has not sent its first byte: browsers open spare connections,

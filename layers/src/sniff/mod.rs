@@ -83,21 +83,23 @@
 //!
 //! With [`SniffLayer::ja4`], TLS clients are identified by the library and settings that they use, as
 //! their ClientHello shows them ([JA4], for TLS over TCP). The fingerprint is [`Sniffed::ja4`], the
-//! label `tls.client.ja4`, a field of the spans of `trace`, and a condition of `route`. A router turns
-//! away the clients with certain fingerprints:
+//! label `tls.client.ja4`, a field of the spans of `trace`, a rule of `access`, which refuses the
+//! clients that have it, and a condition of `route`. A router can serve such clients differently:
 //!
 //! ```
 //! # #[cfg(feature = "route")]
 //! # mod example {
-//! use reagent::{Connection, PrefixedIo, Rejected, handle};
+//! use reagent::{Connection, PrefixedIo, handle};
 //! use reagent_layers::{route::{Router, ja4}, sniff::SniffLayer};
 //! use tower_layer::Layer;
 //!
-//! # async fn serve(conn: Connection) -> Result<(), Rejected> { Ok(()) }
+//! # async fn serve(conn: Connection) -> std::io::Result<()> { Ok(()) }
+//! # async fn serve_static(conn: Connection) -> std::io::Result<()> { Ok(()) }
 //! # fn stack() -> impl reagent::ConnectionService {
 //! let scanners = ja4(["t13i190800_9dc949149365_97f8aa674fd9"]);
-//! let refuse = handle(async |_: Connection| Err(Rejected::new("ja4")));
-//! let router = Router::<PrefixedIo<_>>::new().route(scanners, refuse).fallback(handle(serve));
+//! let router = Router::<PrefixedIo<_>>::new()
+//!     .route(scanners, handle(serve_static))
+//!     .fallback(handle(serve));
 //! SniffLayer::new().ja4(true).layer(router)
 //! # }
 //! # }

@@ -149,7 +149,7 @@ impl Contents {
         }
     }
 
-    pub(super) fn revocation_lists(
+    pub(crate) fn revocation_lists(
         &self,
         path: &Path,
     ) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsConfigError> {

@@ -5,6 +5,7 @@ use reagent::Connection;
 use std::{fmt, sync::Arc};
 use tokio_rustls::rustls::{
     CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection, pki_types::CertificateDer,
+    sign::CertifiedKey,
 };
 
 /// The results of a connection's TLS handshake, left in its [`extensions`](Connection::extensions).
@@ -18,13 +19,14 @@ struct Facts {
     server_name: Option<String>,
     alpn: Option<Vec<u8>>,
     resumed: bool,
+    served: Option<Arc<CertifiedKey>>,
     certificates: Vec<CertificateDer<'static>>,
     peer: Peer,
 }
 
 impl TlsInfo {
     /// Collects the results of a completed handshake.
-    pub(super) fn of(session: &ServerConnection) -> Self {
+    pub(super) fn of(session: &ServerConnection, served: Option<Arc<CertifiedKey>>) -> Self {
         let certificates: Vec<_> = session
             .peer_certificates()
             .unwrap_or_default()
@@ -41,6 +43,7 @@ impl TlsInfo {
             server_name: session.server_name().map(str::to_owned),
             alpn: session.alpn_protocol().map(<[u8]>::to_owned),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+            served,
             peer: certificates
                 .first()
                 .map(|first| Peer::new(first))
@@ -95,6 +98,14 @@ impl TlsInfo {
     /// [`negotiated_protocol`](Connection::negotiated_protocol).
     pub fn alpn(&self) -> Option<&[u8]> {
         self.0.alpn.as_deref()
+    }
+
+    /// Returns the certificate of this server for the name that the client asked for. A client that
+    /// resumed a session has seen it, or an earlier one, in the full handshake.
+    ///
+    /// Returns `None` if the layer was made from a `ServerConfig`, which does not show its choice.
+    pub fn server_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.0.served.as_ref()?.cert.first()
     }
 
     /// Returns whether the handshake resumed an earlier session.

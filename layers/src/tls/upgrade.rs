@@ -23,6 +23,7 @@ use tokio_rustls::{
     rustls::{
         AlertDescription,
         server::{Acceptor, ClientHello},
+        sign::CertifiedKey,
     },
     server::TlsStream,
 };
@@ -41,7 +42,13 @@ pub(super) type Admit = dyn Fn(&TlsInfo) -> bool + Send + Sync;
 
 /// A stream after its handshake, and the configuration by which its client was admitted, if that may
 /// be asked for. `None` after a challenge that was answered, whose connection is never served.
-type Shaken<Io> = Option<(TlsStream<Io>, Option<Arc<Current>>)>;
+type Shaken<Io> = Option<Answered<Io>>;
+
+struct Answered<Io> {
+    stream: TlsStream<Io>,
+    by: Option<Arc<Current>>,
+    served: Option<Arc<CertifiedKey>>,
+}
 
 impl<Io: IoStream> Upgrade<Io> for Tls {
     type Io = TlsIo<Io>;
@@ -50,9 +57,9 @@ impl<Io: IoStream> Upgrade<Io> for Tls {
         let (io, parts) = conn.into_parts();
         match self.handshake(io).await {
             Ok(None) => Err(Rejected::new(ACME_CHALLENGE).into()),
-            Ok(Some((stream, by))) => {
+            Ok(Some(Answered { stream, by, served })) => {
                 let client = Client {
-                    info: TlsInfo::of(stream.get_ref().1),
+                    info: TlsInfo::of(stream.get_ref().1, served),
                     admit: self.admit.clone(),
                 };
                 let registered = self.store.admit(&parts.handle, &client, by)?;
@@ -101,12 +108,14 @@ impl Tls {
         if let Some(challenge) = challenge {
             return answer_challenge(start, challenge).await;
         }
-        if let Some(alert) = current.refusal(&start.client_hello()) {
+        let served = current.served(&start.client_hello());
+        if let Err(alert) = served {
             let failure = Failure::unknown_name(start.client_hello().server_name());
             // The client is refused whether or not it receives the alert.
             let _ = send_alert(&mut start.io, alert).await;
             return Err(failure);
         }
+        let served = served.ok().flatten();
         let config = current.config.clone();
         let by = self.store.admitted.is_some().then_some(current);
         let place = match &self.places {
@@ -122,7 +131,7 @@ impl Tls {
             Some(places) => in_turns(places, &mut handshake).await,
         };
         match result {
-            Ok(stream) => Ok(Some((stream, by))),
+            Ok(stream) => Ok(Some(Answered { stream, by, served })),
             Err(error) => Err(Failure::new(Stage::Rest, error)),
         }
     }
@@ -169,17 +178,22 @@ async fn in_turns<T>(places: &Semaphore, future: &mut (impl Future<Output = T> +
 }
 
 impl Current {
-    /// Returns the alert for a client without a certificate for its name. rustls itself would send
+    /// Returns the certificate for a client, or `None` if only the user's configuration knows. The
+    /// error is the alert for a client without a certificate for its name: rustls itself would send
     /// `access_denied`.
-    fn refusal(&self, hello: &ClientHello<'_>) -> Option<AlertDescription> {
-        if self.certificates.as_ref()?.find(hello).is_some() {
-            return None;
-        }
-        Some(match hello.server_name() {
-            Some(_) => AlertDescription::UnrecognisedName,
+    fn served(
+        &self,
+        hello: &ClientHello<'_>,
+    ) -> Result<Option<Arc<CertifiedKey>>, AlertDescription> {
+        let Some(certificates) = &self.certificates else {
+            return Ok(None);
+        };
+        match (certificates.find(hello), hello.server_name()) {
+            (Some(served), _) => Ok(Some(served)),
+            (None, Some(_)) => Err(AlertDescription::UnrecognisedName),
             // RFC 8446, section 9.2.
-            None => AlertDescription::MissingExtension,
-        })
+            (None, None) => Err(AlertDescription::MissingExtension),
+        }
     }
 }
 

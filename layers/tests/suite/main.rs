@@ -10,6 +10,8 @@ mod support;
 mod access;
 #[cfg(feature = "access")]
 mod access_existing;
+#[cfg(all(feature = "access", feature = "sniff", feature = "tls"))]
+mod access_ja4;
 #[cfg(feature = "access")]
 mod access_restart;
 #[cfg(feature = "acme")]

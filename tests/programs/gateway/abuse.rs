@@ -150,7 +150,7 @@ async fn a_dry_run_and_an_exemption_ban_nobody() -> Result<(), BoxError> {
 }
 
 /// Answers every request with `hello`.
-async fn hello(conn: Connection) -> io::Result<()> {
+pub async fn hello(conn: Connection) -> io::Result<()> {
     let mut conn = BufReader::new(conn);
     let mut line = String::new();
     while conn.read_line(&mut line).await? > 2 {
@@ -163,7 +163,7 @@ async fn hello(conn: Connection) -> io::Result<()> {
 
 /// Runs a client to its end, and returns whether it succeeded, with its output. `None` means that
 /// it is not installed.
-async fn run(program: &str, args: &[&str]) -> Option<(bool, String)> {
+pub async fn run(program: &str, args: &[&str]) -> Option<(bool, String)> {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
     match in_time(command.output()).await {

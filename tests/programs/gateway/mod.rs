@@ -7,6 +7,7 @@ mod cluster;
 mod config;
 mod differential;
 mod ends;
+mod fingerprints;
 mod handover;
 mod handover_pages;
 mod limits;

@@ -517,8 +517,9 @@ async fn a_check_of_the_configuration_shows_the_upstreams() {
 
 #[tokio::test]
 async fn options_of_upstreams_that_make_no_sense_are_errors() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--to-ca", "x"], "--to-ca requires --to-tls"),
+        (&["--to-crl", "x"], "--to-crl requires --to-tls"),
         (&["--to-name", "x"], "--to-name requires --to-tls"),
         (
             &["--health-check", "tls"],

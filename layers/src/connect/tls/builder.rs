@@ -31,6 +31,18 @@ impl TlsClientBuilder {
         self
     }
 
+    /// Refuses upstreams whose certificate was revoked by one of these lists: the CRLs (RFC 5280) in a
+    /// PEM file. They are read again with the other files. By default, revocation is not checked.
+    ///
+    /// As with [`TlsBuilder::client_crls`](crate::tls::TlsBuilder::client_crls), the file needs a list of
+    /// every authority in an upstream's chain that has issued a certificate, and no list may be older
+    /// than its `nextUpdate`. Otherwise the upstream is refused. Lists are not downloaded, so with the
+    /// authorities of the system, this is rarely of use.
+    pub fn crls(mut self, lists: impl AsRef<Path>) -> Self {
+        self.source.crls = Some(lists.as_ref().to_owned());
+        self
+    }
+
     /// Sets the certificate that is shown to upstreams which ask for one. The file contains the
     /// chain, the client's own certificate first, and `key` may be the same file.
     pub fn certificate(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {

@@ -29,6 +29,11 @@ pub enum TlsClientErrorKind {
     WrongName,
     /// The certificate was issued by an authority that is not trusted.
     UnknownAuthority,
+    /// The certificate was revoked.
+    Revoked,
+    /// It is unknown whether the certificate was revoked, because a
+    /// [revocation list](super::TlsClientBuilder::crls) is missing or out of date.
+    RevocationUnknown,
     /// The certificate cannot be used for another reason.
     BadCertificate,
     /// The upstream supports no version, cipher suite, group or signature scheme of ours.
@@ -57,6 +62,8 @@ impl TlsClientErrorKind {
             Self::NotYetValid => "not_yet_valid",
             Self::WrongName => "wrong_name",
             Self::UnknownAuthority => "unknown_authority",
+            Self::Revoked => "revoked",
+            Self::RevocationUnknown => "revocation_unknown",
             Self::BadCertificate => "bad_certificate",
             Self::NoCommonVersionOrCipher => "no_common_version_or_cipher",
             Self::NoCommonProtocol => "no_common_protocol",
@@ -181,6 +188,22 @@ fn describe_certificate(
             Kind::UnknownAuthority,
             format!("{of} was issued by an authority that is not trusted"),
         ),
+        Revoked => (Kind::Revoked, format!("{of} was revoked")),
+        UnknownRevocationStatus => (
+            Kind::RevocationUnknown,
+            format!("there is no revocation list of an authority that {of} depends on"),
+        ),
+        ExpiredRevocationList => (
+            Kind::RevocationUnknown,
+            format!("the revocation list for {of} is out of date"),
+        ),
+        ExpiredRevocationListContext { time, next_update } => (
+            Kind::RevocationUnknown,
+            format!(
+                "the revocation list for {of} has been out of date for {}",
+                days(*next_update, *time)
+            ),
+        ),
         _ => (Kind::BadCertificate, format!("{of} cannot be used")),
     }
 }
@@ -202,7 +225,14 @@ fn days(from: UnixTime, to: UnixTime) -> String {
 /// Returns the first names of a certificate.
 fn listed(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>();
+    // rustls has the kind of each name around it, as in `DnsName("example.org")`.
+    let plain = |name: &String| {
+        let inner = name
+            .split_once('(')
+            .and_then(|(_, rest)| rest.strip_suffix(')'));
+        inner.unwrap_or(name).trim_matches('"').to_owned()
+    };
+    let shown: Vec<_> = names.iter().take(SHOWN).map(plain).collect();
     match names.len() {
         0 => "no name".to_owned(),
         1..=SHOWN => shown.join(", "),

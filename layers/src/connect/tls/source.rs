@@ -5,9 +5,12 @@ use crate::tls::{
     TlsConfigError, alpn, certificates::certified_key, contents::Contents,
     provider::default_provider,
 };
+use reagent::BoxError;
 use std::{path::PathBuf, sync::Arc};
 use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore, client::WebPkiServerVerifier, crypto::CryptoProvider,
+    ClientConfig, RootCertStore,
+    client::{VerifierBuilderError, WebPkiServerVerifier},
+    crypto::CryptoProvider,
     sign::SingleCertAndKey,
 };
 
@@ -15,6 +18,8 @@ use tokio_rustls::rustls::{
 pub(super) struct Source {
     /// `None` stands for those of the system.
     pub(super) authorities: Option<PathBuf>,
+    /// Revocation lists for the certificates of upstreams.
+    pub(super) crls: Option<PathBuf>,
     /// A certificate chain and its key.
     pub(super) identity: Option<(PathBuf, PathBuf)>,
     pub(super) alpn: Vec<Vec<u8>>,
@@ -25,7 +30,8 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn read(&self) -> Contents {
         let identity = self.identity.iter().flat_map(|(chain, key)| [chain, key]);
-        Contents::read(identity.chain(&self.authorities).map(PathBuf::as_path))
+        let files = identity.chain(&self.authorities).chain(&self.crls);
+        Contents::read(files.map(PathBuf::as_path))
     }
 
     pub(super) fn configure(&self, contents: &Contents) -> Result<ClientConfig, TlsConfigError> {
@@ -33,12 +39,7 @@ impl Source {
             Some(provider) => provider.clone(),
             None => default_provider()?,
         };
-        let roots = Arc::new(self.roots(contents)?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
-            .build()
-            .map_err(|source| TlsConfigError::ServerAuthority {
-                source: source.into(),
-            })?;
+        let verifier = self.verifier(contents, &provider)?;
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(TlsConfigError::Config)?;
@@ -62,6 +63,30 @@ impl Source {
         };
         config.alpn_protocols = alpn::checked(&self.alpn)?;
         Ok(config)
+    }
+
+    fn verifier(
+        &self,
+        contents: &Contents,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<WebPkiServerVerifier>, TlsConfigError> {
+        let roots = Arc::new(self.roots(contents)?);
+        let mut verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
+        if let Some(crls) = &self.crls {
+            let lists = contents.revocation_lists(crls)?;
+            verifier = verifier.with_crls(lists).enforce_revocation_expiration();
+        }
+        verifier.build().map_err(|error| match (error, &self.crls) {
+            (VerifierBuilderError::InvalidCrl(error), Some(crls)) => {
+                TlsConfigError::RevocationList {
+                    path: crls.clone(),
+                    source: BoxError::from(format!("{error:?}")),
+                }
+            }
+            (error, _) => TlsConfigError::ServerAuthority {
+                source: error.into(),
+            },
+        })
     }
 
     fn roots(&self, contents: &Contents) -> Result<RootCertStore, TlsConfigError> {

@@ -4,7 +4,7 @@ use super::places::{at, connect_to, in_time};
 use crate::tls::pki::{Ca, Dir};
 use reagent_layers::{
     connect::{Connect, ConnectRequest, Target, TlsClient},
-    proxy_protocol::{Header, Tlv},
+    proxy_protocol::{Header, Ssl, Tlv},
 };
 use std::{net::TcpListener, os::fd::OwnedFd, process::Stdio};
 use tokio::{
@@ -50,9 +50,19 @@ async fn haproxy_reads_the_header_and_then_tls() {
         .build()
         .unwrap();
     let connector = Connect::new().tls(tls);
+    let ssl = Ssl {
+        client: 1,
+        verify: 1,
+        version: Some("TLSv1.3".into()),
+        cipher: Some("TLS_AES_128_GCM_SHA256".into()),
+        signature_algorithm: Some("RSA-SHA256".into()),
+        key_algorithm: Some("RSA2048".into()),
+        ..Ssl::default()
+    };
     let v2 = Header::v2(at(7, 70), at(8, 80))
         .tlv(Tlv::Authority("db.test".into()))
         .tlv(Tlv::UniqueId(b"id-1".to_vec()))
+        .tlv(Tlv::Ssl(ssl))
         .checksum();
     for (header, known) in [(v2.clone(), "db.test, id-1"), (v2.into_v1(), ", ")] {
         let request = ConnectRequest::new(Target::Addr(at(1, port)));

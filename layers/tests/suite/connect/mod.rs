@@ -11,4 +11,5 @@ mod relayed;
 mod socket;
 mod tls;
 mod tls_reload;
+mod tls_revoked;
 mod unix;

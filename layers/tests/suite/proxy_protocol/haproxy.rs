@@ -3,6 +3,13 @@
 use crate::support::LONG;
 use reagent::{Connection, Server, ServerHandle, handle};
 use reagent_layers::proxy_protocol::{ProxyInfo, ProxyProtocolLayer};
+#[cfg(feature = "tls")]
+use reagent_layers::{
+    proxy_protocol::{Header, Parsed, parse},
+    tls::TlsLayer,
+};
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -16,15 +23,27 @@ use tokio::{
     net::TcpStream,
     process::{Child, Command},
 };
+#[cfg(feature = "tls")]
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName},
+    },
+};
 
 /// Sends the client's address and the contents of the header, then echoes five bytes.
 async fn report(mut conn: Connection) -> io::Result<()> {
     let info = conn.extensions().get::<ProxyInfo>().cloned();
     let info = info.ok_or(io::ErrorKind::InvalidData)?;
     let tls = info.ssl().and_then(|ssl| ssl.version.clone());
+    let ssl = info.ssl().cloned().unwrap_or_default();
+    let algorithms = [ssl.cipher, ssl.signature_algorithm, ssl.key_algorithm];
     let id = info.unique_id().map(|id| id.escape_ascii().to_string());
     let line = format!(
-        "{} to {} {} checksum={} id={id:?} authority={:?} tls={tls:?} ",
+        "{} to {} {} checksum={} id={id:?} authority={:?} tls={tls:?} \
+         {algorithms:?} ",
         conn.peer_addr(),
         conn.local_addr()?,
         info.version(),
@@ -140,7 +159,8 @@ async fn both_versions_by_a_real_haproxy() {
         assert_eq!(
             read_all(client).await,
             format!(
-                "{us} to {} {version} checksum={has_more} id={id:?} authority=None tls=None hello",
+                "{us} to {} {version} checksum={has_more} id={id:?} authority=None tls=None \
+                 [None, None, None] hello",
                 front.addr
             )
         );
@@ -150,37 +170,106 @@ async fn both_versions_by_a_real_haproxy() {
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn tls_facts_from_a_real_haproxy() {
-    use std::sync::Arc;
-    use tokio_rustls::{
-        TlsConnector,
-        rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
-    };
-
     let made = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
     let pem = made.cert.pem() + &made.signing_key.serialize_pem();
     let options = "send-proxy-v2-ssl-cn proxy-v2-options authority,crc32c";
     let Some(front) = Front::start("ssl crt DIR/cert.pem", Some(&pem), options).await else {
         return;
     };
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TcpStream::connect(front.addr).await.unwrap();
-    let us = stream.local_addr().unwrap();
-    let name = ServerName::try_from("example.com").unwrap();
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let mut client = connecting.await.unwrap();
+    let mut client = connect(front.addr, made.cert.der()).await;
+    let us = client.get_ref().0.local_addr().unwrap();
     client.write_all(b"hello").await.unwrap();
     assert_eq!(
         read_all(client).await,
         format!(
             "{us} to {} v2 checksum=true id=None authority=Some(\"example.com\") \
-             tls=Some(\"TLSv1.3\") hello",
+             tls=Some(\"TLSv1.3\") [None, None, None] hello",
             front.addr
         )
     );
+}
+
+/// Connects with TLS to a server with this certificate.
+#[cfg(feature = "tls")]
+async fn connect(
+    addr: SocketAddr,
+    cert: &CertificateDer<'static>,
+) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let name = ServerName::try_from("example.com").unwrap();
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    connecting.await.unwrap()
+}
+
+/// Returns a key for RSA, or `None` if openssl is not installed.
+#[cfg(feature = "tls")]
+fn rsa_key() -> Option<rcgen::KeyPair> {
+    let mut command = std::process::Command::new("openssl");
+    let Ok(output) = command.args(["genpkey", "-algorithm", "RSA"]).output() else {
+        crate::skipped::skipped("openssl is not installed");
+        return None;
+    };
+    let pem = String::from_utf8(output.stdout).unwrap();
+    let algorithm = &rcgen::PKCS_RSA_SHA384;
+    Some(rcgen::KeyPair::from_pem_and_sign_algo(&pem, algorithm).unwrap())
+}
+
+/// Sends the algorithms of its own connection.
+#[cfg(feature = "tls")]
+async fn report_own(mut conn: Connection) -> io::Result<()> {
+    let header = Header::of(&conn).encode().map_err(io::Error::other)?;
+    let Parsed::Done { header, .. } = parse(&header) else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let ssl = header.ssl().cloned().unwrap_or_default();
+    let algorithms = [ssl.cipher, ssl.signature_algorithm, ssl.key_algorithm];
+    conn.write_all(format!("{algorithms:?}").as_bytes()).await?;
+    conn.shutdown().await
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn algorithms_are_named_as_haproxy_names_them() {
+    let generate = |algorithm| rcgen::KeyPair::generate_for(algorithm).unwrap();
+    let keys = [
+        Some(generate(&rcgen::PKCS_ECDSA_P256_SHA256)),
+        Some(generate(&rcgen::PKCS_ECDSA_P384_SHA384)),
+        rsa_key(),
+    ];
+    let expected = [
+        ["ecdsa-with-SHA256", "EC256"],
+        ["ecdsa-with-SHA384", "EC384"],
+        ["RSA-SHA384", "RSA2048"],
+    ];
+    for (key, [signature, kind]) in keys.into_iter().zip(expected) {
+        let Some(key) = key else { return };
+        let params = rcgen::CertificateParams::new(["example.com".to_owned()]).unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        let pem = cert.pem() + &key.serialize_pem();
+        let options = "send-proxy-v2 proxy-v2-options ssl,ssl-cipher,cert-sig,cert-key";
+        let Some(front) = Front::start("ssl crt DIR/cert.pem", Some(&pem), options).await else {
+            return;
+        };
+        let mut client = connect(front.addr, cert.der()).await;
+        client.write_all(b"hello").await.unwrap();
+        let by_haproxy = read_all(client).await;
+
+        let pem = front.dir.join("cert.pem");
+        let layer = TlsLayer::from_pem_files(&pem, &pem).unwrap();
+        let server = Server::bind("127.0.0.1:0").layer(layer);
+        let server = server.start(handle(report_own)).await.unwrap();
+        let addr = server.local_addr().socket_addr().unwrap();
+        let by_us = read_all(connect(addr, cert.der()).await).await;
+        let algorithms = format!("Some({signature:?}), Some({kind:?})]");
+        assert!(by_us.ends_with(&algorithms), "{by_us}");
+        // OpenSSL and rustls prefer different cipher suites.
+        assert!(by_haproxy.contains(&algorithms), "{by_haproxy}");
+    }
 }
