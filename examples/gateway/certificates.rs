@@ -3,6 +3,7 @@
 use crate::{
     config::Config,
     options::{ApplyTo, Listener, Route, RouteTls, StartTls},
+    values::join,
 };
 use reagent::{BoxError, Carried};
 use reagent_layers::{
@@ -25,6 +26,7 @@ pub struct TlsOptions {
     identity: Identity,
     client_ca: Option<PathBuf>,
     client_crl: Option<PathBuf>,
+    ticket_keys: Vec<PathBuf>,
     apply_to: ApplyTo,
     alpn: Vec<String>,
 }
@@ -35,6 +37,7 @@ enum Identity {
     Files {
         cert: PathBuf,
         key: PathBuf,
+        ocsp: Option<PathBuf>,
     },
     /// They are obtained for these domains.
     Acme(Vec<String>),
@@ -53,9 +56,18 @@ impl Identity {
 
 impl TlsOptions {
     fn layer(&self, keys: TicketKeys, acme: Option<&Acme>) -> Result<TlsLayer, TlsConfigError> {
-        let builder = TlsLayer::builder().ticket_keys(keys).alpn(&self.alpn);
+        let builder = TlsLayer::builder()
+            .ticket_keys(keys)
+            .ticket_key_files(&self.ticket_keys)
+            .alpn(&self.alpn);
         let mut builder = match (&self.identity, acme) {
-            (Identity::Files { cert, key }, _) => builder.certificate(cert, key),
+            (Identity::Files { cert, key, ocsp }, _) => {
+                let builder = builder.certificate(cert, key);
+                match ocsp {
+                    Some(ocsp) => builder.ocsp_response(ocsp),
+                    None => builder,
+                }
+            }
             (Identity::Acme(_), Some(acme)) => builder.resolver(acme.clone()),
             (Identity::Acme(_), None) => builder.resolver(Checked),
         };
@@ -72,7 +84,12 @@ impl TlsOptions {
 impl fmt::Display for TlsOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.identity {
-            Identity::Files { cert, .. } => write!(f, "certificate {}", cert.display())?,
+            Identity::Files { cert, ocsp, .. } => {
+                write!(f, "certificate {}", cert.display())?;
+                if let Some(ocsp) = ocsp {
+                    write!(f, " with the OCSP response {}", ocsp.display())?;
+                }
+            }
             Identity::Acme(domains) => {
                 write!(f, "certificates by ACME for {}", domains.join(", "))?;
             }
@@ -83,6 +100,8 @@ impl fmt::Display for TlsOptions {
         if let Some(lists) = &self.client_crl {
             write!(f, ", unless revoked by {}", lists.display())?;
         }
+        let keys = self.ticket_keys.iter().map(|path| path.display());
+        f.write_str(&join(", ticket keys ", keys))?;
         match &*self.alpn {
             [] => Ok(()),
             alpn => write!(f, ", ALPN {}", alpn.join(", ")),
@@ -99,7 +118,7 @@ impl Listener {
                 alpn.push(protocol.to_owned());
             }
         }
-        self.tls_with(&self.tls_cert, &self.tls_key, &alpn)
+        self.tls_with([&self.tls_cert, &self.tls_key, &self.tls_ocsp], &alpn)
     }
 
     /// Returns whether it has a certificate for clients that match no route.
@@ -119,21 +138,21 @@ impl Listener {
             _ => &route.alpn,
         };
         match &route.tls_cert {
-            Some(_) => self.tls_with(&route.tls_cert, &route.tls_key, alpn),
-            None => self.tls_with(&self.tls_cert, &self.tls_key, alpn),
+            Some(_) => self.tls_with([&route.tls_cert, &route.tls_key, &route.tls_ocsp], alpn),
+            None => self.tls_with([&self.tls_cert, &self.tls_key, &self.tls_ocsp], alpn),
         }
     }
 
     fn tls_with(
         &self,
-        cert: &Option<PathBuf>,
-        key: &Option<PathBuf>,
+        [cert, key, ocsp]: [&Option<PathBuf>; 3],
         alpn: &[String],
     ) -> Option<TlsOptions> {
         let identity = match (cert, key) {
             (Some(cert), Some(key)) => Identity::Files {
                 cert: cert.clone(),
                 key: key.clone(),
+                ocsp: ocsp.clone(),
             },
             _ if self.acme_domain.is_empty() => return None,
             _ => Identity::Acme(self.acme_domain.clone()),
@@ -142,6 +161,7 @@ impl Listener {
             identity,
             client_ca: self.client_ca.clone(),
             client_crl: self.client_crl.clone(),
+            ticket_keys: self.tls_ticket_keys.clone(),
             apply_to: self.apply_to,
             alpn: alpn.to_owned(),
         })

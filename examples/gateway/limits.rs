@@ -8,7 +8,9 @@ use reagent_layers::{
     bandwidth::{BandwidthLimits, Rate},
     cluster::ClusterPerClient,
     limit::{AcceptRate, PerClient},
+    tls::{PeerPattern, TlsInfo},
 };
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Handles to what the layers of a listener have counted. Clones share it.
 #[derive(Clone, Debug)]
@@ -25,6 +27,23 @@ pub struct Limits {
     /// The limit that all listeners share with other gateways.
     pub cluster: Option<ClusterPerClient>,
     pub bandwidth: BandwidthLimits,
+    pub identities: Identities,
+}
+
+/// The names of clients that are admitted by their certificates. Without any, all are.
+#[derive(Clone, Debug, Default)]
+pub struct Identities(Arc<RwLock<Arc<[PeerPattern]>>>);
+
+impl Identities {
+    pub fn admit(&self, client: &TlsInfo) -> bool {
+        let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let names = names.clone();
+        names.is_empty() || names.iter().any(|name| name.matches(client))
+    }
+
+    fn set(&self, names: &[PeerPattern]) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = names.into();
+    }
 }
 
 impl Limits {
@@ -44,6 +63,7 @@ impl Limits {
             per_client: PerClient::new(0).refusal(refusal()),
             cluster: cluster.map(|limit| limit.clone().refusal(refusal())),
             bandwidth: BandwidthLimits::new(),
+            identities: Identities::default(),
         };
         limits.set(listener);
         limits
@@ -58,6 +78,7 @@ impl Limits {
         self.access
             .set(rules(listener, |list| !listener.tries(list)));
         self.tried_access.set(rules(listener, |_| true));
+        self.identities.set(&listener.tls_admit);
         let (fingerprints, tries_fingerprints) = &self.fingerprints;
         tries_fingerprints.set(listener.tries("deny-ja4"));
         fingerprints.set(denied(listener));

@@ -65,6 +65,10 @@ impl Gateway {
         for listener in &config.listeners {
             limits[&listener.label].set(listener);
         }
+        // All layers that have connections.
+        for tls in self.certificates.get().reloaders() {
+            tls.recheck().await;
+        }
         self.abuse.set(&config);
         if let Some(instance) = &self.instance {
             instance.set(&config.global.cluster);

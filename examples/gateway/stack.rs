@@ -298,7 +298,14 @@ impl Parts<'_> {
             }
         }
         if let Some(options) = tls {
-            let (layer, line) = (self.certificates.layer(&options), format!("tls: {options}"));
+            let mut layer = self.certificates.layer(&options);
+            // Names that a reload adds can apply only to connections that were checked.
+            if listener.client_ca.is_some() {
+                let identities = self.limits.identities.clone();
+                layer = layer.admit(move |client| identities.admit(client));
+            }
+            let admitted = join(", admitted as ", &listener.tls_admit);
+            let line = format!("tls: {options}{admitted}");
             match starttls {
                 None => stack.around(layer, line),
                 Some(protocol) => {

@@ -152,6 +152,15 @@ fn check(listener: &Listener) -> Result<(), String> {
     if listener.client_ca.is_some() && !has_certificate {
         return fail("`client-ca` requires `tls-cert`");
     }
+    if listener.tls_ocsp.is_some() && listener.tls_cert.is_none() {
+        return fail("`tls-ocsp` requires `tls-cert`");
+    }
+    if !listener.tls_ticket_keys.is_empty() && !has_certificate {
+        return fail("`tls-ticket-keys` requires `tls-cert`");
+    }
+    if !listener.tls_admit.is_empty() && listener.client_ca.is_none() {
+        return fail("`tls-admit` requires `client-ca`");
+    }
     if listener.client_crl.is_some() && listener.client_ca.is_none() {
         return fail("`client-crl` requires `client-ca`");
     }
@@ -193,6 +202,9 @@ fn check(listener: &Listener) -> Result<(), String> {
         let has_certificate = route.tls_cert.is_some();
         if has_certificate != route.tls_key.is_some() {
             return fail("`tls-cert` and `tls-key` require each other");
+        }
+        if route.tls_ocsp.is_some() && !has_certificate {
+            return fail("`tls-ocsp` requires `tls-cert`");
         }
         match route.tls {
             Some(RouteTls::PassThrough) if has_certificate => {

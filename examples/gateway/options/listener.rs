@@ -5,7 +5,7 @@ use crate::values::{
     Count, Fingerprint, ListenAddr, Seconds, TimeLimit, Tried, WeightedTarget, join, list,
 };
 use clap::{Args, ValueEnum};
-use reagent_layers::{Apply, Network};
+use reagent_layers::{Apply, Network, tls::PeerPattern};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt, iter,
@@ -60,6 +60,20 @@ pub struct Listener {
     /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert", value_parser = path())]
     pub tls_key: Option<PathBuf>,
+    /// OCSP response that is stapled to the certificate, in DER
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_parser = path())]
+    pub tls_ocsp: Option<PathBuf>,
+    /// Key of session tickets that is shared with other gateways: 80 or 48 random bytes; may be
+    /// repeated. The first one encrypts, and the others decrypt [default: random keys]
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    #[serde(with = "list::paths")]
+    pub tls_ticket_keys: Vec<PathBuf>,
+    /// Name of clients to admit, of which the certificate must have one: dns:HOST, uri:URI,
+    /// email:ADDRESS, ip:ADDRESS or cn:NAME; may be repeated [default: all that `--client-ca` has
+    /// certified]
+    #[arg(long, value_name = "NAME")]
+    #[serde(with = "list")]
+    pub tls_admit: Vec<PeerPattern>,
     /// Name for which to obtain a certificate by ACME; may be repeated. Each has a certificate of its
     /// own
     #[arg(long, value_name = "NAME")]
@@ -130,7 +144,8 @@ pub struct Listener {
     #[arg(long, value_name = "FINGERPRINT")]
     #[serde(with = "list")]
     pub deny_ja4: Vec<Fingerprint>,
-    /// Which connections changes of `allow`, `deny`, `deny-ja4`, bans, `client-ca` and `client-crl` apply to.
+    /// Which connections changes of `allow`, `deny`, `deny-ja4`, bans, `tls-admit`, `client-ca` and
+    /// `client-crl` apply to.
     /// With `existing`, open connections that are no longer admitted are ended
     #[arg(long, value_name = "CONNECTIONS", default_value = "new")]
     pub apply_to: ApplyTo,
@@ -173,6 +188,8 @@ pub struct Route {
     /// Certificate chain and private key, if they are not those of the listener.
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
+    /// The OCSP response of that certificate.
+    pub tls_ocsp: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize, ValueEnum)]
@@ -216,7 +233,9 @@ pub enum RouteTls {
 }
 
 impl Route {
-    pub const KEYS: [&str; 6] = ["sni", "alpn", "to", "tls", "tls-cert", "tls-key"];
+    pub const KEYS: [&str; 7] = [
+        "sni", "alpn", "to", "tls", "tls-cert", "tls-key", "tls-ocsp",
+    ];
 
     /// Returns whether it matches all TLS clients.
     pub fn matches_all(&self) -> bool {
@@ -266,14 +285,19 @@ impl Listener {
         let files = [
             &mut self.tls_cert,
             &mut self.tls_key,
+            &mut self.tls_ocsp,
             &mut self.client_ca,
             &mut self.client_crl,
             &mut self.to_ca,
             &mut self.to_crl,
         ];
         let of_routes = self.route.iter_mut();
-        let of_routes = of_routes.flat_map(|route| [&mut route.tls_cert, &mut route.tls_key]);
+        let of_routes = of_routes
+            .flat_map(|route| [&mut route.tls_cert, &mut route.tls_key, &mut route.tls_ocsp]);
         for file in files.into_iter().chain(of_routes).flatten() {
+            *file = folder.join(&file);
+        }
+        for file in &mut self.tls_ticket_keys {
             *file = folder.join(&file);
         }
         let has_certificate = self.has_certificate();

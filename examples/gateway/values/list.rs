@@ -40,6 +40,17 @@ pub mod some {
     }
 }
 
+/// A list of paths.
+pub mod paths {
+    pub use super::deserialize;
+    use serde::Serializer;
+    use std::path::PathBuf;
+
+    pub fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(paths)
+    }
+}
+
 struct List<T>(PhantomData<T>);
 
 impl<'de, T: FromStr<Err: Display>> de::Visitor<'de> for List<T> {

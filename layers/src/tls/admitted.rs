@@ -1,6 +1,6 @@
-//! Client certificates of open connections, which are verified again when the authorities change.
+//! Clients of open connections, which are checked again when what they were admitted by changes.
 
-use super::{TlsInfo, source::Current};
+use super::{IDENTITY, TlsInfo, source::Current, upgrade::Admit};
 use crate::open_connections::OpenConnections;
 use reagent::Rejected;
 use std::{collections::HashMap, sync::Arc};
@@ -10,8 +10,25 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 /// valid after a reload: see [`TlsBuilder::apply`](super::TlsBuilder::apply).
 pub const CLIENT_CERTIFICATE: &str = "client certificate";
 
-/// The open connections of a layer, with the certificates of their clients.
-pub(super) type Admitted = OpenConnections<(), TlsInfo>;
+/// A client, and what decides on its identity.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) info: TlsInfo,
+    pub(super) admit: Option<Arc<Admit>>,
+}
+
+/// The open connections of a layer, with their clients.
+pub(super) type Admitted = OpenConnections<(), Client>;
+
+impl Client {
+    /// Fails if its identity is not admitted now.
+    pub(super) fn check_identity(&self) -> Result<(), Rejected> {
+        match &self.admit {
+            Some(admit) if !admit(&self.info) => Err(Rejected::new(IDENTITY)),
+            _ => Ok(()),
+        }
+    }
+}
 
 impl Current {
     /// Returns whether a client with this certificate chain would be admitted now.
@@ -33,20 +50,27 @@ impl Current {
     pub(super) fn recheck(&self, admitted: &Admitted) {
         // Many connections may have the same client.
         let mut known: HashMap<Arc<[CertificateDer<'static>]>, bool> = HashMap::new();
-        admitted.visit_all(|(connection, info)| {
-            let chain = info.peer_certificates();
-            let admits = match known.get(chain) {
-                Some(admits) => *admits,
+        admitted.visit_all(|(connection, client)| {
+            let chain = client.info.peer_certificates();
+            let is_valid = match known.get(chain) {
+                Some(is_valid) => *is_valid,
                 None => {
-                    let admits = self.admits(chain);
-                    known.insert(chain.into(), admits);
-                    admits
+                    let is_valid = self.admits(chain);
+                    known.insert(chain.into(), is_valid);
+                    is_valid
                 }
             };
-            if !admits {
-                connection.reject(Rejected::new(CLIENT_CERTIFICATE));
+            let checked = match is_valid {
+                true => client.check_identity(),
+                false => Err(Rejected::new(CLIENT_CERTIFICATE)),
+            };
+            match checked {
+                Ok(()) => false,
+                Err(rejected) => {
+                    connection.reject(rejected);
+                    true
+                }
             }
-            !admits
         });
     }
 }

@@ -58,7 +58,7 @@ pub struct TlsBuilder {
     pub(super) source: Source,
     ticket_keys: Option<TicketKeys>,
     /// Whether the certificate that was added last is the default.
-    adds_default_last: bool,
+    pub(super) adds_default_last: bool,
 }
 
 impl TlsBuilder {
@@ -87,25 +87,6 @@ impl TlsBuilder {
             .named
             .push((name.into(), Pair::new(certificate, key)));
         self.adds_default_last = false;
-        self
-    }
-
-    /// Sets the OCSP response that is sent with the certificate that was added last, so that clients
-    /// need not ask its authority whether it was revoked (RFC 6066, section 8). Without a
-    /// certificate, the call has no effect.
-    ///
-    /// The file contains a response in DER, as `openssl ocsp -respout` writes it. It is read again at
-    /// every [reload](super::TlsReloader), together with the certificate: if it is damaged then, what
-    /// was read last stays in use. Neither its signature nor its dates are checked, since clients
-    /// check both.
-    pub fn ocsp_response(mut self, response: impl AsRef<Path>) -> Self {
-        let last = match self.adds_default_last {
-            true => self.source.default.as_mut(),
-            false => self.source.named.last_mut().map(|(_, pair)| pair),
-        };
-        if let Some(pair) = last {
-            pair.ocsp = Some(response.as_ref().to_owned());
-        }
         self
     }
 
@@ -148,7 +129,8 @@ impl TlsBuilder {
     }
 
     /// Sets the keys of session tickets, to share them between layers, or to hand them over to a
-    /// successor of this process. By default, each layer has its own.
+    /// successor of this process. By default, each layer has its own. They are not used if there are
+    /// [files](Self::ticket_key_files) with keys.
     ///
     /// Share keys only between layers that may answer in each other's name: see
     /// [`TicketKeys`](TicketKeys#security).
@@ -247,15 +229,18 @@ impl TlsBuilder {
         self
     }
 
-    /// Sets which connections new authorities and revocation lists apply to. The default is
-    /// [`Apply::New`].
+    /// Sets which connections new authorities, revocation lists and
+    /// [identities](super::TlsLayer::admit) apply to. The default is [`Apply::New`].
     ///
     /// With [`Apply::Existing`], a successful [reload](super::TlsReloader) verifies the certificates
     /// of all clients with open connections again. Connections whose certificate is no longer valid,
     /// because of its authority, a revocation list or its dates, end with
     /// [`Rejected`](reagent::Rejected) and the reason
     /// [`CLIENT_CERTIFICATE`](super::CLIENT_CERTIFICATE). They are verified on Tokio's threads for
-    /// blocking work, each certificate once.
+    /// blocking work, each certificate once. Connections that [`TlsLayer::admit`] no longer admits end
+    /// with the reason [`IDENTITY`](super::IDENTITY): see [`TlsReloader::recheck`].
+    ///
+    /// [`TlsReloader::recheck`]: super::TlsReloader::recheck
     ///
     /// A configuration that was passed to [`TlsReloader::replace`](super::TlsReloader::replace)
     /// ends no connections.

@@ -1,6 +1,8 @@
 //! The certificates of a layer, and the selection of one for a client.
 
-use super::{ServedCertificate, TlsConfigError, contents::Contents, resolver::Resolver};
+use super::{
+    ServedCertificate, TlsConfigError, contents::Contents, resolver::Resolver, stapled::Stapled,
+};
 use crate::net::names::Names;
 use std::{fmt, path::Path, sync::Arc};
 use tokio_rustls::rustls::{
@@ -16,9 +18,9 @@ use tokio_rustls::rustls::{
 /// wildcard over the resolver, and the resolver over the default.
 #[derive(Default)]
 pub(super) struct Certificates {
-    named: Names<Arc<CertifiedKey>>,
+    named: Names<Stapled>,
     resolver: Option<Resolver>,
-    default: Option<Arc<CertifiedKey>>,
+    default: Option<Stapled>,
     /// The certificates of files that are served, in the order of the configuration.
     served: Vec<ServedCertificate>,
 }
@@ -40,9 +42,9 @@ impl Certificates {
         self.served.iter().cloned().chain(resolved).collect()
     }
 
-    pub(super) fn set_default(&mut self, key: CertifiedKey) {
-        self.served.push(ServedCertificate::new(None, &key.cert));
-        self.default = Some(Arc::new(key));
+    pub(super) fn set_default(&mut self, key: Stapled) {
+        self.served.push(key.served(None));
+        self.default = Some(key);
     }
 
     /// Adds a certificate for a name for which it must be valid.
@@ -50,9 +52,8 @@ impl Certificates {
         &mut self,
         name: &str,
         path: &Path,
-        key: CertifiedKey,
+        key: Stapled,
     ) -> Result<(), TlsConfigError> {
-        let key = Arc::new(key);
         let invalid = || TlsConfigError::Name {
             name: name.to_owned(),
         };
@@ -65,14 +66,15 @@ impl Certificates {
             .unwrap_or(name)
             .replacen('*', "any", 1);
         let example = DnsName::try_from(example).map_err(|_| invalid())?;
-        key.end_entity_cert()
+        key.certified()
+            .end_entity_cert()
             .and_then(ParsedCertificate::try_from)
             .and_then(|cert| verify_server_name(&cert, &ServerName::DnsName(example)))
             .map_err(|_| TlsConfigError::WrongName {
                 certificate: path.to_owned(),
                 name: name.to_owned(),
             })?;
-        let served = ServedCertificate::new(Some(name.to_owned()), &key.cert);
+        let served = key.served(Some(name.to_owned()));
         self.served.push(served);
         Ok(())
     }
@@ -81,10 +83,11 @@ impl Certificates {
     pub(super) fn find(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let resolved = || self.resolver.as_ref()?.resolve(hello);
         let Some(name) = hello.server_name() else {
-            return self.default.clone().or_else(resolved);
+            return self.default.as_ref().map(Stapled::key).or_else(resolved);
         };
-        let named = self.named.get(name).cloned();
-        named.or_else(resolved).or_else(|| self.default.clone())
+        let named = self.named.get(name).map(Stapled::key);
+        let default = || self.default.as_ref().map(Stapled::key);
+        named.or_else(resolved).or_else(default)
     }
 }
 

@@ -80,10 +80,19 @@ pub enum TlsConfigError {
     },
     /// No certificate was set.
     NothingToServe,
-    /// A file contains no successful OCSP response in DER.
+    /// A file contains no OCSP response that can be stapled to its certificate.
     OcspResponse {
         /// The file.
         path: PathBuf,
+        /// What is wrong, and what to do about it.
+        reason: &'static str,
+    },
+    /// A file with a key of session tickets cannot be used.
+    TicketKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do about it.
+        reason: &'static str,
     },
     /// There is no cryptography provider: none was set or installed, and none is compiled in.
     NoProvider,
@@ -206,11 +215,14 @@ impl fmt::Display for TlsConfigError {
                 f,
                 "invalid server name {name:?}: expected a host name such as example.org or *.example.org"
             ),
-            OcspResponse { path } => write!(
+            OcspResponse { path, reason } => write!(
                 f,
-                "{} contains no OCSP response: expected a successful one in DER",
+                "cannot staple the OCSP response in {}: {reason}",
                 path.display()
             ),
+            TicketKey { path, reason } => {
+                write!(f, "cannot use the ticket key in {}: {reason}", path.display())
+            }
             NoProvider => f.write_str(
                 "no cryptography provider: set one on the `TlsBuilder`, install one for the process, or enable the feature `tls`",
             ),

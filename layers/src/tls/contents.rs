@@ -3,6 +3,7 @@
 use super::{
     TlsConfigError,
     pem::{Section, sections},
+    shared_keys::Secret,
 };
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,6 @@ use tokio::time::sleep;
 use tokio_rustls::rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
 };
-use x509_parser::{asn1_rs::Sequence, prelude::FromDer};
 use zeroize::Zeroizing;
 
 /// The largest file that is read. A bundle of all public authorities has about 200 KB.
@@ -29,8 +29,19 @@ const SETTLED_AFTER: Duration = Duration::from_millis(50);
 /// The maximum number of reads of files that keep changing.
 const LOOKS: usize = 100;
 
+/// The lengths of the files that nginx reads, too.
+const TICKET_SECRET_LENS: [usize; 2] = [48, 80];
+
 /// The files as they were at one time, so that what is compared is also what is used.
-pub(crate) struct Contents(BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>);
+pub(crate) struct Contents(BTreeMap<PathBuf, io::Result<Found>>);
+
+/// A file that could be read.
+struct Found {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Whether users other than its owner and group may read or write it. Always `false` where files
+    /// have no such permissions.
+    is_exposed: bool,
+}
 
 /// A certificate and its place in the file.
 pub(crate) struct Entry {
@@ -40,14 +51,15 @@ pub(crate) struct Entry {
 }
 
 /// Reads a whole regular file. Anything else might never end, or never return any data.
-fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+fn read(path: &Path) -> io::Result<Found> {
     let too_large = || {
         let message = format!("expected at most {LARGEST} bytes");
         io::Error::new(io::ErrorKind::InvalidData, message)
     };
     let metadata = fs::metadata(path)?;
     if metadata.is_dir() {
-        return fs::read(path).map(Zeroizing::new);
+        // The error of the system, in its own words.
+        fs::read(path)?;
     }
     if !metadata.is_file() {
         let message = "expected a regular file";
@@ -56,14 +68,28 @@ fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     if metadata.len() > LARGEST {
         return Err(too_large());
     }
-    let mut contents = Zeroizing::new(Vec::new());
+    let mut bytes = Zeroizing::new(Vec::new());
     fs::File::open(path)?
         .take(LARGEST + 1)
-        .read_to_end(&mut contents)?;
-    match contents.len() as u64 > LARGEST {
+        .read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > LARGEST {
         true => Err(too_large()),
-        false => Ok(contents),
+        false => Ok(Found {
+            bytes,
+            is_exposed: is_exposed(&metadata),
+        }),
     }
+}
+
+#[cfg(unix)]
+fn is_exposed(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o006 != 0
+}
+
+#[cfg(not(unix))]
+fn is_exposed(_: &fs::Metadata) -> bool {
+    false
 }
 
 impl Contents {
@@ -71,13 +97,13 @@ impl Contents {
         Contents(paths.map(|path| (path.to_owned(), read(path))).collect())
     }
 
-    /// Returns a hash that changes if the contents of a file change, or if it becomes readable or
-    /// unreadable.
+    /// Returns a hash that changes if the contents of a file change, or who may read it.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for (path, contents) in &self.0 {
             path.hash(&mut hasher);
-            let contents = contents.as_ref().map(|contents| &**contents);
+            let contents = contents.as_ref();
+            let contents = contents.map(|found| (&**found.bytes, found.is_exposed));
             contents.map_err(io::Error::kind).hash(&mut hasher);
         }
         hasher.finish()
@@ -87,9 +113,13 @@ impl Contents {
         sections(path, self.bytes(path)?)
     }
 
-    fn bytes(&self, path: &Path) -> Result<&[u8], TlsConfigError> {
+    pub(super) fn bytes(&self, path: &Path) -> Result<&[u8], TlsConfigError> {
+        self.found(path).map(|found| &**found.bytes)
+    }
+
+    fn found(&self, path: &Path) -> Result<&Found, TlsConfigError> {
         let source = match self.0.get(path) {
-            Some(Ok(contents)) => return Ok(contents),
+            Some(Ok(found)) => return Ok(found),
             Some(Err(error)) => match error.raw_os_error() {
                 Some(code) => io::Error::from_raw_os_error(code),
                 None => io::Error::new(error.kind(), error.to_string()),
@@ -135,14 +165,23 @@ impl Contents {
         }
     }
 
-    /// Returns a successful OCSP response (RFC 6960, section 4.2.1) in DER.
-    pub(super) fn ocsp_response(&self, path: &Path) -> Result<Vec<u8>, TlsConfigError> {
-        let response = self.bytes(path)?;
-        match is_successful(response) {
-            true => Ok(response.to_vec()),
-            false => Err(TlsConfigError::OcspResponse {
-                path: path.to_owned(),
-            }),
+    /// Returns what the keys of session tickets are derived from.
+    pub(super) fn ticket_secret(&self, path: &Path) -> Result<Secret, TlsConfigError> {
+        let found = self.found(path)?;
+        let bad = |reason| TlsConfigError::TicketKey {
+            path: path.to_owned(),
+            reason,
+        };
+        if found.is_exposed {
+            return Err(bad(
+                "other users may read or write it; take that away with `chmod o= FILE`",
+            ));
+        }
+        match TICKET_SECRET_LENS.contains(&found.bytes.len()) {
+            true => Ok(found.bytes.clone()),
+            false => Err(bad(
+                "expected 80 or 48 random bytes, as from `openssl rand -out FILE 80`",
+            )),
         }
     }
 
@@ -159,12 +198,6 @@ impl Contents {
     }
 }
 
-/// Returns whether this is one DER sequence that begins with the status `successful`.
-fn is_successful(response: &[u8]) -> bool {
-    const SUCCESSFUL: [u8; 3] = [10, 1, 0];
-    Sequence::from_der(response)
-        .is_ok_and(|(rest, inner)| rest.is_empty() && inner.content.starts_with(&SUCCESSFUL))
-}
 /// Reads files once more until they have not changed for a moment: a chain that is being written is
 /// not used.
 pub(crate) async fn settled<F: Future<Output = Contents>>(

@@ -154,6 +154,14 @@ impl TlsInfo {
     pub fn peer_subject(&self) -> Option<&str> {
         self.0.peer.subject.as_deref()
     }
+
+    /// Returns the common name in the subject of the client's own certificate, or `None` if it has
+    /// none or several.
+    ///
+    /// To base decisions on the client's identity, prefer [`peer_names`](Self::peer_names).
+    pub fn peer_common_name(&self) -> Option<&str> {
+        self.0.peer.common_name.as_deref()
+    }
 }
 
 /// Shows only the number of certificates.

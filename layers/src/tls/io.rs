@@ -1,6 +1,6 @@
 //! The stream of a connection after its handshake.
 
-use super::TlsInfo;
+use super::admitted::Client;
 use crate::open_connections::Registered;
 use reagent::{ConnectionHandle, IoStream};
 use std::{
@@ -37,7 +37,7 @@ pub struct TlsIo<Io: IoStream> {
     /// The error of a bad record, while data from earlier records is still to be read.
     bad_record: Option<io::Error>,
     /// Lists the connection for as long as the stream exists.
-    _registered: Option<Registered<(), TlsInfo>>,
+    _registered: Option<Registered<(), Client>>,
 }
 
 impl<Io: IoStream> TlsIo<Io> {
@@ -45,7 +45,7 @@ impl<Io: IoStream> TlsIo<Io> {
         stream: TlsStream<Io>,
         handle: ConnectionHandle,
         requires_close_notify: bool,
-        registered: Option<Registered<(), TlsInfo>>,
+        registered: Option<Registered<(), Client>>,
     ) -> Self {
         TlsIo {
             stream,

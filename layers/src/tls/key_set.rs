@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The time for which a key encrypts new tickets.
-const USED_FOR: Duration = Duration::from_secs(6 * 60 * 60);
+pub(super) const USED_FOR: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The time for which the tickets of a key are accepted, the same as with the ticketer of rustls.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(12 * 60 * 60);

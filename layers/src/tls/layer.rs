@@ -117,9 +117,13 @@ impl TlsLayer {
     /// default, every client that completes the handshake is admitted.
     ///
     /// The handshake has verified the client's certificate before, if clients are asked for one.
-    /// `admit` is called once for each connection, also for those that [`accept`](Self::accept)
-    /// encrypts, and must not block. It may read state that changes. Of two calls, the last one has an
-    /// effect.
+    /// `admit` is called for each connection, also for those that [`accept`](Self::accept) encrypts,
+    /// and must not block. It may read state that changes. If changes [apply](TlsBuilder::apply) to
+    /// open connections and clients are asked for certificates, it is called again for each of them
+    /// by [`TlsReloader::recheck`] and by every reload, and connections for which it then returns
+    /// false are ended. Of two calls of this method, the last one has an effect.
+    ///
+    /// [`PeerPattern`](super::PeerPattern) compares names with those of a list.
     ///
     /// # Example
     ///

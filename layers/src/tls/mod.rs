@@ -206,8 +206,19 @@
 //!
 //! Clients resume their sessions with tickets, for up to 12 hours
 //! ([`TlsBuilder::session_lifetime`]). Reloading certificates does not end them. Restarting the
-//! process does, unless its [`TicketKeys`] are handed over to the new one. Clients that are asked
-//! for certificates need a full handshake each time.
+//! process does, unless its [`TicketKeys`] are handed over to the new one. Servers behind one load
+//! balancer resume each other's sessions if they share [files](TlsBuilder::ticket_key_files) with
+//! keys. Clients that are asked for certificates need a full handshake each time.
+//!
+//! ## Client certificates
+//!
+//! [`TlsBuilder::require_client_certificates`] sets the authorities, [`TlsBuilder::client_crls`]
+//! revoked certificates, and [`TlsLayer::admit`] decides by the client's identity, for example by
+//! [`PeerPattern`]s. [`TlsBuilder::apply`] makes changes of all three end open connections too.
+//!
+//! Certificates are verified up to one of the authorities, through at most 6 intermediates, and
+//! there is no setting for the depth. The client must send the intermediates, unless they are in the
+//! file of authorities, where they are trusted by themselves.
 //!
 //! ## Providers
 //!
@@ -292,13 +303,17 @@ mod info;
 mod io;
 mod key_set;
 mod layer;
+mod ocsp;
 mod peer;
+mod peer_pattern;
 mod pem;
 pub(crate) mod provider;
 mod reload;
 mod resolver;
 mod served;
+mod shared_keys;
 mod source;
+mod stapled;
 pub(crate) mod store;
 mod ticket_key;
 mod ticket_keys;
@@ -313,6 +328,7 @@ pub use info::TlsInfo;
 pub use io::TlsIo;
 pub use layer::{IDENTITY, INJECTED, TlsLayer};
 pub use peer::PeerName;
+pub use peer_pattern::{InvalidPeerPattern, PeerPattern};
 pub use reload::{LastReload, TlsReloader};
 pub use resolver::{ACME_CHALLENGE, CertificateResolver};
 pub use served::ServedCertificate;

@@ -31,6 +31,7 @@ pub enum PeerName {
 #[derive(Default)]
 pub(super) struct Peer {
     pub(super) subject: Option<String>,
+    pub(super) common_name: Option<String>,
     pub(super) names: Vec<PeerName>,
 }
 
@@ -42,6 +43,7 @@ impl Peer {
         let names = certificate.subject_alternative_name().ok().flatten();
         Peer {
             subject: Some(distinguished_name(certificate.subject())),
+            common_name: common_name(certificate.subject()),
             names: names
                 .iter()
                 .flat_map(|names| &names.value.general_names)
@@ -62,6 +64,14 @@ fn name(name: &GeneralName<'_>) -> Option<PeerName> {
         }),
         _ => return None,
     })
+}
+
+/// Returns the common name, unless there are several.
+fn common_name(name: &X509Name<'_>) -> Option<String> {
+    let mut names = name.iter_common_name();
+    let (only, more) = (names.next()?, names.next());
+    let only = only.as_str().ok()?;
+    more.is_none().then(|| only.to_owned())
 }
 
 /// Writes a name according to RFC 4514, so that different names are never written alike.

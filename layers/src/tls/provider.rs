@@ -4,7 +4,7 @@ use super::TlsConfigError;
 use std::sync::Arc;
 use tokio_rustls::rustls::{
     CipherSuite, SupportedCipherSuite,
-    crypto::{CryptoProvider, SecureRandom, cipher::AeadKey},
+    crypto::{CryptoProvider, SecureRandom, cipher::AeadKey, tls13::Hkdf},
     quic::{Algorithm, Tag},
 };
 
@@ -31,13 +31,14 @@ pub(crate) fn default_provider() -> Result<Arc<CryptoProvider>, TlsConfigError> 
     Err(TlsConfigError::NoProvider)
 }
 
-/// An authenticated cipher and a source of random numbers.
+/// An authenticated cipher, a function that derives its keys, and a source of random numbers.
 ///
 /// A provider has no interface for a cipher alone. That for packets of QUIC (RFC 9001, section 5.3)
 /// comes closest: for packet 0, the nonce is the IV, and the header is authenticated as it is.
 #[derive(Clone, Copy)]
 pub(super) struct Aead {
     algorithm: &'static dyn Algorithm,
+    hkdf: &'static dyn Hkdf,
     random: &'static dyn SecureRandom,
 }
 
@@ -47,13 +48,16 @@ impl Aead {
         let algorithm_of = |wanted: &CipherSuite| {
             let mut suites = provider.cipher_suites.iter();
             suites.find_map(|suite| match suite {
-                SupportedCipherSuite::Tls13(suite) if suite.common.suite == *wanted => suite.quic,
+                SupportedCipherSuite::Tls13(suite) if suite.common.suite == *wanted => {
+                    Some((suite.quic?, suite.hkdf_provider))
+                }
                 _ => None,
             })
         };
-        let algorithm = SUITES.iter().find_map(algorithm_of)?;
+        let (algorithm, hkdf) = SUITES.iter().find_map(algorithm_of)?;
         (algorithm.aead_key_len() == SECRET_LEN).then_some(Aead {
             algorithm,
+            hkdf,
             random: provider.secure_random,
         })
     }
@@ -67,6 +71,13 @@ impl Aead {
         let mut bytes = [0; N];
         self.fill(&mut bytes)?;
         Some(bytes)
+    }
+
+    /// Fills `derived` with bytes that depend on `secret` and `info` (RFC 5869). Returns `None` if
+    /// that is more than the function can derive.
+    pub(super) fn derive(&self, secret: &[u8], info: &[&[u8]], derived: &mut [u8]) -> Option<()> {
+        let expander = self.hkdf.extract_from_secret(None, secret);
+        expander.expand_slice(info, derived).ok()
     }
 
     /// Encrypts `bytes` and returns their tag.

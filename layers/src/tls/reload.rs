@@ -132,6 +132,28 @@ impl TlsReloader {
         self.store.replace_with(layer.store());
     }
 
+    /// Ends the open connections whose clients are no longer admitted, if changes
+    /// [apply](super::TlsBuilder::apply) to them: by the condition of
+    /// [`TlsLayer::admit`](super::TlsLayer::admit), by the authorities and revocation lists that were
+    /// loaded last, or by the dates of their certificates. Otherwise it does nothing.
+    ///
+    /// Call it after a change of what that condition reads. A connection that is being accepted
+    /// meanwhile is not missed: it is registered before it is checked. A successful
+    /// [`reload`](Self::reload) does the same.
+    ///
+    /// Clients are checked on Tokio's threads for blocking work.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped after it was polled, the connections are checked all the same.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a Tokio runtime, and if the condition panics.
+    pub async fn recheck(&self) {
+        self.store.recheck().await;
+    }
+
     /// Returns the certificates that are served, in the order of the configuration, and then those
     /// of the [resolver](super::CertificateResolver). The list is empty if the configuration was not
     /// made by a [`TlsBuilder`](super::TlsBuilder).

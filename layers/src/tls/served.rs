@@ -13,6 +13,9 @@ pub struct ServedCertificate {
     /// The earliest expiry of a certificate in its chain, from which time clients refuse it. `None`
     /// if no date could be read.
     pub not_after: Option<SystemTime>,
+    /// The time until which an [OCSP response](super::TlsBuilder::ocsp_response) is stapled to it.
+    /// `None` without a response, or if the response has no end.
+    pub ocsp_next_update: Option<SystemTime>,
 }
 
 impl ServedCertificate {
@@ -24,6 +27,7 @@ impl ServedCertificate {
                 .iter()
                 .filter_map(|certificate| not_after(certificate))
                 .min(),
+            ocsp_next_update: None,
         }
     }
 }

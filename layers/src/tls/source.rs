@@ -8,8 +8,10 @@ use super::{
     key_set::KEPT_FOR,
     provider::Aead,
     resolver::Resolver,
+    shared_keys::SharedKeys,
+    stapled::Stapled,
     ticket_key::Use,
-    tickets::Tickets,
+    tickets::{Keys, Tickets},
 };
 use crate::Apply;
 use std::{
@@ -41,6 +43,8 @@ pub(super) struct Source {
     pub(super) session_lifetime: Option<Duration>,
     /// Kept across configurations, so that sessions can be resumed.
     pub(super) ticket_keys: TicketKeys,
+    /// Files from which the keys are derived instead, if there are any.
+    pub(super) ticket_key_files: Vec<PathBuf>,
 }
 
 impl Default for Source {
@@ -56,6 +60,7 @@ impl Default for Source {
             apply: Apply::New,
             session_lifetime: Some(KEPT_FOR),
             ticket_keys: TicketKeys::new(),
+            ticket_key_files: Vec::new(),
         }
     }
 }
@@ -91,7 +96,8 @@ impl Source {
                     ocsp.chain([&*pair.certificate, &*pair.key])
                 })
                 .chain(authorities)
-                .chain(self.crls.as_deref()),
+                .chain(self.crls.as_deref())
+                .chain(self.ticket_key_files.iter().map(PathBuf::as_path)),
         )
     }
 
@@ -118,10 +124,11 @@ impl Source {
         config.alpn_protocols = alpn::checked(&self.alpn)?;
         // The ticket holds everything that must be known about a session, including its age.
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // Read in any case, so that a mistake is found.
+        let keys = self.keys(contents)?;
         match self.resumable_for() {
             None => config.send_tls13_tickets = 0,
             Some(lifetime) => {
-                let keys = self.ticket_keys.clone();
                 config.ticketer = Arc::new(Tickets::new(keys, aead, Use::Files, lifetime));
             }
         }
@@ -130,6 +137,15 @@ impl Source {
             certificates: Some(certificates),
             verifier,
         })
+    }
+
+    fn keys(&self, contents: &Contents) -> Result<Keys, TlsConfigError> {
+        if self.ticket_key_files.is_empty() {
+            return Ok(Keys::Own(self.ticket_keys.clone()));
+        }
+        let files = self.ticket_key_files.iter();
+        let secrets: Result<_, _> = files.map(|path| contents.ticket_secret(path)).collect();
+        Ok(Keys::Shared(SharedKeys::new(secrets?)))
     }
 
     /// Returns the lifetime of tickets. A resumed client shows no certificate, and rustls checks
@@ -151,11 +167,11 @@ impl Source {
             return Err(TlsConfigError::NothingToServe);
         }
         let load = |pair: &Pair| {
-            let mut key = certified_key(contents, &pair.certificate, &pair.key, provider)?;
+            let key = certified_key(contents, &pair.certificate, &pair.key, provider)?;
             if let Some(ocsp) = &pair.ocsp {
-                key.ocsp = Some(contents.ocsp_response(ocsp)?);
+                return Stapled::new(key, contents, ocsp);
             }
-            Ok::<_, TlsConfigError>(key)
+            Ok::<_, TlsConfigError>(Stapled::from(key))
         };
         let mut certificates = Certificates::new(self.resolver.clone());
         if let Some(pair) = &self.default {

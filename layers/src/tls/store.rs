@@ -1,8 +1,8 @@
 //! The configuration in use, and its replacement.
 
 use super::{
-    TicketKeys, TlsConfigError, TlsInfo,
-    admitted::{Admitted, CLIENT_CERTIFICATE},
+    TicketKeys, TlsConfigError,
+    admitted::{Admitted, CLIENT_CERTIFICATE, Client},
     contents::{Contents, settled},
     reload::LastReload,
     source::{Current, Source},
@@ -70,24 +70,34 @@ impl Store {
         }
     }
 
-    /// Registers a connection whose client was admitted by `then`, if new authorities apply to it.
-    /// Fails if the client is no longer admitted.
-    pub(super) fn register(
+    /// Admits a client whose certificate was verified by `then`, and registers its connection if
+    /// changes apply to it. Fails if the client is no longer admitted.
+    pub(super) fn admit(
         &self,
         connection: &ConnectionHandle,
-        info: &TlsInfo,
+        client: &Client,
         then: Option<Arc<Current>>,
-    ) -> Result<Option<Registered<(), TlsInfo>>, Rejected> {
+    ) -> Result<Option<Registered<(), Client>>, Rejected> {
         let (Some(admitted), Some(then)) = (&self.admitted, then) else {
+            client.check_identity()?;
             return Ok(None);
         };
-        // Registered first and checked afterwards, so that no reload is missed.
-        let registered = admitted.register((), connection.clone(), info.clone());
+        // Registered first and checked afterwards, so that no change is missed.
+        let registered = admitted.register((), connection.clone(), client.clone());
         let now = self.current();
-        if Arc::ptr_eq(&now, &then) || now.admits(info.peer_certificates()) {
-            return Ok(Some(registered));
+        if !Arc::ptr_eq(&now, &then) && !now.admits(client.info.peer_certificates()) {
+            return Err(Rejected::new(CLIENT_CERTIFICATE));
         }
-        Err(Rejected::new(CLIENT_CERTIFICATE))
+        client.check_identity()?;
+        Ok(Some(registered))
+    }
+
+    /// Ends the open connections whose clients are no longer admitted, if changes apply to them.
+    pub(super) async fn recheck(&self) {
+        if let Some(admitted) = &self.admitted {
+            let (current, admitted) = (self.current(), admitted.clone());
+            blocking(move || current.recheck(&admitted)).await;
+        }
     }
 
     pub(super) fn has_files(&self) -> bool {
@@ -146,9 +156,8 @@ impl Store {
         let (fingerprint, configuring) = (contents.fingerprint(), source.clone());
         let configured = blocking(move || configuring.configure(&contents)).await;
         let result = self.load(configured, fingerprint, replaced);
-        if let (Ok(()), Some(admitted)) = (&result, &self.admitted) {
-            let (current, admitted) = (self.current(), admitted.clone());
-            blocking(move || current.recheck(&admitted)).await;
+        if result.is_ok() {
+            self.recheck().await;
         }
         Some(result)
     }

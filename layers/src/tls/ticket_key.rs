@@ -9,6 +9,9 @@ use zeroize::Zeroizing;
 /// The name of a key, with which each of its tickets begins. It is random and not a secret.
 pub(super) type KeyName = [u8; 16];
 
+/// Separates these keys from any others that are derived from the same file.
+const DERIVED_FOR: &[u8] = b"reagent session tickets 1";
+
 /// The age of a key at which a ticket was issued, in milliseconds.
 type IssuedAt = u32;
 
@@ -26,6 +29,8 @@ pub(super) enum Use {
 ///
 /// A ticket consists of the name of the key, a nonce, the encrypted time and session, and a tag. The
 /// time is the age of the key when the ticket was issued.
+///
+/// A key is random, or derived from a file that servers share.
 ///
 /// Nonces are random, since a counter would show observers how many tickets are issued. With 96
 /// random bits, a key is safe for 2^32 tickets, or 190,000 per second for as long as it is used.
@@ -52,6 +57,29 @@ impl TicketKey {
             age: Duration::ZERO,
         };
         aead.fill(&mut **key.secret)?;
+        Some(key)
+    }
+
+    /// Derives the key of a period from a secret that other servers have too.
+    pub(super) fn derive(
+        aead: Aead,
+        secret: &[u8],
+        period: u32,
+        now: Instant,
+        age: Duration,
+    ) -> Option<Self> {
+        let mut key = TicketKey {
+            name: KeyName::default(),
+            secret: Box::default(),
+            since: now,
+            age,
+        };
+        let mut derived = Zeroizing::new([0; size_of::<KeyName>() + SECRET_LEN]);
+        let info = [DERIVED_FOR, &period.to_be_bytes()];
+        aead.derive(secret, &info, &mut *derived)?;
+        let (name, secret) = derived.split_at(size_of::<KeyName>());
+        key.name.copy_from_slice(name);
+        key.secret.copy_from_slice(secret);
         Some(key)
     }
 

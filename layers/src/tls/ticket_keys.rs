@@ -4,21 +4,16 @@ use super::{
     key_set::{KEPT_FOR, KeySet},
     provider::{Aead, default_provider},
     rustls::server::ProducesTickets,
-    ticket_key::Use,
-    tickets::Tickets,
+    ticket_key::{KeyName, TicketKey, Use},
+    tickets::{Keys, Tickets},
 };
 use reagent::{BoxError, Carried};
 use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 use tokio::time::Instant;
-
-/// The longest ticket that is issued or accepted. A ticket has about 150 bytes, and more if it
-/// contains client certificates.
-const MAX_TICKET: usize = 16 * 1024;
 
 /// The keys that encrypt session tickets, which survive a restart as [`Carried`] state. Clones
 /// share the keys.
@@ -178,30 +173,18 @@ impl TicketKeys {
     pub fn ticketer(&self) -> Arc<dyn ProducesTickets> {
         let provider = default_provider().ok();
         let aead = provider.and_then(|provider| Aead::of(&provider));
-        Arc::new(Tickets::new(self.clone(), aead, Use::Custom, KEPT_FOR))
+        let keys = Keys::Own(self.clone());
+        Arc::new(Tickets::new(keys, aead, Use::Custom, KEPT_FOR))
     }
 
-    pub(super) fn encrypt(&self, aead: Aead, usage: Use, session: &[u8]) -> Option<Vec<u8>> {
-        let now = Instant::now();
-        // The lock is released before the ticket is encrypted.
-        let key = self.keys().present(aead, now)?;
-        key.encrypt(aead, usage, now, session)
-            .filter(|ticket| ticket.len() <= MAX_TICKET)
+    /// Returns the key for new tickets.
+    pub(super) fn present(&self, aead: Aead, now: Instant) -> Option<Arc<TicketKey>> {
+        self.keys().present(aead, now)
     }
 
-    /// Returns the session of a ticket and its age.
-    pub(super) fn decrypt(
-        &self,
-        aead: Aead,
-        usage: Use,
-        ticket: &[u8],
-    ) -> Option<(Vec<u8>, Duration)> {
-        if ticket.len() > MAX_TICKET {
-            return None;
-        }
-        let now = Instant::now();
-        let key = self.keys().find(ticket.first_chunk()?, now)?;
-        key.decrypt(aead, usage, now, ticket)
+    /// Returns the key with this name, if it is known and has not expired.
+    pub(super) fn find(&self, name: &KeyName, now: Instant) -> Option<Arc<TicketKey>> {
+        self.keys().find(name, now)
     }
 
     fn keys(&self) -> MutexGuard<'_, KeySet> {

@@ -1,7 +1,8 @@
 //! The upgrade of a connection to TLS: the handshake.
 
 use super::{
-    IDENTITY, TlsInfo, TlsIo,
+    TlsInfo, TlsIo,
+    admitted::Client,
     handshake_error::{Failure, Stage},
     resolver::{ACME_CHALLENGE, Challenge},
     source::Current,
@@ -57,11 +58,11 @@ impl<Io: IoStream> Upgrade<Io> for Tls {
         match self.handshake(io).await {
             Ok(None) => Err(Rejected::new(ACME_CHALLENGE).into()),
             Ok(Some(Answered { stream, by, served })) => {
-                let info = TlsInfo::of(stream.get_ref().1, served);
-                if self.admit.as_ref().is_some_and(|admit| !admit(&info)) {
-                    return Err(Rejected::new(IDENTITY).into());
-                }
-                let registered = self.store.register(&parts.handle, &info, by)?;
+                let client = Client {
+                    info: TlsInfo::of(stream.get_ref().1, served),
+                    admit: self.admit.clone(),
+                };
+                let registered = self.store.admit(&parts.handle, &client, by)?;
                 let io = TlsIo::new(
                     stream,
                     parts.handle.clone(),
@@ -69,7 +70,7 @@ impl<Io: IoStream> Upgrade<Io> for Tls {
                     registered,
                 );
                 let mut conn = parts.with_io(io);
-                info.put_on(&mut conn);
+                client.info.put_on(&mut conn);
                 Ok(conn)
             }
             Err(failure) => {

@@ -23,6 +23,7 @@ mod starttls;
 mod starttls_ldap;
 mod systemd;
 mod tls;
+mod tls_identity;
 mod upstreams;
 
 use crate::{
@@ -201,11 +202,23 @@ async fn it_carries_bytes_over_tcp_and_unix_sockets() -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn wrong_options_are_reported() {
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 23] = [
         (&["--dry-run", "per-clinet"], "did you mean `per-client`?"),
         (
             &["--client-crl", "crl.pem"],
             "--client-crl requires --client-ca",
+        ),
+        (
+            &["--tls-ticket-keys", "a.key"],
+            "--tls-ticket-keys requires --tls-cert",
+        ),
+        (
+            &["--tls-admit", "cn:alice"],
+            "--tls-admit requires --client-ca",
+        ),
+        (
+            &["--tls-admit", "alice"],
+            "expected dns:HOST, dns:*.HOST, uri:URI",
         ),
         (&["--to", "nowhere"], "expected HOST:PORT or the path"),
         (&["--to", ":5432"], "expected HOST:PORT or the path"),

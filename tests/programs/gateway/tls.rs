@@ -61,13 +61,13 @@ pub async fn s_client(addr: impl Display, args: &[&str], text: &str) -> Option<S
 }
 
 /// A certificate authority, and the files it has issued.
-struct Pki {
+pub struct Pki {
     dir: tempfile::TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
+    pub authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params
@@ -79,12 +79,12 @@ impl Pki {
         Pki { dir, authority }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Writes `name.pem` and `name.key`.
-    fn write(&self, name: &str, common_name: &str, usage: ExtendedKeyUsagePurpose) {
+    pub fn write(&self, name: &str, common_name: &str, usage: ExtendedKeyUsagePurpose) {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         params
             .distinguished_name

@@ -53,7 +53,7 @@ pub fn in_version_1(certificate: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> 
 }
 
 /// Encodes an element, with its length in as few bytes as DER requires.
-fn encode(tag: u8, contents: &[u8]) -> Vec<u8> {
+pub fn encode(tag: u8, contents: &[u8]) -> Vec<u8> {
     match contents.len() {
         len @ 0..=0x7f => [&[tag, len as u8], contents].concat(),
         len @ 0x80..=0xff => [&[tag, 0x81, len as u8], contents].concat(),

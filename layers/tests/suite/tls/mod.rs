@@ -9,6 +9,7 @@ mod failures;
 mod handshake;
 #[cfg(feature = "http")]
 mod http;
+mod identity;
 mod limits;
 mod load;
 mod names;
@@ -23,5 +24,6 @@ mod revocation;
 pub mod running;
 mod starttls;
 mod testssl;
+mod ticket_files;
 mod tickets;
 mod truncation;

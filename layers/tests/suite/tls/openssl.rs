@@ -156,6 +156,35 @@ async fn openssl_hears_why_it_is_refused() {
     assert_eq!(report.aborted, 0);
 }
 
+/// Starts a server that sends what is known about its clients.
+pub async fn start(layer: TlsLayer) -> ServerHandle {
+    let server = Server::bind("127.0.0.1:0").layer(layer);
+    server.start(reagent::handle(tell)).await.unwrap()
+}
+
+/// Returns whether a session of one server is resumed at another, or `None` if openssl is not
+/// installed.
+pub async fn resumes_at(
+    dir: &Dir,
+    one: &ServerHandle,
+    other: &ServerHandle,
+    version: &str,
+) -> Option<bool> {
+    let session = dir.path("session");
+    let flag = format!("-tls{}", version.replace('.', "_"));
+    for (server, action, is_last) in [(one, "-sess_out", false), (other, "-sess_in", true)] {
+        let args = [&flag, "-servername", "localhost", action, text(&session)];
+        let said = s_client(server, &args).await?;
+        let about = |is_resumed| said.contains(&format!("<{version} localhost - {is_resumed}>"));
+        assert!(about(true) != about(false), "{said}");
+        if is_last {
+            return Some(about(true));
+        }
+        assert!(about(false), "{said}");
+    }
+    None
+}
+
 /// Converts a session between the encodings of openssl.
 async fn convert(from: (&str, &Path), to: (&str, &Path)) {
     let (input, output) = (text(from.1), text(to.1));

@@ -1,7 +1,7 @@
 //! A server with TLS, the information of its handler, and the outcomes of its connections.
 
 use super::pki::{Ca, Dir};
-use crate::support::{LONG, echo};
+use crate::support::{LONG, echo, echoes};
 use reagent::{
     Connection, ConnectionInfo, Observer, Outcome, Server, ServerHandle, event,
     testing::{Clients, MemoryListener},
@@ -132,6 +132,15 @@ pub async fn connect(
 pub async fn close(mut client: TlsStream<DuplexStream>) {
     client.shutdown().await.unwrap();
     assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+}
+
+/// Returns whether a client's handshake resumes a session. The client receives new tickets.
+pub async fn resumes(running: &mut Running, config: &Arc<ClientConfig>) -> bool {
+    let mut client = running.connect(config, "localhost").await.unwrap();
+    assert!(echoes(&mut client, "with the echo comes the ticket").await);
+    close(client).await;
+    running.end().await;
+    running.seen().await.tls.is_resumed()
 }
 
 /// Returns a layer with a certificate for `localhost` only.

@@ -2,7 +2,7 @@
 
 use super::{
     pki::{Ca, Dir, EACH},
-    running::{Running, close},
+    running::{Running, resumes},
 };
 use crate::support::{check, echoes};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use reagent::Carried;
 use reagent_layers::tls::{
     HandshakeErrorKind, TicketKeys, TlsBuilder, TlsLayer,
     rustls::{
-        ClientConfig, ServerConfig,
+        ServerConfig,
         crypto::ring,
         server::{ProducesTickets, WebPkiClientVerifier},
     },
@@ -52,15 +52,6 @@ fn saved_before(mut saved: Vec<u8>, ago: Duration) -> Vec<u8> {
     let millis = u64::try_from(at.as_millis()).unwrap();
     saved[SAVED_AT].copy_from_slice(&millis.to_be_bytes());
     saved
-}
-
-/// Returns whether a client's handshake resumes a session. The client receives new tickets.
-async fn resumes(running: &mut Running, config: &Arc<ClientConfig>) -> bool {
-    let mut client = running.connect(config, "localhost").await.unwrap();
-    assert!(echoes(&mut client, "with the echo comes the ticket").await);
-    close(client).await;
-    running.end().await;
-    running.seen().await.tls.is_resumed()
 }
 
 /// A ticketer and a ticket of it.
