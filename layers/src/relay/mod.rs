@@ -88,10 +88,9 @@
 //!   arrives.
 //!
 //! If a side fails after its orderly end was passed on, nothing more can be delivered to it.
-//! Whatever the other side still sends is discarded until it ends or has sent nothing for 5 seconds,
-//! for up to ten times the delivery timeout, and then the other side is closed. What was queued for
-//! it is delivered, unless it sends something after that: data that arrives for a closed socket
-//! resets it.
+//! Whatever the other side still sends is discarded until it ends, for up to 5 seconds, and then the
+//! other side is closed. What was queued for it is delivered, unless that takes longer and it goes on
+//! sending: data that arrives for a closed socket resets it.
 //!
 //! If the relay's future is dropped, by a time limit, an abort or the deadline of a drain, both
 //! sides are reset **at once**. Bytes queued in the systems are lost, and neither side can mistake
