@@ -18,6 +18,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
 /// The files and options that a TLS layer is made from.
@@ -230,6 +231,16 @@ impl Certificates {
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
     }
+
+    fn warn_of_expired_responses(&self) {
+        let now = SystemTime::now();
+        for (options, layer) in &self.layers {
+            let mut served = layer.reloader().certificates().into_iter();
+            if served.any(|served| served.ocsp_next_update.is_some_and(|until| until < now)) {
+                tracing::warn!(tls = %options, "the OCSP response has expired and is not sent");
+            }
+        }
+    }
 }
 
 /// Certificates that are not there, since nothing is served by them.
@@ -254,6 +265,7 @@ impl CurrentCertificates {
     }
 
     pub fn set(&self, certificates: Certificates) {
+        certificates.warn_of_expired_responses();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 }

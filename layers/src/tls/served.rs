@@ -14,7 +14,8 @@ pub struct ServedCertificate {
     /// if no date could be read.
     pub not_after: Option<SystemTime>,
     /// The time until which an [OCSP response](super::TlsBuilder::ocsp_response) is stapled to it.
-    /// `None` without a response, or if the response has no end.
+    /// `None` without a response, or if the response has no end. A time in the past means that
+    /// nothing is stapled.
     pub ocsp_next_update: Option<SystemTime>,
 }
 

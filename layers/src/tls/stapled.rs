@@ -10,11 +10,13 @@ impl TlsBuilder {
     /// certificate, the call has no effect.
     ///
     /// The file contains a response in DER, as `openssl ocsp -respout` writes it. It must be
-    /// successful, name the serial number of the certificate with the status `good`, and not have
-    /// expired. It is read again at every [reload](super::TlsReloader), together with the
-    /// certificate: if it is not valid then, everything that was read last stays in use. Once that
-    /// has expired, the certificate is served without it.
-    /// [`ServedCertificate`](super::ServedCertificate) has the date.
+    /// successful, and name the serial number of the certificate with the status `good`. It is read
+    /// again at every [reload](super::TlsReloader), together with the certificate: if it is not valid
+    /// then, everything that was read last stays in use.
+    ///
+    /// Once the response has expired, the certificate is served without it. That is no error, not
+    /// even at the start, since a responder that is down must not stop a server whose clients can do
+    /// without. [`ServedCertificate`](super::ServedCertificate) has the date to watch.
     ///
     /// Its signature and its authority are not checked. Clients check both, and some of them refuse
     /// the connection if either is wrong. The response is not fetched: a program such as a timer
@@ -47,7 +49,7 @@ impl Stapled {
         path: &Path,
     ) -> Result<Self, TlsConfigError> {
         let response = contents.bytes(path)?;
-        let until = ocsp::check(response, &key, SystemTime::now());
+        let until = ocsp::check(response, &key);
         let until = until.map_err(|reason| TlsConfigError::OcspResponse {
             path: path.to_owned(),
             reason,
