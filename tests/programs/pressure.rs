@@ -157,7 +157,9 @@ async fn through_gateway(args: &[&str], leaves: Leaves) -> usize {
             let answer = timeout(LONG, exchange).await;
             match leaves {
                 Leaves::Soon => tokio::time::sleep(Duration::from_millis(500)).await,
-                Leaves::Last => drop(all.wait().await),
+                Leaves::Last => {
+                    all.wait().await;
+                }
             }
             matches!(answer, Ok(Ok((7, _))))
         }

@@ -68,7 +68,7 @@ fn candidates() -> RangeInclusive<u16> {
     // Well-known services have the ports below.
     const FIRST: u16 = 10_000;
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut range = text.split_whitespace().map(|port| port.parse::<u16>());
+    let mut range = text.split_whitespace().map(str::parse::<u16>);
     let (Some(Ok(low)), Some(Ok(high))) = (range.next(), range.next()) else {
         return FIRST..=u16::MAX;
     };

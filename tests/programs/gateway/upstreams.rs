@@ -467,7 +467,8 @@ async fn a_reload_keeps_what_is_known_of_upstreams_that_stay() -> Result<(), Box
 #[tokio::test]
 async fn a_single_address_keeps_the_counts_of_its_set() -> Result<(), BoxError> {
     let (a, b) = (named_upstream("a").await, named_upstream("b").await);
-    let page = free_addr().await;
+    let port = Port::new();
+    let page = port.addr().to_string();
     let config =
         |to: &[String]| format!("listen = '127.0.0.1:0'\nmetrics = '{page}'\nto = {to:?}\n");
     let both = config(&[addr(&a), addr(&b)]);
@@ -496,7 +497,8 @@ async fn a_single_address_keeps_the_counts_of_its_set() -> Result<(), BoxError> 
 async fn an_upstream_that_is_drained_on_the_page_stays_so_through_reloads() -> Result<(), BoxError>
 {
     let (a, b) = (named_upstream("a").await, named_upstream("b").await);
-    let admin = free_addr().await;
+    let port = Port::new();
+    let admin = port.addr().to_string();
     let config = |balance: &str| {
         let to = [addr(&a), addr(&b)];
         format!("listen = '127.0.0.1:0'\nadmin = '{admin}'\nto = {to:?}\nbalance = '{balance}'\n")
@@ -570,7 +572,8 @@ async fn a_client_above_the_limits_of_all_upstreams_waits_for_one() -> Result<()
 /// A client that has only finished sending may still expect an answer.
 #[tokio::test]
 async fn a_client_that_resets_leaves_the_queue_and_one_that_ends_stays() -> Result<(), BoxError> {
-    let (a, page) = (named_upstream("a").await, free_addr().await);
+    let (a, port) = (named_upstream("a").await, Port::new());
+    let page = port.addr().to_string();
     let gateway = gateway(&addr(&a), &["--per-upstream", "1", "--admin", &page]).await;
     let mut first = gateway.connect().await;
     assert_eq!(say(&mut first, "hello").await?, "a hello");
