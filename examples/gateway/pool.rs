@@ -189,7 +189,7 @@ impl Shared {
             connected = self.set.connect(Key::client(&conn), connect) => connected,
             () = client_reset(&handle) => return Err(io::Error::from(ConnectionReset).into()),
         };
-        let connected = connected.inspect_err(|error| upstream::not_reached(&conn, error))?;
+        let connected = connected.inspect_err(|error| upstream::not_reached(handle.id(), error))?;
         let (stream, guard) = (connected.stream, connected.guard);
         let before = handle.bytes_written();
         let relayed = Relay::new().run_until(conn, stream, draining).await;

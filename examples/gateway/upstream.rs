@@ -43,17 +43,15 @@ impl Upstream {
             request = request.preface(header::encode(&conn, version)?);
         }
         let connected = CONNECTOR.clone().oneshot(request).await;
-        let upstream = connected.inspect_err(|error| not_reached(&conn, &ErrorChain(error)))?;
+        let upstream = connected.inspect_err(|error| not_reached(conn.id(), &ErrorChain(error)))?;
         let draining = conn.draining();
         Relay::new().run_until(conn, upstream, draining).await?;
         Ok(())
     }
 }
 
-/// Reports that no upstream was reached. The client is reset, since an orderly end would look like
-/// an empty answer.
-pub fn not_reached(conn: &Connection, error: &dyn Display) {
-    tracing::warn!(connection.id = conn.id(), %error, "upstream not reached");
+/// Reports that no upstream was reached.
+pub fn not_reached(id: u64, error: &dyn Display) {
+    tracing::warn!(connection.id = id, %error, "upstream not reached");
     metrics::counter!(ERRORS).increment(1);
-    conn.handle().reset_on_close();
 }
