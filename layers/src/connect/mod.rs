@@ -149,8 +149,9 @@
 //! ## TLS
 //!
 //! With the feature `connect_tls`, `Connect::tls` encrypts connections as a `TlsClient` says:
-//! authorities, names, ALPN and a client certificate, from files that can be reloaded. Revocation
-//! of the certificates of upstreams is not checked.
+//! authorities, names, ALPN, a client certificate and revocation lists, from files that can be
+//! reloaded. Without lists, sessions are resumed, for which the certificate of the upstream is not
+//! verified again until the files are reloaded.
 //!
 //! # Errors
 //!

@@ -199,7 +199,8 @@ impl UpstreamsBuilder {
         self
     }
 
-    /// Calls a function after each change of the state of an upstream, for logs. It must not block.
+    /// Calls a function after each change of the state of an upstream, for logs. It must not
+    /// block or panic.
     ///
     /// A change by time alone, such as the end of an ejection, is noticed with the next connection,
     /// check or call of [`Upstreams::stats`].

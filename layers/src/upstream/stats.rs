@@ -68,7 +68,8 @@ pub struct UpstreamStats {
     /// The number of connections that were made.
     pub total: u64,
     /// The number of attempts that failed, and of connections that were reported as
-    /// [failed](super::UpstreamGuard::failed).
+    /// [failed](super::UpstreamGuard::failed). Errors of this machine, such as too few descriptors,
+    /// count as well, though the upstream is not ejected for them.
     pub failures: u64,
     /// Whether connections are made to it.
     pub state: UpstreamState,

@@ -38,6 +38,8 @@ impl TlsClientBuilder {
     /// every authority in an upstream's chain that has issued a certificate, and no list may be older
     /// than its `nextUpdate`. Otherwise the upstream is refused. Lists are not downloaded, so with the
     /// authorities of the system, this is rarely of use.
+    ///
+    /// No sessions are resumed then, since the certificate of a resumed session is not verified again.
     pub fn crls(mut self, lists: impl AsRef<Path>) -> Self {
         self.source.crls = Some(lists.as_ref().to_owned());
         self

@@ -216,7 +216,8 @@ fn days(from: UnixTime, to: UnixTime) -> String {
         n => format!("{n} {unit}s"),
     };
     match seconds {
-        0..3600 => plural(seconds / 60, "minute"),
+        0..60 => plural(seconds, "second"),
+        60..3600 => plural(seconds / 60, "minute"),
         3600..172_800 => plural(seconds / 3600, "hour"),
         _ => plural(seconds / 86_400, "day"),
     }

@@ -9,7 +9,7 @@ use reagent::BoxError;
 use std::{path::PathBuf, sync::Arc};
 use tokio_rustls::rustls::{
     ClientConfig, RootCertStore,
-    client::{VerifierBuilderError, WebPkiServerVerifier},
+    client::{Resumption, VerifierBuilderError, WebPkiServerVerifier},
     crypto::CryptoProvider,
     sign::SingleCertAndKey,
 };
@@ -62,6 +62,11 @@ impl Source {
             }
         };
         config.alpn_protocols = alpn::checked(&self.alpn)?;
+        if self.crls.is_some() {
+            // A certificate is not verified again when its session is resumed, and by then it may
+            // have been revoked, or a list may have expired.
+            config.resumption = Resumption::disabled();
+        }
         Ok(config)
     }
 

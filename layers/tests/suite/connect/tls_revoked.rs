@@ -8,7 +8,7 @@ use crate::tls::pki::{Ca, Dir};
 use reagent::BoxError;
 use reagent_layers::{
     connect::{TlsClient, TlsClientErrorKind as Kind},
-    tls::TlsConfigError,
+    tls::{TlsConfigError, rustls::HandshakeKind},
 };
 use std::fs;
 
@@ -52,6 +52,26 @@ async fn a_revoked_upstream_is_refused_from_the_reload_on() {
     fs::write(&lists, upstream.ca.revoke(&[], 2100)).unwrap();
     tls.reload().await.unwrap();
     read(connect(&connector, name(port)).await.unwrap()).await;
+}
+
+/// A certificate is not verified again when its session is resumed.
+#[tokio::test]
+async fn sessions_are_resumed_only_without_lists() {
+    let upstream = start(Ca::new("ca"), 7).await;
+    let lists = upstream.dir.write("crl.pem", upstream.ca.revoke(&[], 2100));
+    let checked = upstream.trusting().crls(&lists).build().unwrap();
+    let unchecked = upstream.trusting().build().unwrap();
+    for (tls, second) in [
+        (unchecked, HandshakeKind::Resumed),
+        (checked, HandshakeKind::Full),
+    ] {
+        let connector = upstream.connector(tls);
+        for expected in [HandshakeKind::Full, second] {
+            let io = connect(&connector, name(upstream.port())).await.unwrap();
+            assert_eq!(io.tls_session().unwrap().handshake_kind(), Some(expected));
+            read(io).await;
+        }
+    }
 }
 
 #[tokio::test]
