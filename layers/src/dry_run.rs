@@ -27,7 +27,7 @@ use std::sync::{
 /// further in sees a spared connection as any other.
 ///
 /// If the switch is turned off, decisions made from then on are enforced. Connections that were
-/// spared before stay free of the limit until they end, unless a change of rules applies to open
+/// spared before stay free of the limit until they end, also if changes of rules apply to open
 /// connections (`Apply::Existing`).
 ///
 /// # Example

@@ -72,7 +72,7 @@ pub struct Listener {
     /// email:ADDRESS, ip:ADDRESS or cn:NAME; may be repeated [default: all that `--client-ca` has
     /// certified]
     #[arg(long, value_name = "NAME")]
-    #[serde(with = "list")]
+    #[serde(with = "list::some", skip_serializing_if = "Vec::is_empty")]
     pub tls_admit: Vec<PeerPattern>,
     /// Name for which to obtain a certificate by ACME; may be repeated. Each has a certificate of its
     /// own
@@ -134,7 +134,7 @@ pub struct Listener {
     pub max_age_grace: Seconds,
     /// Networks to admit, separated by commas; all others are refused
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
-    #[serde(with = "list")]
+    #[serde(with = "list::some", skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<Network>,
     /// Networks to refuse, separated by commas
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]

@@ -57,7 +57,14 @@ impl Options {
         if let Some(source) = self.source(addr)? {
             socket
                 .bind(&SocketAddr::new(source, 0).into())
-                .map_err(|error| explain(format!("cannot bind to {source}"), &error))?;
+                .map_err(|error| {
+                    // The port is any, so this means that none is left.
+                    let error = match error.kind() {
+                        io::ErrorKind::AddrInUse => io::ErrorKind::AddrNotAvailable.into(),
+                        _ => error,
+                    };
+                    explain(format!("cannot bind to {source}"), &error)
+                })?;
         }
         establish(socket, addr).await
     }

@@ -120,6 +120,15 @@ macro_rules! delegate {
     };
 }
 
+impl UpstreamIo {
+    /// Remembers that a write has failed with the reset of the connection.
+    fn note_reset(&mut self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Err(error)) = written {
+            self.is_reset |= error.kind() == io::ErrorKind::ConnectionReset;
+        }
+    }
+}
+
 impl AsyncRead for UpstreamIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -152,7 +161,9 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        delegate!(&mut self.stream, poll_write(cx, buf))
+        let polled = delegate!(&mut self.stream, poll_write(cx, buf));
+        self.note_reset(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -160,7 +171,9 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        delegate!(&mut self.stream, poll_write_vectored(cx, bufs))
+        let polled = delegate!(&mut self.stream, poll_write_vectored(cx, bufs));
+        self.note_reset(&polled);
+        polled
     }
 
     /// TLS gathers several buffers into records.

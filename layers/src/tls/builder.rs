@@ -219,8 +219,8 @@ impl TlsBuilder {
     /// not checked.
     ///
     /// As in nginx and OpenSSL, the file needs a list of every authority in a client's chain that has
-    /// issued a certificate, and no list may be older than its `nextUpdate`. Otherwise the client is
-    /// refused.
+    /// issued a certificate. If it has several lists of one authority, the newest one counts, which
+    /// must not be older than its `nextUpdate`. Otherwise the client is refused.
     ///
     /// Clients must be [required](Self::require_client_certificates) or
     /// [requested](Self::request_client_certificates) to show a certificate.

@@ -6,6 +6,7 @@ use super::{
     shared_keys::Secret,
 };
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     fs,
     future::Future,
@@ -18,6 +19,7 @@ use tokio::time::sleep;
 use tokio_rustls::rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
 };
+use x509_parser::prelude::{CertificateRevocationList, FromDer};
 use zeroize::Zeroizing;
 
 /// The largest file that is read. A bundle of all public authorities has about 200 KB.
@@ -157,6 +159,8 @@ impl Contents {
         for section in self.sections(path)? {
             lists.extend(section.revocation_list(path)?);
         }
+        // Only the first list of an authority is looked at. The newest one has to be that one.
+        lists.sort_by_key(|list| Reverse(last_update(list)));
         match lists.is_empty() {
             false => Ok(lists),
             true => Err(TlsConfigError::NoRevocationList {
@@ -213,4 +217,10 @@ pub(crate) async fn settled<F: Future<Output = Contents>>(
         }
     }
     contents
+}
+
+/// Returns when a revocation list was issued, in seconds. `None` if that cannot be read.
+fn last_update(list: &CertificateRevocationListDer<'_>) -> Option<i64> {
+    let (_, list) = CertificateRevocationList::from_der(list).ok()?;
+    Some(list.last_update().timestamp())
 }

@@ -9,7 +9,11 @@ use super::{
     settings::Settings,
     stats::StateChange,
 };
-use std::{collections::HashMap, sync::Arc, task::Waker};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    task::Waker,
+};
 use tokio::time::Instant;
 
 /// A place at an upstream, in which a connection is made.
@@ -75,17 +79,20 @@ impl<T> Set<T> {
     pub(super) fn replace(&mut self, upstreams: Vec<Upstream<T>>, now: Instant) -> Vec<Arc<T>> {
         let is_late = self.members.iter().any(|member| !member.is_removed);
         let mut old = Vec::new();
-        self.members
-            .iter_mut()
-            .for_each(|member| member.is_removed = true);
+        let mut indices = HashMap::new();
+        for (index, member) in self.members.iter_mut().enumerate() {
+            member.is_removed = true;
+            indices.insert(member.upstream.name.clone(), index);
+        }
         for upstream in upstreams {
-            let mut known = self.members.iter_mut();
-            match known.find(|member| member.upstream.name == upstream.name) {
-                Some(member) => {
+            match indices.entry(upstream.name.clone()) {
+                Entry::Occupied(known) => {
+                    let member = &mut self.members[*known.get()];
                     member.is_removed = false;
                     old.push(std::mem::replace(&mut member.upstream, upstream).target);
                 }
-                None => {
+                Entry::Vacant(unknown) => {
+                    unknown.insert(self.members.len());
                     let number = self.next_number;
                     self.next_number += 1;
                     self.members

@@ -34,10 +34,10 @@ impl TlsClientBuilder {
     /// Refuses upstreams whose certificate was revoked by one of these lists: the CRLs (RFC 5280) in a
     /// PEM file. They are read again with the other files. By default, revocation is not checked.
     ///
-    /// As with [`TlsBuilder::client_crls`](crate::tls::TlsBuilder::client_crls), the file needs a list of
-    /// every authority in an upstream's chain that has issued a certificate, and no list may be older
-    /// than its `nextUpdate`. Otherwise the upstream is refused. Lists are not downloaded, so with the
-    /// authorities of the system, this is rarely of use.
+    /// As with [`TlsBuilder::client_crls`](crate::tls::TlsBuilder::client_crls), the file needs a list
+    /// of every authority in an upstream's chain that has issued a certificate, and the newest list of
+    /// an authority must not be older than its `nextUpdate`. Otherwise the upstream is refused. Lists
+    /// are not downloaded, so with the authorities of the system, this is rarely of use.
     ///
     /// No sessions are resumed then, since the certificate of a resumed session is not verified again.
     pub fn crls(mut self, lists: impl AsRef<Path>) -> Self {

@@ -22,7 +22,11 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
 use tower::ServiceExt;
 
 const ANSWER: &[u8] = b"421 too many connections\r\n";
@@ -41,6 +45,22 @@ async fn interrupted<F: Future>(mut future: Pin<&mut F>, meanwhile: impl FnOnce(
     assert!(first.await.is_pending());
     meanwhile();
     in_time(future).await
+}
+
+/// The system reports a reset once, here to a write.
+#[tokio::test]
+async fn a_write_that_fails_with_the_reset_does_not_hide_it_from_reads() {
+    let listener = TcpListener::bind(at(1, 0)).unwrap();
+    let target = Target::Addr(listener.local_addr().unwrap());
+    let connected = in_time(Connect::new().oneshot(target)).await;
+    let mut io = connected.unwrap();
+    answer_and_reset(&listener, ANSWER);
+    let error = in_time(io.write_all(b"question")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    let mut answer = Vec::new();
+    let error = in_time(io.read_to_end(&mut answer)).await.unwrap_err();
+    assert_eq!(answer, ANSWER);
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]

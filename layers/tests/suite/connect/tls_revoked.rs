@@ -54,6 +54,20 @@ async fn a_revoked_upstream_is_refused_from_the_reload_on() {
     read(connect(&connector, name(port)).await.unwrap()).await;
 }
 
+/// As if each new list was appended to the file.
+#[tokio::test]
+async fn the_newest_list_of_an_authority_counts() {
+    let upstream = start(Ca::new("ca"), 7).await;
+    let old = upstream.ca.revoke_from(2020, &[], 2021);
+    let new = upstream.ca.revoke_from(2022, &[7], 2100);
+    for lists in [format!("{old}{new}"), format!("{new}{old}")] {
+        let lists = upstream.dir.write("crl.pem", lists);
+        let tls = upstream.trusting().crls(&lists).build().unwrap();
+        let connected = connect(&upstream.connector(tls), name(upstream.port())).await;
+        assert_eq!(reason(connected).0, Kind::Revoked);
+    }
+}
+
 /// A certificate is not verified again when its session is resumed.
 #[tokio::test]
 async fn sessions_are_resumed_only_without_lists() {

@@ -119,6 +119,11 @@ impl Ca {
 
     /// Returns a list of revoked serial numbers in PEM, valid until the beginning of this year.
     pub fn revoke(&self, serials: &[u64], until: i32) -> String {
+        self.revoke_from(2020, serials, until)
+    }
+
+    /// Returns a list of the year `from`.
+    pub fn revoke_from(&self, from: i32, serials: &[u64], until: i32) -> String {
         let revoked = serials.iter().map(|serial| RevokedCertParams {
             serial_number: (*serial).into(),
             revocation_time: rcgen::date_time_ymd(2020, 1, 1),
@@ -126,7 +131,7 @@ impl Ca {
             invalidity_date: None,
         });
         let list = CertificateRevocationListParams {
-            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            this_update: rcgen::date_time_ymd(from, 1, 1),
             next_update: rcgen::date_time_ymd(until, 1, 1),
             crl_number: 1.into(),
             issuing_distribution_point: None,
