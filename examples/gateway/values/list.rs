@@ -33,7 +33,7 @@ pub mod some {
         let items = super::deserialize(deserializer)?;
         match items.is_empty() {
             true => Err(de::Error::custom(
-                "the list is empty; leave it out to match or admit all",
+                "the list is empty; leave it out to match all",
             )),
             false => Ok(items),
         }

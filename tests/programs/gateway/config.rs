@@ -421,6 +421,14 @@ const MISTAKES: &[(&str, &str)] = &[
         "route 1: invalid server name \"a..b\"",
     ),
     (
+        "to = 'b:1'\ntls-admit = 'cn:operator'\n[[listener]]\nlisten = 'a:1'\ntls-admit = []",
+        "invalid `tls-admit`: the list is empty; leave it out to match all",
+    ),
+    (
+        "listen = 'a:1'\nto = 'b:1'\nallow = []",
+        "invalid `allow`: the list is empty; leave it out to match all",
+    ),
+    (
         "listen = 'a:1'\n[[route]]\nto = 'b:1'\nsni = []",
         "line 4: invalid `sni`: the list is empty; leave it out to match all",
     ),
