@@ -51,8 +51,7 @@ impl fmt::Debug for Hook {
 
 impl Options {
     pub(super) async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
+        let socket = nonblocking(Domain::for_address(addr))?;
         self.apply(&SockRef::from(&socket), addr.is_ipv6())?;
         if let Some(source) = self.source(addr)? {
             socket
@@ -108,6 +107,20 @@ impl Options {
             None => Ok(()),
         }
     }
+}
+
+/// Returns a TCP socket that does not block.
+#[cfg(target_os = "linux")]
+fn nonblocking(domain: Domain) -> io::Result<Socket> {
+    // A flag, which saves two calls for each connection.
+    Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn nonblocking(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 fn set(option: &str, result: io::Result<()>) -> io::Result<()> {
