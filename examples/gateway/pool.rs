@@ -186,6 +186,7 @@ impl Shared {
         };
         let (handle, draining) = (conn.handle(), conn.draining());
         let connected = tokio::select! {
+            biased;
             connected = self.set.connect(Key::client(&conn), connect) => connected,
             () = client_reset(&handle) => return Err(io::Error::from(ConnectionReset).into()),
         };
